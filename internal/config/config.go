@@ -1,0 +1,58 @@
+package config
+
+import "time"
+
+// Config is the whole configuration of one daemon. A zero or absent value
+// means the default, which Load has filled in; a negative number means no
+// limit where a limit may be off.
+type Config struct {
+	Name          string `toml:"name"`           // this host, in messages; default: the host name
+	Listen        string `toml:"listen"`         // HOST:PORT for peers; default ":16514"
+	RunDir        string `toml:"run_dir"`        // sockets live here; default /run/sluice
+	LibvirtSocket string `toml:"libvirt_socket"` // default: the first of libvirtd's and virtqemud's that is there
+	QEMUUser      string `toml:"qemu_user"`      // whom libvirt runs QEMU as; default: the first of libvirt-qemu, qemu, root that exists
+
+	// Users (names or numbers) whose processes may use the local sockets.
+	// Default: root alone.
+	Users []string `toml:"users"`
+
+	RequireSecure *bool  `toml:"require_secure"` // refuse what would go in clear; default true
+	TLSDefault    string `toml:"tls"`            // "yes" or "no" where a migration says neither; default "yes"
+
+	Certificates Certificates    `toml:"certificates"`
+	Limits       Limits          `toml:"limits"`
+	Peers        map[string]Peer `toml:"peers"`
+}
+
+// Certificates names this host's credentials. With none set the layouts of
+// libvirt and QEMU are searched.
+type Certificates struct {
+	CA     string `toml:"ca"` // PEM files; all three or none
+	Cert   string `toml:"cert"`
+	Key    string `toml:"key"`
+	CRL    string `toml:"crl"`
+	Dir    string `toml:"dir"`    // a folder in Layout instead of the files
+	Layout string `toml:"layout"` // "libvirt", "qemu", "cloudstack" or "user"; default: the first that is there
+}
+
+// Limits bound what sessions may take.
+type Limits struct {
+	Sessions         int           `toml:"sessions"`          // at once, in and out; default 200
+	Channels         int           `toml:"channels"`          // of one session; default 64
+	HandshakeTimeout time.Duration `toml:"handshake_timeout"` // dial, TLS and first frames of a channel; default 10s
+	IdleTimeout      time.Duration `toml:"idle_timeout"`      // silence of the peer on the control channel; default 30s
+	SessionTimeout   time.Duration `toml:"session_timeout"`   // length of a session; default 24h, negative: none
+	PrepareTimeout   time.Duration `toml:"prepare_timeout"`   // the destination's libvirt starting QEMU; default 60s
+	FinishTimeout    time.Duration `toml:"finish_timeout"`    // the destination taking over, without post-copy; default 60s
+	DrainTimeout     time.Duration `toml:"drain_timeout"`     // live sessions after SIGTERM; default 10m
+	SessionBytes     int64         `toml:"session_bytes"`     // carried by one session, both ways; default none
+	SessionBandwidth int64         `toml:"session_bandwidth"` // MiB/s each way of one session; default none
+	TotalBandwidth   int64         `toml:"total_bandwidth"`   // MiB/s each way of all sessions; default none
+}
+
+// Peer is another host's sluice.
+type Peer struct {
+	Address string   `toml:"address"` // HOST[:PORT]; default: its name, port 16514
+	Names   []string `toml:"names"`   // rules for the names in its certificate; default: its name
+	TLS     string   `toml:"tls"`     // "yes" or "no" instead of the host's default
+}

@@ -1,0 +1,113 @@
+package control
+
+import "time"
+
+// Three states of a setting that follows the host's default while unset.
+const (
+	Unset = ""
+	Yes   = "yes"
+	No    = "no"
+)
+
+// What CopyStorage may be.
+const (
+	CopyNone = ""
+	CopyAll  = "all" // every writable disk, whole
+	CopyInc  = "inc" // what the destination's copy lacks of its backing chain
+)
+
+// What happens when a migration's Timeout has passed.
+const (
+	TimeoutAbort    = "abort"
+	TimeoutSuspend  = "suspend"  // pause the guest, so that the rest converges
+	TimeoutPostCopy = "postcopy" // switch to post-copy; needs PostCopy
+)
+
+// MigrateRequest asks for one migration. The words are virsh's.
+type MigrateRequest struct {
+	Guest string `json:"guest"` // name, UUID or id at the source
+	Peer  string `json:"peer"`  // as configured under [peers]
+
+	CopyStorage    string `json:"copy_storage,omitempty"`
+	Persistent     bool   `json:"persistent,omitempty"`
+	UndefineSource bool   `json:"undefine_source,omitempty"`
+	PostCopy       bool   `json:"postcopy,omitempty"` // switch after the first pass over memory
+	PostCopyResume bool   `json:"postcopy_resume,omitempty"`
+	AutoConverge   bool   `json:"auto_converge,omitempty"`
+	Unsafe         bool   `json:"unsafe,omitempty"`
+
+	ParallelConnections int    `json:"parallel_connections,omitempty"` // 0: one memory channel
+	Bandwidth           uint64 `json:"bandwidth,omitempty"`            // MiB/s; 0: no limit
+	Timeout             int    `json:"timeout,omitempty"`              // seconds; 0: none
+	TimeoutAction       string `json:"timeout_action,omitempty"`
+	TLS                 string `json:"tls,omitempty"` // Yes, No or Unset
+}
+
+// Phases of a migration, in order.
+const (
+	PhaseConnect = "connect" // opening the session with the peer
+	PhaseBegin   = "begin"   // asking the source for the guest's description
+	PhasePrepare = "prepare" // the destination makes a QEMU that waits
+	PhaseDisks   = "disks"   // disks are copied
+	PhaseMemory  = "memory"  // memory is copied while the guest runs at the source
+	PhasePost    = "postcopy"
+	PhaseFinish  = "finish"  // the destination takes over
+	PhaseConfirm = "confirm" // the source lets go
+	PhaseDone    = "done"
+)
+
+// Progress is the state of a migration at one moment. Rates are bytes per
+// second. What is not known yet is zero.
+type Progress struct {
+	Phase   string        `json:"phase"`
+	Elapsed time.Duration `json:"elapsed_ns"`
+	Percent float64       `json:"percent"` // of what libvirt now knows it must move
+
+	Total     uint64 `json:"total"` // memory and disks, bytes
+	Processed uint64 `json:"processed"`
+	Remaining uint64 `json:"remaining"`
+	DirtyRate uint64 `json:"dirty_rate"` // bytes per second the guest dirties
+	Iteration uint64 `json:"iteration"`  // passes over memory begun
+
+	Carried  uint64        `json:"carried"` // bytes sluice carried, both ways, all channels
+	Rate     uint64        `json:"rate"`    // of Carried, over the last interval
+	Channels int           `json:"channels"`
+	ETA      time.Duration `json:"eta_ns"` // 0: not known
+}
+
+// Outcomes of a migration.
+const (
+	Moved     = "moved"
+	Failed    = "failed"    // the guest is at the source
+	Cancelled = "cancelled" // by the caller; the guest is at the source
+	Unknown   = "unknown"   // no one can say, or the guest needs a hand: Message tells
+)
+
+// Result is how a migration ended.
+type Result struct {
+	Outcome string `json:"outcome"`
+	Message string `json:"message"` // for a person: where the guest is, and why
+	Cause   string `json:"cause,omitempty"`
+	Session string `json:"session,omitempty"`
+
+	Guest       string `json:"guest"`
+	UUID        string `json:"uuid,omitempty"`
+	Source      string `json:"source"`
+	Destination string `json:"destination"`
+
+	Carried  uint64        `json:"carried"` // bytes, both ways, all channels
+	Channels int           `json:"channels"`
+	Elapsed  time.Duration `json:"elapsed_ns"`
+	Downtime time.Duration `json:"downtime_ns,omitempty"` // as the destination's libvirt measured it
+
+	Path  string `json:"path,omitempty"`
+	TLS   string `json:"tls,omitempty"`   // version, such as TLS1.3; empty: in clear
+	Suite string `json:"suite,omitempty"` // IANA name
+}
+
+// Event is one line of a migration's answer: Progress until the last, which
+// holds the Result.
+type Event struct {
+	Progress *Progress `json:"progress,omitempty"`
+	Result   *Result   `json:"result,omitempty"`
+}

@@ -1,0 +1,69 @@
+package control
+
+import "time"
+
+// Status is what the daemon is doing.
+type Status struct {
+	Name     string    `json:"name"` // of this host, as its peers see it
+	Version  string    `json:"version"`
+	Started  time.Time `json:"started"`
+	Listen   string    `json:"listen"`
+	Libvirt  string    `json:"libvirt"` // the local socket
+	Draining bool      `json:"draining"`
+
+	Peers    []PeerStatus    `json:"peers"`
+	Sessions []SessionStatus `json:"sessions"` // live, oldest first
+	Ended    []SessionStatus `json:"ended"`    // newest first, a bounded number
+}
+
+// PeerStatus is one configured peer.
+type PeerStatus struct {
+	Name    string   `json:"name"`
+	Address string   `json:"address"`
+	Names   []string `json:"names"` // rules its certificate must match
+	Socket  string   `json:"socket"`
+}
+
+// Directions of a session, seen from this host.
+const (
+	Outgoing = "out"
+	Incoming = "in"
+)
+
+// SessionStatus is one session, live or ended.
+type SessionStatus struct {
+	ID        string    `json:"id"`
+	Kind      string    `json:"kind"` // "migration", or "libvirt" for a client's connection to a peer's libvirtd
+	Direction string    `json:"direction"`
+	Guest     string    `json:"guest,omitempty"`
+	UUID      string    `json:"uuid,omitempty"`
+	Peer      string    `json:"peer"`
+	Address   string    `json:"address"`
+	Phase     string    `json:"phase"`
+	Started   time.Time `json:"started"`
+	Ended     time.Time `json:"ended,omitzero"`
+
+	Sent     uint64 `json:"sent"` // bytes to the peer, all channels
+	Received uint64 `json:"received"`
+	Rate     uint64 `json:"rate"` // bytes per second, both ways; 0 once ended
+
+	TLS   string `json:"tls"` // version, empty: data in clear
+	Suite string `json:"suite,omitempty"`
+	Path  string `json:"path,omitempty"`
+
+	Outcome  string          `json:"outcome,omitempty"` // of an ended session: Moved, Failed, …
+	Cause    string          `json:"cause,omitempty"`   // why it failed
+	Channels []ChannelStatus `json:"channels"`
+}
+
+// ChannelStatus is one channel of a session.
+type ChannelStatus struct {
+	Name     string `json:"name"` // kind and number, such as memory-0
+	Kind     string `json:"kind"`
+	Path     string `json:"path"`
+	TLS      string `json:"tls,omitempty"`
+	Suite    string `json:"suite,omitempty"`
+	Sent     uint64 `json:"sent"`
+	Received uint64 `json:"received"`
+	Open     bool   `json:"open"`
+}

@@ -1,0 +1,209 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/virt-sluice/sluice/stream/relay"
+	"golang.org/x/time/rate"
+)
+
+// Kinds of channels.
+const (
+	ChannelLibvirt = "libvirt" // libvirt's remote protocol
+	ChannelMemory  = "memory"  // QEMU's: main, multifd, post-copy
+	ChannelDisk    = "disk"    // NBD
+
+	channelControl = "control"
+	channelAsk     = "ask" // one question and one answer, without a session
+)
+
+// Channel is one connection of a session, live or ended. It keeps no socket
+// and no buffer once it has ended.
+type Channel struct {
+	Kind   string
+	Number int // within its kind, from 0
+
+	counters relay.Counters
+	open     atomic.Bool
+	wire     atomic.Pointer[wire]
+}
+
+// wire is how a channel's bytes go to the peer.
+type wire struct {
+	path           relay.Path
+	version, suite string // of TLS; empty in clear
+}
+
+// Name is kind and number, such as memory-0.
+func (c *Channel) Name() string { return fmt.Sprintf("%s-%d", c.Kind, c.Number) }
+
+// Open says whether bytes may still flow.
+func (c *Channel) Open() bool { return c.open.Load() }
+
+// Sent is the bytes that went to the peer so far.
+func (c *Channel) Sent() int64 { return c.counters.Sent.Load() }
+
+// Received is the bytes that came from the peer so far.
+func (c *Channel) Received() int64 { return c.counters.Received.Load() }
+
+// Path is how the bytes are moved.
+func (c *Channel) Path() string {
+	if w := c.wire.Load(); w != nil {
+		return string(w.path)
+	}
+	return ""
+}
+
+// TLS is the version in use and the suite's IANA name, both empty in clear.
+func (c *Channel) TLS() (version, suite string) {
+	if w := c.wire.Load(); w != nil {
+		return w.version, w.suite
+	}
+	return "", ""
+}
+
+// channels are a session's. After its end no channel is added any more.
+type channels struct {
+	mu     sync.Mutex
+	list   []*Channel
+	ended  bool
+	relays sync.WaitGroup // of those that were added and not removed
+}
+
+// reserve adds the next channel of its kind. The caller then calls abandon or
+// relay.
+func (s *Session) reserve(kind string) (*Channel, error) {
+	cs := &s.channels
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.ended {
+		return nil, &Cause{Code: CodeRefused, Host: s.host, Text: "the session is over"}
+	}
+	if s.limits.Channels > 0 && len(cs.list) >= s.limits.Channels {
+		return nil, &Cause{Code: CodeRefused, Host: s.host, Text: fmt.Sprintf(
+			"the session has %d channels already, as many as it may (limits.channels)", len(cs.list))}
+	}
+	number := 0
+	for _, c := range cs.list {
+		if c.Kind == kind {
+			number++
+		}
+	}
+	c := &Channel{Kind: kind, Number: number}
+	cs.list = append(cs.list, c)
+	cs.relays.Add(1)
+	return c, nil
+}
+
+// abandon takes back a channel that did not come about.
+func (s *Session) abandon(c *Channel) {
+	cs := &s.channels
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.list = slices.DeleteFunc(cs.list, func(o *Channel) bool { return o == c })
+	cs.relays.Done()
+}
+
+// relay moves c's bytes until it ends, and closes both connections. A failure
+// fails the session.
+func (s *Session) relay(c *Channel, local net.Conn, remote relay.Conn) {
+	defer s.channels.relays.Done()
+	version, suite := tlsNames(remote)
+	c.wire.Store(&wire{remote.Path(), version, suite})
+	c.open.Store(true)
+	res := relay.Run(s.ctx, local, remote, relay.Options{
+		Counters: &c.counters,
+		Limits: relay.Limits{
+			Send:    limiters(s.send, s.limits.TotalSend),
+			Receive: limiters(s.receive, s.limits.TotalReceive),
+			Budget:  s.budget,
+		},
+	})
+	c.open.Store(false)
+	if res.Err != nil && s.ctx.Err() == nil {
+		s.Fail(s.relayCause(c, res.Err))
+	}
+}
+
+func limiters(of ...*rate.Limiter) []*rate.Limiter {
+	return slices.DeleteFunc(of, func(l *rate.Limiter) bool { return l == nil })
+}
+
+// relayCause says in words how a relay failed.
+func (s *Session) relayCause(c *Channel, err error) *Cause {
+	var e *relay.Error
+	switch {
+	case errors.Is(err, relay.ErrByteLimit):
+		return &Cause{Code: CodeLimit, Channel: c.Name(), Text: fmt.Sprintf(
+			"the session has carried %d bytes, as many as it may (limits.session_bytes)", s.limits.Bytes)}
+	case errors.As(err, &e) && e.Side == relay.Local:
+		verb := map[string]string{"read": "reading from", "write": "writing to"}[e.Op]
+		return &Cause{Code: CodeLocal, Channel: c.Name(), Text: fmt.Sprintf("%s %s failed: %v", verb, localName[c.Kind], e.Err)}
+	}
+	return s.linkCause(c.Name(), err)
+}
+
+// localName is who is at the local end of a channel.
+var localName = map[string]string{
+	ChannelLibvirt: "libvirt's socket",
+	ChannelMemory:  "QEMU's migration socket",
+	ChannelDisk:    "QEMU's disk (NBD) socket",
+}
+
+// Channels is a snapshot of the session's channels, live and ended.
+func (s *Session) Channels() []*Channel {
+	s.channels.mu.Lock()
+	defer s.channels.mu.Unlock()
+	return slices.Clone(s.channels.list)
+}
+
+// Bytes is what all channels have carried so far.
+func (s *Session) Bytes() (sent, received int64) {
+	for _, c := range s.Channels() {
+		sent += c.Sent()
+		received += c.Received()
+	}
+	return sent, received
+}
+
+// SetBandwidth changes this end's limit of the session, bytes per second each
+// way, while it runs. It does nothing for a session that began without one.
+func (s *Session) SetBandwidth(bytesPerSecond int64) {
+	for _, l := range limiters(s.send, s.receive) {
+		if bytesPerSecond <= 0 {
+			l.SetLimit(rate.Inf)
+			continue
+		}
+		l.SetBurst(burst(bytesPerSecond))
+		l.SetLimit(rate.Limit(bytesPerSecond))
+	}
+}
+
+// drain waits until every channel has ended by itself, or for patience.
+func (cs *channels) drain(patience time.Duration) {
+	done := make(chan struct{})
+	go func() {
+		cs.wait()
+		close(done)
+	}()
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+}
+
+// wait refuses channels from now on and returns when all have ended.
+func (cs *channels) wait() {
+	cs.mu.Lock()
+	cs.ended = true
+	cs.mu.Unlock()
+	cs.relays.Wait()
+}

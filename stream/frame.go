@@ -1,0 +1,128 @@
+package stream
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// Version is the version of the protocol that this package speaks.
+const Version = 1
+
+// Longest frames, in bytes without the length word.
+const (
+	// MaxOpen bounds the frames that open a channel.
+	MaxOpen = 64 << 10
+	// MaxControl bounds the frames of a control channel that has been
+	// accepted. libvirt's own strings, such as a guest's XML or a migration
+	// cookie, may have 4 MiB each, and a call carries up to two.
+	MaxControl = 9 << 20
+)
+
+// ErrFrame is wrapped by errors about a frame that breaks the protocol.
+var ErrFrame = errors.New("not a sluice frame")
+
+type frameKind string
+
+const (
+	kindOpen   frameKind = "open"
+	kindAccept frameKind = "accept"
+	kindRefuse frameKind = "refuse"
+	kindCall   frameKind = "call"
+	kindReply  frameKind = "reply"
+	kindPing   frameKind = "ping"
+	kindFailed frameKind = "failed"
+	kindEnd    frameKind = "end"
+)
+
+// frame is every frame's map; Kind says which of the others count. Keys that
+// are absent are zero, keys that are unknown are skipped.
+type frame struct {
+	Kind frameKind `msgpack:"kind"`
+
+	// open, accept
+	Versions []int  `msgpack:"versions,omitempty"` // open: what the opener speaks
+	Version  int    `msgpack:"version,omitempty"`  // accept: what was chosen
+	Host     string `msgpack:"host,omitempty"`     // sender's name, for messages
+	Channel  string `msgpack:"channel,omitempty"`
+	Number   int    `msgpack:"number,omitempty"` // of the channel within its kind
+	Session  string `msgpack:"session,omitempty"`
+	Work     string `msgpack:"work,omitempty"` // control: what the session is for
+	Guest    string `msgpack:"guest,omitempty"`
+	UUID     string `msgpack:"uuid,omitempty"`
+	Clear    bool   `msgpack:"clear,omitempty"` // control: data channels without TLS
+	Token    []byte `msgpack:"token,omitempty"` // shown by channels in clear
+
+	// call, reply; ask's open and accept
+	Serial uint32             `msgpack:"serial,omitempty"`
+	Name   string             `msgpack:"name,omitempty"`
+	Body   msgpack.RawMessage `msgpack:"body,omitempty"`
+
+	// refuse, reply, failed, end
+	Cause *Cause `msgpack:"cause,omitempty"`
+}
+
+// writeFrame sends f in one Write.
+func writeFrame(w io.Writer, f *frame, limit int) error {
+	body, err := msgpack.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("encode a %s frame: %w", f.Kind, err)
+	}
+	if len(body) > limit {
+		return fmt.Errorf("encode a %s frame: %d bytes where %d are the most: %w", f.Kind, len(body), limit, ErrFrame)
+	}
+	buf := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body)))
+	_, err = w.Write(append(buf, body...))
+	return err
+}
+
+// readFrame reads one frame of at most limit bytes, and not a byte beyond it.
+// The length is checked before anything is allocated. io.EOF means that the
+// stream ended between two frames.
+func readFrame(r io.Reader, limit int) (*frame, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			err = fmt.Errorf("the stream ended within a frame's length: %w", err)
+		}
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n == 0 || uint64(n) > uint64(limit) {
+		return nil, fmt.Errorf("a frame claims %d bytes where 1 to %d are allowed: %w", n, limit, ErrFrame)
+	}
+	// A claimed length is only believed as its bytes arrive.
+	var body bytes.Buffer
+	if _, err := io.CopyN(&body, r, int64(n)); err != nil {
+		return nil, fmt.Errorf("the stream ended after %d of a frame's %d bytes: %w", body.Len(), n, noEOF(err))
+	}
+	return decodeFrame(body.Bytes())
+}
+
+func decodeFrame(body []byte) (*frame, error) {
+	if err := checkShape(body); err != nil {
+		return nil, err
+	}
+	f := new(frame)
+	d := msgpack.NewDecoder(bytes.NewReader(body))
+	if err := d.Decode(f); err != nil {
+		return nil, fmt.Errorf("a frame of %d bytes: %w: %w", len(body), ErrFrame, err)
+	}
+	switch f.Kind {
+	case kindOpen, kindAccept, kindRefuse, kindCall, kindReply, kindPing, kindFailed, kindEnd:
+		return f, nil
+	}
+	return nil, fmt.Errorf("a frame of unknown kind %.20q: %w", string(f.Kind), ErrFrame)
+}
+
+// noEOF is err, with a plain io.EOF turned into io.ErrUnexpectedEOF.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

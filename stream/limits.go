@@ -1,0 +1,60 @@
+package stream
+
+import (
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Limits bound one session. Zero means the default where one is named,
+// otherwise no limit; negative means no limit.
+type Limits struct {
+	Channels  int           // besides the control channel; default 64
+	Handshake time.Duration // opening one channel, from dial to accept; default 10s
+	Idle      time.Duration // silence of the peer on the control channel; default 30s
+	Length    time.Duration // of the session
+	Bytes     int64         // carried, both ways, all channels
+	Bandwidth int64         // bytes per second each way, all channels
+
+	// Shared, each way, by all sessions that are given the same limiters. Nil:
+	// no limit.
+	TotalSend, TotalReceive *rate.Limiter
+}
+
+// withDefaults is l with every default in place.
+func (l Limits) withDefaults() Limits {
+	if l.Channels == 0 {
+		l.Channels = 64
+	}
+	if l.Handshake <= 0 {
+		l.Handshake = 10 * time.Second
+	}
+	if l.Idle <= 0 {
+		l.Idle = 30 * time.Second
+	}
+	return l
+}
+
+// burst is how many bytes a limiter lets through at once: 20 ms at the given
+// rate, so that a limited stream stays smooth, but at least one full TLS
+// record, so that any read can pass.
+func burst(bytesPerSecond int64) int {
+	return max(int(bytesPerSecond/50), 16<<10)
+}
+
+// NewLimiter is a limiter of bytesPerSecond as Limits takes it, nil for none.
+func NewLimiter(bytesPerSecond int64) *rate.Limiter {
+	if bytesPerSecond <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(bytesPerSecond), burst(bytesPerSecond))
+}
+
+// Deadlines that no one needs to set.
+const (
+	graceForCause   = time.Second      // for the peer's own word on a connection that broke
+	graceForVerdict = 2 * time.Second  // for the opener's verdict on a failure that it was told
+	graceForDrain   = 5 * time.Second  // for channels to end by themselves once the work is done
+	graceForCleanup = 30 * time.Second // for the acceptor to have let go of everything
+	writeTimeout    = 5 * time.Second  // of one control frame
+)
