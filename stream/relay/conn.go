@@ -1,0 +1,96 @@
+package relay
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+)
+
+// Path is how a relay moves a channel's bytes. It is chosen once, before the
+// first byte.
+type Path string
+
+const (
+	// Splice: no TLS on this hop; the bytes never enter user space.
+	Splice Path = "splice"
+	// Copy: no TLS, and a socket that can't be spliced: read and write.
+	Copy Path = "copy"
+	// CryptoTLS: the standard library's records, many to a system call.
+	CryptoTLS Path = "crypto/tls"
+)
+
+// Conn is the peer's side of a channel after its handshake. Only [Client],
+// [Server] and [Plain] make a Conn that Run moves by a fast path; any other
+// implementation is copied through its Read and Write.
+type Conn interface {
+	net.Conn
+	// CloseWrite ends the sending direction: close_notify, then shutdown(WR).
+	// A plain Conn has only the shutdown.
+	CloseWrite() error
+	// Path is the path that Run takes for this side. A plain Conn says Splice
+	// here; what happened is in the Result.
+	Path() Path
+	// ConnectionState is the finished handshake's. It is false for a plain Conn.
+	ConnectionState() (tls.ConnectionState, bool)
+}
+
+// Client runs the client's side of a TLS handshake over raw, bounded by ctx.
+// Client owns raw: it is closed when an error is returned, and otherwise by
+// the Conn's Close. cfg is not changed.
+func Client(ctx context.Context, raw net.Conn, cfg *tls.Config) (Conn, error) {
+	return handshake(ctx, raw, cfg, tls.Client)
+}
+
+// Server is Client's counterpart.
+func Server(ctx context.Context, raw net.Conn, cfg *tls.Config) (Conn, error) {
+	return handshake(ctx, raw, cfg, tls.Server)
+}
+
+func handshake(ctx context.Context, raw net.Conn, cfg *tls.Config, side func(net.Conn, *tls.Config) *tls.Conn) (Conn, error) {
+	a := newAligned(raw)
+	cfg = cfg.Clone()
+	// Starting with small records would only help a browser.
+	cfg.DynamicRecordSizingDisabled = true
+	// Nobody resumes a session of ours, and a ticket is one more record that
+	// the client has to read.
+	cfg.SessionTicketsDisabled = true
+	c := side(a, cfg)
+	if err := c.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("relay: TLS handshake with %v: %w", raw.RemoteAddr(), err)
+	}
+	return &tlsConn{Conn: raw, tls: c, transport: a}, nil
+}
+
+// Plain is raw as the peer's side of a channel without TLS. The Conn owns raw.
+func Plain(raw net.Conn) Conn { return &plainConn{raw} }
+
+type plainConn struct{ net.Conn }
+
+func (c *plainConn) CloseWrite() error                                 { return closeWrite(c.Conn) }
+func (c *plainConn) Path() Path                                        { return Splice }
+func (c *plainConn) ConnectionState() (s tls.ConnectionState, ok bool) { return s, false }
+
+// halfCloser is what a socket must be able to do to be relayed.
+type halfCloser interface{ CloseWrite() error }
+
+func closeWrite(c net.Conn) error {
+	h, ok := c.(halfCloser)
+	if !ok {
+		return fmt.Errorf("%T can't be closed for writing alone", c)
+	}
+	return h.CloseWrite()
+}
+
+// reset ends a socket so that its other end can't take it for an orderly end,
+// and so that the kernel keeps no unsent bytes for a reader that is frozen.
+func reset(c net.Conn) {
+	if t, ok := c.(*net.TCPConn); ok {
+		t.SetLinger(0)
+	}
+	c.Close()
+}

@@ -1,0 +1,181 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options of a run. The zero value limits nothing.
+type Options struct {
+	Limits   Limits
+	Counters *Counters // may be nil; added to while the relay runs
+}
+
+// Result is how a run ended.
+type Result struct {
+	Sent, Received int64 // plain bytes of this run
+	Path           Path
+	// Err is nil when both directions ended in order, and an *Error otherwise.
+	Err error
+}
+
+// Run relays between local and remote until both directions have ended, and
+// closes both. Deadlines set on them are removed. The first failure of either
+// direction, or the end of ctx, ends the whole at once: both sockets are reset,
+// and whoever is blocked in them or in a limiter returns.
+func Run(ctx context.Context, local net.Conn, remote Conn, opts Options) Result {
+	r := &run{local: local, remote: remote}
+	r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	defer r.cancel(nil)
+	r.sent = flow{limits: opts.Limits.Send, budget: opts.Limits.Budget}
+	r.received = flow{limits: opts.Limits.Receive, budget: opts.Limits.Budget}
+	if c := opts.Counters; c != nil {
+		r.sent.shared, r.received.shared = &c.Sent, &c.Received
+	}
+
+	// Deadlines were for the frames before the stream.
+	local.SetDeadline(time.Time{})
+	remote.SetDeadline(time.Time{})
+
+	var wg sync.WaitGroup
+	wg.Add(1)
+	stop := context.AfterFunc(ctx, func() {
+		defer wg.Done()
+		r.fail(&Error{Here, "", context.Cause(ctx)})
+	})
+	if _, ok := local.(halfCloser); !ok {
+		r.fail(&Error{Local, "write", fmt.Errorf("%T can't be closed for writing alone", local)})
+	}
+	wg.Go(r.receive)
+	r.send()
+	if stop() {
+		wg.Done()
+	}
+	wg.Wait()
+	r.close()
+
+	res := Result{Sent: r.sent.total.Load(), Received: r.received.total.Load(), Path: remote.Path()}
+	if r.copied.Load() {
+		res.Path = Copy
+	}
+	if r.err != nil {
+		res.Err = r.err
+	}
+	return res
+}
+
+// run is one relay at work: a goroutine for each direction.
+type run struct {
+	ctx            context.Context // ends with the first failure
+	cancel         context.CancelCauseFunc
+	local          net.Conn
+	remote         Conn
+	sent, received flow
+	copied         atomic.Bool // a plain hop that could not be spliced
+
+	mu   sync.Mutex
+	err  *Error // the first
+	done int    // directions that ended in order
+}
+
+// fail keeps the first failure and ends everything that may be blocked. It
+// reports no failure after both directions have ended in order.
+func (r *run) fail(err *Error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil || r.done == 2 {
+		return
+	}
+	r.err = err
+	r.cancel(err)
+	reset(r.local)
+	reset(socket(r.remote))
+}
+
+// end takes the outcome of one direction.
+func (r *run) end(err *Error) {
+	if err != nil {
+		r.fail(err)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.done++
+	}
+}
+
+// close ends the sockets after both directions, once more after a failure.
+func (r *run) close() {
+	r.local.Close()
+	socket(r.remote).Close()
+	if c, ok := r.remote.(*tlsConn); ok {
+		c.release()
+	}
+}
+
+// send moves the local stream to the peer, and its end after it.
+func (r *run) send() {
+	err := r.sendBytes()
+	if err == nil {
+		if cerr := r.remote.CloseWrite(); cerr != nil {
+			err = &Error{Remote, "write", cerr}
+		}
+	}
+	r.end(err)
+}
+
+func (r *run) sendBytes() *Error {
+	switch c := r.remote.(type) {
+	case *tlsConn:
+		return c.send(r.ctx, r.local, &r.sent)
+	case *plainConn:
+		if handled, err := splice(r.ctx, &r.sent, Local, r.local, Remote, c.Conn); handled {
+			return err
+		}
+		r.copied.Store(true)
+		return pump(r.ctx, &r.sent, Local, r.local, Remote, c.Conn)
+	}
+	return pump(r.ctx, &r.sent, Local, r.local, Remote, r.remote)
+}
+
+// receive moves the peer's stream to the local socket, and its end after it.
+func (r *run) receive() {
+	err := r.receiveBytes()
+	if err == nil {
+		if cerr := closeWrite(r.local); cerr != nil {
+			err = &Error{Local, "write", cerr}
+		}
+	}
+	r.end(err)
+}
+
+func (r *run) receiveBytes() *Error {
+	switch c := r.remote.(type) {
+	case *tlsConn:
+		return c.receive(r.ctx, r.local, &r.received)
+	case *plainConn:
+		if handled, err := splice(r.ctx, &r.received, Remote, c.Conn, Local, r.local); handled {
+			return err
+		}
+		r.copied.Store(true)
+		return pump(r.ctx, &r.received, Remote, c.Conn, Local, r.local)
+	}
+	return pump(r.ctx, &r.received, Remote, r.remote, Local, r.local)
+}
+
+// socket is what carries a Conn. Closing that, and not the tls.Conn, neither
+// waits for a frozen peer nor tells it that all is well.
+func socket(c Conn) net.Conn {
+	switch c := c.(type) {
+	case *plainConn:
+		return c.Conn
+	case *tlsConn:
+		return c.Conn
+	}
+	return c
+}

@@ -1,0 +1,124 @@
+package relay
+
+import (
+	"context"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// spliceFlags: NONBLOCK is about the pipe only; the sockets are non-blocking
+// themselves. MORE is never given, for it would hold back the last piece.
+const spliceFlags = unix.SPLICE_F_MOVE | unix.SPLICE_F_NONBLOCK
+
+// splice moves src to dst through a pipe until src's end.
+//
+// It returns handled false when it could not begin; then no byte was taken from
+// src, and the caller may copy instead. Otherwise the direction is over, and
+// err says how.
+func splice(ctx context.Context, f *flow, from Side, src net.Conn, to Side, dst net.Conn) (handled bool, err *Error) {
+	in, out := rawConn(src), rawConn(dst)
+	if in == nil || out == nil {
+		return false, nil
+	}
+	p, perr := getPipe()
+	if perr != nil {
+		return false, nil
+	}
+	defer putPipe(p)
+	began := false
+	for {
+		n, rerr := drain(p, in, f.piece(pipeSize))
+		if rerr == unix.EINVAL && !began {
+			return false, nil
+		}
+		if rerr != nil {
+			return true, &Error{from, "read", opError("splice", src, rerr)}
+		}
+		if n == 0 {
+			return true, nil
+		}
+		began = true
+		ok, aerr := f.admit(ctx, n)
+		if aerr != nil {
+			return true, &Error{Here, "", aerr}
+		}
+		if werr := fillFrom(p, out, ok, f); werr != nil {
+			return true, &Error{to, "write", opError("splice", dst, werr)}
+		}
+		if ok < n {
+			return true, &Error{Here, "", ErrByteLimit}
+		}
+	}
+}
+
+// drain moves up to n bytes from a socket into p, which is empty: so EAGAIN
+// can only mean that the socket has nothing to read. 0 is the socket's end.
+func drain(p *pipe, in syscall.RawConn, n int) (got int, err error) {
+	cerr := in.Read(func(fd uintptr) bool {
+		got, err = spliceOnce(int(fd), p.w, n)
+		return err != unix.EAGAIN
+	})
+	if cerr != nil {
+		return 0, cerr
+	}
+	p.data += got
+	return got, err
+}
+
+// fillFrom moves n bytes, which p has, to a socket. EAGAIN can only mean that
+// the socket takes no more at present.
+func fillFrom(p *pipe, out syscall.RawConn, n int, f *flow) (err error) {
+	cerr := out.Write(func(fd uintptr) bool {
+		for n > 0 {
+			var moved int
+			moved, err = spliceOnce(p.r, int(fd), n)
+			if err != nil {
+				return err != unix.EAGAIN
+			}
+			p.data -= moved
+			n -= moved
+			f.count(moved)
+		}
+		return true
+	})
+	if cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+func spliceOnce(from, to, n int) (int, error) {
+	for {
+		got, err := unix.Splice(from, nil, to, nil, n, spliceFlags)
+		if err != unix.EINTR {
+			return int(max(got, 0)), err
+		}
+	}
+}
+
+// rawConn returns nil for all but the two socket types themselves: a type that
+// embeds one may hold bytes of its own.
+func rawConn(c net.Conn) syscall.RawConn {
+	var rc syscall.RawConn
+	var err error
+	switch c := c.(type) {
+	case *net.TCPConn:
+		rc, err = c.SyscallConn()
+	case *net.UnixConn:
+		rc, err = c.SyscallConn()
+	}
+	if err != nil {
+		return nil
+	}
+	return rc
+}
+
+func opError(op string, c net.Conn, err error) error {
+	if errno, ok := err.(syscall.Errno); ok {
+		err = os.NewSyscallError(op, errno)
+	}
+	return &net.OpError{Op: op, Net: c.LocalAddr().Network(), Addr: c.RemoteAddr(), Err: err}
+}
