@@ -1,0 +1,40 @@
+// Command sluice carries live migrations of KVM guests between hosts over
+// mutual TLS: the daemon (sluice serve) and what talks to it.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], streams{out: os.Stdout, err: os.Stderr}))
+}
+
+// streams are where a command writes: what was asked for to out, how it goes
+// and what went wrong to err.
+type streams struct {
+	out, err io.Writer
+}
+
+// run runs one command line and returns its exit status.
+func run(args []string, io streams) int {
+	root := newRoot(io)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteC()
+	if err == nil {
+		return exitMoved
+	}
+	var exit *exitError
+	if errors.As(err, &exit) {
+		if exit.err != nil {
+			fmt.Fprintf(io.err, "sluice: %s\n", tidy(exit.err.Error()))
+		}
+		return exit.code
+	}
+	// What is left is cobra's own: a command line that it could not parse.
+	fmt.Fprintf(io.err, "sluice: %s\nTry `%s --help`.\n", tidy(err.Error()), cmd.CommandPath())
+	return exitUsage
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/pflag"
+
+	"github.com/virt-sluice/sluice/internal/control"
+)
+
+// migrateOptions are the flags of sluice migrate.
+type migrateOptions struct {
+	copyAll, copyInc           bool
+	persistent, undefineSource bool
+	live, offline              bool
+	postCopy, afterPreCopy     bool
+	resume                     bool
+	parallel                   bool
+	connections                int
+	bandwidth                  uint64
+	timeout                    int
+	timeoutSuspend, timeoutPC  bool
+	autoConverge, unsafe       bool
+	tls                        string
+
+	json   bool
+	socket string
+}
+
+// defaultConnections is what QEMU takes for --parallel without a number
+// (multifd-channels in qapi/migration.json).
+const defaultConnections = 2
+
+func (o *migrateOptions) add(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.BoolVar(&o.copyAll, "copy-storage-all", false, "copy the guest's disks whole; the destination needs files of the same size")
+	f.BoolVar(&o.copyInc, "copy-storage-inc", false, "copy what the destination's disks lack of their backing chain")
+	f.BoolVar(&o.persistent, "persistent", false, "define the guest at the destination")
+	f.BoolVar(&o.undefineSource, "undefinesource", false, "forget the guest's definition at the source once it has moved")
+	f.BoolVar(&o.postCopy, "postcopy", false, "after the first pass over memory let the guest run at the destination and fetch\nthe rest as it needs it; if the link breaks then, the guest waits to be resumed")
+	f.BoolVar(&o.afterPreCopy, "postcopy-after-precopy", false, "the same as --postcopy")
+	f.BoolVar(&o.resume, "postcopy-resume", false, "go on with a post-copy that the network broke")
+	f.BoolVar(&o.parallel, "parallel", false, fmt.Sprintf("send memory over several connections (%d unless told otherwise)", defaultConnections))
+	f.IntVar(&o.connections, "parallel-connections", 0, "send memory over `N` connections, from 1 to 255; implies --parallel")
+	f.Uint64Var(&o.bandwidth, "bandwidth", 0, "use at most so many `MiB/s` for memory")
+	f.IntVar(&o.timeout, "timeout", 0, "give up after so many `SECONDS`, unless one of the next two says otherwise")
+	f.BoolVar(&o.timeoutSuspend, "timeout-suspend", false, "pause the guest at the timeout, so that the rest goes through")
+	f.BoolVar(&o.timeoutPC, "timeout-postcopy", false, "switch to post-copy at the timeout; needs --postcopy")
+	f.BoolVar(&o.autoConverge, "auto-converge", false, "slow the guest down until it dirties less memory than goes through")
+	f.BoolVar(&o.unsafe, "unsafe", false, "migrate although libvirt fears for the disks (caches, storage that is not shared)")
+	f.StringVar(&o.tls, "tls", "", "`yes|no`; unset follows the daemon's configuration")
+	f.BoolVar(&o.live, "live", false, "accepted and without effect: every migration is live")
+	f.BoolVar(&o.offline, "offline", false, "refused: there is no running guest to carry")
+	f.BoolVar(&o.json, "json", false, "print one JSON object a line: progress, and the result last")
+	addSocket(f, &o.socket)
+}
+
+func addSocket(f *pflag.FlagSet, socket *string) {
+	f.StringVar(socket, "socket", control.DefaultSocket, "the daemon's control socket, a `PATH`")
+}
+
+// request is what the flags ask for, or what is wrong with them.
+func (o *migrateOptions) request(f *pflag.FlagSet, guest, peer string) (*control.MigrateRequest, error) {
+	switch {
+	case o.offline:
+		return nil, errors.New("--offline: an offline guest has no memory to carry; copy its definition with `virsh dumpxml` and `virsh define`")
+	case o.copyAll && o.copyInc:
+		return nil, errors.New("--copy-storage-all and --copy-storage-inc exclude each other")
+	case o.timeoutSuspend && o.timeoutPC:
+		return nil, errors.New("--timeout-suspend and --timeout-postcopy exclude each other")
+	case f.Changed("timeout") && o.timeout < 1:
+		return nil, fmt.Errorf("--timeout takes seconds from 1 up, not %d", o.timeout)
+	case f.Changed("bandwidth") && o.bandwidth == 0:
+		return nil, errors.New("--bandwidth takes MiB/s from 1 up; leave it out for no limit")
+	case f.Changed("parallel-connections") && o.connections < 1:
+		return nil, fmt.Errorf("--parallel-connections takes a number from 1 to 255, not %d", o.connections)
+	case f.Changed("tls") && o.tls != control.Yes && o.tls != control.No:
+		return nil, fmt.Errorf("--tls takes yes or no, not %q", o.tls)
+	}
+	if err := peerName(peer); err != nil {
+		return nil, err
+	}
+	req := &control.MigrateRequest{
+		Guest:               guest,
+		Peer:                peer,
+		Persistent:          o.persistent,
+		UndefineSource:      o.undefineSource,
+		PostCopy:            o.postCopy || o.afterPreCopy || o.resume,
+		PostCopyResume:      o.resume,
+		AutoConverge:        o.autoConverge,
+		Unsafe:              o.unsafe,
+		ParallelConnections: o.connections,
+		Bandwidth:           o.bandwidth,
+		Timeout:             o.timeout,
+		TLS:                 o.tls,
+	}
+	if o.parallel && o.connections == 0 {
+		req.ParallelConnections = defaultConnections
+	}
+	switch {
+	case o.copyAll:
+		req.CopyStorage = control.CopyAll
+	case o.copyInc:
+		req.CopyStorage = control.CopyInc
+	}
+	switch {
+	case o.timeoutSuspend:
+		req.TimeoutAction = control.TimeoutSuspend
+	case o.timeoutPC:
+		req.TimeoutAction = control.TimeoutPostCopy
+	case o.timeout > 0:
+		req.TimeoutAction = control.TimeoutAbort
+	}
+	return req, req.Check()
+}
+
+// virshOnly are flags that virsh users type by habit and why sluice has none
+// of that name.
+var virshOnly = map[string]string{
+	"p2p":            "not needed: sluice has the source's libvirtd run the migration always",
+	"direct":         "sluice has the source's libvirtd run the migration always",
+	"tunnelled":      "not needed: memory and disks go through sluice, over TLS, always",
+	"verbose":        "not needed: progress is shown always; --json is for programs",
+	"migrateuri":     "not needed: sluice makes the sockets and steers memory through them",
+	"desturi":        "name the peer as HOST instead of a URI",
+	"disks-uri":      "not needed: sluice steers disks through its own sockets",
+	"listen-address": "not needed: QEMU listens on a unix socket of sluice's",
+	"suspend":        "not offered; `virsh suspend` the guest first, and it arrives paused",
+	"dname":          "not offered; rename the guest with `virsh domrename` before or after",
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+const rootHelp = `sluice moves running KVM guests between hosts over mutual TLS.
+
+A daemon, sluice serve, runs beside libvirtd on every host. On the host that a
+guest runs on, one command moves it:
+
+  sluice migrate web1 host-b
+
+Stock libvirt clients go through sluice as well, with one URI:
+
+  virsh migrate --live --p2p web1 'qemu+unix:///system?socket=/run/sluice/peers/host-b/libvirt.sock'
+
+To begin: write /etc/sluice/sluice.toml on both hosts (sluice serve --help shows
+the least that it must hold), start the daemons, look with sluice status.`
+
+func newRoot(io streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:           "sluice",
+		Short:         "Move running KVM guests between hosts over mutual TLS",
+		Long:          rootHelp,
+		Version:       buildVersion(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	cmd.SetOut(io.out)
+	cmd.SetErr(io.err)
+	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	cmd.SetFlagErrorFunc(flagError)
+	cmd.AddCommand(newServe(io), newMigrate(io), newStatus(io), newVersion(io))
+	return cmd
+}
+
+// flagError puts what pflag found wrong into words.
+func flagError(cmd *cobra.Command, err error) error {
+	var value *pflag.InvalidValueError
+	if errors.As(err, &value) {
+		f := value.GetFlag()
+		return fmt.Errorf("--%s takes a %s, not %q", f.Name, kinds[f.Value.Type()], value.GetValue())
+	}
+	var missing *pflag.NotExistError
+	if errors.As(err, &missing) {
+		if why, ok := virshOnly[missing.GetSpecifiedName()]; ok && cmd.Name() == "migrate" {
+			return fmt.Errorf("--%s: %s", missing.GetSpecifiedName(), why)
+		}
+	}
+	return err
+}
+
+// kinds are the words for pflag's types of values.
+var kinds = map[string]string{
+	"int":    "whole number",
+	"uint":   "whole number from 0 up",
+	"uint64": "whole number from 0 up",
+	"bool":   "true or false",
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/virt-sluice/sluice/internal/config"
+)
+
+const defaultConfig = "/etc/sluice/sluice.toml"
+
+const serveHelp = `Run the daemon in the foreground, beside libvirtd.
+
+It listens for other hosts' sluices (port 16514 unless told otherwise), and for
+this host's users on sockets under /run/sluice: control.sock for sluice migrate
+and sluice status, peers/NAME/libvirt.sock for stock libvirt clients.
+
+The least that a configuration must hold, on host-a:
+
+  [peers.host-b]
+
+That peer is then reached at host-b:16514 and must show a certificate for the
+name host-b; this host's own certificates are looked for where libvirt keeps
+them (/etc/pki). docs/config.md lists every key.
+
+Signals: the first SIGTERM, SIGINT or SIGHUP drains (no new sessions; live ones
+may take limits.drain_timeout), a second one stops at once, and every guest
+under way goes on at its source.
+
+Exit status: 0 stopped after a drain, 1 failed, 2 wrong use or configuration.`
+
+const serveExamples = `  sluice serve --config /etc/sluice/sluice.toml --check
+  sluice serve --config /etc/sluice/sluice.toml
+  systemctl start sluice`
+
+type serveOptions struct {
+	config   string
+	logLevel string
+	check    bool
+}
+
+func newServe(io streams) *cobra.Command {
+	o := new(serveOptions)
+	cmd := &cobra.Command{
+		Use:     "serve",
+		Short:   "Run the daemon",
+		Long:    serveHelp,
+		Example: serveExamples,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serve(cmd.Context(), io, o)
+		},
+	}
+	cmd.Flags().StringVar(&o.config, "config", defaultConfig, "the configuration, a TOML `FILE`")
+	cmd.Flags().BoolVar(&o.check, "check", false, "check configuration and certificates, say what is wrong, and leave")
+	cmd.Flags().StringVar(&o.logLevel, "log-level", "info", "least `LEVEL` to log: trace, debug, info, warn or error")
+	return cmd
+}
+
+func serve(ctx context.Context, io streams, o *serveOptions) error {
+	log, err := newLogger(io.err, o.logLevel)
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Load(o.config)
+	if err != nil {
+		return wrongUse(err)
+	}
+	d, err := newDaemon(cfg, log)
+	if err != nil {
+		return wrongUse(fmt.Errorf("%s: %w", o.config, err))
+	}
+	if o.check {
+		fmt.Fprintf(io.out, "%s: no fault found; this host is %s, listens on %s, has %d peers\n", o.config, cfg.Name, cfg.Listen, len(cfg.Peers))
+		return nil
+	}
+	if len(cfg.Peers) == 0 {
+		log.Warn().Str("config", o.config).Msg("no [peers] are configured: nothing can be moved from here, and no one is let in")
+	}
+	return runDaemon(ctx, d, log)
+}
+
+// runner is what runDaemon needs of the daemon.
+type runner interface {
+	Run(ctx context.Context, drain <-chan struct{}) error
+	Ready() <-chan struct{}
+}
+
+// runDaemon runs d until it has drained or is stopped by signals.
+func runDaemon(ctx context.Context, d runner, log zerolog.Logger) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	drain := make(chan struct{})
+	defer onSignals(func(s os.Signal) {
+		log.Info().Stringer("signal", s).Msg("draining: no new sessions; a second signal stops at once")
+		close(drain)
+	}, func(s os.Signal) {
+		log.Warn().Stringer("signal", s).Msg("stopping at once")
+		stop()
+	}, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)()
+	defer tellSystemd(d.Ready(), drain, log)()
+
+	err := d.Run(ctx, drain)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = nil // stopped, as was asked for
+	}
+	if err != nil {
+		return failed(err)
+	}
+	log.Info().Msg("stopped")
+	return nil
+}

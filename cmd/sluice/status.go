@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/virt-sluice/sluice/internal/control"
+)
+
+const statusHelp = `Show the daemon's peers, the sessions under way with their channels, and the
+last ones that ended, with the cause of those that failed.
+
+Exit status: 0 shown, 1 the daemon was not reached, 2 wrong use.`
+
+const statusExamples = `  sluice status
+  sluice status --watch
+  sluice status --json | jq '.ended[0].cause'`
+
+// watchEvery is how often --watch asks.
+const watchEvery = time.Second
+
+func newStatus(io streams) *cobra.Command {
+	var socket string
+	var asJSON, watch bool
+	cmd := &cobra.Command{
+		Use:     "status",
+		Short:   "Show sessions, channels and peers",
+		Long:    statusHelp,
+		Example: statusExamples,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c := control.New(socket)
+			if !watch {
+				return showStatus(cmd.Context(), io, c, asJSON, false)
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			return watchStatus(ctx, io, c, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line")
+	cmd.Flags().BoolVar(&watch, "watch", false, "show it again every second, until Ctrl-C")
+	addSocket(cmd.Flags(), &socket)
+	return cmd
+}
+
+func watchStatus(ctx context.Context, io streams, c *control.Client, asJSON bool) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		if err := showStatus(ctx, io, c, asJSON, isTerminal(io.out)); err != nil {
+			if ctx.Err() != nil {
+				return nil // Ctrl-C is how a watch ends
+			}
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// showStatus asks once. With redraw it takes the place of what is on the
+// screen, in one write, so that nothing flickers.
+func showStatus(ctx context.Context, io streams, c *control.Client, asJSON, redraw bool) error {
+	ctx, stop := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("no answer for 10 seconds: the daemon hangs; its log, or its goroutines (SIGQUIT), tell where"))
+	defer stop()
+	st, err := c.Status(ctx)
+	if err != nil {
+		var refused *control.Error
+		if errors.As(err, &refused) && refused.Code == 403 {
+			return wrongUse(err)
+		}
+		return failed(err)
+	}
+	var b bytes.Buffer
+	switch {
+	case asJSON:
+		if err := json.NewEncoder(&b).Encode(st); err != nil {
+			return failed(fmt.Errorf("encode status: %w", err))
+		}
+	case redraw:
+		b.WriteString("\x1b[H\x1b[2J") // home, clear (ECMA-48)
+		fallthrough
+	default:
+		writeStatus(&b, st, time.Now())
+	}
+	if _, err := io.out.Write(b.Bytes()); err != nil {
+		return failed(fmt.Errorf("write status: %w", err))
+	}
+	return nil
+}

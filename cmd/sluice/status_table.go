@@ -1,0 +1,86 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/control"
+)
+
+// writeStatus is st as tables. now is the reader's time, for ages.
+func writeStatus(w io.Writer, st *control.Status, now time.Time) {
+	draining := ""
+	if st.Draining {
+		draining = ", draining: takes no new sessions"
+	}
+	fmt.Fprintf(w, "%s: sluice %s, up %s, listens on %s, libvirt at %s%s\n", oneLine(st.Name), oneLine(st.Version),
+		coarse(now.Sub(st.Started)), oneLine(st.Listen), oneLine(st.Libvirt), draining)
+
+	fmt.Fprintf(w, "\nSessions: %d\n", len(st.Sessions))
+	if len(st.Sessions) > 0 {
+		table(w, "  ", "GUEST\tDIR\tPEER\tPHASE\tSENT\tRECEIVED\tRATE\tPATH\tTLS\tAGE\tSESSION", func(row rowFunc) {
+			for _, s := range st.Sessions {
+				row(guest(s), s.Direction, s.Peer, s.Phase, size(s.Sent), size(s.Received), rate(s.Rate), s.Path, tls(s.TLS, s.Suite), coarse(now.Sub(s.Started)), s.ID)
+				for _, c := range s.Channels {
+					row("  "+c.Name, "", "", open(c.Open), size(c.Sent), size(c.Received), "", c.Path, tls(c.TLS, c.Suite))
+				}
+			}
+		})
+	}
+
+	fmt.Fprintf(w, "\nEnded: %d\n", len(st.Ended))
+	if len(st.Ended) > 0 {
+		table(w, "  ", "GUEST\tDIR\tPEER\tOUTCOME\tBYTES\tTOOK\tENDED\tPATH\tTLS\tCAUSE", func(row rowFunc) {
+			for _, s := range st.Ended {
+				row(guest(s), s.Direction, s.Peer, s.Outcome, size(s.Sent+s.Received), span(s.Ended.Sub(s.Started)), coarse(now.Sub(s.Ended))+" ago", s.Path, tls(s.TLS, s.Suite), s.Cause)
+			}
+		})
+	}
+
+	fmt.Fprintf(w, "\nPeers: %d\n", len(st.Peers))
+	if len(st.Peers) > 0 {
+		table(w, "  ", "NAME\tADDRESS\tCERTIFICATE NAMES\tSOCKET", func(row rowFunc) {
+			for _, p := range st.Peers {
+				row(p.Name, p.Address, strings.Join(p.Names, " "), p.Socket)
+			}
+		})
+	}
+}
+
+type rowFunc func(cells ...string)
+
+func table(w io.Writer, indent, head string, rows func(rowFunc)) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, indent+head)
+	rows(func(cells ...string) {
+		for i, c := range cells {
+			lead := c[:len(c)-len(strings.TrimLeft(c, " "))]
+			cells[i] = lead + cmp.Or(oneLine(c), "-")
+		}
+		fmt.Fprintln(tw, indent+strings.Join(cells, "\t"))
+	})
+	tw.Flush() // an error is w's, which the caller sees
+}
+
+// guest names a session: connections of libvirt clients have no guest.
+func guest(s control.SessionStatus) string {
+	return cmp.Or(s.Guest, s.UUID, "("+s.Kind+")")
+}
+
+func open(is bool) string {
+	if is {
+		return "open"
+	}
+	return "closed"
+}
+
+func tls(version, suite string) string {
+	if version == "" {
+		return "none"
+	}
+	return strings.TrimSpace(version + " " + suite)
+}

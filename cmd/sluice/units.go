@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// size is n bytes in binary units, three digits or so.
+func size(n uint64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, unit := float64(n)/1024, 0
+	for ; v >= 999.5 && unit < len(binaryUnits)-1; unit++ {
+		v /= 1024
+	}
+	digits := 0
+	switch {
+	case v < 9.995:
+		digits = 2
+	case v < 99.95:
+		digits = 1
+	}
+	return fmt.Sprintf("%.*f %s", digits, v, binaryUnits[unit])
+}
+
+var binaryUnits = [...]string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+
+func rate(n uint64) string { return size(n) + "/s" }
+
+// span is a duration with as many digits as matter to a person.
+func span(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0s"
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < 10*time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return coarse(d)
+}
+
+// coarse is a duration in whole seconds, and in whole minutes from an hour up.
+func coarse(d time.Duration) string {
+	if d < time.Hour {
+		return d.Round(time.Second).String()
+	}
+	if d < 24*time.Hour {
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	}
+	return fmt.Sprintf("%dd%s", d/(24*time.Hour), strings.TrimSuffix((d%(24*time.Hour)).Truncate(time.Hour).String(), "0m0s"))
+}
+
+// tidy makes text from elsewhere (guests' names, peers' causes) safe for a
+// terminal: what does not print, but for line ends, is replaced.
+func tidy(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+}
+
+// oneLine is tidy for a place that has one line.
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(tidy(s)), " ")
+}

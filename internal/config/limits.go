@@ -1,0 +1,85 @@
+package config
+
+import (
+	"math"
+	"time"
+)
+
+// None is a limit that is off. Load sets it for every negative value where a
+// limit may be off, and where the default is to have none; so after Load a
+// limit holds if and only if it is above zero.
+const None = -1
+
+// longest is the longest duration taken: beyond it a number has a wrong unit.
+const longest = 10 * 365 * 24 * time.Hour
+
+// limits completes l from what the document says of durations. The least
+// values are those below which no healthy migration would pass.
+func (c *checker) limits(l *Limits, doc *documentLimits) {
+	for _, d := range []struct {
+		key          string
+		text         durationText
+		value        *time.Duration
+		initial, min time.Duration
+		optional     bool // may be off
+	}{
+		{"handshake_timeout", doc.HandshakeTimeout, &l.HandshakeTimeout, 10 * time.Second, 100 * time.Millisecond, false},
+		{"idle_timeout", doc.IdleTimeout, &l.IdleTimeout, 30 * time.Second, time.Second, false},
+		{"session_timeout", doc.SessionTimeout, &l.SessionTimeout, 24 * time.Hour, time.Second, true},
+		{"prepare_timeout", doc.PrepareTimeout, &l.PrepareTimeout, 60 * time.Second, time.Second, false},
+		{"finish_timeout", doc.FinishTimeout, &l.FinishTimeout, 60 * time.Second, time.Second, false},
+		{"drain_timeout", doc.DrainTimeout, &l.DrainTimeout, 10 * time.Minute, time.Second, true},
+	} {
+		*d.value = c.duration("limits."+d.key, d.text, d.initial, d.min, d.optional)
+	}
+
+	l.Sessions = int(c.count("limits.sessions", int64(l.Sessions), 200, 1, 10_000))
+	// A migration has a control channel and memory: 2. QEMU takes 255 memory
+	// channels at most, and there are disks beside them.
+	l.Channels = int(c.count("limits.channels", int64(l.Channels), 64, 2, 1024))
+	l.SessionBytes = c.size("limits.session_bytes", l.SessionBytes, math.MaxInt64)
+	l.SessionBandwidth = c.size("limits.session_bandwidth", l.SessionBandwidth, math.MaxInt64>>20)
+	l.TotalBandwidth = c.size("limits.total_bandwidth", l.TotalBandwidth, math.MaxInt64>>20)
+}
+
+func (c *checker) duration(key string, text durationText, initial, least time.Duration, optional bool) time.Duration {
+	if text == "" {
+		return initial
+	}
+	d, err := time.ParseDuration(string(text))
+	switch {
+	case err != nil:
+		c.fault(key, `%q is no duration; write a number and its unit in quotes, such as "500ms", "30s", "10m" or "24h"`, string(text))
+	case d == 0:
+		return initial
+	case d < 0 && optional:
+		return None
+	case d < 0:
+		c.fault(key, "%q is negative, and this limit cannot be off; write at least %q", string(text), least)
+	case d < least:
+		c.fault(key, "%q is too short to work with; write at least %q", string(text), least)
+	case d > longest:
+		c.fault(key, "%q is too long; write at most %q", string(text), longest)
+	}
+	return d
+}
+
+func (c *checker) count(key string, n, initial, least, most int64) int64 {
+	if n == 0 {
+		return initial
+	}
+	if n < least || n > most {
+		c.fault(key, "%d must be from %d to %d; it bounds this host's memory, so it cannot be off", n, least, most)
+	}
+	return n
+}
+
+func (c *checker) size(key string, n, most int64) int64 {
+	if n <= 0 {
+		return None
+	}
+	if n > most {
+		c.fault(key, "%d is too large; write at most %d, or leave it out for no limit", n, most)
+	}
+	return n
+}

@@ -1,0 +1,70 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// lines says on which line each key of a document stands, by its dotted name
+// in lower case. It is for faults that are found after decoding.
+type lines map[string]int
+
+// lineIndex reads a document that has been decoded without error. What it
+// cannot read it leaves out: a fault then lacks its line, no more.
+func lineIndex(data []byte) lines {
+	var p unstable.Parser
+	p.Reset(data)
+	ix := lines{}
+	var table []string
+	for p.NextExpression() {
+		e := p.Expression()
+		switch e.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			table = ix.add(&p, nil, e)
+		case unstable.KeyValue:
+			ix.addValue(&p, table, e)
+		}
+	}
+	return ix
+}
+
+// add notes the line of an expression's key and returns the key in full.
+func (ix lines) add(p *unstable.Parser, parent []string, e *unstable.Node) []string {
+	key := append([]string(nil), parent...)
+	for it := e.Key(); it.Next(); {
+		key = append(key, string(it.Node().Data))
+		name := strings.ToLower(join(key))
+		if _, ok := ix[name]; !ok {
+			ix[name] = p.Shape(it.Node().Raw).Start.Line
+		}
+	}
+	return key
+}
+
+func (ix lines) addValue(p *unstable.Parser, parent []string, e *unstable.Node) {
+	key := ix.add(p, parent, e)
+	if e.Value().Kind != unstable.InlineTable {
+		return
+	}
+	for it := e.Value().Children(); it.Next(); {
+		if it.Node().Kind == unstable.KeyValue {
+			ix.addValue(p, key, it.Node())
+		}
+	}
+}
+
+// of is the line of a key, or of the nearest table around it, or 0.
+func (ix lines) of(key string) int {
+	for key = strings.ToLower(key); key != ""; {
+		if n, ok := ix[key]; ok {
+			return n
+		}
+		i := strings.LastIndexByte(key, '.')
+		if i < 0 {
+			break
+		}
+		key = key[:i]
+	}
+	return 0
+}

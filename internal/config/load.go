@@ -1,0 +1,67 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// maxFile bounds the file, in bytes: a fleet of a thousand peers takes some
+// 100 KiB.
+const maxFile = 4 << 20
+
+// Load reads, checks and completes the configuration at path. Its error holds
+// one *Fault for each thing wrong, joined; nothing is half-loaded.
+func Load(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("configuration %s does not exist: write one (docs/config.md has examples) or name another with --config", path)
+		}
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if len(data) > maxFile {
+		return nil, &Fault{File: path, Reason: fmt.Sprintf("larger than %d bytes; is this the right file?", maxFile)}
+	}
+	return Parse(path, data)
+}
+
+// Parse is Load on a file's content; file is its name, for faults.
+func Parse(file string, data []byte) (*Config, error) {
+	doc, unknown, err := decode(file, data)
+	if err != nil {
+		return nil, err
+	}
+	cfg := &doc.Config
+	c := &checker{file: file, lines: lineIndex(data), faults: unknown}
+	c.host(cfg)
+	c.users(cfg)
+	c.tls(cfg)
+	c.certificates(&cfg.Certificates)
+	cfg.Limits = doc.Limits.Limits
+	c.limits(&cfg.Limits, &doc.Limits)
+	c.peers(cfg)
+	c.sockets(cfg)
+	if len(c.faults) > 0 {
+		return nil, errors.Join(c.faults...)
+	}
+	return cfg, nil
+}
+
+// checker collects faults.
+type checker struct {
+	file   string
+	lines  lines
+	faults []error
+}
+
+func (c *checker) fault(key, format string, args ...any) {
+	c.faults = append(c.faults, &Fault{File: c.file, Line: c.lines.of(key), Key: key, Reason: fmt.Sprintf(format, args...)})
+}

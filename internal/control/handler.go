@@ -1,0 +1,111 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// Handler serves the protocol. It is an http.Handler; who may connect is
+// decided before it. Its http.Server may not have a WriteTimeout, which would
+// end long migrations.
+type Handler struct {
+	Status func() *Status
+
+	// Migrate runs one migration until its end. ctx ends when the caller
+	// cancels or is gone: Migrate then aborts, restores and returns. The
+	// request has passed its Check.
+	//
+	// report hands progress on; its first call begins the answer, so it is
+	// made once the request is accepted and before anything is started. It
+	// never blocks: what a slow client does not take is dropped. It is not
+	// called after Migrate has returned.
+	//
+	// An error promises that nothing was started; it is an *Error, or is
+	// answered as one with code 500.
+	Migrate func(ctx context.Context, req *MigrateRequest, report func(Progress)) (*Result, error)
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/v1/status":
+		if r.Method == http.MethodGet {
+			answer(w, http.StatusOK, h.Status())
+			return
+		}
+	case "/v1/migrate":
+		if r.Method == http.MethodPost {
+			h.migrate(w, r)
+			return
+		}
+	default:
+		answer(w, http.StatusNotFound, WrongUse("no such request: %s %s (is the command line of another version than the daemon?)", r.Method, r.URL.Path))
+		return
+	}
+	answer(w, http.StatusMethodNotAllowed, WrongUse("%s does not take %s", r.URL.Path, r.Method))
+}
+
+func (h *Handler) migrate(w http.ResponseWriter, r *http.Request) {
+	req, err := readRequest(w, r)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	out := newEventWriter(w)
+	result, err := h.Migrate(r.Context(), req, out.report)
+	began := out.close()
+	if err == nil && result == nil {
+		err = errors.New("internal: the migration ended without a result")
+	}
+	switch {
+	case err != nil && !began:
+		refuse(w, err)
+		return
+	case err != nil:
+		result = &Result{Outcome: Failed, Message: err.Error(), Cause: err.Error(), Guest: req.Guest, Destination: req.Peer}
+	}
+	writeEvent(w, &Event{Result: result})
+}
+
+// readRequest reads the body to its end, without which net/http would not
+// watch for the client's going away.
+func readRequest(w http.ResponseWriter, r *http.Request) (*MigrateRequest, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxRequest))
+	if err != nil {
+		return nil, WrongUse("read the request: %v", err)
+	}
+	// An option that this daemon does not know may not be silently without
+	// effect.
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	req := new(MigrateRequest)
+	if err := dec.Decode(req); err != nil {
+		return nil, WrongUse("the request is not understood (is the command line newer than the daemon?): %v", err)
+	}
+	if dec.More() {
+		return nil, WrongUse("the request holds more than one object")
+	}
+	return req, req.Check()
+}
+
+func refuse(w http.ResponseWriter, err error) {
+	e := &Error{Code: http.StatusInternalServerError, Message: err.Error()}
+	if known := (*Error)(nil); errors.As(err, &known) {
+		e.Code = known.Code
+	}
+	answer(w, e.Code, e)
+}
+
+func answer(w http.ResponseWriter, code int, body any) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		code, data = http.StatusInternalServerError, fmt.Appendf(nil, `{"error":%q}`, err.Error())
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	w.Write(append(data, '\n')) // an error is the client's to see
+}

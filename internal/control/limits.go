@@ -1,0 +1,17 @@
+package control
+
+import "time"
+
+// DefaultSocket is the control socket of a daemon whose configuration names no
+// run_dir.
+const DefaultSocket = "/run/sluice/control.sock"
+
+// What either side bounds, in bytes.
+const (
+	MaxRequest = 64 << 10  // a request's body
+	MaxLine    = 256 << 10 // one Event
+	MaxStatus  = 64 << 20  // a Status: some 300 bytes a channel
+)
+
+// Heartbeat is the longest the daemon is silent in a stream of events.
+const Heartbeat = 2 * time.Second
