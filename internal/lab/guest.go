@@ -1,0 +1,144 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// A GuestSpec says what guest to start.
+type GuestSpec struct {
+	Name string
+	// MemoryMiB is the guest's memory: 256 when 0, 3072 at most. All but the first MiB is filled with data that does not compress.
+	MemoryMiB int
+	// DirtyMiB is how much of it each pass dirties, page by page: 4 when 0, none when negative. Pre-copy converges as long as the link
+	// carries this much in the downtime that the migration allows itself (300 ms by default).
+	DirtyMiB int
+	// PassesPerSecond bounds how often it does: 20 when 0, 500 at most. A pass over 1 GiB takes software emulation some 50 ms itself.
+	PassesPerSecond int
+	// DisksMiB are the sizes of its virtio disks, which start with random content. The guest neither reads nor writes them.
+	DisksMiB []int
+	// Paused leaves the guest paused once its memory is filled. Its migration then shows the data path without the emulator's noise.
+	Paused bool
+	// Persistent defines the guest before starting it. A transient one leaves nothing behind when it ends.
+	Persistent bool
+}
+
+// A Guest is a virtual machine that was started in a lab, wherever it runs now. It prints a character on its serial port when its
+// memory is filled and after each pass; each host keeps in a file of its own what the guest printed there.
+type Guest struct {
+	Name string
+	Spec GuestSpec // with the defaults filled in
+	lab  *Lab
+}
+
+// StartGuest starts a guest on the host and returns once its memory is filled. The files that it needs are put on both hosts, but for the
+// destination's disks: see [Guest.CreateDisks].
+func (h *Host) StartGuest(ctx context.Context, spec GuestSpec) (*Guest, error) {
+	if err := spec.complete(); err != nil {
+		return nil, fmt.Errorf("lab: guest %q: %w", spec.Name, err)
+	}
+	g := &Guest{Name: spec.Name, Spec: spec, lab: h.lab}
+	for _, host := range h.lab.Hosts() {
+		if err := host.writeROM(ctx, g.romPath(), spec); err != nil {
+			return nil, err
+		}
+		if err := os.Remove(host.Path(g.serialPath())); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("lab: guest %s: %w", g.Name, err)
+		}
+	}
+	if err := g.fillDisks(h); err != nil {
+		return nil, err
+	}
+	xml := "/run/" + g.Name + ".xml"
+	if err := os.WriteFile(h.Path(xml), []byte(g.xml()), 0o644); err != nil {
+		return nil, fmt.Errorf("lab: guest %s: %w", g.Name, err)
+	}
+	defer os.Remove(h.Path(xml))
+	start := [][]string{{"create", xml}}
+	if spec.Persistent {
+		start = [][]string{{"define", xml}, {"start", g.Name}}
+	}
+	for _, args := range start {
+		if _, err := h.Virsh(ctx, args...); err != nil {
+			return nil, fmt.Errorf("%w%s", err, h.logTail("/var/log/libvirt/qemu/"+g.Name+".log"))
+		}
+	}
+	if err := g.waitFilled(ctx, h); err != nil {
+		return nil, err
+	}
+	if spec.Paused {
+		if _, err := h.Virsh(ctx, "suspend", g.Name); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+// complete fills in the defaults and checks the limits.
+func (s *GuestSpec) complete() error {
+	if s.MemoryMiB == 0 {
+		s.MemoryMiB = 256
+	}
+	if s.PassesPerSecond == 0 {
+		s.PassesPerSecond = 20
+	}
+	switch {
+	case s.DirtyMiB < 0:
+		s.DirtyMiB = 0
+	case s.DirtyMiB == 0:
+		s.DirtyMiB = min(4, s.MemoryMiB-1)
+	}
+	switch {
+	case !nameRule.MatchString(s.Name):
+		return errors.New("want a name of letters, digits, '.', '_' and '-'")
+	case s.MemoryMiB < 2 || s.MemoryMiB > 3072:
+		return fmt.Errorf("%d MiB of memory: want 2 to 3072, which a 32-bit program reaches", s.MemoryMiB)
+	case s.DirtyMiB >= s.MemoryMiB:
+		return fmt.Errorf("%d MiB to dirty: want less than the %d MiB of memory", s.DirtyMiB, s.MemoryMiB)
+	case s.PassesPerSecond < 10 || s.PassesPerSecond > 500:
+		return fmt.Errorf("%d passes per second: want 10 to 500, which the PC's timer can do", s.PassesPerSecond)
+	}
+	return nil
+}
+
+// ticks is the rate of the guest's timer: it sleeps two ticks after each pass.
+func (s *GuestSpec) ticks() int { return 2 * s.PassesPerSecond }
+
+func (g *Guest) romPath() string    { return "/var/lib/libvirt/images/" + g.Name + ".rom" }
+func (g *Guest) serialPath() string { return "/var/log/libvirt/qemu/" + g.Name + ".serial" }
+
+// xml is the domain's description. The devices are few, so that QEMU starts fast and little but memory is migrated. The serial file is
+// appended to, as a guest can come back.
+func (g *Guest) xml() string {
+	var disks strings.Builder
+	for i := range g.Spec.DisksMiB {
+		fmt.Fprintf(&disks, `
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/>
+      <source file='%s'/>
+      <target dev='vd%c' bus='virtio'/>
+    </disk>`, g.DiskPath(i), 'a'+i)
+	}
+	return fmt.Sprintf(`<domain type='qemu'>
+  <name>%s</name>
+  <memory unit='MiB'>%d</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='pc'>hvm</type>
+    <loader type='rom'>%s</loader>
+  </os>
+  <devices>%s
+    <serial type='file'>
+      <source path='%s' append='on'/>
+      <target port='0'/>
+    </serial>
+    <controller type='usb' model='none'/>
+    <input type='mouse' bus='ps2'/>
+    <memballoon model='none'/>
+  </devices>
+</domain>
+`, g.Name, g.Spec.MemoryMiB, g.romPath(), disks.String(), g.serialPath())
+}

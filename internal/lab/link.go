@@ -1,0 +1,102 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// linkName is what the veth pair's end is called in either host.
+const linkName = "eth0"
+
+// connect makes the link. The pair is made with each end in its host already, so that nothing of it ever shows on the machine.
+func (l *Lab) connect(ctx context.Context) error {
+	netns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", l.B.pid))
+	if err != nil {
+		return err
+	}
+	defer netns.Close()
+	c := l.A.Command(ctx, "ip", "link", "add", linkName, "type", "veth", "peer", "name", linkName, "netns", "/proc/self/fd/3")
+	c.ExtraFiles = []*os.File{netns}
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("make the link: %w: %s", err, bytes.TrimSpace(out))
+	}
+	for _, h := range l.Hosts() {
+		c := h.Command(ctx, "ip", "-batch", "-")
+		c.Stdin = strings.NewReader(strings.Join([]string{
+			"link set lo up",
+			"addr add " + h.Addr + "/24 dev " + linkName,
+			// Without duplicate address detection the address serves at once.
+			"addr add " + h.Addr6 + "/64 dev " + linkName + " nodad",
+			"link set " + linkName + " up",
+		}, "\n"))
+		if out, err := c.CombinedOutput(); err != nil {
+			return fmt.Errorf("set up %s's network: %w: %s", h.Name, err, bytes.TrimSpace(out))
+		}
+	}
+	return nil
+}
+
+// CutLink makes every packet between the hosts vanish, in both directions, until RestoreLink. Neither host is told: no error, no reset, no
+// loss of carrier; it is what a cable pulled out somewhere between switches looks like. (An interface set down would take its
+// routes and IPv6 addresses with it, and the kernel would refuse to send.)
+func (l *Lab) CutLink() error {
+	l.linkMu.Lock()
+	defer l.linkMu.Unlock()
+	l.cut = true
+	return l.shape()
+}
+
+// RestoreLink ends CutLink; a rate set by SlowLink holds on.
+func (l *Lab) RestoreLink() error {
+	l.linkMu.Lock()
+	defer l.linkMu.Unlock()
+	l.cut = false
+	return l.shape()
+}
+
+// SlowLink bounds the link's rate in each direction to so many bytes per second; 0 lifts the bound.
+func (l *Lab) SlowLink(bytesPerSecond int64) error {
+	l.linkMu.Lock()
+	defer l.linkMu.Unlock()
+	l.rate = bytesPerSecond
+	return l.shape()
+}
+
+// ResetConnections kills the TCP connections that have the given port at either end, on both hosts, the way an administrator or a failing
+// middlebox would: each end gets an error at once. It needs ss -K, so a kernel with CONFIG_INET_DIAG_DESTROY.
+func (l *Lab) ResetConnections(ctx context.Context, port int) error {
+	for _, h := range l.Hosts() {
+		out, err := h.Command(ctx, "ss", "-K", "-t", "state", "established", fmt.Sprintf("( sport = :%d or dport = :%d )", port, port)).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("lab: reset connections on %s: %w: %s", h.Name, err, bytes.TrimSpace(out))
+		}
+	}
+	return nil
+}
+
+// shape sets the sending queue of both ends to what cut and rate say.
+func (l *Lab) shape() error {
+	args := []string{"qdisc", "replace", "dev", linkName, "root"}
+	switch {
+	case l.cut:
+		args = append(args, "blackhole")
+	case l.rate > 0:
+		// The bucket holds a few of the 64 KiB packets that TCP hands to the device, or 10 ms of a faster link's data. In tc, bps is bytes.
+		burst := max(256<<10, l.rate/100)
+		args = append(args, "tbf", "rate", fmt.Sprintf("%dbps", l.rate), "burst", fmt.Sprintf("%db", burst), "latency", "50ms")
+	default:
+		args = append(args, "noqueue")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for _, h := range l.Hosts() {
+		if out, err := h.Command(ctx, "tc", args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("lab: tc %s on %s: %w: %s", strings.Join(args, " "), h.Name, err, bytes.TrimSpace(out))
+		}
+	}
+	return nil
+}

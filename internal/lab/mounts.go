@@ -1,0 +1,84 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// readyReport is what a host's pid 1 writes once its file system stands; anything else is an error in words.
+const readyReport = "ready"
+
+// privateFolders are the ones in which a host sees its own, empty at first. They have to be there on the machine, but for those under
+// /etc, where a host can make its own.
+func privateFolders() []string {
+	return []string{
+		"/run",
+		"/etc/libvirt", "/etc/pki", "/etc/sluice",
+		"/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt",
+	}
+}
+
+// setUpHost gives the calling process's mount and uts namespaces a host's view.
+func setUpHost(host string) error {
+	if err := unix.Sethostname([]byte(host)); err != nil {
+		return fmt.Errorf("set host name: %w", os.NewSyscallError("sethostname", err))
+	}
+	// Slave, not private: what the machine unmounts later must not stay pinned here.
+	if err := mount("none", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return err
+	}
+	if err := mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return err
+	}
+	// A fresh sysfs shows this network namespace's links, and hides the machine's cgroups from libvirt.
+	if err := mount("sysfs", "/sys", "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return err
+	}
+	if err := mountEtc(); err != nil {
+		return err
+	}
+	for _, folder := range privateFolders() {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return err
+		}
+		if err := mount("tmpfs", folder, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+			return fmt.Errorf("%w (is libvirt installed?)", err)
+		}
+	}
+	for _, folder := range []string{"/run/lock", "/run/sluice", "/var/lib/libvirt/images", "/var/log/libvirt/qemu", "/etc/pki/qemu", "/etc/pki/libvirt/private"} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mountEtc makes /etc writable for this host alone. The layer's two folders lie in a tmpfs that is unmounted at once: the overlay keeps
+// its own hold on it.
+func mountEtc() error {
+	const layer = "/run"
+	if err := mount("tmpfs", layer, "tmpfs", 0, "mode=0755"); err != nil {
+		return err
+	}
+	for _, folder := range []string{layer + "/upper", layer + "/work"} {
+		if err := os.Mkdir(folder, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := mount("overlay", "/etc", "overlay", 0, "lowerdir=/etc,upperdir="+layer+"/upper,workdir="+layer+"/work"); err != nil {
+		return err
+	}
+	if err := unix.Unmount(layer, unix.MNT_DETACH); err != nil {
+		return &os.PathError{Op: "umount", Path: layer, Err: err}
+	}
+	return nil
+}
+
+func mount(source, target, kind string, flags uintptr, data string) error {
+	if err := unix.Mount(source, target, kind, flags, data); err != nil {
+		return fmt.Errorf("mount %s: %w", source, &os.PathError{Op: "mount", Path: target, Err: err})
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+)
+
+// Dial connects from within the host, as [net.Dialer.DialContext] would: to an address, or to HostA or HostB by name, or to one of the
+// host's unix sockets.
+func (h *Host) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	var conn net.Conn
+	err := h.apart("dial "+address, func() (err error) {
+		var d net.Dialer
+		conn, err = d.DialContext(ctx, network, literal(address))
+		return err
+	})
+	return conn, err
+}
+
+// Listen listens within the host, as [net.ListenConfig.Listen] would.
+func (h *Host) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	var l net.Listener
+	err := h.apart("listen on "+address, func() (err error) {
+		var c net.ListenConfig
+		l, err = c.Listen(ctx, network, literal(address))
+		return err
+	})
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false) // Close would unlink that path on the machine
+	}
+	return l, err
+}
+
+// apart runs f on a thread of its own in the host, because dialing can take long and the host's thread has commands to start. Sockets stay
+// in the network in which they were made, wherever they are used later.
+func (h *Host) apart(what string, f func() error) error {
+	t, err := enter(h.pidfd)
+	if err == nil {
+		err = t.do(f)
+		t.close()
+	}
+	if err != nil {
+		return fmt.Errorf("lab: %s on %s: %w", what, h.Name, err)
+	}
+	return nil
+}
+
+// literal puts a host's address for its name. The resolver could not: it works on goroutines of its own, which are not in the host.
+func literal(address string) string {
+	name, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	switch name {
+	case HostA:
+		name = addrA
+	case HostB:
+		name = addrB
+	}
+	return net.JoinHostPort(name, port)
+}

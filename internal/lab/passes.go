@@ -1,0 +1,139 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// What a guest prints.
+const (
+	sayFilled  = 'R'
+	sayGood    = '.'
+	sayCorrupt = 'X'
+)
+
+// ErrCorrupt says that a guest's memory does not hold what it should.
+var ErrCorrupt = errors.New("guest memory is corrupt")
+
+// Passes returns how many passes the guest has made on the host, in which it found its memory intact. One in which it did not is an error
+// that wraps ErrCorrupt.
+func (g *Guest) Passes(h *Host) (int, error) {
+	said, err := os.ReadFile(h.Path(g.serialPath()))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil // it was never here
+	}
+	if err != nil {
+		return 0, fmt.Errorf("lab: guest %s on %s: %w", g.Name, h.Name, err)
+	}
+	good := bytes.Count(said, []byte{sayGood})
+	if i := bytes.IndexByte(said, sayCorrupt); i >= 0 {
+		return good, fmt.Errorf("lab: guest %s on %s: %w: its own check failed after %d good passes there",
+			g.Name, h.Name, ErrCorrupt, bytes.Count(said[:i], []byte{sayGood}))
+	}
+	return good, nil
+}
+
+// WaitPasses waits until the guest has made n more good passes on the host. It fails at once when the guest finds corruption.
+func (g *Guest) WaitPasses(ctx context.Context, h *Host, n int) error {
+	start, err := g.Passes(h)
+	if err != nil {
+		return err
+	}
+	now := start
+	err = poll(ctx, "passes", 10*time.Millisecond, func() (done bool, err error) {
+		now, err = g.Passes(h)
+		return now >= start+n, err
+	})
+	if err != nil && !errors.Is(err, ErrCorrupt) {
+		return fmt.Errorf("lab: guest %s on %s: %d of %d passes: %w", g.Name, h.Name, now-start, n, err)
+	}
+	return err
+}
+
+// waitFilled waits until the guest has filled its memory.
+func (g *Guest) waitFilled(ctx context.Context, h *Host) error {
+	err := poll(ctx, "its memory to be filled", 10*time.Millisecond, func() (bool, error) {
+		said, err := os.ReadFile(h.Path(g.serialPath()))
+		return bytes.IndexByte(said, sayFilled) >= 0, err
+	})
+	if err != nil {
+		return fmt.Errorf("lab: guest %s on %s: %w%s", g.Name, h.Name, err, h.logTail("/var/log/libvirt/qemu/"+g.Name+".log"))
+	}
+	return nil
+}
+
+// Spoil corrupts one page of the guest's memory, so that a test can see the checks fail. The guest has to run on that host.
+func (g *Guest) Spoil(ctx context.Context, h *Host) error {
+	_, err := h.Virsh(ctx, "inject-nmi", g.Name)
+	return err
+}
+
+// A Place is what a host knows of a guest.
+type Place struct {
+	Host  *Host
+	State string // libvirt's word, such as "running", "paused", "shut off"; "" when the host does not know the guest
+	QEMU  []int  // pids of the QEMU processes that carry its name
+}
+
+func (p Place) String() string {
+	state := p.State
+	if state == "" {
+		state = "absent"
+	}
+	if len(p.QEMU) > 0 {
+		state += fmt.Sprintf(" with QEMU %v", p.QEMU)
+	}
+	return state + " on " + p.Host.Name
+}
+
+// WhereRuns returns what each of the two hosts knows of the guest of that name, host A first.
+func (l *Lab) WhereRuns(ctx context.Context, name string) ([]Place, error) {
+	var places []Place
+	for _, h := range l.Hosts() {
+		p := Place{Host: h}
+		state, err := h.Virsh(ctx, "domstate", name)
+		switch {
+		case err == nil:
+			p.State = state
+		case !strings.Contains(err.Error(), "failed to get domain"):
+			return nil, err
+		}
+		if p.QEMU, err = h.qemu(name); err != nil {
+			return nil, err
+		}
+		places = append(places, p)
+	}
+	return places, nil
+}
+
+// CheckOnlyOn checks that the guest runs on h and is nowhere else: there alone it has a QEMU, and it goes on making passes; every word of
+// its memory is right; and the other host does not know it, or, when it is persistent, has it shut off. A paused guest (GuestSpec.Paused) has
+// to be paused there and makes no passes.
+func (l *Lab) CheckOnlyOn(ctx context.Context, g *Guest, h *Host) error {
+	places, err := l.WhereRuns(ctx, g.Name)
+	if err != nil {
+		return err
+	}
+	want := "running"
+	if g.Spec.Paused {
+		want = "paused"
+	}
+	for _, p := range places {
+		here := p.Host == h && p.State == want && len(p.QEMU) == 1
+		away := p.Host != h && (p.State == "" || p.State == "shut off" && g.Spec.Persistent) && len(p.QEMU) == 0
+		if !here && !away {
+			return fmt.Errorf("lab: guest %s: want it %s on %s alone; it is %v and %v", g.Name, want, h.Name, places[0], places[1])
+		}
+	}
+	if !g.Spec.Paused {
+		if err := g.WaitPasses(ctx, h, 2); err != nil {
+			return err
+		}
+	}
+	return g.CheckMemory(ctx, h)
+}

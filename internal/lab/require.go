@@ -1,0 +1,49 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// skipVariable, set to 1, skips tests that need a lab.
+const skipVariable = "SLUICE_SKIP_LAB"
+
+// Require fails a test on a machine that cannot run a lab, and names what is missing; a test that cannot run is no test passed. With
+// SLUICE_SKIP_LAB=1 it skips the test instead, whether or not the machine could.
+func Require(t testing.TB) {
+	t.Helper()
+	if os.Getenv(skipVariable) == "1" {
+		t.Skip("needs the two-host lab, which " + skipVariable + "=1 leaves out")
+	}
+	if missing := Missing(); len(missing) > 0 {
+		t.Fatalf("this machine cannot run the two-host lab: %s\ntest/install installs the programs on Debian 12; %s=1 skips these tests",
+			strings.Join(missing, "; "), skipVariable)
+	}
+}
+
+// Missing returns what this machine lacks to run a lab, in words. It is empty when nothing is missing.
+func Missing() []string {
+	var missing []string
+	if os.Geteuid() != 0 {
+		missing = append(missing, "not root")
+	}
+	for _, program := range []string{"libvirtd", "virsh", "qemu-system-x86_64", "nasm", "ip", "tc", "ss", "setpriv"} {
+		if _, err := exec.LookPath(lookPath(program)); err != nil {
+			missing = append(missing, "no program "+program)
+		}
+	}
+	for _, namespace := range []string{"mnt", "net", "pid", "uts", "ipc"} {
+		if _, err := os.Stat("/proc/self/ns/" + namespace); err != nil {
+			missing = append(missing, "no "+namespace+" namespaces in this kernel")
+		}
+	}
+	if systems, err := os.ReadFile("/proc/filesystems"); err != nil {
+		missing = append(missing, fmt.Sprintf("no list of file systems: %v", err))
+	} else if !strings.Contains(string(systems), "\toverlay\n") {
+		missing = append(missing, "no overlayfs in this kernel (try modprobe overlay)")
+	}
+	return missing
+}
