@@ -1,0 +1,272 @@
+package tlsconf
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"reflect"
+	"strings"
+	"syscall"
+)
+
+// Cause says why a handshake failed, for programs.
+type Cause string
+
+const (
+	CauseNotTLS        Cause = "not-tls"        // the peer does not speak TLS
+	CauseClosed        Cause = "closed"         // the peer hung up, without a word
+	CauseTimeout       Cause = "timeout"        // the peer said nothing in time
+	CauseWrongCA       Cause = "wrong-ca"       // the certificate comes from a CA that is not trusted
+	CauseExpired       Cause = "expired"        // the certificate is out of date
+	CauseNotYetValid   Cause = "not-yet-valid"  // the certificate starts in the future
+	CauseRevoked       Cause = "revoked"        // the certificate is on the revocation list
+	CauseName          Cause = "name"           // the certificate is somebody else's
+	CauseUsage         Cause = "usage"          // the certificate is not for this role
+	CauseBadCert       Cause = "bad-cert"       // the certificate was refused, it is not known why
+	CauseNoCertificate Cause = "no-certificate" // a certificate is needed and none was shown
+	CauseVersion       Cause = "version"        // no TLS version in common
+	CausePolicy        Cause = "policy"         // no cipher suite or group in common
+	CauseProtocol      Cause = "protocol"       // no ALPN protocol in common
+	CauseDenied        Cause = "denied"         // the certificate is good and not allowed
+	CauseOther         Cause = "other"
+)
+
+// Side says who refused.
+type Side string
+
+const (
+	Here  Side = "here"  // this host refused the peer
+	There Side = "there" // the peer refused this host
+)
+
+// HandshakeError is a failed handshake in words. Its text says who refused whom, why, and what to do.
+type HandshakeError struct {
+	Peer   string
+	Cause  Cause
+	Side   Side
+	What   string // for a person
+	Remedy string // for a person; may be empty
+	Err    error  // as crypto/tls has it
+}
+
+func (e *HandshakeError) Error() string {
+	s := fmt.Sprintf("TLS with %s: %s", e.Peer, e.What)
+	if e.Remedy != "" {
+		s += "; " + e.Remedy
+	}
+	return s
+}
+
+func (e *HandshakeError) Unwrap() error { return e.Err }
+
+// Explain turns the error of a handshake, or of the first read after it, into a
+// *HandshakeError. In TLS 1.3 a client's handshake ends before the server has looked at the
+// client's certificate, so there a refusal is the first read's error. It returns nil for nil, and
+// a *HandshakeError as it is. peer is what the peer is called in the text.
+func Explain(err error, peer string) error {
+	if err == nil {
+		return nil
+	}
+	var done *HandshakeError
+	if errors.As(err, &done) {
+		return err
+	}
+	e := &HandshakeError{Peer: peer, Cause: CauseOther, Side: Here, What: err.Error(), Err: err}
+	for _, explain := range []func(*HandshakeError, error) bool{
+		explainOwn, explainX509, explainAlert, explainRecord, explainText, explainNet,
+	} {
+		if explain(e, err) {
+			break
+		}
+	}
+	return e
+}
+
+// explainOwn knows the errors of this package.
+func explainOwn(e *HandshakeError, err error) bool {
+	var name *NameError
+	var proto *ProtocolError
+	switch {
+	case errors.As(err, &name):
+		e.Cause, e.What = CauseName, name.Error()
+		e.Remedy = "issue it a certificate with the expected name, or set the peer's name in the configuration to one that it has"
+	case errors.As(err, &proto):
+		e.Cause, e.What = CauseProtocol, proto.Error()
+		e.Remedy = "something else than sluice is on that port, libvirtd perhaps: check the port"
+	case errors.Is(err, errNoPeerCertificate):
+		e.Cause, e.What, e.Remedy = CauseNoCertificate, err.Error(), "give it one"
+	default:
+		return false
+	}
+	return true
+}
+
+// explainX509 knows why crypto/x509 refuses a peer's certificate.
+func explainX509(e *HandshakeError, err error) bool {
+	leaf := "the peer's certificate"
+	var chain *ChainError
+	var verify *tls.CertificateVerificationError
+	var cert *x509.Certificate
+	switch {
+	case errors.As(err, &chain):
+		cert = chain.Leaf
+	case errors.As(err, &verify) && len(verify.UnverifiedCertificates) > 0:
+		cert = verify.UnverifiedCertificates[0]
+	}
+	if cert != nil {
+		leaf = fmt.Sprintf("its certificate (%q, issued by %q)", cert.Subject, cert.Issuer)
+	}
+	var unknown x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &unknown):
+		e.Cause = CauseWrongCA
+		e.What = "this host refused the peer: " + leaf + " does not come from a CA that this host trusts"
+		e.Remedy = "put the CA that issued it into this host's CA file, or have it issued by that CA"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		e.Cause = CauseExpired
+		e.What = "this host refused the peer: " + leaf + " is out of date: " + invalid.Detail
+		e.Remedy = "have it renewed, or set the clocks right"
+		// crypto/x509 tells the two cases apart in its words alone.
+		if strings.Contains(invalid.Detail, " is before ") {
+			e.Cause = CauseNotYetValid
+			e.Remedy = "set the clocks of both hosts right, or wait"
+		}
+	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
+		e.Cause = CauseUsage
+		e.What = "this host refused the peer: " + leaf + " is not for its role (extended key usage)"
+		e.Remedy = "have it issued again with serverAuth and clientAuth"
+	case chain != nil || verify != nil:
+		e.Cause = CauseBadCert
+		e.What = "this host refused the peer: " + leaf + ": " + errors.Unwrap(firstOf(chain, verify)).Error()
+	default:
+		return false
+	}
+	return true
+}
+
+func firstOf(chain *ChainError, verify *tls.CertificateVerificationError) error {
+	if chain != nil {
+		return chain
+	}
+	return verify
+}
+
+// alerts are what a peer may have meant with an alert (RFC 8446, section 6; GnuTLS and OpenSSL
+// send them for the same reasons, bad_certificate for nearly all).
+var alerts = map[uint8]struct {
+	cause        Cause
+	what, remedy string
+}{
+	40:  {CausePolicy, "the peer found no cipher suite, group or signature algorithm in common", "compare the TLS priorities of both hosts"},
+	42:  {CauseBadCert, "the peer refused this host's certificate", "the reason is in the peer's log: wrong CA, out of date, or another name than the peer expects"},
+	43:  {CauseBadCert, "the peer does not take certificates of this kind", "use an ECDSA or RSA certificate"},
+	44:  {CauseRevoked, "the peer refused this host's certificate as revoked", "have a new one issued"},
+	45:  {CauseExpired, "the peer refused this host's certificate as out of date", "have it renewed, or set the clocks right"},
+	46:  {CauseBadCert, "the peer refused this host's certificate", "the reason is in the peer's log"},
+	48:  {CauseWrongCA, "the peer refused this host's certificate: it does not come from a CA that the peer trusts", "put the CA that issued it into the peer's CA file"},
+	49:  {CauseDenied, "the peer refused this host: its certificate is good, and not allowed", "add its name to the peer's list"},
+	51:  {CauseOther, "the peer could not verify this host's signature", "check that key and certificate belong together"},
+	70:  {CauseVersion, "the peer speaks none of the TLS versions that this host allows", "compare the TLS priorities of both hosts"},
+	71:  {CausePolicy, "the peer finds what this host offers not secure enough", "compare the TLS priorities of both hosts"},
+	109: {CauseOther, "the peer missed an extension in this host's hello", ""},
+	112: {CauseName, "the peer does not know the server name it was asked for", ""},
+	116: {CauseNoCertificate, "the peer needs a certificate of this host, and was shown none", "give this host a client certificate"},
+	120: {CauseProtocol, "the peer speaks none of the protocols offered (ALPN)", "its sluice is older or newer than this one, or something else is on that port"},
+}
+
+// explainAlert knows the alerts that a peer sends.
+func explainAlert(e *HandshakeError, err error) bool {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" {
+		return false
+	}
+	e.Side = There
+	e.What = "the peer refused: " + op.Err.Error()
+	// crypto/tls's type of an alert is not exported: a uint8.
+	v := reflect.ValueOf(op.Err)
+	if v.Kind() != reflect.Uint8 {
+		return true
+	}
+	if a, ok := alerts[uint8(v.Uint())]; ok {
+		e.Cause, e.Remedy = a.cause, a.remedy
+		e.What = fmt.Sprintf("%s (%v)", a.what, op.Err)
+	}
+	return true
+}
+
+// explainRecord knows what else answers on a port.
+func explainRecord(e *HandshakeError, err error) bool {
+	var rec tls.RecordHeaderError
+	if !errors.As(err, &rec) {
+		return false
+	}
+	e.Cause = CauseNotTLS
+	h := rec.RecordHeader
+	e.What = fmt.Sprintf("the peer does not speak TLS: it began with the bytes %q", h[:])
+	e.Remedy = "check the port"
+	switch {
+	case string(h[:4]) == "SSH-":
+		e.What = "that port is an SSH server's"
+	case string(h[:4]) == "HTTP", string(h[:4]) == "GET ", string(h[:4]) == "POST":
+		e.What = "the peer speaks HTTP without TLS"
+	case h[0] == 0 && h[1] == 0:
+		e.What = "the peer speaks a protocol that begins with a length, as libvirt's does, without TLS"
+		e.Remedy = "use the peer's TLS port (16514)"
+	}
+	return true
+}
+
+// texts are errors for which crypto/tls has only words; a test provokes each with real handshakes.
+var texts = []struct {
+	text         string
+	cause        Cause
+	what, remedy string
+}{
+	{"tls: client didn't provide a certificate", CauseNoCertificate, "the peer showed no certificate, and this host needs one", "give the peer a client certificate from a CA that this host trusts"},
+	{"tls: client offered only unsupported versions", CauseVersion, "the peer offers no TLS version that this host allows", "compare the TLS priorities of both hosts"},
+	{"tls: server selected unsupported protocol version", CauseVersion, "the peer chose a TLS version that this host does not allow", "compare the TLS priorities of both hosts"},
+	{"tls: no supported versions satisfy", CauseVersion, "this host's TLS priority leaves no version that Go has", "allow TLS 1.3"},
+	{"tls: no cipher suite supported by both", CausePolicy, "no cipher suite in common", "compare the TLS priorities of both hosts"},
+	{"tls: no key exchanges supported by both", CausePolicy, "no key exchange group in common", "compare the TLS priorities of both hosts"},
+	{"tls: server selected unsupported group", CausePolicy, "the peer chose a key exchange group that this host does not allow", "compare the TLS priorities of both hosts"},
+	{"tls: client requested unsupported application protocols", CauseProtocol, "the peer offers only protocols that this host does not speak (ALPN)", "compare the versions of sluice on both hosts"},
+	{"tls: first record does not look like a TLS handshake", CauseNotTLS, "the peer does not speak TLS", "check the port"},
+	{"tls: server's certificate contains an unsupported type of public key", CauseBadCert, "the peer's certificate has a kind of key that Go does not know", "use an ECDSA or RSA certificate"},
+}
+
+// explainText knows crypto/tls's other errors by their words, for want of types.
+func explainText(e *HandshakeError, err error) bool {
+	s := err.Error()
+	for _, t := range texts {
+		if i := strings.Index(s, t.text); i >= 0 {
+			e.Cause, e.Remedy = t.cause, t.remedy
+			e.What = fmt.Sprintf("%s (%s)", t.what, s[i:])
+			return true
+		}
+	}
+	return false
+}
+
+// explainNet knows the errors of the connection below.
+func explainNet(e *HandshakeError, err error) bool {
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		e.Cause, e.Side = CauseClosed, There
+		e.What = fmt.Sprintf("the peer closed the connection during the handshake (%v)", err)
+		e.Remedy = "the reason may be in its log; libvirtd closes like this on a certificate that it refuses, and so does a server that does not speak TLS"
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		e.Cause = CauseTimeout
+		e.What = "the peer took the connection and did not finish the handshake in time"
+		e.Remedy = "it may be overloaded, or something that does not speak TLS may be on that port"
+	default:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,210 @@
+package tlsconf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Files names this host's PEM files. CA, Cert and Key go together: all or none.
+type Files struct{ CA, Cert, Key, CRL string }
+
+// Search says where to look. The zero value looks where the other programs on the host do.
+type Search struct {
+	Files  Files  // these, and no search
+	Dir    string // the layout's folder, in place of its usual one; for "libvirt" what /etc/pki is otherwise
+	Layout string // "", "libvirt", "qemu", "cloudstack" or "user": this one alone
+	Root   string // put before the usual folders; "" is "/"
+}
+
+// Found says which files were chosen, and why.
+type Found struct {
+	Layout string // "files" where Search.Files named them
+	CA     string
+	CRL    string // "" if there is none
+	Server []Pair // used when peers connect to us
+	Client []Pair // used when we connect to peers; the same pair as Server's where that serves both
+	Why    string // one sentence for a person
+}
+
+// Pair is a certificate file and the file of its key.
+type Pair struct{ Cert, Key string }
+
+// NotFoundError says what a search looked at.
+type NotFoundError struct{ Looked []Looked }
+
+// Looked is one place and what was missing there.
+type Looked struct {
+	Layout  string
+	Dir     string
+	Missing []string // files, each with the reason if it is not plain absence
+}
+
+func (e *NotFoundError) Error() string {
+	var b strings.Builder
+	b.WriteString("no certificates found; looked at")
+	for i, l := range e.Looked {
+		if i > 0 {
+			b.WriteByte(';')
+		}
+		if l.Dir == "" {
+			fmt.Fprintf(&b, " %s's (%s)", l.Layout, strings.Join(l.Missing, ", "))
+			continue
+		}
+		fmt.Fprintf(&b, " %s's %s, where these are missing: %s", l.Layout, l.Dir, strings.Join(l.Missing, ", "))
+	}
+	b.WriteString("; put the host's certificates in one of these places, or name the files in the configuration")
+	return b.String()
+}
+
+// Find chooses the files. A layout is chosen if its CA file and a certificate
+// with its key are there; whether they are good is for Load to say. The order is
+// libvirt's, QEMU's, CloudStack's, the user's.
+//
+// The error is a *NotFoundError, or says what is wrong with s.
+func Find(s Search) (Found, error) {
+	if s.Files != (Files{}) {
+		return s.explicit()
+	}
+	names := order
+	if s.Layout != "" {
+		if !slices.Contains(order, s.Layout) {
+			return Found{}, fmt.Errorf("layout %q is not known: use one of %s", s.Layout, strings.Join(order, ", "))
+		}
+		names = []string{s.Layout}
+	}
+	home, _ := os.UserHomeDir()
+	var looked []Looked
+	for _, name := range names {
+		dir := s.Dir
+		if dir == "" {
+			if dir = defaultDir(name, home); dir == "" {
+				looked = append(looked, Looked{Layout: name, Missing: []string{"no home folder is known: HOME is not set"}})
+				continue
+			}
+			dir = filepath.Join("/", s.Root, dir)
+		}
+		found, missing := layoutIn(name, dir).find()
+		if len(missing) == 0 {
+			found.Why = s.why(name, dir, looked)
+			return found, nil
+		}
+		looked = append(looked, Looked{Layout: name, Dir: dir, Missing: missing})
+	}
+	return Found{}, &NotFoundError{Looked: looked}
+}
+
+func (s Search) explicit() (Found, error) {
+	f := s.Files
+	if f.CA == "" || f.Cert == "" || f.Key == "" {
+		return Found{}, errors.New("CA, certificate and key files go together: name all three, or none and let the layouts be searched")
+	}
+	p := []Pair{{Cert: f.Cert, Key: f.Key}}
+	return Found{Layout: "files", CA: f.CA, CRL: f.CRL, Server: p, Client: p, Why: "named in the configuration"}, nil
+}
+
+func (s Search) why(name, dir string, looked []Looked) string {
+	switch {
+	case s.Layout != "":
+		return fmt.Sprintf("%s's layout in %s, as configured", name, dir)
+	case len(looked) == 0:
+		return fmt.Sprintf("%s's layout in %s, the first that is searched", name, dir)
+	}
+	var before []string
+	for _, l := range looked {
+		before = append(before, l.Layout+"'s")
+	}
+	return fmt.Sprintf("%s's layout in %s; incomplete, so passed over: %s", name, dir, strings.Join(before, ", "))
+}
+
+// find looks for the layout's files. A role whose pair is not there borrows the other's.
+func (l layout) find() (Found, []string) {
+	f := Found{Layout: l.name, CA: l.ca}
+	var missing []string
+	if why := absent(l.ca); why != "" {
+		missing = append(missing, why)
+	}
+	server, noServer := l.pairs(l.server)
+	client, noClient := l.pairs(l.client)
+	if len(server) == 0 && len(client) == 0 {
+		missing = append(missing, noServer...)
+		missing = append(missing, noClient...)
+	}
+	f.Server, f.Client = server, client
+	if len(server) == 0 {
+		f.Server = client
+	}
+	if len(client) == 0 {
+		f.Client = server
+	}
+	// A CRL that is there and cannot be read must not be taken for one that is not there.
+	if l.crl != "" {
+		if _, err := os.Stat(l.crl); !errors.Is(err, fs.ErrNotExist) {
+			f.CRL = l.crl
+		}
+	}
+	return f, missing
+}
+
+// maxIndexed bounds the search for indexed names.
+const maxIndexed = 16
+
+// pairs finds the pair p and, where the layout has them, its indexed variants.
+func (l layout) pairs(p pair) (found []Pair, missing []string) {
+	if p == (pair{}) {
+		return nil, nil
+	}
+	try := func(p pair) bool {
+		c, k := absent(p.cert), absent(p.key)
+		if c == "" && k == "" {
+			found = append(found, Pair{Cert: p.cert, Key: p.key})
+			return true
+		}
+		for _, why := range []string{c, k} {
+			if why != "" {
+				missing = append(missing, why)
+			}
+		}
+		return false
+	}
+	try(p)
+	if l.indexed {
+		n := len(missing)
+		for i := range maxIndexed {
+			if !try(p.index(i)) {
+				break
+			}
+		}
+		missing = missing[:n]
+	}
+	return found, missing
+}
+
+// index is servercert.pem → servercert0.pem.
+func (p pair) index(i int) pair {
+	at := func(path string) string {
+		return fmt.Sprintf("%s%d.pem", strings.TrimSuffix(path, ".pem"), i)
+	}
+	return pair{at(p.cert), at(p.key)}
+}
+
+// absent returns "" if the file is there and can be read, else its name with the reason.
+func absent(path string) string {
+	fd, err := os.Open(path)
+	if err == nil {
+		fd.Close()
+		return ""
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return path
+	}
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return fmt.Sprintf("%s (%v)", path, pe.Err)
+	}
+	return fmt.Sprintf("%s (%v)", path, err)
+}

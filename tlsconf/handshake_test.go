@@ -1,0 +1,236 @@
+package tlsconf
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/pki"
+)
+
+// shake runs one handshake over TCP and one byte in each direction, and returns each side's error.
+func shake(t *testing.T, client, server *tls.Config) (clientErr, serverErr error, state tls.ConnectionState) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		raw, err := ln.Accept()
+		if err != nil {
+			done <- err
+			return
+		}
+		defer raw.Close()
+		conn := tls.Server(raw, server)
+		done <- talk(ctx, conn)
+	}()
+	raw, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	conn := tls.Client(raw, client)
+	clientErr = talk(ctx, conn)
+	raw.Close()
+	return clientErr, <-done, conn.ConnectionState()
+}
+
+// talk does the handshake, writes a byte and reads one.
+func talk(ctx context.Context, conn *tls.Conn) error {
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	// A peer that has refused may have closed already; its reason is what is read.
+	_, werr := conn.Write([]byte{1})
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		return err
+	}
+	return werr
+}
+
+func TestHandshake(t *testing.T) {
+	s := newSite(t)
+	a, b := s.creds(s.host("a.example.org")), s.creds(s.issue(pki.Host{
+		Names: []string{"b.example.org"}, Algorithm: pki.RSA,
+	}))
+	opts := Options{NextProtos: []string{"sluice/1"}}
+	var seen Identity
+	server := b.Server(opts)
+	server.VerifyConnection = func(cs tls.ConnectionState) (err error) {
+		seen, err = IdentityOf(cs.PeerCertificates[0])
+		return err
+	}
+	// The address dialled is 127.0.0.1, which no certificate holds.
+	cerr, serr, cs := shake(t, a.Client(rules(t, "b.example.org"), opts), server)
+	if cerr != nil || serr != nil {
+		t.Fatal(cerr, serr)
+	}
+	if cs.Version != tls.VersionTLS13 || cs.NegotiatedProtocol != "sluice/1" || cs.ServerName != "" {
+		t.Errorf("version %x, protocol %q, server name %q", cs.Version, cs.NegotiatedProtocol, cs.ServerName)
+	}
+	if len(seen.DNS) != 1 || seen.DNS[0] != "a.example.org" || seen.DN != "CN=a.example.org" {
+		t.Errorf("the server saw %v", seen)
+	}
+}
+
+func TestExplainTellsFailuresApart(t *testing.T) {
+	s, other := newSite(t), newSite(t)
+	a, b := s.creds(s.host("a")), s.creds(s.host("b"))
+	stranger := other.creds(other.host("b"))
+	at := func(d time.Duration) func() time.Time {
+		return func() time.Time { return time.Now().Add(d) }
+	}
+	const years = 365 * 24 * time.Hour
+	onlyServer := s.issue(pki.Host{Names: []string{"a"}, Usages: serverOnly})
+	plain := func(c *tls.Config, change func(*tls.Config)) *tls.Config { change(c); return c }
+	b1 := rules(t, "b")
+
+	type side struct {
+		cause Cause
+		side  Side
+		text  string
+	}
+	tests := []struct {
+		name           string
+		client, server *tls.Config
+		wantClient     side
+		wantServer     side
+	}{
+		{"server of another CA", a.Client(b1, Options{}), stranger.Server(Options{}),
+			side{CauseWrongCA, Here, `"CN=test CA"`}, side{CauseBadCert, There, "refused this host's certificate"}},
+		{"client of another CA", plain(stranger.Client(b1, Options{}), func(c *tls.Config) { c.VerifyConnection = nil }), b.Server(Options{}),
+			side{CauseWrongCA, There, "does not come from a CA that the peer trusts"}, side{CauseWrongCA, Here, "does not come from"}},
+		{"server's name", a.Client(rules(t, "c.example.org", "d.*"), Options{}), b.Server(Options{}),
+			side{CauseName, Here, "DNS:b, DN:CN=b; expected c.example.org, d.*"}, side{CauseBadCert, There, ""}},
+		{"server expired", a.Client(b1, Options{Time: at(2 * years)}), b.Server(Options{}),
+			side{CauseExpired, Here, "current time"}, side{CauseBadCert, There, ""}},
+		{"client expired", a.Client(b1, Options{}), b.Server(Options{Time: at(2 * years)}),
+			side{CauseExpired, There, "out of date"}, side{CauseExpired, Here, "current time"}},
+		{"client not yet valid", a.Client(b1, Options{}), b.Server(Options{Time: at(-2 * years)}),
+			side{CauseExpired, There, ""}, side{CauseNotYetValid, Here, "is before"}},
+		{"no client certificate", plain(a.Client(b1, Options{}), func(c *tls.Config) { c.Certificates = nil }), b.Server(Options{}),
+			side{CauseNoCertificate, There, "was shown none"}, side{CauseNoCertificate, Here, "showed no certificate"}},
+		{"client not for this role", plain(a.Client(b1, Options{}), func(c *tls.Config) { c.Certificates = []tls.Certificate{onlyServer.TLS()} }), b.Server(Options{}),
+			side{CauseBadCert, There, ""}, side{CauseUsage, Here, "extended key usage"}},
+		{"old client", a.Client(b1, Options{MinVersion: tls.VersionTLS12}), b.Server(Options{}),
+			side{CauseVersion, There, "TLS versions"}, side{CauseVersion, Here, "303"}},
+		{"old server", a.Client(b1, Options{}), plain(b.Server(Options{MinVersion: tls.VersionTLS12}), func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }),
+			side{CauseVersion, There, ""}, side{CauseVersion, Here, ""}},
+		{"no protocol in common", a.Client(b1, Options{NextProtos: []string{"sluice/1"}}), b.Server(Options{NextProtos: []string{"sluice/2"}}),
+			side{CauseProtocol, There, "ALPN"}, side{CauseProtocol, Here, "sluice/1"}},
+		{"server without protocols", a.Client(b1, Options{NextProtos: []string{"sluice/1"}}), b.Server(Options{}),
+			side{CauseProtocol, Here, "sluice/1"}, side{CauseBadCert, There, ""}},
+		{"no group in common", plain(a.Client(b1, Options{}), func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.X25519} }),
+			plain(b.Server(Options{}), func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP521} }),
+			side{CausePolicy, There, "in common"}, side{CausePolicy, Here, "group"}},
+	}
+	tests[8].client.MaxVersion = tls.VersionTLS12
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cerr, serr, _ := shake(t, tt.client, tt.server)
+			for _, got := range []struct {
+				err  error
+				want side
+				who  string
+			}{{Explain(cerr, "peer-1"), tt.wantClient, "client"}, {Explain(serr, "peer-1"), tt.wantServer, "server"}} {
+				var he *HandshakeError
+				if !errors.As(got.err, &he) {
+					t.Fatalf("%s: %v", got.who, got.err)
+				}
+				if he.Cause != got.want.cause || he.Side != got.want.side || !strings.Contains(he.Error(), got.want.text) ||
+					!strings.HasPrefix(he.Error(), "TLS with peer-1: ") {
+					t.Errorf("%s: cause %q, side %q: %v\nunder it: %v", got.who, he.Cause, he.Side, he, he.Err)
+				}
+			}
+		})
+	}
+}
+
+func TestExplainPeersThatDoNotSpeakTLS(t *testing.T) {
+	s := newSite(t)
+	cfg := s.creds(s.host("a")).Client(rules(t, "b"), Options{})
+	for _, tt := range []struct {
+		name, says string
+		cause      Cause
+		want       string
+	}{
+		{"ssh", "SSH-2.0-OpenSSH_9.2\r\n", CauseNotTLS, "SSH"},
+		{"http", "HTTP/1.1 400 Bad Request\r\n", CauseNotTLS, "HTTP"},
+		{"libvirt", "\x00\x00\x00\x1c\x20\x00\x80\x86\x00\x00\x00\x01", CauseNotTLS, "16514"},
+		{"qemu", "QEVM\x00\x00\x00\x03", CauseNotTLS, `"QEVM\x00"`},
+		{"nothing", "", CauseClosed, "closed the connection"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			go func() {
+				there, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				defer there.Close()
+				// All of the hello, for a close with bytes unread would be a reset.
+				if _, err := there.Read(make([]byte, 1<<16)); err != nil {
+					return
+				}
+				there.Write([]byte(tt.says))
+			}()
+			here, err := net.Dial("tcp", ln.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer here.Close()
+			conn := tls.Client(here, cfg)
+			if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			err = Explain(conn.Handshake(), "b")
+			var he *HandshakeError
+			if !errors.As(err, &he) || he.Cause != tt.cause || !strings.Contains(he.Error(), tt.want) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	t.Run("silent", func(t *testing.T) {
+		here, there := net.Pipe()
+		defer here.Close()
+		defer there.Close()
+		conn := tls.Client(here, cfg)
+		if err := conn.SetDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		var he *HandshakeError
+		if err := Explain(conn.Handshake(), "b"); !errors.As(err, &he) || he.Cause != CauseTimeout {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+func TestExplainKeepsWhatItHasExplained(t *testing.T) {
+	if Explain(nil, "b") != nil {
+		t.Error("nil became an error")
+	}
+	err := Explain(errors.New("some other failure"), "b")
+	if again := Explain(err, "c"); again != err {
+		t.Errorf("explained twice: %v", again)
+	}
+	if err.Error() != "TLS with b: some other failure" {
+		t.Errorf("%v", err)
+	}
+}
