@@ -35,9 +35,8 @@ type durationText string
 
 // decode reads data into a document. A value of the wrong type or a fault of
 // syntax ends it, since nothing after that can be trusted; unknown keys do
-// not, and are returned beside the document. The parser stops the rest of the
-// document from being read at the first fault of the former kind.
-func decode(file string, data []byte) (*document, []error, error) {
+// not, and are returned beside the document.
+func decode(file string, data []byte, ix lines) (*document, []error, error) {
 	doc := new(document)
 	dec := toml.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
@@ -52,7 +51,8 @@ func decode(file string, data []byte) (*document, []error, error) {
 		var faults []error
 		for _, e := range unknown.Errors {
 			line, _ := e.Position()
-			faults = append(faults, &Fault{File: file, Line: line, Key: join(e.Key()), Reason: unknownKey(e.Key())})
+			key := ix.full(e.Key(), line)
+			faults = append(faults, &Fault{File: file, Line: line, Key: join(key), Reason: unknownKey(key)})
 		}
 		return doc, faults, nil
 	case errors.As(err, &bad):

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -8,10 +9,15 @@ import (
 
 // lines says on which line each key of a document stands, by its dotted name
 // in lower case. It is for faults that are found after decoding.
-type lines map[string]int
+type lines map[string]place
 
-// lineIndex reads a document that has been decoded without error. What it
-// cannot read it leaves out: a fault then lacks its line, no more.
+type place struct {
+	line int
+	key  []string
+}
+
+// lineIndex reads a document. What it cannot read it leaves out: a fault then
+// lacks its line, no more.
 func lineIndex(data []byte) lines {
 	var p unstable.Parser
 	p.Reset(data)
@@ -31,12 +37,12 @@ func lineIndex(data []byte) lines {
 
 // add notes the line of an expression's key and returns the key in full.
 func (ix lines) add(p *unstable.Parser, parent []string, e *unstable.Node) []string {
-	key := append([]string(nil), parent...)
+	key := slices.Clone(parent)
 	for it := e.Key(); it.Next(); {
 		key = append(key, string(it.Node().Data))
 		name := strings.ToLower(join(key))
 		if _, ok := ix[name]; !ok {
-			ix[name] = p.Shape(it.Node().Raw).Start.Line
+			ix[name] = place{p.Shape(it.Node().Raw).Start.Line, slices.Clone(key)}
 		}
 	}
 	return key
@@ -57,8 +63,8 @@ func (ix lines) addValue(p *unstable.Parser, parent []string, e *unstable.Node) 
 // of is the line of a key, or of the nearest table around it, or 0.
 func (ix lines) of(key string) int {
 	for key = strings.ToLower(key); key != ""; {
-		if n, ok := ix[key]; ok {
-			return n
+		if p, ok := ix[key]; ok {
+			return p.line
 		}
 		i := strings.LastIndexByte(key, '.')
 		if i < 0 {
@@ -67,4 +73,15 @@ func (ix lines) of(key string) int {
 		key = key[:i]
 	}
 	return 0
+}
+
+// full is the whole of a key of which only the end is known: within an inline
+// table the decoder names a key without what is around it.
+func (ix lines) full(end []string, line int) []string {
+	for _, p := range ix {
+		if p.line == line && len(p.key) > len(end) && slices.Equal(p.key[len(p.key)-len(end):], end) {
+			return p.key
+		}
+	}
+	return end
 }

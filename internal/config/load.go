@@ -35,12 +35,13 @@ func Load(path string) (*Config, error) {
 
 // Parse is Load on a file's content; file is its name, for faults.
 func Parse(file string, data []byte) (*Config, error) {
-	doc, unknown, err := decode(file, data)
+	ix := lineIndex(data)
+	doc, unknown, err := decode(file, data, ix)
 	if err != nil {
 		return nil, err
 	}
 	cfg := &doc.Config
-	c := &checker{file: file, lines: lineIndex(data), faults: unknown}
+	c := &checker{file: file, lines: ix, faults: unknown}
 	c.host(cfg)
 	c.users(cfg)
 	c.tls(cfg)

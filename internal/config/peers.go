@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/virt-sluice/sluice/tlsconf"
 )
 
 // maxPeerName bounds a peer's name in bytes, so that its socket's path fits.
@@ -49,8 +51,9 @@ func (c *checker) peers(cfg *Config) {
 			peer.Names = []string{name}
 		}
 		for _, rule := range peer.Names {
-			if !printable(rule) || len(rule) > 1024 || strings.TrimSpace(rule) != rule {
-				c.fault(key+".names", "%q must be a name as in the peer's certificate: printable, without spaces around it, up to 1024 characters", rule)
+			if _, err := tlsconf.ParseRules([]string{rule}); err != nil {
+				c.fault(key+".names", "%v", err)
+				continue
 			}
 			folded := strings.ToLower(rule)
 			if other, taken := owner[folded]; taken && other != name {
@@ -79,6 +82,10 @@ func (c *checker) address(key, name, addr string) string {
 			c.fault(key+".address", "%q is not HOST:PORT; an IPv6 address with a port goes in brackets, such as \"[2001:db8::2]:16514\"", addr)
 			return addr
 		}
+	}
+	if strings.Contains(addr, "://") {
+		c.fault(key+".address", "%q is a URI; write HOST or HOST:PORT", addr)
+		return addr
 	}
 	if !validHost(host) {
 		c.fault(key+".address", "%q is neither an IP address nor a host name", host)

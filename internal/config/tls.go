@@ -1,9 +1,13 @@
 package config
 
-import "slices"
+import (
+	"slices"
 
-// layouts of certificates in a folder; package tlsconf knows what each holds.
-var layouts = []string{"libvirt", "qemu", "cloudstack", "user"}
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// layouts of certificates in a folder.
+var layouts = []string{tlsconf.LayoutLibvirt, tlsconf.LayoutQEMU, tlsconf.LayoutCloudStack, tlsconf.LayoutUser}
 
 func (c *checker) tls(cfg *Config) {
 	if cfg.RequireSecure == nil {

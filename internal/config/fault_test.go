@@ -1,0 +1,142 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+// Bad input, one fault each: where it is said to be, and what is said.
+func TestFaults(t *testing.T) {
+	long := strings.Repeat("x", 200)
+	for _, c := range []struct{ name, text, where, says string }{
+		// The file.
+		{"syntax", "listen = ", "f.toml:1:9", "expected value"},
+		{"unclosed", "[limits\n", "f.toml:1:", "expected"},
+		{"twice", "name = 'a'\nname = 'b'\n", "f.toml:2:1: name", "already"},
+		{"not UTF-8", "name = \"\xff\"", "f.toml:1:9", "UTF-8"},
+		{"unknown key", "\nlisen = ':1'", "f.toml:2: lisen", "listen"},
+		{"unknown table", "[limit]\nsessions = 1", "f.toml:1: limit", "limits"},
+		{"unknown key in a table", "[limits]\n\nsession = 1", "f.toml:3: limits.session", "sessions"},
+		{"unknown key of a peer", "[peers.b]\nadress = 'b'", "f.toml:2: peers.b.adress", "in [peers.b] there may be address, names, tls"},
+		{"unknown key inline", "peers.b = {adress = 'b'}", "f.toml:1: peers.b.adress", "address"},
+
+		// Types.
+		{"number for text", "name = 7", "f.toml:1:8: name", "text in quotes"},
+		{"text for number", "[limits]\nsessions = '7'", "f.toml:2:12: limits.sessions", "whole number without quotes"},
+		{"float for number", "[limits]\nsessions = 7.5", "f.toml:2:12: limits.sessions", "whole number"},
+		{"too many digits", "[limits]\nsession_bytes = 99999999999999999999", "f.toml:2:17: limits.session_bytes", "too large"},
+		{"text for boolean", "require_secure = 'yes'", "f.toml:1:18: require_secure", "true or false"},
+		{"text for list", "users = 'nova'", "f.toml:1:9: users", "list of texts"},
+		{"numbers in list", "users = [107]", "f.toml:1:10: users", "texts"},
+		{"number for duration", "[limits]\nidle_timeout = 30", "f.toml:2:16: limits.idle_timeout", `"30s"`},
+		{"text for table", "peers = 'b'", "f.toml:1:9: peers", "[table]"},
+		{"array of tables", "[[peers]]\naddress = 'b'", "f.toml:1:3: peers", "[table]"},
+		{"text for peer", "[peers]\nb = 'host-b'", "f.toml:2:5: peers.b", "[table]"},
+
+		// The host.
+		{"name", "name = \"a\\u001b\"", "f.toml:1: name", "printable"},
+		{"name too long", "name = '" + long + long + "'", "f.toml:1: name", "255"},
+		{"listen without port", "listen = '192.0.2.1'", "f.toml:1: listen", "HOST:PORT"},
+		{"listen on a bad host", "listen = 'a b:1'", "f.toml:1: listen", "neither"},
+		{"listen on a bad port", "listen = ':65536'", "f.toml:1: listen", "65535"},
+		{"listen on a named port", "listen = ':https'", "f.toml:1: listen", "number"},
+		{"relative run_dir", "run_dir = 'run'", "f.toml:1: run_dir", "absolute"},
+		{"root as run_dir", "run_dir = '/'", "f.toml:1: run_dir", "of sluice's own"},
+		{"run_dir that ends a URI", "run_dir = '/run/a?b'", "f.toml:1: run_dir", "URIs"},
+		{"run_dir too long", "run_dir = '/run/" + long + "'", "f.toml:1: run_dir", "107"},
+		{"libvirt socket relative", "libvirt_socket = 'libvirt-sock'", "f.toml:1: libvirt_socket", "absolute"},
+		{"libvirt socket too long", "libvirt_socket = '/" + long + "'", "f.toml:1: libvirt_socket", "107"},
+		{"unknown user", "users = ['root', 'no-such-user']", "f.toml:1: users", "no-such-user"},
+		{"uid -1", "users = ['4294967295']", "f.toml:1: users", "4294967295"},
+		{"empty user", "users = ['']", "f.toml:1: users", "no user"},
+		{"unknown QEMU user", "qemu_user = 'no-such-user'", "f.toml:1: qemu_user", "qemu.conf"},
+
+		// TLS.
+		{"tls", "tls = 'maybe'", "f.toml:1: tls", `"yes" or "no"`},
+		{"clear by default", "tls = 'no'", "f.toml:1: tls", "require_secure"},
+		{"clear although required", "require_secure = true\ntls = 'no'", "f.toml:2: tls", "require_secure"},
+		{"clear to one peer", "[peers.b]\ntls = 'no'", "f.toml:2: peers.b.tls", "require_secure"},
+		{"peer's tls", "[peers.b]\ntls = 'on'", "f.toml:2: peers.b.tls", `"yes" or "no"`},
+		{"two files of three", "[certificates]\nca = '/a'\ncert = '/b'", "f.toml:1: certificates", "all three"},
+		{"files and folder", "[certificates]\nca = '/a'\ncert = '/b'\nkey = '/c'\ndir = '/d'", "f.toml:1: certificates", "not both"},
+		{"files and layout", "[certificates]\nca = '/a'\ncert = '/b'\nkey = '/c'\nlayout = 'qemu'", "f.toml:1: certificates", "not both"},
+		{"relative file", "[certificates]\ndir = 'pki'", "f.toml:2: certificates.dir", "absolute"},
+		{"layout", "[certificates]\nlayout = 'openssl'", "f.toml:2: certificates.layout", "cloudstack"},
+
+		// Limits.
+		{"no sessions", "[limits]\nsessions = -1", "f.toml:2: limits.sessions", "cannot be off"},
+		{"many sessions", "[limits]\nsessions = 10001", "f.toml:2: limits.sessions", "10000"},
+		{"one channel", "[limits]\nchannels = 1", "f.toml:2: limits.channels", "from 2"},
+		{"no unit", "[limits]\nidle_timeout = '30'", "f.toml:2: limits.idle_timeout", `"30s"`},
+		{"too short", "[limits]\nidle_timeout = '999ms'", "f.toml:2: limits.idle_timeout", `at least "1s"`},
+		{"off where it may not be", "[limits]\nhandshake_timeout = '-1s'", "f.toml:2: limits.handshake_timeout", "cannot be off"},
+		{"too long", "[limits]\ndrain_timeout = '1000000h'", "f.toml:2: limits.drain_timeout", "too long"},
+		{"beyond an int64", "[limits]\ndrain_timeout = '99999999999h'", "f.toml:2: limits.drain_timeout", "no duration"},
+		{"much bandwidth", "[limits]\ntotal_bandwidth = 9000000000000", "f.toml:2: limits.total_bandwidth", "too large"},
+
+		// Peers.
+		{"peer outside", "[peers.'../etc']", "f.toml:1: peers.../etc", "may not start"},
+		{"peer with slash", "[peers.'a/b']", "f.toml:1: peers.a/b", "names a folder"},
+		{"peer is a URI", "[peers.'qemu://a']", "f.toml:1: peers.qemu://a", "URI"},
+		{"peer without name", "[peers.'']", "f.toml:1: peers.", "empty"},
+		{"peer named too long", "[peers." + long[:65] + "]", "f.toml:1: peers.", "64"},
+		{"peer like an option", "[peers.-x]", "f.toml:1: peers.-x", "may not start"},
+		{"peer that is no host", "[peers.a]\n[peers.'b..c']\n", "f.toml:2: peers.b..c", "needs its own address"},
+		{"address is a URI", "[peers.b]\naddress = 'qemu+tls://b/system'", "f.toml:2: peers.b.address", "is a URI"},
+		{"address without host", "[peers.b]\naddress = ':16514'", "f.toml:2: peers.b.address", "neither"},
+		{"address with port 0", "[peers.b]\naddress = 'b:0'", "f.toml:2: peers.b.address", "65535"},
+		{"address with spaces", "[peers.b]\naddress = 'b c'", "f.toml:2: peers.b.address", "neither"},
+		{"address with two ports", "[peers.b]\naddress = 'b:1:2'", "f.toml:2: peers.b.address", "brackets"},
+		{"no names", "[peers.b]\nnames = []", "f.toml:2: peers.b.names", "no certificate"},
+		{"empty name", "[peers.b]\nnames = ['']", "f.toml:2: peers.b.names", "empty"},
+		{"name of no kind", "[peers.b]\nnames = ['a b']", "f.toml:2: peers.b.names", "DNS name"},
+		{"name with blanks", "[peers.b]\nnames = [' b']", "f.toml:2: peers.b.names", "space"},
+		{"name of another", "[peers.b]\n[peers.c]\nnames = ['B']", "f.toml:3: peers.c.names", "already"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg, err := Parse("f.toml", []byte(c.text))
+			if err == nil {
+				t.Fatalf("taken: %+v", cfg)
+			}
+			if cfg != nil {
+				t.Error("a configuration comes with the error")
+			}
+			msg := err.Error()
+			if !strings.HasPrefix(msg, c.where) || !strings.Contains(msg, c.says) {
+				t.Errorf("said   %s\nwanted %s … %s", msg, c.where, c.says)
+			}
+			if strings.Contains(msg, "\n") {
+				t.Errorf("more than one fault:\n%s", msg)
+			}
+			if strings.Contains(msg, "config.") || strings.Contains(msg, "struct") {
+				t.Errorf("speaks of Go, not of the file: %s", msg)
+			}
+		})
+	}
+}
+
+// What is at the edge and still right.
+func TestNoFaults(t *testing.T) {
+	fit := maxSocketPath - 1 - maxSession
+	for _, text := range []string{
+		"run_dir = '/" + strings.Repeat("r", fit-1) + "'",
+		"[peers." + strings.Repeat("p", 63) + "]",
+		"[peers." + strings.Repeat("p", 64) + "]\naddress = 'b'",
+		"libvirt_socket = '/" + strings.Repeat("l", maxSocketPath-1) + "'",
+		"listen = '127.0.0.1:0'",
+		"users = ['4294967294']",
+		"[limits]\nidle_timeout = '1s'\nhandshake_timeout = '100ms'\nsession_bandwidth = 8796093022207",
+		"[limits]\nidle_timeout = '0s'\nsessions = 0",
+		"[peers.b]\nnames = ['b', 'B']",
+		"[peers.b]\nnames = ['C=GB,O=Site, Inc,CN=b', '*.example.org']",
+		"require_secure = false\n[peers.b]\ntls = 'no'",
+		"peers.b.address = 'c'\npeers.c = {}",
+	} {
+		if _, err := Parse("f.toml", []byte(text)); err != nil {
+			t.Errorf("%s\nrefused: %v", text, err)
+		}
+	}
+	if _, err := Parse("f.toml", []byte("run_dir = '/"+strings.Repeat("r", fit)+"'")); err == nil {
+		t.Error("a run_dir one byte too long is taken")
+	}
+}

@@ -1,0 +1,204 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"os/user"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDefaults(t *testing.T) {
+	cfg, err := Parse("empty.toml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, _ := os.Hostname()
+	secure := true
+	want := &Config{
+		Name: host, Listen: ":16514", RunDir: "/run/sluice",
+		LibvirtSocket: cfg.LibvirtSocket, QEMUUser: cfg.QEMUUser, // as this machine has it
+		RequireSecure: &secure, TLSDefault: "yes",
+		Limits: Limits{
+			Sessions: 200, Channels: 64,
+			HandshakeTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second, SessionTimeout: 24 * time.Hour,
+			PrepareTimeout: time.Minute, FinishTimeout: time.Minute, DrainTimeout: 10 * time.Minute,
+			SessionBytes: None, SessionBandwidth: None, TotalBandwidth: None,
+		},
+	}
+	if !reflect.DeepEqual(cfg, want) {
+		t.Errorf("got  %+v\nwant %+v", cfg, want)
+	}
+	if cfg.LibvirtSocket == "" || cfg.QEMUUser == "" {
+		t.Errorf("not filled in: %+v", cfg)
+	}
+}
+
+func TestEveryKey(t *testing.T) {
+	const text = `
+name = "left"
+listen = "[2001:db8::1]:17000"
+run_dir = "/run/sluice-2/"
+libvirt_socket = "/run/libvirt/virtqemud-sock"
+qemu_user = "root"
+users = ["0", "root", "4242"]
+require_secure = false
+tls = "no"
+[certificates]
+ca = "/etc/pki/CA/cacert.pem"
+cert = "/etc/pki/libvirt/servercert.pem"
+key = "/etc/pki/libvirt/private/serverkey.pem"
+crl = "/etc/pki/CA/cacrl.pem"
+[limits]
+sessions = 10
+channels = 8
+handshake_timeout = "500ms"
+idle_timeout = "5s"
+session_timeout = "-1s"
+prepare_timeout = "2m"
+finish_timeout = "3m"
+drain_timeout = "1h"
+session_bytes = 1_000_000_000_000
+session_bandwidth = 100
+total_bandwidth = -7
+[peers."host-b.example.org"]
+[peers.c]
+address = "192.0.2.3"
+names = ["host-c.example.org", "spiffe://site/kvm/c"]
+tls = "yes"
+[peers.d]
+address = "2001:db8::4"
+[peers.e]
+address = "[2001:db8::5]"
+[peers.f]
+address = "f.example.org:1"
+`
+	cfg, err := Parse("sluice.toml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := false
+	want := &Config{
+		Name: "left", Listen: "[2001:db8::1]:17000", RunDir: "/run/sluice-2", LibvirtSocket: "/run/libvirt/virtqemud-sock",
+		QEMUUser: "root", Users: []string{"0", "root", "4242"}, RequireSecure: &secure, TLSDefault: "no",
+		Certificates: Certificates{CA: "/etc/pki/CA/cacert.pem", Cert: "/etc/pki/libvirt/servercert.pem", Key: "/etc/pki/libvirt/private/serverkey.pem", CRL: "/etc/pki/CA/cacrl.pem"},
+		Limits: Limits{
+			Sessions: 10, Channels: 8,
+			HandshakeTimeout: 500 * time.Millisecond, IdleTimeout: 5 * time.Second, SessionTimeout: None,
+			PrepareTimeout: 2 * time.Minute, FinishTimeout: 3 * time.Minute, DrainTimeout: time.Hour,
+			SessionBytes: 1e12, SessionBandwidth: 100, TotalBandwidth: None,
+		},
+		Peers: map[string]Peer{
+			"host-b.example.org": {Address: "host-b.example.org:16514", Names: []string{"host-b.example.org"}},
+			"c":                  {Address: "192.0.2.3:16514", Names: []string{"host-c.example.org", "spiffe://site/kvm/c"}, TLS: "yes"},
+			"d":                  {Address: "[2001:db8::4]:16514", Names: []string{"d"}},
+			"e":                  {Address: "[2001:db8::5]:16514", Names: []string{"e"}},
+			"f":                  {Address: "f.example.org:1", Names: []string{"f"}},
+		},
+	}
+	if !reflect.DeepEqual(cfg, want) {
+		t.Errorf("got  %+v\nwant %+v", cfg, want)
+	}
+	uids, err := cfg.UIDs()
+	if err != nil || !reflect.DeepEqual(uids, []uint32{0, 4242}) {
+		t.Errorf("uids %v, %v", uids, err)
+	}
+	if uid, gid, err := cfg.QEMU(); uid != 0 || gid != 0 || err != nil {
+		t.Errorf("qemu user %d:%d, %v", uid, gid, err)
+	}
+}
+
+// Every key of the file is known to unknownKey, and those that the document
+// shadows are those of type time.Duration.
+func TestDocumentMirrorsConfig(t *testing.T) {
+	limits := reflect.TypeFor[Limits]()
+	shadow := reflect.TypeFor[documentLimits]()
+	for i := range limits.NumField() {
+		f := limits.Field(i)
+		got, ok := member(shadow, f.Tag.Get("toml"))
+		want := f.Type
+		if want == reflect.TypeFor[time.Duration]() {
+			want = reflect.TypeFor[durationText]()
+		}
+		if !ok || got != want {
+			t.Errorf("limits.%s is decoded as %v, want %v", f.Tag.Get("toml"), got, want)
+		}
+	}
+}
+
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Load(filepath.Join(dir, "absent.toml")); err == nil || !strings.Contains(err.Error(), "--config") {
+		t.Errorf("absent: %v", err)
+	}
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("a folder: %v", err)
+	}
+	large := filepath.Join(dir, "large.toml")
+	if err := os.WriteFile(large, []byte(strings.Repeat("#\n", maxFile/2+1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(large); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("large: %v", err)
+	}
+	good := filepath.Join(dir, "good.toml")
+	if err := os.WriteFile(good, []byte("[peers.host-b]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if cfg, err := Load(good); err != nil || cfg.Peers["host-b"].Address != "host-b:16514" {
+		t.Errorf("good: %+v, %v", cfg, err)
+	}
+}
+
+func TestSeveralFaultsAtOnce(t *testing.T) {
+	_, err := Parse("s.toml", []byte("nam = 'x'\nlisten = 'y'\ntls = 'z'\n[limits]\nidle_timeout = '30'\nsession = 1\n"))
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok || len(joined.Unwrap()) != 5 {
+		t.Fatalf("got %v, want five faults", err)
+	}
+	lines := map[string]int{}
+	for _, e := range joined.Unwrap() {
+		var f *Fault
+		if !errors.As(e, &f) {
+			t.Fatalf("%v is no Fault", e)
+		}
+		lines[f.Key] = f.Line
+	}
+	want := map[string]int{"nam": 1, "listen": 2, "tls": 3, "limits.idle_timeout": 5, "limits.session": 6}
+	if !reflect.DeepEqual(lines, want) {
+		t.Errorf("lines %v, want %v", lines, want)
+	}
+}
+
+func TestFindSocket(t *testing.T) {
+	dir := t.TempDir()
+	there := filepath.Join(dir, "there")
+	if err := os.WriteFile(there, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	absent := filepath.Join(dir, "absent")
+	if got := findSocket([]string{absent, there}); got != there {
+		t.Errorf("found %s", got)
+	}
+	if got := findSocket([]string{absent, absent + "2"}); got != absent {
+		t.Errorf("with none there: %s", got)
+	}
+}
+
+func TestQEMUOfANumberWithoutUser(t *testing.T) {
+	if _, err := user.LookupId("4242"); err == nil {
+		t.Fatal("this test needs uid 4242 to be nobody's")
+	}
+	if uid, gid, err := (&Config{QEMUUser: "4242"}).QEMU(); uid != 4242 || gid != 4242 || err != nil {
+		t.Errorf("%d:%d, %v", uid, gid, err)
+	}
+	if _, _, err := new(Config).QEMU(); err != nil {
+		t.Errorf("zero value: %v", err)
+	}
+	if _, err := (&Config{Users: []string{"no-such-user"}}).UIDs(); err == nil {
+		t.Error("an unknown user is taken")
+	}
+}
