@@ -25,7 +25,7 @@ type Cmd struct {
 	waitErr  error
 }
 
-var errNotInside = errors.New("lab: the command of a host was started as a plain exec.Cmd, which would run it on the machine")
+var errNotInside = errors.New("the command of a host was started as a plain exec.Cmd, which would run it on the machine")
 
 // Command returns a command that will run in all of the host's namespaces, in this process's working folder, and that is killed when ctx
 // ends. Wait gives the output 5 seconds more after the process has ended, should its children hold it open (WaitDelay).

@@ -46,16 +46,16 @@ func (g *Guest) fillDisks(h *Host) error {
 func (h *Host) writeDisk(path string, mib int, content io.Reader) error {
 	f, err := os.Create(h.Path(path))
 	if err != nil {
-		return fmt.Errorf("lab: %s: create disk: %w", h.Name, err)
+		return fmt.Errorf("%s: create disk: %w", h.Name, err)
 	}
 	defer f.Close()
 	size := int64(mib) << 20
 	if err := f.Truncate(size); err != nil {
-		return fmt.Errorf("lab: %s: create disk: %w", h.Name, err)
+		return fmt.Errorf("%s: create disk: %w", h.Name, err)
 	}
 	if content != nil {
 		if _, err := io.CopyN(f, content, size); err != nil {
-			return fmt.Errorf("lab: %s: fill disk: %w", h.Name, err)
+			return fmt.Errorf("%s: fill disk: %w", h.Name, err)
 		}
 	}
 	return f.Close()
@@ -66,7 +66,7 @@ func (h *Host) writeDisk(path string, mib int, content io.Reader) error {
 func (l *Lab) CompareDisks(ctx context.Context, g *Guest) error {
 	for i := range g.Spec.DisksMiB {
 		if err := l.compareFiles(ctx, g.DiskPath(i)); err != nil {
-			return fmt.Errorf("lab: guest %s: disk %d: %w", g.Name, i, err)
+			return fmt.Errorf("guest %s: disk %d: %w", g.Name, i, err)
 		}
 	}
 	return nil

@@ -38,7 +38,7 @@ type Guest struct {
 // destination's disks: see [Guest.CreateDisks].
 func (h *Host) StartGuest(ctx context.Context, spec GuestSpec) (*Guest, error) {
 	if err := spec.complete(); err != nil {
-		return nil, fmt.Errorf("lab: guest %q: %w", spec.Name, err)
+		return nil, fmt.Errorf("guest %q: %w", spec.Name, err)
 	}
 	g := &Guest{Name: spec.Name, Spec: spec, lab: h.lab}
 	for _, host := range h.lab.Hosts() {
@@ -46,7 +46,7 @@ func (h *Host) StartGuest(ctx context.Context, spec GuestSpec) (*Guest, error) {
 			return nil, err
 		}
 		if err := os.Remove(host.Path(g.serialPath())); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("lab: guest %s: %w", g.Name, err)
+			return nil, fmt.Errorf("guest %s: %w", g.Name, err)
 		}
 	}
 	if err := g.fillDisks(h); err != nil {
@@ -54,7 +54,7 @@ func (h *Host) StartGuest(ctx context.Context, spec GuestSpec) (*Guest, error) {
 	}
 	xml := "/run/" + g.Name + ".xml"
 	if err := os.WriteFile(h.Path(xml), []byte(g.xml()), 0o644); err != nil {
-		return nil, fmt.Errorf("lab: guest %s: %w", g.Name, err)
+		return nil, fmt.Errorf("guest %s: %w", g.Name, err)
 	}
 	defer os.Remove(h.Path(xml))
 	start := [][]string{{"create", xml}}
@@ -141,4 +141,24 @@ func (g *Guest) xml() string {
   </devices>
 </domain>
 `, g.Name, g.Spec.MemoryMiB, g.romPath(), disks.String(), g.serialPath())
+}
+
+// Destroy ends the guest on whichever hosts it is, and removes its definition.
+func (g *Guest) Destroy(ctx context.Context) error {
+	for _, command := range []string{"destroy", "undefine"} {
+		places, err := g.lab.WhereRuns(ctx, g.Name)
+		if err != nil {
+			return err
+		}
+		for _, p := range places {
+			// A transient guest is gone once it is destroyed, and so is one that was persistent where it came from.
+			if p.State == "" || command == "destroy" && p.State == "shut off" {
+				continue
+			}
+			if _, err := p.Host.Virsh(ctx, command, g.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -86,12 +86,12 @@ func startHost(ctx context.Context, lab, name string, life *os.File) (*Host, err
 func openHost(name string, pid int) (*Host, error) {
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return nil, fmt.Errorf("lab: %s: %w", name, os.NewSyscallError("pidfd_open", err))
+		return nil, fmt.Errorf("%s: %w", name, os.NewSyscallError("pidfd_open", err))
 	}
 	t, err := enter(pidfd)
 	if err != nil {
 		unix.Close(pidfd)
-		return nil, fmt.Errorf("lab: enter %s: %w", name, err)
+		return nil, fmt.Errorf("enter %s: %w", name, err)
 	}
 	return &Host{Name: name, pid: pid, pidfd: pidfd, thread: t, commands: make(map[*Cmd]struct{})}, nil
 }
@@ -116,7 +116,7 @@ func (h *Host) inside(what string, f func() error) error {
 		if err == unix.ENOMEM {
 			err = fmt.Errorf("its pid 1 has ended: %w", err)
 		}
-		return fmt.Errorf("lab: %s on %s: %w", what, h.Name, err)
+		return fmt.Errorf("%s on %s: %w", what, h.Name, err)
 	}
 	return nil
 }

@@ -55,23 +55,23 @@ var ErrNoLab = errors.New("no such lab")
 // When it fails, nothing is left. ctx bounds the bringing up alone.
 func Up(ctx context.Context, opts Options) (*Lab, error) {
 	if missing := Missing(); len(missing) > 0 {
-		return nil, fmt.Errorf("lab: this machine cannot run it: %s", strings.Join(missing, "; "))
+		return nil, fmt.Errorf("this machine cannot run a lab: %s", strings.Join(missing, "; "))
 	}
 	if opts.Name == "" {
 		opts.Name = strings.ToLower(rand.Text()[:8])
 	}
 	if !nameRule.MatchString(opts.Name) {
-		return nil, fmt.Errorf("lab: name %q: want letters, digits, '.', '_' and '-'", opts.Name)
+		return nil, fmt.Errorf("lab name %q: want letters, digits, '.', '_' and '-'", opts.Name)
 	}
 	if labs, err := List(); err != nil {
 		return nil, err
 	} else if _, taken := labs[opts.Name]; taken {
-		return nil, fmt.Errorf("lab: %q stands already", opts.Name)
+		return nil, fmt.Errorf("lab %q stands already", opts.Name)
 	}
 
 	l := &Lab{Name: opts.Name}
 	if err := l.up(ctx, opts); err != nil {
-		return nil, fmt.Errorf("lab: bring up %s: %w", opts.Name, errors.Join(err, l.Down()))
+		return nil, fmt.Errorf("bring up lab %s: %w", opts.Name, errors.Join(err, l.Down()))
 	}
 	return l, nil
 }
@@ -110,7 +110,7 @@ func (l *Lab) up(ctx context.Context, opts Options) error {
 			}
 			// Makes libvirtd ask QEMU what it can do, which takes a second and would otherwise fall to whatever comes first: a guest's
 			// start, or at the destination the migration that somebody measures.
-			_, err := h.Virsh(ctx, "domcapabilities", "--virttype", "qemu", "--machine", "pc")
+			_, err := h.Virsh(ctx, "capabilities")
 			return err
 		})
 	}
@@ -132,7 +132,7 @@ func Attach(name string) (*Lab, error) {
 	}
 	pids, ok := labs[name]
 	if !ok {
-		return nil, fmt.Errorf("lab: %q: %w", name, ErrNoLab)
+		return nil, fmt.Errorf("lab %q: %w", name, ErrNoLab)
 	}
 	l := &Lab{Name: name}
 	// What is left of a lab of which one host has died can still be taken down.
@@ -148,7 +148,7 @@ func Attach(name string) (*Lab, error) {
 		}
 	}
 	if l.A == nil || l.B == nil {
-		return l, fmt.Errorf("lab: %q: only %s is left of it", name, l.Hosts()[0].Name)
+		return l, fmt.Errorf("lab %q: only %s is left of it", name, l.Hosts()[0].Name)
 	}
 	l.name()
 	return l, nil
@@ -188,7 +188,7 @@ func (l *Lab) Down() error {
 		}
 		for _, h := range l.Hosts() {
 			if err := h.gone(); err != nil {
-				errs = append(errs, fmt.Errorf("lab: %s: %w", h.Name, err))
+				errs = append(errs, fmt.Errorf("%s: %w", h.Name, err))
 			}
 		}
 		l.downErr = errors.Join(append(errs, l.leave())...)

@@ -84,7 +84,7 @@ func (h *Host) WaitClean(ctx context.Context, except ...string) error {
 		return len(left) == 0, err
 	})
 	if len(left) > 0 {
-		return errors.Join(err, fmt.Errorf("lab: left on %s: %s", h.Name, strings.Join(left, "; ")))
+		return errors.Join(err, fmt.Errorf("left on %s: %s", h.Name, strings.Join(left, "; ")))
 	}
 	return err
 }
@@ -102,7 +102,7 @@ func (h *Host) walk(folder string, f func(path string, d fs.DirEntry)) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("lab: %s: %w", h.Name, err)
+		return fmt.Errorf("%s: %w", h.Name, err)
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func (h *Host) walk(folder string, f func(path string, d fs.DirEntry)) error {
 func (h *Host) migrationSockets(table string) ([]string, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", h.pid, table))
 	if err != nil {
-		return nil, fmt.Errorf("lab: %s: %w", h.Name, err)
+		return nil, fmt.Errorf("%s: %w", h.Name, err)
 	}
 	const timeWait, listen = "06", "0A"
 	var found []string

@@ -66,7 +66,7 @@ const libvirtdPidFile = "/run/libvirtd.pid"
 func (h *Host) StartLibvirtd(ctx context.Context) error {
 	out, err := h.Command(ctx, "libvirtd", "--daemon", "--listen", "--pid-file", libvirtdPidFile).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("lab: start libvirtd on %s: %w: %s%s", h.Name, err, bytes.TrimSpace(out), h.logTail("/var/log/libvirt/libvirtd.log"))
+		return fmt.Errorf("start libvirtd on %s: %w: %s%s", h.Name, err, bytes.TrimSpace(out), h.logTail("/var/log/libvirt/libvirtd.log"))
 	}
 	return nil
 }
@@ -75,11 +75,11 @@ func (h *Host) StartLibvirtd(ctx context.Context) error {
 func (h *Host) LibvirtdPID() (int, error) {
 	raw, err := os.ReadFile(h.Path(libvirtdPidFile))
 	if err != nil {
-		return 0, fmt.Errorf("lab: libvirtd of %s: %w", h.Name, err)
+		return 0, fmt.Errorf("libvirtd of %s: %w", h.Name, err)
 	}
 	inner, err := strconv.Atoi(strings.TrimSpace(string(raw)))
 	if err != nil {
-		return 0, fmt.Errorf("lab: libvirtd of %s: %s: %w", h.Name, libvirtdPidFile, err)
+		return 0, fmt.Errorf("libvirtd of %s: %s: %w", h.Name, libvirtdPidFile, err)
 	}
 	return h.outerPid(inner)
 }
@@ -92,14 +92,14 @@ func (h *Host) KillLibvirtd(ctx context.Context, sig syscall.Signal) error {
 	}
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return fmt.Errorf("lab: libvirtd of %s: %w", h.Name, os.NewSyscallError("pidfd_open", err))
+		return fmt.Errorf("libvirtd of %s: %w", h.Name, os.NewSyscallError("pidfd_open", err))
 	}
 	defer unix.Close(pidfd)
 	if err := unix.PidfdSendSignal(pidfd, sig, nil, 0); err != nil {
-		return fmt.Errorf("lab: libvirtd of %s: %w", h.Name, os.NewSyscallError("pidfd_send_signal", err))
+		return fmt.Errorf("libvirtd of %s: %w", h.Name, os.NewSyscallError("pidfd_send_signal", err))
 	}
 	if err := waitGone(ctx, pidfd); err != nil {
-		return fmt.Errorf("lab: libvirtd of %s: %w", h.Name, err)
+		return fmt.Errorf("libvirtd of %s: %w", h.Name, err)
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func (l *Lab) ResetConnections(ctx context.Context, port int) error {
 	for _, h := range l.Hosts() {
 		out, err := h.Command(ctx, "ss", "-K", "-t", "state", "established", fmt.Sprintf("( sport = :%d or dport = :%d )", port, port)).CombinedOutput()
 		if err != nil {
-			return fmt.Errorf("lab: reset connections on %s: %w: %s", h.Name, err, bytes.TrimSpace(out))
+			return fmt.Errorf("reset connections on %s: %w: %s", h.Name, err, bytes.TrimSpace(out))
 		}
 	}
 	return nil
@@ -95,7 +95,7 @@ func (l *Lab) shape() error {
 	defer cancel()
 	for _, h := range l.Hosts() {
 		if out, err := h.Command(ctx, "tc", args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("lab: tc %s on %s: %w: %s", strings.Join(args, " "), h.Name, err, bytes.TrimSpace(out))
+			return fmt.Errorf("tc %s on %s: %w: %s", strings.Join(args, " "), h.Name, err, bytes.TrimSpace(out))
 		}
 	}
 	return nil

@@ -31,7 +31,7 @@ func (g *Guest) CheckMemory(ctx context.Context, h *Host) error {
 			err = g.checkPiece(h.Path(file), uint32(start), size)
 		}
 		if err != nil {
-			return fmt.Errorf("lab: guest %s on %s: %w", g.Name, h.Name, err)
+			return fmt.Errorf("guest %s on %s: %w", g.Name, h.Name, err)
 		}
 	}
 	return nil

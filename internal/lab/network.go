@@ -41,7 +41,7 @@ func (h *Host) apart(what string, f func() error) error {
 		t.close()
 	}
 	if err != nil {
-		return fmt.Errorf("lab: %s on %s: %w", what, h.Name, err)
+		return fmt.Errorf("%s on %s: %w", what, h.Name, err)
 	}
 	return nil
 }

@@ -28,11 +28,11 @@ func (g *Guest) Passes(h *Host) (int, error) {
 		return 0, nil // it was never here
 	}
 	if err != nil {
-		return 0, fmt.Errorf("lab: guest %s on %s: %w", g.Name, h.Name, err)
+		return 0, fmt.Errorf("guest %s on %s: %w", g.Name, h.Name, err)
 	}
 	good := bytes.Count(said, []byte{sayGood})
 	if i := bytes.IndexByte(said, sayCorrupt); i >= 0 {
-		return good, fmt.Errorf("lab: guest %s on %s: %w: its own check failed after %d good passes there",
+		return good, fmt.Errorf("guest %s on %s: %w: its own check failed after %d good passes there",
 			g.Name, h.Name, ErrCorrupt, bytes.Count(said[:i], []byte{sayGood}))
 	}
 	return good, nil
@@ -50,7 +50,7 @@ func (g *Guest) WaitPasses(ctx context.Context, h *Host, n int) error {
 		return now >= start+n, err
 	})
 	if err != nil && !errors.Is(err, ErrCorrupt) {
-		return fmt.Errorf("lab: guest %s on %s: %d of %d passes: %w", g.Name, h.Name, now-start, n, err)
+		return fmt.Errorf("guest %s on %s: %d of %d passes: %w", g.Name, h.Name, now-start, n, err)
 	}
 	return err
 }
@@ -62,7 +62,7 @@ func (g *Guest) waitFilled(ctx context.Context, h *Host) error {
 		return bytes.IndexByte(said, sayFilled) >= 0, err
 	})
 	if err != nil {
-		return fmt.Errorf("lab: guest %s on %s: %w%s", g.Name, h.Name, err, h.logTail("/var/log/libvirt/qemu/"+g.Name+".log"))
+		return fmt.Errorf("guest %s on %s: %w%s", g.Name, h.Name, err, h.logTail("/var/log/libvirt/qemu/"+g.Name+".log"))
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func (l *Lab) CheckOnlyOn(ctx context.Context, g *Guest, h *Host) error {
 		here := p.Host == h && p.State == want && len(p.QEMU) == 1
 		away := p.Host != h && (p.State == "" || p.State == "shut off" && g.Spec.Persistent) && len(p.QEMU) == 0
 		if !here && !away {
-			return fmt.Errorf("lab: guest %s: want it %s on %s alone; it is %v and %v", g.Name, want, h.Name, places[0], places[1])
+			return fmt.Errorf("guest %s: want it %s on %s alone; it is %v and %v", g.Name, want, h.Name, places[0], places[1])
 		}
 	}
 	if !g.Spec.Paused {

@@ -17,7 +17,7 @@ import (
 func List() (map[string]map[string]int, error) {
 	pids, err := allPids()
 	if err != nil {
-		return nil, fmt.Errorf("lab: list: %w", err)
+		return nil, fmt.Errorf("list labs: %w", err)
 	}
 	labs := make(map[string]map[string]int)
 	for _, pid := range pids {
@@ -38,11 +38,11 @@ func List() (map[string]map[string]int, error) {
 func (h *Host) Processes(name string) ([]int, error) {
 	pids, err := allPids()
 	if err != nil {
-		return nil, fmt.Errorf("lab: processes of %s: %w", h.Name, err)
+		return nil, fmt.Errorf("processes of %s: %w", h.Name, err)
 	}
 	namespace, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", h.pid))
 	if err != nil {
-		return nil, fmt.Errorf("lab: processes of %s: %w", h.Name, err)
+		return nil, fmt.Errorf("processes of %s: %w", h.Name, err)
 	}
 	var found []int
 	for _, pid := range pids {
@@ -81,7 +81,7 @@ func (h *Host) outerPid(inner int) (int, error) {
 			}
 		}
 	}
-	return 0, fmt.Errorf("lab: %s has no process %d: %w", h.Name, inner, os.ErrProcessDone)
+	return 0, fmt.Errorf("%s has no process %d: %w", h.Name, inner, os.ErrProcessDone)
 }
 
 func allPids() ([]int, error) {

@@ -24,7 +24,7 @@ func (h *Host) writeROM(ctx context.Context, path string, spec GuestSpec) error 
 	// nasm reads its source more than once, so it has to be a file.
 	source := path + ".asm"
 	if err := os.WriteFile(h.Path(source), []byte(guestASM), 0o644); err != nil {
-		return fmt.Errorf("lab: %s: %w", h.Name, err)
+		return fmt.Errorf("%s: %w", h.Name, err)
 	}
 	defer os.Remove(h.Path(source))
 	out, err := h.Command(ctx, "nasm", "-f", "bin", "-o", path,
@@ -33,7 +33,7 @@ func (h *Host) writeROM(ctx context.Context, path string, spec GuestSpec) error 
 		fmt.Sprintf("-DHZ=%d", spec.ticks()),
 		source).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("lab: %s: assemble the guest's firmware: %w: %s", h.Name, err, bytes.TrimSpace(out))
+		return fmt.Errorf("%s: assemble the guest's firmware: %w: %s", h.Name, err, bytes.TrimSpace(out))
 	}
 	return nil
 }

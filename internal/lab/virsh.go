@@ -26,7 +26,7 @@ func (h *Host) Virsh(ctx context.Context, args ...string) (string, error) {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%w (%w)", context.Cause(ctx), err)
 		}
-		return strings.TrimSpace(stdout.String()), fmt.Errorf("lab: %s: virsh %s: %w: %s",
+		return strings.TrimSpace(stdout.String()), fmt.Errorf("%s: virsh %s: %w: %s",
 			h.Name, strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
 	}
 	return strings.TrimSpace(stdout.String()), nil

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -63,7 +64,7 @@ func status(err error) error {
 	if !ok {
 		return err
 	}
-	if ws, ok := exit.Sys().(unix.WaitStatus); ok && ws.Signaled() {
+	if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		return exitStatus(128 + int(ws.Signal()))
 	}
 	return exitStatus(exit.ExitCode())
