@@ -1,13 +1,12 @@
 package main
 
 import (
-	"errors"
-
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/proxy"
 )
 
-func newDaemon(*config.Config, zerolog.Logger) (runner, error) {
-	return nil, errors.New("this build has no daemon yet")
+func newDaemon(cfg *config.Config, log zerolog.Logger) (runner, error) {
+	return proxy.New(proxy.Options{Config: cfg, Log: log, Version: buildVersion()})
 }

@@ -1,0 +1,265 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// Options make a Daemon. All are needed.
+type Options struct {
+	Config  *config.Config
+	Log     zerolog.Logger
+	Version string
+}
+
+// Daemon is one host's sluice.
+type Daemon struct {
+	cfg     *config.Config
+	log     zerolog.Logger
+	version string
+	started time.Time
+
+	uids    []uint32 // may use the local sockets
+	qemuUID int
+	peers   map[string]*peer
+	creds   *tlsconf.Credentials
+
+	totalSend, totalReceive *rate.Limiter // of all sessions
+	sessions                *registry
+	acceptor                *stream.Acceptor
+
+	ready chan struct{}
+
+	// Set by Run.
+	dir      *runDir
+	listener net.Listener
+	work     sync.WaitGroup // connections and sessions under way
+}
+
+// New checks everything that can be checked before a socket is opened.
+func New(o Options) (*Daemon, error) {
+	d := &Daemon{
+		cfg:          o.Config,
+		log:          o.Log,
+		version:      o.Version,
+		started:      time.Now(),
+		sessions:     newRegistry(o.Config.Limits.Sessions),
+		totalSend:    stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
+		totalReceive: stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
+		ready:        make(chan struct{}),
+	}
+	var err error
+	if d.uids, err = o.Config.UIDs(); err != nil {
+		return nil, err
+	}
+	if d.qemuUID, _, err = o.Config.QEMU(); err != nil {
+		return nil, err
+	}
+	if d.peers, err = makePeers(o.Config.Peers); err != nil {
+		return nil, err
+	}
+	if d.creds, err = loadCredentials(o.Config.Certificates); err != nil {
+		return nil, err
+	}
+	for _, w := range d.creds.Warnings {
+		d.log.Warn().Msg(w.Error())
+	}
+	d.acceptor = &stream.Acceptor{Host: d.cfg.Name, Limits: d.limits(0), Accept: d.accept, Ask: d.answer}
+	return d, nil
+}
+
+func loadCredentials(c config.Certificates) (*tlsconf.Credentials, error) {
+	found, err := tlsconf.Find(tlsconf.Search{
+		Files:  tlsconf.Files{CA: c.CA, Cert: c.Cert, Key: c.Key, CRL: c.CRL},
+		Dir:    c.Dir,
+		Layout: c.Layout,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("certificates: %w", err)
+	}
+	creds, err := tlsconf.Load(found)
+	if err != nil {
+		return nil, fmt.Errorf("certificates: %w", err)
+	}
+	return creds, nil
+}
+
+// limits of a session; bandwidth, MiB/s, narrows the configured one.
+func (d *Daemon) limits(bandwidth uint64) stream.Limits {
+	l := d.cfg.Limits
+	perSession := l.SessionBandwidth << 20
+	if asked := int64(bandwidth) << 20; asked > 0 && (perSession <= 0 || asked < perSession) {
+		perSession = asked
+	}
+	return stream.Limits{
+		Channels:     l.Channels,
+		Handshake:    l.HandshakeTimeout,
+		Idle:         l.IdleTimeout,
+		Length:       l.SessionTimeout,
+		Bytes:        l.SessionBytes,
+		Bandwidth:    perSession,
+		TotalSend:    d.totalSend,
+		TotalReceive: d.totalReceive,
+	}
+}
+
+// Ready is closed when all sockets are open.
+func (d *Daemon) Ready() <-chan struct{} { return d.ready }
+
+// Run serves until drain is closed or ctx ends, in this order:
+//
+//  1. The run folder is taken, and all sockets are opened; any that can't be
+//     ends Run.
+//  2. Once drain is closed no session begins, and those that live go on, for
+//     limits.drain_timeout at the most. Peers may still join channels to them.
+//  3. Sessions that live yet, or still when ctx ends, fail with the daemon's
+//     stop as their cause: each guest goes on where it is.
+//  4. Sockets are closed and their files removed, and everything that Run
+//     started has ended when it returns.
+func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
+	dir, err := openRunDir(d.cfg.RunDir)
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	d.dir = dir
+	defer d.work.Wait()
+	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	closers, err := d.listen(working)
+	defer func() {
+		for _, c := range closers {
+			c()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	close(d.ready)
+	d.log.Info().Str("listen", d.listening()).Strs("peers", slices.Sorted(maps.Keys(d.peers))).
+		Str("certificates", d.creds.Found.Why).Msg("ready")
+
+	select {
+	case <-drain:
+	case <-ctx.Done():
+	}
+	empty := d.sessions.drain()
+	d.log.Info().Msg("stopping: no new sessions")
+	var limit <-chan time.Time
+	if d.cfg.Limits.DrainTimeout > 0 {
+		t := time.NewTimer(d.cfg.Limits.DrainTimeout)
+		defer t.Stop()
+		limit = t.C
+	}
+	select {
+	case <-empty:
+	case <-limit:
+		d.log.Warn().Stringer("after", d.cfg.Limits.DrainTimeout).Msg("sessions are cut off (limits.drain_timeout)")
+	case <-ctx.Done():
+	}
+	stop(errStopping)
+	return nil
+}
+
+var errStopping = &stream.Cause{Code: stream.CodeShutdown, Text: "the daemon stops"}
+
+// listen opens all sockets and starts what serves them. It returns what closes
+// them, also with an error.
+func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
+	// Control first: it tells another daemon of this host.
+	l, err := d.dir.listen(controlSocket, -1, 0o666)
+	if err != nil {
+		return closers, err
+	}
+	server := d.controlServer(ctx)
+	closers = append(closers, func() { shutdown(server) })
+	d.work.Go(func() { server.Serve(l) })
+
+	lc := net.ListenConfig{Control: d.tuneSocket}
+	d.listener, err = lc.Listen(ctx, "tcp", d.cfg.Listen)
+	if err != nil {
+		return closers, fmt.Errorf("listen for peers at %s (listen): %w: if libvirtd's own TLS listener holds the port, turn that off or choose another port for both hosts", d.cfg.Listen, err)
+	}
+	closers = append(closers, func() { d.listener.Close() })
+	d.work.Go(func() { d.servePeers(ctx) })
+
+	for _, p := range d.peers {
+		if err := d.dir.mkdir(filepath.Join(peersDir, p.name), 0o711); err != nil {
+			return closers, err
+		}
+		l, err := d.dir.listen(d.peerSocket(p), -1, 0o666)
+		if err != nil {
+			return closers, err
+		}
+		closers = append(closers, func() { l.Close() })
+		d.work.Go(func() { d.serveClients(ctx, p, l) })
+	}
+	return closers, nil
+}
+
+// shutdown lets callers have the results of their migrations, which end now.
+func shutdown(server *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		server.Close()
+	}
+}
+
+// shutdownTimeout is longer than the longest that a session takes to end.
+const shutdownTimeout = 2 * time.Minute
+
+// peerSocket is where libvirt clients of a peer connect, beneath the run
+// folder.
+func (d *Daemon) peerSocket(p *peer) string { return filepath.Join(peersDir, p.name, libvirtSocket) }
+
+func (d *Daemon) listening() string {
+	select {
+	case <-d.ready:
+	default:
+		return d.cfg.Listen
+	}
+	return d.listener.Addr().String()
+}
+
+func (d *Daemon) peerStatus() []control.PeerStatus {
+	out := make([]control.PeerStatus, 0, len(d.peers))
+	for _, name := range slices.Sorted(maps.Keys(d.peers)) {
+		p := d.peers[name]
+		out = append(out, control.PeerStatus{
+			Name:    p.name,
+			Address: p.conf.Address,
+			Names:   p.conf.Names,
+			Socket:  filepath.Join(d.cfg.RunDir, d.peerSocket(p)),
+		})
+	}
+	return out
+}
+
+func (d *Daemon) requireSecure() bool { return d.cfg.RequireSecure == nil || *d.cfg.RequireSecure }
+
+// tlsDefault is what holds for p where a migration says nothing.
+func (d *Daemon) tlsDefault(p *peer) string {
+	switch {
+	case p.conf.TLS != "":
+		return p.conf.TLS
+	case d.cfg.TLSDefault != "":
+		return d.cfg.TLSDefault
+	}
+	return control.Yes
+}

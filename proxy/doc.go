@@ -1,0 +1,30 @@
+// Package proxy is the daemon: what one host's sluice does between its
+// libvirtd, its QEMUs, its peers and its users.
+//
+//	d, err := proxy.New(proxy.Options{Config: cfg, Log: log})
+//	err = d.Run(ctx, drain)
+//
+// Where a migration's bytes go, from the left host to the right:
+//
+//	QEMU ─ sessions/ID/memory.sock ─ sluice ══ TLS ══ sluice ─ sessions/ID/memory.sock ─ QEMU
+//	QEMU ─ sessions/ID/disk.sock ─── sluice ══ TLS ══ sluice ─ sessions/ID/disk.sock ─── QEMU (NBD)
+//
+// and who speaks with whom about it:
+//
+//	caller ─ control.sock ─ sluice ══ control channel ══ sluice
+//	                          │ Begin, Perform, Confirm    │ Prepare, Finish
+//	                       libvirtd                     libvirtd
+//
+// The two daemons run libvirt's migration protocol between them, each with its
+// own libvirtd alone. libvirt's peer-to-peer mode would do the same with one
+// call, but resumes the guest at the source whenever the answer to Finish is
+// lost, and it may then run twice (libvirt says so in
+// qemuMigrationSrcPerformPeer2Peer3). Here the source asks again, and leaves
+// the guest paused where no one can tell. It also means that a peer calls no
+// libvirt procedure: it sends a guest's description and cookies, and this host
+// chooses every URI and path.
+//
+// What the package does not do: parse the command line or the configuration
+// (cmd/sluice, internal/config), carry bytes (stream), or judge certificates
+// (tlsconf).
+package proxy

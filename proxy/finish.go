@@ -1,0 +1,280 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/digitalocean/go-libvirt"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// finish is Finish there and Confirm here. From here on no one can call it
+// off: the destination's libvirt decides, and the source only lets go of the
+// guest, or takes it back, on a certain answer.
+func (m *outgoing) finish() *control.Result {
+	phase := control.PhaseFinish
+	if m.postcopy {
+		phase = control.PhasePost
+	}
+	m.progress(phase, jobStats{})
+	reply, err := m.callFinish()
+	switch {
+	case err == nil && reply.Undecided == "":
+		m.cookie, m.downtime = reply.Cookie, time.Duration(reply.Downtime)
+		return m.moved()
+	case err == nil:
+		return m.resolve(&stream.Cause{Code: stream.CodeLibvirt, Host: m.peer.name, Text: reply.Undecided})
+	case m.answered(err):
+		// libvirt over there has failed and holds no guest.
+		m.confirm(true)
+		return m.failed(context.Background(), err)
+	}
+	return m.resolve(err)
+}
+
+// callFinish waits for the destination, however long post-copy takes.
+func (m *outgoing) callFinish() (*finishReply, error) {
+	type answer struct {
+		reply finishReply
+		err   error
+	}
+	ctx, cancel := context.Background(), func() {}
+	if !m.postcopy && !m.req.PostCopyResume {
+		// The peer has the same limit, and answers that it has passed.
+		limit := m.d.cfg.Limits.FinishTimeout + giveUpTimeout + 5*time.Second
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s did not answer within %v (limits.finish_timeout)", m.peer.name, limit))
+	}
+	defer cancel()
+	done := make(chan answer, 1)
+	go func() {
+		var a answer
+		a.err = m.session.Call(ctx, callFinish, &finishCall{Cookie: m.cookie}, &a.reply)
+		done <- a
+	}()
+	if !m.postcopy {
+		a := <-done
+		return &a.reply, a.err
+	}
+	stats, stop := m.poll()
+	defer stop()
+	for {
+		select {
+		case a := <-done:
+			return &a.reply, a.err
+		case st := <-stats:
+			m.progress(control.PhasePost, st)
+		}
+	}
+}
+
+// answered says whether err is the peer's answer to a call, and not the end of
+// the session or of patience.
+func (m *outgoing) answered(err error) bool {
+	var c *stream.Cause
+	if !errors.As(err, &c) {
+		return false
+	}
+	select {
+	case <-m.session.Context().Done():
+		return !errors.Is(err, context.Cause(m.session.Context()))
+	default:
+		return true
+	}
+}
+
+// moved lets go of the guest here.
+func (m *outgoing) moved() *control.Result {
+	m.progress(control.PhaseConfirm, jobStats{})
+	result := &control.Result{Outcome: control.Moved, Message: fmt.Sprintf("guest %s runs on %s", m.dom.Name, m.peer.name)}
+	if err := m.confirm(false); err != nil {
+		result.Cause = m.libvirtCause("letting go of the guest", err).Error()
+		result.Message += fmt.Sprintf("; %s could not let go of its own, which is paused: end it there with `virsh destroy %s`", m.d.cfg.Name, m.dom.Name)
+	}
+	m.session.Finish()
+	if cause := m.session.Wait(); !cause.Done() {
+		m.log.Warn().Str("cause", cause.Error()).Msg("the session broke after the guest had moved")
+	}
+	return result
+}
+
+// giveUp follows a Perform that failed: the destination destroys its half, and
+// libvirt here has taken the guest back already.
+func (m *outgoing) giveUp(ctx context.Context, failure error) *control.Result {
+	limit, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
+	defer cancel()
+	err := m.session.Call(limit, callFinish, &finishCall{Cookie: m.cookie, Cancelled: true}, nil)
+	m.confirm(true)
+	// The destination's QEMU may have died first, and its libvirt knows why.
+	if m.asked == "" && err != nil && m.answered(err) {
+		both := *asCause(failure)
+		both.Text += "; " + err.Error()
+		failure = &both
+	}
+	if m.postcopy {
+		return m.lost(failure)
+	}
+	return m.failed(ctx, failure)
+}
+
+// confirm is libvirt's last word at the source: the guest has left, or stays.
+func (m *outgoing) confirm(cancelled bool) error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), m.d.cfg.Limits.FinishTimeout,
+		fmt.Errorf("libvirt did not answer within %v (limits.finish_timeout)", m.d.cfg.Limits.FinishTimeout))
+	defer cancel()
+	var flag int32
+	if cancelled {
+		flag = 1
+	}
+	return m.virt.bound(ctx, func() error {
+		return m.virt.DomainMigrateConfirm3Params(m.dom, m.params, m.cookie, uint32(m.flags), flag)
+	})
+}
+
+// resolve finds out what became of the guest when the answer to Finish was
+// lost. libvirt here keeps it paused meanwhile. Without a certain answer it
+// stays so: a paused guest can be resumed, one that has run twice is lost.
+func (m *outgoing) resolve(failure error) *control.Result {
+	m.session.Fail(asCause(failure))
+	m.session.Wait()
+	m.log.Warn().Err(failure).Msg("the answer to Finish was lost; asking what became of the guest")
+	limit := m.d.cfg.Limits.FinishTimeout + giveUpTimeout
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
+	last := fmt.Sprintf("%s did not answer for %v", m.peer.name, limit)
+	for {
+		var reply outcomeReply
+		err := m.d.opener(m.peer).Ask(ctx, askOutcome, &outcomeAsk{Session: m.info.ID, UUID: m.info.UUID}, &reply)
+		switch {
+		case err == nil && reply.Outcome == outcomeRuns:
+			result := m.moved()
+			result.Cause = failure.Error()
+			return result
+		case err == nil && reply.Outcome == outcomeAbsent && !m.postcopy:
+			m.confirm(true)
+			return m.failed(context.Background(), failure)
+		case err == nil:
+			last = fmt.Sprintf("on %s it is %s", m.peer.name, reply.State)
+		case ctx.Err() == nil:
+			last = err.Error()
+		}
+		if m.postcopy && err == nil {
+			break // a broken post-copy does not mend by itself
+		}
+		select {
+		case <-again.C:
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	if m.postcopy {
+		m.confirm(true) // libvirt then holds it as a post-copy that can be resumed
+		return m.lost(fmt.Errorf("%w; %s", failure, last))
+	}
+	return &control.Result{
+		Outcome: control.Unknown,
+		Cause:   failure.Error(),
+		Message: fmt.Sprintf("no one can tell whether guest %s runs on %s (%s). On %s it is paused, so that it does not run twice. If it runs on %s: `virsh destroy %s` on %s. If it does not, and can't come to: `virsh resume %s` on %s",
+			m.dom.Name, m.peer.name, last, m.d.cfg.Name, m.peer.name, m.dom.Name, m.d.cfg.Name, m.dom.Name, m.d.cfg.Name),
+	}
+}
+
+// lost is the result of a post-copy that broke: each host has a part of the
+// guest.
+func (m *outgoing) lost(failure error) *control.Result {
+	m.session.Fail(asCause(failure))
+	m.session.Wait()
+	return &control.Result{
+		Outcome: control.Unknown,
+		Cause:   failure.Error(),
+		Message: fmt.Sprintf("post-copy broke: guest %s is paused, with its state on %s and a part of its memory on %s alone. Destroy neither. When the hosts reach each other again: `sluice migrate --postcopy-resume %s %s`",
+			m.dom.Name, m.peer.name, m.d.cfg.Name, m.dom.Name, m.peer.name),
+	}
+}
+
+// failed ends the session for a failure, or for the caller's wish, and says
+// where the guest is: as libvirt tells it now.
+func (m *outgoing) failed(ctx context.Context, failure error) *control.Result {
+	result := &control.Result{Outcome: control.Failed}
+	cause := asCause(failure)
+	if ctx.Err() != nil {
+		result.Outcome = control.Cancelled
+		cause = &stream.Cause{Code: stream.CodeCancelled, Host: m.d.cfg.Name, Text: "the caller cancelled the migration"}
+		if errors.Is(context.Cause(ctx), errStopping) {
+			cause = &stream.Cause{Code: stream.CodeShutdown, Host: m.d.cfg.Name, Text: errStopping.Text}
+		}
+	} else if m.asked != "" {
+		cause = &stream.Cause{Code: stream.CodeTimeout, Host: m.d.cfg.Name, Text: m.asked}
+	}
+	if m.session != nil {
+		m.session.Fail(cause)
+		// The session may have ended before, and for the reason behind this.
+		if first := m.session.Wait(); first != cause && !first.Done() {
+			if cause.Code == stream.CodeLibvirt && first.Text != cause.Text {
+				first = &stream.Cause{Code: first.Code, Host: first.Host, Channel: first.Channel, Text: first.Text + " (" + cause.Error() + ")"}
+			}
+			cause = first
+		}
+	}
+	result.Cause = cause.Error()
+	where, gone := m.atSource()
+	if gone {
+		result.Outcome = control.Unknown
+	}
+	result.Message = fmt.Sprintf("%s. %s", where, result.Cause)
+	return result
+}
+
+// atSource says in words where libvirt has the guest, and whether that is
+// anything but running here as before.
+func (m *outgoing) atSource() (words string, gone bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
+	defer cancel()
+	state, err := m.d.guestState(ctx, m.dom.UUID)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("guest %s was left on %s, whose libvirt does not answer now (%v)", m.dom.Name, m.d.cfg.Name, err), true
+	case state.absent:
+		return fmt.Sprintf("guest %s is no longer on %s", m.dom.Name, m.d.cfg.Name), true
+	case state.running():
+		return fmt.Sprintf("guest %s goes on running on %s", m.dom.Name, m.d.cfg.Name), false
+	}
+	words = fmt.Sprintf("guest %s is on %s, %v", m.dom.Name, m.d.cfg.Name, state)
+	if m.flags&libvirt.MigratePaused == 0 {
+		words += fmt.Sprintf(": `virsh resume %s` there", m.dom.Name)
+	}
+	return words, false
+}
+
+// finishResult fills in what every result has, and ends the entry.
+func (m *outgoing) finishResult(r *control.Result) {
+	st := m.entry.status()
+	r.Session, r.Guest, r.UUID = m.info.ID, m.dom.Name, m.info.UUID
+	r.Source, r.Destination = m.d.cfg.Name, m.peer.name
+	r.Carried, r.Channels = st.Sent+st.Received, len(st.Channels)
+	r.Path, r.TLS, r.Suite = st.Path, st.TLS, st.Suite
+	r.Elapsed, r.Downtime = time.Since(m.started), m.downtime
+	if r.Outcome == control.Moved {
+		m.entry.setPhase(control.PhaseDone)
+	}
+	m.d.sessions.end(m.entry, r.Outcome, r.Cause)
+	event := m.log.Info()
+	if r.Outcome != control.Moved {
+		event = m.log.Warn().Str("cause", r.Cause)
+	}
+	event.Str("outcome", r.Outcome).Uint64("bytes", r.Carried).Dur("elapsed", r.Elapsed).Msg(r.Message)
+}
+
+func asCause(err error) *stream.Cause {
+	var c *stream.Cause
+	if errors.As(err, &c) {
+		return c
+	}
+	return &stream.Cause{Code: stream.CodeLocal, Text: err.Error()}
+}

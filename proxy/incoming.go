@@ -1,0 +1,296 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/digitalocean/go-libvirt"
+	"github.com/rs/zerolog"
+	"github.com/vmihailenco/msgpack/v5"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// giveUpTimeout bounds how long libvirt may take to destroy a half-made guest.
+// When it takes longer, closing the connection makes it do so by itself.
+const giveUpTimeout = 15 * time.Second
+
+// accept decides on a session that a peer opens.
+func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, func(*stream.Session), error) {
+	p := d.peers[info.Peer]
+	if info.Clear && (d.requireSecure() || d.tlsDefault(p) != control.No) {
+		return nil, nil, fmt.Errorf("%s asks for data in clear, which %s does not allow: migrate with TLS, or set require_secure = false and tls = \"no\" for this peer on both hosts", info.Peer, d.cfg.Name)
+	}
+	entry, err := d.sessions.add(info, control.Incoming)
+	if err != nil {
+		return nil, nil, err
+	}
+	log := d.sessionLog(info, control.Incoming)
+	var h stream.Handler
+	var started func(*stream.Session)
+	switch info.Work {
+	case workMigration:
+		in := &incoming{d: d, info: info, entry: entry, log: log}
+		h, started, err = in, in.start, in.open(ctx)
+	case workLibvirt:
+		in := &incomingLibvirt{d: d, entry: entry, log: log}
+		h, started = in, entry.open
+	default:
+		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, d.cfg.Name)
+	}
+	if err != nil {
+		d.sessions.end(entry, control.Failed, err.Error())
+		log.Warn().Err(err).Msg("session refused")
+		return nil, nil, err
+	}
+	log.Info().Msg("session opened")
+	return h, started, nil
+}
+
+// incoming is a migration's destination: what libvirt and QEMU hold here for a
+// session.
+type incoming struct {
+	d     *Daemon
+	info  stream.Info
+	entry *entry
+	log   zerolog.Logger
+	uuid  libvirt.UUID
+	virt  *virt
+	dir   sessionDir
+
+	// One call at a time; the fields below are theirs, and End's after them.
+	mu       sync.Mutex
+	params   []libvirt.TypedParam // of Finish
+	flags    libvirt.DomainMigrateFlags
+	prepared bool
+	finished bool // libvirt has answered Finish, whatever it said
+	moved    bool
+}
+
+// open makes what the session needs before its first call.
+func (in *incoming) open(ctx context.Context) error {
+	var err error
+	if in.uuid, err = parseUUID(in.info.UUID); err != nil {
+		return err
+	}
+	if in.virt, err = connectLibvirt(ctx, in.d.cfg.LibvirtSocket); err != nil {
+		return err
+	}
+	if in.dir, err = in.d.dir.sessionDir(in.info.ID, in.d.qemuUID); err != nil {
+		in.virt.close()
+	}
+	return err
+}
+
+// start watches libvirt for the session's length.
+func (in *incoming) start(s *stream.Session) {
+	in.entry.open(s)
+	go func() {
+		select {
+		case <-in.virt.gone():
+			s.Fail(&stream.Cause{Code: stream.CodeLibvirt, Text: errLibvirtGone.Error()})
+		case <-s.Settled():
+		}
+	}()
+}
+
+// Connect connects to the socket that QEMU has made for this kind of channel.
+func (in *incoming) Connect(_ context.Context, kind string, _ int) (net.Conn, error) {
+	switch kind {
+	case stream.ChannelMemory:
+		return in.dir.connect(memorySocket, in.d.qemuUID)
+	case stream.ChannelDisk:
+		return in.dir.connect(diskSocket, in.d.qemuUID)
+	}
+	return nil, fmt.Errorf("a migration has no %s channels", kind)
+}
+
+// Call runs libvirt's half of the migration on this host.
+func (in *incoming) Call(ctx context.Context, name string, body []byte) (any, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	switch name {
+	case callPrepare:
+		var call prepareCall
+		if err := msgpack.Unmarshal(body, &call); err != nil {
+			return nil, fmt.Errorf("read the call %s: %w", name, err)
+		}
+		return in.prepare(ctx, &call)
+	case callFinish:
+		var call finishCall
+		if err := msgpack.Unmarshal(body, &call); err != nil {
+			return nil, fmt.Errorf("read the call %s: %w", name, err)
+		}
+		return in.finish(ctx, &call)
+	}
+	return nil, fmt.Errorf("a migration has no call %.20q", name)
+}
+
+func (in *incoming) prepare(ctx context.Context, call *prepareCall) (any, error) {
+	if in.prepared {
+		return nil, errors.New("the guest is prepared already")
+	}
+	in.flags = libvirt.DomainMigrateFlags(call.Flags)
+	if odd := in.flags &^ migrationFlags; odd != 0 {
+		return nil, fmt.Errorf("migration flags 0x%x are not carried by sluice", uint32(odd))
+	}
+	if err := in.checkGuest(call); err != nil {
+		return nil, err
+	}
+	in.entry.setPhase(control.PhasePrepare)
+	in.params = transferParams(call.Name, call.Bandwidth, call.Parallel, in.dir)
+	params := append(in.params, paramString(libvirt.MigrateParamDestXML, call.XML))
+
+	ctx, cancel := context.WithTimeoutCause(ctx, in.d.cfg.Limits.PrepareTimeout, fmt.Errorf(
+		"QEMU was not started within %v (limits.prepare_timeout)", in.d.cfg.Limits.PrepareTimeout))
+	defer cancel()
+	var reply prepareReply
+	err := in.virt.bound(ctx, func() (err error) {
+		reply.Cookie, _, err = in.virt.DomainMigratePrepare3Params(params, call.Cookie, uint32(in.flags&^sourceOnlyFlags))
+		return err
+	})
+	if err != nil {
+		return nil, in.cause("preparing the guest", err)
+	}
+	in.prepared = true
+	in.entry.setPhase(control.PhaseMemory)
+	in.log.Info().Msg("guest prepared")
+	return &reply, nil
+}
+
+// checkGuest makes sure that the guest described is the one the session is
+// for, and that it is not here.
+func (in *incoming) checkGuest(call *prepareCall) error {
+	var dom libvirtxml.Domain
+	if err := dom.Unmarshal(call.XML); err != nil {
+		return fmt.Errorf("read the guest's description: %w", err)
+	}
+	if uuid, err := parseUUID(dom.UUID); err != nil || uuid != in.uuid {
+		return fmt.Errorf("the guest's description is of %.64q, the session of %s", dom.UUID, in.info.UUID)
+	}
+	if in.flags&libvirt.MigratePostcopyResume != 0 {
+		return nil
+	}
+	state, err := in.virt.state(in.uuid)
+	if err != nil {
+		return in.cause("looking for the guest", err)
+	}
+	if !state.absent {
+		return fmt.Errorf("guest %s (%s) is already on %s, %v", call.Name, in.info.UUID, in.d.cfg.Name, state)
+	}
+	return nil
+}
+
+func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
+	if !in.prepared || in.finished {
+		return nil, errors.New("there is no guest to finish")
+	}
+	if !call.Cancelled {
+		in.entry.setPhase(control.PhaseFinish)
+	}
+	// From here on the outcome is decided by libvirt: a session that ends
+	// meanwhile does not interrupt it, and the source asks what became of it.
+	ctx = context.WithoutCancel(ctx)
+	limit := in.d.cfg.Limits.FinishTimeout
+	if in.flags&(libvirt.MigratePostcopy|libvirt.MigratePostcopyResume) == 0 || call.Cancelled {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("libvirt did not answer within %v (limits.finish_timeout)", limit))
+		defer cancel()
+	}
+	reply, err := in.libvirtFinish(ctx, call)
+	if err != nil {
+		return in.unfinished(err)
+	}
+	in.finished = true
+	in.moved = !call.Cancelled
+	if in.moved {
+		in.log.Info().Msg("guest runs here")
+		reply.Downtime = in.downtime()
+	}
+	return reply, nil
+}
+
+// unfinished tells a Finish that libvirt has failed and undone from one of
+// which no one can tell.
+func (in *incoming) unfinished(failure error) (any, error) {
+	cause := in.cause("taking the guest over", failure)
+	ctx, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
+	defer cancel()
+	state, err := in.d.guestState(ctx, in.uuid)
+	switch {
+	case err != nil:
+		return &finishReply{Undecided: fmt.Sprintf("%v; then: %v", cause, err)}, nil
+	case !state.absent:
+		return &finishReply{Undecided: fmt.Sprintf("%v; the guest is %v there", cause, state)}, nil
+	}
+	in.finished = true
+	return nil, cause
+}
+
+// libvirtFinish is libvirt's Finish. When it succeeds in giving up, libvirt
+// says so by an error of its own.
+func (in *incoming) libvirtFinish(ctx context.Context, call *finishCall) (*finishReply, error) {
+	var cancelled int32
+	if call.Cancelled {
+		cancelled = 1
+	}
+	var reply finishReply
+	err := in.virt.bound(ctx, func() (err error) {
+		_, reply.Cookie, err = in.virt.DomainMigrateFinish3Params(in.params, call.Cookie, uint32(in.flags&^sourceOnlyFlags), cancelled)
+		return err
+	})
+	var e libvirt.Error
+	if call.Cancelled && errors.As(err, &e) && e.Code == uint32(libvirt.ErrMigrateFinishOk) {
+		err = nil
+	}
+	return &reply, err
+}
+
+// downtime is how long the guest did not run, in nanoseconds, 0 if libvirt
+// does not say.
+func (in *incoming) downtime() int64 {
+	dom, err := in.virt.DomainLookupByUUID(in.uuid)
+	if err != nil {
+		return 0
+	}
+	stats, err := in.virt.jobStats(dom, libvirt.DomainJobStatsCompleted)
+	if err != nil {
+		return 0
+	}
+	return int64(stats.downtime)
+}
+
+// End gives up what was not finished.
+func (in *incoming) End(cause *stream.Cause) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.prepared && !in.finished {
+		ctx, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
+		// Its error changes nothing: the end of the connection does the same.
+		in.libvirtFinish(ctx, &finishCall{Cancelled: true})
+		cancel()
+	}
+	in.virt.close()
+	if err := in.dir.remove(); err != nil {
+		in.log.Error().Err(err).Msg("the session's folder could not be removed")
+	}
+	outcome := control.Failed
+	switch {
+	case in.moved:
+		outcome = control.Moved
+		in.entry.setPhase(control.PhaseDone)
+	case cause.Code == stream.CodeCancelled:
+		outcome = control.Cancelled
+	}
+	in.d.endSession(in.entry, in.log, outcome, cause)
+}
+
+func (in *incoming) cause(doing string, err error) *stream.Cause {
+	return &stream.Cause{Code: stream.CodeLibvirt, Host: in.d.cfg.Name, Text: libvirtWords(doing, err)}
+}

@@ -1,0 +1,124 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/stream/relay"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// maxHandshakes is how many connections may be in their handshake at once;
+// those beyond it wait in the kernel's queue.
+const maxHandshakes = 64
+
+// servePeers accepts peers' connections until the listener is closed, and
+// returns when they have ended.
+func (d *Daemon) servePeers(ctx context.Context) {
+	handshakes := make(chan struct{}, maxHandshakes)
+	for {
+		handshakes <- struct{}{}
+		raw, err := d.listener.Accept()
+		if err != nil {
+			<-handshakes
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			// Out of descriptors, most likely; connections wait meanwhile.
+			d.log.Error().Err(err).Msg("accept a peer's connection")
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		d.work.Go(func() {
+			conn, peer, err := d.admit(ctx, raw)
+			<-handshakes
+			if err != nil {
+				d.log.Warn().Stringer("address", raw.RemoteAddr()).Err(err).Msg("connection refused")
+				return
+			}
+			if err := d.acceptor.Serve(ctx, conn, peer); err != nil {
+				d.log.Warn().Str("peer", peer).Stringer("address", raw.RemoteAddr()).Err(err).Msg("channel refused")
+			}
+		})
+	}
+}
+
+// admit authenticates one connection: it returns the name of the configured
+// peer at its other end, or none for a connection in clear where those may be.
+// Nothing of what the connection says has been read yet. With an error the
+// connection is closed.
+func (d *Daemon) admit(ctx context.Context, raw net.Conn) (relay.Conn, string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, d.cfg.Limits.HandshakeTimeout, fmt.Errorf(
+		"no TLS handshake within %v (limits.handshake_timeout)", d.cfg.Limits.HandshakeTimeout))
+	defer cancel()
+	if !d.requireSecure() {
+		isTLS, err := beginsTLS(ctx, raw)
+		if err != nil {
+			raw.Close()
+			return nil, "", err
+		}
+		if !isTLS {
+			return relay.Plain(raw), "", nil
+		}
+	}
+	conn, err := relay.Server(ctx, raw, d.creds.Server(tlsconf.Options{NextProtos: []string{alpn}}))
+	if err != nil {
+		return nil, "", tlsconf.Explain(err, raw.RemoteAddr().String())
+	}
+	state, _ := conn.ConnectionState()
+	if state.NegotiatedProtocol != alpn {
+		conn.Close()
+		return nil, "", errors.New("it did not ask for sluice's protocol (ALPN sluice/1): a libvirt client, or another program, came to sluice's port")
+	}
+	p, err := d.identify(state)
+	if err != nil {
+		d.acceptor.Refuse(conn, err.Error())
+		return nil, "", err
+	}
+	return conn, p.name, nil
+}
+
+// beginsTLS looks at the first byte without taking it: 22 begins a TLS
+// handshake (RFC 8446 section 5.1), while the length of an open frame begins
+// with 0.
+func beginsTLS(ctx context.Context, c net.Conn) (bool, error) {
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return false, err
+	}
+	stop := context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })
+	var b [1]byte
+	var n int
+	var peekErr error
+	err = raw.Read(func(fd uintptr) bool {
+		n, _, peekErr = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK)
+		return peekErr != unix.EAGAIN
+	})
+	if !stop() {
+		return false, context.Cause(ctx)
+	}
+	if err = errors.Join(err, peekErr); err != nil {
+		return false, err
+	}
+	return n == 1 && b[0] == 22, nil
+}
+
+// tuneSocket prepares a socket to a peer, before it connects or listens: bytes
+// that the peer does not acknowledge within the idle limit break the channel.
+func (d *Daemon) tuneSocket(_, _ string, c syscall.RawConn) error {
+	var err error
+	ctlErr := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.cfg.Limits.IdleTimeout.Milliseconds()))
+	})
+	return errors.Join(ctlErr, err)
+}

@@ -1,0 +1,66 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+
+	"github.com/virt-sluice/sluice/internal/control"
+)
+
+// allowed says whether the process at the other end of a local socket may use
+// it, and in words why not. The sockets are open to everyone, and the uid is
+// looked at here, so that who may not gets a reason and not just EACCES.
+func (d *Daemon) allowed(c *net.UnixConn) error {
+	cred, err := peerCred(c)
+	if err != nil {
+		return fmt.Errorf("find out who is calling: %w", err)
+	}
+	if !slices.Contains(d.uids, cred.Uid) {
+		return fmt.Errorf("uid %d may not use sluice on %s: run as root, or add the user to `users` in the daemon's configuration", cred.Uid, d.cfg.Name)
+	}
+	return nil
+}
+
+// connKey is the key of an http.Request's *net.UnixConn.
+type connKey struct{}
+
+// controlServer serves the control socket.
+func (d *Daemon) controlServer(ctx context.Context) *http.Server {
+	handler := &control.Handler{Status: d.status, Migrate: d.migrate}
+	return &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := d.allowed(r.Context().Value(connKey{}).(*net.UnixConn)); err != nil {
+				d.log.Warn().Err(err).Msg("refused a caller of the control socket")
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusForbidden)
+				json.NewEncoder(w).Encode(&control.Error{Message: err.Error()})
+				return
+			}
+			handler.ServeHTTP(w, r)
+		}),
+		ReadHeaderTimeout: d.cfg.Limits.HandshakeTimeout,
+		MaxHeaderBytes:    64 << 10,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c.(*net.UnixConn))
+		},
+	}
+}
+
+// status is the whole daemon as `sluice status` shows it.
+func (d *Daemon) status() *control.Status {
+	st := &control.Status{
+		Name:    d.cfg.Name,
+		Version: d.version,
+		Started: d.started,
+		Listen:  d.listening(),
+		Libvirt: d.cfg.LibvirtSocket,
+		Peers:   d.peerStatus(),
+	}
+	st.Sessions, st.Ended, st.Draining = d.sessions.status()
+	return st
+}

@@ -1,0 +1,117 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/digitalocean/go-libvirt"
+)
+
+// What a session is for (stream.Info.Work).
+const (
+	workMigration = "migration"
+	workLibvirt   = "libvirt" // a client of the source's, speaking with the peer's libvirtd
+)
+
+// Calls of a migration's session, and the question about one that broke.
+const (
+	callPrepare = "prepare"
+	callFinish  = "finish"
+	askOutcome  = "outcome"
+)
+
+// prepareCall asks the destination for a QEMU that waits for the guest.
+type prepareCall struct {
+	Name      string `msgpack:"name"`
+	XML       string `msgpack:"xml"`    // the guest's description, as Begin gave it
+	Cookie    []byte `msgpack:"cookie"` // libvirt's, from Begin; may hold secrets
+	Flags     uint32 `msgpack:"flags"`  // VIR_MIGRATE_*, of migrationFlags
+	Bandwidth uint64 `msgpack:"bandwidth,omitempty"`
+	Parallel  int    `msgpack:"parallel,omitempty"`
+}
+
+type prepareReply struct {
+	Cookie []byte `msgpack:"cookie"`
+}
+
+// finishCall tells the destination to run the guest, or to give up.
+type finishCall struct {
+	Cookie    []byte `msgpack:"cookie"` // libvirt's, from Perform
+	Cancelled bool   `msgpack:"cancelled"`
+}
+
+// finishReply says what came of Finish. Where libvirt has failed it and holds
+// no guest any more, the call fails instead.
+type finishReply struct {
+	Cookie   []byte `msgpack:"cookie"`
+	Downtime int64  `msgpack:"downtime"` // nanoseconds, as libvirt measured it; 0: not known
+	// Undecided says, in words, why no one can tell whether the guest runs at
+	// the destination: libvirt has not answered, or its answer and what it
+	// holds do not go together.
+	Undecided string `msgpack:"undecided,omitempty"`
+}
+
+// outcomeAsk asks what became of the guest of a session that broke.
+type outcomeAsk struct {
+	Session string `msgpack:"session"`
+	UUID    string `msgpack:"uuid"`
+}
+
+// outcomeReply is final: the session is over at the destination.
+type outcomeReply struct {
+	Outcome string `msgpack:"outcome"`
+	State   string `msgpack:"state"` // in words
+}
+
+// Outcomes of a migration as the destination sees them.
+const (
+	outcomeRuns      = "runs"      // the guest is there, whole
+	outcomeAbsent    = "absent"    // and can't come to be there any more
+	outcomeUndecided = "undecided" // neither
+)
+
+// migrationFlags are those a source may ask the destination for. No others
+// reach libvirt: data goes through the session or not at all.
+const migrationFlags = libvirt.MigrateLive | libvirt.MigratePersistDest | libvirt.MigrateUndefineSource |
+	libvirt.MigratePaused | libvirt.MigrateNonSharedDisk | libvirt.MigrateNonSharedInc |
+	libvirt.MigrateChangeProtection | libvirt.MigrateUnsafe | libvirt.MigrateAutoConverge |
+	libvirt.MigratePostcopy | libvirt.MigrateParallel | libvirt.MigratePostcopyResume
+
+// sourceOnlyFlags mean nothing to the destination; libvirt's client library
+// leaves them out too.
+const sourceOnlyFlags = libvirt.MigrateChangeProtection | libvirt.MigrateAbortOnError | libvirt.MigrateAutoConverge
+
+func paramString(field, value string) libvirt.TypedParam {
+	return libvirt.TypedParam{Field: field, Value: *libvirt.NewTypedParamValueString(value)}
+}
+
+func paramUlong(field string, value uint64) libvirt.TypedParam {
+	return libvirt.TypedParam{Field: field, Value: *libvirt.NewTypedParamValueUllong(value)}
+}
+
+func paramInt(field string, value int) libvirt.TypedParam {
+	return libvirt.TypedParam{Field: field, Value: *libvirt.NewTypedParamValueInt(int32(value))}
+}
+
+// transferParams are what both ends tell libvirt about how data goes, with
+// the sockets of the session on that host.
+func transferParams(name string, bandwidth uint64, parallel int, dir sessionDir) []libvirt.TypedParam {
+	params := []libvirt.TypedParam{
+		paramString(libvirt.MigrateParamDestName, name),
+		paramString(libvirt.MigrateParamURI, "unix://"+dir.socketPath(memorySocket)),
+		paramString(libvirt.MigrateParamDisksURI, "unix://"+dir.socketPath(diskSocket)),
+	}
+	if bandwidth > 0 {
+		params = append(params, paramUlong(libvirt.MigrateParamBandwidth, bandwidth))
+	}
+	if parallel > 0 {
+		params = append(params, paramInt(libvirt.MigrateParamParallelConnections, parallel))
+	}
+	return params
+}
+
+// libvirtWords are libvirt's words, which may have a trailing line break, with
+// what it was to do.
+func libvirtWords(doing string, err error) string {
+	return fmt.Sprintf("libvirt, %s: %s", doing, strings.TrimSpace(err.Error()))
+}

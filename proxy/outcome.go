@@ -1,0 +1,46 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// answer answers a peer's question that belongs to no session.
+func (d *Daemon) answer(ctx context.Context, peer, name string, body []byte) (any, error) {
+	switch name {
+	case askOutcome:
+		var ask outcomeAsk
+		if err := msgpack.Unmarshal(body, &ask); err != nil {
+			return nil, fmt.Errorf("read the question %s: %w", name, err)
+		}
+		return d.outcome(ctx, peer, &ask)
+	}
+	return nil, fmt.Errorf("there is no question %.20q here: update the older sluice", name)
+}
+
+// outcome says what became of the guest of a session that broke. It answers
+// only once the session is over here, so that Finish has returned or can't
+// succeed any more: a guest that libvirt does not know then stays unknown.
+func (d *Daemon) outcome(ctx context.Context, peer string, ask *outcomeAsk) (*outcomeReply, error) {
+	uuid, err := parseUUID(ask.UUID)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.acceptor.Over(ctx, peer, ask.Session); err != nil {
+		return nil, fmt.Errorf("session %s still ends on %s", ask.Session, d.cfg.Name)
+	}
+	state, err := d.guestState(ctx, uuid)
+	if err != nil {
+		return nil, err
+	}
+	reply := &outcomeReply{Outcome: outcomeUndecided, State: state.String()}
+	switch {
+	case state.absent:
+		reply.Outcome = outcomeAbsent
+	case state.running(), state.String() == "paused": // by its user, not for its migration
+		reply.Outcome = outcomeRuns
+	}
+	return reply, nil
+}

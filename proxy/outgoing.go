@@ -1,0 +1,280 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/digitalocean/go-libvirt"
+	"github.com/rs/zerolog"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// outgoing is one migration at its source, from the request to the result.
+type outgoing struct {
+	d      *Daemon
+	req    *control.MigrateRequest
+	peer   *peer
+	report func(control.Progress)
+	log    zerolog.Logger
+
+	virt  *virt // runs Begin, Perform and Confirm, and holds libvirt's job
+	watch *virt // statistics and interventions meanwhile
+	dom   libvirt.Domain
+	flags libvirt.DomainMigrateFlags
+	info  stream.Info
+
+	entry   *entry
+	dir     sessionDir
+	session *stream.Session
+	sockets sync.WaitGroup // accept loops
+
+	started  time.Time
+	params   []libvirt.TypedParam
+	cookie   []byte // libvirt's, from the step before
+	postcopy bool   // the guest has been switched over
+	asked    string // why the job was aborted, by us
+	downtime time.Duration
+	meter    rateMeter
+}
+
+// migrate runs one migration, for as long as ctx lives or until it can no
+// longer be taken back. An error means that nothing was started.
+func (d *Daemon) migrate(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
+	d.work.Add(1)
+	defer d.work.Done()
+	m := &outgoing{d: d, req: req, report: report, started: time.Now()}
+	if err := m.check(ctx); err != nil {
+		return nil, err
+	}
+	defer m.virt.close()
+	defer m.watch.close()
+	m.progress(control.PhaseConnect, jobStats{})
+	result := m.run(ctx)
+	m.finishResult(result)
+	return result, nil
+}
+
+// check refuses what can't be begun, and makes a place for the session.
+func (m *outgoing) check(ctx context.Context) error {
+	d := m.d
+	m.peer = d.peers[m.req.Peer]
+	if m.peer == nil {
+		return control.WrongUse("no peer is named %q in the configuration of %s; there are: %s",
+			m.req.Peer, d.cfg.Name, strings.Join(slices.Sorted(maps.Keys(d.peers)), ", "))
+	}
+	clear := m.req.TLS == control.No || m.req.TLS == control.Unset && d.tlsDefault(m.peer) == control.No
+	if clear && d.requireSecure() {
+		return control.WrongUse("the guest's memory would cross the network in clear, and %s requires security: leave out --tls no, or set require_secure = false on both hosts", d.cfg.Name)
+	}
+	if err := m.findGuest(ctx); err != nil {
+		return err
+	}
+	m.info = stream.Info{
+		ID:      stream.NewID(),
+		Work:    workMigration,
+		Guest:   m.dom.Name,
+		UUID:    formatUUID(m.dom.UUID),
+		Peer:    m.peer.name,
+		Address: m.peer.conf.Address,
+		Clear:   clear,
+	}
+	var err error
+	if m.entry, err = d.sessions.add(m.info, control.Outgoing); err != nil {
+		m.virt.close()
+		m.watch.close()
+		return &control.Error{Code: http.StatusConflict, Message: err.Error()}
+	}
+	m.log = d.sessionLog(m.info, control.Outgoing)
+	if clear {
+		m.log.Warn().Msg("memory and disks go in clear, as configured")
+	}
+	return nil
+}
+
+// findGuest connects to libvirt and finds the guest, which must be active.
+func (m *outgoing) findGuest(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, m.d.cfg.Limits.HandshakeTimeout)
+	defer cancel()
+	if m.virt, err = connectLibvirt(ctx, m.d.cfg.LibvirtSocket); err != nil {
+		return err
+	}
+	if m.watch, err = connectLibvirt(ctx, m.d.cfg.LibvirtSocket); err != nil {
+		m.virt.close()
+		return err
+	}
+	var state guestState
+	err = m.virt.bound(ctx, func() error {
+		if m.dom, err = m.virt.guest(m.req.Guest); err != nil {
+			return control.WrongUse("there is no guest %q on %s (libvirt: %s); `virsh list` shows those that run",
+				m.req.Guest, m.d.cfg.Name, strings.TrimSpace(err.Error()))
+		}
+		state, err = m.virt.state(m.dom.UUID)
+		return err
+	})
+	if err == nil && state.absent {
+		err = control.WrongUse("guest %s does not run on %s: only running guests are migrated live", m.dom.Name, m.d.cfg.Name)
+	}
+	if err != nil {
+		m.virt.close()
+		m.watch.close()
+		return err
+	}
+	m.flags = m.requestFlags()
+	if state.String() == "paused" {
+		m.flags |= libvirt.MigratePaused
+	}
+	return nil
+}
+
+// requestFlags are libvirt's flags for what was asked.
+func (m *outgoing) requestFlags() libvirt.DomainMigrateFlags {
+	flags := libvirt.MigrateLive | libvirt.MigrateChangeProtection
+	for flag, asked := range map[libvirt.DomainMigrateFlags]bool{
+		libvirt.MigratePersistDest:    m.req.Persistent,
+		libvirt.MigrateUndefineSource: m.req.UndefineSource,
+		libvirt.MigrateNonSharedDisk:  m.req.CopyStorage == control.CopyAll,
+		libvirt.MigrateNonSharedInc:   m.req.CopyStorage == control.CopyInc,
+		libvirt.MigratePostcopy:       m.req.PostCopy || m.req.PostCopyResume,
+		libvirt.MigratePostcopyResume: m.req.PostCopyResume,
+		libvirt.MigrateAutoConverge:   m.req.AutoConverge,
+		libvirt.MigrateUnsafe:         m.req.Unsafe,
+		libvirt.MigrateParallel:       m.req.ParallelConnections > 0,
+	} {
+		if asked {
+			flags |= flag
+		}
+	}
+	return flags
+}
+
+// run goes through libvirt's five steps. What it opened is gone when it
+// returns, on both hosts where both still answer.
+func (m *outgoing) run(ctx context.Context) *control.Result {
+	defer m.release()
+	if err := m.open(ctx); err != nil {
+		return m.failed(ctx, err)
+	}
+	if err := m.prepare(ctx); err != nil {
+		m.confirm(true) // ends the job that Begin began
+		return m.failed(ctx, err)
+	}
+	if err := m.perform(ctx); err != nil {
+		return m.giveUp(ctx, err)
+	}
+	return m.finish()
+}
+
+// open makes the session: the sockets for QEMU here, and the peer's half.
+func (m *outgoing) open(ctx context.Context) error {
+	var err error
+	if m.dir, err = m.d.dir.sessionDir(m.info.ID, -1); err != nil {
+		return err
+	}
+	o := m.d.opener(m.peer)
+	o.Limits = m.d.limits(m.req.Bandwidth)
+	if m.session, err = o.Open(ctx, m.info); err != nil {
+		return err
+	}
+	m.entry.open(m.session)
+	m.log.Info().Msg("session opened")
+	kinds := map[string]string{stream.ChannelMemory: memorySocket}
+	if m.req.CopyStorage != control.CopyNone {
+		kinds[stream.ChannelDisk] = diskSocket
+	}
+	for kind, socket := range kinds {
+		l, err := m.dir.listen(socket, m.d.qemuUID)
+		if err != nil {
+			return err
+		}
+		context.AfterFunc(m.session.Context(), func() { l.Close() })
+		m.sockets.Go(func() { m.serveQEMU(kind, l) })
+	}
+	return nil
+}
+
+// serveQEMU joins QEMU's connections to channels, one after the other, so that
+// the destination's QEMU sees them in the order in which this one made them:
+// before 8.0 it takes the first for the main channel.
+func (m *outgoing) serveQEMU(kind string, l *net.UnixListener) {
+	for {
+		c, err := l.AcceptUnix()
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				m.session.Fail(&stream.Cause{Code: stream.CodeLocal, Text: fmt.Sprintf("accept QEMU's connection for %s: %v", kind, err)})
+			}
+			return
+		}
+		if cred, err := peerCred(c); err != nil || cred.Uid != 0 && int(cred.Uid) != m.d.qemuUID {
+			m.log.Warn().Str("channel", kind).Msg("a process that is neither QEMU nor libvirt came to QEMU's socket; closed")
+			c.Close()
+			continue
+		}
+		if _, err := m.session.OpenChannel(m.session.Context(), kind, c); err != nil {
+			return // the session fails of it
+		}
+	}
+}
+
+// prepare is Begin here and Prepare there.
+func (m *outgoing) prepare(ctx context.Context) error {
+	limit := m.d.cfg.Limits.PrepareTimeout
+	ctx, stop := context.WithTimeoutCause(ctx, 2*limit, fmt.Errorf("the guest was not prepared within %v (limits.prepare_timeout)", 2*limit))
+	defer stop()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(m.session.Context(), func() { cancel(context.Cause(m.session.Context())) })()
+
+	m.progress(control.PhaseBegin, jobStats{})
+	m.params = transferParams(m.dom.Name, m.req.Bandwidth, m.req.ParallelConnections, m.dir)
+	var xml string
+	err := m.virt.bound(ctx, func() (err error) {
+		m.cookie, xml, err = m.virt.DomainMigrateBegin3Params(m.dom, m.params, uint32(m.flags))
+		return err
+	})
+	if err != nil {
+		return m.libvirtCause("beginning the migration", err)
+	}
+	m.progress(control.PhasePrepare, jobStats{})
+	var reply prepareReply
+	err = m.session.Call(ctx, callPrepare, &prepareCall{
+		Name:      m.dom.Name,
+		XML:       xml,
+		Cookie:    m.cookie,
+		Flags:     uint32(m.flags),
+		Bandwidth: m.req.Bandwidth,
+		Parallel:  m.req.ParallelConnections,
+	}, &reply)
+	m.cookie = reply.Cookie
+	return err
+}
+
+// release waits until nothing of the session is left here.
+func (m *outgoing) release() {
+	m.sockets.Wait()
+	if m.dir.runDir == nil {
+		return
+	}
+	if err := m.dir.remove(); err != nil {
+		m.log.Error().Err(err).Msg("the session's folder could not be removed")
+	}
+}
+
+// libvirtCause is a failure of this host's libvirt, unless the call was ended
+// by what has a cause already.
+func (m *outgoing) libvirtCause(doing string, err error) *stream.Cause {
+	var c *stream.Cause
+	if errors.As(err, &c) {
+		return c
+	}
+	return &stream.Cause{Code: stream.CodeLibvirt, Host: m.d.cfg.Name, Text: libvirtWords(doing, err)}
+}

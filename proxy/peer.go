@@ -1,0 +1,114 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/stream/relay"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// alpn tells sluice's connections from libvirt's on the one port.
+const alpn = "sluice/1"
+
+// peer is another host's sluice, as configured.
+type peer struct {
+	name  string
+	conf  config.Peer
+	rules tlsconf.Rules // for the names in its certificate
+}
+
+func makePeers(conf map[string]config.Peer) (map[string]*peer, error) {
+	peers := make(map[string]*peer, len(conf))
+	for name, c := range conf {
+		rules, err := tlsconf.ParseRules(c.Names)
+		if err != nil {
+			return nil, fmt.Errorf("peers.%s.names: %w", name, err)
+		}
+		peers[name] = &peer{name: name, conf: c, rules: rules}
+	}
+	return peers, nil
+}
+
+// identify finds the configured peer whose rules match a certificate's names.
+func (d *Daemon) identify(state tls.ConnectionState) (*peer, error) {
+	id, err := tlsconf.IdentityOf(state.PeerCertificates[0])
+	if err != nil {
+		return nil, fmt.Errorf("read the names in the peer's certificate: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.peers)) {
+		if _, ok := d.peers[name].rules.Match(id); ok {
+			return d.peers[name], nil
+		}
+	}
+	return nil, fmt.Errorf("your certificate is valid, but no peer configured on %s has its name (%s): add it there under [peers.NAME], in names", d.cfg.Name, id)
+}
+
+// opener is what opens sessions with p.
+func (d *Daemon) opener(p *peer) *stream.Opener {
+	return &stream.Opener{
+		Host:    d.cfg.Name,
+		Peer:    p.name,
+		Address: p.conf.Address,
+		Limits:  d.limits(0),
+		Dial: func(ctx context.Context, clear bool) (relay.Conn, error) {
+			return d.dial(ctx, p, clear)
+		},
+	}
+}
+
+// dial connects to p and, unless in clear, authenticates it by its configured
+// names, whatever its address.
+func (d *Daemon) dial(ctx context.Context, p *peer, clear bool) (relay.Conn, error) {
+	dialer := net.Dialer{Control: d.tuneSocket, KeepAliveConfig: keepAlive}
+	raw, err := dialer.DialContext(ctx, "tcp", p.conf.Address)
+	if err != nil {
+		return nil, d.dialFailed(p, err)
+	}
+	if clear {
+		return relay.Plain(raw), nil
+	}
+	c, err := relay.Client(ctx, raw, d.creds.Client(p.rules, tlsconf.Options{NextProtos: []string{alpn}}))
+	if err != nil {
+		return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf(
+			"no TLS with %s (%s): %v", p.name, p.conf.Address, tlsconf.Explain(err, p.name))}
+	}
+	if state, ok := c.ConnectionState(); !ok || state.NegotiatedProtocol != alpn {
+		c.Close()
+		return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf(
+			"%s (%s) speaks TLS but is not a sluice (it may be libvirtd's own TLS port): check the peer's address", p.name, p.conf.Address)}
+	}
+	return c, nil
+}
+
+// dialFailed puts a connect error into words.
+func (d *Daemon) dialFailed(p *peer, err error) error {
+	c := &stream.Cause{Code: stream.CodeLink, Host: d.cfg.Name}
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns):
+		c.Text = fmt.Sprintf("the name of %s does not resolve (%v): set peers.%s.address, or mend the name service", p.name, dns, p.name)
+	case errors.Is(err, unix.ECONNREFUSED):
+		c.Text = fmt.Sprintf("nothing listens at %s's %s: is sluice running there?", p.name, p.conf.Address)
+	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
+		c.Text = fmt.Sprintf("no way to %s (%s): %v", p.name, p.conf.Address, err)
+	default:
+		return err // a deadline's words are the caller's
+	}
+	return c
+}
+
+// keepAlive finds a dead peer on a channel that is silent. A channel that has
+// bytes on the way is watched by TCP_USER_TIMEOUT, the session as a whole by
+// its control channel.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 6}

@@ -1,0 +1,164 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+
+	"github.com/virt-sluice/sluice/internal/control"
+)
+
+// pollInterval is how often libvirt is asked for its figures. A query goes to
+// QEMU's monitor; virsh asks every half second.
+const pollInterval = 250 * time.Millisecond
+
+// perform is libvirt's Perform: it lasts until all memory has been sent, or
+// until the guest has been switched to post-copy. Meanwhile the caller, the
+// session's end and the timeout may abort it.
+func (m *outgoing) perform(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		m.cookie, err = m.virt.DomainMigratePerform3Params(m.dom, nil, m.params, m.cookie, m.flags)
+		done <- err
+	}()
+	stats, stop := m.poll()
+	defer stop()
+	var timeout <-chan time.Time
+	if m.req.Timeout > 0 {
+		t := time.NewTimer(time.Duration(m.req.Timeout) * time.Second)
+		defer t.Stop()
+		timeout = t.C
+	}
+	cancelled, settled := ctx.Done(), m.session.Settled()
+	var timedOut bool
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				return m.libvirtCause("sending the guest", m.virt.bound(context.Background(), func() error { return err }))
+			}
+			return nil
+		case st := <-stats:
+			m.progress(m.phase(st), st)
+			m.intervene(st, timedOut)
+		case <-timeout:
+			timedOut = true
+			m.intervene(jobStats{}, true)
+		case <-cancelled:
+			cancelled = nil
+			m.abort("the caller cancelled it")
+		case <-settled:
+			settled = nil
+			m.abort("the session has ended")
+		}
+	}
+}
+
+// phase is what a running Perform is at.
+func (m *outgoing) phase(st jobStats) string {
+	switch {
+	case m.postcopy:
+		return control.PhasePost
+	case m.req.CopyStorage != control.CopyNone && st.iteration == 0:
+		return control.PhaseDisks
+	}
+	return control.PhaseMemory
+}
+
+// intervene does what is due at this moment. libvirt refuses what comes too
+// early or too late; what is still due is tried again with the next figures.
+func (m *outgoing) intervene(st jobStats, timedOut bool) {
+	switch {
+	case m.postcopy:
+	case m.asked != "":
+		// libvirt has no job to abort yet, or is at it.
+		m.watch.DomainAbortJob(m.dom)
+	case timedOut && m.req.TimeoutAction == control.TimeoutSuspend:
+		if m.watch.DomainSuspend(m.dom) == nil {
+			m.req.TimeoutAction = "done"
+			m.log.Warn().Msg("timeout: the guest is suspended until it has moved")
+		}
+	case timedOut && m.req.TimeoutAction != control.TimeoutPostCopy && m.req.TimeoutAction != "done":
+		m.abort(fmt.Sprintf("it took longer than %d seconds (--timeout)", m.req.Timeout))
+	case m.req.PostCopy && (timedOut || st.iteration >= 2):
+		// The first pass has sent every page once: the rest follows on demand.
+		if m.watch.DomainMigrateStartPostCopy(m.dom, 0) == nil {
+			m.postcopy = true
+			m.session.SetBandwidth(0) // a page that the guest waits for is never held back
+			m.log.Info().Msg("switched to post-copy")
+		}
+	}
+}
+
+// abort asks libvirt to end the job. A guest in post-copy has left already.
+func (m *outgoing) abort(why string) {
+	if m.postcopy {
+		m.log.Warn().Str("why", why).Msg("not aborted: the guest runs at the destination already")
+		return
+	}
+	m.asked = why
+	m.watch.DomainAbortJob(m.dom)
+}
+
+// poll asks libvirt for its figures at intervals, until stop.
+func (m *outgoing) poll() (<-chan jobStats, func()) {
+	figures, stopped, done := make(chan jobStats), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(pollInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-stopped:
+				return
+			}
+			st, err := m.watch.jobStats(m.dom, 0)
+			if err != nil {
+				continue // no job yet, or none any more
+			}
+			select {
+			case figures <- st:
+			case <-stopped:
+				return
+			}
+		}
+	}()
+	return figures, func() {
+		close(stopped)
+		<-done
+	}
+}
+
+// progress tells the caller, and status, how far it is.
+func (m *outgoing) progress(phase string, st jobStats) {
+	m.entry.setPhase(phase)
+	p := control.Progress{
+		Phase:     phase,
+		Elapsed:   time.Since(m.started),
+		Total:     st.total,
+		Processed: st.processed,
+		Remaining: st.remaining,
+		DirtyRate: st.dirtyRate,
+		Iteration: st.iteration,
+	}
+	if m.session != nil {
+		sent, received := m.session.Bytes()
+		p.Carried = uint64(sent + received)
+		p.Channels = len(m.session.Channels())
+	}
+	p.Rate = m.meter.at(time.Now(), p.Carried)
+	switch {
+	case phase == control.PhaseFinish, phase == control.PhaseConfirm:
+		p.Percent = 100
+	case st.total > 0:
+		p.Percent = 100 * float64(st.total-min(st.remaining, st.total)) / float64(st.total)
+	}
+	if speed := float64(p.Rate) - float64(st.dirtyRate); speed > 0 && st.remaining > 0 {
+		p.ETA = time.Duration(float64(st.remaining) / speed * float64(time.Second))
+	}
+	m.report(p)
+}
+

@@ -1,0 +1,188 @@
+package proxy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// keptEnded is how many ended sessions status shows.
+const keptEnded = 32
+
+// registry is the sessions of this host: those that live, and the last ones
+// that ended.
+type registry struct {
+	most int // live at once, in and out
+
+	mu       sync.Mutex
+	live     []*entry
+	ended    []control.SessionStatus // newest first
+	draining bool
+	empty    chan struct{} // closed once draining and nothing lives
+}
+
+func newRegistry(most int) *registry {
+	return &registry{most: most, empty: make(chan struct{})}
+}
+
+// entry is one session's place in the registry, from before it is opened until
+// it has been ended.
+type entry struct {
+	info      stream.Info
+	direction string
+	started   time.Time
+
+	mu      sync.Mutex
+	session *stream.Session // nil until it is open
+	phase   string
+	rate    rateMeter
+}
+
+// add makes a place for a session, or says why there is none.
+func (r *registry) add(info stream.Info, direction string) (*entry, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.draining {
+		return nil, fmt.Errorf("this host's sluice is being stopped and takes no new sessions")
+	}
+	if len(r.live) >= r.most {
+		return nil, fmt.Errorf("this host has %d sessions, as many as it may (limits.sessions)", len(r.live))
+	}
+	for _, e := range r.live {
+		if info.UUID != "" && e.info.UUID == info.UUID {
+			return nil, fmt.Errorf("guest %s is being migrated already: session %s with %s", e.info.Guest, e.info.ID, e.info.Peer)
+		}
+	}
+	e := &entry{info: info, direction: direction, started: time.Now(), phase: control.PhaseConnect}
+	r.live = append(r.live, e)
+	return e, nil
+}
+
+// end moves an entry to the ended ones.
+func (r *registry) end(e *entry, outcome, cause string) {
+	st := e.status()
+	st.Ended, st.Outcome, st.Cause, st.Rate = time.Now(), outcome, cause, 0
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.live = slices.DeleteFunc(r.live, func(o *entry) bool { return o == e })
+	r.ended = slices.Insert(r.ended, 0, st)
+	if len(r.ended) > keptEnded {
+		r.ended = r.ended[:keptEnded]
+	}
+	r.checkEmpty()
+}
+
+// drain lets no session begin any more; the channel is closed when none lives.
+func (r *registry) drain() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.draining = true
+	r.checkEmpty()
+	return r.empty
+}
+
+func (r *registry) checkEmpty() {
+	if !r.draining || len(r.live) > 0 {
+		return
+	}
+	select {
+	case <-r.empty:
+	default:
+		close(r.empty)
+	}
+}
+
+// status lists the live and the ended sessions.
+func (r *registry) status() (live, ended []control.SessionStatus, draining bool) {
+	r.mu.Lock()
+	entries := slices.Clone(r.live)
+	ended, draining = slices.Clone(r.ended), r.draining
+	r.mu.Unlock()
+	live = make([]control.SessionStatus, 0, len(entries))
+	for _, e := range entries {
+		live = append(live, e.status())
+	}
+	slices.SortFunc(live, func(a, b control.SessionStatus) int { return a.Started.Compare(b.Started) })
+	return live, ended, draining
+}
+
+func (e *entry) open(s *stream.Session) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.session = s
+}
+
+func (e *entry) setPhase(phase string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.phase = phase
+}
+
+// status is the entry as `sluice status` shows it.
+func (e *entry) status() control.SessionStatus {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	st := control.SessionStatus{
+		ID:        e.info.ID,
+		Kind:      e.info.Work,
+		Direction: e.direction,
+		Guest:     e.info.Guest,
+		UUID:      e.info.UUID,
+		Peer:      e.info.Peer,
+		Address:   e.info.Address,
+		Phase:     e.phase,
+		Started:   e.started,
+		Channels:  []control.ChannelStatus{},
+	}
+	if e.session == nil {
+		return st
+	}
+	for _, c := range e.session.Channels() {
+		version, suite := c.TLS()
+		ch := control.ChannelStatus{
+			Name:     c.Name(),
+			Kind:     c.Kind,
+			Path:     c.Path(),
+			TLS:      version,
+			Suite:    suite,
+			Sent:     uint64(c.Sent()),
+			Received: uint64(c.Received()),
+			Open:     c.Open(),
+		}
+		st.Channels = append(st.Channels, ch)
+		st.Sent += ch.Sent
+		st.Received += ch.Received
+		st.Path = cmp.Or(st.Path, ch.Path)
+		st.TLS = cmp.Or(st.TLS, ch.TLS)
+		st.Suite = cmp.Or(st.Suite, ch.Suite)
+	}
+	st.Rate = e.rate.at(time.Now(), st.Sent+st.Received)
+	return st
+}
+
+// rateMeter turns a growing count, looked at now and then, into a rate.
+type rateMeter struct {
+	since time.Time
+	count uint64
+	rate  uint64 // of the last whole interval
+}
+
+// meterInterval is the shortest time over which a rate is taken.
+const meterInterval = 500 * time.Millisecond
+
+// at is the rate, per second, when the count is n at time now.
+func (m *rateMeter) at(now time.Time, n uint64) uint64 {
+	switch elapsed := now.Sub(m.since); {
+	case m.since.IsZero():
+		m.since, m.count = now, n
+	case elapsed >= meterInterval:
+		m.rate = uint64(float64(n-m.count) / elapsed.Seconds())
+		m.since, m.count = now, n
+	}
+	return m.rate
+}
