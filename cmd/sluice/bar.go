@@ -64,8 +64,13 @@ func (v *barView) tail(s decor.Statistics) string {
 	return e
 }
 
+// figures are gone in the end: the result has better ones.
 func (v *barView) figures(w io.Writer, s decor.Statistics) error {
-	_, err := io.WriteString(w, fit(fields(v.current()), s.AvailableWidth)+"\n")
+	p := v.current()
+	if p.Phase == control.PhaseDone {
+		return nil
+	}
+	_, err := io.WriteString(w, fit(fields(p), s.AvailableWidth)+"\n")
 	return err
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -22,11 +23,11 @@ func writeStatus(w io.Writer, st *control.Status, now time.Time) {
 
 	fmt.Fprintf(w, "\nSessions: %d\n", len(st.Sessions))
 	if len(st.Sessions) > 0 {
-		table(w, "  ", "GUEST\tDIR\tPEER\tPHASE\tSENT\tRECEIVED\tRATE\tPATH\tTLS\tAGE\tSESSION", func(row rowFunc) {
+		table(w, "GUEST\tDIR\tPEER\tPHASE\tSENT\tRECEIVED\tRATE\tPATH\tTLS\tAGE\tSESSION", func(row rowFunc) {
 			for _, s := range st.Sessions {
 				row(guest(s), s.Direction, s.Peer, s.Phase, size(s.Sent), size(s.Received), rate(s.Rate), s.Path, tls(s.TLS, s.Suite), coarse(now.Sub(s.Started)), s.ID)
 				for _, c := range s.Channels {
-					row("  "+c.Name, "", "", open(c.Open), size(c.Sent), size(c.Received), "", c.Path, tls(c.TLS, c.Suite))
+					row("  "+c.Name, blank, blank, open(c.Open), size(c.Sent), size(c.Received), blank, c.Path, tls(c.TLS, c.Suite), blank, blank)
 				}
 			}
 		})
@@ -34,7 +35,7 @@ func writeStatus(w io.Writer, st *control.Status, now time.Time) {
 
 	fmt.Fprintf(w, "\nEnded: %d\n", len(st.Ended))
 	if len(st.Ended) > 0 {
-		table(w, "  ", "GUEST\tDIR\tPEER\tOUTCOME\tBYTES\tTOOK\tENDED\tPATH\tTLS\tCAUSE", func(row rowFunc) {
+		table(w, "GUEST\tDIR\tPEER\tOUTCOME\tBYTES\tTOOK\tENDED\tPATH\tTLS\tCAUSE", func(row rowFunc) {
 			for _, s := range st.Ended {
 				row(guest(s), s.Direction, s.Peer, s.Outcome, size(s.Sent+s.Received), span(s.Ended.Sub(s.Started)), coarse(now.Sub(s.Ended))+" ago", s.Path, tls(s.TLS, s.Suite), s.Cause)
 			}
@@ -43,7 +44,7 @@ func writeStatus(w io.Writer, st *control.Status, now time.Time) {
 
 	fmt.Fprintf(w, "\nPeers: %d\n", len(st.Peers))
 	if len(st.Peers) > 0 {
-		table(w, "  ", "NAME\tADDRESS\tCERTIFICATE NAMES\tSOCKET", func(row rowFunc) {
+		table(w, "NAME\tADDRESS\tCERTIFICATE NAMES\tSOCKET", func(row rowFunc) {
 			for _, p := range st.Peers {
 				row(p.Name, p.Address, strings.Join(p.Names, " "), p.Socket)
 			}
@@ -53,17 +54,27 @@ func writeStatus(w io.Writer, st *control.Status, now time.Time) {
 
 type rowFunc func(cells ...string)
 
-func table(w io.Writer, indent, head string, rows func(rowFunc)) {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, indent+head)
+// blank is a cell that has no meaning in its row; an empty one is shown as a
+// dash.
+const blank = " "
+
+func table(w io.Writer, head string, rows func(rowFunc)) {
+	var b bytes.Buffer
+	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, head)
 	rows(func(cells ...string) {
 		for i, c := range cells {
 			lead := c[:len(c)-len(strings.TrimLeft(c, " "))]
-			cells[i] = lead + cmp.Or(oneLine(c), "-")
+			if cells[i] = lead + oneLine(c); cells[i] == "" {
+				cells[i] = "-"
+			}
 		}
-		fmt.Fprintln(tw, indent+strings.Join(cells, "\t"))
+		fmt.Fprintln(tw, strings.Join(cells, "\t"))
 	})
-	tw.Flush() // an error is w's, which the caller sees
+	tw.Flush() // into memory
+	for line := range strings.Lines(b.String()) {
+		fmt.Fprintln(w, "  "+strings.TrimRight(line, " \n"))
+	}
 }
 
 // guest names a session: connections of libvirt clients have no guest.

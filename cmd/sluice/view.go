@@ -22,15 +22,30 @@ type view interface {
 	failure(*control.MigrateRequest, int, error) // the end, without a Result
 }
 
-// newView is a bar if progress goes to a terminal, lines if not, or JSON.
+// newView is a bar if progress goes to a terminal that has room for one, lines
+// if not, or JSON.
 func newView(io streams, asJSON bool) view {
 	switch {
 	case asJSON:
 		return &jsonView{io: io}
-	case isTerminal(io.err):
+	case width(io.err) >= 20:
 		return newBarView(io)
 	}
 	return &lineView{io: io, now: time.Now}
+}
+
+// width is that of a terminal in columns; 0 of anything else, and of a
+// terminal that does not know.
+func width(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return columns
 }
 
 func isTerminal(w io.Writer) bool {

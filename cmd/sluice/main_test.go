@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/virt-sluice/sluice/internal/control"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"sluice": main, "standin": standin})
+}
+
+// TestScripts runs testdata/*.txtar with the real sluice, against a stand-in
+// of the daemon where one is needed.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": wantStatus,
+			"await":  await,
+		},
+		RequireExplicitExec: true,
+	})
+}
+
+// wantStatus runs a command and wants one exit status: status N COMMAND...
+func wantStatus(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit interface{ ExitCode() int }
+	switch {
+	case errors.As(err, &exit):
+		code = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("%q: exit status %d, want %s", args[1:], code, args[0])
+	}
+}
+
+// await waits until a file is there: await FILE
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	for range 1000 {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ts.Fatalf("%s does not appear", args[0])
+}
+
+// standin speaks the daemon's side of the protocol for scripts: standin SOCKET.
+// What a migration does is told by its guest's name. It ends at SIGTERM or SIGINT.
+func standin() {
+	l, err := net.Listen("unix", os.Args[1])
+	if err != nil {
+		panic(err)
+	}
+	srv := &http.Server{Handler: &control.Handler{Status: standinStatus, Migrate: standinMigrate}}
+	go func() {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+		defer stop()
+		<-ctx.Done()
+		srv.Close()
+	}()
+	srv.Serve(l)
+}
+
+func standinMigrate(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
+	if req.Peer != "host-b" {
+		return nil, control.WrongUse("no peer %q is configured on host-a; there is host-b", req.Peer)
+	}
+	r := &control.Result{Guest: req.Guest, Source: "host-a", Destination: req.Peer, Session: "s-1", Elapsed: 1234567890}
+	p := control.Progress{Phase: control.PhaseConnect}
+	report(p)
+	p = control.Progress{Phase: control.PhaseMemory, Percent: 42.3, Total: 4 << 30, Processed: 1700 << 20, Remaining: 2396 << 20,
+		DirtyRate: 12 << 20, Carried: 1 << 30, Rate: 812 << 20, Channels: 2, ETA: 3 * time.Second, Iteration: 2}
+	report(p)
+	switch req.Guest {
+	case "moves":
+		if req.Bandwidth > 0 { // slowly, so that there is something to see
+			for p.Percent = 0; p.Percent < 100; p.Percent += 10 {
+				report(p)
+				time.Sleep(60 * time.Millisecond)
+			}
+		}
+		r.Outcome, r.Message = control.Moved, "moves runs on host-b"
+		r.Carried, r.Channels, r.Downtime = 1<<30, 2, 84*time.Millisecond
+		r.TLS, r.Suite, r.Path = "TLS1.3", "TLS_AES_128_GCM_SHA256", "crypto/tls"
+	case "fails":
+		r.Outcome, r.Message, r.Cause = control.Failed, "fails goes on at host-a", "memory-0: host-b: \x1b[31mno space"
+	case "waits":
+		<-ctx.Done()
+		r.Outcome, r.Message = control.Cancelled, "waits goes on at host-a"
+	case "hangs": // deaf to its caller
+		time.Sleep(time.Minute)
+	case "lost":
+		r.Outcome, r.Message = control.Unknown, "lost is paused at host-b"
+	case "crash":
+		os.Exit(1)
+	case "options":
+		r.Outcome, r.Message = control.Moved, fmt.Sprintf("%+v", *req)
+	}
+	return r, nil
+}
+
+func standinStatus() *control.Status {
+	now := time.Now()
+	return &control.Status{
+		Name: "host-a", Version: "v0", Started: now.Add(-3 * time.Hour), Listen: "[::]:16514", Libvirt: "/run/libvirt/libvirt-sock",
+		Peers: []control.PeerStatus{{Name: "host-b", Address: "host-b:16514", Names: []string{"host-b", "spiffe://site/b"}, Socket: "/run/sluice/peers/host-b/libvirt.sock"}},
+		Sessions: []control.SessionStatus{{
+			ID: "s-2", Kind: "migration", Direction: control.Outgoing, Guest: "web1", Peer: "host-b", Phase: control.PhaseMemory,
+			Started: now.Add(-5 * time.Second), Sent: 3 << 30, Received: 1 << 20, Rate: 812 << 20, TLS: "TLS1.3", Suite: "TLS_AES_128_GCM_SHA256", Path: "crypto/tls",
+			Channels: []control.ChannelStatus{{Name: "memory-0", Path: "crypto/tls", TLS: "TLS1.3", Sent: 3 << 30, Open: true}},
+		}, {ID: "s-3", Kind: "libvirt", Direction: control.Outgoing, Peer: "host-b", Started: now}},
+		Ended: []control.SessionStatus{{
+			ID: "s-1", Guest: "db1", Direction: control.Incoming, Peer: "host-b", Outcome: control.Failed, Started: now.Add(-time.Minute),
+			Ended: now.Add(-30 * time.Second), Sent: 1024, Cause: "host-b: disk-0:\nno \x1b[2Jspace left",
+		}},
+	}
+}
