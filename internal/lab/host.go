@@ -9,14 +9,16 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // A Host is one libvirt host of a lab.
 type Host struct {
-	Name        string // HostA or HostB; resolves to Addr on both hosts
-	Addr, Addr6 string // its addresses on the link; no name resolves to Addr6
+	Name  string // HostA or HostB; resolves to Addr on both hosts
+	Addr  string // its IPv4 address on the link
+	Addr6 string // its IPv6 address, to which no name resolves; empty where the kernel has no IPv6
 
 	lab    *Lab
 	init   *exec.Cmd // its pid 1, when this process has started it
@@ -45,7 +47,7 @@ func startHost(ctx context.Context, lab, name string, life *os.File) (*Host, err
 		Dir:        "/",
 		ExtraFiles: []*os.File{report},
 		SysProcAttr: &unix.SysProcAttr{
-			Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
+			Cloneflags: hostNamespaces,
 			Setsid:     true, // no terminal's Ctrl-C is for pid 1
 			PidFD:      &h.pidfd,
 		},
@@ -121,6 +123,10 @@ func (h *Host) inside(what string, f func() error) error {
 	return nil
 }
 
+// goneTimeout bounds the wait for a killed host. Another process that has attached to the lab can hold it up, by not reaping what it has
+// started there.
+const goneTimeout = 30 * time.Second
+
 // gone waits until a host that was killed has ended. The kernel keeps its pid 1 until every process of the host is reaped, and those that
 // were started by Command are ours to reap.
 func (h *Host) gone() error {
@@ -133,11 +139,15 @@ func (h *Host) gone() error {
 	for _, c := range commands {
 		c.Wait()
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), goneTimeout)
+	defer cancel()
+	if err := waitGone(ctx, h.pidfd); err != nil {
+		return fmt.Errorf("%w (one of its processes may have a parent outside that does not reap it)", err)
+	}
 	if h.init != nil {
 		h.init.Wait() // always an error: it was killed
-		return nil
 	}
-	return waitGone(context.Background(), h.pidfd)
+	return nil
 }
 
 // close lets go of the host.

@@ -120,8 +120,10 @@ func (l *Lab) up(ctx context.Context, opts Options) error {
 // name tells the hosts where they are.
 func (l *Lab) name() {
 	l.A.lab, l.B.lab = l, l
-	l.A.Addr, l.A.Addr6 = addrA, addr6A
-	l.B.Addr, l.B.Addr6 = addrB, addr6B
+	l.A.Addr, l.B.Addr = addrA, addrB
+	if _, err := os.Stat("/proc/net/if_inet6"); err == nil {
+		l.A.Addr6, l.B.Addr6 = addr6A, addr6B
+	}
 }
 
 // Attach finds a lab that another process has brought up. Its Down ends the lab.

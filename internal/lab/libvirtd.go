@@ -48,8 +48,8 @@ log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
 `
 }
 
-// qemuConf takes away what needs the machine's help: other users, AppArmor, virtlogd, namespaces within namespaces, cgroups, and labels in
-// extended attributes, which tmpfs lacks. Without default_tls and migrate_tls folders of its own, --tls reads /etc/pki/qemu.
+// qemuConf takes away what needs the machine's help: other users, AppArmor, virtlogd, namespaces within namespaces, cgroups, and the extended
+// attributes in which libvirt remembers owners. Migrations with --tls read their certificates from /etc/pki/qemu, where tests put some.
 const qemuConf = `user = "root"
 group = "root"
 security_driver = "none"

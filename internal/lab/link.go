@@ -25,14 +25,17 @@ func (l *Lab) connect(ctx context.Context) error {
 		return fmt.Errorf("make the link: %w: %s", err, bytes.TrimSpace(out))
 	}
 	for _, h := range l.Hosts() {
-		c := h.Command(ctx, "ip", "-batch", "-")
-		c.Stdin = strings.NewReader(strings.Join([]string{
+		batch := []string{
 			"link set lo up",
 			"addr add " + h.Addr + "/24 dev " + linkName,
-			// Without duplicate address detection the address serves at once.
-			"addr add " + h.Addr6 + "/64 dev " + linkName + " nodad",
 			"link set " + linkName + " up",
-		}, "\n"))
+		}
+		if h.Addr6 != "" {
+			// Without duplicate address detection the address serves at once.
+			batch = append(batch, "addr add "+h.Addr6+"/64 dev "+linkName+" nodad")
+		}
+		c := h.Command(ctx, "ip", "-batch", "-")
+		c.Stdin = strings.NewReader(strings.Join(batch, "\n"))
 		if out, err := c.CombinedOutput(); err != nil {
 			return fmt.Errorf("set up %s's network: %w: %s", h.Name, err, bytes.TrimSpace(out))
 		}

@@ -88,7 +88,7 @@ func mountEtc() error {
 		}
 	}
 	if err := mount("overlay", "/etc", "overlay", 0, "lowerdir=/etc,upperdir="+layer+"/upper,workdir="+layer+"/work"); err != nil {
-		return err
+		return fmt.Errorf("%w (does this kernel have overlayfs?)", err)
 	}
 	if err := unix.Unmount(layer, unix.MNT_DETACH); err != nil {
 		return &os.PathError{Op: "umount", Path: layer, Err: err}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 )
 
@@ -71,69 +70,4 @@ func (g *Guest) waitFilled(ctx context.Context, h *Host) error {
 func (g *Guest) Spoil(ctx context.Context, h *Host) error {
 	_, err := h.Virsh(ctx, "inject-nmi", g.Name)
 	return err
-}
-
-// A Place is what a host knows of a guest.
-type Place struct {
-	Host  *Host
-	State string // libvirt's word, such as "running", "paused", "shut off"; "" when the host does not know the guest
-	QEMU  []int  // pids of the QEMU processes that carry its name
-}
-
-func (p Place) String() string {
-	state := p.State
-	if state == "" {
-		state = "absent"
-	}
-	if len(p.QEMU) > 0 {
-		state += fmt.Sprintf(" with QEMU %v", p.QEMU)
-	}
-	return state + " on " + p.Host.Name
-}
-
-// WhereRuns returns what each of the two hosts knows of the guest of that name, host A first.
-func (l *Lab) WhereRuns(ctx context.Context, name string) ([]Place, error) {
-	var places []Place
-	for _, h := range l.Hosts() {
-		p := Place{Host: h}
-		state, err := h.Virsh(ctx, "domstate", name)
-		switch {
-		case err == nil:
-			p.State = state
-		case !strings.Contains(err.Error(), "failed to get domain"):
-			return nil, err
-		}
-		if p.QEMU, err = h.qemu(name); err != nil {
-			return nil, err
-		}
-		places = append(places, p)
-	}
-	return places, nil
-}
-
-// CheckOnlyOn checks that the guest runs on h and is nowhere else: there alone it has a QEMU, and it goes on making passes; every word of
-// its memory is right; and the other host does not know it, or, when it is persistent, has it shut off. A paused guest (GuestSpec.Paused) has
-// to be paused there and makes no passes.
-func (l *Lab) CheckOnlyOn(ctx context.Context, g *Guest, h *Host) error {
-	places, err := l.WhereRuns(ctx, g.Name)
-	if err != nil {
-		return err
-	}
-	want := "running"
-	if g.Spec.Paused {
-		want = "paused"
-	}
-	for _, p := range places {
-		here := p.Host == h && p.State == want && len(p.QEMU) == 1
-		away := p.Host != h && (p.State == "" || p.State == "shut off" && g.Spec.Persistent) && len(p.QEMU) == 0
-		if !here && !away {
-			return fmt.Errorf("guest %s: want it %s on %s alone; it is %v and %v", g.Name, want, h.Name, places[0], places[1])
-		}
-	}
-	if !g.Spec.Paused {
-		if err := g.WaitPasses(ctx, h, 2); err != nil {
-			return err
-		}
-	}
-	return g.CheckMemory(ctx, h)
 }

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // skipVariable, set to 1, skips tests that need a lab.
@@ -35,15 +37,11 @@ func Missing() []string {
 			missing = append(missing, "no program "+program)
 		}
 	}
-	for _, namespace := range []string{"mnt", "net", "pid", "uts", "ipc"} {
-		if _, err := os.Stat("/proc/self/ns/" + namespace); err != nil {
-			missing = append(missing, "no "+namespace+" namespaces in this kernel")
-		}
-	}
-	if systems, err := os.ReadFile("/proc/filesystems"); err != nil {
-		missing = append(missing, fmt.Sprintf("no list of file systems: %v", err))
-	} else if !strings.Contains(string(systems), "\toverlay\n") {
-		missing = append(missing, "no overlayfs in this kernel (try modprobe overlay)")
+	// Being root is not enough in a container that was not given the capability, nor in a kernel without them.
+	probe := exec.Command("/bin/true")
+	probe.SysProcAttr = &unix.SysProcAttr{Cloneflags: hostNamespaces}
+	if err := probe.Run(); err != nil && os.Geteuid() == 0 {
+		missing = append(missing, fmt.Sprintf("no new namespaces (mount, network, pid, uts, ipc): %v", err))
 	}
 	return missing
 }

@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// hostNamespaces are those that a host has of its own. Users are the machine's.
+const hostNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
+
 // A thread is one OS thread that has entered all of a host's namespaces, and runs there what it is given, one function at a time. What a
 // function opens, dials or listens on is the host's, and a process that it starts is the host's: a direct child of this process, not one of
 // a wrapper, so that signals, exit status and killing are those of any child.
@@ -40,8 +43,7 @@ func (t *thread) run(pidfd int, entered chan<- error) {
 		entered <- os.NewSyscallError("unshare", err)
 		return
 	}
-	const all = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
-	if err := unix.Setns(pidfd, all); err != nil {
+	if err := unix.Setns(pidfd, hostNamespaces); err != nil {
 		entered <- os.NewSyscallError("setns", err)
 		return
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -24,8 +25,8 @@ The command dies with exec; a daemon that puts itself into the background stays 
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withHost(*name, args[0], func(h *lab.Host) error {
-				// Not the command's context: signals are passed on, and the end is the inner command's to choose.
-				return run(h.Command(cmd.Context(), args[1], args[2:]...))
+				// Signals, which end the context, are passed on, and the end is the inner command's to choose.
+				return run(h.Command(context.WithoutCancel(cmd.Context()), args[1], args[2:]...))
 			})
 		},
 	}
