@@ -20,7 +20,7 @@ func (m *outgoing) finish() *control.Result {
 	if m.postcopy {
 		phase = control.PhasePost
 	}
-	m.progress(phase, jobStats{})
+	m.progress(phase)
 	reply, err := m.callFinish()
 	switch {
 	case err == nil && reply.Undecided == "":
@@ -65,8 +65,8 @@ func (m *outgoing) callFinish() (*finishReply, error) {
 		select {
 		case a := <-done:
 			return &a.reply, a.err
-		case st := <-stats:
-			m.progress(control.PhasePost, st)
+		case m.stats = <-stats:
+			m.progress(control.PhasePost)
 		}
 	}
 }
@@ -88,7 +88,7 @@ func (m *outgoing) answered(err error) bool {
 
 // moved lets go of the guest here.
 func (m *outgoing) moved() *control.Result {
-	m.progress(control.PhaseConfirm, jobStats{})
+	m.progress(control.PhaseConfirm)
 	result := &control.Result{Outcome: control.Moved, Message: fmt.Sprintf("guest %s runs on %s", m.dom.Name, m.peer.name)}
 	if err := m.confirm(false); err != nil {
 		result.Cause = m.libvirtCause("letting go of the guest", err).Error()

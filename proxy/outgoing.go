@@ -40,9 +40,10 @@ type outgoing struct {
 
 	started  time.Time
 	params   []libvirt.TypedParam
-	cookie   []byte // libvirt's, from the step before
-	postcopy bool   // the guest has been switched over
-	asked    string // why the job was aborted, by us
+	cookie   []byte   // libvirt's, from the step before
+	postcopy bool     // the guest has been switched over
+	stats    jobStats // the last that libvirt gave
+	asked    string   // why the job was aborted, by us
 	downtime time.Duration
 	meter    rateMeter
 }
@@ -58,7 +59,7 @@ func (d *Daemon) migrate(ctx context.Context, req *control.MigrateRequest, repor
 	}
 	defer m.virt.close()
 	defer m.watch.close()
-	m.progress(control.PhaseConnect, jobStats{})
+	m.progress(control.PhaseConnect)
 	result := m.run(ctx)
 	m.finishResult(result)
 	return result, nil
@@ -234,7 +235,7 @@ func (m *outgoing) prepare(ctx context.Context) error {
 	defer cancel(nil)
 	defer context.AfterFunc(m.session.Context(), func() { cancel(context.Cause(m.session.Context())) })()
 
-	m.progress(control.PhaseBegin, jobStats{})
+	m.progress(control.PhaseBegin)
 	m.params = transferParams(m.dom.Name, m.req.Bandwidth, m.req.ParallelConnections, m.dir)
 	var xml string
 	err := m.virt.bound(ctx, func() (err error) {
@@ -244,7 +245,7 @@ func (m *outgoing) prepare(ctx context.Context) error {
 	if err != nil {
 		return m.libvirtCause("beginning the migration", err)
 	}
-	m.progress(control.PhasePrepare, jobStats{})
+	m.progress(control.PhasePrepare)
 	var reply prepareReply
 	err = m.session.Call(ctx, callPrepare, &prepareCall{
 		Name:      m.dom.Name,

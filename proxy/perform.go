@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-
 	"github.com/virt-sluice/sluice/internal/control"
 )
 
@@ -41,7 +40,8 @@ func (m *outgoing) perform(ctx context.Context) error {
 			}
 			return nil
 		case st := <-stats:
-			m.progress(m.phase(st), st)
+			m.stats = st
+			m.progress(m.phase(st))
 			m.intervene(st, timedOut)
 		case <-timeout:
 			timedOut = true
@@ -133,8 +133,9 @@ func (m *outgoing) poll() (<-chan jobStats, func()) {
 }
 
 // progress tells the caller, and status, how far it is.
-func (m *outgoing) progress(phase string, st jobStats) {
+func (m *outgoing) progress(phase string) {
 	m.entry.setPhase(phase)
+	st := m.stats
 	p := control.Progress{
 		Phase:     phase,
 		Elapsed:   time.Since(m.started),
@@ -161,4 +162,3 @@ func (m *outgoing) progress(phase string, st jobStats) {
 	}
 	m.report(p)
 }
-

@@ -1,0 +1,177 @@
+// Package site puts a sluice on each host of a lab: a small CA and
+// certificates, a configuration, and a running daemon.
+//
+//	s, err := site.Start(ctx, l, site.Options{Binary: "bin/sluice"})
+//	defer s.Stop()
+//	out, err := s.A.Command(ctx, "migrate", "g", "host-b").Output()
+//
+// Certificates lie where libvirt and QEMU look for theirs, so that sluice
+// finds them without being told, and QEMU's own TLS works beside it.
+package site
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/internal/pki"
+)
+
+// Where a host's files are, within the host.
+const (
+	ConfigFile = "/etc/sluice/sluice.toml"
+	LogFile    = "/var/log/libvirt/sluice.log"
+)
+
+// Options say what to start.
+type Options struct {
+	// Binary is the sluice program, on the machine.
+	Binary string
+	// Config is TOML put before the tables of both hosts' configurations.
+	Config string
+}
+
+// Site is a lab with a sluice on both hosts.
+type Site struct {
+	A, B *Daemon
+}
+
+// Daemon is one host's sluice.
+type Daemon struct {
+	Host   *lab.Host
+	Binary string
+	cmd    *lab.Cmd
+	exited chan struct{}
+	log    *os.File
+}
+
+// Start makes certificates and configurations and starts the daemons. It
+// returns when both are ready.
+func Start(ctx context.Context, l *lab.Lab, o Options) (*Site, error) {
+	binary, err := filepath.Abs(o.Binary)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeCertificates(l); err != nil {
+		return nil, fmt.Errorf("make certificates: %w", err)
+	}
+	s := &Site{A: &Daemon{Host: l.A, Binary: binary}, B: &Daemon{Host: l.B, Binary: binary}}
+	for _, d := range []*Daemon{s.A, s.B} {
+		config := fmt.Sprintf("name = %q\nqemu_user = \"root\"\n%s\n[peers.%s]\n", d.Host.Name, o.Config, d.Host.Peer().Name)
+		if err := os.WriteFile(d.Host.Path(ConfigFile), []byte(config), 0o644); err != nil {
+			return nil, errors.Join(err, s.Stop())
+		}
+		if err := d.start(ctx); err != nil {
+			return nil, errors.Join(err, s.Stop())
+		}
+	}
+	return s, nil
+}
+
+func writeCertificates(l *lab.Lab) error {
+	ca, err := pki.NewCA(pki.Authority{Name: "sluice lab CA"})
+	if err != nil {
+		return err
+	}
+	for _, h := range l.Hosts() {
+		pair, err := ca.Issue(pki.Host{Names: []string{h.Name}})
+		if err != nil {
+			return err
+		}
+		set := pki.Set{CA: ca, Server: pair, Client: pair}
+		for layout, dir := range map[string]string{pki.LayoutLibvirt: "/etc/pki", pki.LayoutQEMU: "/etc/pki/qemu"} {
+			if _, err := pki.WriteLayout(h.Path(dir), layout, set); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (d *Daemon) start(ctx context.Context) (err error) {
+	if d.log, err = os.Create(d.Host.Path(LogFile)); err != nil {
+		return err
+	}
+	// The daemon's life is Stop's to end, not ctx's.
+	d.cmd = d.Host.Command(context.WithoutCancel(ctx), d.Binary, "serve", "--config", ConfigFile)
+	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	if err := d.cmd.Start(); err != nil {
+		return fmt.Errorf("start sluice on %s: %w", d.Host.Name, err)
+	}
+	d.exited = make(chan struct{})
+	go func() {
+		d.cmd.Wait()
+		close(d.exited)
+	}()
+	return d.waitReady(ctx)
+}
+
+// waitReady asks until the daemon answers: it opens its sockets one by one,
+// the control socket first.
+func (d *Daemon) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for again := time.NewTicker(20 * time.Millisecond); ; {
+		if d.Command(ctx, "status").Run() == nil && strings.Contains(d.Log(), `"ready"`) {
+			again.Stop()
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-d.exited:
+			return fmt.Errorf("sluice on %s ended:\n%s", d.Host.Name, d.Log())
+		case <-ctx.Done():
+			return fmt.Errorf("sluice on %s is not ready: %w:\n%s", d.Host.Name, context.Cause(ctx), d.Log())
+		}
+	}
+}
+
+// Command runs sluice's command line on the daemon's host.
+func (d *Daemon) Command(ctx context.Context, args ...string) *lab.Cmd {
+	return d.Host.Command(ctx, d.Binary, args...)
+}
+
+// Log is what the daemon has logged so far.
+func (d *Daemon) Log() string {
+	data, err := os.ReadFile(d.Host.Path(LogFile))
+	if err != nil {
+		return err.Error()
+	}
+	return string(data)
+}
+
+// Pid is the daemon's process on the machine.
+func (d *Daemon) Pid() int { return d.cmd.Process.Pid }
+
+// Stop ends the daemons as an operator would, and says when one did not end.
+func (s *Site) Stop() error {
+	var errs []error
+	for _, d := range []*Daemon{s.A, s.B} {
+		errs = append(errs, d.stop())
+	}
+	return errors.Join(errs...)
+}
+
+func (d *Daemon) stop() error {
+	if d.exited == nil {
+		return nil
+	}
+	defer d.log.Close()
+	d.cmd.Process.Signal(syscall.SIGTERM)
+	patience := time.NewTimer(30 * time.Second)
+	defer patience.Stop()
+	select {
+	case <-d.exited:
+		return nil
+	case <-patience.C:
+		d.cmd.Process.Kill()
+		<-d.exited
+		return fmt.Errorf("sluice on %s had not drained after 30 s and was killed:\n%s", d.Host.Name, d.Log())
+	}
+}
