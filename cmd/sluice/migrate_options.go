@@ -118,8 +118,8 @@ func (o *migrateOptions) request(f *pflag.FlagSet, guest, peer string) (*control
 // virshOnly are flags that virsh users type by habit and why sluice has none
 // of that name.
 var virshOnly = map[string]string{
-	"p2p":            "not needed: sluice has the source's libvirtd run the migration always",
-	"direct":         "sluice has the source's libvirtd run the migration always",
+	"p2p":            "not needed: the two hosts' sluices run the migration between them",
+	"direct":         "not needed: the two hosts' sluices run the migration between them",
 	"tunnelled":      "not needed: memory and disks go through sluice, over TLS, always",
 	"verbose":        "not needed: progress is shown always; --json is for programs",
 	"migrateuri":     "not needed: sluice makes the sockets and steers memory through them",

@@ -15,9 +15,9 @@ guest runs on, one command moves it:
 
   sluice migrate web1 host-b
 
-Stock libvirt clients go through sluice as well, with one URI:
+libvirt clients reach the other host's libvirtd through sluice as well:
 
-  virsh migrate --live --p2p web1 'qemu+unix:///system?socket=/run/sluice/peers/host-b/libvirt.sock'
+  virsh -c 'qemu+unix:///system?socket=/run/sluice/peers/host-b/libvirt.sock' list
 
 To begin: write /etc/sluice/sluice.toml on both hosts (sluice serve --help shows
 the least that it must hold), start the daemons, look with sluice status.`

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -77,7 +81,8 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 		return wrongUse(fmt.Errorf("%s: %w", o.config, err))
 	}
 	if o.check {
-		fmt.Fprintf(io.out, "%s: no fault found; this host is %s, listens on %s, has %d peers\n", o.config, cfg.Name, cfg.Listen, len(cfg.Peers))
+		fmt.Fprintf(io.out, "%s: no fault found; this host is %s and listens on %s; its peers: %s\n", o.config, cfg.Name, cfg.Listen,
+			cmp.Or(strings.Join(slices.Sorted(maps.Keys(cfg.Peers)), " "), "none"))
 		return nil
 	}
 	if len(cfg.Peers) == 0 {
