@@ -79,7 +79,12 @@ func migrate(ctx context.Context, io streams, o *migrateOptions, req *control.Mi
 		leave(errors.New("not waited for: interrupted twice"))
 	}, syscall.SIGINT, syscall.SIGTERM)()
 
-	result, err := control.New(o.socket).Migrate(ctx, cancel, req, view.progress)
+	silence := newSilence(view.note)
+	defer silence.stop()
+	result, err := control.New(o.socket).Migrate(ctx, cancel, req, func(p control.Progress) {
+		silence.broken()
+		view.progress(p)
+	})
 	if err == nil {
 		view.result(result)
 		return ended(exitOf(result.Outcome))

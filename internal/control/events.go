@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -17,8 +18,10 @@ const lastWrite = 10 * time.Second
 type eventWriter struct {
 	w        http.ResponseWriter
 	progress chan Progress
-	finished chan struct{}
-	began    chan bool // one value: whether anything was written
+	finished chan struct{} // closed once there is no more to come
+	over     chan struct{} // closed by run, which has then set began
+	began    bool          // whether anything was written
+	once     sync.Once
 }
 
 func newEventWriter(w http.ResponseWriter) *eventWriter {
@@ -26,7 +29,7 @@ func newEventWriter(w http.ResponseWriter) *eventWriter {
 		w:        w,
 		progress: make(chan Progress, 64),
 		finished: make(chan struct{}),
-		began:    make(chan bool, 1),
+		over:     make(chan struct{}),
 	}
 	go e.run()
 	return e
@@ -46,17 +49,23 @@ func (e *eventWriter) report(p Progress) {
 // close writes what is queued, waits for the goroutine and says whether the
 // answer has begun. The ResponseWriter is the caller's again.
 func (e *eventWriter) close() (began bool) {
-	close(e.finished)
-	// A write that hangs in a client which has stopped reading ends here.
-	http.NewResponseController(e.w).SetWriteDeadline(time.Now().Add(lastWrite))
-	return <-e.began
+	e.once.Do(func() {
+		close(e.finished)
+		// A write that hangs in a client which has stopped reading ends here.
+		http.NewResponseController(e.w).SetWriteDeadline(time.Now().Add(lastWrite))
+		<-e.over
+	})
+	return e.began
 }
 
 // run writes progress as it comes, and the last one again after a Heartbeat
 // without any.
 func (e *eventWriter) run() {
 	var last *Event
-	defer func() { e.began <- last != nil }()
+	defer func() {
+		e.began = last != nil
+		close(e.over)
+	}()
 	tick := time.NewTicker(Heartbeat)
 	defer tick.Stop()
 	for {

@@ -56,6 +56,7 @@ func (h *Handler) migrate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := newEventWriter(w)
+	defer out.close() // also when Migrate panics, which net/http makes the end of this request alone
 	result, err := h.Migrate(r.Context(), req, out.report)
 	began := out.close()
 	if err == nil && result == nil {

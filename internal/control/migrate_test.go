@@ -269,6 +269,18 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	}
 }
 
+// A fault in one migration ends that one: the client learns that no one knows,
+// and no goroutine goes on writing to it.
+func TestPanic(t *testing.T) {
+	socket := serve(t, &Handler{Migrate: func(_ context.Context, _ *MigrateRequest, report func(Progress)) (*Result, error) {
+		report(Progress{Phase: PhaseMemory})
+		panic(http.ErrAbortHandler)
+	}})
+	if _, err := New(socket).Migrate(t.Context(), nil, request(), nil); !errors.Is(err, ErrNoResult) {
+		t.Errorf("error %v, want ErrNoResult", err)
+	}
+}
+
 // Requests leave no descriptor behind, however they end.
 func TestNoDescriptorsLeft(t *testing.T) {
 	began := make(chan struct{})

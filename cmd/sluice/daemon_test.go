@@ -1,0 +1,124 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/pki"
+)
+
+// site is a folder with a configuration that is right.
+func site(t *testing.T) (dir, config string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sluice") // short enough for sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	ca, err := pki.NewCA(pki.Authority{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := ca.Issue(pki.Host{Names: []string{"host-a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pki.WriteLayout(filepath.Join(dir, "pki"), pki.LayoutLibvirt, pki.Set{CA: ca, Server: host, Client: host}); err != nil {
+		t.Fatal(err)
+	}
+	config = filepath.Join(dir, "sluice.toml")
+	text := fmt.Sprintf("name = 'host-a'\nlisten = '127.0.0.1:0'\nrun_dir = '%s/run'\nqemu_user = '%d'\nlibvirt_socket = '%[1]s/none'\n[certificates]\ndir = '%[1]s/pki'\nlayout = 'libvirt'\n[peers.host-b]\naddress = '127.0.0.1:1'\n",
+		dir, os.Getuid())
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir, config
+}
+
+// The whole daemon as systemd runs it: it says when it is ready, answers, takes
+// SIGTERM for a drain, and leaves nothing in its run folder.
+func TestServe(t *testing.T) {
+	dir, config := site(t)
+	if out, err := exec.Command("sluice", "serve", "--check", "--config", config).CombinedOutput(); err != nil || !strings.Contains(string(out), "no fault found") {
+		t.Fatalf("--check: %v\n%s", err, out)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "run")); err == nil {
+		t.Error("--check makes the run folder")
+	}
+
+	notify := filepath.Join(dir, "notify")
+	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: notify})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer systemd.Close()
+	systemd.SetReadDeadline(time.Now().Add(20 * time.Second))
+	told := func(want string) {
+		t.Helper()
+		buf := make([]byte, 256)
+		if n, err := systemd.Read(buf); err != nil || string(buf[:n]) != want {
+			t.Fatalf("systemd is told %q (%v), want %q", buf[:n], err, want)
+		}
+	}
+	log := new(strings.Builder)
+	daemon := exec.Command("sluice", "serve", "--config", config)
+	daemon.Env = append(os.Environ(), "NOTIFY_SOCKET="+notify)
+	daemon.Stderr = log
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer daemon.Process.Kill()
+	told("READY=1")
+
+	socket := filepath.Join(dir, "run/control.sock")
+	out, err := exec.Command("sluice", "status", "--json", "--socket", socket).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st control.Status
+	if err := json.Unmarshal(out, &st); err != nil || st.Name != "host-a" || len(st.Peers) != 1 || st.Peers[0].Name != "host-b" {
+		t.Errorf("status %s, %v", out, err)
+	}
+	second, err := exec.Command("sluice", "serve", "--config", config).CombinedOutput()
+	if err == nil || !strings.Contains(string(second), "in use by another sluice") {
+		t.Errorf("a second daemon in one run folder: %v\n%s", err, second)
+	}
+
+	daemon.Process.Signal(syscall.SIGTERM)
+	told("STOPPING=1")
+	if err := daemon.Wait(); err != nil {
+		t.Errorf("after a drain: %v", err)
+	}
+	left, _ := os.ReadDir(filepath.Join(dir, "run"))
+	if len(left) > 0 {
+		t.Errorf("left in the run folder: %v", left)
+	}
+	for line := range strings.Lines(log.String()) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("a log line that is no JSON: %s", line)
+		}
+	}
+}
+
+// On a terminal the log is for people.
+func TestServeOnATerminal(t *testing.T) {
+	_, config := site(t)
+	term := onTerminal(t, 100, "serve", "--config", config)
+	term.await("ready")
+	term.ctrlC()
+	if code := term.wait(); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+	if out := term.output(); !strings.Contains(out, "INF") || strings.Contains(out, `{"level"`) {
+		t.Errorf("the terminal got\n%s", out)
+	}
+}
