@@ -3,8 +3,11 @@ package relay
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
+
+	"github.com/virt-sluice/sluice/stream/record"
 )
 
 // Path is how a relay moves a channel's bytes. It is chosen once, before the
@@ -12,10 +15,14 @@ import (
 type Path string
 
 const (
+	// Auto is the best path that a channel allows.
+	Auto Path = ""
 	// Splice: no TLS on this hop; the bytes never enter user space.
 	Splice Path = "splice"
 	// Copy: no TLS, and a socket that can't be spliced: read and write.
 	Copy Path = "copy"
+	// Records: our own TLS 1.3 records, sealed and opened in place.
+	Records Path = "records"
 	// CryptoTLS: the standard library's records, many to a system call.
 	CryptoTLS Path = "crypto/tls"
 )
@@ -39,31 +46,46 @@ type Conn interface {
 // Client owns raw: it is closed when an error is returned, and otherwise by
 // the Conn's Close. cfg is not changed.
 func Client(ctx context.Context, raw net.Conn, cfg *tls.Config) (Conn, error) {
-	return handshake(ctx, raw, cfg, tls.Client)
+	return ClientPath(ctx, raw, cfg, Auto)
 }
 
 // Server is Client's counterpart.
 func Server(ctx context.Context, raw net.Conn, cfg *tls.Config) (Conn, error) {
-	return handshake(ctx, raw, cfg, tls.Server)
+	return ServerPath(ctx, raw, cfg, Auto)
 }
 
-func handshake(ctx context.Context, raw net.Conn, cfg *tls.Config, side func(net.Conn, *tls.Config) *tls.Conn) (Conn, error) {
-	a := newAligned(raw)
-	cfg = cfg.Clone()
-	// Starting with small records would only help a browser.
-	cfg.DynamicRecordSizingDisabled = true
-	// Nobody resumes a session of ours, and a ticket is one more record that
-	// the client has to read.
-	cfg.SessionTicketsDisabled = true
-	c := side(a, cfg)
-	if err := c.HandshakeContext(ctx); err != nil {
+// ClientPath is Client for a wanted path. With CryptoTLS the connection stays
+// there; with Records it is an error when the handshake's outcome isn't for
+// that path, where Auto goes on with CryptoTLS.
+func ClientPath(ctx context.Context, raw net.Conn, cfg *tls.Config, path Path) (Conn, error) {
+	return handshake(ctx, raw, cfg, record.IsClient, path)
+}
+
+// ServerPath is ClientPath's counterpart.
+func ServerPath(ctx context.Context, raw net.Conn, cfg *tls.Config, path Path) (Conn, error) {
+	return handshake(ctx, raw, cfg, record.IsServer, path)
+}
+
+func handshake(ctx context.Context, raw net.Conn, cfg *tls.Config, role record.Role, path Path) (Conn, error) {
+	if path != Auto && path != Records && path != CryptoTLS {
 		raw.Close()
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return nil, fmt.Errorf("relay: TLS handshake with %v: %w", raw.RemoteAddr(), err)
+		return nil, fmt.Errorf("relay: %q is no path for TLS", path)
 	}
-	return &tlsConn{Conn: raw, tls: c, transport: a}, nil
+	h, err := record.Perform(ctx, raw, cfg, role)
+	if err != nil {
+		return nil, fmt.Errorf("relay: %w", err)
+	}
+	if path != CryptoTLS {
+		c, err := h.Take()
+		if err == nil {
+			return &recordConn{c}, nil
+		}
+		if path == Records || !errors.Is(err, record.ErrUnsupported) {
+			raw.Close()
+			return nil, fmt.Errorf("relay: %w", err)
+		}
+	}
+	return &tlsConn{Conn: raw, tls: h.TLS, transport: h.Transport}, nil
 }
 
 // Plain is raw as the peer's side of a channel without TLS. The Conn owns raw.
@@ -71,8 +93,9 @@ func Plain(raw net.Conn) Conn { return &plainConn{raw} }
 
 type plainConn struct{ net.Conn }
 
-func (c *plainConn) CloseWrite() error                                 { return closeWrite(c.Conn) }
-func (c *plainConn) Path() Path                                        { return Splice }
+func (c *plainConn) CloseWrite() error { return closeWrite(c.Conn) }
+func (c *plainConn) Path() Path        { return Splice }
+
 func (c *plainConn) ConnectionState() (s tls.ConnectionState, ok bool) { return s, false }
 
 // halfCloser is what a socket must be able to do to be relayed.

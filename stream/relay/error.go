@@ -3,12 +3,14 @@ package relay
 import (
 	"errors"
 	"fmt"
+
+	"github.com/virt-sluice/sluice/stream/record"
 )
 
 var (
 	// ErrTruncated: the peer's connection ended without close_notify, so that
 	// nobody knows whether the stream was complete.
-	ErrTruncated = errors.New("stream cut off: the connection ended without close_notify")
+	ErrTruncated = record.ErrTruncated
 
 	// ErrByteLimit: the stream has more bytes than its [Budget] had left. All
 	// bytes within the budget were passed on.

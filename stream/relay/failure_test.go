@@ -33,9 +33,12 @@ func wantError(t testing.TB, name string, r Result, side Side, is ...error) {
 // The peer's TCP ends in order, its TLS does not: at a record's boundary, where
 // crypto/tls sees a clean end, and in the middle of one.
 func TestTruncation(t *testing.T) {
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+	for _, h := range hops {
+		if h.path != CryptoTLS && h.path != Records {
+			continue
+		}
 		for _, partial := range []string{"", "\x17", "\x17\x03\x03\x00\x40", "\x17\x03\x03\x00\x40half"} {
-			a, b := tlsLink(version)(t)
+			a, b := h.link(t)
 			app, local := unixPair(t)
 			writeAll(t, a, []byte("data"))
 			writeAll(t, socket(a), []byte(partial))
@@ -44,7 +47,7 @@ func TestTruncation(t *testing.T) {
 			go func() { done <- Run(t.Context(), local, b, Options{}) }()
 			expect(t, app, []byte("data"))
 			r := <-done
-			wantError(t, tls.VersionName(version)+" "+partial, r, Remote, ErrTruncated)
+			wantError(t, h.name+" "+partial, r, Remote, ErrTruncated)
 			if r.Received != 4 {
 				t.Errorf("received %d bytes, want 4", r.Received)
 			}
@@ -183,7 +186,7 @@ func TestPeerReset(t *testing.T) {
 
 // A failure on a TCP socket's relay reaches the application as a reset.
 func TestApplicationSeesReset(t *testing.T) {
-	a, b := tlsLink(tls.VersionTLS13)(t)
+	a, b := tlsLink(tls.VersionTLS13, Auto)(t)
 	app, local := tcpPair(t)
 	done := make(chan Result, 1)
 	go func() { done <- Run(context.Background(), local, b, Options{}) }()

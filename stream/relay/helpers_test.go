@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"math/big"
@@ -25,7 +26,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if spec := os.Getenv("RELAY_BENCH"); spec != "" {
+		if err := benchChild(spec); err != nil {
+			fmt.Fprintln(os.Stderr, spec, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patienceOfTests bounds everything that must not hang.
 const patienceOfTests = 20 * time.Second
@@ -84,22 +94,22 @@ func plainLink(pair socketPair) link {
 	}
 }
 
-func tlsLink(version uint16) link {
+func tlsLink(version uint16, path Path) link {
 	return func(t testing.TB) (Conn, Conn) {
 		a, b := tcpPair(t)
-		return handshakeOver(t, a, b, version)
+		return handshakeOver(t, a, b, version, path)
 	}
 }
 
-func handshakeOver(t testing.TB, a, b net.Conn, version uint16) (ca, cb Conn) {
+func handshakeOver(t testing.TB, a, b net.Conn, version uint16, path Path) (ca, cb Conn) {
 	t.Helper()
 	cfg := mutualTLS(version)
 	ctx, cancel := context.WithTimeout(t.Context(), patienceOfTests)
 	defer cancel()
 	var wg sync.WaitGroup
 	var err error
-	wg.Go(func() { cb, err = Server(ctx, b, cfg) })
-	ca, cerr := Client(ctx, a, cfg)
+	wg.Go(func() { cb, err = ServerPath(ctx, b, cfg, path) })
+	ca, cerr := ClientPath(ctx, a, cfg, path)
 	wg.Wait()
 	if err != nil || cerr != nil {
 		t.Fatal(cerr, err)
@@ -130,6 +140,16 @@ var certificate = sync.OnceValue(func() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 })
 
+func certificatePEM() (cert, key []byte) {
+	c := certificate()
+	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		panic(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
 // mutualTLS serves both ends.
 func mutualTLS(version uint16) *tls.Config {
 	cert := certificate()
@@ -156,8 +176,11 @@ var hops = []hop{
 	{"splice unix-unix", unixPair, plainLink(unixPair), Splice},
 	{"splice tcp-tcp", tcpPair, plainLink(tcpPair), Splice},
 	{"copy", wrappedPair, plainLink(tcpPair), Copy},
-	{"crypto/tls 1.3", unixPair, tlsLink(tls.VersionTLS13), CryptoTLS},
-	{"crypto/tls 1.2", tcpPair, tlsLink(tls.VersionTLS12), CryptoTLS},
+	{"records", unixPair, tlsLink(tls.VersionTLS13, Auto), Records},
+	{"records tcp", tcpPair, tlsLink(tls.VersionTLS13, Records), Records},
+	{"records wrapped", wrappedPair, tlsLink(tls.VersionTLS13, Auto), Records},
+	{"crypto/tls 1.3", unixPair, tlsLink(tls.VersionTLS13, CryptoTLS), CryptoTLS},
+	{"crypto/tls 1.2", tcpPair, tlsLink(tls.VersionTLS12, Auto), CryptoTLS},
 }
 
 func eachHop(t *testing.T, f func(t *testing.T, h hop)) {

@@ -3,16 +3,21 @@ package relay
 import (
 	"context"
 	"io"
+
+	"github.com/virt-sluice/sluice/stream/internal/buffer"
 )
+
+// pumped lends memory to the directions that pump.
+var pumped = &buffer.Store{Size: 256 << 10}
 
 // pump copies src to dst until src's end. Every read is passed on before the
 // next, so that no byte waits for another.
 func pump(ctx context.Context, f *flow, from Side, src io.Reader, to Side, dst io.Writer) *Error {
-	var buf buffer
-	defer buf.release()
+	buf := buffer.Adaptive{From: pumped}
+	defer buf.Release()
 	for {
-		b := buf.bytes()
-		b = b[:len(b)/recordPlain*recordPlain]
+		b := buf.Bytes()
+		b = b[:len(b)/buffer.RecordPlain*buffer.RecordPlain]
 		space := len(b)
 		n, rerr := src.Read(b)
 		for b = b[:n]; len(b) > 0; {
@@ -33,6 +38,6 @@ func pump(ctx context.Context, f *flow, from Side, src io.Reader, to Side, dst i
 		if rerr != nil {
 			return &Error{from, "read", rerr}
 		}
-		buf.adapt(n, space)
+		buf.Adapt(n, space, nil)
 	}
 }

@@ -113,7 +113,10 @@ func (r *run) end(err *Error) {
 func (r *run) close() {
 	r.local.Close()
 	socket(r.remote).Close()
-	if c, ok := r.remote.(*tlsConn); ok {
+	switch c := r.remote.(type) {
+	case *recordConn:
+		c.Release()
+	case *tlsConn:
 		c.release()
 	}
 }
@@ -131,6 +134,8 @@ func (r *run) send() {
 
 func (r *run) sendBytes() *Error {
 	switch c := r.remote.(type) {
+	case *recordConn:
+		return c.send(r.ctx, newVector(r.local), &r.sent)
 	case *tlsConn:
 		return c.send(r.ctx, r.local, &r.sent)
 	case *plainConn:
@@ -156,6 +161,8 @@ func (r *run) receive() {
 
 func (r *run) receiveBytes() *Error {
 	switch c := r.remote.(type) {
+	case *recordConn:
+		return c.receive(r.ctx, newVector(r.local), &r.received)
 	case *tlsConn:
 		return c.receive(r.ctx, r.local, &r.received)
 	case *plainConn:
@@ -174,6 +181,8 @@ func socket(c Conn) net.Conn {
 	switch c := c.(type) {
 	case *plainConn:
 		return c.Conn
+	case *recordConn:
+		return c.NetConn()
 	case *tlsConn:
 		return c.Conn
 	}

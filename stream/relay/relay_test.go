@@ -8,6 +8,9 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"github.com/virt-sluice/sluice/stream/internal/buffer"
+	"github.com/virt-sluice/sluice/stream/record"
 )
 
 func TestBothDirections(t *testing.T) {
@@ -61,8 +64,9 @@ func TestEmptyStream(t *testing.T) {
 
 // Every size goes through by itself and must be out before the next comes.
 func TestSizes(t *testing.T) {
-	sizes := []int{1, 2, 4095, 16383, 16384, 16385, 2*16384 - 1, smallBuffer - 1, smallBuffer, smallBuffer + 1,
-		largeBuffer - 1, largeBuffer, largeBuffer + 1, pipeSize - 1, pipeSize, pipeSize + 1}
+	sizes := []int{1, 2, 4095, 16383, 16384, 16385, 2*16384 - 1, buffer.Small - 1, buffer.Small, buffer.Small + 1,
+		pumped.Size - 1, pumped.Size, pumped.Size + 1,
+		record.BatchBytes - 1, record.BatchBytes, record.BatchBytes + 1, pipeSize - 1, pipeSize, pipeSize + 1}
 	for range 8 {
 		sizes = append(sizes, 1+rand.IntN(200_000))
 	}
@@ -118,7 +122,7 @@ func TestFramesBeforeTheStream(t *testing.T) {
 }
 
 func TestConnectionState(t *testing.T) {
-	a, b := tlsLink(tls.VersionTLS13)(t)
+	a, b := tlsLink(tls.VersionTLS13, Auto)(t)
 	for _, c := range []Conn{a, b} {
 		s, ok := c.ConnectionState()
 		if !ok || s.Version != tls.VersionTLS13 || len(s.PeerCertificates) != 1 {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/virt-sluice/sluice/stream/record"
 )
 
 // tlsConn is a peer on the crypto/tls path.
@@ -17,7 +19,7 @@ import (
 type tlsConn struct {
 	net.Conn  // the socket: deadlines and addresses
 	tls       *tls.Conn
-	transport *aligned
+	transport *record.Transport
 }
 
 func (c *tlsConn) Path() Path { return CryptoTLS }
@@ -32,14 +34,14 @@ func (c *tlsConn) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	if c.transport.ended && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
+	if c.transport.Truncated() && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
 		err = ErrTruncated
 	}
 	return n, err
 }
 
 func (c *tlsConn) Write(p []byte) (n int, err error) {
-	err = c.transport.together(func() (err error) {
+	err = c.transport.Together(func() (err error) {
 		n, err = c.tls.Write(p)
 		return err
 	})
@@ -64,7 +66,7 @@ func (c *tlsConn) Close() error {
 }
 
 // release gives back what the connection has borrowed. Nobody may be reading.
-func (c *tlsConn) release() { c.transport.in.release() }
+func (c *tlsConn) release() { c.transport.Release() }
 
 // send moves the local stream to the peer until its end.
 func (c *tlsConn) send(ctx context.Context, local net.Conn, f *flow) *Error {
@@ -82,7 +84,7 @@ type gather struct{ c *tlsConn }
 
 func (g gather) Read(p []byte) (int, error) {
 	n, err := g.c.Read(p)
-	for err == nil && n > 0 && n < len(p) && g.c.transport.buffered() {
+	for err == nil && n > 0 && n < len(p) && g.c.transport.Buffered() {
 		var m int
 		m, err = g.c.Read(p[n:])
 		n += m

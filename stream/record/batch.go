@@ -1,0 +1,56 @@
+package record
+
+import "github.com/virt-sluice/sluice/stream/internal/buffer"
+
+const (
+	// stride is the distance of full records that follow one another.
+	stride = plainMax + overhead
+	// Slots is the most records that a Batch holds.
+	Slots = 64
+	// BatchBytes is the most bytes of a stream that a Batch holds.
+	BatchBytes = Slots * plainMax
+)
+
+// store lends the memory of large batches and large reads.
+var store = &buffer.Store{Size: Slots * stride}
+
+// Batch is memory for records that are sealed where they are: the stream's
+// bytes are put into its Spaces, with room between for what TLS adds, and leave
+// in one write. It holds one record while little moves and Slots records, from
+// a store common to the process, while much does.
+//
+// The zero Batch is ready. Release it after use.
+type Batch struct {
+	mem    buffer.Adaptive
+	spaces [][]byte
+	of     *byte // the memory that spaces are of
+}
+
+// Spaces returns the places for the stream's bytes, to be filled in order, each
+// before the next. They are valid until Sent.
+func (b *Batch) Spaces() [][]byte {
+	b.mem.From = store
+	mem := b.mem.Bytes()
+	if b.of == &mem[0] {
+		return b.spaces
+	}
+	b.of = &mem[0]
+	b.spaces = b.spaces[:0]
+	for ; len(mem) >= stride; mem = mem[stride:] {
+		b.spaces = append(b.spaces, mem[headerLen:headerLen+plainMax:headerLen+plainMax])
+	}
+	return b.spaces
+}
+
+// Room returns the bytes that Spaces hold together.
+func (b *Batch) Room() int { return len(b.Spaces()) * plainMax }
+
+// Sent says that n bytes were read into the Spaces and sent. The Batch grows or
+// shrinks by it.
+func (b *Batch) Sent(n int) { b.mem.Adapt(n, b.Room(), nil) }
+
+// Release gives the batch's memory back.
+func (b *Batch) Release() {
+	b.mem.Release()
+	*b = Batch{}
+}

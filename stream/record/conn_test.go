@@ -1,0 +1,315 @@
+package record
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/nettest"
+)
+
+func TestNetConn(t *testing.T) {
+	eachSuite(t, func(t *testing.T, id uint16) {
+		nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
+			a, b := pair(t, testSuite(id))
+			a.keyRecords, b.keyRecords = 50, 70 // keys change all the time
+			return a, b, func() { a.Close(); b.Close() }, nil
+		})
+	})
+}
+
+// With crypto/tls on the other end, in each role and direction.
+func TestAgainstCryptoTLS(t *testing.T) {
+	sizes := []int{0, 1, 16383, 16384, 16385, BatchBytes - 1, BatchBytes, BatchBytes + 1}
+	for range 10 {
+		sizes = append(sizes, rand.IntN(300_000))
+	}
+	for _, role := range []Role{IsClient, IsServer} {
+		for _, keys := range []uint64{keyRecords, 7} {
+			c, peer := withCryptoTLS(t, role)
+			c.keyRecords = keys
+			for _, n := range sizes {
+				want := noise(n)
+				var wg sync.WaitGroup
+				wg.Go(func() { mustWrite(t, c, want) })
+				mustRead(t, peer, want)
+				wg.Go(func() { mustWrite(t, peer, want) })
+				mustRead(t, c, want)
+				wg.Wait()
+			}
+			if keys == 7 && (c.KeyUpdatesSent.Load() < 5 || c.KeyUpdatesReceived.Load() < 5) {
+				t.Errorf("%d KeyUpdates sent, %d received: they were to be many", c.KeyUpdatesSent.Load(), c.KeyUpdatesReceived.Load())
+			}
+			// Half-close each way.
+			if err := c.CloseWrite(); err != nil {
+				t.Error(err)
+			}
+			if n, err := peer.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+				t.Errorf("the peer reads %d, %v, want the end", n, err)
+			}
+			mustWrite(t, peer, []byte("still here"))
+			mustRead(t, c, []byte("still here"))
+			peer.CloseWrite()
+			if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+				t.Errorf("read %d, %v, want the end", n, err)
+			}
+			if _, err := c.Write([]byte("x")); err == nil {
+				t.Error("wrote after CloseWrite")
+			}
+			c.Close()
+			peer.Close()
+		}
+	}
+}
+
+// withCryptoTLS is a connection with a *tls.Conn on its other end.
+func withCryptoTLS(t *testing.T, role Role) (*Conn, *tls.Conn) {
+	t.Helper()
+	a, b := tcpPair(t)
+	cfg := mutualTLS()
+	var peer *tls.Conn
+	if role == IsClient {
+		peer = tls.Server(b, cfg)
+	} else {
+		peer = tls.Client(b, cfg)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		// Sent with the handshake's last flight, where there is one.
+		if err := peer.HandshakeContext(ctx); err != nil {
+			t.Error(err)
+		}
+		peer.Write([]byte("early"))
+	})
+	c, err := performAndTake(ctx, a, cfg, role)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	deadline := time.Now().Add(soon)
+	c.SetDeadline(deadline)
+	peer.SetDeadline(deadline)
+	mustRead(t, c, []byte("early"))
+	return c, peer
+}
+
+func mustWrite(t testing.TB, w io.Writer, b []byte) {
+	t.Helper()
+	if n, err := w.Write(b); n != len(b) || err != nil {
+		t.Errorf("wrote %d of %d bytes: %v", n, len(b), err)
+	}
+}
+
+func mustRead(t testing.TB, r io.Reader, want []byte) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(r, got); err != nil {
+		t.Errorf("read %d of %d bytes: %v", n, len(want), err)
+	} else if !bytes.Equal(got, want) {
+		t.Errorf("%d bytes came out changed", len(want))
+	}
+}
+
+// Both ends change keys at once and all the time, asked and unasked, while both
+// send. testSuite sees to the nonces.
+func TestKeyUpdatesUnderLoad(t *testing.T) {
+	eachSuite(t, func(t *testing.T, id uint16) {
+		a, b := pair(t, testSuite(id))
+		a.keyRecords, b.keyRecords = 3, 5
+		want := noise(3 << 20)
+		var wg sync.WaitGroup
+		for _, c := range []*Conn{a, b} {
+			wg.Go(func() {
+				for p := want; len(p) > 0; {
+					n := min(len(p), 1+rand.IntN(70_000))
+					mustWrite(t, c, p[:n])
+					p = p[n:]
+				}
+				if err := c.CloseWrite(); err != nil {
+					t.Error(err)
+				}
+			})
+			wg.Go(func() {
+				got, err := io.ReadAll(c)
+				if err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%d bytes, %v", len(got), err)
+				}
+			})
+		}
+		wg.Wait()
+		for _, c := range []*Conn{a, b} {
+			if c.KeyUpdatesSent.Load() < 30 {
+				t.Errorf("%d KeyUpdates sent", c.KeyUpdatesSent.Load())
+			}
+		}
+	})
+}
+
+// A receiver whose peer never changes its key asks for it, though it has
+// nothing to send itself.
+func TestReceiverAsksForKey(t *testing.T) {
+	a, b := pair(t, testSuite(tls.TLS_AES_128_GCM_SHA256))
+	b.keyRecords = 10
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := io.ReadAll(a); err != nil {
+			t.Error(err)
+		}
+	})
+	for began := time.Now(); b.KeyUpdatesReceived.Load() < 3; {
+		mustWrite(t, a, []byte("x"))
+		mustRead(t, b, []byte("x"))
+		if time.Since(began) > soon {
+			t.Fatalf("asked %d times, answered %d times", b.KeyUpdatesSent.Load(), a.KeyUpdatesSent.Load())
+		}
+	}
+	if asked, answered := b.KeyUpdatesSent.Load(), a.KeyUpdatesSent.Load(); asked < 3 || answered < 3 {
+		t.Errorf("asked %d times, answered %d times", asked, answered)
+	}
+	if err := b.CloseWrite(); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	a.Close()
+	b.Close()
+}
+
+// Bytes that a deadline stopped half-way leave later, once.
+func TestDeadlineLosesNothing(t *testing.T) {
+	a, b := pair(t, testSuite(tls.TLS_AES_128_GCM_SHA256))
+	var want []byte
+	stopped := 0
+	for i := 0; stopped < 3; i++ {
+		p := bytes.Repeat([]byte{byte(i)}, 300_000)
+		a.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
+		n, err := a.Write(p)
+		want = append(want, p[:n]...)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+		stopped++
+	}
+	a.SetWriteDeadline(time.Time{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		mustWrite(t, a, []byte("end"))
+		a.CloseWrite()
+	})
+	got, err := io.ReadAll(b)
+	wg.Wait()
+	if want = append(want, "end"...); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, %v, want %d, unchanged", len(got), err, len(want))
+	}
+	b.Close()
+}
+
+// A write that failed may have sent a part of a record. Nothing follows it.
+func TestNothingAfterAnError(t *testing.T) {
+	a, b := pair(t, testSuite(tls.TLS_AES_128_GCM_SHA256))
+	b.raw.(*net.TCPConn).SetLinger(0)
+	b.raw.Close()
+	var err error
+	for err == nil {
+		_, err = a.Write(noise(100_000))
+	}
+	before := a.out.half.seq
+	if _, again := a.Write([]byte("x")); again == nil || again.Error() != err.Error() {
+		t.Errorf("the next write: %v, want %v", again, err)
+	}
+	if a.CloseWrite() == nil {
+		t.Error("closed in order after an error")
+	}
+	if a.out.half.seq != before {
+		t.Error("records were sealed after an error")
+	}
+}
+
+// Whatever the config and the config for one client say, the secrets are found.
+func TestConfigs(t *testing.T) {
+	var log bytes.Buffer
+	base := mutualTLS()
+	logging := base.Clone()
+	logging.KeyLogWriter = &log
+	perClient := &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return base, nil }}
+	noOther := base.Clone()
+	noOther.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, nil }
+	for name, cfg := range map[string]*tls.Config{"plain": base, "key log": logging, "per client": perClient, "none per client": noOther} {
+		t.Run(name, func(t *testing.T) {
+			a, b := tcpPair(t)
+			var client *Conn
+			var cerr error
+			var wg sync.WaitGroup
+			wg.Go(func() { client, cerr = Client(t.Context(), a, base) })
+			server, err := Server(t.Context(), b, cfg)
+			wg.Wait()
+			if err != nil || cerr != nil {
+				t.Fatal(err, cerr)
+			}
+			mustWrite(t, client, []byte("x"))
+			mustRead(t, server, []byte("x"))
+			if len(server.ConnectionState().PeerCertificates) != 1 {
+				t.Error("the client's certificate is missing")
+			}
+			client.Close()
+			server.Close()
+		})
+	}
+	if !bytes.Contains(log.Bytes(), []byte("SERVER_TRAFFIC_SECRET_0")) {
+		t.Error("the caller's own key log was not written")
+	}
+}
+
+func TestTLS12IsUnsupported(t *testing.T) {
+	a, b := tcpPair(t)
+	cfg := mutualTLS()
+	cfg.MaxVersion = tls.VersionTLS12
+	go Server(t.Context(), b, cfg)
+	if _, err := Client(t.Context(), a, mutualTLS()); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("%v, want ErrUnsupported", err)
+	}
+	if _, err := a.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the socket: %v, want it closed", err)
+	}
+}
+
+func TestNoAllocations(t *testing.T) {
+	eachSuite(t, func(t *testing.T, id uint16) {
+		a, b := pair(t, suites[id])
+		var batch Batch
+		defer batch.Release()
+		got := testing.AllocsPerRun(100, func() {
+			n := batch.Room()
+			if err := a.Send(&batch, n); err != nil {
+				t.Fatal(err)
+			}
+			batch.Sent(n)
+			for n > 0 {
+				plain, err := b.Receive()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, p := range plain {
+					n -= len(p)
+				}
+			}
+		})
+		if got > 2 { // batches grow in the first rounds
+			t.Errorf("%v allocations for each batch", got)
+		}
+		a.Close()
+		b.Close()
+	})
+}

@@ -1,0 +1,134 @@
+package record
+
+import (
+	"encoding/binary"
+	"io"
+	"sync"
+
+	"github.com/virt-sluice/sluice/stream/internal/buffer"
+)
+
+// uselessMax is how many records in a row may carry no data, as in crypto/tls:
+// a peer that sends nothing else only makes us work.
+const uselessMax = 64
+
+// inbound is the receiving direction.
+type inbound struct {
+	mu   sync.Mutex
+	half *half
+	err  error // the end: io.EOF after close_notify
+
+	mem     buffer.Adaptive
+	unread  []byte // bytes from the transport that are not opened yet
+	last    int    // what the last read left there
+	space   int    // and its room
+	plain   [][]byte
+	rest    [][]byte // of plain, what Read has not returned yet
+	useless int
+	asked   bool // for a new key, since the last
+	post    postHandshake
+}
+
+// Receive returns the content of the records that have arrived, at least one:
+// it reads from the transport, once, when there is none. The slices are valid
+// until the next Receive or Read, and not empty.
+//
+// It returns io.EOF after the peer's close_notify, and ErrTruncated for an end
+// without. Nothing of a record that was tampered with is ever returned; what
+// came before it is.
+func (c *Conn) Receive() ([][]byte, error) {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	if len(c.in.rest) > 0 {
+		plain := c.in.rest
+		c.in.rest = nil
+		return plain, nil
+	}
+	return c.receive()
+}
+
+func (c *Conn) receive() ([][]byte, error) {
+	in := &c.in
+	for {
+		in.plain = in.plain[:0]
+		err := c.openAll()
+		if err != nil && in.err == nil {
+			in.err = c.ended(err)
+		}
+		if len(in.plain) > 0 {
+			return in.plain, nil
+		}
+		if in.err != nil {
+			return nil, in.err
+		}
+		if err := c.fill(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// openAll opens every whole record in unread.
+func (c *Conn) openAll() error {
+	in := &c.in
+	for in.err == nil && len(in.unread) >= headerLen {
+		n := int(binary.BigEndian.Uint16(in.unread[3:]))
+		switch {
+		case in.unread[0] != typeData:
+			// Also change_cipher_spec, which has its place in the handshake only.
+			return localAlert(alertUnexpectedMessage)
+		case n > cipherMax:
+			return localAlert(alertRecordOverflow)
+		case len(in.unread) < headerLen+n:
+			return nil
+		}
+		rec := in.unread[:headerLen+n]
+		in.unread = in.unread[headerLen+n:]
+		content, typ, err := in.half.open(rec)
+		if err != nil {
+			return err
+		}
+		if typ == typeData && len(content) > 0 {
+			if in.post.partial() {
+				return localAlert(alertUnexpectedMessage)
+			}
+			in.plain = append(in.plain, content)
+			in.useless = 0
+			if in.half.seq >= c.keyRecords && !in.asked {
+				in.asked = true
+				c.askForKey()
+			}
+			continue
+		}
+		if in.useless++; in.useless > uselessMax {
+			return localAlert(alertUnexpectedMessage)
+		}
+		if err := c.control(typ, content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill reads from the transport once, behind the start of a record that is
+// there already: less than a record to move for each read.
+func (c *Conn) fill() error {
+	in := &c.in
+	in.mem.Adapt(in.last, in.space, in.unread)
+	kept, mem := len(in.unread), in.mem.Bytes()
+	n, err := c.transport.Read(mem[kept:])
+	in.unread = mem[:kept+n]
+	in.last, in.space = kept+n, len(mem)
+	switch {
+	case n > 0:
+		return nil
+	case err == io.EOF:
+		in.err = ErrTruncated
+		return in.err
+	case err == nil:
+		return io.ErrNoProgress
+	case isTimeout(err):
+		return err
+	}
+	in.err = err
+	return err
+}

@@ -1,0 +1,375 @@
+package relay
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The benchmarks run two relays as processes of their own, this binary, between
+// a source and a sink in the test's process. What a relay costs is what the
+// kernel charged its process with, user and system time.
+
+// contender is a way to relay. Each round runs all, one after another, so that
+// their ratios are of the same minute.
+type contender struct {
+	name string
+	run  func(local, peer net.Conn, cfg *tls.Config, role string) error
+}
+
+var contenders = []contender{
+	{"naive", naive},
+	{"crypto/tls", onPath(CryptoTLS)},
+	{"records", onPath(Records)},
+	{"splice", func(local, peer net.Conn, _ *tls.Config, _ string) error {
+		return Run(context.Background(), local, Plain(peer), Options{}).Err
+	}},
+}
+
+func onPath(path Path) func(local, peer net.Conn, cfg *tls.Config, role string) error {
+	return func(local, peer net.Conn, cfg *tls.Config, role string) error {
+		side := ClientPath
+		if role == "server" {
+			side = ServerPath
+		}
+		c, err := side(context.Background(), peer, cfg, path)
+		if err != nil {
+			return err
+		}
+		return Run(context.Background(), local, c, Options{}).Err
+	}
+}
+
+// naive is what everybody writes first.
+func naive(local, peer net.Conn, cfg *tls.Config, role string) error {
+	c := tls.Client(peer, cfg)
+	if role == "server" {
+		c = tls.Server(peer, cfg)
+	}
+	if err := c.Handshake(); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { io.Copy(local, c); closeWrite(local) })
+	io.Copy(c, local)
+	c.CloseWrite()
+	wg.Wait()
+	return nil
+}
+
+// benchChild is a relay process: RELAY_BENCH is its contender, role, directory
+// and number of channels.
+func benchChild(spec string) error {
+	f := strings.Fields(spec)
+	name, role, dir := f[0], f[1], f[2]
+	n := 0
+	fmt.Sscan(f[3], &n)
+	i := slices.IndexFunc(contenders, func(c contender) bool { return c.name == name })
+	cfg := mutualTLS(tls.VersionTLS13)
+	var err error
+	if cfg.Certificates[0], err = tls.LoadX509KeyPair(filepath.Join(dir, "cert"), filepath.Join(dir, "key")); err != nil {
+		return err
+	}
+	cfg.InsecureSkipVerify, cfg.ClientAuth = true, tls.RequireAnyClientCert
+	var l net.Listener
+	if role == "server" {
+		lc := net.ListenConfig{Control: reno}
+		if l, err = lc.Listen(context.Background(), "tcp", "127.0.0.1:0"); err != nil {
+			return err
+		}
+		fmt.Println(l.Addr())
+	}
+	errs := make(chan error)
+	for range n {
+		local, err := net.Dial("unix", filepath.Join(dir, role))
+		if err != nil {
+			return err
+		}
+		var peer net.Conn
+		if l != nil {
+			peer, err = l.Accept()
+		} else {
+			d := net.Dialer{Control: reno}
+			peer, err = d.Dial("tcp", f[4])
+		}
+		if err != nil {
+			return err
+		}
+		go func() { errs <- contenders[i].run(local, peer, cfg, role) }()
+	}
+	for range n {
+		err = max2(err, <-errs)
+	}
+	return err
+}
+
+func max2(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// reno: BBR, which some machines have for their default, paces loopback.
+func reno(_, _ string, rc syscall.RawConn) error {
+	return rc.Control(func(fd uintptr) {
+		unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "reno")
+	})
+}
+
+// pair of relay processes with n channels through them.
+type relayPair struct {
+	source, sink []net.Conn
+	procs        [2]*exec.Cmd
+}
+
+func startPair(b *testing.B, name string, n int) *relayPair {
+	b.Helper()
+	dir := b.TempDir()
+	writeCertificate(b, dir)
+	p := new(relayPair)
+	var ls [2]net.Listener
+	for i, role := range []string{"client", "server"} {
+		l, err := net.Listen("unix", filepath.Join(dir, role))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer l.Close()
+		ls[i] = l
+	}
+	addr := ""
+	for _, i := range []int{1, 0} {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), fmt.Sprintf("RELAY_BENCH=%s %s %s %d %s", name, [...]string{"client", "server"}[i], dir, n, addr))
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			b.Fatal(err)
+		}
+		p.procs[i] = cmd
+		if i == 1 {
+			fmt.Fscan(out, &addr)
+		}
+	}
+	accept := func(l net.Listener) (cs []net.Conn) {
+		for range n {
+			c, err := l.Accept()
+			if err != nil {
+				b.Fatal(err)
+			}
+			cs = append(cs, c)
+		}
+		return cs
+	}
+	p.source, p.sink = accept(ls[0]), accept(ls[1])
+	return p
+}
+
+// cost ends the processes and returns the CPU time of each, and the larger
+// peak of memory.
+func (p *relayPair) cost(b *testing.B) (cpu [2]time.Duration, rss int64) {
+	b.Helper()
+	for i, cmd := range p.procs {
+		if err := cmd.Wait(); err != nil {
+			b.Fatal(cmd.Env[len(cmd.Env)-1], err)
+		}
+		s := cmd.ProcessState
+		cpu[i] = s.UserTime() + s.SystemTime()
+		rss = max(rss, s.SysUsage().(*syscall.Rusage).Maxrss<<10)
+	}
+	return cpu, rss
+}
+
+func writeCertificate(b *testing.B, dir string) {
+	b.Helper()
+	cert, key := certificatePEM()
+	if err := os.WriteFile(filepath.Join(dir, "cert"), cert, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "key"), key, 0o600); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// chosen are the contenders that RELAY_BENCH_ONLY names, or all.
+func chosen() (cs []contender) {
+	only := os.Getenv("RELAY_BENCH_ONLY")
+	for _, c := range contenders {
+		if only == "" || slices.Contains(strings.Split(only, ","), c.name) {
+			cs = append(cs, c)
+		}
+	}
+	return cs
+}
+
+// BenchmarkBulk moves a gibibyte in one direction, over 1 and over 16 channels.
+// GB/cpu-s is for both relays together.
+func BenchmarkBulk(b *testing.B) {
+	for _, streams := range []int{1, 16} {
+		b.Run(fmt.Sprintf("streams=%d", streams), func(b *testing.B) {
+			const size = 1 << 30
+			b.SetBytes(size * int64(len(chosen())))
+			stats := newTable()
+			for range b.N {
+				for _, c := range chosen() {
+					p := startPair(b, c.name, streams)
+					began := time.Now()
+					var wg sync.WaitGroup
+					for i := range streams {
+						wg.Go(func() { supply(b, p.source[i], size/streams); p.sink[i].(halfCloser).CloseWrite() })
+						wg.Go(func() { drainAll(b, p.sink[i], size/streams) })
+					}
+					wg.Wait()
+					wall := time.Since(began)
+					for i := range streams {
+						p.source[i].Close()
+						p.sink[i].Close()
+					}
+					cpu, rss := p.cost(b)
+					stats.add(c.name, "GB/cpu-s", size/1e9/(cpu[0]+cpu[1]).Seconds())
+					stats.add(c.name, "send-cpu-s/GB", cpu[0].Seconds()*1e9/size)
+					stats.add(c.name, "recv-cpu-s/GB", cpu[1].Seconds()*1e9/size)
+					stats.add(c.name, "GB/s", size/1e9/wall.Seconds())
+					stats.add(c.name, "MiB-rss", float64(rss)/(1<<20))
+				}
+			}
+			stats.report(b)
+		})
+	}
+}
+
+var pages = sync.OnceValue(func() []byte { return noise(1 << 20) })
+
+func supply(b *testing.B, c net.Conn, n int) {
+	for n > 0 {
+		m, err := c.Write(pages()[:min(n, len(pages()))])
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		n -= m
+	}
+	closeWrite(c)
+}
+
+func drainAll(b *testing.B, c net.Conn, want int) {
+	buf := make([]byte, 1<<20)
+	got := 0
+	for {
+		n, err := c.Read(buf)
+		got += n
+		if err != nil {
+			break
+		}
+	}
+	if got != want {
+		b.Errorf("%d bytes came out, want %d", got, want)
+	}
+}
+
+// BenchmarkPingPong is post-copy's latency: a request of one size, an answer of
+// the same.
+func BenchmarkPingPong(b *testing.B) {
+	for _, size := range []int{1, 4096} {
+		b.Run(fmt.Sprintf("bytes=%d", size), func(b *testing.B) {
+			const times = 5000
+			stats := newTable()
+			for range b.N {
+				for _, c := range chosen() {
+					p := startPair(b, c.name, 1)
+					source, sink := p.source[0], p.sink[0]
+					var wg sync.WaitGroup
+					wg.Go(func() {
+						buf := make([]byte, size)
+						for {
+							if _, err := io.ReadFull(sink, buf); err != nil {
+								closeWrite(sink)
+								return
+							}
+							sink.Write(buf)
+						}
+					})
+					buf := make([]byte, size)
+					took := make([]time.Duration, times)
+					for i := range took {
+						began := time.Now()
+						source.Write(buf)
+						if _, err := io.ReadFull(source, buf); err != nil {
+							b.Fatal(err)
+						}
+						took[i] = time.Since(began)
+					}
+					closeWrite(source)
+					wg.Wait()
+					slices.Sort(took)
+					cpu, _ := p.cost(b)
+					stats.add(c.name, "us-p50", took[times/2].Seconds()*1e6)
+					stats.add(c.name, "us-p99", took[times*99/100].Seconds()*1e6)
+					stats.add(c.name, "us-cpu", (cpu[0]+cpu[1]).Seconds()*1e6/times)
+					source.Close()
+					sink.Close()
+				}
+			}
+			stats.report(b)
+		})
+	}
+}
+
+// table keeps every round's figures, and each contender's ratio to the first
+// within the round.
+type table struct {
+	names, units []string
+	rounds       map[string][]float64
+}
+
+func newTable() *table { return &table{rounds: map[string][]float64{}} }
+
+func (t *table) add(name, unit string, v float64) {
+	if !slices.Contains(t.names, name) {
+		t.names = append(t.names, name)
+	}
+	if !slices.Contains(t.units, unit) {
+		t.units = append(t.units, unit)
+	}
+	t.rounds[name+unit] = append(t.rounds[name+unit], v)
+}
+
+func (t *table) report(b *testing.B) {
+	var s strings.Builder
+	fmt.Fprintf(&s, "median of %d rounds [least, most] (ratio to %s within a round)\n", b.N, t.names[0])
+	for _, unit := range t.units {
+		for _, name := range t.names {
+			v := t.rounds[name+unit]
+			ratio := make([]float64, len(v))
+			for i := range v {
+				ratio[i] = v[i] / t.rounds[t.names[0]+unit][i]
+			}
+			fmt.Fprintf(&s, "%-14s %-12s %9.3f [%.3f, %.3f] (%.2f)\n", unit, name, median(v), slices.Min(v), slices.Max(v), median(ratio))
+			if unit == "GB/cpu-s" || unit == "us-p50" {
+				b.ReportMetric(median(v), name+"-"+unit)
+			}
+		}
+	}
+	fmt.Fprint(os.Stderr, "\n"+b.Name()+": "+s.String())
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
+}
