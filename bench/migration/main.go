@@ -12,7 +12,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,7 +21,6 @@ import (
 	"os/signal"
 	"runtime"
 	"slices"
-	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -187,7 +185,7 @@ func table(o options, ways []string, all []measurement) error {
 		state = "paused"
 	}
 	fmt.Printf("%s guest of %d MiB, %d rounds, medians (least to most); %d cores, TCP %s, %s\n\n",
-		state, o.memory, o.rounds, runtime.NumCPU(), congestionControl(), time.Now().Format(time.DateOnly))
+		state, o.memory, o.rounds, runtime.NumCPU(), lab.CongestionControl, time.Now().Format(time.DateOnly))
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "way\tseconds\tGiB/s\tCPU-s per GiB\ttime against tcp\ttime against tls")
 	for _, way := range ways {
@@ -211,9 +209,4 @@ func median(v []float64) float64 {
 	v = slices.Sorted(slices.Values(v))
 	n := len(v)
 	return (v[(n-1)/2] + v[n/2]) / 2
-}
-
-func congestionControl() string {
-	data, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
-	return cmp.Or(strings.TrimSpace(string(data)), fmt.Sprint(err))
 }

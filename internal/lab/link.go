@@ -39,9 +39,16 @@ func (l *Lab) connect(ctx context.Context) error {
 		if out, err := c.CombinedOutput(); err != nil {
 			return fmt.Errorf("set up %s's network: %w: %s", h.Name, err, bytes.TrimSpace(out))
 		}
+		if out, err := h.Command(ctx, "sh", "-c", "echo "+CongestionControl+" >/proc/sys/net/ipv4/tcp_congestion_control").CombinedOutput(); err != nil {
+			return fmt.Errorf("set %s's congestion control: %w: %s", h.Name, err, bytes.TrimSpace(out))
+		}
 	}
 	return nil
 }
+
+// CongestionControl is TCP's in the hosts: the one that every kernel has and lets any network namespace choose. Some machines have BBR as
+// their default, whose pacing costs more processor time than a link in memory has to give: figures would say nothing of other machines.
+const CongestionControl = "reno"
 
 // CutLink makes every packet between the hosts vanish, in both directions, until RestoreLink. Neither host is told: no error, no reset, no
 // loss of carrier; it is what a cable pulled out somewhere between switches looks like. (An interface set down would take its
