@@ -67,10 +67,11 @@ func (v *barView) tail(s decor.Statistics) string {
 // figures are gone in the end: the result has better ones.
 func (v *barView) figures(w io.Writer, s decor.Statistics) error {
 	p := v.current()
-	if p.Phase == control.PhaseDone {
+	line := fit(fields(p), s.AvailableWidth)
+	if line == "" || p.Phase == control.PhaseDone {
 		return nil
 	}
-	_, err := io.WriteString(w, fit(fields(p), s.AvailableWidth)+"\n")
+	_, err := io.WriteString(w, line+"\n")
 	return err
 }
 

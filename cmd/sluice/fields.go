@@ -46,7 +46,10 @@ func fields(p control.Progress) []string {
 	if p.Iteration > 1 {
 		f = append(f, fmt.Sprintf("pass %d", p.Iteration))
 	}
-	if p.Channels > 0 {
+	switch {
+	case p.Channels == 1:
+		f = append(f, "1 channel")
+	case p.Channels > 1:
 		f = append(f, fmt.Sprintf("%d channels", p.Channels))
 	}
 	return f
