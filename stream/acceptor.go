@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -13,6 +14,9 @@ import (
 	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/vmihailenco/msgpack/v5"
 )
+
+// maxName bounds what an opener says of its session, in bytes each.
+const maxName = 256
 
 // Acceptor serves the sessions that peers open. Its fields are set before
 // Serve and not changed after.
@@ -32,23 +36,33 @@ type Acceptor struct {
 	sessions map[string]*accepted
 }
 
-// accepted is a live session and the order of its channels.
+// accepted is a session in the acceptor's list.
 type accepted struct {
 	*Session
-	live       bool       // accepted: channels may join; guarded by Acceptor.mu
-	connecting sync.Mutex // one channel at a time connects its local end
+	live bool // channels may join; guarded by Acceptor.mu
 }
 
 // Serve speaks with one connection until it has ended, and closes it. peer is
 // the configured name under which the connection has been authenticated, empty
-// for one in clear, which may only join a session that allows it.
+// for one in clear, which may only join a session that allows it. The error is
+// about an opening that came to nothing; the end of a session is told to its
+// Handler. When ctx ends, so do the sessions.
 func (a *Acceptor) Serve(ctx context.Context, conn relay.Conn, peer string) error {
 	limits := a.Limits.withDefaults()
 	conn.SetDeadline(time.Now().Add(limits.Handshake))
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	open, err := readFrame(conn, MaxOpen)
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
+		err = fmt.Errorf("read the first frame of %s (%v): %w", nameOr(peer, "a connection in clear"), conn.RemoteAddr(), err)
+		if errors.Is(err, ErrFrame) {
+			a.refuse(conn, &Cause{Code: CodeProtocol, Text: err.Error()})
+			return err
+		}
 		conn.Close()
-		return fmt.Errorf("read the first frame of %s (%v): %w", nameOr(peer, "a connection in clear"), conn.RemoteAddr(), err)
+		return err
 	}
 	if err := a.serve(ctx, conn, peer, open, limits); err != nil {
 		a.refuse(conn, err)
@@ -60,26 +74,19 @@ func (a *Acceptor) Serve(ctx context.Context, conn relay.Conn, peer string) erro
 // Refuse tells a peer, whose frame has not been read and will not be, why
 // there is nothing for it here, and closes the connection.
 func (a *Acceptor) Refuse(conn relay.Conn, why string) {
-	conn.SetDeadline(time.Now().Add(writeTimeout))
 	a.refuse(conn, &Cause{Code: CodeRefused, Text: why})
 }
 
 func (a *Acceptor) refuse(conn relay.Conn, err error) {
 	defer conn.Close()
-	cause := *asCause(err, CodeRefused, a.Host)
-	if cause.Host == "" {
-		cause.Host = a.Host
-	}
-	if len(cause.Text) > maxCauseText {
-		cause.Text = cause.Text[:maxCauseText]
-	}
-	if writeFrame(conn, &frame{Kind: kindRefuse, Host: a.Host, Cause: &cause}, MaxOpen) != nil {
+	cause := asCause(err, CodeRefused, a.Host).from(a.Host)
+	conn.SetDeadline(time.Now().Add(writeTimeout))
+	if writeFrame(conn, &frame{Kind: kindRefuse, Host: a.Host, Cause: cause}, MaxOpen) != nil {
 		return
 	}
 	// Closing while the peer's frame is unread would reset the connection and
 	// take our words with it.
 	if conn.CloseWrite() == nil {
-		conn.SetReadDeadline(time.Now().Add(writeTimeout))
 		discard(conn)
 	}
 }
@@ -121,7 +128,7 @@ func (a *Acceptor) ask(ctx context.Context, conn relay.Conn, peer string, open *
 	if a.Ask == nil {
 		return refusal("no questions are answered here")
 	}
-	ctx, cancel := context.WithTimeout(ctx, limits.Handshake)
+	ctx, cancel := context.WithTimeout(ctx, limits.answer())
 	defer cancel()
 	out, err := a.Ask(ctx, peer, open.Name, open.Body)
 	if err != nil {
@@ -131,12 +138,13 @@ func (a *Acceptor) ask(ctx context.Context, conn relay.Conn, peer string, open *
 	if answer.Body, err = msgpack.Marshal(out); err != nil {
 		return err
 	}
-	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(writeTimeout))
-	if err := writeFrame(conn, answer, MaxOpen); err != nil {
-		return nil // the peer has gone
+	err = writeFrame(conn, answer, MaxOpen)
+	if errors.Is(err, errTooLong) {
+		return err
 	}
-	if conn.CloseWrite() == nil {
+	defer conn.Close()
+	if err == nil && conn.CloseWrite() == nil {
 		discard(conn)
 	}
 	return nil
@@ -153,13 +161,19 @@ func (a *Acceptor) control(ctx context.Context, conn relay.Conn, peer string, op
 		Address: addressOf(conn),
 		Clear:   open.Clear,
 	}
-	s := &accepted{Session: newSession(info, a.Host, a.Limits, conn)}
+	for key, text := range map[string]string{"work": info.Work, "guest": info.Guest, "uuid": info.UUID} {
+		if printable(text, maxName) != text {
+			return refusal("the session's %s has more than %d bytes, or some that can't be printed", key, maxName)
+		}
+	}
+	s := &accepted{Session: newSession(info, a.Host, a.Limits, conn, open.Idle)}
 	if !a.add(s) {
+		s.cancel(nil)
 		return refusal("session %s exists already", info.ID)
 	}
 	defer a.remove(s)
 
-	bounded, cancel := context.WithTimeout(ctx, limits.Handshake)
+	bounded, cancel := context.WithTimeout(ctx, limits.answer())
 	handler, started, err := a.Accept(bounded, info)
 	cancel()
 	if err != nil {
@@ -173,23 +187,31 @@ func (a *Acceptor) control(ctx context.Context, conn relay.Conn, peer string, op
 		rand.Read(s.token)
 	}
 	conn.SetDeadline(time.Time{})
-	a.enliven(s)
 	// Once started, the session's own end cleans up, whatever happens.
 	if started != nil {
 		started(s.Session)
 	}
+	a.enliven(s)
 	stop := context.AfterFunc(ctx, func() {
 		s.Fail(&Cause{Code: CodeShutdown, Text: "the daemon stops"})
 	})
 	defer stop()
-	if err := s.write(&frame{Kind: kindAccept, Version: Version, Host: a.Host, Token: s.token}); err != nil {
-		go s.Fail(s.linkCause("control", err))
+	if err := s.control.write(&frame{
+		Kind:    kindAccept,
+		Version: Version,
+		Host:    a.Host,
+		Token:   s.token,
+		Idle:    limits.Idle.Milliseconds(),
+	}); err != nil {
+		s.Fail(s.link.cause(channelControl, err))
 	}
 	s.run()
 	return nil
 }
 
-// join makes conn a channel of a live session and stays with it to its end.
+// join makes conn a channel of a live session and stays with it to its end. A
+// failure beyond the first checks fails the session: the opener asked for the
+// channel because QEMU is waiting for it.
 func (a *Acceptor) join(ctx context.Context, conn relay.Conn, peer string, open *frame, limits Limits) error {
 	s := a.live(open.Session)
 	switch {
@@ -203,47 +225,41 @@ func (a *Acceptor) join(ctx context.Context, conn relay.Conn, peer string, open 
 	case localName[open.Channel] == "":
 		return refusal("channels of kind %.20q are unknown here", open.Channel)
 	}
-	c, local, err := s.connect(ctx, open, limits)
+	c, err := s.reserve(open.Channel, open.Number)
 	if err != nil {
 		return err
 	}
-	conn.SetDeadline(time.Now().Add(limits.Handshake))
-	if err := writeFrame(conn, &frame{Kind: kindAccept, Version: Version, Host: a.Host}, MaxOpen); err != nil {
-		local.Close()
-		conn.Close()
-		s.abandon(c)
-		s.Fail(s.linkCause(c.Name(), err))
-		return nil
+	local, err := s.connect(ctx, c, limits)
+	if err == nil {
+		close(c.connected)
+		conn.SetDeadline(time.Now().Add(writeTimeout))
+		if err = writeFrame(conn, &frame{Kind: kindAccept, Version: Version, Host: a.Host}, MaxOpen); err != nil {
+			local.Close()
+			err = s.link.cause(c.Name(), err)
+		}
 	}
-	conn.SetDeadline(time.Time{})
+	if err != nil {
+		return s.failChannel(c, CodeLocal, err)
+	}
 	s.relay(c, local, conn)
 	return nil
 }
 
-// connect connects the local end of the next channel of its kind. A failure
-// fails the session: the opener asked for it because QEMU is waiting for it.
-func (s *accepted) connect(ctx context.Context, open *frame, limits Limits) (*Channel, net.Conn, error) {
-	s.connecting.Lock()
-	defer s.connecting.Unlock()
-	c, err := s.reserve(open.Channel)
-	if err != nil {
-		return nil, nil, err
+// connect connects the local end of c when it is its turn.
+func (s *Session) connect(ctx context.Context, c *Channel, limits Limits) (net.Conn, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(s.ctx, func() { cancel(context.Cause(s.ctx)) })()
+	ctx, stop := context.WithTimeout(ctx, limits.answer())
+	defer stop()
+	if err := c.turn(ctx); err != nil {
+		return nil, err
 	}
-	if c.Number != open.Number {
-		s.abandon(c)
-		return nil, nil, refusal("channel %s-%d comes out of order: %s is next", open.Channel, open.Number, c.Name())
-	}
-	ctx, cancel := context.WithTimeout(ctx, limits.Handshake)
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
 	local, err := s.handler.Connect(ctx, c.Kind, c.Number)
 	if err != nil {
-		s.abandon(c)
-		cause := &Cause{Code: CodeLocal, Host: s.host, Channel: c.Name(), Text: err.Error()}
-		s.Fail(cause)
-		return nil, nil, cause
+		return nil, fmt.Errorf("connecting to %s failed: %w", localName[c.Kind], err)
 	}
-	return c, local, nil
+	return local, nil
 }
 
 func (a *Acceptor) add(s *accepted) bool {

@@ -1,6 +1,10 @@
 package stream
 
-import "strings"
+import (
+	"errors"
+	"strings"
+	"unicode"
+)
 
 // Codes of a Cause: what kind of end it was.
 const (
@@ -51,27 +55,63 @@ func (c *Cause) Done() bool { return c.Code == CodeDone }
 // maxCauseText bounds what a peer's words may add to our logs, in bytes.
 const maxCauseText = 4096
 
-// printable is c as a peer sent it, made fit for a terminal and a log.
+// printable is c fit for a terminal and a log. What is printable stays as it
+// is, so that both ends show the same.
 func (c *Cause) printable() *Cause {
-	clean := func(s string, most int) string {
-		s = strings.Map(func(r rune) rune {
-			if r == '\n' || r == '\t' {
-				return ' '
-			}
-			if r < ' ' || r >= 0x7f && r < 0xa0 {
-				return '?'
-			}
-			return r
-		}, strings.ToValidUTF8(s, "?"))
-		if len(s) > most {
-			s = strings.ToValidUTF8(s[:most], "") + "…"
-		}
-		return s
-	}
 	return &Cause{
-		Code:    clean(c.Code, 32),
-		Host:    clean(c.Host, 256),
-		Channel: clean(c.Channel, 64),
-		Text:    clean(c.Text, maxCauseText),
+		Code:    printable(c.Code, 32),
+		Host:    printable(c.Host, 256),
+		Channel: printable(c.Channel, 64),
+		Text:    printable(c.Text, maxCauseText),
+		symptom: c.symptom,
 	}
+}
+
+// from is c as peer sent it, never without words.
+func (c *Cause) from(peer string) *Cause {
+	own := *c
+	if own.Host == "" {
+		own.Host = peer
+	}
+	if own.Text == "" {
+		own.Text = "no reason given"
+	}
+	return own.printable()
+}
+
+// failureFrom is from, for a frame that can't say that the work is done: only
+// the opener's verdict can.
+func (c *Cause) failureFrom(peer string) *Cause {
+	own := c.from(peer)
+	if own.Code == "" || own.Done() {
+		own.Code = CodeRefused
+	}
+	return own
+}
+
+// printable is s without what could steer a terminal or break a line, and not
+// much longer than most bytes.
+func printable(s string, most int) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case !unicode.IsPrint(r):
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
+// asCause is err as a Cause: itself if it is one.
+func asCause(err error, code, host string) *Cause {
+	var c *Cause
+	if errors.As(err, &c) {
+		return c
+	}
+	return &Cause{Code: code, Host: host, Text: err.Error()}
 }

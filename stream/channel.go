@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -29,8 +30,12 @@ type Channel struct {
 	Kind   string
 	Number int // within its kind, from 0
 
+	before    *Channel      // of its kind; nil once connected
+	connected chan struct{} // closed when the acceptor's local end is; never if that fails
+
 	counters relay.Counters
 	open     atomic.Bool
+	ended    chan struct{} // closed once open is false for good
 	wire     atomic.Pointer[wire]
 }
 
@@ -45,6 +50,9 @@ func (c *Channel) Name() string { return fmt.Sprintf("%s-%d", c.Kind, c.Number) 
 
 // Open says whether bytes may still flow.
 func (c *Channel) Open() bool { return c.open.Load() }
+
+// Ended is closed when the channel has ended.
+func (c *Channel) Ended() <-chan struct{} { return c.ended }
 
 // Sent is the bytes that went to the peer so far.
 func (c *Channel) Sent() int64 { return c.counters.Sent.Load() }
@@ -76,29 +84,64 @@ type channels struct {
 	relays sync.WaitGroup // of those that were added and not removed
 }
 
-// reserve adds the next channel of its kind. The caller then calls abandon or
-// relay.
-func (s *Session) reserve(kind string) (*Channel, error) {
+// anyNumber lets reserve choose.
+const anyNumber = -1
+
+// reserve adds the next channel of its kind, which must have the given number.
+// The caller then calls relay, or Fail and abandon. A session that has failed
+// gets no more channels.
+func (s *Session) reserve(kind string, number int) (*Channel, error) {
 	cs := &s.channels
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if cs.ended {
-		return nil, &Cause{Code: CodeRefused, Host: s.host, Text: "the session is over"}
+	if c := s.known(); c != nil && !c.symptom {
+		return nil, c
 	}
-	if s.limits.Channels > 0 && len(cs.list) >= s.limits.Channels {
-		return nil, &Cause{Code: CodeRefused, Host: s.host, Text: fmt.Sprintf(
-			"the session has %d channels already, as many as it may (limits.channels)", len(cs.list))}
-	}
-	number := 0
-	for _, c := range cs.list {
-		if c.Kind == kind {
-			number++
+	c := &Channel{Kind: kind, connected: make(chan struct{}), ended: make(chan struct{})}
+	for _, o := range cs.list {
+		if o.Kind == kind {
+			c.Number, c.before = o.Number+1, o
 		}
 	}
-	c := &Channel{Kind: kind, Number: number}
+	switch {
+	case cs.ended:
+		return nil, &Cause{Code: CodeRefused, Host: s.link.host, Channel: c.Name(), Text: "the session is over"}
+	case number != anyNumber && number != c.Number:
+		return nil, &Cause{Code: CodeRefused, Host: s.link.host, Channel: fmt.Sprintf("%s-%d", kind, number), Text: fmt.Sprintf(
+			"the channel comes out of order: %s is next", c.Name())}
+	case s.limits.Channels > 0 && len(cs.list) >= s.limits.Channels:
+		return nil, &Cause{Code: CodeRefused, Host: s.link.host, Channel: c.Name(), Text: fmt.Sprintf(
+			"the session has %d channels already, as many as it may (limits.channels)", len(cs.list))}
+	}
 	cs.list = append(cs.list, c)
 	cs.relays.Add(1)
 	return c, nil
+}
+
+// turn waits until the channel before c of its kind is connected. If that
+// fails the session does, and ctx, which ends with it, says why.
+func (c *Channel) turn(ctx context.Context) error {
+	if c.before == nil {
+		return nil
+	}
+	select {
+	case <-c.before.connected:
+		c.before = nil
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s, whose turn is before, is not connected yet: %w", c.before.Name(), context.Cause(ctx))
+	}
+}
+
+// failChannel fails the session because c could not be opened.
+func (s *Session) failChannel(c *Channel, code string, err error) *Cause {
+	cause := *asCause(err, code, s.link.host)
+	if cause.Channel == "" {
+		cause.Channel = c.Name()
+	}
+	s.Fail(&cause)
+	s.abandon(c)
+	return &cause
 }
 
 // abandon takes back a channel that did not come about.
@@ -126,6 +169,7 @@ func (s *Session) relay(c *Channel, local net.Conn, remote relay.Conn) {
 		},
 	})
 	c.open.Store(false)
+	defer close(c.ended)
 	if res.Err != nil && s.ctx.Err() == nil {
 		s.Fail(s.relayCause(c, res.Err))
 	}
@@ -146,7 +190,7 @@ func (s *Session) relayCause(c *Channel, err error) *Cause {
 		verb := map[string]string{"read": "reading from", "write": "writing to"}[e.Op]
 		return &Cause{Code: CodeLocal, Channel: c.Name(), Text: fmt.Sprintf("%s %s failed: %v", verb, localName[c.Kind], e.Err)}
 	}
-	return s.linkCause(c.Name(), err)
+	return s.link.cause(c.Name(), err)
 }
 
 // localName is who is at the local end of a channel.

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/vmihailenco/msgpack/v5"
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
 )
 
 // Version is the version of the protocol that this package speaks.
@@ -23,8 +24,12 @@ const (
 	MaxControl = 9 << 20
 )
 
-// ErrFrame is wrapped by errors about a frame that breaks the protocol.
+// ErrFrame is wrapped by errors about a peer's frame that breaks the protocol.
 var ErrFrame = errors.New("not a sluice frame")
+
+// errTooLong: a frame of our own is longer than the peer would take. None of it
+// has been sent.
+var errTooLong = errors.New("too long for a frame")
 
 type frameKind string
 
@@ -45,38 +50,76 @@ type frame struct {
 	Kind frameKind `msgpack:"kind"`
 
 	// open, accept
-	Versions []int  `msgpack:"versions,omitempty"` // open: what the opener speaks
-	Version  int    `msgpack:"version,omitempty"`  // accept: what was chosen
-	Host     string `msgpack:"host,omitempty"`     // sender's name, for messages
-	Channel  string `msgpack:"channel,omitempty"`
-	Number   int    `msgpack:"number,omitempty"` // of the channel within its kind
-	Session  string `msgpack:"session,omitempty"`
-	Work     string `msgpack:"work,omitempty"` // control: what the session is for
-	Guest    string `msgpack:"guest,omitempty"`
-	UUID     string `msgpack:"uuid,omitempty"`
-	Clear    bool   `msgpack:"clear,omitempty"` // control: data channels without TLS
-	Token    []byte `msgpack:"token,omitempty"` // shown by channels in clear
+	Versions versions `msgpack:"versions,omitempty"` // open: what the opener speaks
+	Version  int      `msgpack:"version,omitempty"`  // accept: what was chosen
+	Host     string   `msgpack:"host,omitempty"`     // sender's name, for messages
+	Channel  string   `msgpack:"channel,omitempty"`
+	Number   int      `msgpack:"number,omitempty"` // of the channel within its kind
+	Session  string   `msgpack:"session,omitempty"`
+	Work     string   `msgpack:"work,omitempty"` // control: what the session is for
+	Guest    string   `msgpack:"guest,omitempty"`
+	UUID     string   `msgpack:"uuid,omitempty"`
+	Clear    bool     `msgpack:"clear,omitempty"` // control: data channels without TLS
+	Token    []byte   `msgpack:"token,omitempty"` // shown by channels in clear
+	Idle     int64    `msgpack:"idle,omitempty"`  // control: silence that the sender bears, in ms
 
 	// call, reply; ask's open and accept
 	Serial uint32             `msgpack:"serial,omitempty"`
 	Name   string             `msgpack:"name,omitempty"`
-	Body   msgpack.RawMessage `msgpack:"body,omitempty"`
+	Body   msgpack.RawMessage `msgpack:"body,omitempty"` // decoded: one value, nil where absent
 
 	// refuse, reply, failed, end
-	Cause *Cause `msgpack:"cause,omitempty"`
+	Cause   *Cause `msgpack:"cause,omitempty"`
+	Symptom bool   `msgpack:"symptom,omitempty"` // failed: the other end may know the reason
+}
+
+// maxVersions is how many versions of the protocol an opener may offer.
+const maxVersions = 32
+
+// versions is bounded, for the msgpack library allocates 8 bytes for each byte
+// that a list of small numbers takes in a frame.
+type versions []int
+
+// DecodeMsgpack implements msgpack.CustomDecoder.
+func (v *versions) DecodeMsgpack(d *msgpack.Decoder) error {
+	n, err := d.DecodeArrayLen()
+	if err != nil {
+		return err
+	}
+	if n > maxVersions {
+		return fmt.Errorf("%d versions where %d are the most", n, maxVersions)
+	}
+	*v = nil
+	for range n {
+		one, err := d.DecodeInt()
+		if err != nil {
+			return err
+		}
+		*v = append(*v, one)
+	}
+	return nil
+}
+
+// encodeFrame is f as it goes over the wire.
+func encodeFrame(f *frame, limit int) ([]byte, error) {
+	body, err := msgpack.Marshal(f)
+	if err != nil {
+		return nil, fmt.Errorf("encode a frame of kind %s: %w", f.Kind, err)
+	}
+	if len(body) > limit {
+		return nil, fmt.Errorf("encode a frame of kind %s: %d bytes where %d are the most: %w", f.Kind, len(body), limit, errTooLong)
+	}
+	buf := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body)))
+	return append(buf, body...), nil
 }
 
 // writeFrame sends f in one Write.
 func writeFrame(w io.Writer, f *frame, limit int) error {
-	body, err := msgpack.Marshal(f)
+	b, err := encodeFrame(f, limit)
 	if err != nil {
-		return fmt.Errorf("encode a %s frame: %w", f.Kind, err)
+		return err
 	}
-	if len(body) > limit {
-		return fmt.Errorf("encode a %s frame: %d bytes where %d are the most: %w", f.Kind, len(body), limit, ErrFrame)
-	}
-	buf := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body)))
-	_, err = w.Write(append(buf, body...))
+	_, err = w.Write(b)
 	return err
 }
 
@@ -111,6 +154,9 @@ func decodeFrame(body []byte) (*frame, error) {
 	d := msgpack.NewDecoder(bytes.NewReader(body))
 	if err := d.Decode(f); err != nil {
 		return nil, fmt.Errorf("a frame of %d bytes: %w: %w", len(body), ErrFrame, err)
+	}
+	if len(f.Body) == 0 { // absent, or nil: the library makes no difference
+		f.Body = msgpack.RawMessage{msgpcode.Nil}
 	}
 	switch f.Kind {
 	case kindOpen, kindAccept, kindRefuse, kindCall, kindReply, kindPing, kindFailed, kindEnd:

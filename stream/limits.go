@@ -7,9 +7,10 @@ import (
 )
 
 // Limits bound one session. Zero means the default where one is named,
-// otherwise no limit; negative means no limit.
+// otherwise no limit; negative means no limit, except for Handshake and Idle,
+// which always have one.
 type Limits struct {
-	Channels  int           // besides the control channel; default 64
+	Channels  int           // besides the control channel, ended ones included; default 64
 	Handshake time.Duration // opening one channel, from dial to accept; default 10s
 	Idle      time.Duration // silence of the peer on the control channel; default 30s
 	Length    time.Duration // of the session
@@ -34,6 +35,10 @@ func (l Limits) withDefaults() Limits {
 	}
 	return l
 }
+
+// answer is how long the acceptor takes at most to accept or refuse, so that the
+// opener hears why before it gives up by itself.
+func (l Limits) answer() time.Duration { return l.Handshake * 3 / 4 }
 
 // burst is how many bytes a limiter lets through at once: 20 ms at the given
 // rate, so that a limited stream stays smooth, but at least one full TLS

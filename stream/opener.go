@@ -51,17 +51,19 @@ func (o *Opener) Open(ctx context.Context, info Info) (*Session, error) {
 		Guest:   info.Guest,
 		UUID:    info.UUID,
 		Clear:   info.Clear,
+		Idle:    o.Limits.withDefaults().Idle.Milliseconds(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := newSession(info, o.Host, o.Limits, conn)
+	s := newSession(info, o.Host, o.Limits, conn, answer.Idle)
 	s.opener, s.dial, s.token = true, o.Dial, answer.Token
 	go s.run()
 	return s, nil
 }
 
-// Ask puts one question to the peer, outside of any session.
+// Ask puts one question to the peer, outside of any session, and decodes its
+// answer into out (nil: not wanted).
 func (o *Opener) Ask(ctx context.Context, name string, in, out any) error {
 	body, err := msgpack.Marshal(in)
 	if err != nil {
@@ -72,6 +74,9 @@ func (o *Opener) Ask(ctx context.Context, name string, in, out any) error {
 		return err
 	}
 	conn.Close()
+	if out == nil {
+		return nil
+	}
 	if err := msgpack.Unmarshal(answer.Body, out); err != nil {
 		return fmt.Errorf("decode %s's answer to the question %s: %w", o.Peer, name, err)
 	}
@@ -80,54 +85,63 @@ func (o *Opener) Ask(ctx context.Context, name string, in, out any) error {
 
 // OpenChannel joins local, which it takes over and closes, to the peer's end
 // of a new channel, and returns once the peer has connected that end. Channels
-// of one kind reach their end in the order of the calls, so a caller that
-// minds the order waits for each. A channel that can't be opened fails the
-// session.
-func (s *Session) OpenChannel(ctx context.Context, kind string, local net.Conn) error {
-	c, err := s.reserve(kind)
+// of one kind reach their end one after the other, in the order in which the
+// calls began. A channel that can't be opened fails the session, and the error
+// is the *Cause of its end.
+func (s *Session) OpenChannel(ctx context.Context, kind string, local net.Conn) (*Channel, error) {
+	c, err := s.openChannel(ctx, kind, local)
 	if err != nil {
 		local.Close()
-		return err
+		<-s.settled
+		return nil, s.cause
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
+	return c, nil
+}
+
+func (s *Session) openChannel(ctx context.Context, kind string, local net.Conn) (*Channel, error) {
+	c, err := s.reserve(kind, anyNumber)
+	if err != nil {
+		s.Fail(asCause(err, CodeRefused, s.link.host))
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(s.ctx, func() { cancel(context.Cause(s.ctx)) })()
 	open := &frame{Channel: kind, Number: c.Number, Session: s.ID}
 	if s.Clear {
 		open.Token = s.token
 	}
-	o := &Opener{Host: s.host, Peer: s.Peer, Address: s.Address, Limits: s.limits, Dial: s.dial}
-	conn, _, err := o.exchange(ctx, s.Clear, open)
-	if err != nil {
-		local.Close()
-		cause := asCause(err, CodeLink, s.host)
-		if cause.Channel == "" {
-			own := *cause
-			own.Channel = c.Name()
-			cause = &own
-		}
-		s.abandon(c)
-		s.Fail(cause)
-		return cause
+	o := &Opener{Host: s.link.host, Peer: s.Peer, Address: s.Address, Limits: s.limits, Dial: s.dial}
+	var conn relay.Conn
+	if err = c.turn(ctx); err == nil {
+		conn, _, err = o.exchange(ctx, s.Clear, open)
 	}
+	if err != nil {
+		code := CodeLink
+		if ctx.Err() != nil {
+			code = CodeCancelled
+		}
+		return nil, s.failChannel(c, code, err)
+	}
+	close(c.connected)
 	go s.relay(c, local, conn)
-	return nil
+	return c, nil
 }
 
 // exchange connects, sends the open frame and returns with the accept frame.
 func (o *Opener) exchange(ctx context.Context, clear bool, open *frame) (relay.Conn, *frame, error) {
 	limits := o.Limits.withDefaults()
-	ctx, cancel := context.WithTimeoutCause(ctx, limits.Handshake, &Cause{Code: CodeTimeout, Host: o.Host, Text: fmt.Sprintf(
+	ctx, cancel := context.WithTimeoutCause(ctx, limits.Handshake, &Cause{Code: CodeTimeout, Host: o.Host, symptom: true, Text: fmt.Sprintf(
 		"%s (%s) did not answer within %v (limits.handshake_timeout): the link is down, a firewall drops the packets, or the host is frozen",
 		o.Peer, o.Address, limits.Handshake)})
 	defer cancel()
 	conn, err := o.Dial(ctx, clear)
 	if err != nil {
-		return nil, nil, o.dialError(ctx, err)
+		return nil, nil, o.openingError(ctx, err)
 	}
 	// The context's end, by deadline or by cancel, unblocks reads and writes.
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	open.Kind, open.Versions, open.Host = kindOpen, []int{Version}, o.Host
+	open.Kind, open.Versions, open.Host = kindOpen, versions{Version}, o.Host
 	answer, err := func() (*frame, error) {
 		if err := writeFrame(conn, open, MaxOpen); err != nil {
 			return nil, err
@@ -140,7 +154,7 @@ func (o *Opener) exchange(ctx context.Context, clear bool, open *frame) (relay.C
 	if err == nil {
 		err = o.checkAnswer(open, answer)
 	} else {
-		err = o.dialError(ctx, err)
+		err = o.openingError(ctx, err)
 	}
 	if err != nil {
 		conn.Close()
@@ -153,7 +167,7 @@ func (o *Opener) exchange(ctx context.Context, clear bool, open *frame) (relay.C
 func (o *Opener) checkAnswer(open, answer *frame) error {
 	switch {
 	case answer.Kind == kindRefuse && answer.Cause != nil:
-		return answer.Cause.printable()
+		return answer.Cause.failureFrom(o.Peer)
 	case answer.Kind != kindAccept:
 		return &Cause{Code: CodeProtocol, Host: o.Host, Text: fmt.Sprintf("%s (%s) answered with a frame of kind %s", o.Peer, o.Address, answer.Kind)}
 	case !slices.Contains(open.Versions, answer.Version):
@@ -162,23 +176,22 @@ func (o *Opener) checkAnswer(open, answer *frame) error {
 	return nil
 }
 
-// dialError puts into words what went wrong before the peer had answered.
-func (o *Opener) dialError(ctx context.Context, err error) error {
+// openingError puts into words what went wrong before the peer had answered.
+func (o *Opener) openingError(ctx context.Context, err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {
+		// ctx's own deadline, seen by a socket a moment before ctx ends.
+		<-ctx.Done()
+	}
 	var c *Cause
-	if errors.As(err, &c) {
+	switch {
+	case errors.As(err, &c):
+		return c
+	case errors.Is(err, errTooLong):
+		return fmt.Errorf("open a channel with %s: %w", o.Peer, err)
+	case ctx.Err() == nil:
+		return link{o.Host, o.Peer, o.Address, 0}.cause("", err)
+	case errors.As(context.Cause(ctx), &c):
 		return c
 	}
-	if ctx.Err() != nil {
-		if errors.As(context.Cause(ctx), &c) {
-			return c
-		}
-		return context.Cause(ctx)
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) { // the context's is about to follow
-		<-ctx.Done()
-		return o.dialError(ctx, err)
-	}
-	// linkCause has the words for a broken connection.
-	s := &Session{Info: Info{Peer: o.Peer, Address: o.Address}, host: o.Host, limits: o.Limits.withDefaults()}
-	return s.linkCause("", err)
+	return fmt.Errorf("%s (%s) had not answered yet when the opening was given up: %w", o.Peer, o.Address, context.Cause(ctx))
 }

@@ -2,9 +2,7 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -28,6 +26,7 @@ type Info struct {
 type Handler interface {
 	// Connect connects to the local end of a data channel. Channels of one
 	// kind come one after the other, in the order in which the opener asked.
+	// It must return soon after ctx has ended.
 	Connect(ctx context.Context, kind string, number int) (net.Conn, error)
 	// Call answers one call of the opener. body is msgpack. The session waits
 	// for it, also when ctx has ended with the session: what may not be
@@ -42,52 +41,64 @@ type Handler interface {
 //
 // One goroutine (run) owns the state and decides the cause of the end: the
 // opener's word counts, and the acceptor's failures are put to it. Where an
-// end only sees that the other's connection broke, it waits a moment for the
-// other to say why.
+// end only sees that a connection with the other broke, it waits a moment for
+// somebody to know why.
 type Session struct {
 	Info
 	Started time.Time
 
 	opener  bool
-	host    string // this one
+	link    link
 	limits  Limits
-	conn    relay.Conn // control channel
-	handler Handler    // acceptor's end only
-	token   []byte     // shown by channels in clear
+	control control
+	ping    time.Duration // between signs of life
+	handler Handler       // acceptor's end only
+	token   []byte        // shown by channels in clear
 	dial    func(ctx context.Context, clear bool) (relay.Conn, error)
 
 	ctx     context.Context // ends with a *Cause, once no more work may be done
 	cancel  context.CancelCauseFunc
-	fails   chan *Cause
+	failing sync.Mutex
+	failure *Cause        // the best reason so far to end; guarded by failing
+	failed  chan struct{} // has an element when failure is news to run
 	settled chan struct{} // closed when cause is set
 	cause   *Cause
 	over    chan struct{} // closed when everything is gone
 
-	writing sync.Mutex // of control frames
-	calls   calls
-
+	calls         calls
 	send, receive *rate.Limiter // this session's, nil for none
 	budget        *relay.Budget
 	channels      channels
 }
 
-func newSession(info Info, host string, limits Limits, conn relay.Conn) *Session {
+// leastPing bounds how often a peer can make us give signs of life.
+const leastPing = 25 * time.Millisecond
+
+// newSession takes the silence that the peer bears in milliseconds, 0 if it
+// does not say.
+func newSession(info Info, host string, limits Limits, conn relay.Conn, peerIdle int64) *Session {
 	limits = limits.withDefaults()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &Session{
 		Info:    info,
 		Started: time.Now(),
-		host:    host,
+		link:    link{host, info.Peer, info.Address, limits.Idle},
 		limits:  limits,
-		conn:    conn,
+		control: control{conn: conn},
 		ctx:     ctx,
 		cancel:  cancel,
-		fails:   make(chan *Cause),
+		failed:  make(chan struct{}, 1),
 		settled: make(chan struct{}),
 		over:    make(chan struct{}),
 		send:    NewLimiter(limits.Bandwidth),
 		receive: NewLimiter(limits.Bandwidth),
 	}
+	bears := limits.Idle
+	if peerIdle > 0 && peerIdle < bears.Milliseconds() {
+		bears = time.Duration(peerIdle) * time.Millisecond
+	}
+	s.ping = max(bears/4, leastPing)
+	s.calls.slots = make(chan struct{}, maxCalls)
 	if limits.Bytes > 0 {
 		s.budget = relay.NewBudget(limits.Bytes)
 	}
@@ -98,17 +109,37 @@ func newSession(info Info, host string, limits Limits, conn relay.Conn) *Session
 func (s *Session) Context() context.Context { return s.ctx }
 
 // Fail ends the session for the given reason, unless it is ending already.
-// Code and Text are needed, Host is this one by default.
+// Code and Text are needed, Host is this one by default. Fail does not wait:
+// Wait says what the cause turned out to be, and returns c itself if that was
+// it, and complete and printable.
 func (s *Session) Fail(c *Cause) {
-	if c.Host == "" {
-		own := *c
-		own.Host = s.host
-		c = &own
+	own := c.printable()
+	if own.Host == "" {
+		own.Host = s.link.host
 	}
+	if own.Done() && !s.opener {
+		own.Code = CodeRefused
+	}
+	if *own != *c {
+		c = own
+	}
+	s.failing.Lock()
+	defer s.failing.Unlock()
+	if s.failure != nil && (c.symptom || !s.failure.symptom) {
+		return
+	}
+	s.failure = c
 	select {
-	case s.fails <- c:
-	case <-s.settled:
+	case s.failed <- struct{}{}:
+	default:
 	}
+}
+
+// known is the best reason so far to end, nil for none.
+func (s *Session) known() *Cause {
+	s.failing.Lock()
+	defer s.failing.Unlock()
+	return s.failure
 }
 
 // Finish ends the session as done. Only its opener may call it.
@@ -128,170 +159,135 @@ func (s *Session) Wait() *Cause {
 // run owns the session from its first frame to its end.
 func (s *Session) run() {
 	defer close(s.over)
-	frames, broken := s.read()
-	ping := time.NewTicker(s.limits.Idle / 4)
-	defer ping.Stop()
+	frames := s.control.read(s.limits.Idle)
+	beating, quiet := context.WithCancel(context.Background())
+	var beat sync.WaitGroup
+	beat.Go(func() {
+		s.control.beat(beating, s.ping, func(err error) { s.Fail(s.link.cause(channelControl, err)) })
+	})
 	var length, grace <-chan time.Time
 	if s.limits.Length > 0 {
 		t := time.NewTimer(s.limits.Length)
 		defer t.Stop()
 		length = t.C
 	}
-	var pending *Cause // a failure that waits for the other end's word
 	for s.cause == nil {
 		select {
-		case f := <-frames:
-			s.cause = s.take(f, pending)
-		case err := <-broken:
-			s.cause = s.linkCause("control", err)
-			if pending != nil && !pending.symptom {
-				s.cause = pending
+		case f, alive := <-frames:
+			if alive {
+				s.cause = s.take(f)
+			} else {
+				s.cause = s.lost(s.control.readErr)
 			}
-		case c := <-s.fails:
-			switch {
-			case pending != nil:
-			case s.opener && !c.symptom:
+		case <-s.failed:
+			c := s.known()
+			if s.opener && !c.symptom {
 				s.cause = c
-			default:
-				pending = c
-				wait := graceForCause
-				if !s.opener {
-					wait = graceForVerdict
-					s.write(&frame{Kind: kindFailed, Cause: c, Clear: c.symptom})
-				}
+				break
+			}
+			wait := graceForCause
+			if !s.opener {
+				wait = graceForVerdict
+				s.control.write(&frame{Kind: kindFailed, Cause: c, Symptom: c.symptom})
+			}
+			if grace == nil {
 				t := time.NewTimer(wait)
 				defer t.Stop()
 				grace = t.C
 			}
 		case <-grace:
-			s.cause = pending
+			s.cause = s.known()
 		case <-length:
-			s.cause = &Cause{Code: CodeLimit, Host: s.host, Text: fmt.Sprintf(
-				"the session has lasted as long as it may, %v (limits.session_timeout)", s.limits.Length)}
-		case <-ping.C:
-			if err := s.write(&frame{Kind: kindPing}); err != nil {
-				s.cause = s.linkCause("control", err)
-			}
+			s.Fail(&Cause{Code: CodeLimit, Text: fmt.Sprintf(
+				"the session has lasted as long as it may, %v (limits.session_timeout)", s.limits.Length)})
 		}
 	}
-	close(s.settled)
-	s.end(frames, broken)
+	s.end(frames, func() {
+		quiet()
+		beat.Wait()
+	})
 }
 
 // take handles a frame of the control channel; a cause ends the session.
-func (s *Session) take(f *frame, pending *Cause) *Cause {
+func (s *Session) take(f *frame) *Cause {
 	switch {
 	case f.Kind == kindPing:
 	case f.Kind == kindReply && s.opener:
 		s.calls.reply(f)
 	case f.Kind == kindCall && !s.opener:
-		return s.calls.serve(s, f)
+		s.serve(f)
 	case f.Kind == kindFailed && s.opener && f.Cause != nil:
-		if f.Clear && pending != nil { // the peer too has only seen the connection break
-			return pending
+		c := f.Cause.failureFrom(s.Peer)
+		if !f.Symptom {
+			return c
 		}
-		return f.Cause.printable()
+		if own := s.known(); own != nil { // neither end knows more
+			return own
+		}
+		c.symptom = true // but this end may be about to
+		s.Fail(c)
 	case f.Kind == kindEnd && !s.opener && f.Cause != nil:
-		return f.Cause.printable()
+		return f.Cause.from(s.Peer)
 	default:
-		return &Cause{Code: CodeProtocol, Host: s.host, Channel: "control", Text: fmt.Sprintf(
-			"%s sent a frame that has no place there: %s", s.Peer, f.Kind)}
+		s.Fail(&Cause{Code: CodeProtocol, Channel: channelControl, Text: fmt.Sprintf(
+			"%s sent a frame that has no place there: %s", s.Peer, f.Kind)})
 	}
 	return nil
+}
+
+// lost is the cause once no more frames can be read.
+func (s *Session) lost(err error) *Cause {
+	if c := s.known(); c != nil && !c.symptom {
+		return c
+	}
+	c := s.link.cause(channelControl, err)
+	if !s.opener { // the other direction may be alive
+		s.control.write(&frame{Kind: kindFailed, Cause: c})
+	}
+	return c
 }
 
 // end closes everything in order: the verdict goes out; channels end by
 // themselves or are cut; calls have returned; the handler lets go; the
 // acceptor's close of the control channel tells the opener that all is gone.
-func (s *Session) end(frames <-chan *frame, broken <-chan error) {
-	if s.opener {
-		s.write(&frame{Kind: kindEnd, Cause: s.cause})
+// Signs of life go on as long as there is something to wait for.
+func (s *Session) end(frames <-chan *frame, quiet func()) {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		for range frames {
+		}
+	}()
+	if s.opener { // before any channel breaks for it
+		s.control.write(&frame{Kind: kindEnd, Cause: s.cause})
 	}
 	if s.cause.Done() {
+		close(s.settled)
 		s.channels.drain(graceForDrain)
+		s.cancel(s.cause)
+	} else {
+		s.cancel(s.cause)
+		close(s.settled)
 	}
-	s.cancel(s.cause)
 	s.channels.wait()
-	s.calls.wait()
+	s.calls.served.Wait()
 	if s.handler != nil {
 		s.handler.End(s.cause)
 	}
-	s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	patience := graceForCleanup
 	if !s.opener {
-		s.conn.CloseWrite()
+		quiet()
+		s.control.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+		s.control.conn.CloseWrite()
 		patience = graceForVerdict
 	}
-	if s.cause.Code == CodeLink {
-		patience = 0
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-gone:
+	case <-t.C:
 	}
-	giveUp := time.NewTimer(patience)
-	defer giveUp.Stop()
-	for gone := false; !gone; {
-		select {
-		case <-frames:
-		case <-giveUp.C:
-			s.conn.Close() // ends the read
-		case <-broken:
-			gone = true
-		}
-	}
-	s.conn.Close()
-}
-
-// read starts the goroutine that reads the control channel. It ends when the
-// channel does, having sent the reason once.
-func (s *Session) read() (<-chan *frame, <-chan error) {
-	frames, broken := make(chan *frame), make(chan error, 1)
-	go func() {
-		r := &idleReader{conn: s.conn, idle: s.limits.Idle}
-		for {
-			f, err := readFrame(r, MaxControl)
-			if err != nil {
-				broken <- err
-				return
-			}
-			frames <- f
-		}
-	}()
-	return frames, broken
-}
-
-// idleReader gives each read its deadline.
-type idleReader struct {
-	conn net.Conn
-	idle time.Duration
-}
-
-func (r *idleReader) Read(p []byte) (int, error) {
-	r.conn.SetReadDeadline(time.Now().Add(r.idle))
-	return r.conn.Read(p)
-}
-
-// write sends one control frame.
-func (s *Session) write(f *frame) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	return writeFrame(s.conn, f, MaxControl)
-}
-
-// linkCause says in words how the connection of a channel to the peer broke.
-func (s *Session) linkCause(channel string, err error) *Cause {
-	c := &Cause{Code: CodeLink, Host: s.host, Channel: channel, symptom: true}
-	var timeout net.Error
-	switch {
-	case errors.Is(err, ErrFrame):
-		c.Code = CodeProtocol
-		c.Text = fmt.Sprintf("%s (%s) sent what is not of this protocol: %v", s.Peer, s.Address, err)
-	case errors.Is(err, relay.ErrTruncated), errors.Is(err, io.ErrUnexpectedEOF):
-		c.Text = fmt.Sprintf("the connection with %s (%s) ended without TLS's close_notify: its sluice was killed, or something between cut it", s.Peer, s.Address)
-	case errors.Is(err, io.EOF):
-		c.Text = fmt.Sprintf("%s (%s) closed the session without saying why", s.Peer, s.Address)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		c.Text = fmt.Sprintf("nothing heard from %s (%s) for %v: the link is down, or the host is frozen", s.Peer, s.Address, s.limits.Idle)
-	default:
-		c.Text = fmt.Sprintf("the connection with %s (%s) broke: %v", s.Peer, s.Address, err)
-	}
-	return c
+	s.control.conn.Close() // ends the read
+	<-gone
+	quiet()
 }

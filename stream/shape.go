@@ -10,11 +10,14 @@ import (
 // maxDepth is how deep maps and arrays of a frame may nest. Ours need three.
 const maxDepth = 8
 
-// checkShape reads the outline of b, one msgpack value, without decoding it:
+// checkShape reads the outline of b, one msgpack map, without decoding it:
 // every claimed length must fit into the bytes that are there, and nesting is
 // bounded. The msgpack library allocates a slice of whatever length is claimed
 // and recurses as deep as the input nests, so nothing reaches it unchecked.
 func checkShape(b []byte) error {
+	if len(b) == 0 || !msgpcode.IsFixedMap(b[0]) && b[0] != msgpcode.Map16 && b[0] != msgpcode.Map32 {
+		return fmt.Errorf("a frame holds no msgpack map: %w", ErrFrame)
+	}
 	open := make([]uint64, 1, maxDepth+1) // values still to come, per level
 	open[0] = 1
 	for i := 0; ; {
