@@ -26,7 +26,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for name, p := range cfg.Peers {
-			if strings.ContainsAny(name, "/\x00") || name[0] == '.' || len(cfg.PeerSocket(name)) > maxSocketPath {
+			if strings.ContainsAny(name, "/\x00") || name[0] == '.' || len(peerSocket(cfg.RunDir, name)) > maxSocketPath {
 				t.Fatalf("peer %q would be a folder", name)
 			}
 			if p.Address == "" || len(p.Names) == 0 {

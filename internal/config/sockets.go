@@ -11,20 +11,15 @@ import (
 // less its NUL (unix(7)).
 const maxSocketPath = 107
 
-// maxSession is room for a session's own file name: an id of up to 36
-// characters (a UUID's length) and the longest socket name beneath it.
+// maxSession is room for the name of a session's socket beneath the run
+// folder: an id of up to 36 characters (stream.NewID makes 32) and the longest
+// name in its folder.
 const maxSession = len("sessions/") + 36 + len("/libvirt.sock")
 
-// ControlSocket is where the command line reaches the daemon.
-func (c *Config) ControlSocket() string { return filepath.Join(c.RunDir, "control.sock") }
-
-// PeerSocket is where a stock libvirt client reaches a peer's libvirtd.
-func (c *Config) PeerSocket(peer string) string {
-	return filepath.Join(c.RunDir, "peers", peer, "libvirt.sock")
+// peerSocket is where package proxy puts the socket of a peer.
+func peerSocket(runDir, peer string) string {
+	return filepath.Join(runDir, "peers", peer, "libvirt.sock")
 }
-
-// SessionDir holds the sockets of one session.
-func (c *Config) SessionDir(id string) string { return filepath.Join(c.RunDir, "sessions", id) }
 
 // sockets checks that every socket's path fits into a unix address.
 func (c *checker) sockets(cfg *Config) {
@@ -34,7 +29,7 @@ func (c *checker) sockets(cfg *Config) {
 	longest := len(cfg.RunDir) + 1 + maxSession
 	for _, name := range slices.Sorted(maps.Keys(cfg.Peers)) {
 		if len(name) <= maxPeerName { // a longer one is a fault already
-			longest = max(longest, len(cfg.PeerSocket(name)))
+			longest = max(longest, len(peerSocket(cfg.RunDir, name)))
 		}
 	}
 	if longest > maxSocketPath {
