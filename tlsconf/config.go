@@ -10,8 +10,8 @@ import (
 // Options are what a configuration takes besides the credentials. The zero value is usable.
 type Options struct {
 	NextProtos []string         // ALPN, most wanted first. A client refuses a server that chooses none of them; none means ALPN is not used
-	MinVersion uint16           // TLS 1.3 if zero
-	Policy     *Policy          // nil is Go's defaults
+	MinVersion uint16           // if zero the policy's, or TLS 1.3 without one
+	Policy     *Policy          // nil is Go's defaults; see Gate
 	Time       func() time.Time // time.Now if nil
 }
 
@@ -22,13 +22,12 @@ type Options struct {
 // from the CA or is out of date, with a *NameError if it is somebody else's, with a
 // *ProtocolError if the peer does not speak one of NextProtos.
 func (c *Credentials) Client(expect Rules, opts Options) *tls.Config {
-	cfg := c.config(opts)
-	cfg.Certificates = c.client
+	cfg := c.config(c.client, opts)
 	// Not insecure: VerifyConnection below does what crypto/tls would do, with the names
 	// that are expected in place of the one that was dialled.
 	cfg.InsecureSkipVerify = true
 	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
-		if err := c.verifyServer(cs, now(opts.Time)); err != nil {
+		if err := c.verify(cs, x509.ExtKeyUsageServerAuth, opts); err != nil {
 			return err
 		}
 		id, err := IdentityOf(cs.PeerCertificates[0])
@@ -53,15 +52,18 @@ func (c *Credentials) Client(expect Rules, opts Options) *tls.Config {
 // Session tickets are off: libvirt's client takes a ticket for the byte with which
 // libvirtd confirms the client's certificate, and gives up.
 func (c *Credentials) Server(opts Options) *tls.Config {
-	cfg := c.config(opts)
-	cfg.Certificates = c.server
+	cfg := c.config(c.server, opts)
 	cfg.ClientAuth = tls.RequireAndVerifyClientCert
 	cfg.ClientCAs = c.pool
+	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
+		return c.verify(cs, x509.ExtKeyUsageClientAuth, opts)
+	}
 	return cfg
 }
 
-func (c *Credentials) config(opts Options) *tls.Config {
+func (c *Credentials) config(certs []tls.Certificate, opts Options) *tls.Config {
 	cfg := &tls.Config{
+		Certificates:           certs,
 		MinVersion:             opts.MinVersion,
 		NextProtos:             slices.Clone(opts.NextProtos),
 		SessionTicketsDisabled: true,
@@ -69,35 +71,12 @@ func (c *Credentials) config(opts Options) *tls.Config {
 		// Small records first are for web pages; here they only cost.
 		DynamicRecordSizingDisabled: true,
 	}
-	if cfg.MinVersion == 0 {
+	if opts.Policy != nil {
+		opts.Policy.apply(cfg)
+	} else if cfg.MinVersion == 0 {
 		cfg.MinVersion = tls.VersionTLS13
 	}
 	return cfg
-}
-
-// maxPeerChain is how many certificates a peer may send.
-const maxPeerChain = 10
-
-func (c *Credentials) verifyServer(cs tls.ConnectionState, now time.Time) error {
-	if len(cs.PeerCertificates) == 0 {
-		return &ChainError{Err: errNoPeerCertificate}
-	}
-	leaf := cs.PeerCertificates[0]
-	if n := len(cs.PeerCertificates); n > maxPeerChain {
-		return &ChainError{Leaf: leaf, Err: errLongChain}
-	}
-	between := x509.NewCertPool()
-	for _, c := range cs.PeerCertificates[1:] {
-		between.AddCert(c)
-	}
-	_, err := leaf.Verify(x509.VerifyOptions{
-		Roots: c.pool, Intermediates: between, CurrentTime: now,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
-	if err != nil {
-		return &ChainError{Leaf: leaf, Err: err}
-	}
-	return nil
 }
 
 func now(clock func() time.Time) time.Time {

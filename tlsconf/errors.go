@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 var (
@@ -48,4 +49,26 @@ type ProtocolError struct{ Offered []string }
 
 func (e *ProtocolError) Error() string {
 	return fmt.Sprintf("the peer chose none of the protocols offered (%s)", strings.Join(e.Offered, ", "))
+}
+
+// RevokedError is a peer whose CA has taken its certificate back.
+type RevokedError struct {
+	Cert *x509.Certificate // the peer's, or that of a CA above it
+	File string            // the revocation list
+	At   time.Time
+}
+
+func (e *RevokedError) Error() string {
+	return fmt.Sprintf("the certificate %q (serial number %x) was revoked on %s, says %s", e.Cert.Subject, e.Cert.SerialNumber, stamp(e.At), e.File)
+}
+
+// StaleError is a revocation list that has run out: what was revoked since is not known.
+type StaleError struct {
+	File       string
+	Issuer     string
+	NextUpdate time.Time
+}
+
+func (e *StaleError) Error() string {
+	return fmt.Sprintf("%s, the revocation list of %q, ran out on %s, so this host cannot tell whether the peer's certificate was revoked", e.File, e.Issuer, stamp(e.NextUpdate))
 }

@@ -24,6 +24,7 @@ const (
 	CauseExpired       Cause = "expired"        // the certificate is out of date
 	CauseNotYetValid   Cause = "not-yet-valid"  // the certificate starts in the future
 	CauseRevoked       Cause = "revoked"        // the certificate is on the revocation list
+	CauseStaleCRL      Cause = "stale-crl"      // the revocation list has run out
 	CauseName          Cause = "name"           // the certificate is somebody else's
 	CauseUsage         Cause = "usage"          // the certificate is not for this role
 	CauseBadCert       Cause = "bad-cert"       // the certificate was refused, it is not known why
@@ -90,6 +91,9 @@ func Explain(err error, peer string) error {
 func explainOwn(e *HandshakeError, err error) bool {
 	var name *NameError
 	var proto *ProtocolError
+	var revoked *RevokedError
+	var stale *StaleError
+	var policy *PolicyError
 	switch {
 	case errors.As(err, &name):
 		e.Cause, e.What = CauseName, name.Error()
@@ -97,6 +101,17 @@ func explainOwn(e *HandshakeError, err error) bool {
 	case errors.As(err, &proto):
 		e.Cause, e.What = CauseProtocol, proto.Error()
 		e.Remedy = "something else than sluice is on that port, libvirtd perhaps: check the port"
+	case errors.As(err, &revoked):
+		e.Cause, e.What = CauseRevoked, "this host refused the peer: "+revoked.Error()
+		e.Remedy = "have a new certificate issued for it"
+	case errors.As(err, &stale):
+		e.Cause, e.What = CauseStaleCRL, "this host refused the peer: "+stale.Error()
+		e.Remedy = "fetch the list from the CA again"
+	case errors.As(err, &policy):
+		e.Cause, e.What = CausePolicy, "this host refused the peer: "+policy.Error()
+		e.Remedy = "compare the TLS priorities of both hosts"
+	case errors.Is(err, errNotGated):
+		e.What = err.Error()
 	case errors.Is(err, errNoPeerCertificate):
 		e.Cause, e.What, e.Remedy = CauseNoCertificate, err.Error(), "give it one"
 	default:
@@ -230,11 +245,12 @@ var texts = []struct {
 	{"tls: client didn't provide a certificate", CauseNoCertificate, "the peer showed no certificate, and this host needs one", "give the peer a client certificate from a CA that this host trusts"},
 	{"tls: client offered only unsupported versions", CauseVersion, "the peer offers no TLS version that this host allows", "compare the TLS priorities of both hosts"},
 	{"tls: server selected unsupported protocol version", CauseVersion, "the peer chose a TLS version that this host does not allow", "compare the TLS priorities of both hosts"},
-	{"tls: no supported versions satisfy", CauseVersion, "this host's TLS priority leaves no version that Go has", "allow TLS 1.3"},
 	{"tls: no cipher suite supported by both", CausePolicy, "no cipher suite in common", "compare the TLS priorities of both hosts"},
 	{"tls: no key exchanges supported by both", CausePolicy, "no key exchange group in common", "compare the TLS priorities of both hosts"},
 	{"tls: server selected unsupported group", CausePolicy, "the peer chose a key exchange group that this host does not allow", "compare the TLS priorities of both hosts"},
 	{"tls: client requested unsupported application protocols", CauseProtocol, "the peer offers only protocols that this host does not speak (ALPN)", "compare the versions of sluice on both hosts"},
+	{"tls: peer doesn't support any of the certificate's signature algorithms", CausePolicy, "this host's certificate can make none of the signatures that the peer and this host's TLS priority allow", "use a certificate with another kind of key"},
+	{"tls: no supported versions satisfy", CauseVersion, "this host's TLS priority and its minimum version leave no version", "allow TLS 1.3"},
 	{"tls: first record does not look like a TLS handshake", CauseNotTLS, "the peer does not speak TLS", "check the port"},
 	{"tls: server's certificate contains an unsupported type of public key", CauseBadCert, "the peer's certificate has a kind of key that Go does not know", "use an ECDSA or RSA certificate"},
 }

@@ -13,11 +13,12 @@ import (
 )
 
 // shake runs one handshake over TCP and one byte in each direction, and returns each side's error.
-func shake(t *testing.T, client, server *tls.Config) (clientErr, serverErr error, state tls.ConnectionState) {
+func shake(t *testing.T, client, server *tls.Config) (state tls.ConnectionState, clientErr, serverErr error) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return state, err, err
 	}
 	defer ln.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -30,18 +31,19 @@ func shake(t *testing.T, client, server *tls.Config) (clientErr, serverErr error
 			return
 		}
 		defer raw.Close()
-		conn := tls.Server(raw, server)
+		conn := Server(raw, server)
 		done <- talk(ctx, conn)
 	}()
 	raw, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return state, err, err
 	}
 	defer raw.Close()
-	conn := tls.Client(raw, client)
+	conn := Client(raw, client)
 	clientErr = talk(ctx, conn)
 	raw.Close()
-	return clientErr, <-done, conn.ConnectionState()
+	return conn.ConnectionState(), clientErr, <-done
 }
 
 // talk does the handshake, writes a byte and reads one.
@@ -74,7 +76,7 @@ func TestHandshake(t *testing.T) {
 		return err
 	}
 	// The address dialled is 127.0.0.1, which no certificate holds.
-	cerr, serr, cs := shake(t, a.Client(rules(t, "b.example.org"), opts), server)
+	cs, cerr, serr := shake(t, a.Client(rules(t, "b.example.org"), opts), server)
 	if cerr != nil || serr != nil {
 		t.Fatal(cerr, serr)
 	}
@@ -140,7 +142,7 @@ func TestExplainTellsFailuresApart(t *testing.T) {
 	tests[8].client.MaxVersion = tls.VersionTLS12
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			cerr, serr, _ := shake(t, tt.client, tt.server)
+			_, cerr, serr := shake(t, tt.client, tt.server)
 			for _, got := range []struct {
 				err  error
 				want side

@@ -25,6 +25,9 @@ type Credentials struct {
 	server []tls.Certificate
 	client []tls.Certificate
 	pool   *x509.CertPool
+	crls   []crl
+	// domains are the CAs of each SPIFFE trust domain; nil unless the credentials come from a Workload API.
+	domains map[string]*x509.CertPool
 }
 
 // Load reads the files and checks everything that would make a handshake fail:
@@ -39,6 +42,7 @@ func loadAt(f Found, now time.Time) (*Credentials, error) {
 	l := loader{now: now, creds: &Credentials{Found: f}}
 	l.loadCAs(f.CA)
 	if len(l.errs) == 0 {
+		l.loadCRL(f.CRL)
 		l.creds.server = l.loadPairs(f.Server, x509.ExtKeyUsageServerAuth)
 		l.creds.client = l.loadPairs(f.Client, x509.ExtKeyUsageClientAuth)
 	}
@@ -104,7 +108,7 @@ func (l *loader) loadCAs(path string) {
 			continue
 		}
 		f := checkDates(path, what, ca, l.now)
-		if outside(ca, l.now) {
+		if outsideDates(ca, l.now) {
 			// One CA of several that ran out is what a bundle looks like after a change of CAs.
 			if len(cas) > 1 {
 				f.Severity = Warning
@@ -169,8 +173,8 @@ func (l *loader) maybe(f *Finding) {
 	}
 }
 
-// outside is true if now is not within the certificate's dates.
-func outside(c *x509.Certificate, now time.Time) bool {
+// outsideDates is true if now is not within the certificate's dates.
+func outsideDates(c *x509.Certificate, now time.Time) bool {
 	return now.Before(c.NotBefore) || now.After(c.NotAfter)
 }
 
@@ -257,7 +261,7 @@ func checkChain(file string, certs []*x509.Certificate, pool *x509.CertPool, caF
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	var invalid x509.CertificateInvalidError
-	if err == nil || outside(leaf, now) && errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+	if err == nil || outsideDates(leaf, now) && errors.As(err, &invalid) && invalid.Reason == x509.Expired {
 		return nil // the dates are told by checkDates
 	}
 	return problem(file, "copy the CA that issued it to "+caFile+", and the CAs between, if any, after the certificate in its file",

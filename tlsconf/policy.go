@@ -27,7 +27,6 @@ type Policy struct {
 	schemes13 []tls.SignatureScheme
 	profile   profile
 	noCRL     bool
-	forceEMS  bool
 	all       resolved // before what Go lacks was taken away
 }
 
@@ -135,7 +134,7 @@ func build(tokens []token, sys *System) (*Policy, error) {
 			return nil, &UnsupportedError{Reason: "X.509 certificates are not allowed on both sides, and there are no others here"}
 		}
 	}
-	p := &Policy{profile: l.profile, noCRL: l.options["VERIFY_DISABLE_CRL_CHECKS"], forceEMS: l.options["FORCE_SESSION_HASH"], all: r,
+	p := &Policy{profile: l.profile, noCRL: l.options["VERIFY_DISABLE_CRL_CHECKS"], all: r,
 		Versions: []string{}, Suites: []string{}, Groups: []string{}, Unavailable: []Note{}, NoEffect: []Note{}}
 	for _, n := range l.notes {
 		if n.widens {
@@ -147,7 +146,7 @@ func build(tokens []token, sys *System) (*Policy, error) {
 	p.addGroups(r)
 	p.addSigns(r)
 	p.addSuites(r, l.options["FORCE_ETM"])
-	if err := p.addVersions(r); err != nil {
+	if err := p.addVersions(r, l.options["FORCE_SESSION_HASH"]); err != nil {
 		return nil, err
 	}
 	p.NoEffect = append(p.NoEffect, Note{Token: "order", Why: "Go chooses by its own order among what is allowed"})
@@ -225,8 +224,12 @@ func (s suite) lacking() (token, why string) {
 }
 
 // addVersions keeps the versions that have all they need.
-func (p *Policy) addVersions(r resolved) error {
+func (p *Policy) addVersions(r resolved, forceEMS bool) error {
 	var why []string
+	if r.no13 != "" {
+		why = append(why, r.no13)
+		p.unavailable("VERS-TLS1.3", r.no13)
+	}
 	for _, v := range r.versions {
 		id, ok := goVersions[v]
 		switch {
@@ -239,6 +242,9 @@ func (p *Policy) addVersions(r resolved) error {
 			why = append(why, "no group that Go has is allowed, which TLS 1.3 needs")
 		case v == "TLS1.3" && len(p.schemes13) == 0:
 			why = append(why, "no signature algorithm that Go has in TLS 1.3 is allowed")
+		case v == "TLS1.2" && forceEMS:
+			// crypto/tls tells only after the handshake, and not to a verifier, whether the peer has it.
+			why = append(why, "%FORCE_SESSION_HASH cannot be held to in TLS 1.2")
 		case v == "TLS1.2" && len(p.suites12) == 0:
 			why = append(why, "no TLS 1.2 suite that Go has is allowed")
 		case v == "TLS1.2" && len(p.schemes12) == 0:

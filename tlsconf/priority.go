@@ -88,10 +88,9 @@ type lists struct {
 
 	ctypeClient, ctypeServer []string
 
-	options   map[string]bool // without the %
-	profile   profile
-	noTickets bool
-	notes     []Note
+	options map[string]bool // without the %
+	profile profile
+	notes   []Note
 }
 
 // parse applies the tokens to empty lists. The error is a *SyntaxError without its String and From.

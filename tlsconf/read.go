@@ -19,7 +19,9 @@ const maxFile = 1 << 20
 // maxCerts is how many certificates one file may hold.
 const maxCerts = 256
 
-func readFile(path string) ([]byte, error) {
+func readFile(path string) ([]byte, error) { return readFileLimit(path, maxFile) }
+
+func readFileLimit(path string, limit int64) ([]byte, error) {
 	fd, err := os.Open(path)
 	if err != nil {
 		return nil, openProblem(path, err)
@@ -29,12 +31,12 @@ func readFile(path string) ([]byte, error) {
 	if st, err := fd.Stat(); err == nil && !st.Mode().IsRegular() {
 		return nil, problem(path, "name a PEM file", "is not a file but a %s", st.Mode().Type())
 	}
-	data, err := io.ReadAll(io.LimitReader(fd, maxFile+1))
+	data, err := io.ReadAll(io.LimitReader(fd, limit+1))
 	if err != nil {
 		return nil, openProblem(path, err)
 	}
-	if len(data) > maxFile {
-		return nil, problem(path, "remove from it what is not this host's", "is larger than the %d bytes allowed", maxFile)
+	if int64(len(data)) > limit {
+		return nil, problem(path, "remove from it what is not this host's", "is larger than the %d bytes allowed", limit)
 	}
 	return data, nil
 }

@@ -11,6 +11,7 @@ type resolved struct {
 	suites   []suite
 	groups   []string
 	signs    []string
+	no13     string // why TLS 1.3, which the lists have, is not among the versions
 }
 
 // noPriorities is GnuTLS's GNUTLS_E_NO_PRIORITIES_WERE_SET.
@@ -33,6 +34,7 @@ func resolve(l *lists, sys *System) (resolved, bool) {
 	psk := slices.ContainsFunc(kxs, func(kx string) bool { return kx == "PSK" || kx == "DHE-PSK" || kx == "ECDHE-PSK" })
 	pre13 := slices.ContainsFunc(kxs, func(kx string) bool { return strings.HasPrefix(kx, "SRP") || kx == "RSA-PSK" })
 	if pre13 || has(cipherList, "NULL") || l.options["NO_EXTENSIONS"] {
+		r.no13 = "GnuTLS turns TLS 1.3 off where NULL, SRP, RSA-PSK or %NO_EXTENSIONS is on"
 		r.versions = removeAll(r.versions, "TLS1.3")
 	}
 	if len(r.versions) == 0 {
@@ -73,6 +75,7 @@ func resolve(l *lists, sys *System) (resolved, bool) {
 		}
 	}
 	if len(r.signs) == 0 {
+		r.no13 = "no signature algorithm is allowed, without which GnuTLS turns TLS 1.2 and 1.3 off"
 		r.versions = removeAll(r.versions, "TLS1.2", "TLS1.3", "DTLS1.2")
 	}
 	if len(r.versions) == 0 || len(r.suites) == 0 || slices.Equal(r.versions, []string{"SSL3.0"}) {
@@ -81,7 +84,12 @@ func resolve(l *lists, sys *System) (resolved, bool) {
 	// Servers without TLS 1.3 take its hello for one of TLS 1.2, so with older versions
 	// TLS 1.3 is offered only if TLS 1.2 is; and it needs a group.
 	older := has(r.versions, "TLS1.1") || has(r.versions, "TLS1.0")
-	if tls13 && (!psk && len(r.groups) == 0 || older && !has(r.versions, "TLS1.2")) {
+	switch {
+	case tls13 && !psk && len(r.groups) == 0:
+		r.no13 = "no group is allowed, without which GnuTLS turns TLS 1.3 off"
+		r.versions = removeAll(r.versions, "TLS1.3")
+	case tls13 && older && !has(r.versions, "TLS1.2"):
+		r.no13 = "GnuTLS turns TLS 1.3 off where TLS 1.2 is off and an older version is on: for TLS 1.3 alone write -VERS-ALL:+VERS-TLS1.3"
 		r.versions = removeAll(r.versions, "TLS1.3")
 	}
 	return r, true

@@ -18,8 +18,9 @@ import (
 type Algorithm string
 
 const (
-	ECDSA Algorithm = "ecdsa" // P-256; the default
-	RSA   Algorithm = "rsa"   // 3072 bits
+	ECDSA Algorithm = "ecdsa"      // P-256; the default
+	P384  Algorithm = "ecdsa-p384" // for sites with Suite B's 192 bits
+	RSA   Algorithm = "rsa"        // 3072 bits
 )
 
 // backdate is how far before now a certificate starts by default, so that a
@@ -121,10 +122,12 @@ func newKey(a Algorithm) (crypto.Signer, error) {
 	switch a {
 	case "", ECDSA:
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case P384:
+		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	case RSA:
 		return rsa.GenerateKey(rand.Reader, 3072)
 	}
-	return nil, fmt.Errorf("key algorithm %q is not known: use %q or %q", a, ECDSA, RSA)
+	return nil, fmt.Errorf("key algorithm %q is not known: use %q, %q or %q", a, ECDSA, P384, RSA)
 }
 
 // newSerial draws 127 bits: positive, and within the 20 octets of RFC 5280, section 4.1.2.2.

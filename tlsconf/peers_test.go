@@ -1,0 +1,272 @@
+package tlsconf
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/pki"
+)
+
+// interop is a policy of ours and a setting of the peer's with which the peer, left alone,
+// would end outside of it.
+type interop struct {
+	priority string
+	keys     pki.Algorithm // of the CA and both hosts
+	gnutls   string        // the peer's priority, if it is GnuTLS
+	openssl  []string      // the peer's options, if it is OpenSSL
+}
+
+// first lets an OpenSSL peer prefer what the policy leaves out.
+func first(suites string, more ...string) []string {
+	return append([]string{"-ciphersuites", suites}, more...)
+}
+
+const (
+	any13 = "NORMAL:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:%SERVER_PRECEDENCE"
+	o128  = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+	o256  = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
+	oCC   = "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
+)
+
+var interops = []interop{
+	{"NORMAL", pki.ECDSA, "NORMAL", first(o256)},
+	{"NORMAL", pki.RSA, any13, first(o128)},
+	{"SECURE256", pki.RSA, any13, first(o128)},
+	{"SECURE256", pki.P384, "PERFORMANCE", first(o128, "-groups", "X25519:P-256:P-384")},
+	{"SECURE128:-VERS-ALL:+VERS-TLS1.3", pki.RSA, any13, first(oCC)},
+	{"PFS", pki.ECDSA, "PERFORMANCE", first(o128)},
+	{"NORMAL:-AES-128-GCM", pki.ECDSA, any13, first(o128)},
+	{"NORMAL:-AES-256-GCM:-AES-128-GCM", pki.ECDSA, any13, first(o128)},
+	{"NORMAL:-CIPHER-ALL:+AES-128-GCM", pki.ECDSA, "NORMAL:%SERVER_PRECEDENCE", first(o256)},
+	{"NORMAL:-GROUP-ALL:+GROUP-SECP521R1", pki.ECDSA, "NORMAL:-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP521R1", first(o256, "-groups", "X25519:P-256:P-521")},
+	{"SECURE256:-GROUP-ALL:+GROUP-SECP384R1", pki.P384, any13 + ":-GROUP-ALL:+GROUP-SECP256R1:+GROUP-SECP384R1", first(o128, "-groups", "P-256:P-384")},
+	{"NORMAL:-VERS-TLS1.3", pki.RSA, "NORMAL", first(o128)},
+	{"NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+CHACHA20-POLY1305:-KX-ALL:+ECDHE-RSA", pki.RSA, "NORMAL:%SERVER_PRECEDENCE", first(o128)},
+	{"NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+RSA:-CIPHER-ALL:+AES-256-GCM", pki.RSA, "NORMAL:%SERVER_PRECEDENCE", first(o128)},
+	{"SUITEB128", pki.ECDSA, "NORMAL", first(o128)},
+	{"SUITEB192", pki.P384, "NORMAL", first(o128, "-groups", "X25519:P-256:P-384")},
+	{"SUITEB192:+VERS-TLS1.3", pki.P384, any13, first(o128, "-groups", "X25519:P-256:P-384")},
+}
+
+// siteOf makes a site whose CA and hosts have one kind of key; made once a kind.
+func (k *kinds) site(t *testing.T, a pki.Algorithm) (here *Credentials, peer Files) {
+	t.Helper()
+	if k.made == nil {
+		k.made = make(map[pki.Algorithm]func() (*Credentials, Files))
+	}
+	if k.made[a] == nil {
+		ca, err := pki.NewCA(pki.Authority{Name: "test CA", Algorithm: a})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &site{k.t, ca}
+		c := s.creds(s.issue(pki.Host{Names: []string{"here.example.org"}, Algorithm: a}))
+		f := s.files(s.issue(pki.Host{Names: []string{"there.example.org"}, Algorithm: a}), ca)
+		k.made[a] = func() (*Credentials, Files) { return c, f }
+	}
+	return k.made[a]()
+}
+
+type kinds struct {
+	t    *testing.T
+	made map[pki.Algorithm]func() (*Credentials, Files)
+}
+
+// TestPoliciesAgainstPeers does handshakes with real GnuTLS and OpenSSL on the other end, in both
+// roles, and looks where they end.
+func TestPoliciesAgainstPeers(t *testing.T) {
+	for _, tool := range []string{"gnutls-serv", "gnutls-cli", "openssl"} {
+		needTool(t, tool)
+	}
+	keys := &kinds{t: t}
+	for _, tt := range interops {
+		pol := policy(t, tt.priority)
+		here, peer := keys.site(t, tt.keys)
+		inside := func(t *testing.T, cs tls.ConnectionState) {
+			t.Helper()
+			if err := pol.verify(cs, nil); err != nil {
+				t.Error(err)
+			}
+			t.Logf("%s, %s, %v", tls.VersionName(cs.Version), tls.CipherSuiteName(cs.CipherSuite), cs.CurveID)
+		}
+		name := fmt.Sprintf("%s, %s", tt.priority, tt.keys)
+		t.Run(name+", gnutls-serv", func(t *testing.T) {
+			addr := serve(t, func(port string) (string, *exec.Cmd) {
+				return "Server listening", exec.Command("gnutls-serv", "--port", port, "--echo", "--require-client-cert", "--verify-client-cert",
+					"--priority", tt.gnutls, "--x509cafile", peer.CA, "--x509certfile", peer.Cert, "--x509keyfile", peer.Key)
+			})
+			inside(t, dialEcho(t, addr, here.Client(rules(t, "there.example.org"), Options{Policy: pol})))
+		})
+		t.Run(name+", openssl s_server", func(t *testing.T) {
+			addr := serve(t, func(port string) (string, *exec.Cmd) {
+				args := append([]string{"s_server", "-accept", "127.0.0.1:" + port, "-rev", "-serverpref", "-Verify", "3", "-verify_return_error", "-CAfile", peer.CA, "-cert", peer.Cert, "-key", peer.Key}, tt.openssl...)
+				return "ACCEPT", exec.Command("openssl", args...)
+			})
+			inside(t, dialEcho(t, addr, here.Client(rules(t, "there.example.org"), Options{Policy: pol})))
+		})
+		for _, client := range []struct {
+			name string
+			cmd  func(port string) *exec.Cmd
+		}{
+			{"gnutls-cli", func(port string) *exec.Cmd {
+				return exec.Command("gnutls-cli", "--port", port, "--priority", tt.gnutls, "--verify-hostname", "here.example.org",
+					"--x509cafile", peer.CA, "--x509certfile", peer.Cert, "--x509keyfile", peer.Key, "127.0.0.1")
+			}},
+			{"openssl s_client", func(port string) *exec.Cmd {
+				args := append([]string{"s_client", "-connect", "127.0.0.1:" + port, "-quiet", "-verify", "3", "-verify_return_error", "-verify_hostname", "here.example.org",
+					"-CAfile", peer.CA, "-cert", peer.Cert, "-key", peer.Key}, tt.openssl...)
+				return exec.Command("openssl", args...)
+			}},
+		} {
+			t.Run(name+", "+client.name, func(t *testing.T) {
+				cs, err := acceptEcho(t, here.Server(Options{Policy: pol}), client.cmd)
+				if err != nil {
+					t.Fatal(err)
+				}
+				inside(t, cs)
+			})
+		}
+	}
+}
+
+// serve starts a server on a free port and waits for it to say that it is ready.
+func serve(t *testing.T, cmd func(port string) (ready string, _ *exec.Cmd)) (addr string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr = ln.Addr().String()
+	_, port, _ := net.SplitHostPort(addr)
+	ln.Close()
+	ready, c := cmd(port)
+	out, in := io.Pipe()
+	c.Stdout, c.Stderr = in, in
+	stdin, err := c.StdinPipe() // s_server ends with its input
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	up := make(chan string, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		var log strings.Builder
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			fmt.Fprintln(&log, lines.Text())
+			if strings.Contains(lines.Text(), ready) {
+				select {
+				case up <- "":
+				default:
+				}
+			}
+		}
+		select {
+		case up <- log.String():
+		default:
+		}
+	})
+	t.Cleanup(func() {
+		stdin.Close()
+		c.Process.Kill()
+		c.Wait()
+		in.Close()
+		wg.Wait()
+	})
+	select {
+	case log := <-up:
+		if log != "" {
+			t.Fatalf("%v ended:\n%s", c.Args, log)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%v does not come up", c.Args)
+	}
+	return addr
+}
+
+// dialEcho does a handshake and exchanges a line.
+func dialEcho(t *testing.T, addr string, cfg *tls.Config) tls.ConnectionState {
+	t.Helper()
+	raw, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if err := raw.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	conn := Client(raw, cfg)
+	if _, err := conn.Write([]byte("hello\n")); err != nil {
+		t.Fatal(Explain(err, addr))
+	}
+	got, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil || len(got) < 6 {
+		t.Fatalf("%q, %v", got, Explain(err, addr))
+	}
+	return conn.ConnectionState()
+}
+
+// acceptEcho takes one connection of a client that is a program, and reads a line from it.
+func acceptEcho(t *testing.T, cfg *tls.Config, client func(port string) *exec.Cmd) (tls.ConnectionState, error) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	c := client(port)
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	stdin, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		stdin.Close()
+		c.Process.Kill()
+		c.Wait()
+		if t.Failed() {
+			t.Logf("%s", out.Bytes())
+		}
+	}()
+	if err := ln.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if err := raw.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	conn := Server(raw, cfg)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return tls.ConnectionState{}, err
+	}
+	if _, err := io.WriteString(stdin, "hello\n"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := bufio.NewReader(conn).ReadString('\n'); err != nil || strings.TrimSpace(got) != "hello" {
+		t.Fatalf("read %q, %v", got, err)
+	}
+	return conn.ConnectionState(), nil
+}
