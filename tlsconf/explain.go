@@ -177,7 +177,7 @@ var alerts = map[uint8]struct {
 	cause        Cause
 	what, remedy string
 }{
-	40:  {CausePolicy, "the peer found no cipher suite, group or signature algorithm in common", "compare the TLS priorities of both hosts"},
+	40:  {CausePolicy, "the peer found no version, cipher suite, group or signature algorithm in common", "compare the TLS priorities of both hosts"},
 	42:  {CauseBadCert, "the peer refused this host's certificate", "the reason is in the peer's log: wrong CA, out of date, or another name than the peer expects"},
 	43:  {CauseBadCert, "the peer does not take certificates of this kind", "use an ECDSA or RSA certificate"},
 	44:  {CauseRevoked, "the peer refused this host's certificate as revoked", "have a new one issued"},

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -269,4 +270,67 @@ func acceptEcho(t *testing.T, cfg *tls.Config, client func(port string) *exec.Cm
 		t.Fatalf("read %q, %v", got, err)
 	}
 	return conn.ConnectionState(), nil
+}
+
+// TestNothingInCommon has peers that share nothing with this host, and looks at the words.
+func TestNothingInCommon(t *testing.T) {
+	for _, tool := range []string{"gnutls-serv", "gnutls-cli", "openssl"} {
+		needTool(t, tool)
+	}
+	keys := &kinds{t: t}
+	here, peer := keys.site(t, pki.ECDSA)
+	for _, tt := range []struct {
+		name, ours, gnutls string
+		cause              Cause
+		server             []string // words of ours when the peer connects
+		client             []string // and when we connect
+	}{
+		{"versions", "NORMAL:-VERS-ALL:+VERS-TLS1.3", "NORMAL:-VERS-ALL:+VERS-TLS1.2", CauseVersion,
+			[]string{"this host allows TLS1.3", "the peer offers TLS 1.2"}, []string{"this host allows TLS1.3", "does not say"}},
+		{"suites", "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+CHACHA20-POLY1305", "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM", CausePolicy,
+			[]string{"with TLS_CHACHA20_POLY1305_SHA256", "the peer offers TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384"}, []string{"with TLS_CHACHA20_POLY1305_SHA256", "does not say"}},
+		{"suites of TLS 1.2", "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+CHACHA20-POLY1305", "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+AES-256-CCM", CausePolicy,
+			[]string{"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "this host allows"}, []string{"this host allows TLS1.2"}},
+		{"groups", "NORMAL:-VERS-ALL:+VERS-TLS1.3:-GROUP-ALL:+GROUP-X25519", "NORMAL:-VERS-ALL:+VERS-TLS1.3:-GROUP-ALL:+GROUP-SECP384R1", CausePolicy,
+			[]string{"the groups X25519"}, []string{"the groups X25519"}},
+	} {
+		pol := policy(t, tt.ours)
+		check := func(t *testing.T, err error, words []string) {
+			t.Helper()
+			err = pol.Explain(err, "there")
+			var he *HandshakeError
+			// GnuTLS's servers say handshake_failure where versions are what is unlike.
+			if !errors.As(err, &he) || he.Cause != tt.cause && (he.Side == Here || he.Cause != CausePolicy) {
+				t.Fatalf("%v", err)
+			}
+			for _, w := range words {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("%q is not in: %v", w, err)
+				}
+			}
+			t.Log(err)
+		}
+		t.Run(tt.name+", we connect", func(t *testing.T) {
+			addr := serve(t, func(port string) (string, *exec.Cmd) {
+				return "Server listening", exec.Command("gnutls-serv", "--port", port, "--echo",
+					"--priority", tt.gnutls, "--x509cafile", peer.CA, "--x509certfile", peer.Cert, "--x509keyfile", peer.Key)
+			})
+			raw, err := net.DialTimeout("tcp", addr, 10*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer raw.Close()
+			if err := raw.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			check(t, Client(raw, here.Client(rules(t, "there.example.org"), Options{Policy: pol})).Handshake(), tt.client)
+		})
+		t.Run(tt.name+", the peer connects", func(t *testing.T) {
+			_, err := acceptEcho(t, here.Server(Options{Policy: pol}), func(port string) *exec.Cmd {
+				return exec.Command("gnutls-cli", "--port", port, "--priority", tt.gnutls, "--insecure",
+					"--x509certfile", peer.Cert, "--x509keyfile", peer.Key, "127.0.0.1")
+			})
+			check(t, err, tt.server)
+		})
+	}
 }

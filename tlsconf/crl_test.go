@@ -1,0 +1,144 @@
+package tlsconf
+
+import (
+	"crypto/x509"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/pki"
+)
+
+func (s *site) crl(r pki.Revocation) []byte {
+	s.t.Helper()
+	data, err := s.ca.CRL(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return data
+}
+
+// withCRL adds a list to a host's files.
+func withCRL(t testing.TB, f Files, data []byte) Files {
+	t.Helper()
+	f.CRL = filepath.Join(filepath.Dir(f.CA), "crl.pem")
+	write(t, f.CRL, data, 0o644)
+	return f
+}
+
+func TestRevokedPeersAreRefusedInEitherRole(t *testing.T) {
+	s := newSite(t)
+	good, bad := s.host("good"), s.host("bad")
+	list := s.crl(pki.Revocation{Number: 1, Revoked: []*x509.Certificate{bad.Cert}})
+	here := mustLoad(t, withCRL(t, s.files(s.host("here"), s.ca), list))
+	expect := rules(t, "*")
+	for _, tt := range []struct {
+		name  string
+		peer  *pki.Pair
+		cause Cause
+	}{{"good", good, ""}, {"bad", bad, CauseRevoked}} {
+		peer := s.creds(tt.peer)
+		_, asClient, _ := shake(t, here.Client(expect, Options{}), peer.Server(Options{}))
+		_, _, asServer := shake(t, peer.Client(expect, Options{}), here.Server(Options{}))
+		for _, err := range []error{Explain(asClient, tt.name), Explain(asServer, tt.name)} {
+			var he *HandshakeError
+			switch {
+			case tt.cause == "" && err != nil:
+				t.Errorf("%s: %v", tt.name, err)
+			case tt.cause != "" && (!errors.As(err, &he) || he.Cause != tt.cause || !strings.Contains(err.Error(), "was revoked on") || !strings.Contains(err.Error(), "crl.pem")):
+				t.Errorf("%s: %v", tt.name, err)
+			}
+		}
+	}
+	// A priority string can switch it off, as it can in GnuTLS.
+	off := Options{Policy: policy(t, "NORMAL:%VERIFY_DISABLE_CRL_CHECKS")}
+	if _, err, _ := shake(t, here.Client(expect, off), s.creds(bad).Server(Options{})); err != nil {
+		t.Errorf("with the checks off: %v", err)
+	}
+}
+
+func TestStaleListRefusesItsCAsPeers(t *testing.T) {
+	s, other := newSite(t), newSite(t)
+	list := s.crl(pki.Revocation{Number: 1, ThisUpdate: longAgo, NextUpdate: yesterday})
+	f := withCRL(t, s.files(s.host("here"), s.ca), list)
+	write(t, f.CA, append(s.ca.CertPEM(), other.ca.CertPEM()...), 0o644)
+	here := mustLoad(t, f)
+	if len(here.Warnings) != 1 || here.Warnings[0].Severity != Error || here.Warnings[0].File != f.CRL || !strings.Contains(here.Warnings[0].Problem, "ran out on") {
+		t.Errorf("findings: %v", here.Warnings)
+	}
+	_, _, err := shake(t, s.creds(s.host("a")).Client(rules(t, "*"), Options{}), here.Server(Options{}))
+	var he *HandshakeError
+	if err = Explain(err, "a"); !errors.As(err, &he) || he.Cause != CauseStaleCRL {
+		t.Errorf("a peer of the list's CA: %v", err)
+	}
+	// The other CA has no list: its peers come in. They trust the first CA as well.
+	of := other.files(other.host("b"), s.ca)
+	write(t, of.CA, append(s.ca.CertPEM(), other.ca.CertPEM()...), 0o644)
+	if _, cerr, serr := shake(t, mustLoad(t, of).Client(rules(t, "*"), Options{}), here.Server(Options{})); cerr != nil || serr != nil {
+		t.Errorf("a peer of the other CA: %v, %v", cerr, serr)
+	}
+	// Before it ran out it was good, and being revoked counts before age.
+	early := Options{Time: func() time.Time { return yesterday.Add(-time.Hour) }}
+	if err := here.checkRevoked([]*x509.Certificate{s.host("a").Cert, s.ca.Cert}, early.Time()); err != nil {
+		t.Errorf("before it ran out: %v", err)
+	}
+}
+
+func TestLoadRefusesListsThatProveNothing(t *testing.T) {
+	s := newSite(t)
+	impostor, err := pki.NewCA(pki.Authority{Name: "test CA"}) // the same name, another key
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged, err := impostor.CRL(pki.Revocation{Number: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := s.crl(pki.Revocation{Number: 1})
+	for _, tt := range []struct {
+		name string
+		data []byte
+		want string
+	}{
+		{"forged", forged, "not signed by a CA"},
+		{"from the future", s.crl(pki.Revocation{Number: 1, ThisUpdate: tomorrow, NextUpdate: tomorrow.Add(time.Hour)}), "clock"},
+		{"empty", nil, "holds no revocation list"},
+		{"a certificate", s.ca.CertPEM(), "holds no revocation list"},
+		{"cut off", good[:len(good)/2], "cut off"},
+		{"one good, one cut off", append(append([]byte(nil), good...), good[:len(good)/2]...), "cut off"},
+		{"nonsense", []byte("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"), "cannot be parsed"},
+		{"too large", make([]byte, maxCRLFile+1), "larger than"},
+	} {
+		f := withCRL(t, s.files(s.host("here"), s.ca), tt.data)
+		found, err := Find(Search{Files: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Load(found)
+		var finding *Finding
+		if !errors.As(err, &finding) || finding.File != f.CRL || !strings.Contains(finding.Problem, tt.want) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+func TestIntermediateCAsCanBeRevoked(t *testing.T) {
+	s := newSite(t)
+	sub, err := s.ca.Sub(pki.Authority{Name: "sub CA"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := sub.Issue(pki.Host{Names: []string{"a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := s.crl(pki.Revocation{Number: 1, Revoked: []*x509.Certificate{sub.Cert}})
+	here := mustLoad(t, withCRL(t, s.files(s.host("here"), s.ca), list))
+	_, _, err = shake(t, s.creds(p).Client(rules(t, "*"), Options{}), here.Server(Options{}))
+	var revoked *RevokedError
+	if !errors.As(err, &revoked) || revoked.Cert.Subject.CommonName != "sub CA" {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,158 @@
+package tlsconf
+
+import (
+	"crypto/x509"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/virt-sluice/sluice/internal/pki"
+)
+
+// install puts a host's files where a layout has them, below root, and returns them by layout.
+func (s *site) install(root, name string, p *pki.Pair) {
+	s.t.Helper()
+	home, err := os.UserHomeDir()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	key, err := p.KeyPEM()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	l := layoutIn(name, filepath.Join(root, defaultDir(name, home)))
+	write(s.t, l.ca, s.ca.CertPEM(), 0o644)
+	write(s.t, l.server.cert, p.CertPEM(), 0o644)
+	write(s.t, l.server.key, key, 0o600)
+}
+
+func TestFindTakesTheFirstCompleteLayout(t *testing.T) {
+	s := newSite(t)
+	root := t.TempDir()
+	_, err := Find(Search{Root: root})
+	var nf *NotFoundError
+	if !errors.As(err, &nf) || len(nf.Looked) != 4 {
+		t.Fatalf("an empty host: %v", err)
+	}
+	for _, want := range []string{"/etc/pki/CA/cacert.pem", "/etc/pki/libvirt/private/serverkey.pem", "/etc/pki/libvirt/clientcert.pem", "/etc/pki/qemu/server-cert.pem", "/etc/cloudstack/agent/cloud.key", ".pki/libvirt/cacert.pem"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is not told: %v", want, err)
+		}
+	}
+	// From the last to the first: each one that is put there comes before the others.
+	for i := len(order) - 1; i >= 0; i-- {
+		s.install(root, order[i], s.host("a"))
+		f, err := Find(Search{Root: root})
+		if err != nil || f.Layout != order[i] || f.Why == "" || !strings.HasPrefix(f.CA, root) {
+			t.Errorf("%s: found %+v, %v", order[i], f, err)
+		}
+		if i > 0 && !strings.Contains(f.Why, "libvirt's") {
+			t.Errorf("%s: why is %q", order[i], f.Why)
+		}
+		if _, err := Load(f); err != nil {
+			t.Errorf("%s: %v", order[i], err)
+		}
+	}
+	// One alone can be asked for.
+	if f, err := Find(Search{Root: root, Layout: LayoutCloudStack}); err != nil || f.Layout != LayoutCloudStack {
+		t.Errorf("%+v, %v", f, err)
+	}
+	// A key that is gone makes the layout incomplete, and the next one is taken.
+	remove(t, filepath.Join(root, "etc/pki/libvirt/private/serverkey.pem"))
+	if f, err := Find(Search{Root: root}); err != nil || f.Layout != LayoutQEMU || !strings.Contains(f.Why, "libvirt's") {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
+func TestFindRoles(t *testing.T) {
+	s := newSite(t)
+	dir := t.TempDir()
+	server := s.issue(pki.Host{Names: []string{"a"}, Usages: serverOnly})
+	client := s.issue(pki.Host{Names: []string{"a"}, Usages: clientOnly})
+	if _, err := pki.WriteLayout(dir, pki.LayoutLibvirt, pki.Set{CA: s.ca, Server: server, Client: client, CRL: s.crl(pki.Revocation{Number: 1})}); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Find(Search{Dir: dir, Layout: LayoutLibvirt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.CRL != filepath.Join(dir, "CA/cacrl.pem") {
+		t.Errorf("the list is %q", f.CRL)
+	}
+	c, err := Load(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.Leaf.Equal(server.Cert) || !c.ClientLeaf.Equal(client.Cert) || len(c.crls) != 1 {
+		t.Error("the roles are mixed up")
+	}
+	if _, cerr, serr := shake(t, c.Client(rules(t, "a"), Options{}), c.Server(Options{})); cerr != nil || serr != nil {
+		t.Error(cerr, serr)
+	}
+	// The client's pair alone does not serve peers.
+	remove(t, filepath.Join(dir, "libvirt/servercert.pem"))
+	if f, err = Find(Search{Dir: dir, Layout: LayoutLibvirt}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(f); err == nil || !strings.Contains(err.Error(), "lacks serverAuth") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestFindIndexed is libvirt's second and further certificates: an RSA one beside an ECDSA one, say.
+func TestFindIndexed(t *testing.T) {
+	s := newSite(t)
+	root := t.TempDir()
+	s.install(root, LayoutLibvirt, s.host("a"))
+	add := func(i string, p *pki.Pair) {
+		key, err := p.KeyPEM()
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(root, "etc/pki/libvirt/servercert"+i+".pem"), p.CertPEM(), 0o644)
+		write(t, filepath.Join(root, "etc/pki/libvirt/private/serverkey"+i+".pem"), key, 0o600)
+	}
+	add("0", s.issue(pki.Host{Names: []string{"a"}, Algorithm: pki.P384}))
+	add("2", s.host("a")) // 1 is missing, so this one is not read
+	f, err := Find(Search{Root: root})
+	if err != nil || len(f.Server) != 2 || !strings.HasSuffix(f.Server[1].Cert, "servercert0.pem") {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	c, err := Load(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A client that takes P-384 signatures alone gets the second.
+	pol := Options{Policy: policy(t, "NORMAL:-VERS-ALL:+VERS-TLS1.3:-SIGN-ALL:+SIGN-ECDSA-SECP384R1-SHA384")}
+	state, cerr, _ := shake(t, s.creds(s.issue(pki.Host{Names: []string{"b"}, Algorithm: pki.P384})).Client(rules(t, "a"), pol), c.Server(pol))
+	if cerr != nil || len(state.PeerCertificates) == 0 || curveOf(state.PeerCertificates[0]) != 384 {
+		t.Errorf("%v", cerr)
+	}
+	// The indexed ones alone will do as well.
+	remove(t, filepath.Join(root, "etc/pki/libvirt/servercert.pem"))
+	if f, err := Find(Search{Root: root}); err != nil || len(f.Server) != 1 {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
+func TestFindRefuses(t *testing.T) {
+	for _, s := range []Search{
+		{Files: Files{CA: "a"}}, {Files: Files{Cert: "a", Key: "b"}}, {Files: Files{CRL: "a"}}, {Layout: "windows"},
+	} {
+		if _, err := Find(s); err == nil {
+			t.Errorf("%+v", s)
+		}
+	}
+	// Without a home folder the user's layout is passed over in words.
+	t.Setenv("HOME", "")
+	if _, err := Find(Search{Root: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "HOME") {
+		t.Errorf("%v", err)
+	}
+}
+
+func curveOf(c *x509.Certificate) int {
+	_, bits := keyOf(c)
+	return bits
+}
