@@ -150,8 +150,9 @@ func (l layout) find() (Found, []string) {
 	return f, missing
 }
 
-// maxIndexed bounds the search for indexed names.
-const maxIndexed = 16
+// maxIndexed is the number of indexed names, 0 to 3: libvirt docs/kbase/tlscerts.rst. They come after
+// the name without an index, and end at the first that is missing.
+const maxIndexed = 4
 
 // pairs finds the pair p and, where the layout has them, its indexed variants.
 func (l layout) pairs(p pair) (found []Pair, missing []string) {

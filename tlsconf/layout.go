@@ -13,7 +13,7 @@ type layout struct {
 	crl    string
 	server pair
 	client pair
-	// indexed is set where the program also reads servercert0.pem, servercert1.pem, … (libvirt 11.10).
+	// indexed is set where the program also reads servercert0.pem, servercert1.pem, …, as newer releases of libvirt do.
 	indexed bool
 }
 

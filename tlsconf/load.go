@@ -51,7 +51,7 @@ func loadAt(f Found, now time.Time) (*Credentials, error) {
 	}
 	c := l.creds
 	if len(c.server) == 0 || len(c.client) == 0 {
-		return nil, errors.New("no certificate is named for one of the roles, server and client")
+		return nil, errors.New("there is no usable certificate for one of the roles, server and client")
 	}
 	c.Leaf, c.ClientLeaf = c.server[0].Leaf, c.client[0].Leaf
 	for _, der := range c.server[0].Certificate[1:] {
@@ -131,6 +131,14 @@ func (l *loader) loadPairs(pairs []Pair, role x509.ExtKeyUsage) []tls.Certificat
 		certs, certErr := readCerts(p.Cert)
 		if certErr != nil {
 			l.add(certErr)
+		} else if certs[0].PublicKeyAlgorithm == x509.UnknownPublicKeyAlgorithm {
+			f := problem(p.Cert, "use an ECDSA, RSA or Ed25519 key, beside this one if others need it", "its key is of a kind that Go does not know (ML-DSA, perhaps)")
+			// libvirt has such certificates beside usual ones.
+			if len(pairs) > 1 {
+				f.Severity = Warning
+			}
+			l.add(f)
+			continue
 		}
 		key, keyErr := readKey(p.Key)
 		if keyErr != nil {
@@ -190,11 +198,10 @@ func checkDates(file, what string, c *x509.Certificate, now time.Time) *Finding 
 
 // expiring warns when a fifth of a certificate's life is left.
 func expiring(file, what string, c *x509.Certificate, now time.Time) *Finding {
-	life, left := c.NotAfter.Sub(c.NotBefore), c.NotAfter.Sub(now)
-	if left >= life/5 {
+	if !nearEnd(c, now) {
 		return nil
 	}
-	return warning(file, "have it renewed and copy the new one here", "%s expires on %s, in %s", what, stamp(c.NotAfter), days(left))
+	return warning(file, "have it renewed and copy the new one here", "%s expires on %s, in %s", what, stamp(c.NotAfter), days(c.NotAfter.Sub(now)))
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
