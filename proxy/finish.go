@@ -43,7 +43,7 @@ func (m *outgoing) callFinish() (*finishReply, error) {
 		err   error
 	}
 	ctx, cancel := context.Background(), func() {}
-	if !m.postcopy && !m.req.PostCopyResume {
+	if !m.postcopy {
 		// The peer has the same limit, and answers that it has passed.
 		limit := m.d.cfg.Limits.FinishTimeout + giveUpTimeout + 5*time.Second
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s did not answer within %v (limits.finish_timeout)", m.peer.name, limit))
@@ -90,11 +90,14 @@ func (m *outgoing) answered(err error) bool {
 func (m *outgoing) moved() *control.Result {
 	m.progress(control.PhaseConfirm)
 	result := &control.Result{Outcome: control.Moved, Message: fmt.Sprintf("guest %s runs on %s", m.dom.Name, m.peer.name)}
+	// Settled first: Confirm ends QEMU here, and how its sockets break then is
+	// no failure any more.
+	m.session.Finish()
+	<-m.session.Settled()
 	if err := m.confirm(false); err != nil {
 		result.Cause = m.libvirtCause("letting go of the guest", err).Error()
 		result.Message += fmt.Sprintf("; %s could not let go of its own, which is paused: end it there with `virsh destroy %s`", m.d.cfg.Name, m.dom.Name)
 	}
-	m.session.Finish()
 	if cause := m.session.Wait(); !cause.Done() {
 		m.log.Warn().Str("cause", cause.Error()).Msg("the session broke after the guest had moved")
 	}
@@ -104,6 +107,10 @@ func (m *outgoing) moved() *control.Result {
 // giveUp follows a Perform that failed: the destination destroys its half, and
 // libvirt here has taken the guest back already.
 func (m *outgoing) giveUp(ctx context.Context, failure error) *control.Result {
+	if m.split() {
+		m.confirm(true)
+		return m.lost(failure)
+	}
 	limit, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
 	defer cancel()
 	err := m.session.Call(limit, callFinish, &finishCall{Cookie: m.cookie, Cancelled: true}, nil)
@@ -113,9 +120,6 @@ func (m *outgoing) giveUp(ctx context.Context, failure error) *control.Result {
 		both := *asCause(failure)
 		both.Text += "; " + err.Error()
 		failure = &both
-	}
-	if m.postcopy {
-		return m.lost(failure)
 	}
 	return m.failed(ctx, failure)
 }
@@ -144,6 +148,7 @@ func (m *outgoing) resolve(failure error) *control.Result {
 	limit := m.d.cfg.Limits.FinishTimeout + giveUpTimeout
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
+	split := m.split()
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
 	last := fmt.Sprintf("%s did not answer for %v", m.peer.name, limit)
@@ -155,15 +160,17 @@ func (m *outgoing) resolve(failure error) *control.Result {
 			result := m.moved()
 			result.Cause = failure.Error()
 			return result
-		case err == nil && reply.Outcome == outcomeAbsent && !m.postcopy:
+		case err == nil && reply.Outcome == outcomeAbsent && !split:
 			m.confirm(true)
 			return m.failed(context.Background(), failure)
+		case err == nil && reply.Outcome == outcomeAbsent:
+			return m.torn(failure)
 		case err == nil:
 			last = fmt.Sprintf("on %s it is %s", m.peer.name, reply.State)
 		case ctx.Err() == nil:
 			last = err.Error()
 		}
-		if m.postcopy && err == nil {
+		if split && err == nil {
 			break // a broken post-copy does not mend by itself
 		}
 		select {
@@ -173,7 +180,7 @@ func (m *outgoing) resolve(failure error) *control.Result {
 		}
 		break
 	}
-	if m.postcopy {
+	if split {
 		m.confirm(true) // libvirt then holds it as a post-copy that can be resumed
 		return m.lost(fmt.Errorf("%w; %s", failure, last))
 	}
@@ -185,22 +192,53 @@ func (m *outgoing) resolve(failure error) *control.Result {
 	}
 }
 
+// split says whether the guest is in post-copy by now, with a part of it on
+// each host. That QEMU was told to switch does not mean that it has.
+func (m *outgoing) split() bool {
+	if !m.postcopy {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
+	defer cancel()
+	state, err := m.d.guestState(ctx, m.dom.UUID)
+	return err != nil || state.inPostcopy()
+}
+
 // lost is the result of a post-copy that broke: each host has a part of the
 // guest.
 func (m *outgoing) lost(failure error) *control.Result {
-	m.session.Fail(asCause(failure))
-	m.session.Wait()
+	if m.session != nil {
+		m.session.Fail(asCause(failure))
+		m.session.Wait()
+	}
 	return &control.Result{
 		Outcome: control.Unknown,
 		Cause:   failure.Error(),
-		Message: fmt.Sprintf("post-copy broke: guest %s is paused, with its state on %s and a part of its memory on %s alone. Destroy neither. When the hosts reach each other again: `sluice migrate --postcopy-resume %s %s`",
+		Message: fmt.Sprintf("post-copy is broken: guest %s is paused, with its state on %s and a part of its memory on %s alone. Destroy neither. When the hosts reach each other again: `sluice migrate --postcopy-resume %s %s`",
 			m.dom.Name, m.peer.name, m.d.cfg.Name, m.dom.Name, m.peer.name),
+	}
+}
+
+// torn is the result of a post-copy that broke at its very switch, with the
+// guest's devices on their way: the destination's QEMU ended before it had
+// them, while QEMU here holds all else and knows no way back. The bytes in
+// flight at that moment decide; no relay can make QEMU wait for them.
+func (m *outgoing) torn(failure error) *control.Result {
+	m.confirm(true)
+	return &control.Result{
+		Outcome: control.Unknown,
+		Cause:   failure.Error(),
+		Message: fmt.Sprintf("post-copy broke at the moment of its switch: %s has nothing of guest %s, and QEMU on %s can't take it back. Save what its memory may be needed for (`virsh dump --memory-only`), then start it anew: `virsh destroy %s`, `virsh start %s`",
+			m.peer.name, m.dom.Name, m.d.cfg.Name, m.dom.Name, m.dom.Name),
 	}
 }
 
 // failed ends the session for a failure, or for the caller's wish, and says
 // where the guest is: as libvirt tells it now.
 func (m *outgoing) failed(ctx context.Context, failure error) *control.Result {
+	if m.split() {
+		return m.lost(failure)
+	}
 	result := &control.Result{Outcome: control.Failed}
 	cause := asCause(failure)
 	if ctx.Err() != nil {

@@ -24,8 +24,8 @@ const giveUpTimeout = 15 * time.Second
 // accept decides on a session that a peer opens.
 func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, func(*stream.Session), error) {
 	p := d.peers[info.Peer]
-	if info.Clear && (d.requireSecure() || d.tlsDefault(p) != control.No) {
-		return nil, nil, fmt.Errorf("%s asks for data in clear, which %s does not allow: migrate with TLS, or set require_secure = false and tls = \"no\" for this peer on both hosts", info.Peer, d.cfg.Name)
+	if info.Clear && (d.requireSecure() || p.conf.TLS == control.Yes) {
+		return nil, nil, fmt.Errorf("%s asks for data in clear, which %s does not allow: migrate with TLS, or set require_secure = false on both hosts", info.Peer, d.cfg.Name)
 	}
 	entry, err := d.sessions.add(info, control.Incoming)
 	if err != nil {
@@ -69,7 +69,8 @@ type incoming struct {
 	params   []libvirt.TypedParam // of Finish
 	flags    libvirt.DomainMigrateFlags
 	prepared bool
-	finished bool // libvirt has answered Finish, whatever it said
+	asked    bool // libvirt has been asked to take the guest over
+	finished bool // libvirt holds the guest as its own, or not at all
 	moved    bool
 }
 
@@ -140,16 +141,15 @@ func (in *incoming) prepare(ctx context.Context, call *prepareCall) (any, error)
 	if odd := in.flags &^ migrationFlags; odd != 0 {
 		return nil, fmt.Errorf("migration flags 0x%x are not carried by sluice", uint32(odd))
 	}
-	if err := in.checkGuest(call); err != nil {
-		return nil, err
-	}
 	in.entry.setPhase(control.PhasePrepare)
-	in.params = transferParams(call.Name, call.Bandwidth, call.Parallel, in.dir)
-	params := append(in.params, paramString(libvirt.MigrateParamDestXML, call.XML))
-
 	ctx, cancel := context.WithTimeoutCause(ctx, in.d.cfg.Limits.PrepareTimeout, fmt.Errorf(
 		"QEMU was not started within %v (limits.prepare_timeout)", in.d.cfg.Limits.PrepareTimeout))
 	defer cancel()
+	if err := in.checkGuest(ctx, call); err != nil {
+		return nil, err
+	}
+	in.params = transferParams(call.Name, call.Bandwidth, call.Parallel, in.dir)
+	params := append(in.params, paramString(libvirt.MigrateParamDestXML, call.XML))
 	var reply prepareReply
 	err := in.virt.bound(ctx, func() (err error) {
 		reply.Cookie, _, err = in.virt.DomainMigratePrepare3Params(params, call.Cookie, uint32(in.flags&^sourceOnlyFlags))
@@ -166,7 +166,7 @@ func (in *incoming) prepare(ctx context.Context, call *prepareCall) (any, error)
 
 // checkGuest makes sure that the guest described is the one the session is
 // for, and that it is not here.
-func (in *incoming) checkGuest(call *prepareCall) error {
+func (in *incoming) checkGuest(ctx context.Context, call *prepareCall) error {
 	var dom libvirtxml.Domain
 	if err := dom.Unmarshal(call.XML); err != nil {
 		return fmt.Errorf("read the guest's description: %w", err)
@@ -174,14 +174,13 @@ func (in *incoming) checkGuest(call *prepareCall) error {
 	if uuid, err := parseUUID(dom.UUID); err != nil || uuid != in.uuid {
 		return fmt.Errorf("the guest's description is of %.64q, the session of %s", dom.UUID, in.info.UUID)
 	}
-	if in.flags&libvirt.MigratePostcopyResume != 0 {
-		return nil
-	}
-	state, err := in.virt.state(in.uuid)
-	if err != nil {
+	state, err := in.virt.state(ctx, in.uuid)
+	switch resume := in.flags&libvirt.MigratePostcopyResume != 0; {
+	case err != nil:
 		return in.cause("looking for the guest", err)
-	}
-	if !state.absent {
+	case resume && !state.inPostcopy():
+		return fmt.Errorf("guest %s (%s) is %v on %s: there is no post-copy to resume", call.Name, in.info.UUID, state, in.d.cfg.Name)
+	case !resume && !state.absent:
 		return fmt.Errorf("guest %s (%s) is already on %s, %v", call.Name, in.info.UUID, in.d.cfg.Name, state)
 	}
 	return nil
@@ -192,6 +191,7 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 		return nil, errors.New("there is no guest to finish")
 	}
 	if !call.Cancelled {
+		in.asked = true
 		in.entry.setPhase(control.PhaseFinish)
 	}
 	// From here on the outcome is decided by libvirt: a session that ends
@@ -202,6 +202,9 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("libvirt did not answer within %v (limits.finish_timeout)", limit))
 		defer cancel()
+	}
+	if in.flags&libvirt.MigratePostcopyResume != 0 {
+		in.awaitResumed(ctx)
 	}
 	reply, err := in.libvirtFinish(ctx, call)
 	if err != nil {
@@ -214,6 +217,27 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 		reply.Downtime = in.downtime()
 	}
 	return reply, nil
+}
+
+// awaitResumed waits until libvirt here knows that a broken post-copy goes on.
+// The source's QEMU knows first, and a Finish that comes before QEMU's event
+// finds the post-copy still failed, and fails it again.
+func (in *incoming) awaitResumed(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, in.d.cfg.Limits.HandshakeTimeout)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		state, err := in.d.guestState(ctx, in.uuid)
+		if err != nil || !state.inFailedPostcopy() {
+			return // libvirt's Finish has the words for what else there is
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // unfinished tells a Finish that libvirt has failed and undone from one of
@@ -255,22 +279,25 @@ func (in *incoming) libvirtFinish(ctx context.Context, call *finishCall) (*finis
 // downtime is how long the guest did not run, in nanoseconds, 0 if libvirt
 // does not say.
 func (in *incoming) downtime() int64 {
-	dom, err := in.virt.DomainLookupByUUID(in.uuid)
-	if err != nil {
-		return 0
-	}
-	stats, err := in.virt.jobStats(dom, libvirt.DomainJobStatsCompleted)
-	if err != nil {
-		return 0
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
+	defer cancel()
+	var stats jobStats
+	in.virt.bound(ctx, func() error {
+		dom, err := in.virt.DomainLookupByUUID(in.uuid)
+		if err == nil {
+			stats, err = in.virt.jobStats(dom, libvirt.DomainJobStatsCompleted)
+		}
+		return err
+	})
 	return int64(stats.downtime)
 }
 
-// End gives up what was not finished.
+// End gives up what was not finished. A guest that libvirt has been asked to
+// take over is libvirt's, whatever it answered.
 func (in *incoming) End(cause *stream.Cause) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.prepared && !in.finished {
+	if in.prepared && !in.asked && !in.finished {
 		ctx, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
 		// Its error changes nothing: the end of the connection does the same.
 		in.libvirtFinish(ctx, &finishCall{Cancelled: true})

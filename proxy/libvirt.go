@@ -121,28 +121,34 @@ type guestState struct {
 	state, reason int32
 }
 
-// state asks libvirt for the state of the guest with this UUID.
-func (v *virt) state(uuid libvirt.UUID) (guestState, error) {
-	dom, err := v.DomainLookupByUUID(uuid)
+// state asks libvirt for the state of the guest with this UUID, within ctx.
+func (v *virt) state(ctx context.Context, uuid libvirt.UUID) (st guestState, err error) {
+	err = v.bound(ctx, func() error {
+		dom, err := v.DomainLookupByUUID(uuid)
+		if err == nil {
+			st.state, st.reason, err = v.DomainGetState(dom, 0)
+		}
+		return err
+	})
 	if libvirt.IsNotFound(err) {
 		return guestState{absent: true}, nil
 	}
-	if err != nil {
-		return guestState{}, err
-	}
-	state, reason, err := v.DomainGetState(dom, 0)
-	if libvirt.IsNotFound(err) {
-		return guestState{absent: true}, nil
-	}
-	if err != nil {
-		return guestState{}, err
-	}
-	return guestState{absent: libvirt.DomainState(state) == libvirt.DomainShutoff, state: state, reason: reason}, nil
+	st.absent = libvirt.DomainState(st.state) == libvirt.DomainShutoff
+	return st, err
 }
 
 // running says whether the guest has its CPUs at this host and owes no memory
 // to another.
 func (g guestState) running() bool { return g.String() == "running" }
+
+// inPostcopy says whether a part of the guest is on another host.
+func (g guestState) inPostcopy() bool { return strings.HasSuffix(g.String(), "in post-copy") }
+
+// inFailedPostcopy says whether libvirt holds it for a post-copy to be resumed.
+func (g guestState) inFailedPostcopy() bool {
+	return !g.absent && (libvirt.DomainState(g.state) == libvirt.DomainPaused && g.reason == int32(libvirt.DomainPausedPostcopyFailed) ||
+		libvirt.DomainState(g.state) == libvirt.DomainRunning && g.reason == int32(libvirt.DomainRunningPostcopyFailed))
+}
 
 // String is the state as virsh domstate words it.
 func (g guestState) String() string {
@@ -179,10 +185,5 @@ func (d *Daemon) guestState(ctx context.Context, uuid libvirt.UUID) (guestState,
 		return guestState{}, err
 	}
 	defer v.close()
-	var st guestState
-	err = v.bound(ctx, func() (err error) {
-		st, err = v.state(uuid)
-		return err
-	})
-	return st, err
+	return v.state(ctx, uuid)
 }

@@ -38,14 +38,15 @@ type outgoing struct {
 	session *stream.Session
 	sockets sync.WaitGroup // accept loops
 
-	started  time.Time
-	params   []libvirt.TypedParam
-	cookie   []byte   // libvirt's, from the step before
-	postcopy bool     // the guest has been switched over
-	stats    jobStats // the last that libvirt gave
-	asked    string   // why the job was aborted, by us
-	downtime time.Duration
-	meter    rateMeter
+	started   time.Time
+	params    []libvirt.TypedParam
+	cookie    []byte   // libvirt's, from the step before
+	postcopy  bool     // the guest has been switched over
+	suspended bool     // the guest has been paused, by us
+	stats     jobStats // the last that libvirt gave
+	asked     string   // why the job was aborted, by us
+	downtime  time.Duration
+	meter     rateMeter
 }
 
 // migrate runs one migration, for as long as ctx lives or until it can no
@@ -53,7 +54,7 @@ type outgoing struct {
 func (d *Daemon) migrate(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
 	d.work.Add(1)
 	defer d.work.Done()
-	m := &outgoing{d: d, req: req, report: report, started: time.Now()}
+	m := &outgoing{d: d, req: req, report: report, started: time.Now(), postcopy: req.PostCopyResume}
 	if err := m.check(ctx); err != nil {
 		return nil, err
 	}
@@ -114,14 +115,17 @@ func (m *outgoing) findGuest(ctx context.Context) (err error) {
 		return err
 	}
 	var state guestState
-	err = m.virt.bound(ctx, func() error {
-		if m.dom, err = m.virt.guest(m.req.Guest); err != nil {
-			return control.WrongUse("there is no guest %q on %s (libvirt: %s); `virsh list` shows those that run",
-				m.req.Guest, m.d.cfg.Name, strings.TrimSpace(err.Error()))
-		}
-		state, err = m.virt.state(m.dom.UUID)
+	err = m.virt.bound(ctx, func() (err error) {
+		m.dom, err = m.virt.guest(m.req.Guest)
 		return err
 	})
+	if libvirt.IsNotFound(err) {
+		err = control.WrongUse("there is no guest %q on %s (libvirt: %s); `virsh list` shows those that run",
+			m.req.Guest, m.d.cfg.Name, strings.TrimSpace(err.Error()))
+	}
+	if err == nil {
+		state, err = m.virt.state(ctx, m.dom.UUID)
+	}
 	if err == nil && state.absent {
 		err = control.WrongUse("guest %s does not run on %s: only running guests are migrated live", m.dom.Name, m.d.cfg.Name)
 	}

@@ -102,6 +102,8 @@ func (d *Daemon) dialFailed(p *peer, err error) error {
 		c.Text = fmt.Sprintf("nothing listens at %s's %s: is sluice running there?", p.name, p.conf.Address)
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
 		c.Text = fmt.Sprintf("no way to %s (%s): %v", p.name, p.conf.Address, err)
+	case errors.Is(err, unix.ETIMEDOUT):
+		c.Text = fmt.Sprintf("%s (%s) does not answer: the link is down, a firewall drops the packets, or the host is off", p.name, p.conf.Address)
 	default:
 		return err // a deadline's words are the caller's
 	}

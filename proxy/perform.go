@@ -32,6 +32,7 @@ func (m *outgoing) perform(ctx context.Context) error {
 	}
 	cancelled, settled := ctx.Done(), m.session.Settled()
 	var timedOut bool
+	var patience <-chan time.Time // with libvirt, once the job is to end
 	for {
 		select {
 		case err := <-done:
@@ -52,6 +53,11 @@ func (m *outgoing) perform(ctx context.Context) error {
 		case <-settled:
 			settled = nil
 			m.abort("the session has ended")
+			// QEMU's sockets are closed, so the job can't but end.
+			patience = time.After(abortTimeout)
+		case <-patience:
+			m.log.Error().Stringer("after", abortTimeout).Msg("libvirt does not end the migration job; its connection is closed")
+			m.virt.close()
 		}
 	}
 }
@@ -67,28 +73,41 @@ func (m *outgoing) phase(st jobStats) string {
 	return control.PhaseMemory
 }
 
+// Bounds of what libvirt may take, before its connection is given up.
+const (
+	interveneTimeout = 30 * time.Second // a call beside Perform
+	abortTimeout     = 2 * time.Minute  // Perform, once the session has ended
+)
+
+// beside makes a call to libvirt while Perform runs.
+func (m *outgoing) beside(call func() error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), interveneTimeout)
+	defer cancel()
+	return m.watch.bound(ctx, call)
+}
+
 // intervene does what is due at this moment. libvirt refuses what comes too
 // early or too late; what is still due is tried again with the next figures.
 func (m *outgoing) intervene(st jobStats, timedOut bool) {
 	switch {
 	case m.postcopy:
 	case m.asked != "":
-		// libvirt has no job to abort yet, or is at it.
-		m.watch.DomainAbortJob(m.dom)
-	case timedOut && m.req.TimeoutAction == control.TimeoutSuspend:
-		if m.watch.DomainSuspend(m.dom) == nil {
-			m.req.TimeoutAction = "done"
-			m.log.Warn().Msg("timeout: the guest is suspended until it has moved")
-		}
-	case timedOut && m.req.TimeoutAction != control.TimeoutPostCopy && m.req.TimeoutAction != "done":
-		m.abort(fmt.Sprintf("it took longer than %d seconds (--timeout)", m.req.Timeout))
+		m.abort(m.asked) // libvirt had no job to abort yet, or is at it
 	case m.req.PostCopy && (timedOut || st.iteration >= 2):
 		// The first pass has sent every page once: the rest follows on demand.
-		if m.watch.DomainMigrateStartPostCopy(m.dom, 0) == nil {
+		if m.beside(func() error { return m.watch.DomainMigrateStartPostCopy(m.dom, 0) }) == nil {
 			m.postcopy = true
 			m.session.SetBandwidth(0) // a page that the guest waits for is never held back
 			m.log.Info().Msg("switched to post-copy")
 		}
+	case !timedOut || m.suspended:
+	case m.req.TimeoutAction == control.TimeoutSuspend:
+		if m.beside(func() error { return m.watch.DomainSuspend(m.dom) }) == nil {
+			m.suspended = true
+			m.log.Warn().Msg("timeout: the guest is suspended until it has moved")
+		}
+	case m.req.TimeoutAction != control.TimeoutPostCopy:
+		m.abort(fmt.Sprintf("it took longer than %d seconds (--timeout)", m.req.Timeout))
 	}
 }
 
@@ -99,7 +118,7 @@ func (m *outgoing) abort(why string) {
 		return
 	}
 	m.asked = why
-	m.watch.DomainAbortJob(m.dom)
+	m.beside(func() error { return m.watch.DomainAbortJob(m.dom) })
 }
 
 // poll asks libvirt for its figures at intervals, until stop.
@@ -115,8 +134,11 @@ func (m *outgoing) poll() (<-chan jobStats, func()) {
 			case <-stopped:
 				return
 			}
-			st, err := m.watch.jobStats(m.dom, 0)
-			if err != nil {
+			var st jobStats
+			if err := m.beside(func() (err error) {
+				st, err = m.watch.jobStats(m.dom, 0)
+				return err
+			}); err != nil {
 				continue // no job yet, or none any more
 			}
 			select {
