@@ -91,6 +91,15 @@ func TestFindRoles(t *testing.T) {
 	if _, cerr, serr := shake(t, c.Client(rules(t, "a"), Options{}), c.Server(Options{})); cerr != nil || serr != nil {
 		t.Error(cerr, serr)
 	}
+	// libvirt's clients may need to read the client's key; peers' keys are nobody else's business.
+	chmod(t, filepath.Join(dir, "libvirt/private/clientkey.pem"), 0o644)
+	if c, err := Load(f); err != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].Problem, "every user") {
+		t.Errorf("%v", err)
+	}
+	chmod(t, filepath.Join(dir, "libvirt/private/serverkey.pem"), 0o644)
+	if _, err := Load(f); err == nil || !strings.Contains(err.Error(), "every user") {
+		t.Errorf("%v", err)
+	}
 	// The client's pair alone does not serve peers.
 	remove(t, filepath.Join(dir, "libvirt/servercert.pem"))
 	if f, err = Find(Search{Dir: dir, Layout: LayoutLibvirt}); err != nil {

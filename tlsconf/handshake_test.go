@@ -83,7 +83,7 @@ func TestHandshake(t *testing.T) {
 	if cs.Version != tls.VersionTLS13 || cs.NegotiatedProtocol != "sluice/1" || cs.ServerName != "" {
 		t.Errorf("version %x, protocol %q, server name %q", cs.Version, cs.NegotiatedProtocol, cs.ServerName)
 	}
-	if len(seen.DNS) != 1 || seen.DNS[0] != "a.example.org" || seen.DN != "CN=a.example.org" {
+	if len(seen.DNS) != 1 || seen.DNS[0] != "a.example.org" || seen.DN != "O=test CA,CN=a.example.org" {
 		t.Errorf("the server saw %v", seen)
 	}
 }
@@ -116,7 +116,7 @@ func TestExplainTellsFailuresApart(t *testing.T) {
 		{"client of another CA", plain(stranger.Client(b1, Options{}), func(c *tls.Config) { c.VerifyConnection = nil }), b.Server(Options{}),
 			side{CauseWrongCA, There, "does not come from a CA that the peer trusts"}, side{CauseWrongCA, Here, "does not come from"}},
 		{"server's name", a.Client(rules(t, "c.example.org", "d.*"), Options{}), b.Server(Options{}),
-			side{CauseName, Here, "DNS:b, DN:CN=b; expected c.example.org, d.*"}, side{CauseBadCert, There, ""}},
+			side{CauseName, Here, "DNS:b, DN:O=test CA,CN=b; expected c.example.org, d.*"}, side{CauseBadCert, There, ""}},
 		{"server expired", a.Client(b1, Options{Time: at(2 * years)}), b.Server(Options{}),
 			side{CauseExpired, Here, "current time"}, side{CauseBadCert, There, ""}},
 		{"client expired", a.Client(b1, Options{}), b.Server(Options{Time: at(2 * years)}),

@@ -17,7 +17,7 @@ import (
 // Host says what a certificate shall hold. Everything empty takes the value
 // that makes a certificate good for both roles, client and server.
 type Host struct {
-	Names []string // DNS names; the first is also the common name, unless Subject is set
+	Names []string // DNS names; the first is also the common name, and the CA's name the organization, unless Subject is set
 	IPs   []net.IP
 	URIs  []string // for example a SPIFFE ID
 
@@ -90,6 +90,10 @@ func (h Host) template(ca *CA, key crypto.Signer) (*x509.Certificate, error) {
 			return nil, fmt.Errorf("URI %q: %w", s, err)
 		}
 		tmpl.URIs = append(tmpl.URIs, u)
+	}
+	// virt-pki-validate (libvirt 9.0) wants the host's O to be the CA's CN.
+	if ca.Cert.Subject.CommonName != "" {
+		tmpl.Subject.Organization = []string{ca.Cert.Subject.CommonName}
 	}
 	switch {
 	case h.Subject != nil:
