@@ -6,7 +6,7 @@ const (
 	// stride is the distance of full records that follow one another.
 	stride = plainMax + overhead
 	// Slots is the most records that a Batch holds.
-	Slots = 64
+	Slots = 32
 	// BatchBytes is the most bytes of a stream that a Batch holds.
 	BatchBytes = Slots * plainMax
 )

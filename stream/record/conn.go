@@ -22,11 +22,11 @@ const alertWait = time.Second
 // another receives.
 //
 // A connection holds one record's memory for each direction that was used. A
-// direction that moves much borrows about a megabyte from a store of bounded
+// direction that moves much borrows half a megabyte from a store of bounded
 // size, and gives it back after some small records, or by Close.
 type Conn struct {
 	raw        net.Conn
-	transport  io.ReadWriter // raw, unless Over has replaced it
+	transport  Stream // raw, unless Over has replaced it
 	state      tls.ConnectionState
 	client     bool
 	keyRecords uint64
@@ -55,10 +55,17 @@ func newConn(raw net.Conn, s *suite, role Role, in, out []byte) (*Conn, error) {
 	return c, nil
 }
 
-// Over makes the connection's records go through t from now on, which must
-// lead to where the net.Conn did. It may not be called while the connection is
-// used. Deadlines and Close stay with the net.Conn.
-func (c *Conn) Over(t io.ReadWriter) { c.transport = t }
+// Stream is what records go through: a net.Conn, or the part of one that is
+// needed. CloseWrite is used where there is one.
+type Stream interface {
+	io.ReadWriter
+	SetWriteDeadline(time.Time) error
+}
+
+// Over makes the connection's records go through s from now on, which must lead
+// to where the net.Conn did. It may not be called while the connection is used.
+// The caller's deadlines, and Close, stay with the net.Conn.
+func (c *Conn) Over(s Stream) { c.transport = s }
 
 // NetConn returns the net.Conn below.
 func (c *Conn) NetConn() net.Conn { return c.raw }
@@ -146,7 +153,7 @@ func (c *Conn) CloseWrite() error {
 	if err := c.closeNotify(); err != nil {
 		return err
 	}
-	if h, ok := c.raw.(interface{ CloseWrite() error }); ok {
+	if h, ok := c.transport.(interface{ CloseWrite() error }); ok {
 		return h.CloseWrite()
 	}
 	return nil

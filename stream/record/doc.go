@@ -4,7 +4,7 @@
 //
 // [Client] and [Server] run the handshake and return a [Conn], which is a
 // net.Conn with CloseWrite. Those who move much use its batch calls: Send seals
-// up to 64 records in place and sends them with one write, Receive opens all
+// up to 32 records in place and sends them with one write, Receive opens all
 // that one read has brought where they are.
 //
 //	var b record.Batch

@@ -148,7 +148,7 @@ func (c *Conn) ended(err error) error {
 	if errors.As(err, &a) && c.out.mu.TryLock() {
 		defer c.out.mu.Unlock()
 		if c.out.ready() == nil && len(c.out.pending) == 0 {
-			c.raw.SetWriteDeadline(time.Now().Add(alertWait))
+			c.transport.SetWriteDeadline(time.Now().Add(alertWait))
 			c.sendControl(typeAlert, []byte{2, byte(a)})
 			c.out.fail(err)
 		}

@@ -34,6 +34,10 @@ var contenders = []contender{
 	{"naive", naive},
 	{"crypto/tls", onPath(CryptoTLS)},
 	{"records", onPath(Records)},
+	{"records-polled", func(local, peer net.Conn, cfg *tls.Config, role string) error {
+		blocking.Store(1000) // as if enough relays blocked
+		return onPath(Records)(local, peer, cfg, role)
+	}},
 	{"splice", func(local, peer net.Conn, _ *tls.Config, _ string) error {
 		return Run(context.Background(), local, Plain(peer), Options{}).Err
 	}},
@@ -223,8 +227,8 @@ func chosen() (cs []contender) {
 func BenchmarkBulk(b *testing.B) {
 	for _, streams := range []int{1, 16} {
 		b.Run(fmt.Sprintf("streams=%d", streams), func(b *testing.B) {
-			const size = 1 << 30
-			b.SetBytes(size * int64(len(chosen())))
+			size := benchSize()
+			b.SetBytes(int64(size * len(chosen())))
 			stats := newTable()
 			for range b.N {
 				for _, c := range chosen() {
@@ -242,10 +246,10 @@ func BenchmarkBulk(b *testing.B) {
 						p.sink[i].Close()
 					}
 					cpu, rss := p.cost(b)
-					stats.add(c.name, "GB/cpu-s", size/1e9/(cpu[0]+cpu[1]).Seconds())
-					stats.add(c.name, "send-cpu-s/GB", cpu[0].Seconds()*1e9/size)
-					stats.add(c.name, "recv-cpu-s/GB", cpu[1].Seconds()*1e9/size)
-					stats.add(c.name, "GB/s", size/1e9/wall.Seconds())
+					stats.add(c.name, "GB/cpu-s", float64(size)/1e9/(cpu[0]+cpu[1]).Seconds())
+					stats.add(c.name, "send-cpu-s/GB", cpu[0].Seconds()*1e9/float64(size))
+					stats.add(c.name, "recv-cpu-s/GB", cpu[1].Seconds()*1e9/float64(size))
+					stats.add(c.name, "GB/s", float64(size)/1e9/wall.Seconds())
 					stats.add(c.name, "MiB-rss", float64(rss)/(1<<20))
 				}
 			}
@@ -288,7 +292,7 @@ func drainAll(b *testing.B, c net.Conn, want int) {
 func BenchmarkPingPong(b *testing.B) {
 	for _, size := range []int{1, 4096} {
 		b.Run(fmt.Sprintf("bytes=%d", size), func(b *testing.B) {
-			const times = 5000
+			const times = 2000
 			stats := newTable()
 			for range b.N {
 				for _, c := range chosen() {
@@ -372,4 +376,11 @@ func (t *table) report(b *testing.B) {
 func median(v []float64) float64 {
 	v = slices.Sorted(slices.Values(v))
 	return v[len(v)/2]
+}
+
+// benchSize is a stream's bytes: RELAY_BENCH_MIB mebibytes, or a gibibyte.
+func benchSize() int {
+	n := 1024
+	fmt.Sscan(os.Getenv("RELAY_BENCH_MIB"), &n)
+	return n << 20
 }

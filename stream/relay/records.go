@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"net"
 
 	"github.com/virt-sluice/sluice/stream/record"
 )
@@ -11,7 +12,7 @@ import (
 // recordConn is a peer on the records path.
 //
 // It holds about 40 KiB when idle, a record for each direction, and borrows up
-// to a megabyte for each direction that moves much.
+// to half a megabyte for each direction that moves much.
 type recordConn struct{ *record.Conn }
 
 func (c *recordConn) Path() Path { return Records }
@@ -20,13 +21,49 @@ func (c *recordConn) ConnectionState() (tls.ConnectionState, bool) {
 	return c.Conn.ConnectionState(), true
 }
 
+// recordRelay is a run on the records path.
+type recordRelay struct {
+	*recordConn
+	local   vector
+	blocker blocker
+	lines   [2]*line // local, remote; nil where it isn't a plain socket
+}
+
+func newRecordRelay(c *recordConn, local net.Conn) *recordRelay {
+	r := &recordRelay{recordConn: c, local: scalar{local}}
+	if l := newLine(local); l != nil {
+		r.local, r.lines[0] = l, l
+		// To end a blocked system call one has to shut the socket down, and a TCP
+		// application could take the FIN for the stream's end. The peer can't, for
+		// it waits for close_notify; on a unix socket any end looks the same.
+		if _, ok := local.(*net.UnixConn); ok {
+			r.blocker.lines = append(r.blocker.lines, l)
+		}
+	}
+	if l := newLine(c.NetConn()); l != nil {
+		c.Over(l)
+		r.lines[1] = l
+		r.blocker.lines = append(r.blocker.lines, l)
+	}
+	return r
+}
+
+// use makes the lines what ends a run.
+func (r *recordRelay) use(ends *[2]end) {
+	for i, l := range r.lines {
+		if l != nil {
+			ends[i] = l
+		}
+	}
+}
+
 // send moves the local stream to the peer until its end: it is read into the
 // places where it is sealed.
-func (c *recordConn) send(ctx context.Context, local vector, f *flow) *Error {
+func (r *recordRelay) send(ctx context.Context, f *flow) *Error {
 	var b record.Batch
 	defer b.Release()
 	for {
-		n, err := local.Readv(b.Spaces(), f.piece(b.Room()))
+		n, err := r.local.Readv(b.Spaces(), f.piece(b.Room()))
 		if err == io.EOF || err == nil && n == 0 {
 			return nil
 		}
@@ -37,7 +74,7 @@ func (c *recordConn) send(ctx context.Context, local vector, f *flow) *Error {
 		if err != nil {
 			return &Error{Here, "", err}
 		}
-		if err := c.Send(&b, ok); err != nil {
+		if err := r.Send(&b, ok); err != nil {
 			return &Error{Remote, "write", err}
 		}
 		f.count(ok)
@@ -45,34 +82,37 @@ func (c *recordConn) send(ctx context.Context, local vector, f *flow) *Error {
 			return &Error{Here, "", ErrByteLimit}
 		}
 		b.Sent(n)
+		r.blocker.moved(n)
 	}
 }
 
 // receive moves the peer's stream to the local socket until its end: it is
 // written from the places where it was opened.
-func (c *recordConn) receive(ctx context.Context, local vector, f *flow) *Error {
+func (r *recordRelay) receive(ctx context.Context, f *flow) *Error {
 	for {
-		plain, err := c.Receive()
+		plain, err := r.Receive()
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return &Error{Remote, "read", err}
 		}
-		for n := total(plain); n > 0; {
+		all := total(plain)
+		for n := all; n > 0; {
 			ok, err := f.admit(ctx, f.piece(n))
 			if err != nil {
 				return &Error{Here, "", err}
 			}
 			var now [][]byte
 			now, plain = cut(plain, ok)
-			wrote, err := local.Writev(now)
+			wrote, err := r.local.Writev(now)
 			f.count(wrote)
 			if err != nil {
 				return &Error{Local, "write", err}
 			}
 			n -= ok
 		}
+		r.blocker.moved(all)
 	}
 }
 

@@ -28,7 +28,11 @@ type Result struct {
 // direction, or the end of ctx, ends the whole at once: both sockets are reset,
 // and whoever is blocked in them or in a limiter returns.
 func Run(ctx context.Context, local net.Conn, remote Conn, opts Options) Result {
-	r := &run{local: local, remote: remote}
+	r := &run{local: local, remote: remote, ends: [2]end{conn{local}, conn{socket(remote)}}}
+	if c, ok := remote.(*recordConn); ok {
+		r.records = newRecordRelay(c, local)
+		r.records.use(&r.ends)
+	}
 	r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	defer r.cancel(nil)
 	r.sent = flow{limits: opts.Limits.Send, budget: opts.Limits.Budget}
@@ -74,10 +78,12 @@ type run struct {
 	cancel         context.CancelCauseFunc
 	local          net.Conn
 	remote         Conn
+	records        *recordRelay // where the peer is a recordConn
 	sent, received flow
 	copied         atomic.Bool // a plain hop that could not be spliced
 
 	mu   sync.Mutex
+	ends [2]end // the sockets, local first
 	err  *Error // the first
 	done int    // directions that ended in order
 }
@@ -91,13 +97,27 @@ func (r *run) fail(err *Error) {
 		return
 	}
 	r.err = err
-	r.cancel(err)
-	reset(r.local)
-	reset(socket(r.remote))
+	r.cancel(err) // first, so that nobody takes what follows for a stream's end
+	for _, e := range r.ends {
+		e.reset()
+	}
 }
 
-// end takes the outcome of one direction.
-func (r *run) end(err *Error) {
+// end is a socket as it is ended.
+type end interface {
+	CloseWrite() error
+	reset() // makes whoever is blocked in it return; its other end must see a failure
+	close() // after all have returned
+}
+
+type conn struct{ net.Conn }
+
+func (c conn) CloseWrite() error { return closeWrite(c.Conn) }
+func (c conn) reset()            { reset(c.Conn) }
+func (c conn) close()            { c.Close() }
+
+// over takes the outcome of one direction.
+func (r *run) over(err *Error) {
 	if err != nil {
 		r.fail(err)
 		return
@@ -111,10 +131,12 @@ func (r *run) end(err *Error) {
 
 // close ends the sockets after both directions, once more after a failure.
 func (r *run) close() {
-	r.local.Close()
-	socket(r.remote).Close()
+	for _, e := range r.ends {
+		e.close()
+	}
 	switch c := r.remote.(type) {
 	case *recordConn:
+		r.records.blocker.release()
 		c.Release()
 	case *tlsConn:
 		c.release()
@@ -124,18 +146,18 @@ func (r *run) close() {
 // send moves the local stream to the peer, and its end after it.
 func (r *run) send() {
 	err := r.sendBytes()
-	if err == nil {
+	if err == nil && r.ctx.Err() == nil {
 		if cerr := r.remote.CloseWrite(); cerr != nil {
 			err = &Error{Remote, "write", cerr}
 		}
 	}
-	r.end(err)
+	r.over(err)
 }
 
 func (r *run) sendBytes() *Error {
 	switch c := r.remote.(type) {
 	case *recordConn:
-		return c.send(r.ctx, newVector(r.local), &r.sent)
+		return r.records.send(r.ctx, &r.sent)
 	case *tlsConn:
 		return c.send(r.ctx, r.local, &r.sent)
 	case *plainConn:
@@ -151,18 +173,18 @@ func (r *run) sendBytes() *Error {
 // receive moves the peer's stream to the local socket, and its end after it.
 func (r *run) receive() {
 	err := r.receiveBytes()
-	if err == nil {
-		if cerr := closeWrite(r.local); cerr != nil {
+	if err == nil && r.ctx.Err() == nil {
+		if cerr := r.ends[0].CloseWrite(); cerr != nil {
 			err = &Error{Local, "write", cerr}
 		}
 	}
-	r.end(err)
+	r.over(err)
 }
 
 func (r *run) receiveBytes() *Error {
 	switch c := r.remote.(type) {
 	case *recordConn:
-		return c.receive(r.ctx, newVector(r.local), &r.received)
+		return r.records.receive(r.ctx, &r.received)
 	case *tlsConn:
 		return c.receive(r.ctx, r.local, &r.received)
 	case *plainConn:

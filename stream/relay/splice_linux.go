@@ -117,7 +117,13 @@ func rawConn(c net.Conn) syscall.RawConn {
 }
 
 func opError(op string, c net.Conn, err error) error {
-	if errno, ok := err.(syscall.Errno); ok {
+	errno, ok := err.(syscall.Errno)
+	switch {
+	case !ok:
+		return err // the net package's own
+	case errno == unix.EAGAIN:
+		err = os.ErrDeadlineExceeded
+	default:
 		err = os.NewSyscallError(op, errno)
 	}
 	return &net.OpError{Op: op, Net: c.LocalAddr().Network(), Addr: c.RemoteAddr(), Err: err}

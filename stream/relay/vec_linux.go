@@ -2,132 +2,18 @@ package relay
 
 import (
 	"net"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// vector reads into and writes from many pieces of memory with one system call.
-// One goroutine may read while another writes.
+// vector reads into and writes from many pieces of memory with as few system
+// calls as it can. One goroutine may read while another writes.
 type vector interface {
 	// Readv fills the spaces in order with up to n bytes. 0 is the end.
 	Readv(spaces [][]byte, n int) (int, error)
 	// Writev writes all, or returns what it wrote and why not more.
 	Writev(bufs [][]byte) (int, error)
-}
-
-func newVector(c net.Conn) vector {
-	if rc := rawConn(c); rc != nil {
-		return &polled{conn: c, rc: rc}
-	}
-	return scalar{c}
-}
-
-// iovecs are an array for the kernel, made once for each direction.
-type iovecs []unix.Iovec
-
-// set makes v the first n bytes of bufs.
-func (v *iovecs) set(bufs [][]byte, n int) {
-	*v = (*v)[:0]
-	for _, b := range bufs {
-		if n <= 0 || len(*v) == maxIovecs {
-			return
-		}
-		b = b[:min(n, len(b))]
-		n -= len(b)
-		var io unix.Iovec
-		io.Base = unsafe.SliceData(b)
-		io.SetLen(len(b))
-		*v = append(*v, io)
-	}
-}
-
-// maxIovecs is the kernel's UIO_MAXIOV.
-const maxIovecs = 1024
-
-// skip drops the first n bytes.
-func (v *iovecs) skip(n int) {
-	for n > 0 {
-		io := &(*v)[0]
-		if uint64(n) < uint64(io.Len) {
-			io.Base = (*byte)(unsafe.Add(unsafe.Pointer(io.Base), n))
-			io.SetLen(int(io.Len) - n)
-			return
-		}
-		n -= int(io.Len)
-		*v = (*v)[1:]
-	}
-}
-
-// call is readv or writev.
-func (v iovecs) call(trap, fd uintptr) (int, error) {
-	for {
-		n, _, errno := unix.Syscall(trap, fd, uintptr(unsafe.Pointer(unsafe.SliceData(v))), uintptr(len(v)))
-		switch errno {
-		case 0:
-			return int(n), nil
-		case unix.EINTR:
-		default:
-			return 0, errno
-		}
-	}
-}
-
-// polled is a vector on a socket that Go's poller waits for.
-type polled struct {
-	conn    net.Conn
-	rc      syscall.RawConn
-	in, out iovecs
-}
-
-func (p *polled) Readv(spaces [][]byte, n int) (got int, err error) {
-	p.in.set(spaces, n)
-	cerr := p.rc.Read(func(fd uintptr) bool {
-		got, err = p.in.call(unix.SYS_READV, fd)
-		return err != unix.EAGAIN
-	})
-	if cerr != nil {
-		return 0, cerr
-	}
-	if err != nil {
-		err = opError("read", p.conn, err)
-	}
-	return got, err
-}
-
-func (p *polled) Writev(bufs [][]byte) (wrote int, err error) {
-	for len(bufs) > 0 {
-		now := bufs[:min(len(bufs), maxIovecs)]
-		bufs = bufs[len(now):]
-		p.out.set(now, total(now))
-		rest := p.out
-		cerr := p.rc.Write(func(fd uintptr) bool {
-			for len(rest) > 0 {
-				var n int
-				if n, err = rest.call(unix.SYS_WRITEV, fd); err != nil {
-					return err != unix.EAGAIN
-				}
-				wrote += n
-				rest.skip(n)
-			}
-			return true
-		})
-		if cerr != nil {
-			return wrote, cerr
-		}
-		if err != nil {
-			return wrote, opError("write", p.conn, err)
-		}
-	}
-	return wrote, nil
-}
-
-func total(bufs [][]byte) (n int) {
-	for _, b := range bufs {
-		n += len(b)
-	}
-	return n
 }
 
 // scalar does without vectors, on whatever is a net.Conn.
@@ -146,4 +32,62 @@ func (s scalar) Writev(bufs [][]byte) (wrote int, err error) {
 		}
 	}
 	return wrote, nil
+}
+
+// maxIovecs is the kernel's UIO_MAXIOV.
+const maxIovecs = 1024
+
+// iovecs are pieces of memory as the kernel takes them. The array is made once
+// for each direction.
+type iovecs []unix.Iovec
+
+// set makes v the first n bytes of bufs.
+func (v *iovecs) set(bufs [][]byte, n int) {
+	*v = (*v)[:0]
+	for _, b := range bufs {
+		if n <= 0 || len(*v) == maxIovecs {
+			return
+		}
+		b = b[:min(n, len(b))]
+		n -= len(b)
+		var io unix.Iovec
+		io.Base = unsafe.SliceData(b)
+		io.SetLen(len(b))
+		*v = append(*v, io)
+	}
+}
+
+// skip drops the first n bytes.
+func (v *iovecs) skip(n int) {
+	for n > 0 {
+		io := &(*v)[0]
+		if uint64(n) < uint64(io.Len) {
+			io.Base = (*byte)(unsafe.Add(unsafe.Pointer(io.Base), n))
+			io.SetLen(int(io.Len) - n)
+			return
+		}
+		n -= int(io.Len)
+		*v = (*v)[1:]
+	}
+}
+
+// call is readv or writev.
+func (v iovecs) call(trap uintptr, fd int) (int, error) {
+	for {
+		n, _, errno := unix.Syscall(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(v))), uintptr(len(v)))
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+func total(bufs [][]byte) (n int) {
+	for _, b := range bufs {
+		n += len(b)
+	}
+	return n
 }
