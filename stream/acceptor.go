@@ -57,7 +57,7 @@ func (a *Acceptor) Serve(ctx context.Context, conn relay.Conn, peer string) erro
 	}
 	if err != nil {
 		err = fmt.Errorf("read the first frame of %s (%v): %w", nameOr(peer, "a connection in clear"), conn.RemoteAddr(), err)
-		if errors.Is(err, ErrFrame) {
+		if errors.Is(err, ErrFrame) && peer != "" { // a stranger learns nothing
 			a.refuse(conn, &Cause{Code: CodeProtocol, Text: err.Error()})
 			return err
 		}
@@ -115,7 +115,7 @@ func (a *Acceptor) serve(ctx context.Context, conn relay.Conn, peer string, open
 	}
 	switch {
 	case peer == "" && (open.Channel == channelAsk || open.Channel == channelControl):
-		return refusal("a %s channel needs TLS", open.Channel)
+		return refusal("the channel %s needs TLS", open.Channel)
 	case open.Channel == channelAsk:
 		return a.ask(ctx, conn, peer, open, limits)
 	case open.Channel == channelControl:
@@ -224,6 +224,8 @@ func (a *Acceptor) join(ctx context.Context, conn relay.Conn, peer string, open 
 		return refusal("session %s was opened for channels without TLS", open.Session)
 	case localName[open.Channel] == "":
 		return refusal("channels of kind %.20q are unknown here", open.Channel)
+	case open.Number < 0:
+		return refusal("no channel has the number %d", open.Number)
 	}
 	c, err := s.reserve(open.Channel, open.Number)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Codes of a Cause: what kind of end it was.
@@ -92,7 +93,19 @@ func (c *Cause) failureFrom(peer string) *Cause {
 // printable is s without what could steer a terminal or break a line, and not
 // much longer than most bytes.
 func printable(s string, most int) string {
-	s = strings.Map(func(r rune) rune {
+	end := ""
+	if len(s) > most {
+		s, end = s[:most], "…"
+		for i := len(s) - 1; i >= max(0, len(s)-utf8.UTFMax); i-- {
+			if utf8.RuneStart(s[i]) {
+				if !utf8.FullRuneInString(s[i:]) {
+					s = s[:i]
+				}
+				break
+			}
+		}
+	}
+	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':
 			return ' '
@@ -100,11 +113,7 @@ func printable(s string, most int) string {
 			return '?'
 		}
 		return r
-	}, strings.ToValidUTF8(s, "?"))
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
+	}, strings.ToValidUTF8(s, "?")) + end
 }
 
 // asCause is err as a Cause: itself if it is one.

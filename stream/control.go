@@ -12,7 +12,7 @@ import (
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
-// errStalled: the peer took no bytes for writeTimeout.
+// errStalled: the peer did not take a frame in time.
 var errStalled = errors.New("stalled")
 
 // control is the connection that carries a session's frames.
@@ -40,10 +40,11 @@ func (c *control) writeLocked(f *frame) error {
 	if c.broken != nil {
 		return c.broken
 	}
-	c.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	patience := writeTimeout + time.Duration(len(b)/leastRate)*time.Second
+	c.conn.SetWriteDeadline(time.Now().Add(patience))
 	if _, err := c.conn.Write(b); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = fmt.Errorf("%w: %w", errStalled, err)
+			err = fmt.Errorf("%w: a frame of %d bytes was not taken within %v", errStalled, len(b), patience)
 		}
 		c.broken = err
 	}

@@ -61,5 +61,6 @@ const (
 	graceForVerdict = 2 * time.Second  // for the opener's verdict on a failure that it was told
 	graceForDrain   = 5 * time.Second  // for channels to end by themselves once the work is done
 	graceForCleanup = 30 * time.Second // for the acceptor to have let go of everything
-	writeTimeout    = 5 * time.Second  // of one control frame
+	writeTimeout    = 5 * time.Second  // of one control frame, and more for a long one:
+	leastRate       = 256 << 10        // bytes per second that the control channel has at least
 )

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"syscall"
 	"time"
@@ -21,10 +22,14 @@ type link struct {
 func (l link) cause(channel string, err error) *Cause {
 	c := &Cause{Code: CodeLink, Host: l.host, Channel: channel, symptom: true}
 	peer := fmt.Sprintf("%s (%s)", l.peer, l.address)
+	var op *net.OpError
 	switch {
 	case errors.Is(err, ErrFrame):
 		c.Code, c.symptom = CodeProtocol, false
 		c.Text = fmt.Sprintf("%s sent what is not of this protocol: %v", peer, err)
+	case errors.As(err, &op) && op.Op == "remote error": // crypto/tls's, for an alert
+		c.Code, c.symptom = CodeRefused, false
+		c.Text = fmt.Sprintf("%s refused this host's TLS: %v", peer, op.Err)
 	case errors.Is(err, relay.ErrTruncated):
 		c.Text = fmt.Sprintf("the connection with %s ended without TLS's close_notify: its sluice was killed, or something between cut it", peer)
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
@@ -34,11 +39,11 @@ func (l link) cause(channel string, err error) *Cause {
 	case errors.Is(err, io.EOF):
 		c.Text = fmt.Sprintf("%s closed the connection without saying why", peer)
 	case errors.Is(err, errStalled):
-		c.Text = fmt.Sprintf("%s has taken no bytes for %v: the link is down, or the host is frozen", peer, writeTimeout)
+		c.Text = fmt.Sprintf("the connection with %s is %v: the link is down, or the host is frozen", peer, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.Text = fmt.Sprintf("nothing heard from %s for %v (limits.idle_timeout): the link is down, or the host is frozen", peer, l.idle)
 	default:
 		c.Text = fmt.Sprintf("the connection with %s broke: %v", peer, err)
 	}
-	return c
+	return c.printable()
 }

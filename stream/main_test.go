@@ -124,6 +124,12 @@ func newHosts(t testing.TB, with ...func(*hosts)) *hosts {
 		return h.handler, func(s *Session) { h.accepted <- s }, nil
 	}}
 	h.opener = &Opener{Host: "host-a", Peer: "host-b"}
+	h.opener.Dial = func(ctx context.Context, clear bool) (relay.Conn, error) { return h.dial(ctx, "host-a", clear) }
+	for _, f := range with {
+		if f != nil {
+			f(h)
+		}
+	}
 	var serving sync.WaitGroup
 	var listeners []net.Listener
 	listen := func(serve func(net.Conn)) *gate {
@@ -146,6 +152,7 @@ func newHosts(t testing.TB, with ...func(*hosts)) *hosts {
 	h.gate = listen(func(raw net.Conn) {
 		conn, err := relay.Server(ctx, raw, credentials()["host-b"])
 		if err != nil {
+			h.served <- err
 			return
 		}
 		state, _ := conn.ConnectionState()
@@ -153,10 +160,6 @@ func newHosts(t testing.TB, with ...func(*hosts)) *hosts {
 	})
 	h.clear = listen(func(raw net.Conn) { h.served <- h.acceptor.Serve(ctx, relay.Plain(raw), "") })
 	h.opener.Address = h.gate.addr()
-	h.opener.Dial = func(ctx context.Context, clear bool) (relay.Conn, error) { return h.dial(ctx, "host-a", clear) }
-	for _, f := range with {
-		f(h)
-	}
 	t.Cleanup(func() {
 		for _, l := range listeners {
 			l.Close()
@@ -209,7 +212,9 @@ func (h *hosts) channel(s *Session, kind string) (a, b *net.UnixConn) {
 	if _, err := s.OpenChannel(h.t.Context(), kind, local); err != nil {
 		h.t.Fatal(err)
 	}
-	return a, receive(h.t, h.handler.connected).app
+	b = receive(h.t, h.handler.connected).app
+	h.t.Cleanup(func() { b.Close() })
+	return a, b
 }
 
 // raw is a connection on which the test itself speaks as an opener.

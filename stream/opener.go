@@ -178,8 +178,8 @@ func (o *Opener) checkAnswer(open, answer *frame) error {
 
 // openingError puts into words what went wrong before the peer had answered.
 func (o *Opener) openingError(ctx context.Context, err error) error {
-	if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {
-		// ctx's own deadline, seen by a socket a moment before ctx ends.
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
+		// ctx's own deadline, which a socket may see a moment before ctx ends.
 		<-ctx.Done()
 	}
 	var c *Cause

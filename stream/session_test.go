@@ -179,14 +179,15 @@ func TestSession_endsInOrder(t *testing.T) {
 // What Accept's started does must not wait for the session to run.
 func TestSession_mayFailBeforeItRuns(t *testing.T) {
 	t.Parallel()
-	h := newHosts(t)
-	h.acceptor.Accept = func(context.Context, Info) (Handler, func(*Session), error) {
-		return h.handler, func(s *Session) {
-			for range 3 {
-				s.Fail(&Cause{Code: CodeLibvirt, Text: "libvirt has gone"})
-			}
-		}, nil
-	}
+	h := newHosts(t, func(h *hosts) {
+		h.acceptor.Accept = func(context.Context, Info) (Handler, func(*Session), error) {
+			return h.handler, func(s *Session) {
+				for range 3 {
+					s.Fail(&Cause{Code: CodeLibvirt, Text: "libvirt has gone"})
+				}
+			}, nil
+		}
+	})
 	a, err := h.opener.Open(t.Context(), Info{ID: NewID()})
 	if err != nil {
 		t.Fatal(err)
@@ -299,7 +300,7 @@ func TestCause_printable(t *testing.T) {
 			t.Errorf("%q: %q, want %q", test.in, got, test.want)
 		}
 	}
-	for _, in := range []string{"123456789", "1234567ä", "1234567äö"} {
+	for _, in := range []string{"123456789", "1234567ä", "1234567äö", "123456ä9", "12345€89", "123456€9", "1234567€", "1234567\xff\xff", "12345\n\xe2\x82", "\xff\xff\xff\xff\xff\xff\xff\xff\xff"} {
 		once := printable(in, 8)
 		if len(once) > 8+len("…") || printable(once, 8) != once {
 			t.Errorf("%q: %q, then %q", in, once, printable(once, 8))
