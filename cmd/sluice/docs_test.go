@@ -14,7 +14,11 @@ func TestReferenceIsComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, cmd := range newRoot(streams{}).Commands() {
+	cmds := newRoot(streams{}).Commands()
+	for _, cmd := range cmds {
+		cmds = append(cmds, cmd.Commands()...)
+	}
+	for _, cmd := range cmds {
 		_, section, found := strings.Cut(string(text), "## `"+cmd.CommandPath())
 		if !found {
 			t.Errorf("docs/cli.md has no heading for %s", cmd.CommandPath())
