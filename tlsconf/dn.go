@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 )
 
@@ -29,7 +30,8 @@ type attributeSET []attribute
 // GnuTLS has no name for as their OID, and values it cannot decode as # and
 // the hexadecimal DER (GnuTLS lib/x509/dn.c, lib/x509/common.c).
 //
-// Unlike GnuTLS it refuses a name that holds a NUL.
+// Unlike GnuTLS it refuses a name that holds a NUL or another control character: such a name is made to be
+// read in another way than it is written.
 func formatDN(der []byte) (string, error) {
 	var rdns []attributeSET
 	rest, err := asn1.Unmarshal(der, &rdns)
@@ -64,8 +66,8 @@ func formatDN(der []byte) (string, error) {
 				s, ok = decodeString(a.Value, t.tag)
 			}
 			if ok {
-				if strings.IndexByte(s, 0) >= 0 {
-					return "", fmt.Errorf("distinguished name: a NUL in %s", name)
+				if i := strings.IndexFunc(s, unicode.IsControl); i >= 0 {
+					return "", fmt.Errorf("distinguished name: the control character %#02x in %s", s[i], name)
 				}
 				escapeDN(&b, s)
 			} else {

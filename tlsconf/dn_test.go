@@ -114,8 +114,9 @@ func TestDNRefuses(t *testing.T) {
 		der  []byte
 		want string
 	}{
-		{"NUL", marshalName(t, one(raw(oidCN, utf8Tag, "a\x00b"))), "NUL"},
-		{"NUL in a BMP string", marshalName(t, one(raw(oidCN, bmp, "\x00a\x00\x00"))), "NUL"},
+		{"NUL", marshalName(t, one(raw(oidCN, utf8Tag, "a\x00b"))), "control character 0x00"},
+		{"NUL in a BMP string", marshalName(t, one(raw(oidCN, bmp, "\x00a\x00\x00"))), "control character 0x00"},
+		{"newline", marshalName(t, one(raw(oidCN, utf8Tag, "a\nb"))), "control character 0x0a"},
 		{"too long", marshalName(t, one(raw(oidCN, utf8Tag, strings.Repeat("a", maxDNLen)))), "longer"},
 		{"too many parts", marshalName(t, one(slices.Repeat([]pkix.AttributeTypeAndValue{raw(oidCN, utf8Tag, "a")}, maxRDNs+1)...)), "65 parts"},
 		{"no DER", []byte{1, 2, 3}, "asn1"},

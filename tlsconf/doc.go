@@ -2,19 +2,24 @@
 // set already: certificate files where libvirt, QEMU or CloudStack keep them,
 // revocation lists, GnuTLS priority strings, and the names that peers may have.
 //
-//	found, err := tlsconf.Find(tlsconf.Search{})     // which files, and why these
-//	creds, err := tlsconf.Load(found)                // parsed and checked, an immutable snapshot
+//	sys, err := tlsconf.LoadSystem(tlsconf.SystemFile(os.Getenv, ""))
+//	policy, err := tlsconf.ParsePriority(sys.DefaultPriority(), sys)
+//	store, err := tlsconf.NewStore(tlsconf.StoreConfig{}) // finds the files, loads and checks them
+//	go store.Run(ctx)                                     // follows them
+//
 //	expect, err := tlsconf.ParseRules([]string{"host-b.example.org"})
-//	conn := tls.Client(raw, creds.Client(expect, tlsconf.Options{NextProtos: []string{"sluice/1"}}))
+//	cfg := store.Current().Client(expect, tlsconf.Options{Policy: policy, NextProtos: []string{"sluice/1"}})
+//	conn := tlsconf.Client(raw, cfg)
 //	if err := conn.HandshakeContext(ctx); err != nil {
-//		return tlsconf.Explain(err, "host-b")
+//		return policy.Explain(err, "host-b")
 //	}
 //
 // A peer is known by the names in its certificate and by nothing else: the
 // address that was dialled is never compared with anything. A chain to the CA
-// is necessary and not sufficient: somebody must have listed the name.
+// is necessary and not sufficient: somebody must have listed the name. A server's
+// configuration leaves that last step to its caller, who can refuse in words.
 //
 // The package writes no file, asks nothing of the network, and opens no
 // connection. It does not run handshakes; crypto/tls does, with the
-// configurations made here.
+// configurations made here, over a connection that has passed Gate.
 package tlsconf

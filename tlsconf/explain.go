@@ -236,7 +236,8 @@ func explainRecord(e *HandshakeError, err error) bool {
 	return true
 }
 
-// texts are errors for which crypto/tls has only words; a test provokes each with real handshakes.
+// texts are errors for which crypto/tls has only words. A test looks each up in the toolchain's sources, and the
+// usual ones are provoked with real handshakes.
 var texts = []struct {
 	text         string
 	cause        Cause

@@ -195,7 +195,7 @@ func (p pair) index(i int) pair {
 
 // absent returns "" if the file is there and can be read, else its name with the reason.
 func absent(path string) string {
-	fd, err := os.Open(path)
+	fd, err := open(path)
 	if err == nil {
 		fd.Close()
 		return ""

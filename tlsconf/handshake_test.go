@@ -1,10 +1,14 @@
 package tlsconf
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -234,5 +238,31 @@ func TestExplainKeepsWhatItHasExplained(t *testing.T) {
 	}
 	if err.Error() != "TLS with b: some other failure" {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestTextsAreCryptoTLSs fails when a new Go has other words for an error.
+func TestTextsAreCryptoTLSs(t *testing.T) {
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Skip("no toolchain here: ", err)
+	}
+	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(out)), "src/crypto/tls/*.go"))
+	if err != nil || len(files) == 0 {
+		t.Skip("no sources here")
+	}
+	var source []byte
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, data...)
+	}
+	for _, tt := range texts {
+		text := strings.TrimPrefix(tt.text, "tls: ") // RecordHeaderError adds this itself
+		if !bytes.Contains(source, []byte(text)) {
+			t.Errorf("crypto/tls does not say %q", tt.text)
+		}
 	}
 }

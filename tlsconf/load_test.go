@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,6 +49,12 @@ func TestLoadTellsEachFaultWithItsFileAndRemedy(t *testing.T) {
 		{name: "CA is a folder", file: caFile, want: "is not a file", mend: func(t *testing.T, f Files) {
 			remove(t, f.CA)
 			if err := os.Mkdir(f.CA, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{name: "key is a fifo", file: keyFile, want: "is not a file", mend: func(t *testing.T, f Files) {
+			remove(t, f.Key)
+			if err := syscall.Mkfifo(f.Key, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}},

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // maxFile is the size of the largest PEM file that is read, in bytes. A bundle of all the
@@ -22,12 +23,11 @@ const maxCerts = 256
 func readFile(path string) ([]byte, error) { return readFileLimit(path, maxFile) }
 
 func readFileLimit(path string, limit int64) ([]byte, error) {
-	fd, err := os.Open(path)
+	fd, err := open(path)
 	if err != nil {
 		return nil, openProblem(path, err)
 	}
 	defer fd.Close()
-	// Not a fifo or a device, at which a read could wait for ever.
 	if st, err := fd.Stat(); err == nil && !st.Mode().IsRegular() {
 		return nil, problem(path, "name a PEM file", "is not a file but a %s", st.Mode().Type())
 	}
@@ -39,6 +39,11 @@ func readFileLimit(path string, limit int64) ([]byte, error) {
 		return nil, problem(path, "remove from it what is not this host's", "is larger than the %d bytes allowed", limit)
 	}
 	return data, nil
+}
+
+// open does not wait for the writer of a fifo, where a file should be.
+func open(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
 
 func openProblem(path string, err error) *Finding {

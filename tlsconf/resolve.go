@@ -50,7 +50,7 @@ func resolve(l *lists, sys *System) (resolved, bool) {
 	for _, kx := range append([]string{""}, kxs...) {
 		for _, c := range cipherList {
 			for _, m := range macList {
-				s, ok := suiteOf(kx, c, m)
+				s, ok := suiteByParts[suiteParts{kx, c, m}]
 				if !ok || !sys.hashSecure(s.prf()) {
 					continue
 				}
@@ -95,14 +95,15 @@ func resolve(l *lists, sys *System) (resolved, bool) {
 	return r, true
 }
 
-func suiteOf(kx, cipher, mac string) (suite, bool) {
+type suiteParts struct{ kx, cipher, mac string }
+
+var suiteByParts = func() map[suiteParts]suite {
+	m := make(map[suiteParts]suite, len(suites))
 	for _, s := range suites {
-		if s.kx == kx && s.cipher == cipher && s.mac == mac {
-			return s, true
-		}
+		m[suiteParts{s.kx, s.cipher, s.mac}] = s
 	}
-	return suite{}, false
-}
+	return m
+}()
 
 // prf is the hash that the suite derives keys with.
 func (s suite) prf() string {

@@ -163,14 +163,14 @@ func (s *Store) Run(ctx context.Context) error {
 			s.fault(fmt.Errorf("watching the certificates: %w", err))
 			settle.Reset(s.conf.Settle)
 		case <-settle.C:
-			s.look(watcher)
+			s.refresh(watcher)
 		case <-poll:
-			s.look(watcher)
+			s.refresh(watcher)
 		}
 	}
 }
 
-func (s *Store) look(w *fsnotify.Watcher) {
+func (s *Store) refresh(w *fsnotify.Watcher) {
 	s.watch(w)
 	if s.changed() {
 		s.Reload()
