@@ -22,6 +22,9 @@ func (m *outgoing) finish() *control.Result {
 	}
 	m.progress(phase)
 	reply, err := m.callFinish()
+	// What is left is the source's own cookie, and libvirt refuses that:
+	// "Attempt to migrate guest to the same host".
+	m.cookie = nil
 	switch {
 	case err == nil && reply.Undecided == "":
 		m.cookie, m.downtime = reply.Cookie, time.Duration(reply.Downtime)
@@ -114,6 +117,7 @@ func (m *outgoing) giveUp(ctx context.Context, failure error) *control.Result {
 	limit, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
 	defer cancel()
 	err := m.session.Call(limit, callFinish, &finishCall{Cookie: m.cookie, Cancelled: true}, nil)
+	m.cookie = nil
 	m.confirm(true)
 	// The destination's QEMU may have died first, and its libvirt knows why.
 	if m.asked == "" && err != nil && m.answered(err) {
