@@ -55,6 +55,12 @@ func newConn(raw net.Conn, s *suite, role Role, in, out []byte) (*Conn, error) {
 	return c, nil
 }
 
+// SetWorkers sets how many goroutines seal a large batch, and how many open
+// what a large read has brought. 1 leaves both to the caller; 0 is the default,
+// a quarter of the processors and at most 4. It may not be called while the
+// connection is used.
+func (c *Conn) SetWorkers(n int) { c.in.workers.n, c.out.workers.n = n, n }
+
 // Stream is what records go through: a net.Conn, or the part of one that is
 // needed. CloseWrite is used where there is one.
 type Stream interface {
@@ -192,21 +198,19 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// Release gives borrowed memory back, of the directions that are not in use,
-// after the connection below was closed by other means than Close.
+// Release ends the connection after the one below was closed by other means than
+// Close, and gives its memory back. A direction that is in use does so itself,
+// when it fails.
 func (c *Conn) Release() {
 	if c.in.mu.TryLock() {
 		if c.in.err == nil {
 			c.in.err = net.ErrClosed
 		}
-		c.in.rest, c.in.unread, c.in.plain = nil, nil, nil
-		c.in.mem.Release()
+		c.in.release()
 		c.in.mu.Unlock()
 	}
 	if c.out.mu.TryLock() {
 		c.out.fail(net.ErrClosed)
-		c.out.pending = nil
-		c.out.batch.Release()
 		c.out.mu.Unlock()
 	}
 }

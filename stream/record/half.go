@@ -118,19 +118,25 @@ func (h *half) seal(nonce *[nonceLen]byte, seq uint64, b []byte, n int, typ byte
 	return n + overhead
 }
 
-// open opens rec, a whole record, in place, and returns its content and type.
-// When it returns an error nothing of the record is left.
-func (h *half) open(rec []byte) (content []byte, typ byte, err error) {
-	h.makeNonce(&h.nonce, h.take(1))
+// decrypt opens rec, a whole record, in place and returns its inner plaintext:
+// content, type and padding. It returns nil, and leaves nothing, when the record
+// is not the sender's.
+func (h *half) decrypt(nonce *[nonceLen]byte, seq uint64, rec []byte) []byte {
+	h.makeNonce(nonce, seq)
 	body := rec[headerLen:]
-	inner, err := h.aead.Open(body[:0], h.nonce[:], body, rec[:headerLen])
+	inner, err := h.aead.Open(body[:0], nonce[:], body, rec[:headerLen])
 	if err != nil {
-		return nil, 0, localAlert(alertBadRecordMAC)
+		return nil
 	}
+	return inner
+}
+
+// content divides an inner plaintext. The type is its last byte that is not
+// padding (RFC 8446, 5.4).
+func content(inner []byte) (content []byte, typ byte, err error) {
 	if len(inner) > plainMax+1 {
 		return nil, 0, localAlert(alertRecordOverflow)
 	}
-	// The type is the last byte that is not padding (5.4).
 	for i := len(inner) - 1; i >= 0; i-- {
 		if inner[i] != 0 {
 			return inner[:i], inner[i], nil

@@ -27,6 +27,9 @@ type inbound struct {
 	useless int
 	asked   bool // for a new key, since the last
 	post    postHandshake
+	padded  bool // the peer pads some records
+	workers workers
+	failed  [Slots]bool
 }
 
 // Receive returns the content of the records that have arrived, at least one:
@@ -58,19 +61,32 @@ func (c *Conn) receive() ([][]byte, error) {
 		if len(in.plain) > 0 {
 			return in.plain, nil
 		}
-		if in.err != nil {
-			return nil, in.err
+		if in.err == nil {
+			if err := c.fill(); err == nil {
+				continue
+			} else if in.err == nil {
+				return nil, err // a deadline
+			}
 		}
-		if err := c.fill(); err != nil {
-			return nil, err
-		}
+		in.release()
+		return nil, in.err
 	}
+}
+
+// release gives back what was borrowed, at the end.
+func (in *inbound) release() {
+	in.rest, in.unread, in.plain = nil, nil, nil
+	in.mem.Release()
 }
 
 // openAll opens every whole record in unread.
 func (c *Conn) openAll() error {
 	in := &c.in
-	for in.err == nil && len(in.unread) >= headerLen {
+	ahead := 0 // records that are decrypted already
+	if !in.padded {
+		ahead = in.workers.openAhead(in.half, in.unread, &in.failed)
+	}
+	for i := 0; in.err == nil && len(in.unread) >= headerLen; i++ {
 		n := int(binary.BigEndian.Uint16(in.unread[3:]))
 		switch {
 		case in.unread[0] != typeData:
@@ -83,28 +99,44 @@ func (c *Conn) openAll() error {
 		}
 		rec := in.unread[:headerLen+n]
 		in.unread = in.unread[headerLen+n:]
-		content, typ, err := in.half.open(rec)
-		if err != nil {
+		var inner []byte
+		if i >= ahead {
+			inner = in.half.decrypt(&in.half.nonce, in.half.take(1), rec)
+		} else if !in.failed[i] {
+			inner = rec[headerLen : len(rec)-tagLen]
+		}
+		if inner == nil {
+			return localAlert(alertBadRecordMAC)
+		}
+		if err := c.deliver(inner); err != nil {
 			return err
 		}
-		if typ == typeData && len(content) > 0 {
-			if in.post.partial() {
-				return localAlert(alertUnexpectedMessage)
-			}
-			in.plain = append(in.plain, content)
-			in.useless = 0
-			if in.half.seq >= c.keyRecords && !in.asked {
-				in.asked = true
-				c.askForKey()
-			}
-			continue
-		}
+	}
+	return nil
+}
+
+// deliver handles one record.
+func (c *Conn) deliver(inner []byte) error {
+	in := &c.in
+	content, typ, err := content(inner)
+	if err != nil {
+		return err
+	}
+	in.padded = in.padded || len(content)+1 < len(inner)
+	if typ != typeData || len(content) == 0 {
 		if in.useless++; in.useless > uselessMax {
 			return localAlert(alertUnexpectedMessage)
 		}
-		if err := c.control(typ, content); err != nil {
-			return err
-		}
+		return c.control(typ, content)
+	}
+	if in.post.partial() {
+		return localAlert(alertUnexpectedMessage)
+	}
+	in.plain = append(in.plain, content)
+	in.useless = 0
+	if in.half.seq >= c.keyRecords && !in.asked {
+		in.asked = true
+		c.askForKey()
 	}
 	return nil
 }

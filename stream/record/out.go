@@ -20,7 +20,7 @@ type outbound struct {
 	batch   Batch  // of Write
 	pending []byte // sealed and not yet written, after a deadline
 	control [headerLen + 16 + 1 + tagLen]byte
-	workers *workers
+	workers workers
 }
 
 // Send sends the first n bytes of b's Spaces: they are sealed in place and
@@ -35,6 +35,7 @@ func (c *Conn) Send(b *Batch, n int) error {
 	if err := c.flush(); err != nil {
 		return c.out.fail(err)
 	}
+	c.out.batch.Release() // who sends doesn't write
 	sealed, err := c.sealBatch(b, n)
 	if err != nil {
 		return c.out.fail(err)
@@ -101,8 +102,10 @@ func (o *outbound) ready() error {
 // fail keeps the first error: part of a record may have left, so that no other
 // may follow.
 func (o *outbound) fail(err error) error {
-	if o.err == nil {
+	if o.err == nil && err != nil {
 		o.err = err
+		o.pending = nil
+		o.batch.Release()
 	}
 	return err
 }

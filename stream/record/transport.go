@@ -38,8 +38,12 @@ type Transport struct {
 
 // NewTransport returns a Transport over raw, which it doesn't own.
 func NewTransport(raw net.Conn) *Transport {
-	return &Transport{Conn: raw, in: buffer.Adaptive{From: some}}
+	return &Transport{Conn: raw}
 }
+
+// Grow lets reading borrow memory, until Release. Without, the Transport holds
+// a record's: strangers get no more.
+func (t *Transport) Grow() { t.in.From = some }
 
 func (t *Transport) Read(p []byte) (int, error) {
 	if t.left == 0 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 
 	"github.com/virt-sluice/sluice/stream/record"
 )
@@ -78,7 +79,7 @@ func handshake(ctx context.Context, raw net.Conn, cfg *tls.Config, role record.R
 	if path != CryptoTLS {
 		c, err := h.Take()
 		if err == nil {
-			return &recordConn{c}, nil
+			return &recordConn{Conn: c}, nil
 		}
 		if path == Records || !errors.Is(err, record.ErrUnsupported) {
 			raw.Close()
@@ -89,14 +90,38 @@ func handshake(ctx context.Context, raw net.Conn, cfg *tls.Config, role record.R
 }
 
 // Plain is raw as the peer's side of a channel without TLS. The Conn owns raw.
-func Plain(raw net.Conn) Conn { return &plainConn{raw} }
+func Plain(raw net.Conn) Conn { return &plainConn{Conn: raw} }
 
-type plainConn struct{ net.Conn }
+type plainConn struct {
+	net.Conn
+	running
+}
+
+func (c *plainConn) Close() error {
+	if c.stop() {
+		return nil
+	}
+	return c.Conn.Close()
+}
 
 func (c *plainConn) CloseWrite() error { return closeWrite(c.Conn) }
 func (c *plainConn) Path() Path        { return Splice }
 
 func (c *plainConn) ConnectionState() (s tls.ConnectionState, ok bool) { return s, false }
+
+// running is the run that a Conn is in. Whoever closes the Conn then stops the
+// run: an orderly close would tell the peer that the stream is complete.
+type running struct{ in atomic.Pointer[run] }
+
+func (r *running) enter(run *run) { r.in.Store(run) }
+
+func (r *running) stop() bool {
+	run := r.in.Load()
+	if run != nil {
+		run.fail(&Error{Here, "", net.ErrClosed})
+	}
+	return run != nil
+}
 
 // halfCloser is what a socket must be able to do to be relayed.
 type halfCloser interface{ CloseWrite() error }

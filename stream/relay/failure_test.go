@@ -75,6 +75,25 @@ func TestCancelIsNoOrderlyEnd(t *testing.T) {
 	})
 }
 
+// Who closes the peer's Conn while it is relayed stops the relay; the peer must
+// not see an orderly end.
+func TestCloseIsNoOrderlyEnd(t *testing.T) {
+	eachHop(t, func(t *testing.T, h hop) {
+		c := h.start(t)
+		writeAll(t, c.app[0], []byte("some"))
+		expect(t, c.app[1], []byte("some"))
+		c.link[0].Close()
+		wantError(t, "closed", c.wait(t, 0), Here, net.ErrClosed)
+		if h.name == "splice unix-unix" {
+			c.app[1].Close()
+		} else {
+			wantError(t, "its peer", c.wait(t, 1), Remote)
+		}
+		c.link[0].Close() // once more does no harm
+		c.close(t)
+	})
+}
+
 // Blocked in a write to a reader that is frozen: the context ends it.
 func TestCancelWhileBlocked(t *testing.T) {
 	eachHop(t, func(t *testing.T, h hop) {

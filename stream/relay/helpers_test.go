@@ -24,6 +24,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/stream/internal/buffer"
 )
 
 func TestMain(m *testing.M) {
@@ -189,6 +191,9 @@ func eachHop(t *testing.T, f func(t *testing.T, h hop)) {
 			fds := openFDs(t)
 			f(t, h)
 			dropPipes()
+			if n := buffer.Lent(); n != 0 {
+				t.Errorf("%d bytes of memory were not given back", n)
+			}
 			if now := openFDs(t); now > fds {
 				t.Errorf("%d file descriptors before, %d after", fds, now)
 			}

@@ -173,6 +173,7 @@ func (l *line) reset() {
 // close is called when nobody uses the line any more.
 func (l *line) close() {
 	if s := l.thread.Load(); s != nil {
+		l.thread.Store(&blockingSocket{fd: -1}) // the number may be another's soon
 		unix.Close(s.fd)
 		return
 	}

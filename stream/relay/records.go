@@ -13,7 +13,17 @@ import (
 //
 // It holds about 40 KiB when idle, a record for each direction, and borrows up
 // to half a megabyte for each direction that moves much.
-type recordConn struct{ *record.Conn }
+type recordConn struct {
+	*record.Conn
+	running
+}
+
+func (c *recordConn) Close() error {
+	if c.stop() {
+		return nil
+	}
+	return c.Conn.Close()
+}
 
 func (c *recordConn) Path() Path { return Records }
 

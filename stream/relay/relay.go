@@ -13,6 +13,10 @@ import (
 type Options struct {
 	Limits   Limits
 	Counters *Counters // may be nil; added to while the relay runs
+	// Workers is how many goroutines of each direction encrypt or decrypt what
+	// there is at once, on the records path. 1 is the direction's own; 0 a
+	// quarter of the processors, at most 4.
+	Workers int
 }
 
 // Result is how a run ended.
@@ -27,11 +31,18 @@ type Result struct {
 // closes both. Deadlines set on them are removed. The first failure of either
 // direction, or the end of ctx, ends the whole at once: both sockets are reset,
 // and whoever is blocked in them or in a limiter returns.
+//
+// local is Run's alone from now on: closing it or setting deadlines on it need
+// not have an effect. Closing remote ends the run, with net.ErrClosed.
 func Run(ctx context.Context, local net.Conn, remote Conn, opts Options) Result {
 	r := &run{local: local, remote: remote, ends: [2]end{conn{local}, conn{socket(remote)}}}
-	if c, ok := remote.(*recordConn); ok {
+	switch c := remote.(type) {
+	case *recordConn:
+		c.SetWorkers(opts.Workers)
 		r.records = newRecordRelay(c, local)
 		r.records.use(&r.ends)
+	case *tlsConn:
+		c.transport.Grow()
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	defer r.cancel(nil)
@@ -41,6 +52,9 @@ func Run(ctx context.Context, local net.Conn, remote Conn, opts Options) Result 
 		r.sent.shared, r.received.shared = &c.Sent, &c.Received
 	}
 
+	if c, ok := remote.(interface{ enter(*run) }); ok {
+		c.enter(r)
+	}
 	// Deadlines were for the frames before the stream.
 	local.SetDeadline(time.Time{})
 	remote.SetDeadline(time.Time{})

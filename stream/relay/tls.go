@@ -20,6 +20,7 @@ type tlsConn struct {
 	net.Conn  // the socket: deadlines and addresses
 	tls       *tls.Conn
 	transport *record.Transport
+	running
 }
 
 func (c *tlsConn) Path() Path { return CryptoTLS }
@@ -61,6 +62,9 @@ func (c *tlsConn) CloseWrite() error {
 // Close sends close_notify unless another goroutine is writing, and closes the
 // socket. It waits for a peer that takes no bytes for a second at most.
 func (c *tlsConn) Close() error {
+	if c.stop() {
+		return nil
+	}
 	c.SetWriteDeadline(time.Now().Add(time.Second))
 	return c.tls.Close()
 }

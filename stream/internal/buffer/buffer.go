@@ -32,6 +32,9 @@ type Store struct {
 // lent is the bytes out of all stores.
 var lent atomic.Int64
 
+// Lent returns the bytes that are out of all stores.
+func Lent() int64 { return lent.Load() }
+
 // Get returns nil when the process has lent its limit. What it returns may
 // hold bytes of other channels.
 func (s *Store) Get() []byte {
@@ -53,9 +56,9 @@ func (s *Store) Put(b []byte) {
 }
 
 // Adaptive is a direction's memory. It grows when reads fill it, and shrinks
-// after many small ones.
+// after many small ones. What it has borrowed must be released.
 type Adaptive struct {
-	From *Store
+	From *Store // nil: it doesn't grow
 
 	small, large []byte
 	shortReads   int
@@ -77,7 +80,7 @@ func (a *Adaptive) Bytes() []byte {
 // what Bytes returns next. keep fits Small.
 func (a *Adaptive) Adapt(n, space int, keep []byte) {
 	switch {
-	case a.large == nil && n > 0 && n == space:
+	case a.large == nil && a.From != nil && n > 0 && n == space:
 		a.large = a.From.Get()
 		a.shortReads = 0
 	case a.large != nil && n < RecordPlain:
