@@ -120,7 +120,7 @@ func (m *outgoing) giveUp(ctx context.Context, failure error) *control.Result {
 	m.cookie = nil
 	m.confirm(true)
 	// The destination's QEMU may have died first, and its libvirt knows why.
-	if m.asked == "" && err != nil && m.answered(err) {
+	if m.asked == nil && err != nil && m.answered(err) {
 		both := *asCause(failure)
 		both.Text += "; " + err.Error()
 		failure = &both
@@ -245,14 +245,14 @@ func (m *outgoing) failed(ctx context.Context, failure error) *control.Result {
 	}
 	result := &control.Result{Outcome: control.Failed}
 	cause := asCause(failure)
-	if ctx.Err() != nil {
+	switch {
+	case m.asked != nil:
+		cause = m.asked
+	case ctx.Err() != nil:
+		cause = m.called(ctx)
+	}
+	if ctx.Err() != nil || cause.Code == stream.CodeCancelled {
 		result.Outcome = control.Cancelled
-		cause = &stream.Cause{Code: stream.CodeCancelled, Host: m.d.cfg.Name, Text: "the caller cancelled the migration"}
-		if errors.Is(context.Cause(ctx), errStopping) {
-			cause = &stream.Cause{Code: stream.CodeShutdown, Host: m.d.cfg.Name, Text: errStopping.Text}
-		}
-	} else if m.asked != "" {
-		cause = &stream.Cause{Code: stream.CodeTimeout, Host: m.d.cfg.Name, Text: m.asked}
 	}
 	if m.session != nil {
 		m.session.Fail(cause)
@@ -271,6 +271,14 @@ func (m *outgoing) failed(ctx context.Context, failure error) *control.Result {
 	}
 	result.Message = fmt.Sprintf("%s. %s", where, result.Cause)
 	return result
+}
+
+// called is the cause when the caller's context has ended.
+func (m *outgoing) called(ctx context.Context) *stream.Cause {
+	if errors.Is(context.Cause(ctx), errStopping) {
+		return &stream.Cause{Code: stream.CodeShutdown, Host: m.d.cfg.Name, Text: errStopping.Text}
+	}
+	return &stream.Cause{Code: stream.CodeCancelled, Host: m.d.cfg.Name, Text: "the caller cancelled the migration"}
 }
 
 // atSource says in words where libvirt has the guest, and whether that is

@@ -40,11 +40,11 @@ type outgoing struct {
 
 	started   time.Time
 	params    []libvirt.TypedParam
-	cookie    []byte   // libvirt's, from the step before
-	postcopy  bool     // the guest has been switched over
-	suspended bool     // the guest has been paused, by us
-	stats     jobStats // the last that libvirt gave
-	asked     string   // why the job was aborted, by us
+	cookie    []byte        // libvirt's, from the step before
+	postcopy  bool          // the guest has been switched over
+	suspended bool          // the guest has been paused, by us
+	stats     jobStats      // the last that libvirt gave
+	asked     *stream.Cause // why the job was aborted, by us
 	downtime  time.Duration
 	meter     rateMeter
 }

@@ -2,10 +2,12 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/stream"
 )
 
 // pollInterval is how often libvirt is asked for its figures. A query goes to
@@ -37,7 +39,12 @@ func (m *outgoing) perform(ctx context.Context) error {
 		select {
 		case err := <-done:
 			if err != nil {
-				return m.libvirtCause("sending the guest", m.virt.bound(context.Background(), func() error { return err }))
+				err = m.virt.bound(context.Background(), func() error { return err })
+				cause := m.libvirtCause("sending the guest", err)
+				if errors.Is(err, errLibvirtGone) {
+					m.session.Fail(cause) // before anything breaks for it
+				}
+				return cause
 			}
 			return nil
 		case st := <-stats:
@@ -49,10 +56,10 @@ func (m *outgoing) perform(ctx context.Context) error {
 			m.intervene(jobStats{}, true)
 		case <-cancelled:
 			cancelled = nil
-			m.abort("the caller cancelled it")
+			m.abort(m.called(ctx))
 		case <-settled:
 			settled = nil
-			m.abort("the session has ended")
+			m.abort(asCause(context.Cause(m.session.Context())))
 			// QEMU's sockets are closed, so the job can't but end.
 			patience = time.After(abortTimeout)
 		case <-patience:
@@ -91,7 +98,7 @@ func (m *outgoing) beside(call func() error) error {
 func (m *outgoing) intervene(st jobStats, timedOut bool) {
 	switch {
 	case m.postcopy:
-	case m.asked != "":
+	case m.asked != nil:
 		m.abort(m.asked) // libvirt had no job to abort yet, or is at it
 	case m.req.PostCopy && (timedOut || st.iteration >= 2):
 		// The first pass has sent every page once: the rest follows on demand.
@@ -107,17 +114,22 @@ func (m *outgoing) intervene(st jobStats, timedOut bool) {
 			m.log.Warn().Msg("timeout: the guest is suspended until it has moved")
 		}
 	case m.req.TimeoutAction != control.TimeoutPostCopy:
-		m.abort(fmt.Sprintf("it took longer than %d seconds (--timeout)", m.req.Timeout))
+		m.abort(&stream.Cause{Code: stream.CodeTimeout, Host: m.d.cfg.Name, Text: fmt.Sprintf("it took longer than %d seconds (--timeout)", m.req.Timeout)})
 	}
 }
 
-// abort asks libvirt to end the job. A guest in post-copy has left already.
-func (m *outgoing) abort(why string) {
+// abort ends the session and asks libvirt to end the job. The session comes
+// first: else the way in which the destination's QEMU breaks down could be
+// taken for the cause. A guest in post-copy has left already.
+func (m *outgoing) abort(why *stream.Cause) {
 	if m.postcopy {
-		m.log.Warn().Str("why", why).Msg("not aborted: the guest runs at the destination already")
+		m.log.Warn().Err(why).Msg("not aborted: the guest runs at the destination already")
 		return
 	}
-	m.asked = why
+	if m.asked == nil {
+		m.asked = why
+		m.session.Fail(why)
+	}
 	m.beside(func() error { return m.watch.DomainAbortJob(m.dom) })
 }
 
