@@ -10,15 +10,15 @@ import (
 
 // PolicyError is a handshake that would have ended outside the policy.
 type PolicyError struct {
-	What    string // what it would have ended on, for a person
-	Allowed string // what the policy allows instead; may be empty
+	What    string   // what it would have ended on, for a person
+	Allowed []string // what the policy allows instead; may be empty
 	Policy  *Policy
 }
 
 func (e *PolicyError) Error() string {
 	s := fmt.Sprintf("%s, which this host's TLS priority %q does not allow", e.What, e.Policy.Source)
-	if e.Allowed != "" {
-		s += "; it allows " + e.Allowed
+	if len(e.Allowed) > 0 {
+		s += "; it allows " + strings.Join(e.Allowed, ", ")
 	}
 	return s
 }
@@ -52,7 +52,7 @@ func (p *Policy) apply(cfg *tls.Config) {
 // have made of the configuration. chain is the peer's, from its leaf to the trusted CA.
 func (p *Policy) verify(cs tls.ConnectionState, chain []*x509.Certificate) error {
 	refuse := func(allowed []string, format string, args ...any) error {
-		return &PolicyError{What: fmt.Sprintf(format, args...), Allowed: strings.Join(allowed, ", "), Policy: p}
+		return &PolicyError{What: fmt.Sprintf(format, args...), Allowed: allowed, Policy: p}
 	}
 	if cs.Version < p.min || cs.Version > p.max {
 		return refuse(p.Versions, "the handshake came to %s", tls.VersionName(cs.Version))

@@ -13,6 +13,7 @@
 //	if err := conn.HandshakeContext(ctx); err != nil {
 //		return policy.Explain(err, "host-b")
 //	}
+//	err = policy.Finish(conn.ConnectionState())
 //
 // A peer is known by the names in its certificate and by nothing else: the
 // address that was dialled is never compared with anything. A chain to the CA

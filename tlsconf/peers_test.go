@@ -42,7 +42,8 @@ const (
 var interops = []interop{
 	{"NORMAL", pki.ECDSA, "NORMAL", first(o256)},
 	{"NORMAL", pki.RSA, any13, first(o128)},
-	{"SECURE256", pki.RSA, any13, first(o128)},
+	// A peer with an RSA key that would sign with SHA-256 has to be told not to: TestFinish.
+	{"SECURE256", pki.RSA, any13 + ":-SIGN-RSA-PSS-RSAE-SHA256:-SIGN-RSA-SHA256", first(o128, "-sigalgs", "RSA-PSS+SHA384", "-client_sigalgs", "RSA-PSS+SHA384")},
 	{"SECURE256", pki.P384, "PERFORMANCE", first(o128, "-groups", "X25519:P-256:P-384")},
 	{"SECURE128:-VERS-ALL:+VERS-TLS1.3", pki.RSA, any13, first(oCC)},
 	{"PFS", pki.ECDSA, "PERFORMANCE", first(o128)},
@@ -55,7 +56,8 @@ var interops = []interop{
 	{"NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+CHACHA20-POLY1305:-KX-ALL:+ECDHE-RSA", pki.RSA, "NORMAL:%SERVER_PRECEDENCE", first(o128)},
 	{"NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+RSA:-CIPHER-ALL:+AES-256-GCM", pki.RSA, "NORMAL:%SERVER_PRECEDENCE", first(o128)},
 	{"SUITEB128", pki.ECDSA, "NORMAL", first(o128)},
-	{"SUITEB192", pki.P384, "NORMAL", first(o128, "-groups", "X25519:P-256:P-384")},
+	// So in TLS 1.2 has one with a P-384 key.
+	{"SUITEB192", pki.P384, "NORMAL:-SIGN-ECDSA-SHA256", first(o128, "-groups", "X25519:P-256:P-384", "-sigalgs", "ECDSA+SHA384:ECDSA+SHA256", "-client_sigalgs", "ECDSA+SHA384")},
 	{"SUITEB192:+VERS-TLS1.3", pki.P384, any13, first(o128, "-groups", "X25519:P-256:P-384")},
 }
 
@@ -96,6 +98,9 @@ func TestPoliciesAgainstPeers(t *testing.T) {
 		inside := func(t *testing.T, cs tls.ConnectionState) {
 			t.Helper()
 			if err := pol.verify(cs, nil); err != nil {
+				t.Error(err)
+			}
+			if err := pol.Finish(cs); err != nil {
 				t.Error(err)
 			}
 			t.Logf("%s, %s, %v", tls.VersionName(cs.Version), tls.CipherSuiteName(cs.CipherSuite), cs.CurveID)
@@ -332,5 +337,39 @@ func TestNothingInCommon(t *testing.T) {
 			})
 			check(t, err, tt.server)
 		})
+	}
+}
+
+// TestFinish has a peer sign with a hash that the policy does not allow, and with one that it does.
+func TestFinish(t *testing.T) {
+	needTool(t, "openssl")
+	keys := &kinds{t: t}
+	here, peer := keys.site(t, pki.RSA)
+	pol := policy(t, "SECURE256")
+	for sigalg, ok := range map[string]bool{"RSA-PSS+SHA256": false, "RSA-PSS+SHA384": true, "RSA-PSS+SHA512": true} {
+		t.Run(sigalg, func(t *testing.T) {
+			addr := serve(t, func(port string) (string, *exec.Cmd) {
+				return "ACCEPT", exec.Command("openssl", "s_server", "-accept", "127.0.0.1:"+port, "-rev", "-sigalgs", sigalg,
+					"-CAfile", peer.CA, "-cert", peer.Cert, "-key", peer.Key)
+			})
+			err := pol.Finish(dialEcho(t, addr, here.Client(rules(t, "there.example.org"), Options{Policy: pol})))
+			var pe *PolicyError
+			if (err == nil) != ok || err != nil && (!errors.As(err, &pe) || !strings.Contains(err.Error(), "the peer signed with PSSWithSHA256")) {
+				t.Errorf("%v", err)
+			}
+			cs, err := acceptEcho(t, here.Server(Options{Policy: pol}), func(port string) *exec.Cmd {
+				return exec.Command("openssl", "s_client", "-connect", "127.0.0.1:"+port, "-quiet", "-client_sigalgs", sigalg, "-sigalgs", "RSA-PSS+SHA384:RSA-PSS+SHA256",
+					"-CAfile", peer.CA, "-cert", peer.Cert, "-key", peer.Key)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if peerSigned(cs) == 0 {
+				t.Error("crypto/tls does not tell what the peer signed with")
+			}
+		})
+	}
+	if err := (*Policy)(nil).Finish(tls.ConnectionState{}); err != nil {
+		t.Error(err)
 	}
 }

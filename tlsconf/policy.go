@@ -149,6 +149,9 @@ func build(tokens []token, sys *System) (*Policy, error) {
 	if err := p.addVersions(r, l.options["FORCE_SESSION_HASH"]); err != nil {
 		return nil, err
 	}
+	if !p.allSchemes() {
+		p.NoEffect = append(p.NoEffect, Note{Token: "SIGN", Why: "Go offers peers all its signature algorithms; one that signs with another than the allowed ones is refused at the end of the handshake"})
+	}
 	p.NoEffect = append(p.NoEffect, Note{Token: "order", Why: "Go chooses by its own order among what is allowed"})
 	return p, nil
 }
@@ -185,6 +188,22 @@ func (p *Policy) addSigns(r resolved) {
 			p.schemes13 = append(p.schemes13, s.scheme)
 		}
 	}
+}
+
+// allSchemes tells whether the policy allows every signature algorithm that crypto/tls offers, SHA-1's aside,
+// in every version that the policy has.
+func (p *Policy) allSchemes() bool {
+	for _, s := range signs {
+		if s.scheme == 0 || s.hash == "SHA1" {
+			continue
+		}
+		pkcs1 := s.scheme == tls.PKCS1WithSHA256 || s.scheme == tls.PKCS1WithSHA384 || s.scheme == tls.PKCS1WithSHA512
+		if s.tls12 && p.min <= tls.VersionTLS12 && !slices.Contains(p.schemes12, s.scheme) ||
+			s.tls13 && !pkcs1 && p.max >= tls.VersionTLS13 && !slices.Contains(p.schemes13, s.scheme) {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *Policy) addSuites(r resolved, forceETM bool) {

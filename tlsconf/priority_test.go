@@ -18,7 +18,7 @@ func TestParsePriority(t *testing.T) {
 	}{
 		{"NORMAL", "TLS1.3 TLS1.2", "TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256 TLS_AES_128_GCM_SHA256", "SECP256R1 SECP384R1 SECP521R1 X25519",
 			[]string{"GROUP-X448", "GROUP-FFDHE2048", "AES-256-CCM", "DHE-RSA", "VERS-TLS1.0", "VERS-TLS1.1", "SIGN-EDDSA-ED448"}, []string{"order"}},
-		{"SECURE256", "TLS1.3 TLS1.2", "TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256", "SECP384R1 SECP521R1", []string{"AES-256-CCM"}, nil},
+		{"SECURE256", "TLS1.3 TLS1.2", "TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256", "SECP384R1 SECP521R1", []string{"AES-256-CCM"}, []string{"SIGN"}},
 		{"SUITEB192", "TLS1.2", "", "SECP384R1", nil, nil},
 		{"SUITEB192:+VERS-TLS1.3", "TLS1.2 TLS1.3", "TLS_AES_256_GCM_SHA384", "SECP384R1", nil, nil},
 		{"NORMAL:-VERS-ALL:+VERS-TLS1.3:-AES-128-GCM:-GROUP-ALL:+GROUP-X25519", "TLS1.3", "TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256", "X25519", nil, nil},
@@ -51,6 +51,9 @@ func TestParsePriority(t *testing.T) {
 			if !slices.ContainsFunc(p.Unavailable, func(have Note) bool { return have.Token == n && have.Why != "" }) {
 				t.Errorf("%s: %q is not told to be unavailable: %v", tt.priority, n, p.Unavailable)
 			}
+		}
+		if slices.ContainsFunc(p.NoEffect, func(n Note) bool { return n.Token == "SIGN" }) != strings.HasPrefix(tt.priority, "S") {
+			t.Errorf("%s: what has no effect is %v", tt.priority, p.NoEffect)
 		}
 		for _, n := range tt.noEffect {
 			if !slices.ContainsFunc(p.NoEffect, func(have Note) bool { return have.Token == n && have.Why != "" }) {

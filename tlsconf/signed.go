@@ -1,0 +1,44 @@
+package tlsconf
+
+import (
+	"crypto/tls"
+	"reflect"
+	"slices"
+)
+
+// Finish checks what shows only once a handshake is done: the algorithm with which the peer has signed it. crypto/tls
+// offers all the algorithms that it has, whatever the policy says, so an RSA peer may sign with another hash than SIGN-
+// allows. It is to be called after each handshake with a policy; a nil policy allows everything. The error is a
+// *PolicyError.
+//
+// What this host signs with needs no check: its certificates carry the list of what they may be used with.
+func (p *Policy) Finish(cs tls.ConnectionState) error {
+	if p == nil {
+		return nil
+	}
+	scheme := peerSigned(cs)
+	allowed := p.schemes12
+	if cs.Version >= tls.VersionTLS13 {
+		allowed = p.schemes13
+	}
+	// None, where the key exchange is RSA's own.
+	if scheme == 0 || slices.Contains(allowed, scheme) {
+		return nil
+	}
+	var names []string
+	for _, s := range allowed {
+		names = append(names, s.String())
+	}
+	return &PolicyError{What: "the peer signed with " + scheme.String(), Allowed: names, Policy: p}
+}
+
+// peerSigned reads the one field of a ConnectionState that tells, which crypto/tls keeps to itself
+// (testingOnlyPeerSignatureAlgorithm, Go 1.25). TestFinish fails if a new Go has none or calls it otherwise; then
+// nothing is known, and 0 is returned.
+func peerSigned(cs tls.ConnectionState) tls.SignatureScheme {
+	f := reflect.ValueOf(cs).FieldByName("testingOnlyPeerSignatureAlgorithm")
+	if !f.IsValid() || f.Kind() != reflect.Uint16 {
+		return 0
+	}
+	return tls.SignatureScheme(f.Uint())
+}
