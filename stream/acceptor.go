@@ -201,7 +201,7 @@ func (a *Acceptor) control(ctx context.Context, conn relay.Conn, peer string, op
 		Version: Version,
 		Host:    a.Host,
 		Token:   s.token,
-		Idle:    limits.Idle.Milliseconds(),
+		Idle:    int(limits.Idle.Milliseconds()),
 	}); err != nil {
 		s.Fail(s.link.cause(channelControl, err))
 	}

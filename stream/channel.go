@@ -139,6 +139,11 @@ func (s *Session) failChannel(c *Channel, code string, err error) *Cause {
 	if cause.Channel == "" {
 		cause.Channel = c.Name()
 	}
+	// Why a peer can't be reached, or does not answer, its control channel may
+	// be about to say.
+	if cause.Code == CodeLink || cause.Code == CodeTimeout && cause.Host == s.link.host {
+		cause.symptom = true
+	}
 	s.Fail(&cause)
 	s.abandon(c)
 	return &cause

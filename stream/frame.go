@@ -61,7 +61,7 @@ type frame struct {
 	UUID     string   `msgpack:"uuid,omitempty"`
 	Clear    bool     `msgpack:"clear,omitempty"` // control: data channels without TLS
 	Token    []byte   `msgpack:"token,omitempty"` // shown by channels in clear
-	Idle     int64    `msgpack:"idle,omitempty"`  // control: silence that the sender bears, in ms
+	Idle     int      `msgpack:"idle,omitempty"`  // control: silence that the sender bears, in ms
 
 	// call, reply; ask's open and accept
 	Serial uint32             `msgpack:"serial,omitempty"`

@@ -51,7 +51,7 @@ func (o *Opener) Open(ctx context.Context, info Info) (*Session, error) {
 		Guest:   info.Guest,
 		UUID:    info.UUID,
 		Clear:   info.Clear,
-		Idle:    o.Limits.withDefaults().Idle.Milliseconds(),
+		Idle:    int(o.Limits.withDefaults().Idle.Milliseconds()),
 	})
 	if err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func (s *Session) openChannel(ctx context.Context, kind string, local net.Conn) 
 // exchange connects, sends the open frame and returns with the accept frame.
 func (o *Opener) exchange(ctx context.Context, clear bool, open *frame) (relay.Conn, *frame, error) {
 	limits := o.Limits.withDefaults()
-	ctx, cancel := context.WithTimeoutCause(ctx, limits.Handshake, &Cause{Code: CodeTimeout, Host: o.Host, symptom: true, Text: fmt.Sprintf(
+	ctx, cancel := context.WithTimeoutCause(ctx, limits.Handshake, &Cause{Code: CodeTimeout, Host: o.Host, Text: fmt.Sprintf(
 		"%s (%s) did not answer within %v (limits.handshake_timeout): the link is down, a firewall drops the packets, or the host is frozen",
 		o.Peer, o.Address, limits.Handshake)})
 	defer cancel()

@@ -76,7 +76,7 @@ const leastPing = 25 * time.Millisecond
 
 // newSession takes the silence that the peer bears in milliseconds, 0 if it
 // does not say.
-func newSession(info Info, host string, limits Limits, conn relay.Conn, peerIdle int64) *Session {
+func newSession(info Info, host string, limits Limits, conn relay.Conn, peerIdle int) *Session {
 	limits = limits.withDefaults()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &Session{
@@ -94,7 +94,7 @@ func newSession(info Info, host string, limits Limits, conn relay.Conn, peerIdle
 		receive: NewLimiter(limits.Bandwidth),
 	}
 	bears := limits.Idle
-	if peerIdle > 0 && peerIdle < bears.Milliseconds() {
+	if peerIdle > 0 && int64(peerIdle) < bears.Milliseconds() {
 		bears = time.Duration(peerIdle) * time.Millisecond
 	}
 	s.ping = max(bears/4, leastPing)

@@ -241,7 +241,7 @@ func TestSession_pingsAsThePeerNeeds(t *testing.T) {
 	})
 	for _, test := range []struct {
 		idle time.Duration
-		peer int64
+		peer int
 		want time.Duration
 	}{
 		{time.Second, 0, 250 * time.Millisecond},
