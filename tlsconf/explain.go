@@ -184,7 +184,7 @@ var alerts = map[uint8]struct {
 	45:  {CauseExpired, "the peer refused this host's certificate as out of date", "have it renewed, or set the clocks right"},
 	46:  {CauseBadCert, "the peer refused this host's certificate", "the reason is in the peer's log"},
 	48:  {CauseWrongCA, "the peer refused this host's certificate: it does not come from a CA that the peer trusts", "put the CA that issued it into the peer's CA file"},
-	49:  {CauseDenied, "the peer refused this host: its certificate is good, and not allowed", "add its name to the peer's list"},
+	49:  {CauseDenied, "the peer refused this host: access denied", "its name may not be on the peer's list, or the peer may not take its certificate at all (GnuTLS's servers say the same for both): the reason is in the peer's log"},
 	51:  {CauseOther, "the peer could not verify this host's signature", "check that key and certificate belong together"},
 	70:  {CauseVersion, "the peer speaks none of the TLS versions that this host allows", "compare the TLS priorities of both hosts"},
 	71:  {CausePolicy, "the peer finds what this host offers not secure enough", "compare the TLS priorities of both hosts"},
@@ -194,16 +194,30 @@ var alerts = map[uint8]struct {
 	120: {CauseProtocol, "the peer speaks none of the protocols offered (ALPN)", "its sluice is older or newer than this one, or something else is on that port"},
 }
 
+// alertBadRecordMAC is this host's own, for what it cannot decrypt.
+const alertBadRecordMAC = 20
+
 // explainAlert knows the alerts that a peer sends.
 func explainAlert(e *HandshakeError, err error) bool {
 	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "remote error" {
+	if !errors.As(err, &op) {
+		return false
+	}
+	// crypto/tls's type of an alert is not exported: a uint8.
+	v := reflect.ValueOf(op.Err)
+	if op.Op == "local error" && v.Kind() == reflect.Uint8 && v.Uint() == alertBadRecordMAC {
+		// A TLS 1.3 client that refuses the server's certificate has no keys to write with yet, if it is OpenSSL's, and
+		// sends its alert in clear, where crypto/tls takes encrypted records alone.
+		e.Cause, e.Side = CauseBadCert, There
+		e.What = fmt.Sprintf("what the peer sent could not be decrypted (%v): OpenSSL's clients refuse a server's certificate in this way", op.Err)
+		e.Remedy = "the reason is in the peer's log: wrong CA, out of date, or another name than the peer expects"
+		return true
+	}
+	if op.Op != "remote error" {
 		return false
 	}
 	e.Side = There
 	e.What = "the peer refused: " + op.Err.Error()
-	// crypto/tls's type of an alert is not exported: a uint8.
-	v := reflect.ValueOf(op.Err)
 	if v.Kind() != reflect.Uint8 {
 		return true
 	}
