@@ -16,8 +16,9 @@ var store = &buffer.Store{Size: Slots * stride}
 
 // Batch is memory for records that are sealed where they are: the stream's
 // bytes are put into its Spaces, with room between for what TLS adds, and leave
-// in one write. It holds one record while little moves and Slots records, from
-// a store common to the process, while much does.
+// in one write. It holds one record while little moves; while much does it
+// borrows room for Slots records from a store common to the process, from Spaces
+// until Idle.
 //
 // The zero Batch is ready. Release it after use.
 type Batch struct {
@@ -27,7 +28,7 @@ type Batch struct {
 }
 
 // Spaces returns the places for the stream's bytes, to be filled in order, each
-// before the next. They are valid until Sent.
+// before the next. They are valid until Sent, Idle or Release.
 func (b *Batch) Spaces() [][]byte {
 	b.mem.From = store
 	mem := b.mem.Bytes()
@@ -42,12 +43,24 @@ func (b *Batch) Spaces() [][]byte {
 	return b.spaces
 }
 
-// Room returns the bytes that Spaces hold together.
-func (b *Batch) Room() int { return len(b.Spaces()) * plainMax }
+// Room returns the most bytes that Spaces can be expected to hold.
+func (b *Batch) Room() int {
+	b.mem.From = store
+	return b.mem.Room() / stride * plainMax
+}
 
 // Sent says that n bytes were read into the Spaces and sent. The Batch grows or
 // shrinks by it.
-func (b *Batch) Sent(n int) { b.mem.Adapt(n, b.Room(), nil) }
+func (b *Batch) Sent(n int) {
+	b.mem.Adapt(n, len(b.spaces)*plainMax, nil)
+	b.of = nil
+}
+
+// Idle gives borrowed memory back while there is nothing to send.
+func (b *Batch) Idle() {
+	b.mem.Idle(nil)
+	b.of = nil
+}
 
 // Release gives the batch's memory back.
 func (b *Batch) Release() {

@@ -45,6 +45,7 @@ type Conn struct {
 func newConn(raw net.Conn, s *suite, role Role, in, out []byte) (*Conn, error) {
 	c := &Conn{raw: raw, transport: raw, client: role == IsClient, keyRecords: keyRecords}
 	c.in.mem.From = store
+	c.in.take, c.in.idle = c.in.takeSpace, c.in.giveBack
 	var err error
 	if c.in.half, err = newHalf(s, in); err != nil {
 		return nil, err
@@ -66,6 +67,14 @@ func (c *Conn) SetWorkers(n int) { c.in.workers.n, c.out.workers.n = n, n }
 type Stream interface {
 	io.ReadWriter
 	SetWriteDeadline(time.Time) error
+}
+
+// WaitingStream is a Stream that knows when it is about to wait, so that no
+// memory is held meanwhile. ReadWaiting reads into what take returns; before it
+// waits it calls idle, and take again after.
+type WaitingStream interface {
+	Stream
+	ReadWaiting(take func() []byte, idle func()) (int, error)
 }
 
 // Over makes the connection's records go through s from now on, which must lead
@@ -124,7 +133,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	total := 0
 	for len(p) > 0 {
 		n := 0
-		for _, space := range c.out.batch.Spaces() {
+		for _, space := range c.out.batch.Spaces() { // held until all is sent
 			m := copy(space, p[n:])
 			if n += m; m < len(space) {
 				break
@@ -142,6 +151,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		}
 		c.out.batch.Sent(n)
 	}
+	c.out.batch.Idle()
 	return total, nil
 }
 

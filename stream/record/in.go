@@ -30,6 +30,9 @@ type inbound struct {
 	padded  bool // the peer pads some records
 	workers workers
 	failed  [Slots]bool
+
+	take func() []byte // takeSpace and giveBack, made once
+	idle func()
 }
 
 // Receive returns the content of the records that have arrived, at least one:
@@ -78,6 +81,17 @@ func (in *inbound) release() {
 	in.rest, in.unread, in.plain = nil, nil, nil
 	in.mem.Release()
 }
+
+// takeSpace returns memory to read into, behind what is unread.
+func (in *inbound) takeSpace() []byte {
+	mem := in.mem.Bytes()
+	in.space = len(mem)
+	in.unread = mem[:copy(mem, in.unread)]
+	return mem[len(in.unread):]
+}
+
+// giveBack returns borrowed memory while there is nothing to read.
+func (in *inbound) giveBack() { in.unread = in.mem.Idle(in.unread) }
 
 // openAll opens every whole record in unread.
 func (c *Conn) openAll() error {
@@ -145,11 +159,16 @@ func (c *Conn) deliver(inner []byte) error {
 // there already: less than a record to move for each read.
 func (c *Conn) fill() error {
 	in := &c.in
-	in.mem.Adapt(in.last, in.space, in.unread)
-	kept, mem := len(in.unread), in.mem.Bytes()
-	n, err := c.transport.Read(mem[kept:])
-	in.unread = mem[:kept+n]
-	in.last, in.space = kept+n, len(mem)
+	in.unread = in.mem.Adapt(in.last, in.space, in.unread)
+	var n int
+	var err error
+	if s, ok := c.transport.(WaitingStream); ok {
+		n, err = s.ReadWaiting(in.take, in.idle)
+	} else {
+		n, err = c.transport.Read(in.take())
+	}
+	in.unread = in.unread[:len(in.unread)+n]
+	in.last = len(in.unread)
 	switch {
 	case n > 0:
 		return nil

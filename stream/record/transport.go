@@ -79,8 +79,9 @@ func (t *Transport) Read(p []byte) (int, error) {
 // fill reads once. It is called with less than a header buffered, so that
 // moving it to the front costs nothing.
 func (t *Transport) fill() error {
-	t.in.Adapt(t.last, t.space, t.have)
-	k, b := len(t.have), t.in.Bytes()
+	t.have = t.in.Adapt(t.last, t.space, t.have)
+	b := t.in.Bytes()
+	k := copy(b, t.have)
 	n, err := t.Conn.Read(b[k:])
 	t.last, t.space = n+k, len(b)
 	t.have = b[:k+n]

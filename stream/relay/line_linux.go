@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"io"
+	"math"
 	"net"
 	"runtime"
 	"sync"
@@ -29,8 +30,9 @@ type line struct {
 	mu     sync.Mutex // held while block changes how the line waits
 	thread atomic.Pointer[blockingSocket]
 
-	in, out         iovecs
-	reading, writes [1][]byte
+	in, out iovecs
+	reading lent
+	writes  [1][]byte
 }
 
 // newLine returns nil for connections that have no socket of their own.
@@ -70,21 +72,26 @@ func (l *line) moved(err error) bool {
 }
 
 // Readv fills the spaces in order with up to n bytes. 0 is the end.
-func (l *line) Readv(spaces [][]byte, n int) (got int, err error) {
-	l.in.set(spaces, n)
+func (l *line) Readv(into spaces, n int) (got int, err error) {
 	if s := l.thread.Load(); s != nil {
+		l.in.set(into.Spaces(), n)
 		got, err = l.in.call(unix.SYS_READV, s.fd)
-	} else {
-		cerr := l.rc.Read(func(fd uintptr) bool {
-			got, err = l.in.call(unix.SYS_READV, int(fd))
-			return err != unix.EAGAIN
-		})
-		if l.moved(cerr) {
-			return l.Readv(spaces, n)
+		return got, l.opError("read", err)
+	}
+	cerr := l.rc.Read(func(fd uintptr) bool {
+		l.in.set(into.Spaces(), n)
+		got, err = l.in.call(unix.SYS_READV, int(fd))
+		if err == unix.EAGAIN {
+			into.Idle()
+			return false
 		}
-		if cerr != nil {
-			return 0, cerr
-		}
+		return true
+	})
+	if l.moved(cerr) {
+		return l.Readv(into, n)
+	}
+	if cerr != nil {
+		return 0, cerr
 	}
 	return got, l.opError("read", err)
 }
@@ -130,13 +137,32 @@ func (l *line) flush(rest iovecs) (wrote int, err error) {
 }
 
 func (l *line) Read(p []byte) (int, error) {
-	l.reading[0] = p
-	n, err := l.Readv(l.reading[:], len(p))
+	return l.ReadWaiting(func() []byte { return p }, func() {})
+}
+
+// ReadWaiting makes the line a record.WaitingStream.
+func (l *line) ReadWaiting(take func() []byte, idle func()) (int, error) {
+	l.reading = lent{take, idle, l.reading.one}
+	n, err := l.Readv(&l.reading, math.MaxInt)
 	if n == 0 && err == nil {
 		err = io.EOF
 	}
 	return n, err
 }
+
+// lent are spaces of one piece.
+type lent struct {
+	take func() []byte
+	idle func()
+	one  [1][]byte
+}
+
+func (l *lent) Spaces() [][]byte {
+	l.one[0] = l.take()
+	return l.one[:]
+}
+
+func (l *lent) Idle() { l.idle() }
 
 func (l *line) Write(p []byte) (int, error) {
 	l.writes[0] = p

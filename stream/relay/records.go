@@ -73,7 +73,7 @@ func (r *recordRelay) send(ctx context.Context, f *flow) *Error {
 	var b record.Batch
 	defer b.Release()
 	for {
-		n, err := r.local.Readv(b.Spaces(), f.piece(b.Room()))
+		n, err := r.local.Readv(&b, f.piece(b.Room()))
 		if err == io.EOF || err == nil && n == 0 {
 			return nil
 		}

@@ -10,17 +10,25 @@ import (
 // vector reads into and writes from many pieces of memory with as few system
 // calls as it can. One goroutine may read while another writes.
 type vector interface {
-	// Readv fills the spaces in order with up to n bytes. 0 is the end.
-	Readv(spaces [][]byte, n int) (int, error)
+	// Readv fills the spaces in order with up to n bytes. 0 is the end. While it
+	// waits the memory is idle.
+	Readv(into spaces, n int) (int, error)
 	// Writev writes all, or returns what it wrote and why not more.
 	Writev(bufs [][]byte) (int, error)
+}
+
+// spaces are memory to read into: a record.Batch's.
+type spaces interface {
+	Spaces() [][]byte
+	Idle()
 }
 
 // scalar does without vectors, on whatever is a net.Conn.
 type scalar struct{ net.Conn }
 
-func (s scalar) Readv(spaces [][]byte, n int) (int, error) {
-	return s.Read(spaces[0][:min(n, len(spaces[0]))])
+func (s scalar) Readv(into spaces, n int) (int, error) {
+	space := into.Spaces()[0]
+	return s.Read(space[:min(n, len(space))])
 }
 
 func (s scalar) Writev(bufs [][]byte) (wrote int, err error) {

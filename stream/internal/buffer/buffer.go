@@ -55,17 +55,23 @@ func (s *Store) Put(b []byte) {
 	lent.Add(int64(-s.Size))
 }
 
-// Adaptive is a direction's memory. It grows when reads fill it, and shrinks
-// after many small ones. What it has borrowed must be released.
+// Adaptive is a direction's memory: a little of its own, or, once a read has
+// filled that, much that is borrowed while there is something to read. What it
+// has borrowed must be released.
 type Adaptive struct {
 	From *Store // nil: it doesn't grow
 
 	small, large []byte
+	much         bool // borrow
 	shortReads   int
 }
 
-// Bytes returns the memory. It is valid until Adapt or Release.
+// Bytes returns the memory, borrowing it if need be. It is valid until Adapt,
+// Idle or Release.
 func (a *Adaptive) Bytes() []byte {
+	if a.much && a.large == nil {
+		a.large = a.From.Get()
+	}
 	if a.large != nil {
 		return a.large
 	}
@@ -75,31 +81,53 @@ func (a *Adaptive) Bytes() []byte {
 	return a.small
 }
 
-// Adapt is told that a read of n bytes, for which there was space, is done
-// with, all but keep, which is of the memory, and moves that to the front of
-// what Bytes returns next. keep fits Small.
-func (a *Adaptive) Adapt(n, space int, keep []byte) {
-	switch {
-	case a.large == nil && a.From != nil && n > 0 && n == space:
-		a.large = a.From.Get()
-		a.shortReads = 0
-	case a.large != nil && n < RecordPlain:
-		if a.shortReads++; a.shortReads >= patience {
-			copy(a.small, keep)
-			a.Release()
-			return
-		}
-	default:
-		a.shortReads = 0
+// Room returns the size of what Bytes is likely to return.
+func (a *Adaptive) Room() int {
+	if a.much {
+		return a.From.Size
 	}
-	copy(a.Bytes(), keep)
+	return Small
 }
 
-// Release gives the large memory back.
+// Adapt is told that a read of n bytes, for which there was space, is done with,
+// all but keep. It returns keep as Idle does.
+func (a *Adaptive) Adapt(n, space int, keep []byte) []byte {
+	switch {
+	case !a.much:
+		a.much = a.From != nil && n > 0 && n == space
+		a.shortReads = 0
+	case n >= RecordPlain:
+		a.shortReads = 0
+	default:
+		if a.shortReads++; a.shortReads >= patience {
+			a.much = false
+			return a.Idle(keep)
+		}
+	}
+	return keep
+}
+
+// Idle gives borrowed memory back until Bytes is called again: there is nothing
+// to read. keep, which is of the memory and fits Small, is moved, and returned
+// where it is then.
+func (a *Adaptive) Idle(keep []byte) []byte {
+	if a.large == nil {
+		return keep
+	}
+	if len(keep) > 0 {
+		if a.small == nil {
+			a.small = make([]byte, Small)
+		}
+		keep = a.small[:copy(a.small, keep)]
+	}
+	a.Release()
+	return keep
+}
+
+// Release gives borrowed memory back.
 func (a *Adaptive) Release() {
 	if a.large != nil {
 		a.From.Put(a.large)
 		a.large = nil
-		a.shortReads = 0
 	}
 }
