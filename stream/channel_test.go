@@ -65,10 +65,9 @@ func TestChannel_orderIsKept(t *testing.T) {
 				} else {
 					want += 2
 				}
-				if b := make([]byte, 1); true {
-					if _, err := io.ReadFull(c.app, b); err != nil || int(b[0]) != want {
-						t.Errorf("%s-%d has what was the %dth, %v; want the %dth", c.kind, c.number, b[0], err, want)
-					}
+				b := make([]byte, 1)
+				if _, err := io.ReadFull(c.app, b); err != nil || int(b[0]) != want {
+					t.Errorf("%s-%d has what was the %dth, %v; want the %dth", c.kind, c.number, b[0], err, want)
 				}
 			}
 			opening.Wait()
@@ -285,7 +284,7 @@ func TestChannel_bandwidth(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if took := time.Since(started); took < 400*time.Millisecond || took > 3*time.Second {
+			if took := time.Since(started); took < 400*time.Millisecond || took > 10*time.Second {
 				t.Errorf("half a second's bytes took %v", took)
 			}
 			for _, app := range []*net.UnixConn{a, b, c, d} {

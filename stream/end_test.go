@@ -212,14 +212,14 @@ func TestEnd_bothEndsKnowTheSameCause(t *testing.T) {
 		code: CodeRefused, words: []string{"host-b: channel memory-0: the session has 1 channels already, as many as it may (limits.channels)"},
 	}, {
 		name: "the acceptor hears nothing, but is heard",
-		with: func(h *hosts) { h.acceptor.Limits.Idle = time.Second },
+		with: func(h *hosts) { h.acceptor.Limits.Idle = 2 * time.Second },
 		end:  func(_ *testing.T, h *hosts, _, _ *Session) { h.gate.stall(0) },
-		code: CodeLink, words: []string{"host-b: channel control: nothing heard from host-a (127.0.0.1:", "for 1s (limits.idle_timeout): the link is down, or the host is frozen"},
+		code: CodeLink, words: []string{"host-b: channel control: nothing heard from host-a (127.0.0.1:", "for 2s (limits.idle_timeout): the link is down, or the host is frozen"},
 	}, {
 		name: "the opener hears nothing, but is heard",
-		with: func(h *hosts) { h.opener.Limits.Idle = time.Second },
+		with: func(h *hosts) { h.opener.Limits.Idle = 2 * time.Second },
 		end:  func(_ *testing.T, h *hosts, _, _ *Session) { h.gate.stall(1) },
-		code: CodeLink, words: []string{"host-a: channel control: nothing heard from host-b (127.0.0.1:", "for 1s (limits.idle_timeout)"},
+		code: CodeLink, words: []string{"host-a: channel control: nothing heard from host-b (127.0.0.1:", "for 2s (limits.idle_timeout)"},
 	}, {
 		name: "the opener hears garbage",
 		end: func(_ *testing.T, _ *hosts, _, b *Session) {
@@ -315,8 +315,8 @@ func TestEnd_lostPeer(t *testing.T) {
 			"without TLS's close_notify: its sluice was killed, or something between cut it"},
 		{"killed, with a reset", 0, func(h *hosts) { h.gate.cut(0, true) },
 			"without TLS's close_notify: its sluice was killed, or something between cut it"},
-		{"link down", time.Second, func(h *hosts) { h.gate.stall(0); h.gate.stall(1) },
-			"for 1s (limits.idle_timeout): the link is down, or the host is frozen"},
+		{"link down", 2 * time.Second, func(h *hosts) { h.gate.stall(0); h.gate.stall(1) },
+			"for 2s (limits.idle_timeout): the link is down, or the host is frozen"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
