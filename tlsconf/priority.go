@@ -12,52 +12,6 @@ const (
 	maxTokens   = 128
 )
 
-// SyntaxError is a priority string that GnuTLS does not take either.
-type SyntaxError struct {
-	String  string // the string that was read, after @KEYWORD was looked up
-	From    string // the file it comes from; "" if it is as it was given
-	Token   string
-	Column  int    // of Token in String, from 1, in bytes
-	Nearest string // the known token that is most like it; "" if none is
-	Reason  string
-}
-
-func (e *SyntaxError) Error() string {
-	s := fmt.Sprintf("TLS priority %q", e.String)
-	if e.From != "" {
-		s += " (from " + e.From + ")"
-	}
-	if e.Column > 0 {
-		s += fmt.Sprintf(", column %d", e.Column)
-	}
-	s += ": " + e.Reason
-	if e.Nearest != "" {
-		s += fmt.Sprintf("; did you mean %q?", e.Nearest)
-	}
-	return s
-}
-
-// UnsupportedError is a priority string that GnuTLS takes, and that would have to be
-// widened to be used here.
-type UnsupportedError struct {
-	String string
-	From   string
-	Token  string // the token after which nothing usable is left; "" if it is the string as a whole
-	Column int    // from 1, in bytes; 0 without a token
-	Reason string
-}
-
-func (e *UnsupportedError) Error() string {
-	s := fmt.Sprintf("TLS priority %q", e.String)
-	if e.From != "" {
-		s += " (from " + e.From + ")"
-	}
-	if e.Token != "" {
-		s += fmt.Sprintf(", column %d, %q", e.Column, e.Token)
-	}
-	return s + ": " + e.Reason
-}
-
 // token is one element of a priority string.
 type token struct {
 	text   string // as written
@@ -79,18 +33,6 @@ func split(s string) []token {
 			at++
 		}
 	}
-}
-
-// lists are what the tokens of a string add to and take from. Each holds names in GnuTLS's spelling, in
-// upper case.
-type lists struct {
-	versions, ciphers, macs, kxs, signs, groups []string
-
-	ctypeClient, ctypeServer []string
-
-	options map[string]bool // without the %
-	profile profile
-	notes   []Note
 }
 
 // parse applies the tokens to empty lists. The error is a *SyntaxError without its String and From.
@@ -139,26 +81,6 @@ func parse(tokens []token, sys *System) (*lists, error) {
 
 func unknown(t token, reason string) *SyntaxError {
 	return &SyntaxError{Token: t.text, Column: t.column, Reason: reason, Nearest: nearest(t.text)}
-}
-
-// level takes over a level: the first sets the lists, further ones add to them.
-func (l *lists) level(lev level, add bool) {
-	for _, p := range []struct {
-		to   *[]string
-		from []string
-	}{{&l.versions, lev.versions}, {&l.ciphers, lev.ciphers}, {&l.macs, lev.macs},
-		{&l.kxs, lev.kxs}, {&l.signs, lev.signs}, {&l.groups, lev.groups}} {
-		switch {
-		case p.from == nil:
-		case add:
-			*p.to = addAll(*p.to, p.from...)
-		default:
-			*p.to = clone(p.from)
-		}
-	}
-	if lev.profile != profileNone && (l.profile == profileNone || l.profile > lev.profile) {
-		l.profile = lev.profile
-	}
 }
 
 // element adds or takes away what a token names. The order of the cases is GnuTLS's: SHA1 is a MAC
@@ -320,38 +242,4 @@ func (l *lists) ctype(t token, name string, add bool) error {
 		}
 	}
 	return nil
-}
-
-func (l *lists) note(t token, why string) {
-	l.notes = append(l.notes, Note{Token: t.text, Why: why})
-}
-
-func clone(list []string) []string { return append([]string(nil), list...) }
-
-func addAll(to []string, names ...string) []string {
-	for _, n := range names {
-		if !has(to, n) {
-			to = append(to, n)
-		}
-	}
-	return to
-}
-
-func removeAll(from []string, names ...string) []string {
-	var out []string
-	for _, n := range from {
-		if !has(names, n) {
-			out = append(out, n)
-		}
-	}
-	return out
-}
-
-func has(list []string, name string) bool {
-	for _, n := range list {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/pki"
@@ -265,5 +266,56 @@ func BenchmarkGate(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// TestGateKeepsUnlikeOut proves the gate's order: like ones together, unlike ones one after the other, none overtaken.
+func TestGateKeepsUnlikeOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		in := make(chan string, 10)
+		enter := func(name string, m suiteMask) {
+			go func() {
+				g.enter(m)
+				in <- name
+			}()
+			synctest.Wait()
+		}
+		inside := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			for _, w := range want {
+				select {
+				case got := <-in:
+					if got != w {
+						t.Errorf("%s came in, not %s", got, w)
+					}
+				default:
+					t.Errorf("%s is kept out", w)
+				}
+			}
+			if len(in) > 0 {
+				t.Errorf("%s came in", <-in)
+			}
+		}
+		enter("first", 1)
+		enter("its like", 1)
+		inside("first", "its like")
+		enter("another", 2)
+		enter("a late like of the first", 1)
+		inside()
+		g.leave()
+		inside()
+		g.leave()
+		inside("another")
+		if !slices.Equal(defaultCipherSuitesTLS13, []uint16{tls.TLS_AES_256_GCM_SHA384}) {
+			t.Errorf("the suites are %x", defaultCipherSuitesTLS13)
+		}
+		g.leave()
+		inside("a late like of the first")
+		g.leave()
+	})
+	if !slices.Equal(defaultCipherSuitesTLS13, preset[0]) {
+		t.Errorf("crypto/tls was left with %x", defaultCipherSuitesTLS13)
 	}
 }
