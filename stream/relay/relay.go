@@ -59,21 +59,25 @@ func Run(ctx context.Context, local net.Conn, remote Conn, opts Options) Result 
 	local.SetDeadline(time.Time{})
 	remote.SetDeadline(time.Time{})
 
-	var wg sync.WaitGroup
-	wg.Add(1)
+	var stopped sync.WaitGroup
+	stopped.Add(1)
 	stop := context.AfterFunc(ctx, func() {
-		defer wg.Done()
+		defer stopped.Done()
 		r.fail(&Error{Here, "", context.Cause(ctx)})
 	})
 	if _, ok := local.(halfCloser); !ok {
 		r.fail(&Error{Local, "write", fmt.Errorf("%T can't be closed for writing alone", local)})
 	}
-	wg.Go(r.receive)
+	// The context ends both directions: it is let go when both have ended, not
+	// when the first has.
+	var directions sync.WaitGroup
+	directions.Go(r.receive)
 	r.send()
+	directions.Wait()
 	if stop() {
-		wg.Done()
+		stopped.Done()
 	}
-	wg.Wait()
+	stopped.Wait()
 	r.close()
 
 	res := Result{Sent: r.sent.total.Load(), Received: r.received.total.Load(), Path: remote.Path()}
