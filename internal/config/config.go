@@ -19,6 +19,15 @@ type Config struct {
 	RequireSecure *bool  `toml:"require_secure"` // refuse what would go in clear; default true
 	TLSDefault    string `toml:"tls"`            // "yes" or "no" where a migration says neither; default "yes"
 
+	// Priority is a GnuTLS priority string. Default: "@LIBVIRT,SYSTEM" where
+	// GnuTLS's system file has one of the two, else "NORMAL". It stays empty if
+	// it is not set, since the file may change.
+	Priority string `toml:"priority"`
+
+	// AllowedDNs is libvirt's tls_allowed_dn_list: globs for the distinguished
+	// names of peers that connect. nil: [peers] alone says; empty: no one.
+	AllowedDNs []string `toml:"tls_allowed_dn_list"`
+
 	Certificates Certificates    `toml:"certificates"`
 	Limits       Limits          `toml:"limits"`
 	Peers        map[string]Peer `toml:"peers"`
@@ -33,6 +42,9 @@ type Certificates struct {
 	CRL    string `toml:"crl"`
 	Dir    string `toml:"dir"`    // a folder in Layout instead of the files
 	Layout string `toml:"layout"` // "libvirt", "qemu", "cloudstack" or "user"; default: the first that is there
+
+	SPIFFE string        `toml:"spiffe"` // a Workload API's address, such as "unix:///run/spire/agent/api.sock", instead of files
+	Reload time.Duration `toml:"reload"` // how often files are looked at although nothing was notified; default 1m, negative: never
 }
 
 // Limits bound what sessions may take.
@@ -55,4 +67,6 @@ type Peer struct {
 	Address string   `toml:"address"` // HOST[:PORT]; default: its name, port 16514
 	Names   []string `toml:"names"`   // rules for the names in its certificate; default: its name
 	TLS     string   `toml:"tls"`     // "yes" or "no" instead of the host's default
+
+	Priority string `toml:"priority"` // instead of the host's
 }

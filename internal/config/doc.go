@@ -8,7 +8,7 @@
 // key, what is wrong and what to do. An unknown key is a fault, so that a
 // misspelt limit is not silently without effect.
 //
-// The package opens nothing but the file, the user database and the names of
-// libvirt's sockets. Whether certificates are usable is for package tlsconf to
+// The package opens nothing but the file, the user database, GnuTLS's system
+// file and the names of libvirt's sockets. Whether certificates are usable is for package tlsconf to
 // say, whether libvirt answers for package proxy.
 package config

@@ -17,7 +17,13 @@ import (
 // one key is the one that is decoded.
 type document struct {
 	Config
-	Limits documentLimits `toml:"limits"`
+	Certificates documentCertificates `toml:"certificates"`
+	Limits       documentLimits       `toml:"limits"`
+}
+
+type documentCertificates struct {
+	Certificates
+	Reload durationText `toml:"reload"`
 }
 
 type documentLimits struct {

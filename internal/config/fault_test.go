@@ -17,7 +17,7 @@ func TestFaults(t *testing.T) {
 		{"unknown key", "\nlisen = ':1'", "f.toml:2: lisen", "listen"},
 		{"unknown table", "[limit]\nsessions = 1", "f.toml:1: limit", "limits"},
 		{"unknown key in a table", "[limits]\n\nsession = 1", "f.toml:3: limits.session", "sessions"},
-		{"unknown key of a peer", "[peers.b]\nadress = 'b'", "f.toml:2: peers.b.adress", "in [peers.b] there may be address, names, tls"},
+		{"unknown key of a peer", "[peers.b]\nadress = 'b'", "f.toml:2: peers.b.adress", "in [peers.b] there may be address, names, priority, tls"},
 		{"unknown key inline", "peers.b = {adress = 'b'}", "f.toml:1: peers.b.adress", "address"},
 
 		// Types.
@@ -62,6 +62,19 @@ func TestFaults(t *testing.T) {
 		{"files and layout", "[certificates]\nca = '/a'\ncert = '/b'\nkey = '/c'\nlayout = 'qemu'", "f.toml:1: certificates", "not both"},
 		{"relative file", "[certificates]\ndir = 'pki'", "f.toml:2: certificates.dir", "absolute"},
 		{"layout", "[certificates]\nlayout = 'openssl'", "f.toml:2: certificates.layout", "cloudstack"},
+
+		{"list without files", "[certificates]\ncrl = '/a'", "f.toml:2: certificates.crl", "ca, cert and key"},
+		{"reload without unit", "[certificates]\nreload = 60", "f.toml:2:10: certificates.reload", `"30s"`},
+		{"reload too often", "[certificates]\nreload = '1ms'", "f.toml:2: certificates.reload", `at least "1s"`},
+		{"Workload API by name", "[certificates]\nspiffe = 'tcp://spire:1'", "f.toml:2: certificates.spiffe", "tcp://IP:PORT"},
+		{"Workload API without scheme", "[certificates]\nspiffe = '/run/api.sock'", "f.toml:2: certificates.spiffe", "unix:///PATH"},
+		{"Workload API and files", "[certificates]\nspiffe = 'unix:///run/api.sock'\nlayout = 'qemu'", "f.toml:2: certificates.spiffe", "not both"},
+		{"priority", "priority = 'NORMAL:-AES-182-GCM'", "f.toml:1: priority", `column 8: "AES-182-GCM" is no version, cipher, MAC, key exchange, group, curve or signature algorithm; did you mean "-AES-128-GCM"?`},
+		{"priority that leaves nothing", "priority = 'SECURE256:-VERS-ALL'", "f.toml:1: priority", `leaves nothing`},
+		{"priority of a peer", "[peers.b]\npriority = 'NORMALS'", "f.toml:2: peers.b.priority", `did you mean "NORMAL"?`},
+		{"keyword without system file", "priority = '@NOBODY'", "f.toml:1: priority", "cannot be looked up"},
+		{"DN list with a host name", "tls_allowed_dn_list = ['C=GB,*', 'host-b']", "f.toml:1: tls_allowed_dn_list", `no "="`},
+		{"DN list with a URI", "tls_allowed_dn_list = 'C=GB'", "f.toml:1:23: tls_allowed_dn_list", "list of texts"},
 
 		// Limits.
 		{"no sessions", "[limits]\nsessions = -1", "f.toml:2: limits.sessions", "cannot be off"},
@@ -129,6 +142,12 @@ func TestNoFaults(t *testing.T) {
 		"[limits]\nidle_timeout = '0s'\nsessions = 0",
 		"[peers.b]\nnames = ['b', 'B']",
 		"[peers.b]\nnames = ['C=GB,O=Site, Inc,CN=b', '*.example.org']",
+		"tls_allowed_dn_list = []",
+		"tls_allowed_dn_list = ['*', '*CN=b', 'C=GB,O=Site\\, Inc,CN=?']",
+		"priority = 'SECURE256'\n[peers.b]\npriority = 'NORMAL:-AES-128-GCM'",
+		"certificates.spiffe = 'unix:///run/spire/agent/api.sock'",
+		"certificates.spiffe = 'tcp://127.0.0.1:8081'",
+		"certificates.reload = '-1s'",
 		"require_secure = false\n[peers.b]\ntls = 'no'",
 		"peers.b.address = 'c'\npeers.c = {}",
 	} {

@@ -45,7 +45,9 @@ func Parse(file string, data []byte) (*Config, error) {
 	c.host(cfg)
 	c.users(cfg)
 	c.tls(cfg)
-	c.certificates(&cfg.Certificates)
+	cfg.Certificates = doc.Certificates.Certificates
+	c.certificates(&cfg.Certificates, &doc.Certificates)
+	c.priorities(cfg)
 	cfg.Limits = doc.Limits.Limits
 	c.limits(&cfg.Limits, &doc.Limits)
 	c.peers(cfg)

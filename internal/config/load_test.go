@@ -22,6 +22,7 @@ func TestDefaults(t *testing.T) {
 		Name: host, Listen: ":16514", RunDir: "/run/sluice",
 		LibvirtSocket: cfg.LibvirtSocket, QEMUUser: cfg.QEMUUser, // as this machine has it
 		RequireSecure: &secure, TLSDefault: "yes",
+		Certificates: Certificates{Reload: time.Minute},
 		Limits: Limits{
 			Sessions: 200, Channels: 64,
 			HandshakeTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second, SessionTimeout: 24 * time.Hour,
@@ -47,7 +48,10 @@ qemu_user = "root"
 users = ["0", "root", "4242"]
 require_secure = false
 tls = "no"
+priority = "NORMAL:-VERS-TLS1.1"
+tls_allowed_dn_list = ["C=GB,O=Site,*"]
 [certificates]
+reload = "5m"
 ca = "/etc/pki/CA/cacert.pem"
 cert = "/etc/pki/libvirt/servercert.pem"
 key = "/etc/pki/libvirt/private/serverkey.pem"
@@ -69,6 +73,7 @@ total_bandwidth = -7
 address = "192.0.2.3"
 names = ["host-c.example.org", "spiffe://site/kvm/c"]
 tls = "yes"
+priority = "SECURE256"
 [peers.d]
 address = "2001:db8::4"
 [peers.e]
@@ -84,7 +89,8 @@ address = "f.example.org:1"
 	want := &Config{
 		Name: "left", Listen: "[2001:db8::1]:17000", RunDir: "/run/sluice-2", LibvirtSocket: "/run/libvirt/virtqemud-sock",
 		QEMUUser: "root", Users: []string{"0", "root", "4242"}, RequireSecure: &secure, TLSDefault: "no",
-		Certificates: Certificates{CA: "/etc/pki/CA/cacert.pem", Cert: "/etc/pki/libvirt/servercert.pem", Key: "/etc/pki/libvirt/private/serverkey.pem", CRL: "/etc/pki/CA/cacrl.pem"},
+		Priority: "NORMAL:-VERS-TLS1.1", AllowedDNs: []string{"C=GB,O=Site,*"},
+		Certificates: Certificates{CA: "/etc/pki/CA/cacert.pem", Cert: "/etc/pki/libvirt/servercert.pem", Key: "/etc/pki/libvirt/private/serverkey.pem", CRL: "/etc/pki/CA/cacrl.pem", Reload: 5 * time.Minute},
 		Limits: Limits{
 			Sessions: 10, Channels: 8,
 			HandshakeTimeout: 500 * time.Millisecond, IdleTimeout: 5 * time.Second, SessionTimeout: None,
@@ -93,7 +99,7 @@ address = "f.example.org:1"
 		},
 		Peers: map[string]Peer{
 			"host-b.example.org": {Address: "host-b.example.org:16514", Names: []string{"host-b.example.org"}},
-			"c":                  {Address: "192.0.2.3:16514", Names: []string{"host-c.example.org", "spiffe://site/kvm/c"}, TLS: "yes"},
+			"c":                  {Address: "192.0.2.3:16514", Names: []string{"host-c.example.org", "spiffe://site/kvm/c"}, TLS: "yes", Priority: "SECURE256"},
 			"d":                  {Address: "[2001:db8::4]:16514", Names: []string{"d"}},
 			"e":                  {Address: "[2001:db8::5]:16514", Names: []string{"e"}},
 			"f":                  {Address: "f.example.org:1", Names: []string{"f"}},

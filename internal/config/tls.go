@@ -1,7 +1,12 @@
 package config
 
 import (
+	"net/netip"
+	"net/url"
+	"path"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/virt-sluice/sluice/tlsconf"
 )
@@ -18,6 +23,7 @@ func (c *checker) tls(cfg *Config) {
 		cfg.TLSDefault = "yes"
 	}
 	c.yesNo("tls", cfg.TLSDefault, *cfg.RequireSecure)
+	c.dnList(cfg.AllowedDNs)
 }
 
 // yesNo checks a setting of TLS, which may not ask for what require_secure
@@ -31,7 +37,9 @@ func (c *checker) yesNo(key, value string, requireSecure bool) {
 	}
 }
 
-func (c *checker) certificates(k *Certificates) {
+func (c *checker) certificates(k *Certificates, doc *documentCertificates) {
+	k.Reload = c.duration("certificates.reload", doc.Reload, time.Minute, time.Second, true)
+	c.spiffe(k)
 	files := 0
 	for _, f := range []struct {
 		key  string
@@ -45,10 +53,64 @@ func (c *checker) certificates(k *Certificates) {
 	if files > 0 && files < 3 {
 		c.fault("certificates", "ca, cert and key go together: set all three, or none and let dir and layout find them")
 	}
+	if files == 0 && k.CRL != "" && k.SPIFFE == "" {
+		c.fault("certificates.crl", "goes with ca, cert and key; a layout's own list (cacrl.pem, ca-crl.pem) is taken where it is there")
+	}
 	if files > 0 && (k.Dir != "" || k.Layout != "") {
 		c.fault("certificates", "either name the files (ca, cert, key) or a folder of them (dir, layout), not both")
 	}
 	if k.Layout != "" && !slices.Contains(layouts, k.Layout) {
 		c.fault("certificates.layout", "%q must be one of %q", k.Layout, layouts)
 	}
+}
+
+// spiffe checks the address of a Workload API (SPIFFE Workload Endpoint,
+// section 4).
+func (c *checker) spiffe(k *Certificates) {
+	if k.SPIFFE == "" {
+		return
+	}
+	const key = "certificates.spiffe"
+	if k.CA+k.Cert+k.Key+k.CRL+k.Dir+k.Layout != "" {
+		c.fault(key, "either a Workload API or files (ca, cert, key, crl, dir, layout), not both")
+	}
+	u, err := url.Parse(k.SPIFFE)
+	switch {
+	case err == nil && u.Scheme == "unix" && u.Host == "" && path.IsAbs(u.Path):
+	case err == nil && u.Scheme == "tcp" && u.Path == "":
+		if _, err := netip.ParseAddrPort(u.Host); err == nil {
+			return
+		}
+		fallthrough
+	default:
+		c.fault(key, `%q must be "unix:///PATH" or "tcp://IP:PORT", as SPIFFE_ENDPOINT_SOCKET has it`, k.SPIFFE)
+	}
+}
+
+// dnList checks libvirt's tls_allowed_dn_list, whose globs are about
+// distinguished names alone.
+func (c *checker) dnList(list []string) {
+	for _, glob := range list {
+		if glob == "*" {
+			continue
+		}
+		if !strings.Contains(glob, "=") {
+			c.fault("tls_allowed_dn_list", `%q has no "=", as every distinguished name has; write such as "C=GB,O=Example,CN=*" or "*,CN=host-b", or "*" for all`, glob)
+			continue
+		}
+		if _, err := ParseDNList([]string{glob}); err != nil {
+			c.fault("tls_allowed_dn_list", "%v", err)
+		}
+	}
+}
+
+// ParseDNList makes rules of a tls_allowed_dn_list.
+func ParseDNList(list []string) (tlsconf.Rules, error) {
+	rules := slices.Clone(list)
+	for i, glob := range rules {
+		if glob == "*" {
+			rules[i] = "*=*" // tlsconf tells distinguished names by their "="
+		}
+	}
+	return tlsconf.ParseRules(rules)
 }
