@@ -37,7 +37,8 @@ type Daemon struct {
 	uids    []uint32 // may use the local sockets
 	qemuUID int
 	peers   map[string]*peer
-	creds   *tlsconf.Credentials
+	certs   *certificates
+	dnList  *tlsconf.Rules // tls_allowed_dn_list; nil if there is none
 
 	totalSend, totalReceive *rate.Limiter // of all sessions
 	sessions                *registry
@@ -73,31 +74,24 @@ func New(o Options) (*Daemon, error) {
 	if d.peers, err = makePeers(o.Config.Peers); err != nil {
 		return nil, err
 	}
-	if d.creds, err = loadCredentials(o.Config.Certificates); err != nil {
-		return nil, err
+	if o.Config.AllowedDNs != nil {
+		rules, err := config.ParseDNList(o.Config.AllowedDNs)
+		if err != nil {
+			return nil, fmt.Errorf("tls_allowed_dn_list: %w", err)
+		}
+		d.dnList = &rules
 	}
-	for _, w := range d.creds.Warnings {
-		d.log.Warn().Msg(w.Error())
+	if d.certs, err = loadCertificates(o.Config, o.Log); err != nil {
+		return nil, err
 	}
 	d.acceptor = &stream.Acceptor{Host: d.cfg.Name, Limits: d.limits(0), Accept: d.accept, Ask: d.answer}
 	return d, nil
 }
 
-func loadCredentials(c config.Certificates) (*tlsconf.Credentials, error) {
-	found, err := tlsconf.Find(tlsconf.Search{
-		Files:  tlsconf.Files{CA: c.CA, Cert: c.Cert, Key: c.Key, CRL: c.CRL},
-		Dir:    c.Dir,
-		Layout: c.Layout,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("certificates: %w", err)
-	}
-	creds, err := tlsconf.Load(found)
-	if err != nil {
-		return nil, fmt.Errorf("certificates: %w", err)
-	}
-	return creds, nil
-}
+// Reload takes over certificates, revocation lists and GnuTLS's settings as
+// they are now. What is not good leaves what was there before in use, and is
+// the error, which has been logged.
+func (d *Daemon) Reload() error { return d.certs.reload() }
 
 // limits of a session; bandwidth, MiB/s, narrows the configured one.
 func (d *Daemon) limits(bandwidth uint64) stream.Limits {
@@ -141,6 +135,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	defer d.work.Wait()
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
+	d.work.Go(func() { d.certs.run(working) })
 	closers, err := d.listen(working)
 	defer func() {
 		for _, c := range closers {
@@ -152,7 +147,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	}
 	close(d.ready)
 	d.log.Info().Str("listen", d.listening()).Strs("peers", slices.Sorted(maps.Keys(d.peers))).
-		Str("certificates", d.creds.Found.Why).Msg("ready")
+		Str("certificates", d.certs.current().Found.Why).Str("priority", d.certs.host().Source).Msg("ready")
 
 	select {
 	case <-drain:
@@ -242,10 +237,11 @@ func (d *Daemon) peerStatus() []control.PeerStatus {
 	for _, name := range slices.Sorted(maps.Keys(d.peers)) {
 		p := d.peers[name]
 		out = append(out, control.PeerStatus{
-			Name:    p.name,
-			Address: p.conf.Address,
-			Names:   p.conf.Names,
-			Socket:  filepath.Join(d.cfg.RunDir, d.peerSocket(p)),
+			Name:     p.name,
+			Address:  p.conf.Address,
+			Names:    p.conf.Names,
+			Priority: d.certs.with(p).Source,
+			Socket:   filepath.Join(d.cfg.RunDir, d.peerSocket(p)),
 		})
 	}
 	return out

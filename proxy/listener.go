@@ -71,16 +71,23 @@ func (d *Daemon) admit(ctx context.Context, raw net.Conn) (relay.Conn, string, e
 			return relay.Plain(raw), "", nil
 		}
 	}
-	conn, err := relay.Server(ctx, raw, d.creds.Server(tlsconf.Options{NextProtos: []string{alpn}}))
+	creds, policy := d.certs.current(), d.certs.host()
+	cfg := creds.Server(tlsconf.Options{NextProtos: []string{alpn}, Policy: policy})
+	// A handshake can only say "bad certificate". crypto/tls looks at the chain
+	// and the dates in it; the rest is looked at below, and refused in words.
+	verify := cfg.VerifyConnection
+	cfg.VerifyConnection = nil
+	gated, cfg := tlsconf.Gate(raw, cfg)
+	conn, err := relay.Server(ctx, gated, cfg)
 	if err != nil {
-		return nil, "", tlsconf.Explain(err, raw.RemoteAddr().String())
+		return nil, "", policy.Explain(err, raw.RemoteAddr().String())
 	}
 	state, _ := conn.ConnectionState()
 	if state.NegotiatedProtocol != alpn {
 		conn.Close()
 		return nil, "", errors.New("it did not ask for sluice's protocol (ALPN sluice/1): a libvirt client, or another program, came to sluice's port")
 	}
-	p, err := d.identify(state)
+	p, err := d.authorize(state, creds, verify)
 	if err != nil {
 		d.acceptor.Refuse(conn, err.Error())
 		return nil, "", err

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
 )
@@ -60,6 +61,9 @@ func (d *Daemon) status() *control.Status {
 		Listen:  d.listening(),
 		Libvirt: d.cfg.LibvirtSocket,
 		Peers:   d.peerStatus(),
+
+		Certificates: d.certs.status(time.Now()),
+		Priority:     d.certs.host().Source,
 	}
 	st.Sessions, st.Ended, st.Draining = d.sessions.status()
 	return st

@@ -2,12 +2,9 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,20 +37,6 @@ func makePeers(conf map[string]config.Peer) (map[string]*peer, error) {
 	return peers, nil
 }
 
-// identify finds the configured peer whose rules match a certificate's names.
-func (d *Daemon) identify(state tls.ConnectionState) (*peer, error) {
-	id, err := tlsconf.IdentityOf(state.PeerCertificates[0])
-	if err != nil {
-		return nil, fmt.Errorf("read the names in the peer's certificate: %w", err)
-	}
-	for _, name := range slices.Sorted(maps.Keys(d.peers)) {
-		if _, ok := d.peers[name].rules.Match(id); ok {
-			return d.peers[name], nil
-		}
-	}
-	return nil, fmt.Errorf("your certificate is valid, but no peer configured on %s has its name (%s): add it there under [peers.NAME], in names", d.cfg.Name, id)
-}
-
 // opener is what opens sessions with p.
 func (d *Daemon) opener(p *peer) *stream.Opener {
 	return &stream.Opener{
@@ -78,10 +61,12 @@ func (d *Daemon) dial(ctx context.Context, p *peer, clear bool) (relay.Conn, err
 	if clear {
 		return relay.Plain(raw), nil
 	}
-	c, err := relay.Client(ctx, raw, d.creds.Client(p.rules, tlsconf.Options{NextProtos: []string{alpn}}))
+	policy := d.certs.with(p)
+	gated, cfg := tlsconf.Gate(raw, d.certs.current().Client(p.rules, tlsconf.Options{NextProtos: []string{alpn}, Policy: policy}))
+	c, err := relay.Client(ctx, gated, cfg)
 	if err != nil {
 		return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf(
-			"no TLS with %s (%s): %v", p.name, p.conf.Address, tlsconf.Explain(err, p.name))}
+			"no TLS with %s (%s): %v", p.name, p.conf.Address, policy.Explain(err, p.name))}
 	}
 	if state, ok := c.ConnectionState(); !ok || state.NegotiatedProtocol != alpn {
 		c.Close()

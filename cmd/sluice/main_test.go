@@ -120,7 +120,16 @@ func standinStatus() *control.Status {
 	now := time.Now()
 	return &control.Status{
 		Name: "host-a", Version: "v0", Started: now.Add(-3 * time.Hour), Listen: "[::]:16514", Libvirt: "/run/libvirt/libvirt-sock",
-		Peers: []control.PeerStatus{{Name: "host-b", Address: "host-b:16514", Names: []string{"host-b", "spiffe://site/b"}, Socket: "/run/sluice/peers/host-b/libvirt.sock"}},
+		Certificates: control.CertificateStatus{
+			Source: "libvirt", Why: "libvirt's layout in /etc/pki, the first that is searched", Loaded: now.Add(-2 * time.Hour),
+			Expiry: []control.Expiry{
+				{What: "server", Subject: "CN=host-a,O=CA", NotAfter: time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC), Seconds: 40 * 86400},
+				{What: "ca", Subject: "CN=CA", NotAfter: time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC), Seconds: 90, Warn: true},
+			},
+			ReloadErrors: []control.ReloadError{{At: now.Add(-time.Minute), Error: "/etc/pki/libvirt/servercert.pem: cut\noff"}},
+		},
+		Priority: "@LIBVIRT,SYSTEM",
+		Peers:    []control.PeerStatus{{Name: "host-b", Address: "host-b:16514", Names: []string{"host-b", "spiffe://site/b"}, Priority: "SECURE256", Socket: "/run/sluice/peers/host-b/libvirt.sock"}},
 		Sessions: []control.SessionStatus{{
 			ID: "s-2", Kind: "migration", Direction: control.Outgoing, Guest: "web1", Peer: "host-b", Phase: control.PhaseMemory,
 			Started: now.Add(-5 * time.Second), Sent: 3 << 30, Received: 1 << 20, Rate: 812 << 20, TLS: "TLS1.3", Suite: "TLS_AES_128_GCM_SHA256", Path: "crypto/tls",

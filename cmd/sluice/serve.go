@@ -33,9 +33,11 @@ That peer is then reached at host-b:16514 and must show a certificate for the
 name host-b; this host's own certificates are looked for where libvirt keeps
 them (/etc/pki). docs/config.md lists every key.
 
-Signals: the first SIGTERM, SIGINT or SIGHUP drains (no new sessions; live ones
-may take limits.drain_timeout), a second one stops at once, and every guest
-under way goes on at its source.
+Signals: the first SIGTERM or SIGINT drains (no new sessions; live ones may take
+limits.drain_timeout), a second one stops at once, and every guest under way goes
+on at its source. SIGHUP takes over certificates, revocation lists and GnuTLS's
+settings as they are now; changed files are noticed without it. What is not good
+leaves what was there before in use, and is told in the log and in sluice status.
 
 Exit status: 0 stopped after a drain, 1 failed, 2 wrong use or configuration.`
 
@@ -95,6 +97,7 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 type runner interface {
 	Run(ctx context.Context, drain <-chan struct{}) error
 	Ready() <-chan struct{}
+	Reload() error
 }
 
 // runDaemon runs d until it has drained or is stopped by signals.
@@ -108,7 +111,14 @@ func runDaemon(ctx context.Context, d runner, log zerolog.Logger) error {
 	}, func(s os.Signal) {
 		log.Warn().Stringer("signal", s).Msg("stopping at once")
 		stop()
-	}, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)()
+	}, syscall.SIGTERM, syscall.SIGINT)()
+	reload := func(s os.Signal) {
+		log.Info().Stringer("signal", s).Msg("reloading certificates")
+		if d.Reload() == nil { // else it has logged why
+			log.Info().Msg("reloaded")
+		}
+	}
+	defer onSignals(reload, reload, syscall.SIGHUP)()
 	defer tellSystemd(d.Ready(), drain, log)()
 
 	err := d.Run(ctx, drain)

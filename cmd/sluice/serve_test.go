@@ -18,11 +18,12 @@ type runs struct {
 	ready    chan struct{}
 	finish   chan struct{} // closed: the sessions under way are over
 	draining chan struct{} // closed by Run once it drains
+	reloads  chan struct{}
 	err      error
 }
 
 func newRuns() *runs {
-	return &runs{ready: make(chan struct{}), finish: make(chan struct{}), draining: make(chan struct{})}
+	return &runs{ready: make(chan struct{}), finish: make(chan struct{}), draining: make(chan struct{}), reloads: make(chan struct{})}
 }
 
 func (r *runs) Ready() <-chan struct{} { return r.ready }
@@ -40,6 +41,11 @@ func (r *runs) Run(ctx context.Context, drain <-chan struct{}) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+func (r *runs) Reload() error {
+	r.reloads <- struct{}{}
+	return errors.New("not good")
 }
 
 func start(r *runs) <-chan error {
@@ -93,6 +99,29 @@ func TestSecondSignalStops(t *testing.T) {
 	syscall.Kill(syscall.Getpid(), syscall.SIGTERM)
 	if err := wantEnd(t, ended); err != nil {
 		t.Errorf("being stopped is a failure: %v", err)
+	}
+}
+
+// SIGHUP reloads, each time, and neither drains nor stops, whatever comes of it.
+func TestHangupReloads(t *testing.T) {
+	r := newRuns()
+	ended := start(r)
+	for range 3 {
+		syscall.Kill(syscall.Getpid(), syscall.SIGHUP)
+		awaitClosed(t, "SIGHUP does not reload", r.reloads)
+	}
+	select {
+	case <-r.draining:
+		t.Error("SIGHUP drains")
+	case err := <-ended:
+		t.Errorf("SIGHUP ends the daemon: %v", err)
+	default:
+	}
+	syscall.Kill(syscall.Getpid(), syscall.SIGTERM)
+	awaitClosed(t, "SIGTERM after SIGHUP does not drain", r.draining)
+	close(r.finish)
+	if err := wantEnd(t, ended); err != nil {
+		t.Error(err)
 	}
 }
 

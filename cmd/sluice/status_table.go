@@ -21,6 +21,8 @@ func writeStatus(w io.Writer, st *control.Status, now time.Time) {
 	fmt.Fprintf(w, "%s: sluice %s, up %s, listens on %s, libvirt at %s%s\n", oneLine(st.Name), oneLine(st.Version),
 		coarse(now.Sub(st.Started)), oneLine(st.Listen), oneLine(st.Libvirt), draining)
 
+	writeCertificates(w, st, now)
+
 	fmt.Fprintf(w, "\nSessions: %d\n", len(st.Sessions))
 	if len(st.Sessions) > 0 {
 		table(w, "GUEST\tDIR\tPEER\tPHASE\tSENT\tRECEIVED\tRATE\tPATH\tTLS\tAGE\tSESSION", func(row rowFunc) {
@@ -44,11 +46,39 @@ func writeStatus(w io.Writer, st *control.Status, now time.Time) {
 
 	fmt.Fprintf(w, "\nPeers: %d\n", len(st.Peers))
 	if len(st.Peers) > 0 {
-		table(w, "NAME\tADDRESS\tCERTIFICATE NAMES\tSOCKET", func(row rowFunc) {
+		table(w, "NAME\tADDRESS\tCERTIFICATE NAMES\tPRIORITY\tSOCKET", func(row rowFunc) {
 			for _, p := range st.Peers {
-				row(p.Name, p.Address, strings.Join(p.Names, " "), p.Socket)
+				row(p.Name, p.Address, strings.Join(p.Names, " "), p.Priority, p.Socket)
 			}
 		})
+	}
+}
+
+// writeCertificates says which certificates are in use, how long they last, and
+// what was not taken over.
+func writeCertificates(w io.Writer, st *control.Status, now time.Time) {
+	c := st.Certificates
+	if c.Why == "" {
+		return // of an older daemon
+	}
+	fmt.Fprintf(w, "\nCertificates: %s; loaded %s ago; TLS priority %s\n", oneLine(c.Why), coarse(now.Sub(c.Loaded)), oneLine(st.Priority))
+	table(w, "USED AS\tSUBJECT\tENDS\tLEFT", func(row rowFunc) {
+		for _, e := range c.Expiry {
+			left := coarse(time.Duration(e.Seconds) * time.Second)
+			switch {
+			case e.Seconds < 0:
+				left = "over"
+			case e.Warn:
+				left += ", have it renewed"
+			}
+			row(e.What, e.Subject, e.NotAfter.UTC().Format("2006-01-02 15:04 UTC"), left)
+		}
+	})
+	for _, e := range c.ReloadErrors {
+		fmt.Fprintf(w, "  Reload failed %s ago: %s\n", coarse(now.Sub(e.At)), oneLine(e.Error))
+	}
+	for _, text := range c.Warnings {
+		fmt.Fprintf(w, "  Warning: %s\n", oneLine(text))
 	}
 }
 

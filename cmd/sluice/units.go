@@ -53,7 +53,11 @@ func coarse(d time.Duration) string {
 	if d < 24*time.Hour {
 		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
 	}
-	return fmt.Sprintf("%dd%s", d/(24*time.Hour), strings.TrimSuffix((d%(24*time.Hour)).Truncate(time.Hour).String(), "0m0s"))
+	days, hours := d/(24*time.Hour), d%(24*time.Hour)/time.Hour
+	if hours == 0 {
+		return fmt.Sprintf("%dd", days)
+	}
+	return fmt.Sprintf("%dd%dh", days, hours)
 }
 
 // tidy makes text from elsewhere (guests' names, peers' causes) safe for a

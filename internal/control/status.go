@@ -11,6 +11,9 @@ type Status struct {
 	Libvirt  string    `json:"libvirt"` // the local socket
 	Draining bool      `json:"draining"`
 
+	Certificates CertificateStatus `json:"certificates"`
+	Priority     string            `json:"priority"` // GnuTLS priority string of this host's TLS
+
 	Peers    []PeerStatus    `json:"peers"`
 	Sessions []SessionStatus `json:"sessions"` // live, oldest first
 	Ended    []SessionStatus `json:"ended"`    // newest first, a bounded number
@@ -22,6 +25,35 @@ type PeerStatus struct {
 	Address string   `json:"address"`
 	Names   []string `json:"names"` // rules its certificate must match
 	Socket  string   `json:"socket"`
+
+	Priority string `json:"priority"` // of connections with it
+}
+
+// CertificateStatus is this host's credentials in use.
+type CertificateStatus struct {
+	Source   string    `json:"source"` // "libvirt", "qemu", "cloudstack", "user", "files" or "spiffe"
+	Why      string    `json:"why"`    // why those, for a person
+	Files    []string  `json:"files"`
+	Loaded   time.Time `json:"loaded"`
+	Expiry   []Expiry  `json:"expiry"`
+	Warnings []string  `json:"warnings,omitempty"`
+
+	ReloadErrors []ReloadError `json:"reload_errors,omitempty"` // what was not taken over, until it is
+}
+
+// Expiry is when a certificate in use ends.
+type Expiry struct {
+	What     string    `json:"what"` // "server", "client" or "ca"
+	Subject  string    `json:"subject"`
+	NotAfter time.Time `json:"not_after"`
+	Seconds  int64     `json:"seconds_left"` // negative once it has ended
+	Warn     bool      `json:"warn"`         // a fifth of its life is left, or less
+}
+
+// ReloadError is a change that was not taken over.
+type ReloadError struct {
+	At    time.Time `json:"at"`
+	Error string    `json:"error"`
 }
 
 // Directions of a session, seen from this host.

@@ -31,6 +31,9 @@ type Handshake struct {
 // Perform runs a handshake by crypto/tls over raw, bounded by ctx. raw is closed
 // when it fails. Session tickets are neither sent nor kept: their records would
 // count among those of the stream. cfg is not changed.
+//
+// A raw that is there for the handshake alone, and says by a method NetConn
+// what is below it, is left behind once that is over.
 func Perform(ctx context.Context, raw net.Conn, cfg *tls.Config, role Role) (*Handshake, error) {
 	h := &Handshake{Transport: NewTransport(raw), role: role, secrets: new(secrets)}
 	cfg = h.secrets.config(cfg)
@@ -45,6 +48,9 @@ func Perform(ctx context.Context, raw net.Conn, cfg *tls.Config, role Role) (*Ha
 			err = context.Cause(ctx)
 		}
 		return nil, fmt.Errorf("TLS handshake with %v: %w", raw.RemoteAddr(), err)
+	}
+	if w, ok := raw.(interface{ NetConn() net.Conn }); ok {
+		h.Transport.Conn = w.NetConn()
 	}
 	return h, nil
 }

@@ -86,7 +86,7 @@ func handshake(ctx context.Context, raw net.Conn, cfg *tls.Config, role record.R
 			return nil, fmt.Errorf("relay: %w", err)
 		}
 	}
-	return &tlsConn{Conn: raw, tls: h.TLS, transport: h.Transport}, nil
+	return &tlsConn{Conn: h.Transport.Conn, tls: h.TLS, transport: h.Transport}, nil
 }
 
 // Plain is raw as the peer's side of a channel without TLS. The Conn owns raw.

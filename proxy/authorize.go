@@ -1,0 +1,64 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// authorize decides who a connection's certificate stands for and whether it
+// may come in, once the handshake has proved that it comes from the CA and is
+// within its dates. verify is what is left of the check of the handshake:
+// revocation, role, policy. The error is in words for the one at the other end.
+func (d *Daemon) authorize(state tls.ConnectionState, creds *tlsconf.Credentials, verify func(tls.ConnectionState) error) (*peer, error) {
+	if err := verify(state); err != nil {
+		return nil, plainly(err, "")
+	}
+	id, err := tlsconf.IdentityOf(state.PeerCertificates[0])
+	if err != nil {
+		return nil, fmt.Errorf("read the names in the peer's certificate: %w", err)
+	}
+	p := d.identify(id)
+	if p == nil {
+		return nil, fmt.Errorf("your certificate is valid, but no peer configured on %s has its name (%s): add it there under [peers.NAME], in names", d.cfg.Name, id)
+	}
+	if d.dnList != nil {
+		if _, ok := d.dnList.Match(id); !ok {
+			return nil, fmt.Errorf("your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.cfg.Name, id.DN)
+		}
+	}
+	// The handshake went by the host's policy; the peer's own may be stricter.
+	if policy := d.certs.with(p); policy != d.certs.host() {
+		if err := creds.Server(tlsconf.Options{Policy: policy}).VerifyConnection(state); err != nil {
+			return nil, plainly(err, fmt.Sprintf("%s has a priority of its own for the peer %s: set the same one on both hosts", d.cfg.Name, p.name))
+		}
+	}
+	return p, nil
+}
+
+// identify finds the configured peer whose rules match a certificate's names.
+func (d *Daemon) identify(id tlsconf.Identity) *peer {
+	for _, name := range slices.Sorted(maps.Keys(d.peers)) {
+		if _, ok := d.peers[name].rules.Match(id); ok {
+			return d.peers[name]
+		}
+	}
+	return nil
+}
+
+// plainly is what tlsconf says of a handshake, without whom it was with, and
+// with another remedy if there is one.
+func plainly(err error, remedy string) error {
+	var he *tlsconf.HandshakeError
+	if errors.As(tlsconf.Explain(err, ""), &he) {
+		if remedy == "" {
+			remedy = he.Remedy
+		}
+		return fmt.Errorf("%s; %s", he.What, remedy)
+	}
+	return err
+}
