@@ -13,7 +13,7 @@ var (
 	ErrTruncated = record.ErrTruncated
 
 	// ErrByteLimit: the stream has more bytes than its [Budget] had left. All
-	// bytes within the budget were passed on.
+	// bytes within the budget were written before the relay was reset.
 	ErrByteLimit = errors.New("byte limit exceeded")
 )
 
