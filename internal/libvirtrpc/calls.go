@@ -1,0 +1,174 @@
+package libvirtrpc
+
+// The calls that sluice understands, as remote_protocol.x has them. Decode
+// and Encode are each other's reverse.
+
+// Open is remote_connect_open_args.
+type Open struct {
+	Name  *string
+	Flags uint32
+}
+
+// DecodeOpen reads a CONNECT_OPEN.
+func DecodeOpen(body []byte) (*Open, error) {
+	r := reader{b: body}
+	o := &Open{Name: r.optional(), Flags: r.uint()}
+	return o, r.end("CONNECT_OPEN")
+}
+
+// Encode is the body of the call.
+func (o *Open) Encode() []byte {
+	var w writer
+	w.optional(o.Name)
+	w.uint(o.Flags)
+	return w.b
+}
+
+// DecodeFeature reads the one number of a CONNECT_SUPPORTS_FEATURE.
+func DecodeFeature(body []byte) (uint32, error) {
+	r := reader{b: body}
+	f := r.uint()
+	return f, r.end("CONNECT_SUPPORTS_FEATURE")
+}
+
+// FeatureFDPassing is VIR_DRV_FEATURE_FD_PASSING.
+const FeatureFDPassing = 8
+
+// Unsupported is the body of a reply that denies a feature.
+func Unsupported() []byte { return make([]byte, 4) }
+
+// Domain is remote_nonnull_domain.
+type Domain struct {
+	Name string
+	UUID [16]byte
+	ID   uint32
+}
+
+func (r *reader) domain() (d Domain) {
+	d.Name = r.text()
+	copy(d.UUID[:], r.take(16))
+	d.ID = r.uint()
+	return d
+}
+
+func (w *writer) domain(d Domain) {
+	w.text(d.Name)
+	w.fixed(d.UUID[:])
+	w.uint(d.ID)
+}
+
+// DecodeAbortJob reads the guest of a DOMAIN_ABORT_JOB.
+func DecodeAbortJob(body []byte) (Domain, error) {
+	r := reader{b: body}
+	d := r.domain()
+	return d, r.end("DOMAIN_ABORT_JOB")
+}
+
+// DecodeAbortJobFlags reads the guest of a DOMAIN_ABORT_JOB_FLAGS.
+func DecodeAbortJobFlags(body []byte) (Domain, error) {
+	r := reader{b: body}
+	d := r.domain()
+	r.uint() // flags
+	return d, r.end("DOMAIN_ABORT_JOB_FLAGS")
+}
+
+// Prepare is the arguments of both DOMAIN_MIGRATE_PREPARE3_PARAMS and
+// DOMAIN_MIGRATE_PREPARE_TUNNEL3_PARAMS.
+type Prepare struct {
+	Params Params
+	Cookie []byte // may hold secrets
+	Flags  uint32
+}
+
+// DecodePrepare reads either call.
+func DecodePrepare(body []byte) (*Prepare, error) {
+	r := reader{b: body}
+	p := &Prepare{Params: r.params(), Cookie: r.opaque(maxCookie), Flags: r.uint()}
+	return p, r.end("DOMAIN_MIGRATE_PREPARE3_PARAMS")
+}
+
+// Encode is the body of the call.
+func (p *Prepare) Encode() []byte {
+	var w writer
+	w.params(p.Params)
+	w.opaque(p.Cookie)
+	w.uint(p.Flags)
+	return w.b
+}
+
+// Prepared is what both DOMAIN_MIGRATE_PREPARE3_PARAMS and its older form
+// without parameters return.
+type Prepared struct {
+	Cookie []byte
+	URI    *string // uri_out
+}
+
+// DecodePrepared reads the reply.
+func DecodePrepared(body []byte) (*Prepared, error) {
+	r := reader{b: body}
+	p := &Prepared{Cookie: r.opaque(maxCookie), URI: r.optional()}
+	return p, r.end("libvirt's reply to DOMAIN_MIGRATE_PREPARE3_PARAMS")
+}
+
+// Encode is the body of the reply.
+func (p *Prepared) Encode() []byte {
+	var w writer
+	w.opaque(p.Cookie)
+	w.optional(p.URI)
+	return w.b
+}
+
+// Finish is the arguments of DOMAIN_MIGRATE_FINISH3_PARAMS.
+type Finish struct {
+	Params    Params
+	Cookie    []byte
+	Flags     uint32
+	Cancelled uint32 // not 0: give the guest up
+}
+
+// DecodeFinish reads the call.
+func DecodeFinish(body []byte) (*Finish, error) {
+	r := reader{b: body}
+	f := &Finish{Params: r.params(), Cookie: r.opaque(maxCookie), Flags: r.uint(), Cancelled: r.uint()}
+	return f, r.end("DOMAIN_MIGRATE_FINISH3_PARAMS")
+}
+
+// Encode is the body of the call.
+func (f *Finish) Encode() []byte {
+	var w writer
+	w.params(f.Params)
+	w.opaque(f.Cookie)
+	w.uint(f.Flags)
+	w.uint(f.Cancelled)
+	return w.b
+}
+
+// Begin is the arguments of DOMAIN_MIGRATE_BEGIN3_PARAMS.
+type Begin struct {
+	Domain Domain
+	Params Params
+	Flags  uint32
+}
+
+// DecodeBegin reads the call.
+func DecodeBegin(body []byte) (*Begin, error) {
+	r := reader{b: body}
+	b := &Begin{Domain: r.domain(), Params: r.params(), Flags: r.uint()}
+	return b, r.end("DOMAIN_MIGRATE_BEGIN3_PARAMS")
+}
+
+// Perform is the arguments of DOMAIN_MIGRATE_PERFORM3_PARAMS.
+type Perform struct {
+	Domain      Domain
+	Destination *string // dconnuri: the libvirt that the source's speaks with itself
+	Params      Params
+	Cookie      []byte
+	Flags       uint32
+}
+
+// DecodePerform reads the call.
+func DecodePerform(body []byte) (*Perform, error) {
+	r := reader{b: body}
+	p := &Perform{Domain: r.domain(), Destination: r.optional(), Params: r.params(), Cookie: r.opaque(maxCookie), Flags: r.uint()}
+	return p, r.end("DOMAIN_MIGRATE_PERFORM3_PARAMS")
+}

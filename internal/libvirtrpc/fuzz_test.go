@@ -1,0 +1,126 @@
+package libvirtrpc
+
+import (
+	"bytes"
+	"io"
+	"reflect"
+	"testing"
+)
+
+// FuzzInput: whatever comes, what passes is what came, in its order.
+func FuzzInput(f *testing.F) {
+	f.Add(append(call(1, 1, "pass"), call(2, 2, "take")...), 7)
+	f.Add(call(3, 1, "skip")[:20], 1)
+	f.Add([]byte{0, 0, 0, 27}, 3)
+	f.Fuzz(func(t *testing.T, data []byte, piece int) {
+		var got bytes.Buffer
+		in := newInput(&pieces{data, max(1, piece%100)}, &sender{w: &got})
+		var want []byte
+		at := 0
+		for {
+			h, n, err := in.head()
+			if err != nil {
+				if err == io.EOF && at != len(data) {
+					t.Fatalf("an orderly end at %d of %d", at, len(data))
+				}
+				break
+			}
+			if n < headSize || n > MaxPacket {
+				t.Fatalf("a packet of %d bytes", n)
+			}
+			switch h.Procedure % 3 {
+			case 0:
+				err = in.skip(n)
+			case 1:
+				err = in.pass(n)
+				if err == nil {
+					want = append(want, data[at:at+n]...)
+				}
+			case 2:
+				var body []byte
+				if body, err = in.take(n); err == nil && !bytes.Equal(packet(h, body), data[at:at+n]) {
+					t.Fatal("a packet is not put together as it was")
+				}
+			}
+			if err != nil {
+				if at+n <= len(data) {
+					t.Fatalf("a whole packet gives %v", err)
+				}
+				return
+			}
+			at += n
+		}
+		if !bytes.Equal(got.Bytes(), want) {
+			t.Fatalf("%q passed, want %q", got.Bytes(), want)
+		}
+	})
+}
+
+type pieces struct {
+	b []byte
+	n int
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if len(p.b) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, p.b[:min(p.n, len(p.b))])
+	p.b = p.b[n:]
+	return n, nil
+}
+
+// FuzzCalls: what is understood is the same once it is written again.
+func FuzzCalls(f *testing.F) {
+	f.Add(somePrepare.Encode())
+	f.Add((&Finish{Params: somePrepare.Params, Cookie: []byte("c")}).Encode())
+	f.Add((&Prepared{Cookie: []byte("abc"), URI: text("unix:///x")}).Encode())
+	f.Add((&Open{Name: text("qemu:///system")}).Encode())
+	f.Add((&Error{ErrRPC, "message"}).encode())
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if p, err := DecodePrepare(body); err == nil {
+			if again, err := DecodePrepare(p.Encode()); err != nil || !reflect.DeepEqual(p, again) {
+				t.Fatalf("%+v and %+v, %v", p, again, err)
+			}
+		}
+		if p, err := DecodePrepared(body); err == nil {
+			if again, err := DecodePrepared(p.Encode()); err != nil || !reflect.DeepEqual(p, again) {
+				t.Fatalf("%+v and %+v, %v", p, again, err)
+			}
+		}
+		if p, err := DecodeFinish(body); err == nil {
+			if again, err := DecodeFinish(p.Encode()); err != nil || !reflect.DeepEqual(p, again) {
+				t.Fatalf("%+v and %+v, %v", p, again, err)
+			}
+		}
+		if p, err := DecodeOpen(body); err == nil {
+			if again, err := DecodeOpen(p.Encode()); err != nil || !reflect.DeepEqual(p, again) {
+				t.Fatalf("%+v and %+v, %v", p, again, err)
+			}
+		}
+		DecodeBegin(body)
+		DecodePerform(body)
+		DecodePrepare3(body)
+		DecodeFinish3(body)
+		DecodeAbortJob(body)
+		DecodeAbortJobFlags(body)
+		DecodeFeature(body)
+		DecodeError(body)
+	})
+}
+
+// FuzzCookie: only the port changes.
+func FuzzCookie(f *testing.F) {
+	f.Add([]byte("<qemu-migration>\n  <name>g</name>\n  <nbd/>\n</qemu-migration>\n\x00"))
+	f.Add([]byte("<qemu-migration><nbd port='1'><disk target='vda'/></nbd></qemu-migration>"))
+	f.Fuzz(func(t *testing.T, cookie []byte) {
+		out, changed, err := SetNBDPort(cookie, 1234)
+		if err != nil || !changed {
+			return
+		}
+		again, changed, err := SetNBDPort(out, 1234)
+		if err != nil || !changed || !bytes.Equal(again, out) {
+			t.Fatalf("%q becomes %q and then %q, %v, %v", cookie, out, again, changed, err)
+		}
+	})
+}
