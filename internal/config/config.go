@@ -31,6 +31,10 @@ type Config struct {
 	Certificates Certificates    `toml:"certificates"`
 	Limits       Limits          `toml:"limits"`
 	Peers        map[string]Peer `toml:"peers"`
+
+	// Clients may use this host's libvirt over TLS, by a name of the site's
+	// choice for each. Nobody else may but peers.
+	Clients map[string]Client `toml:"clients"`
 }
 
 // Certificates names this host's credentials. With none set the layouts of
@@ -67,6 +71,7 @@ type Peer struct {
 	Address string   `toml:"address"` // HOST[:PORT]; default: its name, port 16514
 	Names   []string `toml:"names"`   // rules for the names in its certificate; default: its name
 	TLS     string   `toml:"tls"`     // "yes" or "no" instead of the host's default
+	Access  string   `toml:"access"`  // what its clients may do with this host's libvirt; default AccessMigrate
 
 	Priority string `toml:"priority"` // instead of the host's
 }

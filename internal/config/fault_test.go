@@ -17,7 +17,7 @@ func TestFaults(t *testing.T) {
 		{"unknown key", "\nlisen = ':1'", "f.toml:2: lisen", "listen"},
 		{"unknown table", "[limit]\nsessions = 1", "f.toml:1: limit", "limits"},
 		{"unknown key in a table", "[limits]\n\nsession = 1", "f.toml:3: limits.session", "sessions"},
-		{"unknown key of a peer", "[peers.b]\nadress = 'b'", "f.toml:2: peers.b.adress", "in [peers.b] there may be address, names, priority, tls"},
+		{"unknown key of a peer", "[peers.b]\nadress = 'b'", "f.toml:2: peers.b.adress", "in [peers.b] there may be access, address, names, priority, tls"},
 		{"unknown key inline", "peers.b = {adress = 'b'}", "f.toml:1: peers.b.adress", "address"},
 
 		// Types.

@@ -51,6 +51,7 @@ func Parse(file string, data []byte) (*Config, error) {
 	cfg.Limits = doc.Limits.Limits
 	c.limits(&cfg.Limits, &doc.Limits)
 	c.peers(cfg)
+	c.clients(cfg)
 	c.sockets(cfg)
 	if len(c.faults) > 0 {
 		return nil, errors.Join(c.faults...)

@@ -44,6 +44,9 @@ func (c *checker) peers(cfg *Config) {
 		if peer.TLS != "" {
 			c.yesNo(key+".tls", peer.TLS, *cfg.RequireSecure)
 		}
+		if peer.Access != "" {
+			c.access(key+".access", peer.Access)
+		}
 		if peer.Names != nil && len(peer.Names) == 0 {
 			c.fault(key+".names", "is empty, so that no certificate would be let in; leave it out to mean %q", name)
 		}
