@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"sync"
 
 	"github.com/rs/zerolog"
 
@@ -54,50 +56,79 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 	entry.open(s)
 	stop := context.AfterFunc(ctx, func() { s.Fail(errStopping) })
 	defer stop()
-	// The channel closes its connection, also when it does not come about; the
-	// duplicate is for telling the client why.
-	dup, err := duplicate(c)
+	near, far, err := socketpair()
 	if err != nil {
 		s.Fail(&stream.Cause{Code: stream.CodeLocal, Text: err.Error()})
 		d.endSession(entry, log, control.Failed, s.Wait())
 		return err
 	}
-	ch, err := s.OpenChannel(ctx, stream.ChannelLibvirt, dup)
+	ch, err := s.OpenChannel(ctx, stream.ChannelLibvirt, far)
 	if err != nil {
+		near.Close()
 		d.endSession(entry, log, control.Failed, s.Wait())
 		return err
 	}
-	c.Close()
+	g := &guide{d: d, peer: p, log: log, moving: make(map[string]*steering)}
+	conversation := &libvirtrpc.Conversation{Client: c, Server: near, Rules: g, Failing: failing(s, "the libvirt client's connection", log)}
+	conversation.Run(s.Context())
 	<-ch.Ended()
 	s.Finish()
 	cause := s.Wait()
+	g.end(cause)
 	d.endSession(entry, log, outcomeOf(cause), cause)
 	return nil
 }
 
-// duplicate is c with a descriptor of its own.
-func duplicate(c *net.UnixConn) (net.Conn, error) {
-	f, err := c.File()
-	if err != nil {
-		return nil, err
+// failing ends s when a conversation that it carries fails. A client that
+// goes away in the middle is no failure of the session's.
+func failing(s *stream.Session, what string, log zerolog.Logger) func(error) {
+	return func(err error) {
+		if s.Context().Err() != nil {
+			return
+		}
+		log.Info().Err(err).Msg(what + " broke")
+		s.Fail(&stream.Cause{Code: stream.CodeLocal, Text: fmt.Sprintf("%s broke: %v", what, err)})
 	}
-	defer f.Close()
-	return net.FileConn(f)
 }
 
 // incomingLibvirt is a peer's client at this host's libvirt.
 type incomingLibvirt struct {
 	d     *Daemon
+	peer  *peer
 	entry *entry
 	log   zerolog.Logger
+
+	session       *stream.Session // set before the first channel
+	conversations sync.WaitGroup
+}
+
+func (in *incomingLibvirt) start(s *stream.Session) {
+	in.session = s
+	in.entry.open(s)
 }
 
 func (in *incomingLibvirt) Connect(ctx context.Context, kind string, _ int) (net.Conn, error) {
 	if kind != stream.ChannelLibvirt {
 		return nil, errors.New("a libvirt client's session has libvirt channels alone")
 	}
-	var dialer net.Dialer
-	return dialer.DialContext(ctx, "unix", in.d.cfg.LibvirtSocket)
+	access := in.peer.access()
+	server, err := in.d.dialLibvirt(ctx, access)
+	if err != nil {
+		return nil, err
+	}
+	near, far, err := socketpair()
+	if err != nil {
+		server.Close()
+		return nil, err
+	}
+	in.conversations.Go(func() {
+		// The session ends with its control channel, the conversation with the
+		// data that came before.
+		in.d.guard(in.session.Context(), &guard{
+			d: in.d, peer: in.peer, access: access, who: "peer " + in.peer.name, log: in.log,
+		}, far, server, failing(in.session, "the connection with libvirt", in.log))
+	})
+	return near, nil
 }
 
 func (in *incomingLibvirt) Call(context.Context, string, []byte) (any, error) {
@@ -105,6 +136,7 @@ func (in *incomingLibvirt) Call(context.Context, string, []byte) (any, error) {
 }
 
 func (in *incomingLibvirt) End(cause *stream.Cause) {
+	in.conversations.Wait()
 	in.d.endSession(in.entry, in.log, outcomeOf(cause), cause)
 }
 

@@ -37,11 +37,13 @@ type Daemon struct {
 	uids    []uint32 // may use the local sockets
 	qemuUID int
 	peers   map[string]*peer
+	clients []*clientRule
 	certs   *certificates
 	dnList  *tlsconf.Rules // tls_allowed_dn_list; nil if there is none
 
 	totalSend, totalReceive *rate.Limiter // of all sessions
 	sessions                *registry
+	steered                 steeredSessions
 	acceptor                *stream.Acceptor
 
 	ready chan struct{}
@@ -72,6 +74,9 @@ func New(o Options) (*Daemon, error) {
 		return nil, err
 	}
 	if d.peers, err = makePeers(o.Config.Peers); err != nil {
+		return nil, err
+	}
+	if d.clients, err = makeClientRules(o.Config.Clients); err != nil {
 		return nil, err
 	}
 	if o.Config.AllowedDNs != nil {

@@ -39,8 +39,11 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 		in := &incoming{d: d, info: info, entry: entry, log: log}
 		h, started, err = in, in.start, in.open(ctx)
 	case workLibvirt:
-		in := &incomingLibvirt{d: d, entry: entry, log: log}
-		h, started = in, entry.open
+		in := &incomingLibvirt{d: d, peer: p, entry: entry, log: log}
+		h, started = in, in.start
+	case workSteered:
+		in := &steered{d: d, info: info, entry: entry, log: log}
+		h, started, err = in, entry.open, in.open()
 	default:
 		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, d.cfg.Name)
 	}
@@ -204,7 +207,7 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 		defer cancel()
 	}
 	if in.flags&libvirt.MigratePostcopyResume != 0 {
-		in.awaitResumed(ctx)
+		in.d.awaitResumed(ctx, in.uuid)
 	}
 	reply, err := in.libvirtFinish(ctx, call)
 	if err != nil {
@@ -222,13 +225,13 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 // awaitResumed waits until libvirt here knows that a broken post-copy goes on.
 // The source's QEMU knows first, and a Finish that comes before QEMU's event
 // finds the post-copy still failed, and fails it again.
-func (in *incoming) awaitResumed(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, in.d.cfg.Limits.HandshakeTimeout)
+func (d *Daemon) awaitResumed(ctx context.Context, uuid libvirt.UUID) {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Limits.HandshakeTimeout)
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {
-		state, err := in.d.guestState(ctx, in.uuid)
+		state, err := d.guestState(ctx, uuid)
 		if err != nil || !state.inFailedPostcopy() {
 			return // libvirt's Finish has the words for what else there is
 		}

@@ -40,24 +40,33 @@ func (d *Daemon) servePeers(ctx context.Context) {
 			continue
 		}
 		d.work.Go(func() {
-			conn, peer, err := d.admit(ctx, raw)
+			e, err := d.admit(ctx, raw)
 			<-handshakes
 			if err != nil {
 				d.log.Warn().Stringer("address", raw.RemoteAddr()).Err(err).Msg("connection refused")
 				return
 			}
-			if err := d.acceptor.Serve(ctx, conn, peer); err != nil {
-				d.log.Warn().Str("peer", peer).Stringer("address", raw.RemoteAddr()).Err(err).Msg("channel refused")
+			if e.stranger != nil {
+				d.serveStranger(ctx, e.conn, e.stranger)
+				return
+			}
+			if err := d.acceptor.Serve(ctx, e.conn, e.peer); err != nil {
+				d.log.Warn().Str("peer", e.peer).Stringer("address", raw.RemoteAddr()).Err(err).Msg("channel refused")
 			}
 		})
 	}
 }
 
-// admit authenticates one connection: it returns the name of the configured
-// peer at its other end, or none for a connection in clear where those may be.
-// Nothing of what the connection says has been read yet. With an error the
-// connection is closed.
-func (d *Daemon) admit(ctx context.Context, raw net.Conn) (relay.Conn, string, error) {
+// entrant is a connection that has come in by the port.
+type entrant struct {
+	conn     relay.Conn
+	peer     string    // the configured peer at its other end; none in clear, where that may be
+	stranger *stranger // not nil: it did not ask for sluice's protocol (ALPN), and speaks libvirt's
+}
+
+// admit authenticates one connection. Nothing of what it says has been read
+// yet. With an error it is closed.
+func (d *Daemon) admit(ctx context.Context, raw net.Conn) (*entrant, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.cfg.Limits.HandshakeTimeout, fmt.Errorf(
 		"no TLS handshake within %v (limits.handshake_timeout)", d.cfg.Limits.HandshakeTimeout))
 	defer cancel()
@@ -65,10 +74,10 @@ func (d *Daemon) admit(ctx context.Context, raw net.Conn) (relay.Conn, string, e
 		isTLS, err := beginsTLS(ctx, raw)
 		if err != nil {
 			raw.Close()
-			return nil, "", err
+			return nil, err
 		}
 		if !isTLS {
-			return relay.Plain(raw), "", nil
+			return &entrant{conn: relay.Plain(raw)}, nil
 		}
 	}
 	creds, policy := d.certs.current(), d.certs.host()
@@ -80,19 +89,18 @@ func (d *Daemon) admit(ctx context.Context, raw net.Conn) (relay.Conn, string, e
 	gated, cfg := tlsconf.Gate(raw, cfg)
 	conn, err := relay.Server(ctx, gated, cfg)
 	if err != nil {
-		return nil, "", policy.Explain(err, raw.RemoteAddr().String())
+		return nil, policy.Explain(err, raw.RemoteAddr().String())
 	}
 	state, _ := conn.ConnectionState()
 	if state.NegotiatedProtocol != alpn {
-		conn.Close()
-		return nil, "", errors.New("it did not ask for sluice's protocol (ALPN sluice/1): a libvirt client, or another program, came to sluice's port")
+		return &entrant{conn: conn, stranger: d.recognize(state, verify)}, nil
 	}
 	p, err := d.authorize(state, creds, verify)
 	if err != nil {
 		d.acceptor.Refuse(conn, err.Error())
-		return nil, "", err
+		return nil, err
 	}
-	return conn, p.name, nil
+	return &entrant{conn: conn, peer: p.name}, nil
 }
 
 // beginsTLS looks at the first byte without taking it: 22 begins a TLS

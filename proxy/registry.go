@@ -41,6 +41,8 @@ type entry struct {
 	session *stream.Session // nil until it is open
 	phase   string
 	rate    rateMeter
+	memory  string // what protects it on the wire; empty: as the session says
+	disks   string
 }
 
 // add makes a place for a session, or says why there is none.
@@ -123,6 +125,14 @@ func (e *entry) setPhase(phase string) {
 	e.phase = phase
 }
 
+// protect says what keeps memory and disks secret, where it is not the session
+// itself. Empty: there are none.
+func (e *entry) protect(memory, disks string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.memory, e.disks = memory, disks
+}
+
 // status is the entry as `sluice status` shows it.
 func (e *entry) status() control.SessionStatus {
 	e.mu.Lock()
@@ -138,6 +148,14 @@ func (e *entry) status() control.SessionStatus {
 		Phase:     e.phase,
 		Started:   e.started,
 		Channels:  []control.ChannelStatus{},
+		Memory:    e.memory,
+		Disks:     e.disks,
+	}
+	if e.info.Work == workMigration {
+		st.Memory = bySluice
+		if e.info.Clear {
+			st.Memory = byNothing
+		}
 	}
 	if e.session == nil {
 		return st
@@ -155,6 +173,9 @@ func (e *entry) status() control.SessionStatus {
 			Open:     c.Open(),
 		}
 		st.Channels = append(st.Channels, ch)
+		if c.Kind == stream.ChannelDisk {
+			st.Disks = st.Memory
+		}
 		st.Sent += ch.Sent
 		st.Received += ch.Received
 		st.Path = cmp.Or(st.Path, ch.Path)

@@ -64,8 +64,11 @@ const (
 
 // SessionStatus is one session, live or ended.
 type SessionStatus struct {
-	ID        string    `json:"id"`
-	Kind      string    `json:"kind"` // "migration", or "libvirt" for a client's connection to a peer's libvirtd
+	ID string `json:"id"`
+	// Kind is "migration" for one of sluice's own, "steered" for one that a
+	// libvirt client runs, "libvirt" for a client's connection to a peer's
+	// libvirtd.
+	Kind      string    `json:"kind"`
 	Direction string    `json:"direction"`
 	Guest     string    `json:"guest,omitempty"`
 	UUID      string    `json:"uuid,omitempty"`
@@ -82,6 +85,11 @@ type SessionStatus struct {
 	TLS   string `json:"tls"` // version, empty: data in clear
 	Suite string `json:"suite,omitempty"`
 	Path  string `json:"path,omitempty"`
+
+	// Who keeps the guest's memory and its disks secret on the way: "sluice",
+	// "QEMU's own TLS", …, "nothing"; empty where there are none to carry.
+	Memory string `json:"memory,omitempty"`
+	Disks  string `json:"disks,omitempty"`
 
 	Outcome  string          `json:"outcome,omitempty"` // of an ended session: Moved, Failed, …
 	Cause    string          `json:"cause,omitempty"`   // why it failed

@@ -1,0 +1,185 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/digitalocean/go-libvirt"
+
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+)
+
+// prepare checks a Prepare and, for a session's data, gives libvirt the paths
+// of this host's choice.
+func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Prepare, error)) outcome {
+	call, err := decode(c.Body)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err)
+	}
+	id, steered, err := call.Params.Text(paramSession)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err)
+	}
+	call.Params = call.Params.Without(paramSession)
+	tunnel := c.Procedure == libvirtrpc.ProcMigratePrepareTunnel3Params
+	if tunnelled := libvirt.DomainMigrateFlags(call.Flags)&libvirt.MigrateTunnelled != 0; tunnelled != tunnel {
+		return outcome{g.denied(c, "the flag VIR_MIGRATE_TUNNELLED and the call %s do not go together", c.Procedure)}
+	}
+	t, err := transferOf(call.Flags, call.Params)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err)
+	}
+	guest, err := guestOf(call.Params)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err)
+	}
+	if t.steered && !steered { // libvirt would open a port to all
+		t.steered, t.by, t.exposed = false, byNothing, "memory by tcp:"
+	}
+	switch {
+	case t.exposed != "" && g.d.requireSecure():
+		return outcome{g.insecure(t.exposed)}
+	case t.exposed != "" && g.access != config.AccessFull && usesPath(call.Params):
+		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.cfg.Name)}
+	}
+	a := &arrival{guest: guest, resumes: t.flags&libvirt.MigratePostcopyResume != 0}
+	if steered {
+		if g.peer == nil {
+			return outcome{g.denied(c, "sessions are for peers")}
+		}
+		if a.session, err = g.d.steered.claim(id, g.peer.name); err != nil {
+			return outcome{g.denied(c, "%v", err)}
+		}
+		if a.session.info.UUID != guest.uuid {
+			return outcome{g.denied(c, "session %s is for guest %s", id, a.session.info.UUID)}
+		}
+		if t.steered {
+			call.Params = ownParams(call.Params, a.session.dir, t)
+		}
+		a.session.preparing(t, g.cut)
+	}
+	if !g.expect(a) {
+		a.release(false)
+		return refused(libvirtrpc.ErrOperationInvalid, fmt.Errorf("guest %s is being migrated already over this connection", guest.name))
+	}
+	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
+		if r.Err != nil {
+			g.forget(guest.name, false)
+		} else {
+			g.log.Info().Str("guest", guest.name).Msg("guest prepared")
+		}
+	}}}
+}
+
+// ownParams are a Prepare's parameters with this host's paths in them.
+func ownParams(params libvirtrpc.Params, dir sessionDir, t transfer) libvirtrpc.Params {
+	params = params.Without(libvirtrpc.ParamListen, libvirtrpc.ParamDisksPort).
+		With(libvirtrpc.ParamURI, "unix://"+dir.socketPath(memorySocket))
+	if t.disks() {
+		params = params.With(libvirtrpc.ParamDisksURI, "unix://"+dir.socketPath(diskSocket))
+	}
+	return params
+}
+
+// usesPath says whether libvirt would make a socket at a path of the caller's.
+func usesPath(params libvirtrpc.Params) bool {
+	for _, field := range []string{libvirtrpc.ParamURI, libvirtrpc.ParamDisksURI} {
+		if uri, _, _ := params.Text(field); strings.HasPrefix(strings.ToLower(uri), "unix:") {
+			return true
+		}
+	}
+	return false
+}
+
+// finish lets callers finish guests that they have prepared.
+func (g *guard) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Finish, error)) outcome {
+	call, err := decode(c.Body)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err)
+	}
+	name, _, err := call.Params.Text(libvirtrpc.ParamDestName)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err)
+	}
+	a := g.find(name)
+	if a == nil && g.access != config.AccessFull {
+		return outcome{g.denied(c, "guest %.80q was not prepared over this connection", name)}
+	}
+	if a != nil && a.resumes && call.Cancelled == 0 {
+		g.d.awaitResumed(ctx, a.guest.id)
+	}
+	if a != nil && a.session != nil {
+		a.session.finishing(call.Cancelled == 0)
+	}
+	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
+		moved := r.Err == nil && call.Cancelled == 0
+		g.forget(name, moved)
+		if moved {
+			g.log.Info().Str("guest", name).Msg("guest runs here")
+		}
+	}}}
+}
+
+// perform looks at a guest's way from here to another host, of which only
+// callers with full access may ask.
+func (g *guard) perform(c *libvirtrpc.Call) libvirtrpc.Outcome {
+	return g.leave(c, func() (uint32, libvirtrpc.Params, error) {
+		call, err := libvirtrpc.DecodePerform(c.Body)
+		if err != nil {
+			return 0, nil, err
+		}
+		p2p := libvirt.DomainMigrateFlags(call.Flags)&libvirt.MigratePeer2peer != 0
+		if p2p && !call.Params.Has(libvirtrpc.ParamURI) && !g.d.leadsHere(call.Destination) {
+			// The destination would say tcp: and a port.
+			call.Params = call.Params.With(libvirtrpc.ParamURI, "tcp:")
+		}
+		return call.Flags, call.Params, nil
+	})
+}
+
+// leadsHere says whether a libvirt URI is one of this sluice's sockets.
+func (d *Daemon) leadsHere(uri *string) bool {
+	if uri == nil {
+		return false
+	}
+	u, err := url.Parse(*uri)
+	if err != nil {
+		return false
+	}
+	for _, p := range d.peers {
+		if u.Query().Get("socket") == filepath.Join(d.cfg.RunDir, d.peerSocket(p)) {
+			return strings.HasSuffix(u.Scheme, "+unix")
+		}
+	}
+	return false
+}
+
+func (g *guard) find(name string) *arrival {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.coming[name]
+}
+
+func (g *guard) expect(a *arrival) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.coming[a.guest.name] != nil {
+		return false
+	}
+	g.coming[a.guest.name] = a
+	return true
+}
+
+func (g *guard) forget(name string, moved bool) {
+	g.mu.Lock()
+	a := g.coming[name]
+	delete(g.coming, name)
+	g.mu.Unlock()
+	if a != nil {
+		a.release(moved)
+	}
+}

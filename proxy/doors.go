@@ -1,0 +1,129 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// doors are where the source's QEMU brings a session's data.
+//
+// libvirt sends disks to the host of the migration's URI, at the port that the
+// destination's cookie says, unless the user gives another URI; it has no such
+// words for unix sockets. So a migration with disks goes by ports of the
+// loopback interface, and one without by a socket of the session's folder.
+type doors struct {
+	d       *Daemon
+	session *stream.Session
+	log     zerolog.Logger
+	accepts sync.WaitGroup
+
+	uri      string // of memory
+	diskPort int    // 0 without disks
+}
+
+// open opens the doors; they close with the session.
+func (o *doors) open(dir sessionDir, disks bool) error {
+	if !disks {
+		l, err := dir.listen(memorySocket, o.d.qemuUID)
+		if err != nil {
+			return err
+		}
+		o.uri = "unix://" + dir.socketPath(memorySocket)
+		o.serve(stream.ChannelMemory, l)
+		return nil
+	}
+	memory, err := o.loopback(stream.ChannelMemory)
+	if err != nil {
+		return err
+	}
+	o.uri = fmt.Sprintf("tcp:127.0.0.1:%d", memory)
+	o.diskPort, err = o.loopback(stream.ChannelDisk)
+	return err
+}
+
+func (o *doors) loopback(kind string) (port int, err error) {
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return 0, fmt.Errorf("open a port for QEMU on the loopback interface: %w", err)
+	}
+	o.serve(kind, l)
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// serve joins QEMU's connections to channels, one after the other, in the
+// order in which QEMU made them.
+func (o *doors) serve(kind string, l net.Listener) {
+	context.AfterFunc(o.session.Context(), func() { l.Close() })
+	o.accepts.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				if !errors.Is(err, net.ErrClosed) {
+					o.session.Fail(&stream.Cause{Code: stream.CodeLocal, Text: fmt.Sprintf("accept QEMU's connection for %s: %v", kind, err)})
+				}
+				return
+			}
+			if uid, err := uidOf(c); err != nil || uid != 0 && uid != o.d.qemuUID {
+				o.log.Warn().Str("channel", kind).Int("uid", uid).AnErr("error", err).Msg("a process that is neither QEMU nor libvirt came to QEMU's door; closed")
+				c.Close()
+				continue
+			}
+			if _, err := o.session.OpenChannel(o.session.Context(), kind, c); err != nil {
+				return // the session fails of it
+			}
+		}
+	})
+}
+
+// uidOf is whose process is at the other end of a local connection.
+func uidOf(c net.Conn) (int, error) {
+	if c, ok := c.(*net.UnixConn); ok {
+		cred, err := peerCred(c)
+		if err != nil {
+			return -1, err
+		}
+		return int(cred.Uid), nil
+	}
+	return tcpUID("/proc/net/tcp", c.RemoteAddr().(*net.TCPAddr), c.LocalAddr().(*net.TCPAddr))
+}
+
+// tcpUID finds who owns the IPv4 socket at local that is connected to remote.
+// The table's columns are the line's number, the two addresses, the state,
+// two pairs and one number, and the uid (proc_pid_net(5)).
+func tcpUID(table string, local, remote *net.TCPAddr) (int, error) {
+	f, err := os.Open(table)
+	if err != nil {
+		return -1, err
+	}
+	defer f.Close()
+	want := [2]string{procAddress(local), procAddress(remote)}
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		col := strings.Fields(lines.Text())
+		if len(col) > 7 && [2]string{col[1], col[2]} == want {
+			return strconv.Atoi(col[7])
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return -1, err
+	}
+	return -1, fmt.Errorf("%v is not connected from this host", local)
+}
+
+// procAddress is an address as the kernel's table has it, both numbers in
+// hexadecimal: the address's bytes as a number of this machine's, and the port.
+func procAddress(a *net.TCPAddr) string {
+	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(a.IP.To4()), a.Port)
+}

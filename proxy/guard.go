@@ -1,0 +1,177 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+)
+
+// guard stands before this host's libvirt: it lets a caller from another host
+// call what its access allows, refuses what would put a guest on the network
+// in clear, and chooses where this host takes in the data of migrations. It
+// trusts no other sluice to have done so.
+type guard struct {
+	d      *Daemon
+	peer   *peer // nil for a caller that is no sluice
+	access string
+	who    string // for the log
+	log    zerolog.Logger
+
+	mu     sync.Mutex
+	coming map[string]*arrival // by the guest's name here
+	cut    func(error)
+}
+
+// arrival is a guest that was prepared over this connection.
+type arrival struct {
+	guest   movingGuest
+	resumes bool     // a post-copy that broke
+	session *steered // nil for a caller that is no sluice
+}
+
+// guard serves one caller's connection to its end, and closes both ends.
+func (d *Daemon) guard(ctx context.Context, g *guard, caller, server libvirtrpc.Conn, failing func(error)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	g.cut, g.coming = func(err error) { cancel(err) }, make(map[string]*arrival)
+	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing}
+	err := c.Run(ctx)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, a := range g.coming {
+		// libvirtd destroys what it has prepared for a connection that ends.
+		a.release(false)
+	}
+	return err
+}
+
+func (a *arrival) release(moved bool) {
+	if a.session != nil {
+		a.session.release(moved)
+	}
+}
+
+// Judge implements libvirtrpc.Rules.
+func (g *guard) Judge(h libvirtrpc.Head) (hold bool, refusal *libvirtrpc.Error) {
+	if g.access == config.AccessMigrate {
+		if refusal = libvirtrpc.Allowed(h); refusal != nil {
+			g.log.Warn().Str("caller", g.who).Stringer("procedure", h.Procedure).Str("program", libvirtrpc.ProgramName(h.Program)).Msg("access denied")
+			return false, refusal
+		}
+	}
+	if h.Program != libvirtrpc.ProgramRemote || h.Type != libvirtrpc.TypeCall {
+		return false, nil
+	}
+	if refusal = tooOld(h.Procedure); refusal != nil {
+		return false, refusal
+	}
+	switch h.Procedure {
+	case libvirtrpc.ProcConnectSupportsFeature, libvirtrpc.ProcConnectOpen,
+		libvirtrpc.ProcMigratePrepare3, libvirtrpc.ProcMigratePrepare3Params, libvirtrpc.ProcMigratePrepareTunnel3Params,
+		libvirtrpc.ProcMigrateFinish3, libvirtrpc.ProcMigrateFinish3Params,
+		libvirtrpc.ProcMigrateBegin3Params, libvirtrpc.ProcMigratePerform3Params:
+		return true, nil
+	case libvirtrpc.ProcDomainAbortJob, libvirtrpc.ProcDomainAbortJobFlags:
+		return g.access == config.AccessMigrate, nil
+	}
+	return false, nil
+}
+
+// Understand implements libvirtrpc.Rules.
+func (g *guard) Understand(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outcome {
+	switch c.Procedure {
+	case libvirtrpc.ProcConnectSupportsFeature:
+		return denyFDs(c)
+	case libvirtrpc.ProcConnectOpen:
+		return g.open(c)
+	case libvirtrpc.ProcMigratePrepare3:
+		return g.prepare(c, libvirtrpc.DecodePrepare3).as(libvirtrpc.ProcMigratePrepare3Params)
+	case libvirtrpc.ProcMigratePrepare3Params, libvirtrpc.ProcMigratePrepareTunnel3Params:
+		return g.prepare(c, libvirtrpc.DecodePrepare).Outcome
+	case libvirtrpc.ProcMigrateFinish3:
+		return g.finish(ctx, c, libvirtrpc.DecodeFinish3).as(libvirtrpc.ProcMigrateFinish3Params)
+	case libvirtrpc.ProcMigrateFinish3Params:
+		return g.finish(ctx, c, libvirtrpc.DecodeFinish).Outcome
+	case libvirtrpc.ProcMigrateBegin3Params:
+		return g.leave(c, func() (uint32, libvirtrpc.Params, error) {
+			call, err := libvirtrpc.DecodeBegin(c.Body)
+			return call.Flags, call.Params, err
+		})
+	case libvirtrpc.ProcMigratePerform3Params:
+		return g.perform(c)
+	case libvirtrpc.ProcDomainAbortJob:
+		return g.abort(c, libvirtrpc.DecodeAbortJob)
+	case libvirtrpc.ProcDomainAbortJobFlags:
+		return g.abort(c, libvirtrpc.DecodeAbortJobFlags)
+	}
+	return outcomeErr(libvirtrpc.ErrRPC, "sluice: %s was held for no reason", c.Procedure)
+}
+
+func outcomeErr(code libvirtrpc.Code, format string, args ...any) libvirtrpc.Outcome {
+	return libvirtrpc.Outcome{Err: libvirtrpc.Errorf(code, format, args...)}
+}
+
+// denied refuses a call for what it asks, and logs who did.
+func (g *guard) denied(c *libvirtrpc.Call, format string, args ...any) libvirtrpc.Outcome {
+	words := fmt.Sprintf(format, args...)
+	g.log.Warn().Str("caller", g.who).Stringer("procedure", c.Procedure).Str("cause", words).Msg("access denied")
+	return outcomeErr(libvirtrpc.ErrAccessDenied, "access denied: %s", words)
+}
+
+// open lets callers open this host's QEMU driver alone. libvirtd would open
+// any URI for them, also one that runs a command or leads to a third host.
+func (g *guard) open(c *libvirtrpc.Call) libvirtrpc.Outcome {
+	call, err := libvirtrpc.DecodeOpen(c.Body)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	if g.access != config.AccessFull && call.Name != nil && *call.Name != "" && *call.Name != "qemu:///system" {
+		return g.denied(c, "%.80q: only qemu:///system may be opened on %s", *call.Name, g.d.cfg.Name)
+	}
+	return libvirtrpc.Outcome{Body: call.Encode()}
+}
+
+// abort lets callers abort the jobs of guests that come by them.
+func (g *guard) abort(c *libvirtrpc.Call, decode func([]byte) (libvirtrpc.Domain, error)) libvirtrpc.Outcome {
+	dom, err := decode(c.Body)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	uuid := formatUUID(dom.UUID)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, a := range g.coming {
+		if a.guest.uuid == uuid {
+			return libvirtrpc.Outcome{}
+		}
+	}
+	return g.denied(c, "guest %.80q is not being migrated here over this connection", dom.Name)
+}
+
+// leave looks at a migration away from this host, which only callers with full
+// access may begin.
+func (g *guard) leave(c *libvirtrpc.Call, decode func() (uint32, libvirtrpc.Params, error)) libvirtrpc.Outcome {
+	flags, params, err := decode()
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	t, err := transferOf(flags, params)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	if t.exposed != "" && g.d.requireSecure() {
+		return g.insecure(t.exposed)
+	}
+	return libvirtrpc.Outcome{}
+}
+
+func (g *guard) insecure(what string) libvirtrpc.Outcome {
+	refusal := g.d.insecure(what)
+	g.log.Warn().Str("caller", g.who).Str("cause", refusal.Message).Msg("migration refused")
+	return libvirtrpc.Outcome{Err: refusal}
+}

@@ -1,0 +1,47 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/digitalocean/go-libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+)
+
+// movingGuest is the guest that a Prepare is about.
+type movingGuest struct {
+	name string // at the destination, by which Finish names it
+	uuid string
+	id   libvirt.UUID // the same
+}
+
+// guestOf reads it from a Prepare's parameters.
+func guestOf(params libvirtrpc.Params) (g movingGuest, err error) {
+	xml, is, err := params.Text(libvirtrpc.ParamDestXML)
+	if err != nil {
+		return g, err
+	}
+	if !is {
+		return g, errors.New("the call has no description of the guest")
+	}
+	var dom libvirtxml.Domain
+	if err := dom.Unmarshal(xml); err != nil {
+		return g, fmt.Errorf("read the guest's description: %w", err)
+	}
+	uuid, err := parseUUID(dom.UUID)
+	if err != nil {
+		return g, fmt.Errorf("read the guest's description: %w", err)
+	}
+	g.id, g.uuid, g.name = uuid, formatUUID(uuid), dom.Name
+	if name, is, err := params.Text(libvirtrpc.ParamDestName); err != nil {
+		return g, err
+	} else if is {
+		g.name = name
+	}
+	if g.name == "" {
+		return g, errors.New("the guest has no name")
+	}
+	return g, nil
+}

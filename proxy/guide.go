@@ -1,0 +1,148 @@
+package proxy
+
+import (
+	"context"
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// guide reads what a local libvirt client says to a peer's libvirt, and gives
+// every migration that it sees begin a session of its own. What may not be
+// called over there is for the peer to say.
+type guide struct {
+	d    *Daemon
+	peer *peer
+	log  zerolog.Logger
+
+	mu     sync.Mutex
+	moving map[string]*steering // by the guest's name at the destination
+	all    []*steering
+}
+
+// Judge implements libvirtrpc.Rules.
+func (g *guide) Judge(h libvirtrpc.Head) (hold bool, refusal *libvirtrpc.Error) {
+	if h.Program != libvirtrpc.ProgramRemote || h.Type != libvirtrpc.TypeCall {
+		return false, nil
+	}
+	switch h.Procedure {
+	case libvirtrpc.ProcConnectSupportsFeature,
+		libvirtrpc.ProcMigratePrepare3Params, libvirtrpc.ProcMigratePrepareTunnel3Params, libvirtrpc.ProcMigratePrepare3,
+		libvirtrpc.ProcMigrateFinish3Params, libvirtrpc.ProcMigrateFinish3:
+		return true, nil
+	}
+	return false, tooOld(h.Procedure)
+}
+
+// tooOld refuses the forms of Prepare that are not carried.
+func tooOld(p libvirtrpc.Procedure) *libvirtrpc.Error {
+	name := libvirtrpc.Refused[p]
+	if name == "" {
+		return nil
+	}
+	return libvirtrpc.Errorf(libvirtrpc.ErrUnsupported,
+		"sluice does not carry this old form of libvirt's migration protocol (%s): use libvirt 1.1.0 or newer at the source, or `sluice migrate`", name)
+}
+
+// Understand implements libvirtrpc.Rules.
+func (g *guide) Understand(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outcome {
+	switch c.Procedure {
+	case libvirtrpc.ProcConnectSupportsFeature:
+		return denyFDs(c)
+	case libvirtrpc.ProcMigratePrepare3:
+		return g.prepare(ctx, c, libvirtrpc.DecodePrepare3).as(libvirtrpc.ProcMigratePrepare3Params)
+	case libvirtrpc.ProcMigrateFinish3:
+		return g.finish(c, libvirtrpc.DecodeFinish3).as(libvirtrpc.ProcMigrateFinish3Params)
+	case libvirtrpc.ProcMigrateFinish3Params:
+		return g.finish(c, libvirtrpc.DecodeFinish).Outcome
+	}
+	return g.prepare(ctx, c, libvirtrpc.DecodePrepare).Outcome
+}
+
+// outcome is an Outcome that can be given a procedure.
+type outcome struct{ libvirtrpc.Outcome }
+
+func (o outcome) as(p libvirtrpc.Procedure) libvirtrpc.Outcome {
+	o.Procedure = p
+	return o.Outcome
+}
+
+func refused(code libvirtrpc.Code, err error) outcome {
+	return outcome{libvirtrpc.Outcome{Err: libvirtrpc.Errorf(code, "sluice: %v", err)}}
+}
+
+// denyFDs answers no to the question whether file descriptors can be passed,
+// to which libvirtd says yes whoever asks.
+func denyFDs(c *libvirtrpc.Call) libvirtrpc.Outcome {
+	feature, err := libvirtrpc.DecodeFeature(c.Body)
+	if err == nil && feature == libvirtrpc.FeatureFDPassing {
+		return libvirtrpc.Outcome{Answer: libvirtrpc.Unsupported()}
+	}
+	return libvirtrpc.Outcome{}
+}
+
+func (g *guide) prepare(ctx context.Context, c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Prepare, error)) outcome {
+	call, err := decode(c.Body)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err)
+	}
+	t, err := transferOf(call.Flags, call.Params)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err)
+	}
+	if t.exposed != "" && g.d.requireSecure() {
+		refusal := g.d.insecure(t.exposed)
+		g.log.Warn().Str("cause", refusal.Message).Msg("migration refused")
+		return outcome{libvirtrpc.Outcome{Err: refusal}}
+	}
+	guest, err := guestOf(call.Params)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err)
+	}
+	m, err := g.d.steer(ctx, g.peer, guest, t)
+	if err != nil {
+		return refused(libvirtrpc.ErrOperationInvalid, err)
+	}
+	g.mu.Lock()
+	g.moving[guest.name] = m
+	g.all = append(g.all, m)
+	g.mu.Unlock()
+	return outcome{m.prepare(call)}
+}
+
+func (g *guide) finish(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Finish, error)) outcome {
+	call, err := decode(c.Body)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err)
+	}
+	name, _, err := call.Params.Text(libvirtrpc.ParamDestName)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err)
+	}
+	g.mu.Lock()
+	m := g.moving[name]
+	delete(g.moving, name)
+	g.mu.Unlock()
+	if m == nil { // the peer has words for that
+		return outcome{libvirtrpc.Outcome{Body: call.Encode()}}
+	}
+	return outcome{m.finish(call)}
+}
+
+// end ends the migrations that the client's connection leaves behind, and
+// returns when nothing is left of any.
+func (g *guide) end(cause *stream.Cause) {
+	g.mu.Lock()
+	all := g.all
+	g.mu.Unlock()
+	for _, m := range all {
+		select {
+		case <-m.over:
+		default:
+			m.lost(cause)
+		}
+	}
+}

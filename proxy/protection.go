@@ -1,0 +1,100 @@
+package proxy
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/digitalocean/go-libvirt"
+
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+)
+
+// What keeps a migration's data secret on its way, as status shows it.
+const (
+	bySluice  = "sluice"
+	byTunnel  = "sluice (libvirt's tunnel)"
+	byQEMU    = "QEMU's own TLS"
+	byNothing = "nothing"
+)
+
+// transfer is how a migration's data is to go, as its flags and parameters
+// say.
+type transfer struct {
+	flags libvirt.DomainMigrateFlags
+	// steered: the user has set no URI, and the data goes through a session.
+	steered bool
+	by      string // bySluice and so on; empty when there is no data
+	exposed string // what would go in clear, in words
+}
+
+// transferOf reads it from a Prepare, a Begin or a Perform.
+func transferOf(flags uint32, params libvirtrpc.Params) (transfer, error) {
+	t := transfer{flags: libvirt.DomainMigrateFlags(flags)}
+	uri, own, err := params.Text(libvirtrpc.ParamURI)
+	if err != nil {
+		return t, err
+	}
+	disksURI, ownDisks, err := params.Text(libvirtrpc.ParamDisksURI)
+	if err != nil {
+		return t, err
+	}
+	switch {
+	case t.flags&libvirt.MigrateTunnelled != 0:
+		t.by = byTunnel
+	case t.flags&libvirt.MigrateTLS != 0:
+		t.by = byQEMU
+	case t.flags&libvirt.MigrateOffline != 0 && !t.disks():
+	case !own && !ownDisks:
+		t.steered, t.by = true, bySluice
+	default:
+		t.by = byNothing
+		var parts []string
+		if own {
+			parts = append(parts, "memory by "+scheme(uri))
+		}
+		if ownDisks {
+			parts = append(parts, "disks by "+scheme(disksURI))
+		}
+		t.exposed = strings.Join(parts, " and ")
+	}
+	return t, nil
+}
+
+// disks says whether disks are copied.
+func (t transfer) disks() bool {
+	return t.flags&(libvirt.MigrateNonSharedDisk|libvirt.MigrateNonSharedInc) != 0
+}
+
+// postcopy says whether the guest may run at the destination while memory is
+// still at the source.
+func (t transfer) postcopy() bool {
+	return t.flags&(libvirt.MigratePostcopy|libvirt.MigratePostcopyResume) != 0
+}
+
+// protection is what status shows of memory and of disks.
+func (t transfer) protection() (memory, disks string) {
+	if t.flags&libvirt.MigrateOffline == 0 {
+		memory = t.by
+	}
+	if t.disks() {
+		disks = t.by
+	}
+	return memory, disks
+}
+
+func scheme(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme == "" {
+		return fmt.Sprintf("%.40q", uri)
+	}
+	return u.Scheme + ":"
+}
+
+// insecure refuses a migration whose data would go in clear, in words that
+// virsh prints.
+func (d *Daemon) insecure(what string) *libvirtrpc.Error {
+	return libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid,
+		"sluice on %s: the migration would put %s on the network in clear, and security is required there: leave out --migrateuri and --disks-uri, so that sluice carries it, or add --tls or --tunnelled (or set require_secure = false on both hosts)",
+		d.cfg.Name, what)
+}

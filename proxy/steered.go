@@ -1,0 +1,169 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// workSteered is a session for the data of a migration that a libvirt client
+// runs, beside the session of work "libvirt" that carries its calls.
+const workSteered = "steered"
+
+// steeredSessions are this host's halves of such sessions, by ID. The guard of
+// the calls finds there where a Prepare's data comes in.
+type steeredSessions struct {
+	mu sync.Mutex
+	m  map[string]*steered
+}
+
+func (ss *steeredSessions) add(s *steered) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.m == nil {
+		ss.m = make(map[string]*steered)
+	}
+	ss.m[s.info.ID] = s
+}
+
+func (ss *steeredSessions) remove(s *steered) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	delete(ss.m, s.info.ID)
+}
+
+// claim finds peer's session for one Prepare, once.
+func (ss *steeredSessions) claim(id, peer string) (*steered, error) {
+	ss.mu.Lock()
+	s := ss.m[id]
+	ss.mu.Unlock()
+	if s == nil || s.info.Peer != peer {
+		return nil, fmt.Errorf("there is no session %.40q of this peer for the guest's data", id)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.claimed {
+		return nil, fmt.Errorf("session %s has a guest already", id)
+	}
+	s.claimed = true
+	return s, nil
+}
+
+// steered is the destination's half of a session of work "steered".
+type steered struct {
+	d     *Daemon
+	info  stream.Info
+	entry *entry
+	log   zerolog.Logger
+	dir   sessionDir
+
+	mu       sync.Mutex
+	claimed  bool
+	transfer transfer
+	cut      func(error)   // ends the connection that prepared the guest
+	released chan struct{} // closed when libvirt holds no half-made guest; nil before Prepare
+	moved    bool
+}
+
+func (s *steered) open() (err error) {
+	if _, err = parseUUID(s.info.UUID); err != nil {
+		return err
+	}
+	if s.dir, err = s.d.dir.sessionDir(s.info.ID, s.d.qemuUID); err != nil {
+		return err
+	}
+	s.d.steered.add(s)
+	return nil
+}
+
+// Connect connects to the socket that QEMU has made for this kind of channel.
+func (s *steered) Connect(_ context.Context, kind string, _ int) (net.Conn, error) {
+	switch kind {
+	case stream.ChannelMemory:
+		return s.dir.connect(memorySocket, s.d.qemuUID)
+	case stream.ChannelDisk:
+		return s.dir.connect(diskSocket, s.d.qemuUID)
+	}
+	return nil, fmt.Errorf("a migration has no %s channels", kind)
+}
+
+func (s *steered) Call(context.Context, string, []byte) (any, error) {
+	return nil, errors.New("a steered migration's session has no calls: libvirt's go beside it")
+}
+
+// preparing: libvirt may hold a guest from now on, until release.
+func (s *steered) preparing(t transfer, cut func(error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.info.Clear && t.steered {
+		t.by = byNothing
+	}
+	s.transfer, s.cut, s.released = t, cut, make(chan struct{})
+	s.entry.protect(t.protection())
+	s.entry.setPhase(control.PhasePrepare)
+}
+
+// finishing: libvirt is asked to take the guest over, or to give it up.
+func (s *steered) finishing(take bool) {
+	if take {
+		s.entry.setPhase(control.PhaseFinish)
+	}
+}
+
+// release: libvirt has finished the guest, or given it up.
+func (s *steered) release(moved bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.released:
+		return
+	default:
+	}
+	s.moved = moved
+	close(s.released)
+}
+
+// End makes sure that no half-made guest stays behind. The source's libvirt
+// gives it up when its data no longer flows; if it does not, its connection is
+// ended, and libvirtd destroys the guest with it. In post-copy the guest may
+// run here, and stays.
+func (s *steered) End(cause *stream.Cause) {
+	s.d.steered.remove(s)
+	s.mu.Lock()
+	s.claimed = true
+	released, cut, t := s.released, s.cut, s.transfer
+	s.mu.Unlock()
+	if released != nil && !t.postcopy() {
+		patience := time.NewTimer(giveUpTimeout)
+		select {
+		case <-released:
+		case <-patience.C:
+			cut(fmt.Errorf("the migration of guest %s failed (%w), and its source does not give it up", s.info.Guest, cause))
+			<-released
+		}
+		patience.Stop()
+	}
+	if err := s.dir.remove(); err != nil {
+		s.log.Error().Err(err).Msg("the session's folder could not be removed")
+	}
+	s.mu.Lock()
+	moved := s.moved
+	s.mu.Unlock()
+	outcome := control.Failed
+	switch {
+	case moved:
+		outcome = control.Moved
+		s.entry.setPhase(control.PhaseDone)
+	case cause.Code == stream.CodeCancelled:
+		outcome = control.Cancelled
+	}
+	s.d.endSession(s.entry, s.log, outcome, cause)
+}

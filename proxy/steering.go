@@ -1,0 +1,193 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// paramSession is the parameter by which a Prepare names its session, from one
+// sluice to the other. libvirt never sees it.
+const paramSession = "sluice.session"
+
+// steering is a migration that a libvirt client runs, at the host of the
+// client: a session for its data, from the client's Prepare to its Finish.
+type steering struct {
+	d        *Daemon
+	entry    *entry
+	log      zerolog.Logger
+	session  *stream.Session
+	transfer transfer
+	guest    movingGuest
+	dir      sessionDir
+	doors    doors
+	over     chan struct{} // closed when nothing of it is left
+
+	mu       sync.Mutex
+	prepared bool
+	moved    bool
+}
+
+// steer opens the session of a migration to p. What it opened is gone again
+// when it fails.
+func (d *Daemon) steer(ctx context.Context, p *peer, g movingGuest, t transfer) (*steering, error) {
+	info := stream.Info{
+		ID:      stream.NewID(),
+		Work:    workSteered,
+		Guest:   g.name,
+		UUID:    g.uuid,
+		Peer:    p.name,
+		Address: p.conf.Address,
+		Clear:   t.steered && d.tlsDefault(p) == control.No,
+	}
+	if info.Clear {
+		t.by = byNothing
+	}
+	m := &steering{d: d, transfer: t, guest: g, over: make(chan struct{})}
+	var err error
+	if m.entry, err = d.sessions.add(info, control.Outgoing); err != nil {
+		return nil, err
+	}
+	m.entry.protect(t.protection())
+	m.log = d.sessionLog(info, control.Outgoing)
+	if t.by == byNothing {
+		m.log.Warn().Msg("memory and disks go in clear, as configured")
+	}
+	if m.dir, err = d.dir.sessionDir(info.ID, -1); err == nil {
+		m.session, err = d.opener(p).Open(ctx, info)
+	}
+	if err != nil {
+		m.removeDir()
+		d.sessions.end(m.entry, control.Failed, err.Error())
+		m.log.Warn().Err(err).Msg("session refused")
+		return nil, err
+	}
+	m.entry.open(m.session)
+	m.entry.setPhase(control.PhasePrepare)
+	m.log.Info().Msg("session opened")
+	m.doors = doors{d: d, session: m.session, log: m.log}
+	if t.steered {
+		err = m.doors.open(m.dir, t.disks())
+	}
+	d.work.Go(m.wait)
+	if err != nil {
+		m.fail(stream.CodeLocal, err.Error())
+		<-m.over
+		return nil, err
+	}
+	return m, nil
+}
+
+// wait ends the session's place here once it is over.
+func (m *steering) wait() {
+	defer close(m.over)
+	cause := m.session.Wait()
+	m.doors.accepts.Wait()
+	m.removeDir()
+	m.mu.Lock()
+	moved := m.moved
+	m.mu.Unlock()
+	outcome := control.Failed
+	switch {
+	case moved:
+		outcome = control.Moved
+		m.entry.setPhase(control.PhaseDone)
+	case cause.Code == stream.CodeCancelled:
+		outcome = control.Cancelled
+	}
+	m.d.endSession(m.entry, m.log, outcome, cause)
+}
+
+func (m *steering) removeDir() {
+	if m.dir.runDir == nil {
+		return
+	}
+	if err := m.dir.remove(); err != nil {
+		m.log.Error().Err(err).Msg("the session's folder could not be removed")
+	}
+}
+
+// prepare is what becomes of the client's Prepare: it goes on with the
+// session's name, and comes back with the way to the session's doors.
+func (m *steering) prepare(call *libvirtrpc.Prepare) libvirtrpc.Outcome {
+	call.Params = call.Params.With(paramSession, m.session.ID)
+	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
+		if r.Err != nil {
+			m.fail(stream.CodeLibvirt, libvirtWords("preparing the guest", r.Err))
+			return
+		}
+		if err := m.point(r); err != nil {
+			m.fail(stream.CodeProtocol, err.Error())
+			r.Err = libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
+			return
+		}
+		m.mu.Lock()
+		m.prepared = true
+		m.mu.Unlock()
+		m.entry.setPhase(control.PhaseMemory)
+	}}
+}
+
+// point points the source's libvirt to the session's doors.
+func (m *steering) point(r *libvirtrpc.Reply) error {
+	if !m.transfer.steered {
+		return nil
+	}
+	prepared, err := libvirtrpc.DecodePrepared(r.Body)
+	if err != nil {
+		return err
+	}
+	prepared.URI = &m.doors.uri
+	if m.doors.diskPort != 0 {
+		var is bool
+		prepared.Cookie, is, err = libvirtrpc.SetNBDPort(prepared.Cookie, m.doors.diskPort)
+		if err != nil {
+			return err
+		}
+		if !is {
+			m.log.Info().Msg("the destination takes no disks, though the flags say so")
+		}
+	}
+	r.Body = prepared.Encode()
+	return nil
+}
+
+// finish is what becomes of the client's Finish: the reply ends the session.
+func (m *steering) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
+	m.entry.setPhase(control.PhaseFinish)
+	cancelled := call.Cancelled != 0
+	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
+		switch {
+		case cancelled:
+			m.fail(stream.CodeCancelled, "libvirt at the source gave the migration up")
+		case r.Err != nil:
+			m.fail(stream.CodeLibvirt, libvirtWords("taking the guest over", r.Err))
+		default:
+			m.mu.Lock()
+			m.moved = true
+			m.mu.Unlock()
+			m.session.Finish()
+		}
+	}}
+}
+
+// fail ends the session, unless it has ended.
+func (m *steering) fail(code, text string) {
+	m.session.Fail(&stream.Cause{Code: code, Text: text})
+}
+
+// lost ends what the client's connection leaves behind.
+func (m *steering) lost(cause *stream.Cause) {
+	text := "the libvirt client's connection ended before the migration did"
+	if cause != nil && !cause.Done() {
+		text += fmt.Sprintf(": %v", cause)
+	}
+	m.fail(stream.CodeCancelled, text)
+	<-m.over
+}

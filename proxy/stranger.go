@@ -1,0 +1,99 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/stream/relay"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// clientRule is a kind of libvirt client without a sluice, as configured.
+type clientRule struct {
+	name   string
+	access string
+	rules  tlsconf.Rules
+}
+
+func makeClientRules(conf map[string]config.Client) ([]*clientRule, error) {
+	var all []*clientRule
+	for _, name := range slices.Sorted(maps.Keys(conf)) {
+		rules, err := tlsconf.ParseRules(conf[name].Names)
+		if err != nil {
+			return nil, fmt.Errorf("clients.%s.names: %w", name, err)
+		}
+		all = append(all, &clientRule{name: name, access: conf[name].Access, rules: rules})
+	}
+	return all, nil
+}
+
+// stranger is a libvirt client without a sluice that has come in by the port.
+type stranger struct {
+	access  string
+	who     string // for the log
+	refusal error  // why it may do nothing, in words for it
+}
+
+// recognize decides what a client may do whose certificate comes from the CA
+// and is within its dates. verify is what is left of the check of the
+// handshake: revocation, role, policy.
+func (d *Daemon) recognize(state tls.ConnectionState, verify func(tls.ConnectionState) error) *stranger {
+	if err := verify(state); err != nil {
+		return &stranger{refusal: plainly(err, "")}
+	}
+	id, err := tlsconf.IdentityOf(state.PeerCertificates[0])
+	if err != nil {
+		return &stranger{refusal: fmt.Errorf("read the names in the client's certificate: %w", err)}
+	}
+	if d.dnList != nil {
+		if _, ok := d.dnList.Match(id); !ok {
+			return &stranger{refusal: fmt.Errorf("access denied: your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.cfg.Name, id.DN)}
+		}
+	}
+	for _, c := range d.clients {
+		if _, ok := c.rules.Match(id); ok {
+			return &stranger{access: c.access, who: fmt.Sprintf("client %s (%s)", c.name, id)}
+		}
+	}
+	return &stranger{refusal: fmt.Errorf(
+		"access denied: the connection did not ask for sluice's protocol (%s), so it is a libvirt client's, and no client configured on %s has a name of its certificate (%s): add it there under [clients.NAME], in names",
+		alpn, d.cfg.Name, id)}
+}
+
+// confirmation is what libvirtd sends once it has found a client's certificate
+// in order; the client waits for it (virNetServerClientCheckAccess).
+var confirmation = []byte{1}
+
+// serveStranger answers a libvirt client as libvirtd's own TLS port would,
+// until its connection has ended. A client that may not come in gets the
+// reason, in place of a connection that just closes.
+func (d *Daemon) serveStranger(ctx context.Context, conn relay.Conn, s *stranger) {
+	defer conn.Close()
+	log := d.log.With().Stringer("address", conn.RemoteAddr()).Str("client", s.who).Logger()
+	conn.SetDeadline(time.Now().Add(d.cfg.Limits.HandshakeTimeout))
+	_, err := conn.Write(confirmation)
+	if err != nil {
+		log.Warn().Err(err).Msg("connection refused")
+		return
+	}
+	var server *net.UnixConn
+	if err = s.refusal; err == nil {
+		server, err = d.dialLibvirt(ctx, s.access)
+	}
+	if err != nil {
+		log.Warn().Err(err).Msg("connection refused")
+		libvirtrpc.Refuse(conn, d.cfg.Limits.HandshakeTimeout, fmt.Sprintf("sluice: %v", err))
+		return
+	}
+	conn.SetDeadline(time.Time{})
+	log.Info().Str("access", s.access).Msg("libvirt client connected")
+	err = d.guard(ctx, &guard{d: d, access: s.access, who: s.who, log: log}, conn, server, nil)
+	log.Info().AnErr("cause", err).Msg("libvirt client gone")
+}
