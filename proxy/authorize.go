@@ -7,28 +7,30 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
 // authorize decides who a connection's certificate stands for and whether it
 // may come in, once the handshake has proved that it comes from the CA and is
 // within its dates. verify is what is left of the check of the handshake:
-// revocation, role, policy. The error is in words for the one at the other end.
+// revocation, role, policy. The error is a *stream.Cause for the one at the
+// other end, in words; its code is a tlsconf.Cause.
 func (d *Daemon) authorize(state tls.ConnectionState, creds *tlsconf.Credentials, verify func(tls.ConnectionState) error) (*peer, error) {
 	if err := verify(state); err != nil {
 		return nil, plainly(err, "")
 	}
 	id, err := tlsconf.IdentityOf(state.PeerCertificates[0])
 	if err != nil {
-		return nil, fmt.Errorf("read the names in the peer's certificate: %w", err)
+		return nil, &stream.Cause{Code: string(tlsconf.CauseBadCert), Text: fmt.Sprintf("your certificate's names can't be used: %v", err)}
 	}
 	p := d.identify(id)
 	if p == nil {
-		return nil, fmt.Errorf("your certificate is valid, but no peer configured on %s has its name (%s): add it there under [peers.NAME], in names", d.cfg.Name, id)
+		return nil, denied("your certificate is valid, but no peer configured on %s has its name (%s): add it there under [peers.NAME], in names", d.cfg.Name, id)
 	}
 	if d.dnList != nil {
 		if _, ok := d.dnList.Match(id); !ok {
-			return nil, fmt.Errorf("your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.cfg.Name, id.DN)
+			return nil, denied("your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.cfg.Name, id.DN)
 		}
 	}
 	// The handshake went by the host's policy; the peer's own may be stricter.
@@ -38,6 +40,10 @@ func (d *Daemon) authorize(state tls.ConnectionState, creds *tlsconf.Credentials
 		}
 	}
 	return p, nil
+}
+
+func denied(format string, args ...any) error {
+	return &stream.Cause{Code: string(tlsconf.CauseDenied), Text: fmt.Sprintf(format, args...)}
 }
 
 // identify finds the configured peer whose rules match a certificate's names.
@@ -54,11 +60,11 @@ func (d *Daemon) identify(id tlsconf.Identity) *peer {
 // with another remedy if there is one.
 func plainly(err error, remedy string) error {
 	var he *tlsconf.HandshakeError
-	if errors.As(tlsconf.Explain(err, ""), &he) {
-		if remedy == "" {
-			remedy = he.Remedy
-		}
-		return fmt.Errorf("%s; %s", he.What, remedy)
+	if !errors.As(tlsconf.Explain(err, ""), &he) {
+		return err
 	}
-	return err
+	if remedy == "" {
+		remedy = he.Remedy
+	}
+	return &stream.Cause{Code: string(he.Cause), Text: fmt.Sprintf("%s; %s", he.What, remedy)}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/tlsconf"
@@ -66,7 +67,7 @@ func loadCertificates(conf *config.Config, log zerolog.Logger) (*certificates, e
 		c.source, err = spiffe.New(ctx, spiffe.Config{Addr: conf.Certificates.SPIFFE, Changed: c.changed, Failed: c.refused})
 	} else {
 		c.source, err = tlsconf.NewStore(tlsconf.StoreConfig{
-			Search: Search(conf.Certificates), Poll: conf.Certificates.Reload, Changed: c.changed, Failed: c.refused,
+			Search: check.Search(conf.Certificates), Poll: conf.Certificates.Reload, Changed: c.changed, Failed: c.refused,
 		})
 	}
 	if err != nil {
@@ -74,15 +75,6 @@ func loadCertificates(conf *config.Config, log zerolog.Logger) (*certificates, e
 	}
 	c.warn(c.current())
 	return c, nil
-}
-
-// Search is where a configuration's certificates are looked for.
-func Search(c config.Certificates) tlsconf.Search {
-	return tlsconf.Search{
-		Files:  tlsconf.Files{CA: c.CA, Cert: c.Cert, Key: c.Key, CRL: c.CRL},
-		Dir:    c.Dir,
-		Layout: c.Layout,
-	}
 }
 
 func (c *certificates) current() *tlsconf.Credentials { return c.source.Current() }

@@ -3,11 +3,14 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +22,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
-// A testHost is one daemon on 127.0.0.1, with an echo in the place of libvirt.
+// A testHost is one daemon on 127.0.0.1, with an echo of libvirt.
 type testHost struct {
 	*Daemon
 	t       *testing.T
@@ -27,6 +30,8 @@ type testHost struct {
 	dir     string
 	libvirt string // socket
 	logged  logBuffer
+
+	noLibvirt bool // there is not even an echo
 }
 
 type logBuffer struct {
@@ -111,7 +116,10 @@ func (h *testHost) certify(ca *pki.CA, spec pki.Host) *pki.Pair {
 // configure makes the host's configuration: top goes before the tables, tables behind [certificates].
 func (h *testHost) configure(top, tables string) *config.Config {
 	h.t.Helper()
-	text := fmt.Sprintf("name = %q\nlisten = '127.0.0.1:0'\nrun_dir = '%s/run'\nqemu_user = '%d'\nlibvirt_socket = '%s'\n%s\n", h.name, h.dir, os.Getuid(), h.libvirt, top)
+	if !strings.Contains(top, "listen = ") {
+		top += "\nlisten = '127.0.0.1:0'"
+	}
+	text := fmt.Sprintf("name = %q\nrun_dir = '%s/run'\nqemu_user = '%d'\nlibvirt_socket = '%s'\n%s\n", h.name, h.dir, os.Getuid(), h.libvirt, top)
 	text += fmt.Sprintf("[certificates]\nca = '%[1]s/ca.pem'\ncert = '%[1]s/cert.pem'\nkey = '%[1]s/key.pem'\nreload = '-1s'\n%s\n", h.dir, tables)
 	cfg, err := config.Parse(h.name+".toml", []byte(text))
 	if err != nil {
@@ -128,23 +136,9 @@ func (h *testHost) start(top, tables string) {
 
 func (h *testHost) startWith(cfg *config.Config) {
 	h.t.Helper()
-	echo, err := net.Listen("unix", h.libvirt)
-	if err != nil {
-		h.t.Fatal(err)
+	if !h.noLibvirt {
+		h.startEcho()
 	}
-	var echoing sync.WaitGroup
-	echoing.Go(func() {
-		for {
-			c, err := echo.Accept()
-			if err != nil {
-				return
-			}
-			echoing.Go(func() {
-				io.Copy(c, c)
-				c.Close()
-			})
-		}
-	})
 	d, err := New(Options{Config: cfg, Log: zerolog.New(&h.logged), Version: "test"})
 	if err != nil {
 		h.t.Fatal(err)
@@ -158,8 +152,6 @@ func (h *testHost) startWith(cfg *config.Config) {
 		if err := <-ended; err != nil {
 			h.t.Errorf("%s: %v", h.name, err)
 		}
-		echo.Close()
-		echoing.Wait()
 		if h.t.Failed() {
 			h.t.Logf("log of %s:\n%s", h.name, h.logged.String())
 		}
@@ -170,6 +162,42 @@ func (h *testHost) startWith(cfg *config.Config) {
 		ended <- err
 		h.t.Fatalf("%s: %v", h.name, err)
 	}
+}
+
+// startEcho listens where libvirt would.
+func (h *testHost) startEcho() {
+	h.t.Helper()
+	l, err := net.Listen("unix", h.libvirt)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	var echoing sync.WaitGroup
+	echoing.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			echoing.Go(func() {
+				defer c.Close()
+				for {
+					call, err := readPacket(c)
+					if err != nil {
+						return
+					}
+					// A REPLY to AUTH_LIST: one way, which is none.
+					reply := slices.Concat(call[:12], []byte{0, 0, 0, 1}, call[16:24], []byte{0, 0, 0, 1, 0, 0, 0, 0})
+					if _, err := c.Write(packet(reply)); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	h.t.Cleanup(func() {
+		l.Close()
+		echoing.Wait()
+	})
 }
 
 // peerTable is [peers.NAME] for a daemon that runs.
@@ -204,17 +232,41 @@ func (h *testHost) echo(peer string) net.Conn {
 	return c
 }
 
-// echoes wants word back.
-func echoes(t *testing.T, c net.Conn, word string) {
+// echoes asks libvirt at the other end of c for the ways to authenticate, and
+// wants the answer.
+func echoes(t *testing.T, c net.Conn, when string) {
 	t.Helper()
 	c.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := io.WriteString(c, word); err != nil {
-		t.Fatal(err)
+	call := make([]byte, 0, 24)
+	for _, word := range []uint32{0x20008086, 1, 66, 0, rand.Uint32() >> 1, 0} { // AUTH_LIST, a CALL, its serial
+		call = binary.BigEndian.AppendUint32(call, word)
 	}
-	got := make([]byte, len(word))
-	if _, err := io.ReadFull(c, got); err != nil || string(got) != word {
-		t.Fatalf("came back %q, %v", got, err)
+	if _, err := c.Write(packet(call)); err != nil {
+		t.Fatalf("%s: %v", when, err)
 	}
+	reply, err := readPacket(c)
+	if err != nil || len(reply) != 32 || string(reply[16:20]) != string(call[16:20]) {
+		t.Fatalf("%s: came back %x, %v", when, reply, err)
+	}
+}
+
+// packet is a message of libvirt's with its length, which counts itself.
+func packet(b []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(b)+4)), b...)
+}
+
+func readPacket(r io.Reader) ([]byte, error) {
+	var length [4]byte
+	if _, err := io.ReadFull(r, length[:]); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(length[:])
+	if n < 28 || n > 1<<16 {
+		return nil, fmt.Errorf("a packet of %d bytes", n)
+	}
+	b := make([]byte, n-4)
+	_, err := io.ReadFull(r, b)
+	return b, err
 }
 
 // eventually waits for what a goroutine of the daemon will do.

@@ -97,7 +97,7 @@ func (d *Daemon) admit(ctx context.Context, raw net.Conn) (*entrant, error) {
 	}
 	p, err := d.authorize(state, creds, verify)
 	if err != nil {
-		d.acceptor.Refuse(conn, err.Error())
+		d.acceptor.Refuse(conn, err)
 		return nil, err
 	}
 	return &entrant{conn: conn, peer: p.name}, nil

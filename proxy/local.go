@@ -31,7 +31,7 @@ type connKey struct{}
 
 // controlServer serves the control socket.
 func (d *Daemon) controlServer(ctx context.Context) *http.Server {
-	handler := &control.Handler{Status: d.status, Migrate: d.migrate}
+	handler := &control.Handler{Status: d.status, Check: d.check, Migrate: d.migrate}
 	return &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if err := d.allowed(r.Context().Value(connKey{}).(*net.UnixConn)); err != nil {

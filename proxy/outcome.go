@@ -5,6 +5,9 @@ import (
 	"fmt"
 
 	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/virt-sluice/sluice/internal/check"
+	"github.com/virt-sluice/sluice/stream"
 )
 
 // answer answers a peer's question that belongs to no session.
@@ -16,8 +19,10 @@ func (d *Daemon) answer(ctx context.Context, peer, name string, body []byte) (an
 			return nil, fmt.Errorf("read the question %s: %w", name, err)
 		}
 		return d.outcome(ctx, peer, &ask)
+	case check.Question:
+		return d.checked(ctx, peer), nil
 	}
-	return nil, fmt.Errorf("there is no question %.20q here: update the older sluice", name)
+	return nil, &stream.Cause{Code: stream.CodeVersion, Text: fmt.Sprintf("there is no question %.20q here: update the older sluice", name)}
 }
 
 // outcome says what became of the guest of a session that broke. It answers

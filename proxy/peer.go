@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
@@ -16,7 +17,7 @@ import (
 )
 
 // alpn tells sluice's connections from libvirt's on the one port.
-const alpn = "sluice/1"
+const alpn = check.ALPN
 
 // peer is another host's sluice, as configured.
 type peer struct {
@@ -62,7 +63,9 @@ func (d *Daemon) dial(ctx context.Context, p *peer, clear bool) (relay.Conn, err
 		return relay.Plain(raw), nil
 	}
 	policy := d.certs.with(p)
-	gated, cfg := tlsconf.Gate(raw, d.certs.current().Client(p.rules, tlsconf.Options{NextProtos: []string{alpn}, Policy: policy}))
+	cfg := d.certs.current().Client(p.rules, tlsconf.Options{NextProtos: []string{alpn}, Policy: policy})
+	check.ShowCertificate(cfg, nil)
+	gated, cfg := tlsconf.Gate(raw, cfg)
 	c, err := relay.Client(ctx, gated, cfg)
 	if err != nil {
 		return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf(

@@ -248,7 +248,7 @@ func TestAcceptor_refuseUnread(t *testing.T) {
 	refused := make(chan struct{})
 	o := fakePeer(t, func(conn relay.Conn) {
 		defer close(refused)
-		h.acceptor.Refuse(conn, "host-a is not in the configuration (peers)")
+		h.acceptor.Refuse(conn, errors.New("host-a is not in the configuration (peers)"))
 	})
 	_, err := o.Open(t.Context(), Info{ID: NewID(), Guest: strings.Repeat("x", 60000)})
 	expect(t, err, CodeRefused, "host-b: host-a is not in the configuration (peers)")

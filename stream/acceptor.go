@@ -73,9 +73,7 @@ func (a *Acceptor) Serve(ctx context.Context, conn relay.Conn, peer string) erro
 
 // Refuse tells a peer, whose frame has not been read and will not be, why
 // there is nothing for it here, and closes the connection.
-func (a *Acceptor) Refuse(conn relay.Conn, why string) {
-	a.refuse(conn, &Cause{Code: CodeRefused, Text: why})
-}
+func (a *Acceptor) Refuse(conn relay.Conn, why error) { a.refuse(conn, why) }
 
 func (a *Acceptor) refuse(conn relay.Conn, err error) {
 	defer conn.Close()
@@ -108,7 +106,8 @@ func (a *Acceptor) serve(ctx context.Context, conn relay.Conn, peer string, open
 		return refusal("the first frame is of kind %s, not open", open.Kind)
 	}
 	if !slices.Contains(open.Versions, Version) {
-		return refusal("protocol versions %v are offered, and only %d is spoken here: update the older sluice", open.Versions, Version)
+		return &Cause{Code: CodeVersion, Text: fmt.Sprintf(
+			"protocol versions %v are offered, and only %d is spoken here: update the older sluice", open.Versions, Version)}
 	}
 	if open.Channel != channelAsk && !validID(open.Session) {
 		return refusal("%.40q is no session ID", open.Session)

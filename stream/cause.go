@@ -18,6 +18,7 @@ const (
 	CodeTimeout   = "timeout"   // a deadline
 	CodeLimit     = "limit"     // of bytes or of a session's length
 	CodeProtocol  = "protocol"  // the peer broke the protocol
+	CodeVersion   = "version"   // the peer speaks no version of the protocol in common
 	CodeShutdown  = "shutdown"  // a daemon stops
 )
 

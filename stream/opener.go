@@ -171,7 +171,7 @@ func (o *Opener) checkAnswer(open, answer *frame) error {
 	case answer.Kind != kindAccept:
 		return &Cause{Code: CodeProtocol, Host: o.Host, Text: fmt.Sprintf("%s (%s) answered with a frame of kind %s", o.Peer, o.Address, answer.Kind)}
 	case !slices.Contains(open.Versions, answer.Version):
-		return &Cause{Code: CodeProtocol, Host: o.Host, Text: fmt.Sprintf("%s (%s) chose version %d of the protocol, this host speaks %d", o.Peer, o.Address, answer.Version, Version)}
+		return &Cause{Code: CodeVersion, Host: o.Host, Text: fmt.Sprintf("%s (%s) chose version %d of the protocol, this host speaks %d", o.Peer, o.Address, answer.Version, Version)}
 	}
 	return nil
 }

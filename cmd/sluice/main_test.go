@@ -68,7 +68,7 @@ func standin() {
 	if err != nil {
 		panic(err)
 	}
-	srv := &http.Server{Handler: &control.Handler{Status: standinStatus, Migrate: standinMigrate}}
+	srv := &http.Server{Handler: &control.Handler{Status: standinStatus, Check: standinCheck, Migrate: standinMigrate}}
 	go func() {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 		defer stop()
@@ -112,6 +112,31 @@ func standinMigrate(ctx context.Context, req *control.MigrateRequest, report fun
 		os.Exit(1)
 	case "options":
 		r.Outcome, r.Message = control.Moved, fmt.Sprintf("%+v", *req)
+	}
+	return r, nil
+}
+
+// standinCheck finds an error at host-b, a warning at host-c, and nothing here.
+func standinCheck(_ context.Context, req *control.CheckRequest) (*control.Report, error) {
+	r := &control.Report{Host: "host-a", Version: "v0", By: control.ByDaemon}
+	if req.All {
+		req.Peers = []string{"host-b", "host-c"}
+	}
+	for _, peer := range req.Peers {
+		r.Findings = append(r.Findings, control.Finding{Peer: peer, Check: "connect", Result: "ok", Text: "192.0.2.2:16514 answers"})
+		switch peer {
+		case "host-b":
+			r.Errors++
+			r.Findings = append(r.Findings, control.Finding{Peer: peer, Check: "TLS", Result: "error", Code: "wrong-ca", Side: "here", Text: "this host refused\nthe \x1b[31mpeer", Remedy: "mend it"})
+		case "host-c":
+			r.Warnings++
+			r.Findings = append(r.Findings, control.Finding{Peer: peer, Check: "clock", Result: "warning", Code: "clock", Text: "the clocks are 1m30s apart"})
+		default:
+			return nil, control.WrongUse("no peer %q is configured", peer)
+		}
+	}
+	if len(req.Peers) == 0 {
+		r.Findings = []control.Finding{{Check: "certificates", Result: "ok", Text: "in use"}}
 	}
 	return r, nil
 }

@@ -31,29 +31,50 @@ func New(path string) *Client {
 
 // Status asks what the daemon is doing.
 func (c *Client) Status(ctx context.Context) (*Status, error) {
-	conn, err := c.dial(ctx)
-	if err != nil {
+	st := new(Status)
+	if err := c.ask(ctx, http.MethodGet, "/v1/status", nil, st); err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	resp, err := c.do(ctx, conn, http.MethodGet, "/v1/status", nil)
-	if err != nil {
+	return st, nil
+}
+
+// Check asks for a check. An error that wraps ErrNoDaemon means that no daemon
+// was there to ask.
+func (c *Client) Check(ctx context.Context, req *CheckRequest) (*Report, error) {
+	r := new(Report)
+	if err := c.ask(ctx, http.MethodPost, "/v1/check", req, r); err != nil {
 		return nil, err
+	}
+	return r, nil
+}
+
+// ask makes a request whose answer is one object.
+func (c *Client) ask(ctx context.Context, method, path string, req, out any) error {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	resp, err := c.do(ctx, conn, method, path, req)
+	if err != nil {
+		return err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxStatus+1))
 	if err != nil {
-		return nil, c.wrap(ctx, "read the daemon's status", err)
+		return c.wrap(ctx, "read the daemon's answer", err)
 	}
 	if len(body) > MaxStatus {
-		return nil, fmt.Errorf("status from %s is larger than %d bytes", c.socket, MaxStatus)
+		return fmt.Errorf("the answer from %s is larger than %d bytes", c.socket, MaxStatus)
 	}
-	st := new(Status)
-	if err := json.Unmarshal(body, st); err != nil {
-		return nil, fmt.Errorf("status from %s: %w; is another program listening there?", c.socket, err)
+	if err := json.Unmarshal(body, out); err != nil {
+		return fmt.Errorf("the answer from %s: %w; is another program listening there?", c.socket, err)
 	}
-	return st, nil
+	return nil
 }
+
+// ErrNoDaemon means that nothing listens at the control socket.
+var ErrNoDaemon = errors.New("no sluice daemon answers")
 
 // do sends one request over conn, which stays the caller's to close, and waits
 // for the answer's header. A status other than 200 is an *Error.
@@ -96,7 +117,7 @@ func (c *Client) dial(ctx context.Context) (*net.UnixConn, error) {
 	case err == nil:
 		return conn.(*net.UnixConn), nil
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("no sluice daemon answers at %s: start it (systemctl start sluice, or sluice serve --config FILE), or name its socket with --socket: %w", c.socket, err)
+		return nil, fmt.Errorf("%w at %s: start it (systemctl start sluice, or sluice serve --config FILE), or name its socket with --socket: %w", ErrNoDaemon, c.socket, err)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, &Error{Code: http.StatusForbidden, Message: fmt.Sprintf("this user may not use %s: run as root, or add the user to `users` in the daemon's configuration: %v", c.socket, err)}
 	}

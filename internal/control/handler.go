@@ -16,6 +16,10 @@ import (
 type Handler struct {
 	Status func() *Status
 
+	// Check looks at what the request names until ctx ends. An error is an
+	// *Error, or is answered as one with code 500.
+	Check func(ctx context.Context, req *CheckRequest) (*Report, error)
+
 	// Migrate runs one migration until its end. ctx ends when the caller
 	// cancels or is gone: Migrate then aborts, restores and returns. The
 	// request has passed its Check.
@@ -37,6 +41,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			answer(w, http.StatusOK, h.Status())
 			return
 		}
+	case "/v1/check":
+		if r.Method == http.MethodPost {
+			h.check(w, r)
+			return
+		}
 	case "/v1/migrate":
 		if r.Method == http.MethodPost {
 			h.migrate(w, r)
@@ -49,8 +58,26 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusMethodNotAllowed, WrongUse("%s does not take %s", r.URL.Path, r.Method))
 }
 
+func (h *Handler) check(w http.ResponseWriter, r *http.Request) {
+	req := new(CheckRequest)
+	if err := readRequest(w, r, req); err != nil {
+		refuse(w, err)
+		return
+	}
+	report, err := h.Check(r.Context(), req)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, report)
+}
+
 func (h *Handler) migrate(w http.ResponseWriter, r *http.Request) {
-	req, err := readRequest(w, r)
+	req := new(MigrateRequest)
+	err := readRequest(w, r, req)
+	if err == nil {
+		err = req.Check()
+	}
 	if err != nil {
 		refuse(w, err)
 		return
@@ -74,23 +101,22 @@ func (h *Handler) migrate(w http.ResponseWriter, r *http.Request) {
 
 // readRequest reads the body to its end, without which net/http would not
 // watch for the client's going away.
-func readRequest(w http.ResponseWriter, r *http.Request) (*MigrateRequest, error) {
+func readRequest(w http.ResponseWriter, r *http.Request, req any) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxRequest))
 	if err != nil {
-		return nil, WrongUse("read the request: %v", err)
+		return WrongUse("read the request: %v", err)
 	}
 	// An option that this daemon does not know may not be silently without
 	// effect.
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
-	req := new(MigrateRequest)
 	if err := dec.Decode(req); err != nil {
-		return nil, WrongUse("the request is not understood (is the command line newer than the daemon?): %v", err)
+		return WrongUse("the request is not understood (is the command line newer than the daemon?): %v", err)
 	}
 	if dec.More() {
-		return nil, WrongUse("the request holds more than one object")
+		return WrongUse("the request holds more than one object")
 	}
-	return req, req.Check()
+	return nil
 }
 
 func refuse(w http.ResponseWriter, err error) {

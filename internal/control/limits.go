@@ -10,7 +10,7 @@ const DefaultSocket = "/run/sluice/control.sock"
 const (
 	MaxRequest = 64 << 10  // a request's body
 	MaxLine    = 256 << 10 // one Event
-	MaxStatus  = 64 << 20  // a Status: some 300 bytes a channel
+	MaxStatus  = 64 << 20  // a Status: some 300 bytes a channel; a Report
 )
 
 // Heartbeat is the longest the daemon is silent in a stream of events.

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/virt-sluice/sluice/internal/check"
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy"
+)
+
+const checkHelp = `Find out what would keep a migration from working, before one does.
+
+Without options it looks at this host: certificates, TLS priority, port, folders,
+libvirt, and the kernel's limits. With --peer or --all-peers it looks at the way to
+other hosts: the name resolves, the port answers, the handshake comes about with
+the expected certificate, and the sluice there lets this host in and reaches its
+libvirt. What fails is told apart, with what to do. Nothing is changed anywhere.
+
+It asks the daemon that runs here, which answers for what it has in use. Where none
+runs, or with --config, it goes by the configuration and the files as they are.
+
+Exit status: 0 no errors (there may be warnings), 1 errors were found, 2 wrong use.`
+
+const checkExamples = `  sluice check
+  sluice check --peer host-b
+  sluice check --all-peers --json | jq '.findings[] | select(.result != "ok")'`
+
+type checkOptions struct {
+	request control.CheckRequest
+	config  string
+	socket  string
+	asJSON  bool
+}
+
+func newCheck(io streams) *cobra.Command {
+	o := new(checkOptions)
+	cmd := &cobra.Command{
+		Use:     "check",
+		Short:   "Find out what would keep a migration from working",
+		Long:    checkHelp,
+		Example: checkExamples,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			report, err := o.run(ctx, cmd.Flags().Changed("config"))
+			if err != nil {
+				return err
+			}
+			return o.show(io, report)
+		},
+	}
+	cmd.Flags().StringArrayVar(&o.request.Peers, "peer", nil, "check the way to this `HOST`, a peer's name; may be given more than once")
+	cmd.Flags().BoolVar(&o.request.All, "all-peers", false, "check the way to every configured peer")
+	cmd.Flags().StringVar(&o.config, "config", defaultConfig, "go by this configuration `FILE`, and not by what the daemon has in use")
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print one JSON object")
+	addSocket(cmd.Flags(), &o.socket)
+	cmd.MarkFlagsMutuallyExclusive("peer", "all-peers")
+	cmd.MarkFlagsMutuallyExclusive("config", "socket")
+	return cmd
+}
+
+// checkTimeout bounds a daemon's answer: each step of a check has its own
+// limit there, limits.handshake_timeout, and many peers take turns.
+const checkTimeout = 10 * time.Minute
+
+// run asks the daemon, if that is whom to ask.
+func (o *checkOptions) run(ctx context.Context, byConfig bool) (*control.Report, error) {
+	ctx, stop := context.WithTimeoutCause(ctx, checkTimeout, fmt.Errorf("no answer within %v", checkTimeout))
+	defer stop()
+	if !byConfig {
+		report, err := control.New(o.socket).Check(ctx, &o.request)
+		var refused *control.Error
+		switch {
+		case err == nil:
+			return report, nil
+		case errors.As(err, &refused) && (refused.Code == 400 || refused.Code == 403):
+			return nil, wrongUse(err)
+		case !errors.Is(err, control.ErrNoDaemon), o.socket != control.DefaultSocket:
+			return nil, failed(err)
+		}
+	}
+	cfg, err := config.Load(o.config)
+	if err != nil {
+		return faults(o.config, err), nil
+	}
+	report, err := proxy.Check(ctx, cfg, buildVersion(), &o.request)
+	if err != nil {
+		return nil, wrongUse(err)
+	}
+	return report, nil
+}
+
+// faults is a report on a configuration that cannot be used.
+func faults(file string, err error) *control.Report {
+	r := &control.Report{Version: buildVersion(), By: control.ByCommand, Time: time.Now()}
+	errs := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		errs = joined.Unwrap()
+	}
+	for _, err := range errs {
+		r.Findings = append(r.Findings, control.Finding{Check: "configuration", Result: control.ResultError, Code: "configuration", Text: err.Error()})
+	}
+	check.Count(r)
+	return r
+}
+
+// show prints a report and makes its errors the exit status.
+func (o *checkOptions) show(io streams, r *control.Report) error {
+	var err error
+	if o.asJSON {
+		err = json.NewEncoder(io.out).Encode(r)
+	} else {
+		err = writeReport(io.out, r, width(io.out))
+	}
+	switch {
+	case err != nil:
+		return failed(fmt.Errorf("write the report: %w", err))
+	case r.Errors > 0:
+		return failed(nil)
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package check
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// Host is what a check is made with. Config is needed; what else is absent is
+// found out, or is itself a finding.
+type Host struct {
+	Config  *config.Config
+	Version string // of this sluice
+	By      string // control.ByDaemon or control.ByCommand
+
+	Policies    *config.Policies
+	Credentials *tlsconf.Credentials // in use, or nil
+	Err         error                // why there are none
+
+	Listening string                // where a daemon listens; empty: this is none
+	Reload    []control.ReloadError // what the daemon could not take over
+
+	// Libvirt asks this host's libvirt for its version.
+	Libvirt func(ctx context.Context) (string, error)
+}
+
+// maxPeers is how many peers are checked at once.
+const maxPeers = 16
+
+// Run checks this host, or the peers that the request names, all of which are
+// configured.
+func (h *Host) Run(ctx context.Context, req *control.CheckRequest) *control.Report {
+	r := &control.Report{Host: h.Config.Name, Version: h.Version, By: h.By, Time: time.Now()}
+	names := req.Peers
+	if req.All {
+		names = slices.Sorted(maps.Keys(h.Config.Peers))
+	}
+	switch {
+	case len(names) > 0:
+		r.Findings = h.checkPeers(ctx, names)
+	case req.All:
+		r.Findings = []control.Finding{{Check: "peers", Result: control.ResultWarning, Code: "no-peers", Text: "no peers are configured",
+			Remedy: "add [peers.NAME] to the configuration"}}
+	default:
+		r.Findings = h.checkHost(ctx)
+	}
+	Count(r)
+	return r
+}
+
+// Count sets a report's numbers.
+func Count(r *control.Report) {
+	r.Errors, r.Warnings = 0, 0
+	for _, f := range r.Findings {
+		switch f.Result {
+		case control.ResultError:
+			r.Errors++
+		case control.ResultWarning:
+			r.Warnings++
+		}
+	}
+}
+
+func (h *Host) checkPeers(ctx context.Context, names []string) []control.Finding {
+	found := make([][]control.Finding, len(names))
+	slots := make(chan struct{}, maxPeers)
+	var all sync.WaitGroup
+	for i, name := range names {
+		slots <- struct{}{}
+		all.Go(func() {
+			found[i] = h.checkPeer(ctx, name)
+			<-slots
+		})
+	}
+	all.Wait()
+	return slices.Concat(found...)
+}
+
+func (h *Host) checkHost(ctx context.Context) []control.Finding {
+	l := new(list)
+	h.certificates(l)
+	h.priority(l)
+	h.listen(ctx, l)
+	h.folders(l)
+	h.libvirt(ctx, l)
+	h.limits(l)
+	h.kernel(l)
+	return l.findings
+}

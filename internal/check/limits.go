@@ -1,0 +1,81 @@
+package check
+
+import (
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/internal/control"
+)
+
+// Descriptors of a session with one memory channel, at the source: two sockets
+// a channel, the control channel, libvirt's two connections, listeners, and
+// pipes; and what the daemon has besides.
+const (
+	filesPerSession = 24
+	filesBesides    = 256
+)
+
+// wantedPipe is the size of the pipes that a relay moves bytes through.
+const wantedPipe = 1 << 20
+
+// limits looks at what the kernel lets this process have. The command line's
+// are not the daemon's, which systemd sets.
+func (h *Host) limits(l *list) {
+	whose := "of the daemon"
+	if h.By == control.ByCommand {
+		whose = "of this command; systemd sets the daemon's"
+	}
+	var files, memory unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil {
+		most := (files.Cur - min(files.Cur, filesBesides)) / filesPerSession
+		if most < uint64(h.Config.Limits.Sessions) {
+			l.warn("nofile", "nofile", "raise LimitNOFILE in sluice.service, or lower limits.sessions",
+				"%d open files are allowed (%s): enough for some %d sessions with one memory channel each, and limits.sessions is %d", files.Cur, whose, most, h.Config.Limits.Sessions)
+		} else {
+			l.ok("nofile", "%d open files are allowed (%s)", files.Cur, whose)
+		}
+	}
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &memory); err == nil {
+		most := strconv.FormatUint(memory.Cur>>10, 10) + " KiB"
+		if memory.Cur == unix.RLIM_INFINITY {
+			most = "any amount"
+		}
+		l.ok("memlock", "%s of memory may be locked (%s); sluice locks none", most, whose)
+	}
+	h.pipes(l)
+}
+
+// pipes makes one as a relay does.
+func (h *Host) pipes(l *list) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		l.fail("pipe", "pipe", "raise the limit of open files", "a pipe can't be made: %v", err)
+		return
+	}
+	defer unix.Close(p[0])
+	defer unix.Close(p[1])
+	size, err := unix.FcntlInt(uintptr(p[1]), unix.F_SETPIPE_SZ, wantedPipe)
+	if err != nil || size < wantedPipe {
+		have, _ := unix.FcntlInt(uintptr(p[1]), unix.F_GETPIPE_SZ, 0)
+		l.warn("pipe", "pipe", "sysctl -w fs.pipe-max-size=1048576, and see fs.pipe-user-pages-soft",
+			"pipes have %d bytes and not %d (%v): data in clear costs more CPU", have, wantedPipe, err)
+		return
+	}
+	l.ok("pipe", "pipes may have %d KiB", size>>10)
+}
+
+// kernel says whether the kernel could do TLS, which nothing here depends on.
+func (h *Host) kernel(l *list) {
+	ulp, err := os.ReadFile("/proc/sys/net/ipv4/tcp_available_ulp")
+	switch {
+	case err != nil:
+		l.ok("kernel TLS", "not known (%v); sluice seals its records itself and does not need it", err)
+	case strings.Contains(" "+strings.TrimSpace(string(ulp))+" ", " tls "):
+		l.ok("kernel TLS", "there; sluice seals its records itself and does not need it")
+	default:
+		l.ok("kernel TLS", "not loaded; sluice seals its records itself and does not need it")
+	}
+}

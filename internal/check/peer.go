@@ -1,0 +1,117 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// peer is the check of one peer, step by step.
+type peer struct {
+	*list
+	host   *Host
+	name   string
+	conf   config.Peer
+	rules  tlsconf.Rules
+	policy *tlsconf.Policy
+}
+
+func (h *Host) checkPeer(ctx context.Context, name string) []control.Finding {
+	p := &peer{list: &list{peer: name}, host: h, name: name, conf: h.Config.Peers[name]}
+	if h.Credentials == nil || h.Policies == nil {
+		p.fail(certificates, "unusable", "see sluice check on this host", "this host has no usable certificates or TLS policy, so that no peer can be reached: %v", h.Err)
+		return p.findings
+	}
+	p.policy = h.Policies.Peers[name]
+	var err error
+	if p.rules, err = tlsconf.ParseRules(p.conf.Names); err != nil {
+		p.fail("names", "rules", "mend it", "peers.%s.names: %v", name, err)
+		return p.findings
+	}
+	if p.resolve(ctx) {
+		p.talk(ctx)
+	}
+	return p.findings
+}
+
+// step bounds one step of a check.
+func (p *peer) step(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, p.host.Config.Limits.HandshakeTimeout)
+}
+
+// resolve looks the peer's name up.
+func (p *peer) resolve(ctx context.Context) bool {
+	const resolve = "resolve"
+	host, _, err := net.SplitHostPort(p.conf.Address)
+	if err != nil {
+		p.fail(resolve, "address", "mend peers."+p.name+".address", "%v", err)
+		return false
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	ctx, cancel := p.step(ctx)
+	defer cancel()
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		what := err.Error()
+		var dns *net.DNSError
+		if errors.As(err, &dns) {
+			what = dns.Err
+			if dns.Server != "" {
+				what += ", says " + dns.Server
+			}
+			if dns.IsTimeout || dns.IsTemporary && !dns.IsNotFound {
+				what = "the name service does not answer: " + what
+			}
+		}
+		p.fail(resolve, "name-unresolved", fmt.Sprintf("set peers.%s.address, or mend the name service", p.name), "the name %s does not resolve: %s", host, what)
+		return false
+	}
+	var texts []string
+	for _, a := range addrs {
+		texts = append(texts, a.Unmap().String())
+	}
+	p.ok(resolve, "%s is %s", host, strings.Join(texts, ", "))
+	return true
+}
+
+// connect makes a TCP connection. That it cannot is a finding.
+func (p *peer) connect(ctx context.Context) (net.Conn, error) {
+	const connect = "connect"
+	limit := p.host.Config.Limits.HandshakeTimeout
+	d := net.Dialer{Timeout: limit}
+	c, err := d.DialContext(ctx, "tcp", p.conf.Address)
+	var timeout interface{ Timeout() bool }
+	switch {
+	case err == nil:
+		return c, nil
+	case errors.Is(err, unix.ECONNREFUSED):
+		p.fail(connect, "port-closed", "start sluice there, or set peers."+p.name+".address", "nothing listens at %s: the host is there and the port is closed (or a firewall rejects)", p.conf.Address)
+	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
+		p.fail(connect, "unreachable", "see to the route, and whether the host is up", "there is no way to %s: %v", p.conf.Address, err)
+	case errors.As(err, &timeout) && timeout.Timeout() && ctx.Err() == nil, errors.Is(err, unix.ETIMEDOUT):
+		p.fail(connect, "port-filtered", "open TCP port "+port(p.conf.Address)+" between the hosts", "no answer from %s within %v: a firewall drops the packets, or the host is off", p.conf.Address, limit)
+	default:
+		p.fail(connect, "connect", "", "connect to %s: %v", p.conf.Address, err)
+	}
+	return nil, err
+}
+
+func port(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
+}
+
+// aWhile is when two clocks are far enough apart to tell.
+const aWhile = 30 * time.Second

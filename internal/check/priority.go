@@ -1,0 +1,54 @@
+package check
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// priority looks at the TLS policies.
+func (h *Host) priority(l *list) {
+	const priority = "priority"
+	sys, err := tlsconf.LoadSystem(tlsconf.SystemFile(os.Getenv, ""))
+	if err != nil {
+		l.fail(priority, "system-file", "make it readable, or name another in GNUTLS_SYSTEM_PRIORITY_FILE", "%v", err)
+		return
+	}
+	for _, w := range sys.Warnings {
+		l.warn(priority, "system-file", "GnuTLS passes over the line: mend it", "%s", w)
+	}
+	policies := h.Policies
+	if policies == nil {
+		if policies, err = h.Config.Policies(); err != nil {
+			l.fail(priority, "priority", "see sluice priority STRING", "%v", err)
+			return
+		}
+	}
+	h.policy(l, "", policies.Host)
+	for _, name := range slices.Sorted(maps.Keys(policies.Peers)) {
+		if p := policies.Peers[name]; p != policies.Host {
+			h.policy(l, "with "+name+": ", p)
+		}
+	}
+}
+
+func (h *Host) policy(l *list, with string, p *tlsconf.Policy) {
+	const priority = "priority"
+	if h.Credentials != nil {
+		for _, f := range p.Check(h.Credentials) {
+			l.add(control.Finding{Check: priority, Result: control.ResultError, Code: "certificate", Text: with + f.File + ": " + f.Problem, Remedy: f.Remedy})
+		}
+	}
+	if !slices.Contains(p.Versions, "TLS1.3") {
+		l.warn(priority, "no-tls1.3", "allow TLS 1.3 (sluice priority shows why it is off)", "%s%s allows TLS 1.2 alone, which is slower here: its records go through crypto/tls", with, p.Source)
+	}
+	expanded := ""
+	if p.Expanded != "" {
+		expanded = " (" + p.Expanded + " in " + p.File + ")"
+	}
+	l.ok(priority, "%s%s%s: %s, %d suites, groups %s", with, p.Source, expanded, strings.Join(p.Versions, " and "), len(p.Suites), strings.Join(p.Groups, " "))
+}

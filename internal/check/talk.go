@@ -1,0 +1,156 @@
+package check
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/stream/relay"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// talk connects, and asks the peer what it sees.
+func (p *peer) talk(ctx context.Context) {
+	raw, err := p.connect(ctx)
+	if err != nil {
+		return
+	}
+	p.ok("connect", "%s answers", raw.RemoteAddr())
+	saw := new(seen)
+	conn, err := p.shake(ctx, raw, p.client(nil, saw))
+	if err != nil {
+		p.handshakeFailed(ctx, err, saw)
+		return
+	}
+	state, _ := conn.ConnectionState()
+	reading := &firstRead{Conn: conn}
+	sent := time.Now()
+	answer, err := p.ask(ctx, reading)
+	if err != nil {
+		p.askFailed(ctx, err, reading.err, saw)
+		return
+	}
+	p.secured(state)
+	p.answered(answer, sent, time.Now())
+}
+
+// ask puts the question over conn, and closes it.
+func (p *peer) ask(ctx context.Context, conn relay.Conn) (*Answer, error) {
+	ctx, cancel := p.step(ctx)
+	defer cancel()
+	o := &stream.Opener{
+		Host: p.host.Config.Name, Peer: p.name, Address: p.conf.Address,
+		Limits: stream.Limits{Handshake: p.host.Config.Limits.HandshakeTimeout},
+		Dial:   func(context.Context, bool) (relay.Conn, error) { return conn, nil },
+	}
+	a := new(Answer)
+	if err := o.Ask(ctx, Question, &Ask{Version: p.host.Version}, a); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// firstRead keeps the error with which reading ended: in TLS 1.3 a server's
+// refusal of the client's certificate comes after the handshake.
+type firstRead struct {
+	relay.Conn
+	err error
+}
+
+func (c *firstRead) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil && c.err == nil {
+		c.err = err
+	}
+	return n, err
+}
+
+// askFailed finds out why. readErr is the connection's, if it ended.
+func (p *peer) askFailed(ctx context.Context, err, readErr error, saw *seen) {
+	const answer = "answer"
+	var cause *stream.Cause
+	if errors.As(err, &cause) && readErr == nil && cause.Host != p.host.Config.Name {
+		// In its own words.
+		text := strings.TrimPrefix(cause.Text, "this host refused the peer: ")
+		p.add(control.Finding{Check: answer, Result: control.ResultError, Code: cause.Code, Side: string(tlsconf.There), Text: cause.Host + " refuses this host: " + text})
+		return
+	}
+	if errors.As(err, &cause) && cause.Code == stream.CodeVersion {
+		p.fail(answer, stream.CodeVersion, "update the older sluice", "%s", cause.Text)
+		return
+	}
+	if readErr == nil || ctx.Err() != nil {
+		p.fail(answer, "no-answer", "look at the log of the sluice there", "%v", err)
+		return
+	}
+	he := p.explain(readErr)
+	ours, theirs := p.trusted(saw)
+	switch {
+	case !ours:
+		he.Cause, he.Side = tlsconf.CauseWrongCA, tlsconf.There
+		he.What = fmt.Sprintf("%s refuses this host: its certificate was issued by %q, and %s trusts %s", p.name, p.host.Credentials.ClientLeaf.Issuer, p.name, theirs)
+		he.Remedy = "put the CA that issued it into " + p.name + "'s CA file, or have it issued by one of those"
+	case he.Side == tlsconf.There && (he.Cause == tlsconf.CauseExpired || he.Cause == tlsconf.CauseNotYetValid):
+		c := p.host.Credentials.ClientLeaf
+		he.What = fmt.Sprintf("%s refuses this host's certificate as out of date: it is valid from %s to %s; this host's clock says %s, so %s's says a time outside of that%s",
+			p.name, stamp(c.NotBefore), stamp(c.NotAfter), stamp(time.Now()), p.name, orNot(c.NotBefore, c.NotAfter))
+		he.Remedy = "set the clocks of both hosts right, or have the certificate renewed"
+	case errors.Is(readErr, io.EOF), errors.Is(readErr, relay.ErrTruncated):
+		he.Cause = tlsconf.CauseClosed
+		he.What = fmt.Sprintf("%s ended the connection without a word", p.name)
+		he.Remedy = "look at its log"
+	}
+	p.refusal(he)
+}
+
+// orNot adds what this host's own clock makes of it.
+func orNot(from, to time.Time) string {
+	if now := time.Now(); now.Before(from) || now.After(to) {
+		return ", and so does this host's"
+	}
+	return ""
+}
+
+// secured says what the handshake came to.
+func (p *peer) secured(state tls.ConnectionState) {
+	leaf := state.PeerCertificates[0]
+	id, err := tlsconf.IdentityOf(leaf)
+	if err != nil {
+		return // the handshake would have failed
+	}
+	if left := time.Until(leaf.NotAfter); left <= leaf.NotAfter.Sub(leaf.NotBefore)/5 {
+		p.warn(handshake, "expires", "have it renewed", "its certificate %s", ends(leaf.NotAfter, time.Now()))
+	}
+	p.ok(handshake, "%s with %s and %v; it shows %s, issued by %q; %s", strings.ReplaceAll(tls.VersionName(state.Version), " ", ""), tls.CipherSuiteName(state.CipherSuite), state.CurveID,
+		id, leaf.Issuer, ends(leaf.NotAfter, time.Now()))
+}
+
+// answered says what the peer sees.
+func (p *peer) answered(a *Answer, sent, received time.Time) {
+	const answer = "answer"
+	p.ok(answer, "%s is sluice %s, and knows this host as its peer %s; its TLS priority is %s", a.Host, a.Version, a.You, a.Priority)
+	if a.Draining {
+		p.warn(answer, "draining", "wait until it has started again", "%s is being stopped and takes no new sessions", a.Host)
+	}
+	middle := sent.Add(received.Sub(sent) / 2)
+	if apart := a.Time.Sub(middle); apart.Abs() > aWhile+received.Sub(sent) {
+		p.warn("clock", "clock", "set both by NTP: certificates are refused by a clock that is wrong", "the clocks are %v apart: this host's says %s, %s's %s",
+			apart.Abs().Round(time.Second), stamp(middle), a.Host, stamp(a.Time))
+	} else {
+		p.ok("clock", "within %v of this host's", max(aWhile/30, apart.Abs().Round(time.Second)))
+	}
+	for _, w := range a.Warnings {
+		p.warn(answer, "its-certificates", "", "%s warns: %s", a.Host, w)
+	}
+	if a.LibvirtError != "" {
+		p.fail("libvirt", "libvirt", "", "%s reaches no libvirt: %s", a.Host, a.LibvirtError)
+		return
+	}
+	p.ok("libvirt", "libvirt %s answers behind it", a.Libvirt)
+}

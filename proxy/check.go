@@ -1,0 +1,105 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/virt-sluice/sluice/internal/check"
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
+)
+
+// Check checks a host on which no daemon is asked, by its configuration and the
+// files as they are now.
+func Check(ctx context.Context, cfg *config.Config, version string, req *control.CheckRequest) (*control.Report, error) {
+	if err := checkRequest(cfg, req); err != nil {
+		return nil, err
+	}
+	h := &check.Host{
+		Config: cfg, Version: version, By: control.ByCommand,
+		Libvirt: func(ctx context.Context) (string, error) { return libvirtVersion(ctx, cfg.LibvirtSocket) },
+	}
+	certs, err := loadCertificates(cfg, zerolog.Nop())
+	if h.Err = err; err == nil {
+		h.Credentials, h.Policies = certs.current(), certs.policies.Load()
+	}
+	return h.Run(ctx, req), nil
+}
+
+func checkRequest(cfg *config.Config, req *control.CheckRequest) error {
+	for _, name := range req.Peers {
+		if _, ok := cfg.Peers[name]; !ok {
+			there := strings.Join(slices.Sorted(maps.Keys(cfg.Peers)), ", ")
+			return control.WrongUse("no peer %q is configured on %s; there is %s", name, cfg.Name, orNone(there))
+		}
+	}
+	return nil
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+// check answers `sluice check`.
+func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control.Report, error) {
+	if err := checkRequest(d.cfg, req); err != nil {
+		return nil, err
+	}
+	h := &check.Host{
+		Config: d.cfg, Version: d.version, By: control.ByDaemon,
+		Policies: d.certs.policies.Load(), Credentials: d.certs.current(),
+		Listening: d.listening(),
+		Reload:    d.certs.status(time.Now()).ReloadErrors,
+		Libvirt:   func(ctx context.Context) (string, error) { return libvirtVersion(ctx, d.cfg.LibvirtSocket) },
+	}
+	return h.Run(ctx, req), nil
+}
+
+// checked answers a peer's check.
+func (d *Daemon) checked(ctx context.Context, peer string) *check.Answer {
+	certs := d.certs.status(time.Now())
+	a := &check.Answer{
+		Host: d.cfg.Name, Version: d.version, Time: time.Now(), You: peer,
+		Priority: d.certs.with(d.peers[peer]).Source,
+	}
+	for _, e := range certs.ReloadErrors {
+		a.Warnings = append(a.Warnings, e.Error)
+	}
+	for _, e := range certs.Expiry {
+		if e.Warn {
+			a.Warnings = append(a.Warnings, fmt.Sprintf("its %s certificate %q ends on %s", e.What, e.Subject, e.NotAfter.UTC().Format(time.DateTime)))
+		}
+	}
+	_, _, a.Draining = d.sessions.status()
+	ctx, cancel := context.WithTimeoutCause(ctx, d.cfg.Limits.HandshakeTimeout/2, fmt.Errorf("it does not answer within %v", d.cfg.Limits.HandshakeTimeout/2))
+	defer cancel()
+	version, err := libvirtVersion(ctx, d.cfg.LibvirtSocket)
+	if a.Libvirt = version; err != nil {
+		a.LibvirtError = err.Error()
+	}
+	return a
+}
+
+// libvirtVersion asks libvirt for its version, within ctx.
+func libvirtVersion(ctx context.Context, socket string) (version string, err error) {
+	v, err := connectLibvirt(ctx, socket)
+	if err != nil {
+		return "", err
+	}
+	defer v.close()
+	err = v.bound(ctx, func() error {
+		n, err := v.ConnectGetLibVersion()
+		version = fmt.Sprintf("%d.%d.%d", n/1_000_000, n/1000%1000, n%1000)
+		return err
+	})
+	return version, err
+}
