@@ -1,0 +1,390 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/internal/pki"
+)
+
+// A daemon is one host's sluice.
+type daemon struct {
+	s      *site
+	host   *lab.Host
+	config string // file
+	cmd    *lab.Cmd
+	logTo  string // file
+	exited chan struct{}
+	idle   []string // what its descriptors were before it had done anything
+}
+
+// conf is how a daemon differs from one that is ready to migrate.
+type conf struct {
+	top    string   // TOML, before the tables
+	limits string   // lines of [limits]
+	peers  string   // [peers.*] in place of the other host's
+	names  []string // of its certificate; the host's name if nil
+	ca     *pki.CA  // of its certificate, if not the site's; this host alone trusts it
+}
+
+// patience is what the limits of every daemon are, unless a test sets its own:
+// much longer than a loaded machine takes, and short enough for tests that
+// wait for them.
+const patience = `handshake_timeout = "5s"
+prepare_timeout = "30s"
+finish_timeout = "20s"
+`
+
+// hasty is patience for tests that wait until the source no longer asks what
+// became of a guest: finish_timeout and a quarter of a minute.
+const hasty = `handshake_timeout = "2s"
+prepare_timeout = "30s"
+finish_timeout = "1s"
+`
+
+// both starts a daemon on each host.
+func (s *site) both(c conf) (a, b *daemon) {
+	s.t.Helper()
+	return s.start(s.A, c), s.start(s.B, c)
+}
+
+// start starts a daemon on a host and returns when it is ready.
+func (s *site) start(h *lab.Host, c conf) *daemon {
+	s.t.Helper()
+	if c.names == nil {
+		c.names = []string{h.Name}
+	}
+	if c.ca == nil {
+		c.ca = s.ca
+	}
+	if c.peers == "" {
+		c.peers = fmt.Sprintf("[peers.%s]\n", h.Peer().Name)
+	}
+	if !strings.Contains(c.limits, "_timeout") {
+		c.limits += "\n" + patience
+	}
+	ca := s.write(h.Name+"-ca.pem", append(s.ca.CertPEM(), c.ca.CertPEM()...))
+	cert, key := s.certificate(c.ca, h.Name, c.names...)
+	d := &daemon{s: s, host: h}
+	d.config = s.write(h.Name+".toml", fmt.Appendf(nil, "name = %q\nqemu_user = \"root\"\n%s\n[certificates]\nca = %q\ncert = %q\nkey = %q\n[limits]\n%s\n%s",
+		h.Name, c.top, ca, cert, key, c.limits, c.peers))
+	d.logTo = filepath.Join(s.dir, h.Name+".log")
+	s.daemons = append(s.daemons, d)
+	d.start()
+	return d
+}
+
+// start runs the daemon; also again, after it has ended.
+func (d *daemon) start() {
+	t := d.s.t
+	t.Helper()
+	log, err := os.OpenFile(d.logTo, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	d.s.check(err)
+	defer log.Close()
+	ran := strings.Count(d.log(), readyWords)
+	d.cmd = d.host.Command(t.Context(), d.s.daemon, "serve", "--config", d.config)
+	d.cmd.Stdout, d.cmd.Stderr = log, log
+	d.cmd.Env = append(d.cmd.Env, "SLUICE_GOROUTINES="+d.goroutinesFile())
+	d.s.check(d.cmd.Start())
+	exited, cmd := make(chan struct{}), d.cmd
+	d.exited = exited
+	go func() {
+		cmd.Wait()
+		close(exited)
+	}()
+	d.s.wait("sluice on "+d.host.Name+" is ready", 30*time.Second, func() bool {
+		if !d.alive() {
+			t.Fatalf("sluice on %s ended:\n%s", d.host.Name, d.log())
+		}
+		return strings.Count(d.log(), readyWords) > ran
+	})
+	d.idle = d.descriptors()
+}
+
+const readyWords = `"message":"ready"`
+
+func (d *daemon) log() string {
+	raw, _ := os.ReadFile(d.logTo)
+	return string(raw)
+}
+
+func (d *daemon) alive() bool {
+	select {
+	case <-d.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// signal sends the daemon a signal.
+func (d *daemon) signal(sig syscall.Signal) {
+	d.s.t.Helper()
+	d.s.check(d.cmd.Process.Signal(sig))
+}
+
+// waitExit waits for the daemon's end and returns its exit status, -1 after a
+// signal.
+func (d *daemon) waitExit(most time.Duration) int {
+	d.s.t.Helper()
+	d.s.wait("the end of sluice on "+d.host.Name, most, func() bool { return !d.alive() })
+	return d.cmd.ProcessState.ExitCode()
+}
+
+// killed ends the daemon as a crash would.
+func (d *daemon) killed() {
+	d.s.t.Helper()
+	d.signal(syscall.SIGKILL)
+	d.waitExit(10 * time.Second)
+}
+
+// kill ends a daemon that may have ended, and says what was wrong with it.
+func (d *daemon) kill() error {
+	if d.cmd == nil || d.exited == nil {
+		return nil
+	}
+	d.cmd.Process.Signal(syscall.SIGCONT)
+	d.cmd.Process.Kill()
+	<-d.exited
+	if log := d.log(); strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic:") || strings.Contains(log, "goroutine ") {
+		return fmt.Errorf("sluice on %s misbehaved:\n%s", d.host.Name, log)
+	}
+	return nil
+}
+
+// command is sluice's command line on the daemon's host.
+func (d *daemon) command(args ...string) *lab.Cmd {
+	return d.host.Command(d.s.ctx, d.s.command, args...)
+}
+
+// status is what `sluice status` shows.
+func (d *daemon) status() *control.Status {
+	d.s.t.Helper()
+	ctx, cancel := context.WithTimeout(d.s.ctx, 10*time.Second)
+	defer cancel()
+	st, err := control.New(d.host.Path(control.DefaultSocket)).Status(ctx)
+	if err != nil {
+		d.s.t.Fatalf("status of %s: %v", d.host.Name, err)
+	}
+	return st
+}
+
+// ended waits until the daemon has no session, and returns the one that ended
+// last.
+func (d *daemon) ended() control.SessionStatus {
+	d.s.t.Helper()
+	var st *control.Status
+	d.s.wait("the end of the session on "+d.host.Name, 30*time.Second, func() bool {
+		st = d.status()
+		return len(st.Sessions) == 0 && len(st.Ended) > 0
+	})
+	return st.Ended[0]
+}
+
+// live is the daemon's one session that has not ended.
+func (d *daemon) live() control.SessionStatus {
+	d.s.t.Helper()
+	st := d.status()
+	if len(st.Sessions) != 1 {
+		d.s.t.Fatalf("%s has %d sessions: %+v", d.host.Name, len(st.Sessions), st.Sessions)
+	}
+	return st.Sessions[0]
+}
+
+// waitIdle waits until the daemon holds nothing that it did not hold when it
+// was new.
+func (d *daemon) waitIdle() {
+	d.s.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		fds, goroutines := d.descriptors(), d.busyGoroutines()
+		if slices.Equal(fds, d.idle) && len(goroutines) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			d.s.t.Fatalf("sluice on %s does not come to rest: descriptors\n  %s\nof which it had at first\n  %s\ngoroutines at work:\n%s",
+				d.host.Name, strings.Join(fds, "\n  "), strings.Join(d.idle, "\n  "), strings.Join(goroutines, "\n\n"))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+var socketNumber = regexp.MustCompile(`\[\d+\]`)
+
+// descriptors says what the daemon has open, without the numbers. Pipes are
+// left out: empty ones are kept for the next splice.
+func (d *daemon) descriptors() []string {
+	d.s.t.Helper()
+	dir := fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid)
+	entries, err := os.ReadDir(dir)
+	d.s.check(err)
+	var fds []string
+	for _, e := range entries {
+		to, err := os.Readlink(filepath.Join(dir, e.Name()))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		d.s.check(err)
+		if !strings.HasPrefix(to, "pipe:") {
+			fds = append(fds, socketNumber.ReplaceAllString(to, ""))
+		}
+	}
+	slices.Sort(fds)
+	return fds
+}
+
+func (d *daemon) goroutinesFile() string { return filepath.Join(d.s.dir, d.host.Name+".goroutines") }
+
+// busyGoroutines returns the stacks of the goroutines that work for a session
+// or a connection.
+func (d *daemon) busyGoroutines() []string {
+	d.s.t.Helper()
+	os.Remove(d.goroutinesFile())
+	d.signal(syscall.SIGUSR1)
+	var raw []byte
+	d.s.wait("what the goroutines do", 10*time.Second, func() (done bool) {
+		var err error
+		raw, err = os.ReadFile(d.goroutinesFile())
+		return err == nil
+	})
+	var busy []string
+	for _, stack := range strings.Split(string(raw), "\n\n") {
+		if slices.ContainsFunc(busyFrames, func(f string) bool { return strings.Contains(stack, f) }) {
+			busy = append(busy, stack)
+		}
+	}
+	return busy
+}
+
+// busyFrames are in the stacks of goroutines of sessions and connections alone.
+var busyFrames = []string{
+	"/sluice/stream", "/proxy.(*outgoing)", "/proxy.(*incoming", "/proxy.(*Daemon).admit", "/proxy.(*Daemon).serveClient(",
+	"digitalocean/go-libvirt",
+}
+
+// A migration is one `sluice migrate --json` under way.
+type migration struct {
+	s   *site
+	cmd *lab.Cmd
+
+	mu     sync.Mutex
+	events []control.Progress
+	result *control.Result
+	stderr bytes.Buffer
+	exited chan struct{}
+}
+
+// migrate starts `sluice migrate` on the daemon's host, to the other one.
+func (d *daemon) migrate(guest string, args ...string) *migration {
+	d.s.t.Helper()
+	m := &migration{s: d.s, exited: make(chan struct{})}
+	m.cmd = d.command(append([]string{"migrate", "--json", guest, d.host.Peer().Name}, args...)...)
+	m.cmd.Stdout, m.cmd.Stderr = &eventLines{m: m}, &m.stderr
+	d.s.check(m.cmd.Start())
+	go func() {
+		m.cmd.Wait()
+		close(m.exited)
+	}()
+	return m
+}
+
+// eventLines takes what the command prints.
+type eventLines struct {
+	m    *migration
+	rest []byte
+}
+
+func (l *eventLines) Write(p []byte) (int, error) {
+	l.rest = append(l.rest, p...)
+	for {
+		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
+		if !whole {
+			return len(p), nil
+		}
+		l.rest = rest
+		var e control.Event
+		if err := json.Unmarshal(line, &e); err != nil {
+			return 0, fmt.Errorf("sluice migrate --json printed %q: %w", line, err)
+		}
+		l.m.mu.Lock()
+		if e.Progress != nil {
+			l.m.events = append(l.m.events, *e.Progress)
+		}
+		if e.Result != nil {
+			l.m.result = e.Result
+		}
+		l.m.mu.Unlock()
+	}
+}
+
+// progress is what the command has printed so far.
+func (m *migration) progress() []control.Progress {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.events)
+}
+
+func (m *migration) running() bool {
+	select {
+	case <-m.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// until waits for a progress event.
+func (m *migration) until(what string, ok func(control.Progress) bool) {
+	m.s.t.Helper()
+	m.s.wait(what, time.Minute, func() bool {
+		running := m.running()
+		if slices.ContainsFunc(m.progress(), ok) {
+			return true
+		}
+		if !running {
+			m.s.t.Fatalf("%s: the migration ended before: %+v\n%s", what, m.result, &m.stderr)
+		}
+		return false
+	})
+}
+
+// halfway waits until a part of memory has gone, and more is to go.
+func (m *migration) halfway() {
+	m.s.t.Helper()
+	m.until("memory flows", func(p control.Progress) bool {
+		return p.Phase == control.PhaseMemory && p.Percent > 20 && p.Carried > 4<<20
+	})
+}
+
+// wait waits for the command's end and returns its result and exit status.
+func (m *migration) wait() (*control.Result, int) {
+	m.s.t.Helper()
+	m.s.wait("the end of sluice migrate", 90*time.Second, func() bool { return !m.running() })
+	if m.result == nil {
+		m.s.t.Fatalf("sluice migrate ended (%v) without a result: %s", m.cmd.ProcessState, &m.stderr)
+	}
+	return m.result, m.cmd.ProcessState.ExitCode()
+}
+
+// want waits for the command's end, which must have that outcome and status.
+func (m *migration) want(outcome string, status int) *control.Result {
+	m.s.t.Helper()
+	r, got := m.wait()
+	if r.Outcome != outcome || got != status {
+		m.s.t.Fatalf("sluice migrate ended with status %d and outcome %s, want %d and %s: %s", got, r.Outcome, status, outcome, r.Message)
+	}
+	return r
+}

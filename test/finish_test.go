@@ -1,0 +1,101 @@
+package test
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/lab"
+)
+
+// freezeLibvirtd stops the host's libvirtd, which answers nothing then, until
+// the function that is returned is called.
+func (s *site) freezeLibvirtd(h *lab.Host) (thaw func()) {
+	s.t.Helper()
+	pid, err := h.LibvirtdPID()
+	s.check(err)
+	s.check(syscall.Kill(pid, syscall.SIGSTOP))
+	s.t.Cleanup(func() { syscall.Kill(pid, syscall.SIGCONT) })
+	return func() { s.check(syscall.Kill(pid, syscall.SIGCONT)) }
+}
+
+// finishHangs starts a migration and returns once Finish has been asked for at
+// the destination, whose libvirt does not answer.
+func (s *site) finishHangs(a *daemon, g *lab.Guest) (m *migration, thaw func()) {
+	s.t.Helper()
+	m = a.migrate(g.Name, "--bandwidth", "16")
+	m.halfway()
+	thaw = s.freezeLibvirtd(s.B)
+	s.wait("phase finish at the source", 30*time.Second, func() bool { return a.live().Phase == control.PhaseFinish })
+	return m, thaw
+}
+
+const lostFinish = "the answer to Finish was lost"
+
+// The guest runs at the destination, and the source hears of it only when it
+// asks again.
+func TestLostFinish(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a, b := s.both(conf{limits: patience + "idle_timeout = \"1s\"\n"})
+	g := s.guest(lab.GuestSpec{})
+	m, thaw := s.finishHangs(a, g)
+	s.check(s.CutLink())
+	a.logged(lostFinish)
+	thaw()
+	b.logged("guest runs here")
+	if state := s.virsh(s.A, "domstate", g.Name); state != "paused" {
+		t.Errorf("while no one can tell, the guest is %s on host-a", state)
+	}
+	s.check(s.RestoreLink())
+	r := m.want(control.Moved, 0)
+	says(t, "the message", r.Message, "g runs on host-b")
+	says(t, "the cause", r.Cause, "host-b", "the link is down, or the host is frozen")
+	s.onlyOn(g, s.B)
+	if a.ended().Outcome != control.Moved || b.ended().Outcome != control.Moved {
+		t.Errorf("status shows the outcomes %s and %s", a.ended().Outcome, b.ended().Outcome)
+	}
+}
+
+// The source never learns that the guest runs at the destination.
+func TestLostFinishForGood(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	// The destination's libvirt has more time than the source's patience.
+	a := s.start(s.A, conf{limits: hasty + "idle_timeout = \"1s\"\n"})
+	b := s.start(s.B, conf{limits: patience + "idle_timeout = \"1s\"\n"})
+	g := s.guest(lab.GuestSpec{})
+	m, thaw := s.finishHangs(a, g)
+	s.check(s.CutLink())
+	a.logged(lostFinish)
+	thaw()
+	b.logged("guest runs here")
+	r := m.want(control.Unknown, 4)
+	says(t, "the message", r.Message, "no one can tell whether guest g runs on host-b", "On host-a it is paused", "virsh destroy g", "virsh resume g")
+	says(t, "the cause", r.Cause, "host-a: ", "host-b", "the link is down, or the host is frozen")
+	if state := s.virsh(s.A, "domstate", g.Name); state != "paused" {
+		t.Fatalf("the guest is %s on host-a", state)
+	}
+	if a.ended().Outcome != control.Unknown {
+		t.Errorf("status on host-a shows the outcome %s", a.ended().Outcome)
+	}
+	// What the message says mends it.
+	s.virsh(s.A, "destroy", g.Name)
+	s.onlyOn(g, s.B)
+}
+
+// The destination's libvirt never answers Finish, and dies.
+func TestFinishFails(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a, b := s.both(conf{limits: patience + "idle_timeout = \"5s\"\n"})
+	g := s.guest(lab.GuestSpec{})
+	m, _ := s.finishHangs(a, g)
+	s.check(s.B.KillLibvirtd(s.ctx, syscall.SIGKILL))
+	b.logged("host-b: libvirt")
+	s.check(s.B.StartLibvirtd(s.ctx))
+	// Finish can't succeed any more, and libvirt over there is rid of the guest.
+	m.stays(control.Failed, 1, "host-b: libvirt", "stopped, or has crashed")
+	s.onlyOn(g, s.A)
+}
