@@ -1,0 +1,88 @@
+package test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/virt-sluice/sluice/internal/lab"
+)
+
+// What the user set is left as it is where it is secure, and refused in words
+// where it is not.
+func TestVirshOwnURI(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a, b := s.both(conf{})
+	g := s.guest(lab.GuestSpec{DisksMiB: []int{8}})
+	s.check(g.CreateDisks(s.B))
+	for _, args := range [][]string{
+		{"--p2p", "--migrateuri", "tcp:host-b:49200"},
+		{"--p2p", "--migrateuri", "rdma://host-b:49200"},
+		{"--p2p", "--migrateuri", "unix:///tmp/own.sock", "--disks-uri", "unix:///tmp/own-disks.sock"},
+		{"--p2p", "--disks-uri", "tcp://host-b:49201"},
+		{"--migrateuri", "tcp:host-b:49200"},
+	} {
+		v := a.virshStart(g, append(args, "--copy-storage-all")...)
+		v.fails("sluice on host-a: ", "in clear", "leave out --migrateuri", "--tls")
+	}
+	s.onlyOn(g, s.A)
+	if ended := b.status().Ended; len(ended) == 0 || ended[0].Kind != "libvirt" {
+		t.Errorf("host-b has seen more than connections: %+v", ended)
+	}
+}
+
+// The same, where both hosts allow data in clear.
+func TestVirshClear(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a, b := s.both(conf{top: "require_secure = false\n"})
+	g := s.guest(lab.GuestSpec{})
+	a.virshStart(g, "--p2p", "--migrateuri", "tcp:host-b:49200").moves()
+	s.check(s.CheckOnlyOn(s.ctx, g, s.B))
+	a.steered(b, g, "nothing")
+	s.nothingLeft()
+}
+
+// A peer may bring guests, and nothing else.
+func TestVirshAccess(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a, b := s.both(conf{})
+	g := s.guestOn(s.B, lab.GuestSpec{})
+	denied := func(words string, args ...string) {
+		t.Helper()
+		_, errs, status := s.run(s.A, "virsh", append([]string{"-c", a.uri()}, args...)...)
+		if status == 0 {
+			t.Errorf("virsh %s succeeded", args)
+		}
+		says(t, "virsh "+args[0], errs, "access denied: "+words)
+	}
+	denied("DOMAIN_DESTROY", "destroy", g.Name)
+	denied("DOMAIN_SUSPEND", "suspend", g.Name)
+	denied("DOMAIN_GET_XML_DESC", "dumpxml", g.Name)
+	denied("guest", "domjobabort", g.Name)
+	denied("libvirt's QEMU program", "qemu-monitor-command", g.Name, "--hmp", "info status")
+	denied("", "vol-delete", "/var/lib/libvirt/images/x.raw")
+	denied("DOMAIN_GET_VCPUS", "vcpuinfo", g.Name)
+	for _, uri := range []string{"qemu:///session", "test:///default"} {
+		over := strings.Replace(a.uri(), "qemu+unix:///system", "remote+unix://", 1) + "&name=" + strings.ReplaceAll(uri, ":", "%3A")
+		_, errs, status := s.run(s.A, "virsh", "-c", strings.Replace(over, "remote+unix://?", "qemu+unix:///system?", 1), "list")
+		if status == 0 {
+			t.Errorf("%s was opened", uri)
+		}
+		says(t, "virsh", errs, "access denied: ", "only qemu:///system")
+	}
+	// A guest of host-b's is not for host-a to take.
+	_, errs, status := s.run(s.A, "virsh", "-c", a.uri(), "migrate", "--live", g.Name, "qemu:///system")
+	if status == 0 {
+		t.Error("host-a took a guest")
+	}
+	says(t, "virsh migrate", errs, "access denied: ")
+	for _, args := range [][]string{{"list", "--all"}, {"domstate", g.Name}, {"capabilities"}, {"hostname"}, {"uri"}, {"version"}, {"nodeinfo"}} {
+		if out, errs, status := s.run(s.A, "virsh", append([]string{"-c", a.uri()}, args...)...); status != 0 {
+			t.Errorf("virsh %s: %s%s", args, out, errs)
+		}
+	}
+	b.logged("access denied", "peer host-a", "DOMAIN_DESTROY")
+	s.onlyOn(g, s.B)
+}
