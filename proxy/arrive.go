@@ -3,8 +3,6 @@ package proxy
 import (
 	"context"
 	"fmt"
-	"net/url"
-	"path/filepath"
 	"strings"
 
 	"github.com/digitalocean/go-libvirt"
@@ -122,40 +120,6 @@ func (g *guard) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]by
 			g.log.Info().Str("guest", name).Msg("guest runs here")
 		}
 	}}}
-}
-
-// perform looks at a guest's way from here to another host, of which only
-// callers with full access may ask.
-func (g *guard) perform(c *libvirtrpc.Call) libvirtrpc.Outcome {
-	return g.leave(c, func() (uint32, libvirtrpc.Params, error) {
-		call, err := libvirtrpc.DecodePerform(c.Body)
-		if err != nil {
-			return 0, nil, err
-		}
-		p2p := libvirt.DomainMigrateFlags(call.Flags)&libvirt.MigratePeer2peer != 0
-		if p2p && !call.Params.Has(libvirtrpc.ParamURI) && !g.d.leadsHere(call.Destination) {
-			// The destination would say tcp: and a port.
-			call.Params = call.Params.With(libvirtrpc.ParamURI, "tcp:")
-		}
-		return call.Flags, call.Params, nil
-	})
-}
-
-// leadsHere says whether a libvirt URI is one of this sluice's sockets.
-func (d *Daemon) leadsHere(uri *string) bool {
-	if uri == nil {
-		return false
-	}
-	u, err := url.Parse(*uri)
-	if err != nil {
-		return false
-	}
-	for _, p := range d.peers {
-		if u.Query().Get("socket") == filepath.Join(d.cfg.RunDir, d.peerSocket(p)) {
-			return strings.HasSuffix(u.Scheme, "+unix")
-		}
-	}
-	return false
 }
 
 func (g *guard) find(name string) *arrival {

@@ -44,6 +44,7 @@ type Daemon struct {
 	totalSend, totalReceive *rate.Limiter // of all sessions
 	sessions                *registry
 	steered                 steeredSessions
+	pulls                   pulls
 	acceptor                *stream.Acceptor
 
 	ready chan struct{}

@@ -19,10 +19,12 @@ import (
 
 // doors are where the source's QEMU brings a session's data.
 //
-// libvirt sends disks to the host of the migration's URI, at the port that the
+// Where the call that starts the data passes here, it is told a socket of the
+// session's folder for each kind. Where the source's libvirt is told by a reply
+// alone: libvirt sends disks to the host of the migration's URI, at the port that the
 // destination's cookie says, unless the user gives another URI; it has no such
 // words for unix sockets. So a migration with disks goes by ports of the
-// loopback interface, and one without by a socket of the session's folder.
+// loopback interface.
 type doors struct {
 	d       *Daemon
 	session *stream.Session
@@ -30,19 +32,18 @@ type doors struct {
 	accepts sync.WaitGroup
 
 	uri      string // of memory
-	diskPort int    // 0 without disks
+	disksURI string // of disks, where libvirt can be told
+	diskPort int    // of disks, where it can't; 0 without disks
 }
 
-// open opens the doors; they close with the session.
-func (o *doors) open(dir sessionDir, disks bool) error {
-	if !disks {
-		l, err := dir.listen(memorySocket, o.d.qemuUID)
-		if err != nil {
-			return err
+// open opens the doors; they close with the session. told says that libvirt can
+// be told where disks go.
+func (o *doors) open(dir sessionDir, disks, told bool) (err error) {
+	if !disks || told {
+		if o.uri, err = o.socket(dir, memorySocket, stream.ChannelMemory); err == nil && disks {
+			o.disksURI, err = o.socket(dir, diskSocket, stream.ChannelDisk)
 		}
-		o.uri = "unix://" + dir.socketPath(memorySocket)
-		o.serve(stream.ChannelMemory, l)
-		return nil
+		return err
 	}
 	memory, err := o.loopback(stream.ChannelMemory)
 	if err != nil {
@@ -51,6 +52,15 @@ func (o *doors) open(dir sessionDir, disks bool) error {
 	o.uri = fmt.Sprintf("tcp:127.0.0.1:%d", memory)
 	o.diskPort, err = o.loopback(stream.ChannelDisk)
 	return err
+}
+
+func (o *doors) socket(dir sessionDir, name, kind string) (uri string, err error) {
+	l, err := dir.listen(name, o.d.qemuUID)
+	if err != nil {
+		return "", err
+	}
+	o.serve(kind, l)
+	return "unix://" + dir.socketPath(name), nil
 }
 
 func (o *doors) loopback(kind string) (port int, err error) {

@@ -23,7 +23,8 @@ type guard struct {
 	log    zerolog.Logger
 
 	mu     sync.Mutex
-	coming map[string]*arrival // by the guest's name here
+	coming map[string]*arrival  // by the guest's name here
+	going  map[string]*steering // guests that the caller takes, by UUID
 	cut    func(error)
 }
 
@@ -39,6 +40,7 @@ func (d *Daemon) guard(ctx context.Context, g *guard, caller, server libvirtrpc.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	g.cut, g.coming = func(err error) { cancel(err) }, make(map[string]*arrival)
+	g.going = make(map[string]*steering)
 	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing}
 	err := c.Run(ctx)
 	g.mu.Lock()
@@ -46,6 +48,9 @@ func (d *Daemon) guard(ctx context.Context, g *guard, caller, server libvirtrpc.
 	for _, a := range g.coming {
 		// libvirtd destroys what it has prepared for a connection that ends.
 		a.release(false)
+	}
+	for _, m := range g.going {
+		m.lost(nil)
 	}
 	return err
 }
@@ -74,7 +79,7 @@ func (g *guard) Judge(h libvirtrpc.Head) (hold bool, refusal *libvirtrpc.Error) 
 	case libvirtrpc.ProcConnectSupportsFeature, libvirtrpc.ProcConnectOpen,
 		libvirtrpc.ProcMigratePrepare3, libvirtrpc.ProcMigratePrepare3Params, libvirtrpc.ProcMigratePrepareTunnel3Params,
 		libvirtrpc.ProcMigrateFinish3, libvirtrpc.ProcMigrateFinish3Params,
-		libvirtrpc.ProcMigrateBegin3Params, libvirtrpc.ProcMigratePerform3Params:
+		libvirtrpc.ProcMigrateBegin3Params, libvirtrpc.ProcMigratePerform3Params, libvirtrpc.ProcMigrateConfirm3Params:
 		return true, nil
 	case libvirtrpc.ProcDomainAbortJob, libvirtrpc.ProcDomainAbortJobFlags:
 		return g.access == config.AccessMigrate, nil
@@ -103,7 +108,9 @@ func (g *guard) Understand(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.O
 			return call.Flags, call.Params, err
 		})
 	case libvirtrpc.ProcMigratePerform3Params:
-		return g.perform(c)
+		return g.perform(ctx, c)
+	case libvirtrpc.ProcMigrateConfirm3Params:
+		return g.confirm(c)
 	case libvirtrpc.ProcDomainAbortJob:
 		return g.abort(c, libvirtrpc.DecodeAbortJob)
 	case libvirtrpc.ProcDomainAbortJobFlags:
@@ -151,23 +158,6 @@ func (g *guard) abort(c *libvirtrpc.Call, decode func([]byte) (libvirtrpc.Domain
 		}
 	}
 	return g.denied(c, "guest %.80q is not being migrated here over this connection", dom.Name)
-}
-
-// leave looks at a migration away from this host, which only callers with full
-// access may begin.
-func (g *guard) leave(c *libvirtrpc.Call, decode func() (uint32, libvirtrpc.Params, error)) libvirtrpc.Outcome {
-	flags, params, err := decode()
-	if err != nil {
-		return refused(libvirtrpc.ErrRPC, err).Outcome
-	}
-	t, err := transferOf(flags, params)
-	if err != nil {
-		return refused(libvirtrpc.ErrRPC, err).Outcome
-	}
-	if t.exposed != "" && g.d.requireSecure() {
-		return g.insecure(t.exposed)
-	}
-	return libvirtrpc.Outcome{}
 }
 
 func (g *guard) insecure(what string) libvirtrpc.Outcome {

@@ -21,6 +21,7 @@ type guide struct {
 	mu     sync.Mutex
 	moving map[string]*steering // by the guest's name at the destination
 	all    []*steering
+	pulled []string // IDs of sessions that pulls may have
 }
 
 // Judge implements libvirtrpc.Rules.
@@ -31,7 +32,8 @@ func (g *guide) Judge(h libvirtrpc.Head) (hold bool, refusal *libvirtrpc.Error) 
 	switch h.Procedure {
 	case libvirtrpc.ProcConnectSupportsFeature,
 		libvirtrpc.ProcMigratePrepare3Params, libvirtrpc.ProcMigratePrepareTunnel3Params, libvirtrpc.ProcMigratePrepare3,
-		libvirtrpc.ProcMigrateFinish3Params, libvirtrpc.ProcMigrateFinish3:
+		libvirtrpc.ProcMigrateFinish3Params, libvirtrpc.ProcMigrateFinish3,
+		libvirtrpc.ProcMigratePerform3Params:
 		return true, nil
 	}
 	return false, tooOld(h.Procedure)
@@ -56,6 +58,8 @@ func (g *guide) Understand(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.O
 		return g.prepare(ctx, c, libvirtrpc.DecodePrepare3).as(libvirtrpc.ProcMigratePrepare3Params)
 	case libvirtrpc.ProcMigrateFinish3:
 		return g.finish(c, libvirtrpc.DecodeFinish3).as(libvirtrpc.ProcMigrateFinish3Params)
+	case libvirtrpc.ProcMigratePerform3Params:
+		return g.pull(c)
 	case libvirtrpc.ProcMigrateFinish3Params:
 		return g.finish(c, libvirtrpc.DecodeFinish).Outcome
 	}
@@ -102,7 +106,7 @@ func (g *guide) prepare(ctx context.Context, c *libvirtrpc.Call, decode func([]b
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
-	m, err := g.d.steer(ctx, g.peer, guest, t)
+	m, err := g.d.steer(ctx, g.peer, stream.NewID(), guest, t, false)
 	if err != nil {
 		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}
@@ -137,6 +141,9 @@ func (g *guide) finish(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Fini
 func (g *guide) end(cause *stream.Cause) {
 	g.mu.Lock()
 	all := g.all
+	for _, id := range g.pulled {
+		g.d.pulls.remove(id)
+	}
 	g.mu.Unlock()
 	for _, m := range all {
 		select {

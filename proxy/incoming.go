@@ -42,8 +42,13 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 		in := &incomingLibvirt{d: d, peer: p, entry: entry, log: log}
 		h, started = in, in.start
 	case workSteered:
+		started = entry.open
+		if p := d.pulls.take(info); p != nil {
+			h = p.begin(d, entry, log)
+			break
+		}
 		in := &steered{d: d, info: info, entry: entry, log: log}
-		h, started, err = in, entry.open, in.open()
+		h, err = in, in.open()
 	default:
 		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, d.cfg.Name)
 	}

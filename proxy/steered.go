@@ -157,13 +157,18 @@ func (s *steered) End(cause *stream.Cause) {
 	s.mu.Lock()
 	moved := s.moved
 	s.mu.Unlock()
+	s.d.endSteered(s.entry, s.log, moved, cause)
+}
+
+// endSteered ends the place here of a migration that a libvirt client ran.
+func (d *Daemon) endSteered(e *entry, log zerolog.Logger, moved bool, cause *stream.Cause) {
 	outcome := control.Failed
 	switch {
 	case moved:
 		outcome = control.Moved
-		s.entry.setPhase(control.PhaseDone)
+		e.setPhase(control.PhaseDone)
 	case cause.Code == stream.CodeCancelled:
 		outcome = control.Cancelled
 	}
-	s.d.endSession(s.entry, s.log, outcome, cause)
+	d.endSession(e, log, outcome, cause)
 }

@@ -35,10 +35,10 @@ type steering struct {
 }
 
 // steer opens the session of a migration to p. What it opened is gone again
-// when it fails.
-func (d *Daemon) steer(ctx context.Context, p *peer, g movingGuest, t transfer) (*steering, error) {
+// when it fails. id is the session's; told is as doors have it.
+func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t transfer, told bool) (*steering, error) {
 	info := stream.Info{
-		ID:      stream.NewID(),
+		ID:      id,
 		Work:    workSteered,
 		Guest:   g.name,
 		UUID:    g.uuid,
@@ -73,7 +73,7 @@ func (d *Daemon) steer(ctx context.Context, p *peer, g movingGuest, t transfer) 
 	m.log.Info().Msg("session opened")
 	m.doors = doors{d: d, session: m.session, log: m.log}
 	if t.steered {
-		err = m.doors.open(m.dir, t.disks())
+		err = m.doors.open(m.dir, t.disks(), told)
 	}
 	d.work.Go(m.wait)
 	if err != nil {
@@ -93,15 +93,7 @@ func (m *steering) wait() {
 	m.mu.Lock()
 	moved := m.moved
 	m.mu.Unlock()
-	outcome := control.Failed
-	switch {
-	case moved:
-		outcome = control.Moved
-		m.entry.setPhase(control.PhaseDone)
-	case cause.Code == stream.CodeCancelled:
-		outcome = control.Cancelled
-	}
-	m.d.endSession(m.entry, m.log, outcome, cause)
+	m.d.endSteered(m.entry, m.log, moved, cause)
 }
 
 func (m *steering) removeDir() {
@@ -169,12 +161,17 @@ func (m *steering) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
 		case r.Err != nil:
 			m.fail(stream.CodeLibvirt, libvirtWords("taking the guest over", r.Err))
 		default:
-			m.mu.Lock()
-			m.moved = true
-			m.mu.Unlock()
-			m.session.Finish()
+			m.done()
 		}
 	}}
+}
+
+// done ends the session of a guest that runs at the destination.
+func (m *steering) done() {
+	m.mu.Lock()
+	m.moved = true
+	m.mu.Unlock()
+	m.session.Finish()
 }
 
 // fail ends the session, unless it has ended.

@@ -157,6 +157,22 @@ func DecodeBegin(body []byte) (*Begin, error) {
 	return b, r.end("DOMAIN_MIGRATE_BEGIN3_PARAMS")
 }
 
+// Confirm is the arguments of DOMAIN_MIGRATE_CONFIRM3_PARAMS.
+type Confirm struct {
+	Domain    Domain
+	Params    Params
+	Cookie    []byte
+	Flags     uint32
+	Cancelled uint32 // not 0: the guest stays
+}
+
+// DecodeConfirm reads the call.
+func DecodeConfirm(body []byte) (*Confirm, error) {
+	r := reader{b: body}
+	c := &Confirm{Domain: r.domain(), Params: r.params(), Cookie: r.opaque(maxCookie), Flags: r.uint(), Cancelled: r.uint()}
+	return c, r.end("DOMAIN_MIGRATE_CONFIRM3_PARAMS")
+}
+
 // Perform is the arguments of DOMAIN_MIGRATE_PERFORM3_PARAMS.
 type Perform struct {
 	Domain      Domain
@@ -164,6 +180,17 @@ type Perform struct {
 	Params      Params
 	Cookie      []byte
 	Flags       uint32
+}
+
+// Encode is the body of the call.
+func (p *Perform) Encode() []byte {
+	var w writer
+	w.domain(p.Domain)
+	w.optional(p.Destination)
+	w.params(p.Params)
+	w.opaque(p.Cookie)
+	w.uint(p.Flags)
+	return w.b
 }
 
 // DecodePerform reads the call.

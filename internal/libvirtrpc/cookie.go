@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 )
 
 // SetNBDPort is the cookie of a Prepare's reply with another port where the
@@ -38,6 +39,24 @@ func SetNBDPort(cookie []byte, port int) (out []byte, changed bool, err error) {
 	b.WriteByte('>')
 	b.Write(cookie[to:])
 	return b.Bytes(), true, nil
+}
+
+// NBDPort is the port in such a cookie, 0 if it has none.
+func NBDPort(cookie []byte) (int, error) {
+	_, _, attrs, err := findNBD(bytes.TrimRight(cookie, "\x00"))
+	if err != nil {
+		return 0, fmt.Errorf("read libvirt's migration cookie: %w", err)
+	}
+	for _, a := range attrs {
+		if a.Name.Local == "port" {
+			port, err := strconv.ParseUint(a.Value, 10, 16)
+			if err != nil {
+				return 0, fmt.Errorf("read libvirt's migration cookie: port %.20q", a.Value)
+			}
+			return int(port), nil
+		}
+	}
+	return 0, nil
 }
 
 // findNBD finds the start tag of the one nbd element that is a child of the

@@ -21,6 +21,7 @@ const (
 	ProcMigratePrepareTunnel3Params Procedure = 304
 	ProcMigratePerform3Params       Procedure = 305
 	ProcMigrateFinish3Params        Procedure = 306
+	ProcMigrateConfirm3Params       Procedure = 307
 	ProcDomainAbortJobFlags         Procedure = 442
 )
 

@@ -51,7 +51,8 @@ func TestNumbers(t *testing.T) {
 		"DOMAIN_MIGRATE_PREPARE_TUNNEL": ProcMigratePrepareTunnel, "DOMAIN_ABORT_JOB": ProcDomainAbortJob,
 		"DOMAIN_ABORT_JOB_FLAGS": ProcDomainAbortJobFlags, "DOMAIN_MIGRATE_PREPARE3": ProcMigratePrepare3,
 		"DOMAIN_MIGRATE_PREPARE_TUNNEL3": ProcMigratePrepareTunnel3, "DOMAIN_MIGRATE_FINISH3": ProcMigrateFinish3,
-		"DOMAIN_MIGRATE_BEGIN3_PARAMS": ProcMigrateBegin3Params, "DOMAIN_MIGRATE_PREPARE3_PARAMS": ProcMigratePrepare3Params,
+		"DOMAIN_MIGRATE_CONFIRM3_PARAMS": ProcMigrateConfirm3Params,
+		"DOMAIN_MIGRATE_BEGIN3_PARAMS":   ProcMigrateBegin3Params, "DOMAIN_MIGRATE_PREPARE3_PARAMS": ProcMigratePrepare3Params,
 		"DOMAIN_MIGRATE_PREPARE_TUNNEL3_PARAMS": ProcMigratePrepareTunnel3Params,
 		"DOMAIN_MIGRATE_PERFORM3_PARAMS":        ProcMigratePerform3Params, "DOMAIN_MIGRATE_FINISH3_PARAMS": ProcMigrateFinish3Params,
 	} {

@@ -1,0 +1,127 @@
+package proxy
+
+import (
+	"context"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/digitalocean/go-libvirt"
+
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// leave looks at a migration away from this host, which only callers with full
+// access may begin.
+func (g *guard) leave(c *libvirtrpc.Call, decode func() (uint32, libvirtrpc.Params, error)) libvirtrpc.Outcome {
+	flags, params, err := decode()
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	t, err := transferOf(flags, params)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	if t.exposed != "" && g.d.requireSecure() {
+		return g.insecure(t.exposed)
+	}
+	return libvirtrpc.Outcome{}
+}
+
+// perform looks at a guest's way from here to another host. The caller's own
+// sluice may have named a session to it, by which it takes the guest to itself.
+func (g *guard) perform(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outcome {
+	call, err := libvirtrpc.DecodePerform(c.Body)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	id, named, err := call.Params.Text(paramSession)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	if named && g.peer != nil {
+		return g.give(ctx, call, id)
+	}
+	params := call.Params.Without(paramSession)
+	p2p := libvirt.DomainMigrateFlags(call.Flags)&libvirt.MigratePeer2peer != 0
+	if p2p && !params.Has(libvirtrpc.ParamURI) && !g.d.leadsHere(call.Destination) {
+		params = params.With(libvirtrpc.ParamURI, "tcp:") // as the destination will say
+	}
+	return g.leave(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, params, nil })
+}
+
+// give carries a guest to the caller's host through a session.
+func (g *guard) give(ctx context.Context, call *libvirtrpc.Perform, id string) libvirtrpc.Outcome {
+	params := call.Params.Without(paramSession, libvirtrpc.ParamURI, libvirtrpc.ParamDisksURI)
+	t, err := transferOf(call.Flags, params)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	guest := movingGuest{name: call.Domain.Name, id: call.Domain.UUID, uuid: formatUUID(call.Domain.UUID)}
+	m, err := g.d.steer(ctx, g.peer, id, guest, t, true)
+	if err != nil {
+		return refused(libvirtrpc.ErrOperationInvalid, err).Outcome
+	}
+	g.mu.Lock()
+	old := g.going[guest.uuid]
+	g.going[guest.uuid] = m
+	g.mu.Unlock()
+	if old != nil { // it is over, or there would be no other
+		old.lost(nil)
+	}
+	m.entry.setPhase("memory")
+	call.Params = params.With(libvirtrpc.ParamURI, m.doors.uri)
+	if m.doors.disksURI != "" {
+		call.Params = call.Params.With(libvirtrpc.ParamDisksURI, m.doors.disksURI)
+	}
+	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
+		if r.Err != nil {
+			m.fail(stream.CodeLibvirt, libvirtWords("sending the guest", r.Err))
+		}
+	}}
+}
+
+// confirm ends the session of a guest that was given: only now has all of its
+// memory gone, in post-copy.
+func (g *guard) confirm(c *libvirtrpc.Call) libvirtrpc.Outcome {
+	call, err := libvirtrpc.DecodeConfirm(c.Body)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	uuid := formatUUID(call.Domain.UUID)
+	g.mu.Lock()
+	m := g.going[uuid]
+	delete(g.going, uuid)
+	g.mu.Unlock()
+	if m == nil {
+		return libvirtrpc.Outcome{}
+	}
+	return libvirtrpc.Outcome{Reply: func(r *libvirtrpc.Reply) {
+		switch {
+		case call.Cancelled != 0:
+			m.fail(stream.CodeCancelled, "the libvirt client gave the migration up")
+		case r.Err != nil:
+			m.fail(stream.CodeLibvirt, libvirtWords("letting go of the guest", r.Err))
+		default:
+			m.done()
+		}
+	}}
+}
+
+// leadsHere says whether a libvirt URI is one of this sluice's sockets.
+func (d *Daemon) leadsHere(uri *string) bool {
+	if uri == nil {
+		return false
+	}
+	u, err := url.Parse(*uri)
+	if err != nil {
+		return false
+	}
+	for _, p := range d.peers {
+		if u.Query().Get("socket") == filepath.Join(d.cfg.RunDir, d.peerSocket(p)) {
+			return strings.HasSuffix(u.Scheme, "+unix")
+		}
+	}
+	return false
+}

@@ -1,0 +1,157 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/digitalocean/go-libvirt"
+	"github.com/rs/zerolog"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// pull is a guest that a local client takes from a peer's libvirt to this
+// host's: it has had it prepared here, past sluice, and tells the peer's
+// libvirt to send it to where QEMU listens now.
+type pull struct {
+	peer, uuid   string
+	memory, disk string // HOST:PORT on this host
+}
+
+// pulls are those whose Perform is under way, by the ID that their session
+// will have.
+type pulls struct {
+	mu sync.Mutex
+	m  map[string]*pull
+}
+
+func (ps *pulls) add(id string, p *pull) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if ps.m == nil {
+		ps.m = make(map[string]*pull)
+	}
+	ps.m[id] = p
+}
+
+// take finds the pull that a session is for, once.
+func (ps *pulls) take(info stream.Info) *pull {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.m[info.ID]
+	if p == nil || p.peer != info.Peer || p.uuid != info.UUID {
+		return nil
+	}
+	delete(ps.m, info.ID)
+	return p
+}
+
+func (ps *pulls) remove(id string) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	delete(ps.m, id)
+}
+
+// pull names a session to a Perform that would have the peer's QEMU connect to
+// this host in clear.
+func (g *guide) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
+	call, err := libvirtrpc.DecodePerform(c.Body)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	t, err := transferOf(call.Flags, call.Params)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	if t.exposed == "" || t.flags&libvirt.MigratePeer2peer != 0 || call.Params.Has(libvirtrpc.ParamDisksURI) {
+		return libvirtrpc.Outcome{}
+	}
+	p := &pull{peer: g.peer.name, uuid: formatUUID(call.Domain.UUID)}
+	if err := p.aim(call, t); err != nil {
+		return libvirtrpc.Outcome{} // the peer has words for that
+	}
+	id := stream.NewID()
+	g.d.pulls.add(id, p)
+	g.mu.Lock()
+	g.pulled = append(g.pulled, id)
+	g.mu.Unlock()
+	call.Params = call.Params.With(paramSession, id)
+	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(*libvirtrpc.Reply) { g.d.pulls.remove(id) }}
+}
+
+// aim finds out where QEMU listens.
+func (p *pull) aim(call *libvirtrpc.Perform, t transfer) error {
+	uri, _, err := call.Params.Text(libvirtrpc.ParamURI)
+	if err != nil {
+		return err
+	}
+	// libvirt's old form has no slashes.
+	if rest, is := strings.CutPrefix(uri, "tcp:"); is && !strings.HasPrefix(rest, "//") {
+		uri = "tcp://" + rest
+	}
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "tcp" || u.Hostname() == "" || u.Port() == "" {
+		return fmt.Errorf("%q does not say where QEMU listens", uri)
+	}
+	p.memory = net.JoinHostPort(u.Hostname(), u.Port())
+	if !t.disks() {
+		return nil
+	}
+	port, err := libvirtrpc.NBDPort(call.Cookie)
+	if err == nil && port == 0 {
+		err = fmt.Errorf("libvirt's cookie does not say where QEMU takes disks")
+	}
+	p.disk = net.JoinHostPort(u.Hostname(), strconv.Itoa(port))
+	return err
+}
+
+// pulled is the destination's half of a pull's session.
+type pulled struct {
+	*pull
+	d     *Daemon
+	entry *entry
+	log   zerolog.Logger
+}
+
+func (p *pull) begin(d *Daemon, e *entry, log zerolog.Logger) *pulled {
+	disks := ""
+	if p.disk != "" {
+		disks = bySluice
+	}
+	e.protect(bySluice, disks)
+	e.setPhase(control.PhaseMemory)
+	return &pulled{p, d, e, log}
+}
+
+// Connect connects to QEMU's port, which must be this host's own: beyond it
+// the guest would go in clear.
+func (p *pulled) Connect(ctx context.Context, kind string, _ int) (net.Conn, error) {
+	address := map[string]string{stream.ChannelMemory: p.memory, stream.ChannelDisk: p.disk}[kind]
+	if address == "" {
+		return nil, fmt.Errorf("the migration has no %s channels", kind)
+	}
+	var dialer net.Dialer
+	c, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if !c.LocalAddr().(*net.TCPAddr).IP.Equal(c.RemoteAddr().(*net.TCPAddr).IP) {
+		c.Close()
+		return nil, fmt.Errorf("%s, where libvirt's QEMU was to listen, is not on this host", address)
+	}
+	return c, nil
+}
+
+func (p *pulled) Call(context.Context, string, []byte) (any, error) {
+	return nil, errors.New("a steered migration's session has no calls: libvirt's go beside it")
+}
+
+func (p *pulled) End(cause *stream.Cause) { p.d.endSteered(p.entry, p.log, cause.Done(), cause) }

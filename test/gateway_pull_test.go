@@ -1,0 +1,76 @@
+package test
+
+import (
+	"testing"
+
+	"github.com/virt-sluice/sluice/internal/lab"
+)
+
+// pulls are two daemons of which host-a's lets host-b's clients do everything.
+func (s *site) pulls() (a, b *daemon) {
+	s.t.Helper()
+	return s.start(s.A, conf{peers: "[peers.host-b]\naccess = \"full\"\n"}), s.start(s.B, conf{})
+}
+
+// virsh on the destination takes a guest: the source's libvirt is reached
+// through sluice, its own directly.
+func TestVirshPull(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a, b := s.pulls()
+	g := s.guest(lab.GuestSpec{DisksMiB: []int{16}})
+	s.check(g.CreateDisks(s.B))
+	_, errs, status := s.run(s.B, "virsh", "-q", "-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--copy-storage-all", "--parallel")
+	if status != 0 {
+		t.Fatalf("virsh: %s", errs)
+	}
+	s.check(s.CheckOnlyOn(s.ctx, g, s.B))
+	s.check(s.CompareDisks(s.ctx, g))
+	a.steered(b, g, "sluice")
+	for _, c := range b.ended().Channels {
+		if c.TLS == "" {
+			t.Errorf("channel %s has no TLS", c.Name)
+		}
+	}
+	s.nothingLeft()
+}
+
+// virsh on the destination tells the source's libvirt to bring a guest here.
+func TestVirshPullPeerToPeer(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a, b := s.pulls()
+	g := s.guest(lab.GuestSpec{})
+	// Past sluice it would go in clear.
+	_, errs, status := s.run(s.B, "virsh", "-q", "-c", b.uri(), "migrate", "--live", "--p2p", g.Name, "qemu+tcp://host-b/system")
+	if status == 0 {
+		t.Fatal("the guest went in clear")
+	}
+	says(t, "virsh", errs, "sluice on host-a", "in clear")
+	_, errs, status = s.run(s.B, "virsh", "-q", "-c", b.uri(), "migrate", "--live", "--p2p", g.Name, a.uri())
+	if status != 0 {
+		t.Fatalf("virsh: %s", errs)
+	}
+	s.check(s.CheckOnlyOn(s.ctx, g, s.B))
+	a.steered(b, g, "sluice")
+	s.nothingLeft()
+}
+
+// A client with full access may do what it likes, but for a guest in clear.
+func TestVirshFullAccess(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	_, b := s.pulls()
+	g := s.guest(lab.GuestSpec{})
+	for _, args := range [][]string{{"suspend", g.Name}, {"dumpxml", g.Name}, {"resume", g.Name}} {
+		if out, errs, status := s.run(s.B, "virsh", append([]string{"-q", "-c", b.uri()}, args...)...); status != 0 {
+			t.Errorf("virsh %s: %s%s", args, out, errs)
+		}
+	}
+	_, errs, status := s.run(s.B, "virsh", "-q", "-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--migrateuri", "tcp:192.0.2.2:49200", "--disks-uri", "tcp://192.0.2.2:49201", "--copy-storage-all")
+	if status == 0 {
+		t.Error("the guest went in clear")
+	}
+	says(t, "virsh", errs, "sluice on host-a", "in clear")
+	s.onlyOn(g, s.A)
+}
