@@ -69,7 +69,7 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 		return err
 	}
 	g := &guide{d: d, peer: p, log: log, moving: make(map[string]*steering)}
-	conversation := &libvirtrpc.Conversation{Client: c, Server: near, Rules: g, Failing: failing(s, "the libvirt client's connection", log)}
+	conversation := &libvirtrpc.Conversation{Client: c, Server: near, Rules: g, Failing: failing(s, "the libvirt client's connection", log), Ended: g.ended}
 	conversation.Run(s.Context())
 	<-ch.Ended()
 	s.Finish()

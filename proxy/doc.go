@@ -24,6 +24,18 @@
 // libvirt procedure: it sends a guest's description and cookies, and this host
 // chooses every URI and path.
 //
+// A libvirt client can run a migration too, through peers/NAME/libvirt.sock:
+//
+//	libvirtd ─ libvirt.sock ─ guide ══ libvirt channel ══ guard ─ libvirtd
+//
+// The guide, at the client's host, reads the calls as they pass. For each
+// Prepare it opens a session beside the connection's own, for the guest's data
+// (steering, and steered at the destination), and names it to the guard in a
+// parameter of the call. The guard puts this host's socket into the call, the
+// guide its own into the reply. The guard also enforces what a peer may call,
+// on peers' connections as on those of clients without a sluice (stranger),
+// who come by qemu+tls://HOST/system.
+//
 // What the package does not do: parse the command line or the configuration
 // (cmd/sluice, internal/config), carry bytes (stream), or judge certificates
 // (tlsconf).

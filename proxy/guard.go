@@ -41,7 +41,7 @@ func (d *Daemon) guard(ctx context.Context, g *guard, caller, server libvirtrpc.
 	defer cancel(nil)
 	g.cut, g.coming = func(err error) { cancel(err) }, make(map[string]*arrival)
 	g.going = make(map[string]*steering)
-	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing}
+	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended}
 	err := c.Run(ctx)
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -53,6 +53,17 @@ func (d *Daemon) guard(ctx context.Context, g *guard, caller, server libvirtrpc.
 		m.lost(nil)
 	}
 	return err
+}
+
+// ended tells the guests on their way that libvirtd has ended the connection.
+func (g *guard) ended() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, a := range g.coming {
+		if a.session != nil {
+			a.session.lost(errLibvirtGone)
+		}
+	}
 }
 
 func (a *arrival) release(moved bool) {

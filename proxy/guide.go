@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -135,6 +137,27 @@ func (g *guide) finish(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Fini
 	}
 	return outcome{m.finish(call)}
 }
+
+// ended waits a moment for the migrations under way to fail: when the peer has
+// ended the connection, it knows why, and says so on each session.
+func (g *guide) ended() {
+	g.mu.Lock()
+	all := slices.Clone(g.all)
+	g.mu.Unlock()
+	patience := time.NewTimer(graceForCause)
+	defer patience.Stop()
+	for _, m := range all {
+		select {
+		case <-m.session.Settled():
+		case <-patience.C:
+			return
+		}
+	}
+}
+
+// graceForCause is how long a connection that the peer has ended may wait for
+// the peer's word on the migrations that it belonged to.
+const graceForCause = 2 * time.Second
 
 // end ends the migrations that the client's connection leaves behind, and
 // returns when nothing is left of any.

@@ -42,13 +42,12 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 		in := &incomingLibvirt{d: d, peer: p, entry: entry, log: log}
 		h, started = in, in.start
 	case workSteered:
-		started = entry.open
 		if p := d.pulls.take(info); p != nil {
-			h = p.begin(d, entry, log)
+			h, started = p.begin(d, entry, log), entry.open
 			break
 		}
 		in := &steered{d: d, info: info, entry: entry, log: log}
-		h, err = in, in.open()
+		h, started, err = in, in.start, in.open()
 	default:
 		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, d.cfg.Name)
 	}

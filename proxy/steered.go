@@ -66,6 +66,7 @@ type steered struct {
 	dir   sessionDir
 
 	mu       sync.Mutex
+	session  *stream.Session // set before anything comes to it
 	claimed  bool
 	transfer transfer
 	cut      func(error)   // ends the connection that prepared the guest
@@ -97,6 +98,20 @@ func (s *steered) Connect(_ context.Context, kind string, _ int) (net.Conn, erro
 
 func (s *steered) Call(context.Context, string, []byte) (any, error) {
 	return nil, errors.New("a steered migration's session has no calls: libvirt's go beside it")
+}
+
+func (s *steered) start(session *stream.Session) {
+	s.entry.open(session)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.session = session
+}
+
+// lost: libvirt no longer knows of the guest that it has prepared.
+func (s *steered) lost(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.session.Fail(&stream.Cause{Code: stream.CodeLibvirt, Text: why.Error()})
 }
 
 // preparing: libvirt may hold a guest from now on, until release.

@@ -158,11 +158,12 @@ func standinStatus() *control.Status {
 		Sessions: []control.SessionStatus{{
 			ID: "s-2", Kind: "migration", Direction: control.Outgoing, Guest: "web1", Peer: "host-b", Phase: control.PhaseMemory,
 			Started: now.Add(-5 * time.Second), Sent: 3 << 30, Received: 1 << 20, Rate: 812 << 20, TLS: "TLS1.3", Suite: "TLS_AES_128_GCM_SHA256", Path: "crypto/tls",
+			Memory: "sluice", Disks: "QEMU's own TLS",
 			Channels: []control.ChannelStatus{{Name: "memory-0", Path: "crypto/tls", TLS: "TLS1.3", Sent: 3 << 30, Open: true}},
 		}, {ID: "s-3", Kind: "libvirt", Direction: control.Outgoing, Peer: "host-b", Started: now}},
 		Ended: []control.SessionStatus{{
 			ID: "s-1", Guest: "db1", Direction: control.Incoming, Peer: "host-b", Outcome: control.Failed, Started: now.Add(-time.Minute),
-			Ended: now.Add(-30 * time.Second), Sent: 1024, Cause: "host-b: disk-0:\nno \x1b[2Jspace left",
+			Ended: now.Add(-30 * time.Second), Sent: 1024, Memory: "nothing", Cause: "host-b: disk-0:\nno \x1b[2Jspace left",
 		}},
 	}
 }

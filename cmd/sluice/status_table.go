@@ -25,11 +25,11 @@ func writeStatus(w io.Writer, st *control.Status, now time.Time) {
 
 	fmt.Fprintf(w, "\nSessions: %d\n", len(st.Sessions))
 	if len(st.Sessions) > 0 {
-		table(w, "GUEST\tDIR\tPEER\tPHASE\tSENT\tRECEIVED\tRATE\tPATH\tTLS\tAGE\tSESSION", func(row rowFunc) {
+		table(w, "GUEST\tDIR\tPEER\tPHASE\tSENT\tRECEIVED\tRATE\tPATH\tTLS\tSECURED BY\tAGE\tSESSION", func(row rowFunc) {
 			for _, s := range st.Sessions {
-				row(guest(s), s.Direction, s.Peer, s.Phase, size(s.Sent), size(s.Received), rate(s.Rate), s.Path, tls(s.TLS, s.Suite), coarse(now.Sub(s.Started)), s.ID)
+				row(guest(s), s.Direction, s.Peer, s.Phase, size(s.Sent), size(s.Received), rate(s.Rate), s.Path, tls(s.TLS, s.Suite), securedBy(s), coarse(now.Sub(s.Started)), s.ID)
 				for _, c := range s.Channels {
-					row("  "+c.Name, blank, blank, open(c.Open), size(c.Sent), size(c.Received), blank, c.Path, tls(c.TLS, c.Suite), blank, blank)
+					row("  "+c.Name, blank, blank, open(c.Open), size(c.Sent), size(c.Received), blank, c.Path, tls(c.TLS, c.Suite), blank, blank, blank)
 				}
 			}
 		})
@@ -37,9 +37,9 @@ func writeStatus(w io.Writer, st *control.Status, now time.Time) {
 
 	fmt.Fprintf(w, "\nEnded: %d\n", len(st.Ended))
 	if len(st.Ended) > 0 {
-		table(w, "GUEST\tDIR\tPEER\tOUTCOME\tBYTES\tTOOK\tENDED\tPATH\tTLS\tCAUSE", func(row rowFunc) {
+		table(w, "GUEST\tDIR\tPEER\tOUTCOME\tBYTES\tTOOK\tENDED\tPATH\tTLS\tSECURED BY\tCAUSE", func(row rowFunc) {
 			for _, s := range st.Ended {
-				row(guest(s), s.Direction, s.Peer, s.Outcome, size(s.Sent+s.Received), span(s.Ended.Sub(s.Started)), coarse(now.Sub(s.Ended))+" ago", s.Path, tls(s.TLS, s.Suite), s.Cause)
+				row(guest(s), s.Direction, s.Peer, s.Outcome, size(s.Sent+s.Received), span(s.Ended.Sub(s.Started)), coarse(now.Sub(s.Ended))+" ago", s.Path, tls(s.TLS, s.Suite), securedBy(s), s.Cause)
 			}
 		})
 	}
@@ -110,6 +110,17 @@ func table(w io.Writer, head string, rows func(rowFunc)) {
 // guest names a session: connections of libvirt clients have no guest.
 func guest(s control.SessionStatus) string {
 	return cmp.Or(s.Guest, s.UUID, "("+s.Kind+")")
+}
+
+// securedBy says who keeps a guest's memory and disks secret on the way.
+func securedBy(s control.SessionStatus) string {
+	switch {
+	case s.Disks == "" || s.Disks == s.Memory:
+		return s.Memory
+	case s.Memory == "":
+		return s.Disks
+	}
+	return "memory: " + s.Memory + ", disks: " + s.Disks
 }
 
 func open(is bool) string {

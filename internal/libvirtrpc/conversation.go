@@ -79,12 +79,16 @@ type Conversation struct {
 	// Failing, if not nil, is told of the first failure before anything is
 	// closed for it.
 	Failing func(error)
+	// Ended, if not nil, is called when the daemon has ended the connection by
+	// itself, before the client can see it.
+	Ended func()
 
 	toClient, toServer sender
 	held               chan struct{} // an element for each call held
 	holding            sync.WaitGroup
 
-	over    atomic.Bool // the daemon has ended the connection
+	left    atomic.Bool // the client has ended the connection, or asked for its end
+	over    atomic.Bool // the daemon has ended it
 	mu      sync.Mutex
 	pending map[replyKey]pending
 }
@@ -158,6 +162,7 @@ func (c *Conversation) up(ctx context.Context) error {
 	for {
 		h, n, err := in.head()
 		if err == io.EOF {
+			c.left.Store(true)
 			c.holding.Wait()
 			c.Server.CloseWrite() // where that fails, down sees it too
 			return nil
@@ -175,6 +180,9 @@ func (c *Conversation) up(ctx context.Context) error {
 func (c *Conversation) one(ctx context.Context, in *input, h Head, n int) error {
 	if h.Type == TypeCallWithFDs {
 		return c.refuseFDs(in, h, n)
+	}
+	if h.Program == ProgramRemote && h.Procedure == procConnectClose {
+		c.left.Store(true)
 	}
 	hold, refusal := c.Rules.Judge(h)
 	switch {
@@ -275,6 +283,9 @@ func (c *Conversation) down() error {
 	for {
 		h, n, err := in.head()
 		if err == io.EOF {
+			if c.Ended != nil && !c.left.Load() {
+				c.Ended()
+			}
 			c.Client.CloseWrite()
 			return nil
 		}

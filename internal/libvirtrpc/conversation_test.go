@@ -64,12 +64,18 @@ func unixPair(t testing.TB) (a, b *net.UnixConn) {
 	return a, b
 }
 
+// connect makes both connections, and returns the conversation's ends.
+func (r *rig) connect(t testing.TB) (near, far *net.UnixConn) {
+	t.Helper()
+	r.client, near = unixPair(t)
+	r.server, far = unixPair(t)
+	return near, far
+}
+
 func newRig(t testing.TB, rules Rules) *rig {
 	t.Helper()
 	r := &rig{ended: make(chan error, 1)}
-	var near, far *net.UnixConn
-	r.client, near = unixPair(t)
-	r.server, far = unixPair(t)
+	near, far := r.connect(t)
 	c := &Conversation{Client: near, Server: far, Rules: rules}
 	done := make(chan struct{})
 	go func() {

@@ -8,6 +8,7 @@ type Procedure uint32
 // Procedures that are looked into.
 const (
 	ProcConnectOpen                 Procedure = 1
+	procConnectClose                Procedure = 2
 	ProcConnectSupportsFeature      Procedure = 60
 	ProcMigratePrepare              Procedure = 61
 	ProcMigratePrepare2             Procedure = 108

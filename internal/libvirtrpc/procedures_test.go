@@ -46,7 +46,7 @@ func TestNumbers(t *testing.T) {
 		}
 	}
 	for name, number := range map[string]Procedure{
-		"CONNECT_OPEN": ProcConnectOpen, "CONNECT_SUPPORTS_FEATURE": ProcConnectSupportsFeature,
+		"CONNECT_OPEN": ProcConnectOpen, "CONNECT_CLOSE": procConnectClose, "CONNECT_SUPPORTS_FEATURE": ProcConnectSupportsFeature,
 		"DOMAIN_MIGRATE_PREPARE": ProcMigratePrepare, "DOMAIN_MIGRATE_PREPARE2": ProcMigratePrepare2,
 		"DOMAIN_MIGRATE_PREPARE_TUNNEL": ProcMigratePrepareTunnel, "DOMAIN_ABORT_JOB": ProcDomainAbortJob,
 		"DOMAIN_ABORT_JOB_FLAGS": ProcDomainAbortJobFlags, "DOMAIN_MIGRATE_PREPARE3": ProcMigratePrepare3,
