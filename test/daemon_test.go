@@ -238,7 +238,8 @@ func (d *daemon) descriptors() []string {
 			continue
 		}
 		d.s.check(err)
-		if !strings.HasPrefix(to, "pipe:") {
+		// The certificates' watch may begin a moment after the daemon is ready.
+		if !strings.HasPrefix(to, "pipe:") && to != "anon_inode:inotify" {
 			fds = append(fds, socketNumber.ReplaceAllString(to, ""))
 		}
 	}
@@ -271,7 +272,7 @@ func (d *daemon) busyGoroutines() []string {
 
 // busyFrames are in the stacks of goroutines of sessions and connections alone.
 var busyFrames = []string{
-	"/sluice/stream", "/proxy.(*outgoing)", "/proxy.(*incoming", "/proxy.(*Daemon).admit", "/proxy.(*Daemon).serveClient(",
+	"/sluice/stream", "/internal/libvirtrpc", "/proxy.(*doors)", "/proxy.(*steering)", "/proxy.(*outgoing)", "/proxy.(*incoming", "/proxy.(*Daemon).admit", "/proxy.(*Daemon).serveClient(",
 	"digitalocean/go-libvirt",
 }
 
