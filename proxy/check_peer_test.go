@@ -2,23 +2,13 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/binary"
-	"io"
-	"net"
-	"os/exec"
+	"crypto/x509"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/vmihailenco/msgpack/v5"
-
-	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/pki"
-	"github.com/virt-sluice/sluice/stream"
-	"github.com/virt-sluice/sluice/stream/relay"
 )
 
 // checkPeer checks host-b from h.
@@ -65,7 +55,7 @@ func TestCheckPeerTellsRefusalsApart(t *testing.T) {
 	ca, other, namesake := newAuthority(t, "CA"), newAuthority(t, "another CA"), newAuthority(t, "CA")
 	const only13 = "NORMAL:-VERS-ALL:+VERS-TLS1.3"
 	revoke := func(h *testHost, p *pki.Pair) string {
-		list, err := ca.CRL(pki.Revocation{Number: 1, Revoked: append(revoked(nil), p.Cert)})
+		list, err := ca.CRL(pki.Revocation{Number: 1, Revoked: []*x509.Certificate{p.Cert}})
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -167,210 +157,4 @@ func TestCheckPeerThatAnswers(t *testing.T) {
 			t.Errorf("%+v is not among\n%+v", want, found)
 		}
 	}
-}
-
-// lonely is host-a, whose peer is whatever is at an address.
-func lonely(t *testing.T, ca *pki.CA, address, limits string) *testHost {
-	t.Helper()
-	a := newTestHost(t, "host-a")
-	a.trust(ca)
-	a.certify(ca, pki.Host{NotBefore: time.Now().AddDate(-1, 0, 0)})
-	a.noLibvirt = true
-	a.start("", "[limits]\n"+limits+"\n[peers.host-b]\naddress = '"+address+"'\n")
-	return a
-}
-
-// someone serves each connection as it likes, until the test's end.
-func someone(t *testing.T, serve func(c net.Conn)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() {
-				defer c.Close()
-				c.SetDeadline(time.Now().Add(10 * time.Second))
-				serve(c)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		serving.Wait()
-	})
-	return l.Addr().String()
-}
-
-func TestCheckPeerThatIsNotThere(t *testing.T) {
-	ca := newAuthority(t, "CA")
-	t.Run("its name does not resolve", func(t *testing.T) {
-		a := lonely(t, ca, "no-such-host.invalid:16514", "")
-		finds(t, a.checkPeer(), control.ResultError, "resolve", "name-unresolved", "", "no-such-host.invalid does not resolve", "peers.host-b.address")
-	})
-	t.Run("its port is closed", func(t *testing.T) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Close()
-		a := lonely(t, ca, l.Addr().String(), "")
-		finds(t, a.checkPeer(), control.ResultError, "connect", "port-closed", "", "nothing listens at "+l.Addr().String())
-	})
-	t.Run("its port is filtered", func(t *testing.T) {
-		a := lonely(t, ca, deaf(t), "handshake_timeout = '500ms'")
-		finds(t, a.checkPeer(), control.ResultError, "connect", "port-filtered", "", "no answer from", "within 500ms", "a firewall drops the packets")
-	})
-}
-
-func TestCheckPeerThatIsNoSluice(t *testing.T) {
-	ca := newAuthority(t, "CA")
-	t.Run("SSH", func(t *testing.T) {
-		address := someone(t, func(c net.Conn) {
-			io.WriteString(c, "SSH-2.0-OpenSSH_9.2\r\n")
-			io.Copy(io.Discard, c)
-		})
-		finds(t, lonely(t, ca, address, "").checkPeer(), control.ResultError, "TLS", "not-tls", "here", "SSH server")
-	})
-	t.Run("silence", func(t *testing.T) {
-		address := someone(t, func(c net.Conn) { io.Copy(io.Discard, c) })
-		finds(t, lonely(t, ca, address, "handshake_timeout = '500ms'").checkPeer(), control.ResultError, "TLS", "timeout", "here", "said nothing within 500ms")
-	})
-	t.Run("one that hangs up", func(t *testing.T) {
-		address := someone(t, func(net.Conn) {})
-		finds(t, lonely(t, ca, address, "").checkPeer(), control.ResultError, "TLS", "closed", "there", "closed the connection")
-	})
-	for _, from := range []string{"our CA", "another CA"} {
-		t.Run("openssl s_server with a certificate of "+from, func(t *testing.T) {
-			if _, err := exec.LookPath("openssl"); err != nil {
-				t.Skip("openssl is not installed")
-			}
-			issuer := ca
-			if from != "our CA" {
-				issuer = newAuthority(t, from)
-			}
-			finds(t, lonely(t, ca, opensslServer(t, issuer), "").checkPeer(), control.ResultError, "TLS", "not-sluice", "",
-				"speaks TLS and is no sluice", `"CN=host-b,O=`+issuer.Cert.Subject.CommonName+`"`, "check the port")
-		})
-	}
-}
-
-// opensslServer is a TLS server that is not ours, for host-b.
-func opensslServer(t *testing.T, ca *pki.CA) string {
-	t.Helper()
-	h := newTestHost(t, "host-b")
-	h.certify(ca, pki.Host{})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	cmd := exec.CommandContext(ctx, "openssl", "s_server", "-quiet", "-accept", address, "-cert", h.path("cert.pem"), "-key", h.path("key.pem"))
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		cmd.Wait()
-	})
-	eventually(t, "openssl listens", func() bool {
-		c, err := net.Dial("tcp", address)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
-	return address
-}
-
-// A sluice whose clock, dates or version are its own.
-func TestCheckPeerOutOfTime(t *testing.T) {
-	ca, err := pki.NewCA(pki.Authority{Name: "CA", NotBefore: time.Now().AddDate(-1, 0, 0)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
-	for _, c := range []struct {
-		name              string
-		host              pki.Host
-		ahead             time.Duration // host-b's clock
-		check, code, side string
-		result            string
-		words             []string
-	}{
-		{"expired", pki.Host{NotBefore: ago(48 * time.Hour), NotAfter: ago(24 * time.Hour)}, -36 * time.Hour, "TLS", "expired", "here", control.ResultError,
-			[]string{"this host's clock says " + time.Now().UTC().Format("2006-01-02 "), "host-b's says " + ago(36*time.Hour).UTC().Format("2006-01-02 15:"), ago(24 * time.Hour).UTC().Format("2006-01-02 15:")}},
-		{"not yet valid", pki.Host{NotBefore: ago(-24 * time.Hour), NotAfter: ago(-48 * time.Hour)}, 36 * time.Hour, "TLS", "not-yet-valid", "here", control.ResultError,
-			[]string{"this host's clock says " + time.Now().UTC().Format("2006-01-02 "), "host-b's says " + ago(-36*time.Hour).UTC().Format("2006-01-02 15:"), "set the clocks right"}},
-		{"this host's is expired there", pki.Host{}, 400 * 24 * time.Hour, "TLS", "expired", "there", control.ResultError,
-			[]string{"host-b refuses this host's certificate as out of date", "this host's clock says", "host-b's says a time outside of that"}},
-		{"clocks apart", pki.Host{}, 90 * time.Second, "clock", "clock", "", control.ResultWarning, []string{"1m30s apart", "NTP"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			a := lonely(t, ca, standIn(t, ca, c.host, c.ahead), "")
-			finds(t, a.checkPeer(), c.result, c.check, c.code, c.side, c.words...)
-		})
-	}
-}
-
-// standIn is a sluice of which little is left: host-b with a clock of its own.
-func standIn(t *testing.T, ca *pki.CA, host pki.Host, ahead time.Duration) string {
-	t.Helper()
-	host.Names = []string{"host-b"}
-	clock := func() time.Time { return time.Now().Add(ahead) }
-	acceptor := &stream.Acceptor{Host: "host-b", Ask: func(_ context.Context, peer, name string, _ []byte) (any, error) {
-		return &check.Answer{Host: "host-b", Version: "test", Time: clock(), You: peer, Libvirt: "9.0.0"}, nil
-	}}
-	cfg := serverConfig(t, ca, host)
-	cfg.Time = clock
-	return someone(t, func(c net.Conn) {
-		conn, err := relay.Server(t.Context(), c, cfg)
-		if err == nil {
-			acceptor.Serve(t.Context(), conn, "host-a")
-		}
-	})
-}
-
-func serverConfig(t *testing.T, ca *pki.CA, host pki.Host) *tls.Config {
-	t.Helper()
-	pair, err := ca.Issue(host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{pair.TLS()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: poolOf(ca), NextProtos: []string{check.ALPN}}
-}
-
-// Versions that do not fit: of the protocol, and of what may be asked.
-func TestCheckPeerOfAnotherVersion(t *testing.T) {
-	ca := newAuthority(t, "CA")
-	t.Run("of the protocol", func(t *testing.T) {
-		cfg := serverConfig(t, ca, pki.Host{Names: []string{"host-b"}})
-		address := someone(t, func(c net.Conn) {
-			conn := tls.Server(c, cfg)
-			body, err := msgpack.Marshal(map[string]any{"kind": "accept", "version": 2, "host": "host-b"})
-			if err != nil {
-				t.Error(err)
-			}
-			conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...))
-			io.Copy(io.Discard, conn)
-		})
-		finds(t, lonely(t, ca, address, "").checkPeer(), control.ResultError, "answer", "version", "", "chose version 2 of the protocol, this host speaks 1", "update the older sluice")
-	})
-	t.Run("that knows no such question", func(t *testing.T) {
-		a, b := pairOfHosts(t, ca)
-		b.start("", peerA)
-		b.acceptor.Ask = func(ctx context.Context, peer, name string, body []byte) (any, error) {
-			return b.answer(ctx, peer, "newer than "+name, body)
-		}
-		a.start("", peerTable(b, ""))
-		finds(t, a.checkPeer(), control.ResultError, "answer", "version", "there", "there is no question", "update the older sluice")
-	})
 }

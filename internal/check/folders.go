@@ -24,7 +24,7 @@ func (h *Host) folders(l *list) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		dir = filepath.Dir(dir)
-		if st, err = os.Stat(dir); err != nil {
+		if _, err := os.Stat(dir); err != nil {
 			l.fail(folder, "no-folder", "make it, or set run_dir", "%v", err)
 			return
 		}
@@ -41,7 +41,7 @@ func (h *Host) folders(l *list) {
 		}
 	}
 	for d := dir; ; d = filepath.Dir(d) {
-		if st, err = os.Stat(d); err == nil && !passes(st, uid, gid) {
+		if st, err := os.Stat(d); err == nil && !passes(st, uid, gid) {
 			l.fail(folder, "qemu-cannot-enter", "chmod o+x "+d, "QEMU's user (uid %d) can't get through %s (mode %v) to its sockets in %s", uid, d, st.Mode().Perm(), h.Config.RunDir)
 			return
 		}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -112,6 +111,3 @@ func port(address string) string {
 	_, port, _ := net.SplitHostPort(address)
 	return port
 }
-
-// aWhile is when two clocks are far enough apart to tell.
-const aWhile = 30 * time.Second

@@ -131,6 +131,9 @@ func (p *peer) secured(state tls.ConnectionState) {
 		id, leaf.Issuer, ends(leaf.NotAfter, time.Now()))
 }
 
+// aWhile is when two clocks are far enough apart to tell.
+const aWhile = 30 * time.Second
+
 // answered says what the peer sees.
 func (p *peer) answered(a *Answer, sent, received time.Time) {
 	const answer = "answer"

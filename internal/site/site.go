@@ -149,6 +149,15 @@ func (d *Daemon) Log() string {
 // Pid is the daemon's process on the machine.
 func (d *Daemon) Pid() int { return d.cmd.Process.Pid }
 
+// Kill ends the daemon as a crash would, and waits for its end.
+func (d *Daemon) Kill() error {
+	if err := d.cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("kill sluice on %s: %w", d.Host.Name, err)
+	}
+	<-d.exited
+	return nil
+}
+
 // Stop ends the daemons as an operator would, and says when one did not end.
 func (s *Site) Stop() error {
 	var errs []error
