@@ -1,0 +1,60 @@
+package tunnel
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestParseAddress(t *testing.T) {
+	long := strings.Repeat("p", maxPath)
+	for _, c := range []struct {
+		text string
+		want Address
+		err  string // of ParseAddress
+		to   string // of Connects
+	}{
+		{text: "unix:/run/a.sock", want: Address{Unix, "/run/a.sock"}},
+		{text: "unix:a:b", want: Address{Unix, "a:b"}},
+		{text: "unix:" + long, want: Address{Unix, long}},
+		{text: "unix:" + long + "p", err: "may have 107"},
+		{text: "unix:", err: "a path is missing"},
+		{text: "unix:@name", err: "abstract"},
+		{text: "unix:a\x00b", err: "NUL"},
+		{text: "tcp:host-b:80", want: Address{TCP, "host-b:80"}},
+		{text: "tcp:[2001:db8::1]:80", want: Address{TCP, "[2001:db8::1]:80"}},
+		{text: "tcp::80", want: Address{TCP, ":80"}, to: "a host to connect to is missing"},
+		{text: "tls:127.0.0.1:0", want: Address{TLS, "127.0.0.1:0"}, to: "port 0"},
+		{text: "tls:127.0.0.1:65535", want: Address{TLS, "127.0.0.1:65535"}},
+		{text: "tls:127.0.0.1:65536", err: "not a number from 1 to 65535"},
+		{text: "tls:127.0.0.1:-1", err: "not a number from 1 to 65535"},
+		{text: "tls:127.0.0.1:https", err: "not a number from 1 to 65535"},
+		{text: "tls:127.0.0.1", err: "write HOST:PORT"},
+		{text: "tls:2001:db8::1:80", err: "in brackets"},
+		{text: "tls://host-b:80", err: "write tls:host-b:80, without //"},
+		{text: "tls:host b:80", err: "neither a host name nor an IP address"},
+		{text: "tls:a/b:80", err: "neither a host name nor an IP address"},
+		{text: "", err: "write unix:PATH, tcp:HOST:PORT or tls:HOST:PORT"},
+		{text: "/run/a.sock", err: "write unix:PATH"},
+		{text: "udp:host-b:80", err: "write unix:PATH"},
+		{text: "TLS:host-b:80", err: "write unix:PATH"},
+	} {
+		got, err := ParseAddress(c.text)
+		if got != c.want || !saysError(err, c.err) {
+			t.Errorf("%q is %v, %v", c.text, got, err)
+		}
+		if err == nil && !saysError(got.Connects(), c.to) {
+			t.Errorf("%q to connect to: %v", c.text, got.Connects())
+		}
+		if err == nil && got.String() != c.text {
+			t.Errorf("%q becomes %q", c.text, got)
+		}
+	}
+}
+
+// saysError: err has these words, or is nil if there are none.
+func saysError(err error, words string) bool {
+	if words == "" || err == nil {
+		return words == "" && err == nil
+	}
+	return strings.Contains(err.Error(), words)
+}

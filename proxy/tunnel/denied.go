@@ -1,0 +1,31 @@
+package tunnel
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/virt-sluice/sluice/stream/record"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// deniedError is a client with a good certificate that nobody has let in.
+type deniedError struct {
+	id      tlsconf.Identity
+	allowed tlsconf.Rules
+}
+
+func (e *deniedError) Error() string {
+	return fmt.Sprintf("its certificate is valid, but its name is not let in: it holds %s; let in: %s", e.id, e.allowed)
+}
+
+// refusal puts the error of a handshake into words.
+func (t *Tunnel) refusal(err error, peer string) error {
+	var denied *deniedError
+	switch {
+	case errors.As(err, &denied):
+		return fmt.Errorf("TLS with %s: %w", peer, denied)
+	case errors.Is(err, record.ErrUnsupported):
+		return fmt.Errorf("TLS with %s: the path %s needs TLS 1.3, and the handshake came to something else; use the path auto", peer, t.opts.Path)
+	}
+	return t.opts.Policy.Explain(err, peer)
+}

@@ -1,0 +1,143 @@
+package tunnel
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/pki"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// Whoever is not authenticated and allowed never makes the tunnel connect to
+// its target.
+func TestClientsRefused(t *testing.T) {
+	s := newSite(t)
+	l, to := target(t, s.path("out"))
+	r := serve(t, Options{Listen: loopback(TLS), To: to, Credentials: s.host(s.ca, "host-b"), Allow: names(t, "host-a", "*.example.org"), Handshake: time.Second})
+	by := func(ca *pki.CA, name string) func(net.Conn) {
+		pair, err := ca.Issue(pki.Host{Names: []string{name}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func(c net.Conn) {
+			tc := tls.Client(c, &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair.TLS()}})
+			tc.Write([]byte("let me in"))
+			if _, err := tc.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
+				t.Errorf("a refused client's read: %v", err)
+			}
+		}
+	}
+	for _, c := range []struct {
+		name string
+		do   func(net.Conn)
+		want []string
+	}{
+		{"another name", by(s.ca, "host-c"), []string{"is valid, but its name is not let in", "DNS:host-c", "let in: host-a, *.example.org"}},
+		{"another authority", by(newCA(t), "host-a"), []string{"does not come from a CA that this host trusts"}},
+		{"no certificate", func(c net.Conn) {
+			tls.Client(c, &tls.Config{InsecureSkipVerify: true}).Write([]byte("let me in"))
+			io.Copy(io.Discard, c)
+		}, []string{"the peer showed no certificate"}},
+		{"no TLS", func(c net.Conn) {
+			c.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
+			io.Copy(io.Discard, c)
+		}, []string{"HTTP without TLS"}},
+		{"silence", func(c net.Conn) { io.Copy(io.Discard, c) }, []string{"no answer within 1s"}},
+		{"hanging up", func(c net.Conn) {}, []string{"closed the connection during the handshake"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			conn := dial(t, r.Address())
+			c.do(conn)
+			conn.Close()
+			rep := r.end()
+			for _, w := range c.want {
+				if rep.Err == nil || !strings.Contains(rep.Err.Error(), w) {
+					t.Errorf("%q is not in: %v", w, rep.Err)
+				}
+			}
+		})
+	}
+	l.(*net.UnixListener).SetDeadline(time.Now().Add(50 * time.Millisecond))
+	if _, err := l.Accept(); err == nil {
+		t.Error("the target was connected to")
+	}
+}
+
+// A server that is not the expected one, or none at all: the client is told by
+// a reset, and not one of its bytes has left.
+func TestServersRefused(t *testing.T) {
+	s := newSite(t)
+	here := s.host(s.ca, "host-a")
+	serverOf := func(store *tlsconf.Store, allow string) func() Address {
+		return func() Address {
+			_, to := target(t, loopback(TCP))
+			return serve(t, Options{Listen: loopback(TLS), To: to, Credentials: store, Allow: names(t, allow)}).Address()
+		}
+	}
+	deaf := func() Address {
+		_, a := target(t, loopback(TCP))
+		return Address{TLS, a.At}
+	}
+	for _, c := range []struct {
+		name string
+		to   func() Address
+		want []string
+	}{
+		{"another name", serverOf(s.host(s.ca, "host-c"), "host-a"), []string{"holds DNS:host-c", "expected host-b"}},
+		{"another authority", serverOf(s.host(newCA(t), "host-b"), "*"), []string{"does not come from a CA that this host trusts"}},
+		{"not let in", serverOf(s.host(s.ca, "host-b"), "host-x"), []string{"read from the target", "the peer refused this host's certificate"}},
+		{"nobody", func() Address {
+			l, a := target(t, loopback(TCP))
+			l.Close()
+			return Address{TLS, a.At}
+		}, []string{"connect to tls:127.0.0.1:", "connection refused"}},
+		{"silence", deaf, []string{"no answer within 1s"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := serve(t, Options{Listen: loopback(TCP), To: c.to(), Credentials: here, Names: names(t, "host-b"), Handshake: time.Second})
+			client, err := net.DialTimeout("tcp", r.Address().At, patience)
+			if err == nil { // else the reset was faster
+				_, err = own(t, client).Read(make([]byte, 1))
+			}
+			if !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("the client reads %v", err)
+			}
+			rep := r.end()
+			for _, w := range c.want {
+				if rep.Err == nil || !strings.Contains(rep.Err.Error(), w) {
+					t.Errorf("%q is not in: %v", w, rep.Err)
+				}
+			}
+			if rep.Sent != 0 || rep.Received != 0 {
+				t.Errorf("bytes have passed: %+v", rep)
+			}
+		})
+	}
+}
+
+// A client that was let in and whose target is not there is reset, without a
+// close_notify that would say that all is well.
+func TestTargetMissing(t *testing.T) {
+	s := newSite(t)
+	r := serve(t, Options{Listen: loopback(TLS), To: s.path("none"), Credentials: s.host(s.ca, "host-b"), Allow: names(t, "host-a")})
+	pair, err := s.ca.Issue(pki.Host{Names: []string{"host-a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := tls.Client(dial(t, r.Address()), &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair.TLS()}})
+	if err := c.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client reads %v", err)
+	}
+	if rep := r.end(); !saysError(rep.Err, "connect to unix:") {
+		t.Error(rep.Err)
+	}
+}

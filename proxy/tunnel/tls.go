@@ -1,0 +1,50 @@
+package tunnel
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+
+	"github.com/virt-sluice/sluice/stream/relay"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// admit authenticates a client that has connected. It must be let in before its
+// handshake is over: nothing in the stream could tell it of a refusal, an alert
+// does. raw is closed with an error.
+func (t *Tunnel) admit(ctx context.Context, raw net.Conn, r *Report) (relay.Conn, error) {
+	cfg := t.opts.Credentials.Current().Server(tlsconf.Options{Policy: t.opts.Policy})
+	verify := cfg.VerifyConnection
+	cfg.VerifyConnection = func(state tls.ConnectionState) error {
+		if err := verify(state); err != nil {
+			return err
+		}
+		id, err := tlsconf.IdentityOf(state.PeerCertificates[0])
+		if err != nil {
+			return fmt.Errorf("read the names in the client's certificate: %w", err)
+		}
+		if _, ok := t.opts.Allow.Match(id); !ok {
+			return &deniedError{id: id, allowed: t.opts.Allow}
+		}
+		r.From = fmt.Sprintf("%s (%s)", raw.RemoteAddr(), id)
+		return nil
+	}
+	gated, cfg := tlsconf.Gate(raw, cfg)
+	c, err := relay.ServerPath(ctx, gated, cfg, t.opts.Path)
+	if err != nil {
+		return nil, t.refusal(err, raw.RemoteAddr().String())
+	}
+	return c, nil
+}
+
+// secure runs TLS with the target. raw is closed with an error.
+func (t *Tunnel) secure(ctx context.Context, raw net.Conn) (relay.Conn, error) {
+	cfg := t.opts.Credentials.Current().Client(t.opts.Names, tlsconf.Options{Policy: t.opts.Policy})
+	gated, cfg := tlsconf.Gate(raw, cfg)
+	c, err := relay.ClientPath(ctx, gated, cfg, t.opts.Path)
+	if err != nil {
+		return nil, t.refusal(err, t.opts.To.At)
+	}
+	return c, nil
+}

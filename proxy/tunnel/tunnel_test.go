@@ -1,0 +1,217 @@
+package tunnel
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/virt-sluice/sluice/stream/relay"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// Both directions, byte for byte, and half-close, whatever the two hops are.
+func TestCarry(t *testing.T) {
+	s := newSite(t)
+	a, b := s.host(s.ca, "host-a"), s.host(s.ca, "host-b")
+	only12, err := tlsconf.ParsePriority("NORMAL:-VERS-ALL:+VERS-TLS1.2", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct {
+		in, hop, out Kind
+		path         relay.Path // of both
+		policy       *tlsconf.Policy
+		want         relay.Path
+	}{
+		{Unix, TLS, Unix, relay.Auto, nil, relay.Records},
+		{TCP, TLS, TCP, relay.Records, nil, relay.Records},
+		{Unix, TLS, TCP, relay.CryptoTLS, nil, relay.CryptoTLS},
+		{TCP, TLS, Unix, relay.Auto, only12, relay.CryptoTLS},
+		{Unix, TCP, Unix, relay.Auto, nil, relay.Splice},
+		{TCP, Unix, TCP, relay.Auto, nil, relay.Splice},
+	} {
+		t.Run(fmt.Sprintf("%s-%s-%s %s", c.in, c.hop, c.out, c.want), func(t *testing.T) {
+			at := func(k Kind, name string) Address {
+				if k == Unix {
+					return s.path(fmt.Sprint(name, i))
+				}
+				return loopback(k)
+			}
+			l, last := target(t, at(c.out, "out"))
+			second := serve(t, Options{Listen: at(c.hop, "hop"), To: last, Credentials: b, Policy: c.policy, Allow: names(t, "host-a"), Path: c.path})
+			first := serve(t, Options{Listen: at(c.in, "in"), To: second.Address(), Credentials: a, Policy: c.policy, Names: names(t, "host-b"), Path: c.path})
+
+			client := dial(t, first.Address())
+			server := accept(t, l)
+			there, back := make([]byte, 3<<20+1), make([]byte, 1<<20-1)
+			rand.Read(there)
+			rand.Read(back)
+			go func() {
+				client.Write(there)
+				client.CloseWrite()
+			}()
+			if got, err := io.ReadAll(server); err != nil || !bytes.Equal(got, there) {
+				t.Fatalf("%d bytes have arrived, %v", len(got), err)
+			}
+			// The other direction outlives the first.
+			server.Write(back)
+			server.CloseWrite()
+			if got, err := io.ReadAll(client); err != nil || !bytes.Equal(got, back) {
+				t.Fatalf("%d bytes came back, %v", len(got), err)
+			}
+			for _, r := range []Report{first.end(), second.end()} {
+				if r.Err != nil || r.Path != c.want || r.Sent != int64(len(there)) || r.Received != int64(len(back)) || (c.hop == TLS) != (r.Suite != "") {
+					t.Errorf("reported as %+v", r)
+				}
+			}
+		})
+	}
+}
+
+// A relay that dies in the middle is never taken for an orderly end.
+func TestCutMiddle(t *testing.T) {
+	for _, dies := range []string{"first", "second"} {
+		t.Run(dies, func(t *testing.T) {
+			s := newSite(t)
+			l, last := target(t, loopback(TCP))
+			second := serve(t, Options{Listen: loopback(TLS), To: last, Credentials: s.host(s.ca, "host-b"), Allow: names(t, "host-a")})
+			first := serve(t, Options{Listen: loopback(TCP), To: second.Address(), Credentials: s.host(s.ca, "host-a"), Names: names(t, "host-b")})
+			client := dial(t, first.Address())
+			client.Write([]byte("half"))
+			server := accept(t, l)
+			wantRead(t, server, "half")
+
+			cut := map[string]*running{"first": first, "second": second}[dies]
+			cut.cut()
+			for name, c := range map[string]socket{"client": client, "server": server} {
+				if _, err := io.ReadAll(c); !errors.Is(err, syscall.ECONNRESET) {
+					t.Errorf("the %s's read ends with %v", name, err)
+				}
+			}
+			for _, r := range []*running{first, second} {
+				if rep := r.end(); rep.Err == nil {
+					t.Errorf("reported as an orderly end: %+v", rep)
+				}
+			}
+			if err := <-cut.over; !errors.Is(err, ErrCut) {
+				t.Errorf("Serve returns %v", err)
+			}
+		})
+	}
+}
+
+// Draining takes no new connections and waits for those that there are.
+func TestDrain(t *testing.T) {
+	s := newSite(t)
+	l, to := target(t, loopback(TCP))
+	r := serve(t, Options{Listen: s.path("in"), To: to})
+	client := dial(t, r.Address())
+	client.Write([]byte("1"))
+	server := accept(t, l)
+	wantRead(t, server, "1")
+	close(r.drain)
+	for {
+		if _, err := os.Stat(s.path("in").At); err != nil {
+			break // the listener is gone
+		}
+		time.Sleep(time.Millisecond)
+	}
+	server.Write([]byte("2"))
+	wantRead(t, client, "2")
+	select {
+	case err := <-r.over:
+		t.Fatalf("Serve has returned: %v", err)
+	default:
+	}
+	client.Close()
+	server.Close()
+	if err := <-r.over; err != nil {
+		t.Errorf("Serve returns %v", err)
+	}
+	if rep := r.end(); rep.Err != nil {
+		t.Error(rep.Err)
+	}
+}
+
+// Connections beyond the limit wait until there is room.
+func TestConnectionLimit(t *testing.T) {
+	s := newSite(t)
+	l, to := target(t, s.path("out"))
+	r := serve(t, Options{Listen: s.path("in"), To: to, Connections: 2})
+	first, second, third := dial(t, r.Address()), dial(t, r.Address()), dial(t, r.Address())
+	third.Write([]byte("3"))
+	a, b := accept(t, l), accept(t, l)
+	l.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(100 * time.Millisecond))
+	if _, err := l.Accept(); err == nil {
+		t.Fatal("a third connection was carried")
+	}
+	for _, c := range []socket{first, second, a, b} {
+		c.Close()
+	}
+	wantRead(t, accept(t, l), "3")
+}
+
+// A socket is its owner's alone, and one that was left behind is no obstacle.
+func TestSocketFile(t *testing.T) {
+	s := newSite(t)
+	at := s.path("in")
+	opts := Options{Listen: at, To: s.path("out")}
+	r := serve(t, opts)
+	if st, err := os.Stat(at.At); err != nil || st.Mode() != os.ModeSocket|0o600 {
+		t.Errorf("the socket is %v, %v", st.Mode(), err)
+	}
+	if _, err := Listen(opts); err == nil || err.Error() != at.String()+" is in use already" {
+		t.Errorf("a second tunnel: %v", err)
+	}
+	// Moved away while it listens and back after, it is what a killed process leaves.
+	os.Rename(at.At, at.At+".kept")
+	r.cut()
+	<-r.over
+	os.Rename(at.At+".kept", at.At)
+	again, err := Listen(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
+	os.WriteFile(at.At, []byte("a file"), 0o600)
+	if _, err := Listen(opts); err == nil {
+		t.Error("a file was replaced by a socket")
+	}
+	if text, _ := os.ReadFile(at.At); string(text) != "a file" {
+		t.Errorf("the file holds %q", text)
+	}
+}
+
+// What cannot be carried is refused before anything listens.
+func TestOptions(t *testing.T) {
+	s := newSite(t)
+	store, any := s.host(s.ca, "host-a"), names(t, "*")
+	for _, c := range []struct {
+		opts Options
+		want string
+	}{
+		{Options{Listen: s.path("in")}, "there is no address"},
+		{Options{To: s.path("out")}, "there is no address to listen at"},
+		{Options{Listen: s.path("in"), To: s.path("in")}, "lead to itself"},
+		{Options{Listen: loopback(TLS), To: Address{TLS, "h:1"}, Credentials: store, Allow: any, Names: any}, "both sides are tls:"},
+		{Options{Listen: loopback(TLS), To: s.path("out"), Allow: any}, "no certificates"},
+		{Options{Listen: loopback(TLS), To: s.path("out"), Credentials: store}, "nobody would be let in"},
+		{Options{Listen: s.path("in"), To: Address{TLS, "h:1"}, Credentials: store}, "no server would be accepted"},
+		{Options{Listen: s.path("in"), To: s.path("out"), Path: "fast"}, `no path "fast"`},
+		{Options{Listen: s.path("in"), To: s.path("out"), Workers: -1}, "workers"},
+		{Options{Listen: s.path("none/in"), To: s.path("out")}, "no such file"},
+	} {
+		if l, err := Listen(c.opts); !saysError(err, c.want) {
+			t.Errorf("%+v: %v, %v; want %q", c.opts, l, err, c.want)
+		}
+	}
+	if left, _ := os.ReadDir(s.dir); len(left) != 1 { // the certificates
+		t.Errorf("left over: %v", left)
+	}
+}
