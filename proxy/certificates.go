@@ -47,6 +47,7 @@ type failure struct {
 const (
 	aboutFiles    = "certificates"
 	aboutPolicies = "priority"
+	aboutChanges  = "changes" // they are not followed any more
 )
 
 // spiffePatience is how long New waits for a Workload API that is still coming
@@ -91,7 +92,7 @@ func (c *certificates) run(ctx context.Context) {
 	defer following.Wait()
 	following.Go(func() {
 		if err := c.source.Run(ctx); err != nil && ctx.Err() == nil {
-			c.fail(aboutFiles, fmt.Errorf("changes are not followed any more; SIGHUP takes them over: %w", err))
+			c.fail(aboutChanges, fmt.Errorf("changes are not followed any more; SIGHUP takes them over: %w", err))
 		}
 	})
 	tick := time.NewTicker(time.Hour)
@@ -195,7 +196,7 @@ func (c *certificates) status(now time.Time) control.CertificateStatus {
 	for _, w := range creds.Warnings {
 		st.Warnings = append(st.Warnings, w.Error())
 	}
-	for _, about := range []string{aboutPolicies, aboutFiles} {
+	for _, about := range []string{aboutPolicies, aboutFiles, aboutChanges} {
 		if f, ok := c.failed[about]; ok {
 			st.ReloadErrors = append(st.ReloadErrors, control.ReloadError{At: f.at, Error: f.err.Error()})
 		}

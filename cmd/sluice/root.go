@@ -20,7 +20,8 @@ libvirt clients reach the other host's libvirtd through sluice as well:
   virsh -c 'qemu+unix:///system?socket=/run/sluice/peers/host-b/libvirt.sock' list
 
 To begin: write /etc/sluice/sluice.toml on both hosts (sluice serve --help shows
-the least that it must hold), start the daemons, look with sluice status.`
+the least that it must hold), start the daemons, and let sluice check --all-peers
+say whether they reach each other. Without certificates yet: sluice pki --help.`
 
 func newRoot(io streams) *cobra.Command {
 	cmd := &cobra.Command{
