@@ -20,8 +20,8 @@ func (d *Daemon) serveClients(ctx context.Context, p *peer, l *net.UnixListener)
 	for {
 		c, err := l.AcceptUnix()
 		if err != nil {
-			if !errors.Is(err, net.ErrClosed) {
-				d.log.Error().Err(err).Str("peer", p.name).Msg("accept a libvirt client")
+			if d.acceptAgain(ctx, "accept a libvirt client of "+p.name, err) {
+				continue
 			}
 			return
 		}

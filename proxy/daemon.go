@@ -43,6 +43,8 @@ type Daemon struct {
 
 	totalSend, totalReceive *rate.Limiter // of all sessions
 	sessions                *registry
+	verdicts                verdicts
+	waiting                 waiting
 	steered                 steeredSessions
 	pulls                   pulls
 	acceptor                *stream.Acceptor
@@ -191,7 +193,7 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 	closers = append(closers, func() { shutdown(server) })
 	d.work.Go(func() { server.Serve(l) })
 
-	lc := net.ListenConfig{Control: d.tuneSocket}
+	var lc net.ListenConfig
 	d.listener, err = lc.Listen(ctx, "tcp", d.cfg.Listen)
 	if err != nil {
 		return closers, fmt.Errorf("listen for peers at %s (listen): %w: if libvirtd's own TLS listener holds the port, turn that off or choose another port for both hosts", d.cfg.Listen, err)

@@ -30,7 +30,7 @@ func (m *outgoing) finish() *control.Result {
 		m.cookie, m.downtime = reply.Cookie, time.Duration(reply.Downtime)
 		return m.moved()
 	case err == nil:
-		return m.resolve(&stream.Cause{Code: stream.CodeLibvirt, Host: m.peer.name, Text: reply.Undecided})
+		return m.resolve(&stream.Cause{Code: stream.CodeLibvirt, Host: m.peer.name, Text: stream.Printable(reply.Undecided)})
 	case m.answered(err):
 		// libvirt over there has failed and holds no guest.
 		m.confirm(true)
@@ -107,18 +107,18 @@ func (m *outgoing) moved() *control.Result {
 	return result
 }
 
-// giveUp follows a Perform that failed: the destination destroys its half, and
-// libvirt here has taken the guest back already.
+// giveUp follows a Perform that failed: libvirt here has ended its job and taken
+// the guest back already, and the destination destroys its half. A guest that
+// had been switched to post-copy has left: the destination then takes what it
+// has, so that the post-copy can be resumed.
 func (m *outgoing) giveUp(ctx context.Context, failure error) *control.Result {
 	if m.split() {
-		m.confirm(true)
-		return m.lost(failure)
+		m.postcopy = true
+		return m.finish()
 	}
 	limit, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
 	defer cancel()
 	err := m.session.Call(limit, callFinish, &finishCall{Cookie: m.cookie, Cancelled: true}, nil)
-	m.cookie = nil
-	m.confirm(true)
 	// The destination's QEMU may have died first, and its libvirt knows why.
 	if m.asked == nil && err != nil && m.answered(err) {
 		both := *asCause(failure)
@@ -170,7 +170,7 @@ func (m *outgoing) resolve(failure error) *control.Result {
 		case err == nil && reply.Outcome == outcomeAbsent:
 			return m.torn(failure)
 		case err == nil:
-			last = fmt.Sprintf("on %s it is %s", m.peer.name, reply.State)
+			last = fmt.Sprintf("on %s it is %s", m.peer.name, stream.Printable(reply.State))
 		case ctx.Err() == nil:
 			last = err.Error()
 		}
@@ -197,15 +197,16 @@ func (m *outgoing) resolve(failure error) *control.Result {
 }
 
 // split says whether the guest is in post-copy by now, with a part of it on
-// each host. That QEMU was told to switch does not mean that it has.
+// each host. That QEMU was told to switch does not mean that it has, and others
+// than we can tell it to.
 func (m *outgoing) split() bool {
-	if !m.postcopy {
+	if m.flags&libvirt.MigratePostcopy == 0 {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
 	defer cancel()
 	state, err := m.d.guestState(ctx, m.dom.UUID)
-	return err != nil || state.inPostcopy()
+	return err == nil && state.inPostcopy() || err != nil && m.postcopy
 }
 
 // lost is the result of a post-copy that broke: each host has a part of the
@@ -296,7 +297,7 @@ func (m *outgoing) atSource() (words string, gone bool) {
 		return fmt.Sprintf("guest %s goes on running on %s", m.dom.Name, m.d.cfg.Name), false
 	}
 	words = fmt.Sprintf("guest %s is on %s, %v", m.dom.Name, m.d.cfg.Name, state)
-	if m.flags&libvirt.MigratePaused == 0 {
+	if m.flags&libvirt.MigratePaused == 0 && m.begun {
 		words += fmt.Sprintf(": `virsh resume %s` there", m.dom.Name)
 	}
 	return words, false

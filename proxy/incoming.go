@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/digitalocean/go-libvirt"
 	"github.com/rs/zerolog"
 	"github.com/vmihailenco/msgpack/v5"
-	"libvirt.org/go/libvirtxml"
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/stream"
@@ -75,6 +75,9 @@ type incoming struct {
 	mu       sync.Mutex
 	params   []libvirt.TypedParam // of Finish
 	flags    libvirt.DomainMigrateFlags
+	session  *stream.Session
+	arrived  atomic.Bool // a memory channel has connected
+	taking   atomic.Bool // libvirt is taking the guest over, within a bound
 	prepared bool
 	asked    bool // libvirt has been asked to take the guest over
 	finished bool // libvirt holds the guest as its own, or not at all
@@ -98,6 +101,7 @@ func (in *incoming) open(ctx context.Context) error {
 
 // start watches libvirt for the session's length.
 func (in *incoming) start(s *stream.Session) {
+	in.session = s
 	in.entry.open(s)
 	go func() {
 		select {
@@ -112,7 +116,12 @@ func (in *incoming) start(s *stream.Session) {
 func (in *incoming) Connect(_ context.Context, kind string, _ int) (net.Conn, error) {
 	switch kind {
 	case stream.ChannelMemory:
-		return in.dir.connect(memorySocket, in.d.qemuUID)
+		c, err := in.dir.connect(memorySocket, in.d.qemuUID)
+		if err != nil {
+			return nil, err // not c: an interface would hold its nil
+		}
+		in.arrived.Store(true)
+		return c, nil
 	case stream.ChannelDisk:
 		return in.dir.connect(diskSocket, in.d.qemuUID)
 	}
@@ -130,6 +139,9 @@ func (in *incoming) Call(ctx context.Context, name string, body []byte) (any, er
 			return nil, fmt.Errorf("read the call %s: %w", name, err)
 		}
 		return in.prepare(ctx, &call)
+	case callPostcopy:
+		in.session.Unbound()
+		return nil, nil
 	case callFinish:
 		var call finishCall
 		if err := msgpack.Unmarshal(body, &call); err != nil {
@@ -174,9 +186,9 @@ func (in *incoming) prepare(ctx context.Context, call *prepareCall) (any, error)
 // checkGuest makes sure that the guest described is the one the session is
 // for, and that it is not here.
 func (in *incoming) checkGuest(ctx context.Context, call *prepareCall) error {
-	var dom libvirtxml.Domain
-	if err := dom.Unmarshal(call.XML); err != nil {
-		return fmt.Errorf("read the guest's description: %w", err)
+	dom, err := describe(call.XML)
+	if err != nil {
+		return err
 	}
 	if uuid, err := parseUUID(dom.UUID); err != nil || uuid != in.uuid {
 		return fmt.Errorf("the guest's description is of %.64q, the session of %s", dom.UUID, in.info.UUID)
@@ -198,6 +210,10 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 		return nil, errors.New("there is no guest to finish")
 	}
 	if !call.Cancelled {
+		if !in.arrived.Load() {
+			// libvirt would wait for it, and hold us with no way to end that.
+			return nil, errors.New("no memory of the guest has come, so there is nothing to finish")
+		}
 		in.asked = true
 		in.entry.setPhase(control.PhaseFinish)
 	}
@@ -209,8 +225,10 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("libvirt did not answer within %v (limits.finish_timeout)", limit))
 		defer cancel()
+		in.taking.Store(true)
+		defer in.taking.Store(false)
 	}
-	if in.flags&libvirt.MigratePostcopyResume != 0 {
+	if in.flags&libvirt.MigratePostcopyResume != 0 && !call.Cancelled {
 		in.d.awaitResumed(ctx, in.uuid)
 	}
 	reply, err := in.libvirtFinish(ctx, call)
@@ -247,6 +265,10 @@ func (d *Daemon) awaitResumed(ctx context.Context, uuid libvirt.UUID) {
 	}
 }
 
+// Finishing says whether the answer of a Finish is to be waited for before the
+// daemon stops.
+func (in *incoming) Finishing() bool { return in.taking.Load() }
+
 // unfinished tells a Finish that libvirt has failed and undone from one of
 // which no one can tell.
 func (in *incoming) unfinished(failure error) (any, error) {
@@ -254,10 +276,11 @@ func (in *incoming) unfinished(failure error) (any, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
 	defer cancel()
 	state, err := in.d.guestState(ctx, in.uuid)
+	var answer libvirt.Error
 	switch {
 	case err != nil:
 		return &finishReply{Undecided: fmt.Sprintf("%v; then: %v", cause, err)}, nil
-	case !state.absent:
+	case !state.absent, !errors.As(failure, &answer): // which may still come to run, or has
 		return &finishReply{Undecided: fmt.Sprintf("%v; the guest is %v there", cause, state)}, nil
 	}
 	in.finished = true
@@ -314,14 +337,17 @@ func (in *incoming) End(cause *stream.Cause) {
 	if err := in.dir.remove(); err != nil {
 		in.log.Error().Err(err).Msg("the session's folder could not be removed")
 	}
-	outcome := control.Failed
+	outcome, what := control.Failed, neverRan
 	switch {
 	case in.moved:
-		outcome = control.Moved
+		outcome, what = control.Moved, ran
 		in.entry.setPhase(control.PhaseDone)
+	case in.asked && !in.finished:
+		outcome, what = control.Unknown, undecided
 	case cause.Code == stream.CodeCancelled:
 		outcome = control.Cancelled
 	}
+	in.d.verdicts.set(in.info.Peer, in.info.ID, what)
 	in.d.endSession(in.entry, in.log, outcome, cause)
 }
 

@@ -11,8 +11,6 @@ import (
 // libvirt-domain.h.
 type jobStats struct {
 	total, processed, remaining uint64 // memory and disks
-	diskTotal, diskRemaining    uint64
-	memoryRemaining             uint64
 	iteration                   uint64 // passes over memory begun
 	dirtyRate                   uint64 // bytes per second
 	downtime                    time.Duration
@@ -41,14 +39,11 @@ func (v *virt) jobStats(dom libvirt.Domain, flags libvirt.DomainGetJobStatsFlags
 		page = 4096
 	}
 	return jobStats{
-		total:           n["data_total"],
-		processed:       n["data_processed"],
-		remaining:       n["data_remaining"],
-		diskTotal:       n["disk_total"],
-		diskRemaining:   n["disk_remaining"],
-		memoryRemaining: n["memory_remaining"],
-		iteration:       n["memory_iteration"],
-		dirtyRate:       n["memory_dirty_rate"] * page,
-		downtime:        time.Duration(n["downtime"]) * time.Millisecond,
+		total:     n["data_total"],
+		processed: n["data_processed"],
+		remaining: n["data_remaining"],
+		iteration: n["memory_iteration"],
+		dirtyRate: n["memory_dirty_rate"] * page,
+		downtime:  time.Duration(n["downtime"]) * time.Millisecond,
 	}, nil
 }

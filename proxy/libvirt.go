@@ -141,6 +141,13 @@ func (v *virt) state(ctx context.Context, uuid libvirt.UUID) (st guestState, err
 // to another.
 func (g guestState) running() bool { return g.String() == "running" }
 
+// paused says whether it was paused by anything but a migration.
+func (g guestState) paused() bool { return g.String() == "paused" }
+
+// pausedForMigration says whether libvirt keeps it paused because another host
+// may run it.
+func (g guestState) pausedForMigration() bool { return g.String() == "paused for migration" }
+
 // inPostcopy says whether a part of the guest is on another host.
 func (g guestState) inPostcopy() bool { return strings.HasSuffix(g.String(), "in post-copy") }
 

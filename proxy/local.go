@@ -37,6 +37,7 @@ func (d *Daemon) controlServer(ctx context.Context) *http.Server {
 			if err := d.allowed(r.Context().Value(connKey{}).(*net.UnixConn)); err != nil {
 				d.log.Warn().Err(err).Msg("refused a caller of the control socket")
 				w.Header().Set("Content-Type", "application/json")
+				w.Header().Set("Connection", "close") // a stranger holds no descriptor of ours
 				w.WriteHeader(http.StatusForbidden)
 				json.NewEncoder(w).Encode(&control.Error{Message: err.Error()})
 				return
@@ -44,6 +45,7 @@ func (d *Daemon) controlServer(ctx context.Context) *http.Server {
 			handler.ServeHTTP(w, r)
 		}),
 		ReadHeaderTimeout: d.cfg.Limits.HandshakeTimeout,
+		IdleTimeout:       d.cfg.Limits.IdleTimeout,
 		MaxHeaderBytes:    64 << 10,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {

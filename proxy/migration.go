@@ -15,9 +15,10 @@ const (
 
 // Calls of a migration's session, and the question about one that broke.
 const (
-	callPrepare = "prepare"
-	callFinish  = "finish"
-	askOutcome  = "outcome"
+	callPrepare  = "prepare"
+	callPostcopy = "postcopy" // the guest is about to leave its source: no limit may cut the session off
+	callFinish   = "finish"
+	askOutcome   = "outcome"
 )
 
 // prepareCall asks the destination for a QEMU that waits for the guest.
@@ -66,7 +67,7 @@ type outcomeReply struct {
 // Outcomes of a migration as the destination sees them.
 const (
 	outcomeRuns      = "runs"      // the guest is there, whole
-	outcomeAbsent    = "absent"    // and can't come to be there any more
+	outcomeAbsent    = "absent"    // it has not run there, and can't come to
 	outcomeUndecided = "undecided" // neither
 )
 

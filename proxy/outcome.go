@@ -26,8 +26,8 @@ func (d *Daemon) answer(ctx context.Context, peer, name string, body []byte) (an
 }
 
 // outcome says what became of the guest of a session that broke. It answers
-// only once the session is over here, so that Finish has returned or can't
-// succeed any more: a guest that libvirt does not know then stays unknown.
+// only once the session is over here, so that Finish has returned or will not be
+// asked for any more.
 func (d *Daemon) outcome(ctx context.Context, peer string, ask *outcomeAsk) (*outcomeReply, error) {
 	uuid, err := parseUUID(ask.UUID)
 	if err != nil {
@@ -41,11 +41,11 @@ func (d *Daemon) outcome(ctx context.Context, peer string, ask *outcomeAsk) (*ou
 		return nil, err
 	}
 	reply := &outcomeReply{Outcome: outcomeUndecided, State: state.String()}
-	switch {
-	case state.absent:
-		reply.Outcome = outcomeAbsent
-	case state.running(), state.String() == "paused": // by its user, not for its migration
+	switch known := d.verdicts.get(peer, ask.Session); {
+	case known == ran, state.running():
 		reply.Outcome = outcomeRuns
+	case known == neverRan && state.absent:
+		reply.Outcome = outcomeAbsent
 	}
 	return reply, nil
 }

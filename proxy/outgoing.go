@@ -27,8 +27,8 @@ type outgoing struct {
 	report func(control.Progress)
 	log    zerolog.Logger
 
-	virt  *virt // runs Begin, Perform and Confirm, and holds libvirt's job
-	watch *virt // statistics and interventions meanwhile
+	virt  *virt  // runs Begin, Perform and Confirm, and holds libvirt's job
+	watch *spare // interventions meanwhile
 	dom   libvirt.Domain
 	flags libvirt.DomainMigrateFlags
 	info  stream.Info
@@ -41,6 +41,7 @@ type outgoing struct {
 	started   time.Time
 	params    []libvirt.TypedParam
 	cookie    []byte        // libvirt's, from the step before
+	begun     bool          // libvirt's job is ours to confirm
 	postcopy  bool          // the guest has been switched over
 	suspended bool          // the guest has been paused, by us
 	stats     jobStats      // the last that libvirt gave
@@ -93,7 +94,6 @@ func (m *outgoing) check(ctx context.Context) error {
 	var err error
 	if m.entry, err = d.sessions.add(m.info, control.Outgoing); err != nil {
 		m.virt.close()
-		m.watch.close()
 		return &control.Error{Code: http.StatusConflict, Message: err.Error()}
 	}
 	m.log = d.sessionLog(m.info, control.Outgoing)
@@ -110,10 +110,7 @@ func (m *outgoing) findGuest(ctx context.Context) (err error) {
 	if m.virt, err = connectLibvirt(ctx, m.d.cfg.LibvirtSocket); err != nil {
 		return err
 	}
-	if m.watch, err = connectLibvirt(ctx, m.d.cfg.LibvirtSocket); err != nil {
-		m.virt.close()
-		return err
-	}
+	m.watch = &spare{socket: m.d.cfg.LibvirtSocket}
 	var state guestState
 	err = m.virt.bound(ctx, func() (err error) {
 		m.dom, err = m.virt.guest(m.req.Guest)
@@ -126,17 +123,33 @@ func (m *outgoing) findGuest(ctx context.Context) (err error) {
 	if err == nil {
 		state, err = m.virt.state(ctx, m.dom.UUID)
 	}
-	if err == nil && state.absent {
-		err = control.WrongUse("guest %s does not run on %s: only running guests are migrated live", m.dom.Name, m.d.cfg.Name)
+	if err == nil {
+		err = m.checkState(state)
 	}
 	if err != nil {
 		m.virt.close()
-		m.watch.close()
 		return err
 	}
 	m.flags = m.requestFlags()
-	if state.String() == "paused" {
-		m.flags |= libvirt.MigratePaused
+	return nil
+}
+
+// checkState refuses a guest that can't be migrated from the state that it is
+// in.
+func (m *outgoing) checkState(state guestState) error {
+	name, here := m.dom.Name, m.d.cfg.Name
+	switch {
+	case state.absent:
+		return control.WrongUse("guest %s does not run on %s: only running guests are migrated live", name, here)
+	case m.req.PostCopyResume && !state.inPostcopy():
+		return control.WrongUse("guest %s is %v on %s: there is no post-copy to resume", name, state, here)
+	case m.req.PostCopyResume:
+		return nil
+	case state.inPostcopy():
+		return control.WrongUse("guest %s is %v on %s, with a part of it on another host: `sluice migrate --postcopy-resume %s HOST` goes on with it", name, state, here, name)
+	case state.pausedForMigration():
+		return control.WrongUse("guest %s is %v on %s: a migration of it is under way, or its outcome was never known, and then it may run on the other host. Look there first. If it runs there: `virsh destroy %s` here; if it does not: `virsh resume %s` here",
+			name, state, here, name, name)
 	}
 	return nil
 }
@@ -170,7 +183,9 @@ func (m *outgoing) run(ctx context.Context) *control.Result {
 		return m.failed(ctx, err)
 	}
 	if err := m.prepare(ctx); err != nil {
-		m.confirm(true) // ends the job that Begin began
+		if m.begun {
+			m.confirm(true) // ends the job that Begin began
+		}
 		return m.failed(ctx, err)
 	}
 	if err := m.perform(ctx); err != nil {
@@ -248,6 +263,15 @@ func (m *outgoing) prepare(ctx context.Context) error {
 	})
 	if err != nil {
 		return m.libvirtCause("beginning the migration", err)
+	}
+	// From now on libvirt lets no one else change the guest's state.
+	m.begun = true
+	state, err := m.virt.state(ctx, m.dom.UUID)
+	if err != nil {
+		return m.libvirtCause("looking at the guest", err)
+	}
+	if state.paused() {
+		m.flags |= libvirt.MigratePaused
 	}
 	m.progress(control.PhasePrepare)
 	var reply prepareReply

@@ -54,7 +54,7 @@ func (d *Daemon) opener(p *peer) *stream.Opener {
 // dial connects to p and, unless in clear, authenticates it by its configured
 // names, whatever its address.
 func (d *Daemon) dial(ctx context.Context, p *peer, clear bool) (relay.Conn, error) {
-	dialer := net.Dialer{Control: d.tuneSocket, KeepAliveConfig: keepAlive}
+	dialer := net.Dialer{KeepAliveConfig: keepAlive}
 	raw, err := dialer.DialContext(ctx, "tcp", p.conf.Address)
 	if err != nil {
 		return nil, d.dialFailed(p, err)
@@ -98,7 +98,7 @@ func (d *Daemon) dialFailed(p *peer, err error) error {
 	return c
 }
 
-// keepAlive finds a dead peer on a channel that is silent. A channel that has
-// bytes on the way is watched by TCP_USER_TIMEOUT, the session as a whole by
-// its control channel.
+// keepAlive finds a dead peer on a channel that is silent. A link that is down is
+// found by the session's control channel. (TCP_USER_TIMEOUT would take a reader
+// that is slow for a link that is down.)
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 6}

@@ -46,6 +46,7 @@ func (m *outgoing) perform(ctx context.Context) error {
 				}
 				return cause
 			}
+			m.postcopy = m.split() // by whosever wish
 			return nil
 		case st := <-stats:
 			m.stats = st
@@ -80,18 +81,9 @@ func (m *outgoing) phase(st jobStats) string {
 	return control.PhaseMemory
 }
 
-// Bounds of what libvirt may take, before its connection is given up.
-const (
-	interveneTimeout = 30 * time.Second // a call beside Perform
-	abortTimeout     = 2 * time.Minute  // Perform, once the session has ended
-)
-
-// beside makes a call to libvirt while Perform runs.
-func (m *outgoing) beside(call func() error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), interveneTimeout)
-	defer cancel()
-	return m.watch.bound(ctx, call)
-}
+// abortTimeout is what libvirt may take to end Perform once the session has
+// ended, before its connection is given up.
+const abortTimeout = 2 * time.Minute
 
 // intervene does what is due at this moment. libvirt refuses what comes too
 // early or too late; what is still due is tried again with the next figures.
@@ -100,22 +92,37 @@ func (m *outgoing) intervene(st jobStats, timedOut bool) {
 	case m.postcopy:
 	case m.asked != nil:
 		m.abort(m.asked) // libvirt had no job to abort yet, or is at it
-	case m.req.PostCopy && (timedOut || st.iteration >= 2):
-		// The first pass has sent every page once: the rest follows on demand.
-		if m.beside(func() error { return m.watch.DomainMigrateStartPostCopy(m.dom, 0) }) == nil {
-			m.postcopy = true
-			m.session.SetBandwidth(0) // a page that the guest waits for is never held back
-			m.log.Info().Msg("switched to post-copy")
+	case m.req.TimeoutAction == control.TimeoutPostCopy:
+		if timedOut {
+			m.switchOver()
 		}
-	case !timedOut || m.suspended:
-	case m.req.TimeoutAction == control.TimeoutSuspend:
-		if m.beside(func() error { return m.watch.DomainSuspend(m.dom) }) == nil {
+	case timedOut && m.req.TimeoutAction != control.TimeoutSuspend:
+		m.abort(&stream.Cause{Code: stream.CodeTimeout, Host: m.d.cfg.Name, Text: fmt.Sprintf("it took longer than %d seconds (--timeout)", m.req.Timeout)})
+	case m.req.PostCopy && st.iteration >= 2:
+		// The first pass has sent every page once: the rest follows on demand.
+		m.switchOver()
+	case timedOut && !m.suspended:
+		if m.watch.call(func(v *virt) error { return v.DomainSuspend(m.dom) }) == nil {
 			m.suspended = true
 			m.log.Warn().Msg("timeout: the guest is suspended until it has moved")
 		}
-	case m.req.TimeoutAction != control.TimeoutPostCopy:
-		m.abort(&stream.Cause{Code: stream.CodeTimeout, Host: m.d.cfg.Name, Text: fmt.Sprintf("it took longer than %d seconds (--timeout)", m.req.Timeout)})
 	}
+}
+
+// switchOver switches to post-copy. From then on a page that the guest waits
+// for is not held back, and no limit ends the session: the guest would stop.
+func (m *outgoing) switchOver() {
+	ctx, cancel := context.WithTimeout(context.Background(), spareTimeout)
+	defer cancel()
+	if m.session.Call(ctx, callPostcopy, nil, nil) != nil {
+		return // the session ends of it, or the next figures bring us back
+	}
+	if m.watch.call(func(v *virt) error { return v.DomainMigrateStartPostCopy(m.dom, 0) }) != nil {
+		return
+	}
+	m.postcopy = true
+	m.session.Unbound()
+	m.log.Info().Msg("switched to post-copy")
 }
 
 // abort ends the session and asks libvirt to end the job. The session comes
@@ -130,16 +137,19 @@ func (m *outgoing) abort(why *stream.Cause) {
 		m.asked = why
 		m.session.Fail(why)
 	}
-	m.beside(func() error { return m.watch.DomainAbortJob(m.dom) })
+	m.watch.call(func(v *virt) error { return v.DomainAbortJob(m.dom) })
 }
 
-// poll asks libvirt for its figures at intervals, until stop.
+// poll asks libvirt for its figures at intervals, until stop, over a connection
+// of its own.
 func (m *outgoing) poll() (<-chan jobStats, func()) {
 	figures, stopped, done := make(chan jobStats), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		tick := time.NewTicker(pollInterval)
 		defer tick.Stop()
+		libvirt := &spare{socket: m.d.cfg.LibvirtSocket}
+		defer libvirt.close()
 		for {
 			select {
 			case <-tick.C:
@@ -147,8 +157,8 @@ func (m *outgoing) poll() (<-chan jobStats, func()) {
 				return
 			}
 			var st jobStats
-			if err := m.beside(func() (err error) {
-				st, err = m.watch.jobStats(m.dom, 0)
+			if err := libvirt.call(func(v *virt) (err error) {
+				st, err = v.jobStats(m.dom, 0)
 				return err
 			}); err != nil {
 				continue // no job yet, or none any more

@@ -55,6 +55,9 @@ func (r *registry) add(info stream.Info, direction string) (*entry, error) {
 	if len(r.live) >= r.most {
 		return nil, fmt.Errorf("this host has %d sessions, as many as it may (limits.sessions)", len(r.live))
 	}
+	if uuid, err := parseUUID(info.UUID); err == nil {
+		info.UUID = formatUUID(uuid) // however its peer spells it
+	}
 	for _, e := range r.live {
 		if info.UUID != "" && e.info.UUID == info.UUID {
 			return nil, fmt.Errorf("guest %s is being migrated already: session %s with %s", e.info.Guest, e.info.ID, e.info.Peer)

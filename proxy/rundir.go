@@ -161,7 +161,11 @@ func (s sessionDir) connect(socket string, qemuUID int) (*net.UnixConn, error) {
 		return nil, fmt.Errorf("open the socket that QEMU was to make: %w", err)
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || st.Mode().Type() != fs.ModeSocket {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("look at the socket that QEMU was to make: %w", err)
+	}
+	if st.Mode().Type() != fs.ModeSocket {
 		return nil, fmt.Errorf("%s is not the socket that QEMU was to make, but %v", s.socketPath(socket), st.Mode().Type())
 	}
 	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: fmt.Sprintf("/proc/self/fd/%d", f.Fd())})

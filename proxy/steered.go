@@ -67,6 +67,7 @@ type steered struct {
 
 	mu       sync.Mutex
 	session  *stream.Session // set before anything comes to it
+	asked    bool            // libvirt has been asked to take the guest over
 	claimed  bool
 	transfer transfer
 	cut      func(error)   // ends the connection that prepared the guest
@@ -129,6 +130,9 @@ func (s *steered) preparing(t transfer, cut func(error)) {
 // finishing: libvirt is asked to take the guest over, or to give it up.
 func (s *steered) finishing(take bool) {
 	if take {
+		s.mu.Lock()
+		s.asked = true
+		s.mu.Unlock()
 		s.entry.setPhase(control.PhaseFinish)
 	}
 }
@@ -148,19 +152,25 @@ func (s *steered) release(moved bool) {
 
 // End makes sure that no half-made guest stays behind. The source's libvirt
 // gives it up when its data no longer flows; if it does not, its connection is
-// ended, and libvirtd destroys the guest with it. In post-copy the guest may
-// run here, and stays.
+// ended, and libvirtd destroys the guest with it. Once libvirt has been asked to
+// take the guest over, it is libvirt's to decide, and its answer must come
+// through: without it the source resumes the guest, which may then run twice.
+// In post-copy the guest may run here, and stays.
 func (s *steered) End(cause *stream.Cause) {
 	s.d.steered.remove(s)
 	s.mu.Lock()
 	s.claimed = true
-	released, cut, t := s.released, s.cut, s.transfer
+	released, cut, t, asked := s.released, s.cut, s.transfer, s.asked
 	s.mu.Unlock()
 	if released != nil && !t.postcopy() {
 		patience := time.NewTimer(giveUpTimeout)
 		select {
 		case <-released:
 		case <-patience.C:
+			if asked {
+				<-released
+				break
+			}
 			cut(fmt.Errorf("the migration of guest %s failed (%w), and its source does not give it up", s.info.Guest, cause))
 			<-released
 		}

@@ -192,6 +192,9 @@ func (a *Acceptor) control(ctx context.Context, conn relay.Conn, peer string, op
 	}
 	a.enliven(s)
 	stop := context.AfterFunc(ctx, func() {
+		if f, ok := handler.(interface{ Finishing() bool }); ok && f.Finishing() {
+			s.calls.served.Wait()
+		}
 		s.Fail(&Cause{Code: CodeShutdown, Text: "the daemon stops"})
 	})
 	defer stop()

@@ -91,6 +91,9 @@ func (c *Cause) failureFrom(peer string) *Cause {
 	return own
 }
 
+// Printable is a peer's text made fit for a terminal, a log and a line.
+func Printable(s string) string { return printable(s, maxCauseText) }
+
 // printable is s without what could steer a terminal or break a line, and not
 // much longer than most bytes.
 func printable(s string, most int) string {

@@ -34,6 +34,8 @@ type Handler interface {
 	Call(ctx context.Context, name string, body []byte) (any, error)
 	// End releases what the handler holds. All channels and calls have ended.
 	End(cause *Cause)
+	// A Handler may also have Finishing() bool: while it says true, the stop of
+	// the daemon waits for the answers of the calls that are under way.
 }
 
 // Session is one end of a session. Its methods may be called at any time from
@@ -45,7 +47,6 @@ type Handler interface {
 // somebody to know why.
 type Session struct {
 	Info
-	Started time.Time
 
 	opener  bool
 	link    link
@@ -65,6 +66,9 @@ type Session struct {
 	cause   *Cause
 	over    chan struct{} // closed when everything is gone
 
+	lift   sync.Once
+	lifted chan struct{} // closed by Unbound
+
 	calls         calls
 	send, receive *rate.Limiter // this session's, nil for none
 	budget        *relay.Budget
@@ -81,7 +85,6 @@ func newSession(info Info, host string, limits Limits, conn relay.Conn, peerIdle
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &Session{
 		Info:    info,
-		Started: time.Now(),
 		link:    link{host, info.Peer, info.Address, limits.Idle},
 		limits:  limits,
 		control: control{conn: conn},
@@ -89,6 +92,7 @@ func newSession(info Info, host string, limits Limits, conn relay.Conn, peerIdle
 		cancel:  cancel,
 		failed:  make(chan struct{}, 1),
 		settled: make(chan struct{}),
+		lifted:  make(chan struct{}),
 		over:    make(chan struct{}),
 		send:    NewLimiter(limits.Bandwidth),
 		receive: NewLimiter(limits.Bandwidth),
@@ -145,6 +149,19 @@ func (s *Session) known() *Cause {
 // Finish ends the session as done. Only its opener may call it.
 func (s *Session) Finish() { s.Fail(&Cause{Code: CodeDone, Text: "done"}) }
 
+// Unbound lifts this end's limits of the session's length, bytes and bandwidth:
+// for work that has come to where cutting it off does more harm than any
+// excess. Limits that sessions share hold on.
+func (s *Session) Unbound() {
+	s.lift.Do(func() {
+		close(s.lifted)
+		if s.budget != nil {
+			s.budget.Lift()
+		}
+		s.SetBandwidth(0)
+	})
+}
+
 // Settled is closed when it is decided how the session ends.
 func (s *Session) Settled() <-chan struct{} { return s.settled }
 
@@ -171,8 +188,11 @@ func (s *Session) run() {
 		defer t.Stop()
 		length = t.C
 	}
+	lifted := s.lifted
 	for s.cause == nil {
 		select {
+		case <-lifted:
+			length, lifted = nil, nil
 		case f, alive := <-frames:
 			if alive {
 				s.cause = s.take(f)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,9 @@ func NewBudget(n int64) *Budget {
 	b.left.Store(n)
 	return b
 }
+
+// Lift ends the budget: any number of bytes may flow from now on.
+func (b *Budget) Lift() { b.left.Store(math.MaxInt64) }
 
 // Left returns the bytes that may still flow.
 func (b *Budget) Left() int64 { return b.left.Load() }
