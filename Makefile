@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test lint fuzz clean
+.PHONY: help build install demo test bench lint fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,11 @@ demo: ## migrate a real guest between two hosts made on this machine (root or su
 test: ## everything, the two-host lab included (SLUICE_SKIP_LAB=1 without)
 	@test -n "$$SLUICE_SKIP_LAB" || test/install
 	$(GO) test -p 1 -timeout 8m ./...
+
+bench: ## sluice's relay beside other programs' on the same work, into bench/results (about two hours)
+	-bench/install
+	@$(MAKE) --no-print-directory build
+	bin/sluice bench --results bench/results
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt's form: $$unformatted" >&2; exit 1; }

@@ -1,0 +1,134 @@
+package bench
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"io"
+	"math"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestFigures(t *testing.T) {
+	if f := figure([]float64{3, 1, 2, 10}); f != (Figure{2.5, 1, 10}) {
+		t.Errorf("%+v", f)
+	}
+	if f := figure(nil); f != (Figure{}) {
+		t.Errorf("%+v", f)
+	}
+	sorted := make([]float64, 1000)
+	for i := range sorted {
+		sorted[i] = float64(i)
+	}
+	for q, want := range map[float64]float64{0.5: 500, 0.99: 990, 0.999: 999, 1: 999} {
+		if got := quantile(sorted, q); got != want {
+			t.Errorf("quantile %v is %v", q, got)
+		}
+	}
+}
+
+// made is a report of two rounds, the second on a machine half as fast.
+func made() *Report {
+	rep := &Report{Rounds: 2, AES: []float64{0.5, 1}, Entrants: []Entrant{{Name: "<sluice>"}}}
+	for round, slow := range []float64{1, 2} {
+		for name, cpu := range map[string]float64{"splice": 0.5, "sluice": 1.25, "haproxy": 2.5, "nginx": 3} {
+			rep.Samples = append(rep.Samples,
+				Sample{Work: "1", Contender: name, Round: round + 1, Bytes: 1e9, Seconds: cpu * slow, CPUSend: cpu * slow / 2, CPUTake: cpu * slow / 2},
+				Sample{Work: "ping-1", Contender: name, Round: round + 1, Seconds: 1, P50: cpu * slow * 1e-4, P99: cpu * slow * 1e-3})
+		}
+		rep.Samples = append(rep.Samples, Sample{Work: "1", Contender: "socat", Round: round + 1, Error: "it broke\nin two"})
+	}
+	var there []contender
+	for _, c := range contenders {
+		if strings.Contains("splice sluice haproxy nginx socat", c.name) {
+			there = append(there, c)
+		}
+	}
+	rep.summarise([]work{works[0], works[4]}, there)
+	return rep
+}
+
+// Ratios are taken within a round: here they are the same in both.
+func TestSummary(t *testing.T) {
+	rep := made()
+	bulk, ping := rep.Tables[0], rep.Tables[1]
+	if bulk.Best != "haproxy" || ping.Best != "haproxy" {
+		t.Errorf("best are %s and %s", bulk.Best, ping.Best)
+	}
+	if bulk.Limit != (Figure{0.75, 0.5, 1}) {
+		t.Errorf("limit %+v", bulk.Limit)
+	}
+	near := func(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
+	for _, r := range bulk.Rows {
+		if r.Contender == "sluice" && (!near(r.Share, 0.8) || !near(r.Against.PerCPU, 2) || !near(r.Against.PerSecond, 2) || !near(r.PerCPU.Most, 0.8)) {
+			t.Errorf("%+v", r)
+		}
+		if r.Contender == "socat" && (r.Rounds != 0 || r.Error == "") {
+			t.Errorf("%+v", r)
+		}
+	}
+	for _, r := range ping.Rows {
+		if r.Contender == "sluice" && (!near(r.Against.P50, 0.5) || !near(r.Against.P99, 0.5) || r.Share != 0) {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+func TestOutput(t *testing.T) {
+	rep := made()
+	var table, plot strings.Builder
+	if err := errors.Join(rep.Write(&table), rep.Plot(&plot)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"one stream (against: haproxy)", "socat failed 2 of 2 times: it broke in two", "limit"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("%q is not in\n%s", want, table.String())
+		}
+	}
+	dec := xml.NewDecoder(strings.NewReader(plot.String()))
+	for {
+		if _, err := dec.Token(); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatalf("%v in\n%s", err, plot.String())
+		}
+	}
+}
+
+// What a process is seen to use and to listen at, of ourselves and of one that
+// does nothing.
+func TestProcess(t *testing.T) {
+	l := newLauncher()
+	defer l.close()
+	cmd := exec.Command("sleep", "60")
+	if err := l.start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	u, err := usageOf(cmd.Process.Pid)
+	if err != nil || u.cpu > time.Second || u.peak < 100<<10 || u.peak > 100<<20 {
+		t.Errorf("%+v, %v", u, err)
+	}
+	if listens(cmd.Process.Pid, "127.0.0.1:1") || listens(cmd.Process.Pid, "/none") {
+		t.Error("it seems to listen")
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	if _, err := usageOf(cmd.Process.Pid); err == nil {
+		t.Error("it seems to live")
+	}
+}
+
+// A contender that does not do its work is a sample with its words, and the run
+// goes on.
+func TestBrokenContender(t *testing.T) {
+	rep, err := Run(context.Background(), Options{Sluice: "/bin/false", Size: 1 << 20, Rounds: 1, Pings: 100, Only: []string{"sluice"}, Works: []string{"1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rep.Samples) != 1 || !strings.Contains(rep.Samples[0].Error, "has ended") {
+		t.Errorf("%+v", rep.Samples)
+	}
+}

@@ -1,0 +1,19 @@
+// Package bench measures what it costs to relay streams between two unix
+// sockets over TCP: sluice tunnel beside other programs, with the same work in
+// the same minutes.
+//
+//	source ─ unix ─ relay ══ mutual TLS 1.3, AES-128-GCM, TCP ══ relay ─ unix ─ sink
+//
+// Source and sink are this process, the relays processes of their own, started
+// anew for each measurement. All programs do each piece of work once in each
+// round, in turns, and ratios are taken within a round: a shared machine's speed
+// drifts. CPU is what the kernel charges the relays with, user and system, from
+// the first byte to the last, connections being up before and still up after.
+//
+// The limit is what is left when a relay does nothing but what it must: the CPU
+// time that splicing without TLS costs, and that of sealing and opening the same
+// bytes, both measured in the same round.
+//
+// What it does not do: judge. And it measures one machine; two hosts with a
+// network between them have other limits.
+package bench

@@ -1,0 +1,45 @@
+package bench
+
+import (
+	"os"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Machine is where a run was.
+type Machine struct {
+	CPU    string `json:"cpu"`
+	Cores  int    `json:"cores"`
+	Kernel string `json:"kernel"`
+	System string `json:"system"`
+	Go     string `json:"go"`
+	Load   string `json:"load"` // the load averages when it began: 1, 5 and 15 minutes
+}
+
+func machine() Machine {
+	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version()}
+	m.CPU = field("/proc/cpuinfo", "model name", ":")
+	m.System = strings.Trim(field("/etc/os-release", "PRETTY_NAME", "="), `"`)
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		m.Kernel = unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])
+	}
+	load, _ := os.ReadFile("/proc/loadavg")
+	if f := strings.Fields(string(load)); len(f) > 3 {
+		m.Load = strings.Join(f[:3], " ")
+	}
+	return m
+}
+
+// field is the first value of a name in a file of lines.
+func field(file, name, sep string) string {
+	text, _ := os.ReadFile(file)
+	for line := range strings.Lines(string(text)) {
+		if k, v, ok := strings.Cut(line, sep); ok && strings.TrimSpace(k) == name {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}

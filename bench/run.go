@@ -1,0 +1,107 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// run is a benchmark at work.
+type run struct {
+	opts     Options
+	dir      string
+	certs    string
+	launcher *launcher
+}
+
+// Report is what a run has measured.
+type Report struct {
+	Date     string    `json:"date"`
+	Machine  Machine   `json:"machine"`
+	Network  string    `json:"network"`
+	Size     int64     `json:"size_bytes"`
+	Rounds   int       `json:"rounds"`
+	Pings    int       `json:"pings"`
+	Entrants []Entrant `json:"contenders"`
+	Missing  []string  `json:"missing,omitempty"` // not installed
+	Tables   []Table   `json:"works"`
+	AES      []float64 `json:"aes_cpu_seconds_per_gb"` // seal and open, by round
+	Samples  []Sample  `json:"samples"`
+}
+
+// Entrant is a contender that took part.
+type Entrant struct {
+	Name     string `json:"name"`
+	Version  string `json:"version,omitempty"`
+	Settings string `json:"settings"`
+}
+
+// Run measures. It returns what it has when ctx ends before it is through, with
+// the error.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "sluice-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	r := &run{opts: o, dir: dir, certs: filepath.Join(dir, "certs")}
+	if err := makeCerts(r.certs); err != nil {
+		return nil, err
+	}
+	r.launcher = newLauncher()
+	defer r.launcher.close()
+
+	there, missing := o.installed()
+	rep := &Report{
+		Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), Network: r.launcher.where,
+		Size: o.Size, Rounds: o.Rounds, Pings: o.Pings, Missing: missing,
+	}
+	for _, c := range there {
+		rep.Entrants = append(rep.Entrants, Entrant{c.name, c.versionOf(), c.settings})
+	}
+	err = r.rounds(ctx, there, rep)
+	rep.summarise(r.opts.works(), there)
+	return rep, err
+}
+
+func (r *run) rounds(ctx context.Context, there []contender, rep *Report) error {
+	for round := range r.opts.Rounds {
+		cost, err := aesCost(aesBytes)
+		if err != nil {
+			return err
+		}
+		rep.AES = append(rep.AES, cost/(aesBytes/1e9))
+		for _, w := range r.opts.works() {
+			for i := range there {
+				// Another one begins each round.
+				c := there[(round+i)%len(there)]
+				if err := ctx.Err(); err != nil {
+					return context.Cause(ctx)
+				}
+				r.tell("round %d of %d, %s: %s", round+1, r.opts.Rounds, w.title, c.name)
+				s := r.measure(ctx, c, w, round+1)
+				if ctx.Err() != nil {
+					return context.Cause(ctx) // and a sample that was broken off is none
+				}
+				if s.Error != "" {
+					r.tell("%s, %s: %s", w.title, c.name, s.Error)
+				}
+				rep.Samples = append(rep.Samples, s)
+			}
+		}
+	}
+	return nil
+}
+
+const aesBytes = 512 << 20
+
+func (r *run) tell(format string, args ...any) {
+	if r.opts.Progress != nil {
+		r.opts.Progress(fmt.Sprintf(format, args...))
+	}
+}

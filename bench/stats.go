@@ -1,0 +1,30 @@
+package bench
+
+import "slices"
+
+// Figure is a measured value over the rounds.
+type Figure struct {
+	Median float64 `json:"median"`
+	Least  float64 `json:"least"`
+	Most   float64 `json:"most"`
+}
+
+func figure(values []float64) Figure {
+	if len(values) == 0 {
+		return Figure{}
+	}
+	return Figure{median(values), slices.Min(values), slices.Max(values)}
+}
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// quantile of sorted values: the least that so many of them do not exceed.
+func quantile(sorted []float64, q float64) float64 {
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+}

@@ -1,0 +1,172 @@
+package bench
+
+import "slices"
+
+// Table is a work's figures.
+type Table struct {
+	Work    string `json:"work"`
+	Title   string `json:"title"`
+	Message int    `json:"message_bytes,omitempty"` // of a ping-pong
+	Streams int    `json:"streams"`
+	Best    string `json:"best_competitor,omitempty"` // the one with the best median: bytes for CPU time, or p50
+	Limit   Figure `json:"limit_gb_per_cpu_second"`
+	Rows    []Row  `json:"rows"`
+}
+
+// Row is one contender's. GB are 10^9 bytes; CPU is of both relays together
+// where it is not said of which. Against and Share are medians of the ratios
+// within each round.
+type Row struct {
+	Contender string  `json:"contender"`
+	Rounds    int     `json:"rounds"` // that succeeded
+	Error     string  `json:"error,omitempty"`
+	PerCPU    Figure  `json:"gb_per_cpu_second"`
+	PerSecond Figure  `json:"gb_per_second"`
+	CPUSend   float64 `json:"cpu_seconds_per_gb_sending"`
+	CPUTake   float64 `json:"cpu_seconds_per_gb_receiving"`
+	Share     float64 `json:"share_of_limit"`
+	Against   Against `json:"against_best_competitor"`
+	RSSSend   Figure  `json:"rss_bytes_sending"`
+	RSSTake   Figure  `json:"rss_bytes_receiving"`
+	Connect   Figure  `json:"connect_seconds"`
+	P50       Figure  `json:"p50_seconds"`
+	P99       Figure  `json:"p99_seconds"`
+	P999      Figure  `json:"p999_seconds"`
+}
+
+// Against is a ratio to the best competitor: of bytes the more the better, of
+// times the less.
+type Against struct {
+	PerCPU    float64 `json:"gb_per_cpu_second,omitempty"`
+	PerSecond float64 `json:"gb_per_second,omitempty"`
+	P50       float64 `json:"p50,omitempty"`
+	P99       float64 `json:"p99,omitempty"`
+}
+
+func (s Sample) cpu() float64       { return s.CPUSend + s.CPUTake }
+func (s Sample) gb() float64        { return float64(s.Bytes) / 1e9 }
+func (s Sample) perCPU() float64    { return over(s.gb(), s.cpu()) }
+func (s Sample) perSecond() float64 { return over(s.gb(), s.Seconds) }
+
+// over is a/b, and 0 where there is nothing to divide by.
+func over(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+// summarise makes the tables of the samples.
+func (rep *Report) summarise(works []work, there []contender) {
+	for _, w := range works {
+		t := Table{Work: w.name, Title: w.title, Message: w.message, Streams: w.streams}
+		t.Best = rep.best(w, there)
+		limits := rep.limits(w, there)
+		t.Limit = figure(values(limits))
+		for _, c := range there {
+			t.Rows = append(t.Rows, rep.row(w, c, t.Best, limits))
+		}
+		rep.Tables = append(rep.Tables, t)
+	}
+}
+
+// of are a contender's samples of a work that succeeded, by round.
+func (rep *Report) of(w work, name string) map[int]Sample {
+	m := make(map[int]Sample)
+	for _, s := range rep.Samples {
+		if s.Work == w.name && s.Contender == name && s.Error == "" {
+			m[s.Round] = s
+		}
+	}
+	return m
+}
+
+// best is the competitor that is to be beaten.
+func (rep *Report) best(w work, there []contender) string {
+	best, most := "", 0.0
+	for _, c := range there {
+		samples := rep.of(w, c.name)
+		if c.kind != competitor || len(samples) == 0 {
+			continue
+		}
+		v := median(each(samples, Sample.perCPU))
+		if w.message > 0 {
+			v = 1 / median(each(samples, func(s Sample) float64 { return s.P50 }))
+		}
+		if v > most {
+			best, most = c.name, v
+		}
+	}
+	return best
+}
+
+// limits are what a round would have allowed, in GB per CPU-second: see the
+// package's doc.
+func (rep *Report) limits(w work, there []contender) map[int]float64 {
+	limits := make(map[int]float64)
+	i := slices.IndexFunc(there, func(c contender) bool { return c.kind == floor })
+	if i < 0 || w.message > 0 {
+		return limits
+	}
+	for round, s := range rep.of(w, there[i].name) {
+		if s.cpu() > 0 {
+			limits[round] = 1 / (s.cpu()/s.gb() + rep.AES[round-1])
+		}
+	}
+	return limits
+}
+
+func (rep *Report) row(w work, c contender, best string, limits map[int]float64) Row {
+	samples, others := rep.of(w, c.name), rep.of(w, best)
+	r := Row{Contender: c.name, Rounds: len(samples)}
+	for _, s := range rep.Samples {
+		if s.Work == w.name && s.Contender == c.name && s.Error != "" {
+			r.Error = s.Error
+		}
+	}
+	r.RSSSend = figure(each(samples, func(s Sample) float64 { return float64(s.RSSSend) }))
+	r.RSSTake = figure(each(samples, func(s Sample) float64 { return float64(s.RSSTake) }))
+	r.Connect = figure(each(samples, func(s Sample) float64 { return s.Connect }))
+	against := func(f func(Sample) float64) float64 {
+		var ratios []float64
+		for round, s := range samples {
+			if o, ok := others[round]; ok && f(o) > 0 {
+				ratios = append(ratios, f(s)/f(o))
+			}
+		}
+		return median(ratios)
+	}
+	if w.message > 0 {
+		p50, p99 := func(s Sample) float64 { return s.P50 }, func(s Sample) float64 { return s.P99 }
+		r.P50, r.P99 = figure(each(samples, p50)), figure(each(samples, p99))
+		r.P999 = figure(each(samples, func(s Sample) float64 { return s.P999 }))
+		r.Against = Against{P50: against(p50), P99: against(p99)}
+		return r
+	}
+	r.PerCPU, r.PerSecond = figure(each(samples, Sample.perCPU)), figure(each(samples, Sample.perSecond))
+	r.CPUSend = median(each(samples, func(s Sample) float64 { return over(s.CPUSend, s.gb()) }))
+	r.CPUTake = median(each(samples, func(s Sample) float64 { return over(s.CPUTake, s.gb()) }))
+	r.Against = Against{PerCPU: against(Sample.perCPU), PerSecond: against(Sample.perSecond)}
+	var shares []float64
+	for round, s := range samples {
+		if limits[round] > 0 {
+			shares = append(shares, s.perCPU()/limits[round])
+		}
+	}
+	r.Share = median(shares)
+	return r
+}
+
+func each(samples map[int]Sample, f func(Sample) float64) (v []float64) {
+	for _, s := range samples {
+		v = append(v, f(s))
+	}
+	return v
+}
+
+func values(m map[int]float64) (v []float64) {
+	for _, x := range m {
+		v = append(v, x)
+	}
+	return v
+}

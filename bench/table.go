@@ -1,0 +1,75 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// Write writes the report for a person.
+func (rep *Report) Write(w io.Writer) error {
+	var b strings.Builder
+	m := rep.Machine
+	fmt.Fprintf(&b, "%s, %s, %d cores, %s, %s; load %s at the start\n", rep.Date, m.CPU, m.Cores, m.Kernel, m.System, m.Load)
+	fmt.Fprintf(&b, "%s; mutual TLS 1.3 with %s\n", rep.Network, suite)
+	fmt.Fprintf(&b, "medians of %d rounds (least to most); MiB: the most resident memory of each relay, sending and receiving\n", rep.Rounds)
+	fmt.Fprintf(&b, "AES-128-GCM, seal and open: %.3f CPU-s/GB\n\n", median(rep.AES))
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, e := range rep.Entrants {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", e.Name, e.Version, e.Settings)
+	}
+	t.Flush()
+	if len(rep.Missing) > 0 {
+		fmt.Fprintf(&b, "not installed, so missing here: %s\n", strings.Join(rep.Missing, ", "))
+	}
+	for _, table := range rep.Tables {
+		rep.write(&b, table)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (rep *Report) write(b *strings.Builder, table Table) {
+	fmt.Fprintf(b, "\n%s", table.Title)
+	if table.Best != "" {
+		fmt.Fprintf(b, " (against: %s)", table.Best)
+	}
+	b.WriteByte('\n')
+	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	bulk := table.Message == 0
+	if bulk {
+		fmt.Fprintln(t, "  \tGB/CPU-s\tagainst\tof limit\tGB/s\tagainst\tCPU-s/GB sending\treceiving\tMiB\tset-up ms")
+	} else {
+		fmt.Fprintln(t, "  \tp50 us\tagainst\tp99 us\tagainst\tp99.9 us\tMiB\tset-up ms")
+	}
+	var errs []string
+	for _, r := range table.Rows {
+		if r.Error != "" {
+			errs = append(errs, fmt.Sprintf("  %s failed %d of %d times: %s", r.Contender, rep.Rounds-r.Rounds, rep.Rounds, strings.Join(strings.Fields(r.Error), " ")))
+		}
+		if r.Rounds == 0 {
+			continue
+		}
+		mib := fmt.Sprintf("%.1f %.1f", r.RSSSend.Median/(1<<20), r.RSSTake.Median/(1<<20))
+		if bulk {
+			fmt.Fprintf(t, "  %s\t%s\t%.2f\t%.2f\t%s\t%.2f\t%.3f\t%.3f\t%s\t%s\n", r.Contender, r.PerCPU.show(1, 2), r.Against.PerCPU, r.Share,
+				r.PerSecond.show(1, 2), r.Against.PerSecond, r.CPUSend, r.CPUTake, mib, r.Connect.show(1e3, 1))
+		} else {
+			fmt.Fprintf(t, "  %s\t%s\t%.2f\t%s\t%.2f\t%s\t%s\t%s\n", r.Contender, r.P50.show(1e6, 0), r.Against.P50,
+				r.P99.show(1e6, 0), r.Against.P99, r.P999.show(1e6, 0), mib, r.Connect.show(1e3, 1))
+		}
+	}
+	if table.Limit.Median > 0 {
+		fmt.Fprintf(t, "  limit\t%s\n", table.Limit.show(1, 2))
+	}
+	t.Flush()
+	for _, e := range errs {
+		fmt.Fprintln(b, e)
+	}
+}
+
+// show writes a figure in a unit, with so many digits behind the point.
+func (f Figure) show(unit float64, digits int) string {
+	return fmt.Sprintf("%.*f (%.*f to %.*f)", digits, f.Median*unit, digits, f.Least*unit, digits, f.Most*unit)
+}

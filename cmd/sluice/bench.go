@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/virt-sluice/sluice/bench"
+)
+
+const benchHelp = `Measure the relay on this machine, beside other programs that do the same, with
+the same work in the same minutes: a stream from one unix socket to another, over
+mutual TLS 1.3 with AES-128-GCM, through two relays.
+
+Those of ghostunnel, stunnel, HAProxy, nginx and socat take part that are
+installed; the others are named. Two come with it: io.Copy over Go's crypto/tls,
+and splice, which does no TLS and is the floor. As root it runs in a network
+namespace of its own, with TCP's congestion control set to reno.
+
+Nothing else should run meanwhile. With everything installed and the usual size it
+takes about two hours on a small machine.
+
+Exit status: 0 measured, 1 failed, 2 wrong use.`
+
+const benchExamples = `  sluice bench --size 256 --rounds 2 --work 1,ping-1
+  sluice bench --results results --only sluice,haproxy,splice`
+
+func newBench(io streams) *cobra.Command {
+	o := bench.Options{}
+	var mib int64
+	var results string
+	cmd := &cobra.Command{
+		Use:     "bench",
+		Short:   "Measure the relay beside other programs",
+		Long:    benchHelp,
+		Example: benchExamples,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Size = mib << 20
+			if err := o.Check(); err != nil {
+				return err
+			}
+			return runBench(cmd.Context(), io, o, results)
+		},
+	}
+	f := cmd.Flags()
+	f.Int64Var(&mib, "size", 4096, "`MiB` of one piece of bulk work, over all its streams")
+	f.IntVar(&o.Rounds, "rounds", 7, "how `OFTEN` each program does each work")
+	f.IntVar(&o.Pings, "pings", 20000, "how many `ROUND TRIPS` a ping-pong has")
+	f.StringSliceVar(&o.Only, "only", nil, "`PROGRAMS` to measure: "+strings.Join(bench.Contenders(), ", ")+" (default: all that are installed)")
+	f.StringSliceVar(&o.Works, "work", nil, "`WORKS` to do: "+strings.Join(bench.Works(), ", ")+" (default: all)")
+	f.StringVar(&results, "results", "", "`FOLDER` to write relay.json, relay.txt and relay.svg to")
+	cmd.AddCommand(newBenchRelay())
+	return cmd
+}
+
+func runBench(ctx context.Context, io streams, o bench.Options, results string) error {
+	var err error
+	if o.Sluice, err = os.Executable(); err != nil {
+		return failed(err)
+	}
+	if cache, err := os.UserCacheDir(); err == nil {
+		o.Tools = filepath.Join(cache, "sluice-bench") // where bench/install builds
+	}
+	o.Progress = func(text string) { fmt.Fprintln(io.err, text) }
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	rep, err := bench.Run(ctx, o)
+	if rep != nil && len(rep.Samples) > 0 {
+		err = errors.Join(err, rep.Write(io.out))
+		if results != "" && ctx.Err() == nil { // half a run does not replace a whole one
+			err = errors.Join(err, rep.Save(results))
+		}
+	}
+	if err != nil {
+		return failed(err)
+	}
+	return nil
+}
+
+// newBenchRelay is what the benchmark starts for its own contenders.
+func newBenchRelay() *cobra.Command {
+	return &cobra.Command{
+		Use:   "relay splice|io.Copy send|receive PATH HOST:PORT CERTIFICATES",
+		Short: "One of the benchmark's own relays",
+		Long: `Run one of the relays that bench compares with, until it is killed. bench starts
+them itself.`,
+		Args: cobra.ExactArgs(5),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return failed(bench.Builtin(args[0], args[1], args[2], args[3], args[4]))
+		},
+	}
+}
