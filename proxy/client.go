@@ -70,7 +70,8 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 	}
 	g := &guide{d: d, peer: p, log: log, moving: make(map[string]*steering)}
 	conversation := &libvirtrpc.Conversation{Client: c, Server: near, Rules: g, Failing: failing(s, "the libvirt client's connection", log), Ended: g.ended}
-	conversation.Run(s.Context())
+	// Its end comes by the channel's: a call may have to be answered after it.
+	conversation.Run(ctx)
 	<-ch.Ended()
 	s.Finish()
 	cause := s.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -26,12 +27,16 @@ type steering struct {
 	transfer transfer
 	guest    movingGuest
 	dir      sessionDir
+	opener   *stream.Opener
 	doors    doors
 	over     chan struct{} // closed when nothing of it is left
 
-	mu       sync.Mutex
-	prepared bool
-	moved    bool
+	finishing sync.WaitGroup // until it is known what became of the guest
+
+	known func() // the end of finishing; nil before
+
+	mu    sync.Mutex
+	moved bool
 }
 
 // steer opens the session of a migration to p. What it opened is gone again
@@ -49,7 +54,7 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 	if info.Clear {
 		t.by = byNothing
 	}
-	m := &steering{d: d, transfer: t, guest: g, over: make(chan struct{})}
+	m := &steering{d: d, transfer: t, guest: g, opener: d.opener(p), over: make(chan struct{})}
 	var err error
 	if m.entry, err = d.sessions.add(info, control.Outgoing); err != nil {
 		return nil, err
@@ -60,7 +65,7 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 		m.log.Warn().Msg("memory and disks go in clear, as configured")
 	}
 	if m.dir, err = d.dir.sessionDir(info.ID, -1); err == nil {
-		m.session, err = d.opener(p).Open(ctx, info)
+		m.session, err = m.opener.Open(ctx, info)
 	}
 	if err != nil {
 		m.removeDir()
@@ -90,6 +95,7 @@ func (m *steering) wait() {
 	cause := m.session.Wait()
 	m.doors.accepts.Wait()
 	m.removeDir()
+	m.finishing.Wait()
 	m.mu.Lock()
 	moved := m.moved
 	m.mu.Unlock()
@@ -119,9 +125,6 @@ func (m *steering) prepare(call *libvirtrpc.Prepare) libvirtrpc.Outcome {
 			r.Err = libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
 			return
 		}
-		m.mu.Lock()
-		m.prepared = true
-		m.mu.Unlock()
 		m.entry.setPhase(control.PhaseMemory)
 	}}
 }
@@ -154,7 +157,19 @@ func (m *steering) point(r *libvirtrpc.Reply) error {
 func (m *steering) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
 	m.entry.setPhase(control.PhaseFinish)
 	cancelled := call.Cancelled != 0
-	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
+	o := libvirtrpc.Outcome{Body: call.Encode()}
+	known := func() {}
+	if !cancelled && !m.transfer.postcopy() { // a post-copy that broke is libvirt's to keep
+		m.finishing.Add(1)
+		known = sync.OnceFunc(m.finishing.Done)
+		o.Lost = func(ctx context.Context) *libvirtrpc.Reply {
+			defer known()
+			return m.resolve(ctx)
+		}
+	}
+	m.known = known
+	o.Reply = func(r *libvirtrpc.Reply) {
+		defer known()
 		switch {
 		case cancelled:
 			m.fail(stream.CodeCancelled, "libvirt at the source gave the migration up")
@@ -163,7 +178,8 @@ func (m *steering) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
 		default:
 			m.done()
 		}
-	}}
+	}
+	return o
 }
 
 // done ends the session of a guest that runs at the destination.
@@ -179,6 +195,43 @@ func (m *steering) fail(code, text string) {
 	m.session.Fail(&stream.Cause{Code: code, Text: text})
 }
 
+// resolve finds out what became of the guest when the answer to Finish was
+// lost. Left to itself libvirt here would take that for a failure and resume
+// the guest, which may run at the destination. As long as it waits, the guest
+// is paused: so it waits until somebody can tell, or its user gives up.
+func (m *steering) resolve(ctx context.Context) *libvirtrpc.Reply {
+	m.fail(stream.CodeLink, "the connection of libvirt's client broke while the guest was being taken over")
+	cause := m.session.Wait()
+	m.log.Warn().Err(cause).Msg("the answer to Finish was lost; asking what became of the guest")
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
+	for {
+		var reply outcomeReply
+		err := m.opener.Ask(ctx, askOutcome, &outcomeAsk{Session: m.session.ID, UUID: m.guest.uuid}, &reply)
+		switch {
+		case err == nil && reply.Outcome == outcomeRuns:
+			m.done()
+			m.log.Info().Msg("the guest runs at the destination")
+			return &libvirtrpc.Reply{Body: (&libvirtrpc.Finished{
+				Domain: libvirtrpc.Domain{Name: m.guest.name, UUID: m.guest.id, ID: libvirtrpc.NoID},
+			}).Encode()}
+		case err == nil && reply.Outcome == outcomeAbsent:
+			m.log.Info().Msg("the guest is not at the destination")
+			return &libvirtrpc.Reply{Err: libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice: %v; the guest is not there", cause)}
+		case err == nil:
+			m.log.Warn().Str("state", reply.State).Msg("it is not decided yet")
+		default:
+			m.log.Warn().Err(err).Msg("no answer yet")
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			m.log.Error().Msg("libvirt's client has gone before anyone could tell what became of the guest: look at both hosts, it may run on both")
+			return nil
+		}
+	}
+}
+
 // lost ends what the client's connection leaves behind.
 func (m *steering) lost(cause *stream.Cause) {
 	text := "the libvirt client's connection ended before the migration did"
@@ -186,5 +239,8 @@ func (m *steering) lost(cause *stream.Cause) {
 		text += fmt.Sprintf(": %v", cause)
 	}
 	m.fail(stream.CodeCancelled, text)
+	if m.known != nil {
+		m.known()
+	}
 	<-m.over
 }

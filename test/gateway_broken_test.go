@@ -39,6 +39,11 @@ func TestVirshBroken(t *testing.T) {
 				state, err := s.A.Virsh(s.ctx, "domstate", g.Name)
 				return err == nil && state == "running"
 			})
+			// A libvirtd that starts anew finds QEMU's rest, and clears it away.
+			s.wait("host-b is rid of the guest", 60e9, func() bool {
+				left, err := s.B.Virsh(s.ctx, "list", "--all", "--name")
+				return err == nil && left == ""
+			})
 			if c.words != nil {
 				a.ended()
 				for _, e := range a.status().Ended {
@@ -52,5 +57,44 @@ func TestVirshBroken(t *testing.T) {
 			a.virshStart(g, "--p2p").moves()
 			s.onlyOn(g, s.B)
 		})
+	}
+}
+
+// The link breaks while the destination takes the guest over. libvirt alone
+// would resume it at the source; sluice keeps libvirt waiting, with the guest
+// paused, until the destination can say what became of it.
+func TestVirshLostFinish(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a, b := s.both(conf{limits: patience + "idle_timeout = \"1s\"\n"})
+	g := s.guest(lab.GuestSpec{})
+	v := a.virshStart(g, "--p2p", "--bandwidth", "32")
+	v.flows(a, g)
+	thaw := s.freezeLibvirtd(s.B)
+	s.wait("Finish is asked for", 30e9, func() bool {
+		for _, e := range a.status().Sessions {
+			if e.Kind == "steered" && e.Phase == "finish" {
+				return true
+			}
+		}
+		return false
+	})
+	s.check(s.CutLink())
+	a.logged("the answer to Finish was lost")
+	thaw()
+	a.logged("no answer yet")
+	if state := s.virsh(s.A, "domstate", g.Name); state != "paused" {
+		t.Errorf("while no one can tell, the guest is %s on host-a", state)
+	}
+	s.check(s.RestoreLink())
+	// Whether libvirt over there finished it, or destroyed it since its caller
+	// had gone, both hosts agree.
+	said, status := v.ends()
+	b.ended()
+	if a.ended(); status == 0 {
+		s.onlyOn(g, s.B)
+	} else {
+		says(t, "virsh", said, "sluice: ", "the guest is not there")
+		s.onlyOn(g, s.A)
 	}
 }

@@ -143,6 +143,23 @@ func (f *Finish) Encode() []byte {
 	return w.b
 }
 
+// Finished is what DOMAIN_MIGRATE_FINISH3_PARAMS returns.
+type Finished struct {
+	Domain Domain
+	Cookie []byte
+}
+
+// Encode is the body of the reply.
+func (f *Finished) Encode() []byte {
+	var w writer
+	w.domain(f.Domain)
+	w.opaque(f.Cookie)
+	return w.b
+}
+
+// NoID is a domain's ID where there is none to tell.
+const NoID = ^uint32(0)
+
 // Begin is the arguments of DOMAIN_MIGRATE_BEGIN3_PARAMS.
 type Begin struct {
 	Domain Domain

@@ -8,7 +8,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -50,6 +49,10 @@ type Outcome struct {
 	// Reply may change the body of libvirtd's reply. It must not block for
 	// long: the packets behind wait for it.
 	Reply func(r *Reply)
+	// Lost, if not nil, is asked for a reply when the daemon's can't come any
+	// more. The client is kept waiting, and told that all is alive, until it
+	// returns, or until ctx ends with the client's connection. Nil: none.
+	Lost func(ctx context.Context) *Reply
 }
 
 // Reply is libvirtd's reply to a call.
@@ -97,8 +100,10 @@ type replyKey struct{ program, serial uint32 }
 
 // pending is a call whose reply is wanted.
 type pending struct {
-	sent, asked Procedure // by us, and by the client
-	reply       func(*Reply)
+	sent  Procedure // by us
+	asked Head      // by the client
+	reply func(*Reply)
+	lost  func(context.Context) *Reply
 }
 
 // Run passes packets until both sides have ended, and closes both. The first
@@ -106,7 +111,7 @@ type pending struct {
 func (c *Conversation) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	c.toClient.w, c.toServer.w = c.Client, c.Server
+	c.toClient.w, c.toServer.w = c.Client, deaf{c.Server}
 	c.held = make(chan struct{}, maxHeld)
 	c.pending = make(map[replyKey]pending)
 	stop := context.AfterFunc(ctx, func() {
@@ -130,19 +135,22 @@ func (c *Conversation) Run(ctx context.Context) error {
 		}
 	}
 	var wg sync.WaitGroup
+	waiting, left := context.WithCancel(ctx)
+	defer left()
 	wg.Go(func() {
+		defer left()
 		err := c.up(ctx)
-		if errors.Is(err, syscall.EPIPE) || c.over.Load() {
-			// The daemon takes no more, and down knows why.
-			io.Copy(io.Discard, c.Client)
-			err = nil
+		if c.over.Load() {
+			err = nil // whatever it was, it is too late to matter
 		}
 		end(err)
 	})
 	wg.Go(func() {
 		err := c.down()
+		c.over.Store(true)
+		c.bereave(waiting)
 		if err == nil {
-			c.over.Store(true)
+			c.Client.CloseWrite()
 			time.AfterFunc(graceForClient, func() { c.Client.Close() })
 		}
 		end(err)
@@ -183,6 +191,9 @@ func (c *Conversation) one(ctx context.Context, in *input, h Head, n int) error 
 	}
 	if h.Program == ProgramRemote && h.Procedure == procConnectClose {
 		c.left.Store(true)
+	}
+	if c.over.Load() {
+		return c.alone(in, h, n)
 	}
 	hold, refusal := c.Rules.Judge(h)
 	switch {
@@ -226,7 +237,7 @@ func (c *Conversation) understand(ctx context.Context, call *Call) error {
 	case o.Answer != nil:
 		return c.toClient.packet(h.reply(StatusOK), o.Answer)
 	}
-	asked := h.Procedure
+	asked := h
 	if o.Procedure != 0 {
 		h.Procedure = o.Procedure
 	}
@@ -236,8 +247,8 @@ func (c *Conversation) understand(ctx context.Context, call *Call) error {
 	if headSize+len(o.Body) > MaxPacket {
 		return c.toClient.packet(h.reply(StatusError), Errorf(ErrRPC, "the call is longer than libvirt allows, %d bytes", MaxPacket).encode())
 	}
-	if o.Reply != nil || h.Procedure != asked {
-		if !c.expect(h, pending{h.Procedure, asked, o.Reply}) {
+	if o.Reply != nil || o.Lost != nil || h.Procedure != asked.Procedure {
+		if !c.expect(h, pending{h.Procedure, asked, o.Reply, o.Lost}) {
 			return c.toClient.packet(h.reply(StatusError), Errorf(ErrRPC, "a call with serial %d is under way already", h.Serial).encode())
 		}
 	}
@@ -286,7 +297,6 @@ func (c *Conversation) down() error {
 			if c.Ended != nil && !c.left.Load() {
 				c.Ended()
 			}
-			c.Client.CloseWrite()
 			return nil
 		}
 		if err != nil {
@@ -327,7 +337,7 @@ func (c *Conversation) reply(in *input, h Head, n int, p pending) error {
 	if h.Procedure != p.sent {
 		return fmt.Errorf("libvirt's daemon: a reply to %s for a call of %s", h.Procedure, p.sent)
 	}
-	h.Procedure = p.asked
+	h.Procedure = p.asked.Procedure
 	if p.reply == nil {
 		return c.toClient.packet(h, body)
 	}
