@@ -59,6 +59,9 @@ func over(a, b float64) float64 {
 // summarise makes the tables of the samples.
 func (rep *Report) summarise(works []work, there []contender) {
 	for _, w := range works {
+		if !slices.ContainsFunc(rep.Samples, func(s Sample) bool { return s.Work == w.name }) {
+			continue // broken off before
+		}
 		t := Table{Work: w.name, Title: w.title, Message: w.message, Streams: w.streams}
 		t.Best = rep.best(w, there)
 		limits := rep.limits(w, there)

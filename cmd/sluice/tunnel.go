@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -73,6 +74,8 @@ func runTunnel(ctx context.Context, io streams, o *tunnelOptions, opts tunnel.Op
 	opts.Ended = func(r tunnel.Report) { logEnd(log, r) }
 	opts.Trouble = func(err error) { log.Error().Err(err).Msg("accept a connection") }
 
+	var following sync.WaitGroup
+	defer following.Wait()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	if opts.Listen.Kind == tunnel.TLS || opts.To.Kind == tunnel.TLS {
@@ -84,7 +87,11 @@ func runTunnel(ctx context.Context, io streams, o *tunnelOptions, opts tunnel.Op
 		for _, f := range append(store.Current().Warnings, opts.Policy.Check(store.Current())...) {
 			log.Warn().Msg(f.Error())
 		}
-		go store.Run(ctx)
+		following.Go(func() {
+			if err := store.Run(ctx); err != nil && ctx.Err() == nil {
+				log.Error().Err(err).Msg("new certificates are not taken over any more")
+			}
+		})
 	}
 	t, err := tunnel.Listen(opts)
 	if err != nil {

@@ -44,8 +44,8 @@ func TestCarry(t *testing.T) {
 				return loopback(k)
 			}
 			l, last := target(t, at(c.out, "out"))
-			second := serve(t, Options{Listen: at(c.hop, "hop"), To: last, Credentials: b, Policy: c.policy, Allow: names(t, "host-a"), Path: c.path})
-			first := serve(t, Options{Listen: at(c.in, "in"), To: second.Address(), Credentials: a, Policy: c.policy, Names: names(t, "host-b"), Path: c.path})
+			second := serve(t, Options{Listen: at(c.hop, "hop"), To: last, Credentials: b, Policy: c.policy, Allow: names(t, "host-a"), Path: c.path, Workers: i % 3})
+			first := serve(t, Options{Listen: at(c.in, "in"), To: second.Address(), Credentials: a, Policy: c.policy, Names: names(t, "host-b"), Path: c.path, Workers: i % 3})
 
 			client := dial(t, first.Address())
 			server := accept(t, l)
