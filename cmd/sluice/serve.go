@@ -35,9 +35,10 @@ them (/etc/pki). docs/config.md lists every key.
 
 Signals: the first SIGTERM or SIGINT drains (no new sessions; live ones may take
 limits.drain_timeout), a second one stops at once: every guest under way goes on
-at its source, and one in post-copy pauses until it is resumed. SIGHUP takes over
-certificates, revocation lists and GnuTLS's settings as they are now; changed files are noticed without it. What is not good
-leaves what was there before in use, and is told in the log and in sluice status.
+at its source, and one in post-copy pauses until it is resumed.
+SIGHUP takes over certificates, revocation lists and GnuTLS's settings as they
+are now; changed files are noticed without it. What is not good leaves what was
+there before in use, and is told in the log and in sluice status.
 
 Exit status: 0 stopped after a drain, 1 failed, 2 wrong use or configuration.`
 
