@@ -36,7 +36,7 @@ func made() *Report {
 	for round, slow := range []float64{1, 2} {
 		for name, cpu := range map[string]float64{"splice": 0.5, "sluice": 1.25, "haproxy": 2.5, "nginx": 3} {
 			rep.Samples = append(rep.Samples,
-				Sample{Work: "1", Contender: name, Round: round + 1, Bytes: 1e9, Seconds: cpu * slow, CPUSend: cpu * slow / 2, CPUTake: cpu * slow / 2},
+				Sample{Work: "1", Contender: name, Round: round + 1, Bytes: 1e9, Seconds: map[string]float64{"splice": 1, "sluice": 2, "haproxy": 5, "nginx": 4}[name] * slow, CPUSend: cpu * slow / 2, CPUTake: cpu * slow / 2},
 				Sample{Work: "ping-1", Contender: name, Round: round + 1, Seconds: 1, P50: cpu * slow * 1e-4, P99: cpu * slow * 1e-3})
 		}
 		rep.Samples = append(rep.Samples, Sample{Work: "1", Contender: "socat", Round: round + 1, Error: "it broke\nin two"})
@@ -55,8 +55,8 @@ func made() *Report {
 func TestSummary(t *testing.T) {
 	rep := made()
 	bulk, ping := rep.Tables[0], rep.Tables[1]
-	if bulk.Best != "haproxy" || ping.Best != "haproxy" {
-		t.Errorf("best are %s and %s", bulk.Best, ping.Best)
+	if bulk.Best != (Best{PerCPU: "haproxy", PerSecond: "nginx"}) || ping.Best != (Best{P50: "haproxy", P99: "haproxy"}) {
+		t.Errorf("best are %+v and %+v", bulk.Best, ping.Best)
 	}
 	if bulk.Limit != (Figure{0.75, 0.5, 1}) {
 		t.Errorf("limit %+v", bulk.Limit)
@@ -83,7 +83,7 @@ func TestOutput(t *testing.T) {
 	if err := errors.Join(rep.Write(&table), rep.Plot(&plot)); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"one stream (against: haproxy)", "socat failed 2 of 2 times: it broke in two", "limit"} {
+	for _, want := range []string{"one stream (best of the others: haproxy in GB/CPU-s, nginx in GB/s)", "socat failed 2 of 2 times: it broke in two", "limit"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("%q is not in\n%s", want, table.String())
 		}

@@ -26,17 +26,19 @@ func (rep *Report) Plot(w io.Writer) error {
 		panels = append(panels, p)
 	}
 	var body strings.Builder
-	y := 52.0
+	y := 68.0
 	for _, p := range panels {
 		y = p.draw(&body, y)
 	}
-	caption := fmt.Sprintf("%s, %s, %d cores, %s; medians of %d rounds, lines from least to most", rep.Date, rep.Machine.CPU, rep.Machine.Cores, rep.Network, rep.Rounds)
+	where := fmt.Sprintf("%s, %s, %d cores, Linux %s; %s", rep.Date, rep.Machine.CPU, rep.Machine.Cores, rep.Machine.Kernel, rep.Network)
+	how := fmt.Sprintf("medians of %d rounds of %d MiB or %d round trips, lines from least to most", rep.Rounds, rep.Size>>20, rep.Pings)
 	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%.0f" font-family="sans-serif" font-size="12">
 <rect width="100%%" height="100%%" fill="white"/>
 <text x="16" y="22" font-size="15" font-weight="bold">unix socket, relay, mutual TLS 1.3 (AES-128-GCM), relay, unix socket</text>
 <text x="16" y="40" fill="#555">%s</text>
+<text x="16" y="56" fill="#555">%s</text>
 %s</svg>
-`, plotWidth, y+8, html.EscapeString(caption), body.String())
+`, plotWidth, y+8, html.EscapeString(where), html.EscapeString(how), body.String())
 	return err
 }
 

@@ -8,9 +8,17 @@ type Table struct {
 	Title   string `json:"title"`
 	Message int    `json:"message_bytes,omitempty"` // of a ping-pong
 	Streams int    `json:"streams"`
-	Best    string `json:"best_competitor,omitempty"` // the one with the best median: bytes for CPU time, or p50
+	Best    Best   `json:"best_competitors"`
 	Limit   Figure `json:"limit_gb_per_cpu_second"`
 	Rows    []Row  `json:"rows"`
+}
+
+// Best are the competitors with the best median of each figure.
+type Best struct {
+	PerCPU    string `json:"gb_per_cpu_second,omitempty"`
+	PerSecond string `json:"gb_per_second,omitempty"`
+	P50       string `json:"p50,omitempty"`
+	P99       string `json:"p99,omitempty"`
 }
 
 // Row is one contender's. GB are 10^9 bytes; CPU is of both relays together
@@ -34,7 +42,7 @@ type Row struct {
 	P999      Figure  `json:"p999_seconds"`
 }
 
-// Against is a ratio to the best competitor: of bytes the more the better, of
+// Against are ratios to the best competitor of each figure: of bytes the more the better, of
 // times the less.
 type Against struct {
 	PerCPU    float64 `json:"gb_per_cpu_second,omitempty"`
@@ -47,6 +55,8 @@ func (s Sample) cpu() float64       { return s.CPUSend + s.CPUTake }
 func (s Sample) gb() float64        { return float64(s.Bytes) / 1e9 }
 func (s Sample) perCPU() float64    { return over(s.gb(), s.cpu()) }
 func (s Sample) perSecond() float64 { return over(s.gb(), s.Seconds) }
+func (s Sample) p50() float64       { return s.P50 }
+func (s Sample) p99() float64       { return s.P99 }
 
 // over is a/b, and 0 where there is nothing to divide by.
 func over(a, b float64) float64 {
@@ -63,7 +73,11 @@ func (rep *Report) summarise(works []work, there []contender) {
 			continue // broken off before
 		}
 		t := Table{Work: w.name, Title: w.title, Message: w.message, Streams: w.streams}
-		t.Best = rep.best(w, there)
+		if w.message > 0 {
+			t.Best = Best{P50: rep.best(w, there, Sample.p50, -1), P99: rep.best(w, there, Sample.p99, -1)}
+		} else {
+			t.Best = Best{PerCPU: rep.best(w, there, Sample.perCPU, 1), PerSecond: rep.best(w, there, Sample.perSecond, 1)}
+		}
 		limits := rep.limits(w, there)
 		t.Limit = figure(values(limits))
 		for _, c := range there {
@@ -84,19 +98,16 @@ func (rep *Report) of(w work, name string) map[int]Sample {
 	return m
 }
 
-// best is the competitor that is to be beaten.
-func (rep *Report) best(w work, there []contender) string {
+// best is the competitor that is to be beaten: sign is 1 where more of a figure
+// is better, and -1 where less is.
+func (rep *Report) best(w work, there []contender, f func(Sample) float64, sign float64) string {
 	best, most := "", 0.0
 	for _, c := range there {
 		samples := rep.of(w, c.name)
 		if c.kind != competitor || len(samples) == 0 {
 			continue
 		}
-		v := median(each(samples, Sample.perCPU))
-		if w.message > 0 {
-			v = 1 / median(each(samples, func(s Sample) float64 { return s.P50 }))
-		}
-		if v > most {
+		if v := sign * median(each(samples, f)); best == "" || v > most {
 			best, most = c.name, v
 		}
 	}
@@ -119,8 +130,8 @@ func (rep *Report) limits(w work, there []contender) map[int]float64 {
 	return limits
 }
 
-func (rep *Report) row(w work, c contender, best string, limits map[int]float64) Row {
-	samples, others := rep.of(w, c.name), rep.of(w, best)
+func (rep *Report) row(w work, c contender, best Best, limits map[int]float64) Row {
+	samples := rep.of(w, c.name)
 	r := Row{Contender: c.name, Rounds: len(samples)}
 	for _, s := range rep.Samples {
 		if s.Work == w.name && s.Contender == c.name && s.Error != "" {
@@ -130,7 +141,8 @@ func (rep *Report) row(w work, c contender, best string, limits map[int]float64)
 	r.RSSSend = figure(each(samples, func(s Sample) float64 { return float64(s.RSSSend) }))
 	r.RSSTake = figure(each(samples, func(s Sample) float64 { return float64(s.RSSTake) }))
 	r.Connect = figure(each(samples, func(s Sample) float64 { return s.Connect }))
-	against := func(f func(Sample) float64) float64 {
+	against := func(best string, f func(Sample) float64) float64 {
+		others := rep.of(w, best)
 		var ratios []float64
 		for round, s := range samples {
 			if o, ok := others[round]; ok && f(o) > 0 {
@@ -140,16 +152,15 @@ func (rep *Report) row(w work, c contender, best string, limits map[int]float64)
 		return median(ratios)
 	}
 	if w.message > 0 {
-		p50, p99 := func(s Sample) float64 { return s.P50 }, func(s Sample) float64 { return s.P99 }
-		r.P50, r.P99 = figure(each(samples, p50)), figure(each(samples, p99))
+		r.P50, r.P99 = figure(each(samples, Sample.p50)), figure(each(samples, Sample.p99))
 		r.P999 = figure(each(samples, func(s Sample) float64 { return s.P999 }))
-		r.Against = Against{P50: against(p50), P99: against(p99)}
+		r.Against = Against{P50: against(best.P50, Sample.p50), P99: against(best.P99, Sample.p99)}
 		return r
 	}
 	r.PerCPU, r.PerSecond = figure(each(samples, Sample.perCPU)), figure(each(samples, Sample.perSecond))
 	r.CPUSend = median(each(samples, func(s Sample) float64 { return over(s.CPUSend, s.gb()) }))
 	r.CPUTake = median(each(samples, func(s Sample) float64 { return over(s.CPUTake, s.gb()) }))
-	r.Against = Against{PerCPU: against(Sample.perCPU), PerSecond: against(Sample.perSecond)}
+	r.Against = Against{PerCPU: against(best.PerCPU, Sample.perCPU), PerSecond: against(best.PerSecond, Sample.perSecond)}
 	var shares []float64
 	for round, s := range samples {
 		if limits[round] > 0 {

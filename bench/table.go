@@ -32,16 +32,19 @@ func (rep *Report) Write(w io.Writer) error {
 
 func (rep *Report) write(b *strings.Builder, table Table) {
 	fmt.Fprintf(b, "\n%s", table.Title)
-	if table.Best != "" {
-		fmt.Fprintf(b, " (against: %s)", table.Best)
+	switch best := table.Best; {
+	case best.PerCPU != "":
+		fmt.Fprintf(b, " (best of the others: %s in GB/CPU-s, %s in GB/s)", best.PerCPU, best.PerSecond)
+	case best.P50 != "":
+		fmt.Fprintf(b, " (best of the others: %s in p50, %s in p99)", best.P50, best.P99)
 	}
 	b.WriteByte('\n')
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	bulk := table.Message == 0
 	if bulk {
-		fmt.Fprintln(t, "  \tGB/CPU-s\tagainst\tof limit\tGB/s\tagainst\tCPU-s/GB sending\treceiving\tMiB\tset-up ms")
+		fmt.Fprintln(t, "  \tGB/CPU-s\tto best\tof limit\tGB/s\tto best\tCPU-s/GB sending\treceiving\tMiB\tset-up ms")
 	} else {
-		fmt.Fprintln(t, "  \tp50 us\tagainst\tp99 us\tagainst\tp99.9 us\tMiB\tset-up ms")
+		fmt.Fprintln(t, "  \tp50 us\tto best\tp99 us\tto best\tp99.9 us\tMiB\tset-up ms")
 	}
 	var errs []string
 	for _, r := range table.Rows {
