@@ -85,17 +85,43 @@ func TestLostFinishForGood(t *testing.T) {
 	s.onlyOn(g, s.B)
 }
 
-// The destination's libvirt never answers Finish, and dies.
+// The destination's libvirt says that Finish has failed, and holds no guest.
 func TestFinishFails(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	a, b := s.both(conf{limits: patience + "idle_timeout = \"5s\"\n"})
+	a, b := s.both(conf{})
+	g := s.guest(lab.GuestSpec{})
+	m, thaw := s.finishHangs(a, g)
+	pids, err := s.B.Processes("qemu-system-x86_64")
+	s.check(err)
+	if len(pids) != 1 {
+		t.Fatalf("QEMU on host-b: %v", pids)
+	}
+	s.check(syscall.Kill(pids[0], syscall.SIGKILL))
+	thaw()
+	m.stays(control.Failed, 1, "host-b: ", "libvirt", "taking the guest over")
+	sameCause(a, b, "host-b: ", "libvirt", "taking the guest over")
+	s.onlyOn(g, s.A)
+}
+
+// The destination's libvirt dies over Finish. That the guest is not there
+// afterwards does not tell whether it has run.
+func TestFinishUnanswered(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a, b := s.start(s.A, conf{limits: hasty}), s.start(s.B, conf{})
 	g := s.guest(lab.GuestSpec{})
 	m, _ := s.finishHangs(a, g)
 	s.check(s.B.KillLibvirtd(s.ctx, syscall.SIGKILL))
 	b.logged("host-b: libvirt")
 	s.check(s.B.StartLibvirtd(s.ctx))
-	// Finish can't succeed any more, and libvirt over there is rid of the guest.
-	m.stays(control.Failed, 1, "host-b: libvirt", "stopped, or has crashed")
+	r := m.want(control.Unknown, 4)
+	says(t, "the message", r.Message, "no one can tell whether guest g runs on host-b", "on host-b it is absent", "On host-a it is paused", "virsh resume g")
+	says(t, "the cause", r.Cause, "host-b: libvirt", "stopped, or has crashed")
+	if state := s.virsh(s.A, "domstate", g.Name); state != "paused" {
+		t.Fatalf("the guest is %s on host-a", state)
+	}
+	// What the message says mends it.
+	s.virsh(s.A, "resume", g.Name)
 	s.onlyOn(g, s.A)
 }
