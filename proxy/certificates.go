@@ -29,6 +29,7 @@ type certificates struct {
 	mu     sync.Mutex
 	loaded time.Time
 	failed map[string]failure // by what was not taken over
+	fails  map[string]uint64  // how often that was, by the same
 	told   map[string]bool    // certificates whose end has been warned of
 }
 
@@ -50,13 +51,16 @@ const (
 	aboutChanges  = "changes" // they are not followed any more
 )
 
+// reloads is all of them.
+func reloads() []string { return []string{aboutPolicies, aboutFiles, aboutChanges} }
+
 // spiffePatience is how long New waits for a Workload API that is still coming
 // up.
 const spiffePatience = 30 * time.Second
 
 // loadCertificates loads everything once, and fails unless all of it is good.
 func loadCertificates(conf *config.Config, log zerolog.Logger) (*certificates, error) {
-	c := &certificates{conf: conf, log: log, loaded: time.Now(), failed: make(map[string]failure), told: make(map[string]bool)}
+	c := &certificates{conf: conf, log: log, loaded: time.Now(), failed: make(map[string]failure), fails: make(map[string]uint64), told: make(map[string]bool)}
 	policies, err := conf.Policies()
 	if err != nil {
 		return nil, err
@@ -143,6 +147,7 @@ func (c *certificates) refused(err error) { c.fail(aboutFiles, err) }
 func (c *certificates) fail(about string, err error) {
 	c.mu.Lock()
 	c.failed[about] = failure{err, time.Now()}
+	c.fails[about]++
 	c.mu.Unlock()
 	c.log.Error().Err(err).Msg("reload failed")
 }
@@ -178,6 +183,15 @@ func (c *certificates) warnOfEnds(now time.Time) {
 	}
 }
 
+// reloaded says whether what there was to take over has been, and how often it
+// was not.
+func (c *certificates) reloaded(about string) (good bool, failures uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, bad := c.failed[about]
+	return !bad, c.fails[about]
+}
+
 // status is what `sluice status` shows of them.
 func (c *certificates) status(now time.Time) control.CertificateStatus {
 	creds := c.current()
@@ -196,7 +210,7 @@ func (c *certificates) status(now time.Time) control.CertificateStatus {
 	for _, w := range creds.Warnings {
 		st.Warnings = append(st.Warnings, w.Error())
 	}
-	for _, about := range []string{aboutPolicies, aboutFiles, aboutChanges} {
+	for _, about := range reloads() {
 		if f, ok := c.failed[about]; ok {
 			st.ReloadErrors = append(st.ReloadErrors, control.ReloadError{At: f.at, Error: f.err.Error()})
 		}

@@ -50,7 +50,7 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 	log := d.sessionLog(info, control.Outgoing)
 	s, err := d.opener(p).Open(ctx, info)
 	if err != nil {
-		d.sessions.end(entry, control.Failed, err.Error())
+		d.sessions.end(entry, control.Failed, asCause(err).Code, err.Error())
 		return err
 	}
 	entry.open(s)

@@ -47,14 +47,16 @@ type Daemon struct {
 	waiting                 waiting
 	steered                 steeredSessions
 	pulls                   pulls
+	refusals                refusals
 	acceptor                *stream.Acceptor
 
 	ready chan struct{}
 
 	// Set by Run.
-	dir      *runDir
-	listener net.Listener
-	work     sync.WaitGroup // connections and sessions under way
+	dir         *runDir
+	listener    net.Listener
+	metricsAddr string         // empty: nowhere
+	work        sync.WaitGroup // connections and sessions under way
 }
 
 // New checks everything that can be checked before a socket is opened.
@@ -154,7 +156,11 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 		return err
 	}
 	close(d.ready)
-	d.log.Info().Str("listen", d.listening()).Strs("peers", slices.Sorted(maps.Keys(d.peers))).
+	ready := d.log.Info()
+	if d.metricsAddr != "" {
+		ready.Str("metrics", d.metricsAddr)
+	}
+	ready.Str("listen", d.listening()).Strs("peers", slices.Sorted(maps.Keys(d.peers))).
 		Str("certificates", d.certs.current().Found.Why).Str("priority", d.certs.host().Source).Msg("ready")
 
 	select {
@@ -190,7 +196,7 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 		return closers, err
 	}
 	server := d.controlServer(ctx)
-	closers = append(closers, func() { shutdown(server) })
+	closers = append(closers, func() { shutdown(server, shutdownTimeout) })
 	d.work.Go(func() { server.Serve(l) })
 
 	var lc net.ListenConfig
@@ -212,12 +218,21 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 		closers = append(closers, func() { l.Close() })
 		d.work.Go(func() { d.serveClients(ctx, p, l) })
 	}
+
+	if d.cfg.Metrics != "" {
+		closer, err := d.listenForScrapes(ctx)
+		if err != nil {
+			return closers, err
+		}
+		closers = append(closers, closer)
+	}
 	return closers, nil
 }
 
-// shutdown lets callers have the results of their migrations, which end now.
-func shutdown(server *http.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+// shutdown lets callers have their answers, such as the results of migrations,
+// which end now.
+func shutdown(server *http.Server, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if server.Shutdown(ctx) != nil {
 		server.Close()

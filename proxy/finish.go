@@ -188,6 +188,7 @@ func (m *outgoing) resolve(failure error) *control.Result {
 		m.confirm(true) // libvirt then holds it as a post-copy that can be resumed
 		return m.lost(fmt.Errorf("%w; %s", failure, last))
 	}
+	m.code = asCause(failure).Code
 	return &control.Result{
 		Outcome: control.Unknown,
 		Cause:   failure.Error(),
@@ -216,6 +217,7 @@ func (m *outgoing) lost(failure error) *control.Result {
 		m.session.Fail(asCause(failure))
 		m.session.Wait()
 	}
+	m.code = asCause(failure).Code
 	return &control.Result{
 		Outcome: control.Unknown,
 		Cause:   failure.Error(),
@@ -230,6 +232,7 @@ func (m *outgoing) lost(failure error) *control.Result {
 // flight at that moment decide; no relay can make QEMU wait for them.
 func (m *outgoing) torn(failure error) *control.Result {
 	m.confirm(true)
+	m.code = asCause(failure).Code
 	return &control.Result{
 		Outcome: control.Unknown,
 		Cause:   failure.Error(),
@@ -265,7 +268,7 @@ func (m *outgoing) failed(ctx context.Context, failure error) *control.Result {
 			cause = first
 		}
 	}
-	result.Cause = cause.Error()
+	m.code, result.Cause = cause.Code, cause.Error()
 	where, gone := m.atSource()
 	if gone {
 		result.Outcome = control.Unknown
@@ -314,7 +317,7 @@ func (m *outgoing) finishResult(r *control.Result) {
 	if r.Outcome == control.Moved {
 		m.entry.setPhase(control.PhaseDone)
 	}
-	m.d.sessions.end(m.entry, r.Outcome, r.Cause)
+	m.d.sessions.end(m.entry, r.Outcome, m.code, r.Cause)
 	event := m.log.Info()
 	if r.Outcome != control.Moved {
 		event = m.log.Warn().Str("cause", r.Cause)

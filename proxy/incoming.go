@@ -52,7 +52,7 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, d.cfg.Name)
 	}
 	if err != nil {
-		d.sessions.end(entry, control.Failed, err.Error())
+		d.sessions.end(entry, control.Failed, stream.CodeRefused, err.Error())
 		log.Warn().Err(err).Msg("session refused")
 		return nil, nil, err
 	}

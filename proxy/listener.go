@@ -33,6 +33,7 @@ func (d *Daemon) servePeers(ctx context.Context) {
 		d.work.Go(func() {
 			e, err := d.admit(ctx, raw.(*net.TCPConn), handshakes)
 			if err != nil {
+				d.refusals.add(err)
 				d.log.Warn().Stringer("address", raw.RemoteAddr()).Err(err).Msg("connection refused")
 				return
 			}
@@ -63,6 +64,16 @@ func (d *Daemon) acceptAgain(ctx context.Context, doing string, err error) bool 
 	}
 }
 
+// noHandshake is a handshake that took longer than this.
+type noHandshake time.Duration
+
+func (n noHandshake) Error() string {
+	return fmt.Sprintf("no TLS handshake within %v (limits.handshake_timeout)", time.Duration(n))
+}
+
+// Timeout tells tlsconf.Explain, as a net.Error does.
+func (noHandshake) Timeout() bool { return true }
+
 // entrant is a connection that has come in by the port.
 type entrant struct {
 	conn     relay.Conn
@@ -74,8 +85,7 @@ type entrant struct {
 // to speak. Nothing of what it says has been read yet. With an error it is
 // closed.
 func (d *Daemon) admit(ctx context.Context, raw *net.TCPConn, handshakes chan struct{}) (*entrant, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, d.cfg.Limits.HandshakeTimeout, fmt.Errorf(
-		"no TLS handshake within %v (limits.handshake_timeout)", d.cfg.Limits.HandshakeTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, d.cfg.Limits.HandshakeTimeout, noHandshake(d.cfg.Limits.HandshakeTimeout))
 	defer cancel()
 	first, err := d.waiting.firstByte(ctx, raw)
 	if err != nil {

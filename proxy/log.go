@@ -24,6 +24,6 @@ func (d *Daemon) endSession(e *entry, log zerolog.Logger, outcome string, cause 
 		words = cause.Error()
 		event = log.Warn().Str("code", cause.Code).Str("cause", words)
 	}
-	d.sessions.end(e, outcome, words)
+	d.sessions.end(e, outcome, cause.Code, words)
 	event.Str("outcome", outcome).Msg("session ended")
 }

@@ -46,6 +46,7 @@ type outgoing struct {
 	suspended bool          // the guest has been paused, by us
 	stats     jobStats      // the last that libvirt gave
 	asked     *stream.Cause // why the job was aborted, by us
+	code      string        // of what the result has as its cause
 	downtime  time.Duration
 	meter     rateMeter
 }

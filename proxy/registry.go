@@ -22,12 +22,13 @@ type registry struct {
 	mu       sync.Mutex
 	live     []*entry
 	ended    []control.SessionStatus // newest first
+	tally    tally                   // of all that ended
 	draining bool
 	empty    chan struct{} // closed once draining and nothing lives
 }
 
 func newRegistry(most int) *registry {
-	return &registry{most: most, empty: make(chan struct{})}
+	return &registry{most: most, tally: newTally(), empty: make(chan struct{})}
 }
 
 // entry is one session's place in the registry, from before it is opened until
@@ -68,13 +69,16 @@ func (r *registry) add(info stream.Info, direction string) (*entry, error) {
 	return e, nil
 }
 
-// end moves an entry to the ended ones.
-func (r *registry) end(e *entry, outcome, cause string) {
-	st := e.status()
+// end moves an entry to the ended ones, once its channels have ended. code is
+// the cause's.
+func (r *registry) end(e *entry, outcome, code, cause string) {
+	st, channels := e.status(), e.channels()
 	st.Ended, st.Outcome, st.Cause, st.Rate = time.Now(), outcome, cause, 0
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.live = slices.DeleteFunc(r.live, func(o *entry) bool { return o == e })
+	r.tally.end(e, outcome, code)
+	r.tally.carry(channels)
 	r.ended = slices.Insert(r.ended, 0, st)
 	if len(r.ended) > keptEnded {
 		r.ended = r.ended[:keptEnded]
@@ -114,6 +118,35 @@ func (r *registry) status() (live, ended []control.SessionStatus, draining bool)
 	}
 	slices.SortFunc(live, func(a, b control.SessionStatus) int { return a.Started.Compare(b.Started) })
 	return live, ended, draining
+}
+
+// totals are how many sessions live, and what these and the ended ones come to.
+// All is of one moment: a session counts as live or as ended, and its bytes
+// once, so that no total ever falls.
+func (r *registry) totals() (map[line]int, tally) {
+	r.mu.Lock()
+	entries, t := slices.Clone(r.live), r.tally.clone()
+	r.mu.Unlock()
+	live := make(map[line]int)
+	for _, l := range lines() {
+		live[l] = 0
+	}
+	for _, e := range entries {
+		live[e.line()]++
+		t.carry(e.channels())
+	}
+	return live, t
+}
+
+// channels are the session's so far, live and ended.
+func (e *entry) channels() []*stream.Channel {
+	e.mu.Lock()
+	s := e.session
+	e.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	return s.Channels()
 }
 
 func (e *entry) open(s *stream.Session) {

@@ -69,7 +69,7 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 	}
 	if err != nil {
 		m.removeDir()
-		d.sessions.end(m.entry, control.Failed, err.Error())
+		d.sessions.end(m.entry, control.Failed, asCause(err).Code, err.Error())
 		m.log.Warn().Err(err).Msg("session refused")
 		return nil, err
 	}

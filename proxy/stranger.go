@@ -11,6 +11,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
@@ -50,11 +51,11 @@ func (d *Daemon) recognize(state tls.ConnectionState, verify func(tls.Connection
 	}
 	id, err := tlsconf.IdentityOf(state.PeerCertificates[0])
 	if err != nil {
-		return &stranger{refusal: fmt.Errorf("read the names in the client's certificate: %w", err)}
+		return &stranger{refusal: &stream.Cause{Code: string(tlsconf.CauseBadCert), Text: fmt.Sprintf("read the names in the client's certificate: %v", err)}}
 	}
 	if d.dnList != nil {
 		if _, ok := d.dnList.Match(id); !ok {
-			return &stranger{refusal: fmt.Errorf("access denied: your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.cfg.Name, id.DN)}
+			return &stranger{refusal: denied("access denied: your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.cfg.Name, id.DN)}
 		}
 	}
 	for _, c := range d.clients {
@@ -62,7 +63,7 @@ func (d *Daemon) recognize(state tls.ConnectionState, verify func(tls.Connection
 			return &stranger{access: c.access, who: fmt.Sprintf("client %s (%s)", c.name, id)}
 		}
 	}
-	return &stranger{refusal: fmt.Errorf(
+	return &stranger{refusal: denied(
 		"access denied: the connection did not ask for sluice's protocol (%s), so it is a libvirt client's, and no client configured on %s has a name of its certificate (%s): add it there under [clients.NAME], in names",
 		alpn, d.cfg.Name, id)}
 }
@@ -84,7 +85,9 @@ func (d *Daemon) serveStranger(ctx context.Context, conn relay.Conn, s *stranger
 		return
 	}
 	var server *net.UnixConn
-	if err = s.refusal; err == nil {
+	if err = s.refusal; err != nil {
+		d.refusals.add(err)
+	} else {
 		server, err = d.dialLibvirt(ctx, s.access)
 	}
 	if err != nil {

@@ -20,6 +20,8 @@ const (
 	mostWaitingFrom = 256
 )
 
+var errSilent = errors.New("it was closed before it had said anything")
+
 // waiting counts the connections that have not said anything yet.
 type waiting struct {
 	mu   sync.Mutex
@@ -76,7 +78,7 @@ func (w *waiting) firstByte(ctx context.Context, c *net.TCPConn) (byte, error) {
 	case err != nil || peekErr != nil:
 		return 0, errors.Join(err, peekErr)
 	case n == 0:
-		return 0, errors.New("it was closed before it had said anything")
+		return 0, errSilent
 	}
 	return b[0], nil
 }

@@ -22,6 +22,11 @@ const (
 	CodeShutdown  = "shutdown"  // a daemon stops
 )
 
+// Codes lists them. A newer peer may send others.
+func Codes() []string {
+	return []string{CodeDone, CodeCancelled, CodeLink, CodeLocal, CodeLibvirt, CodeRefused, CodeTimeout, CodeLimit, CodeProtocol, CodeVersion, CodeShutdown}
+}
+
 // Cause says why a session ended, so that both hosts can tell it in the same
 // words. It is an error.
 type Cause struct {

@@ -1,6 +1,7 @@
 package tlsconf
 
 import (
+	"cmp"
 	"crypto/x509"
 	"time"
 )
@@ -8,6 +9,7 @@ import (
 // Expiry is when one of the certificates in use ends.
 type Expiry struct {
 	What     string        `json:"what"` // "server", "client" or "ca"
+	File     string        `json:"file"` // or the Workload API that it is from
 	Subject  string        `json:"subject"`
 	NotAfter time.Time     `json:"not_after"`
 	Left     time.Duration `json:"-"`
@@ -18,23 +20,46 @@ type Expiry struct {
 // Expiries tells for every certificate in use when it ends, those of the CA file included.
 func (c *Credentials) Expiries(now time.Time) []Expiry {
 	var out []Expiry
-	add := func(what string, cert *x509.Certificate) {
+	add := func(what, file string, cert *x509.Certificate) {
 		left := cert.NotAfter.Sub(now)
 		out = append(out, Expiry{
-			What: what, Subject: cert.Subject.String(), NotAfter: cert.NotAfter,
+			What: what, File: file, Subject: cert.Subject.String(), NotAfter: cert.NotAfter,
 			Left: left, Seconds: int64(left / time.Second), Warn: nearEnd(cert, now),
 		})
 	}
 	for _, t := range c.server {
-		add("server", t.Leaf)
+		add("server", c.from(t.Leaf), t.Leaf)
 	}
 	for _, t := range c.client {
 		if !t.Leaf.Equal(c.Leaf) {
-			add("client", t.Leaf)
+			add("client", c.from(t.Leaf), t.Leaf)
 		}
 	}
 	for _, ca := range c.CAs {
-		add("ca", ca)
+		add("ca", c.Found.CA, ca)
+	}
+	return out
+}
+
+// from is the file that a certificate of this host's was read from.
+func (c *Credentials) from(leaf *x509.Certificate) string {
+	return cmp.Or(c.files[leaf], c.Found.CA) // the latter names a Workload API
+}
+
+// ListExpiry is when one of the revocation lists in use runs out.
+type ListExpiry struct {
+	File       string
+	Issuer     string
+	NextUpdate time.Time
+}
+
+// ListExpiries tells for every revocation list in use when it runs out, but for those without an end.
+func (c *Credentials) ListExpiries() []ListExpiry {
+	var out []ListExpiry
+	for _, l := range c.crls {
+		if !l.nextUpdate.IsZero() {
+			out = append(out, ListExpiry{File: l.file, Issuer: l.name, NextUpdate: l.nextUpdate})
+		}
 	}
 	return out
 }

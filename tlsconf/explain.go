@@ -36,6 +36,14 @@ const (
 	CauseOther         Cause = "other"
 )
 
+// Causes lists them.
+func Causes() []Cause {
+	return []Cause{
+		CauseNotTLS, CauseClosed, CauseTimeout, CauseWrongCA, CauseExpired, CauseNotYetValid, CauseRevoked, CauseStaleCRL, CauseName,
+		CauseUsage, CauseBadCert, CauseNoCertificate, CauseVersion, CausePolicy, CauseProtocol, CauseDenied, CauseOther,
+	}
+}
+
 // Side says who refused.
 type Side string
 

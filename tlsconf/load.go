@@ -25,6 +25,7 @@ type Credentials struct {
 	client []tls.Certificate
 	pool   *x509.CertPool
 	crls   []crl
+	files  map[*x509.Certificate]string // of server's and client's leaves; nil for those of a Workload API
 	// domains are the CAs of each SPIFFE trust domain; nil unless the credentials come from a Workload API.
 	domains map[string]*x509.CertPool
 }
@@ -173,6 +174,10 @@ func (l *loader) loadPairs(pairs []Pair, role x509.ExtKeyUsage) []tls.Certificat
 		for _, c := range certs {
 			t.Certificate = append(t.Certificate, c.Raw)
 		}
+		if l.creds.files == nil {
+			l.creds.files = make(map[*x509.Certificate]string)
+		}
+		l.creds.files[leaf] = p.Cert
 		out = append(out, t)
 	}
 	return out

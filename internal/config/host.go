@@ -46,6 +46,8 @@ func (c *checker) host(cfg *Config) {
 		c.fault("listen", "port %q must be a number from 1 to 65535 (or 0, to let the kernel choose one)", port)
 	}
 
+	c.metrics(cfg)
+
 	if cfg.RunDir == "" {
 		cfg.RunDir = DefaultRunDir
 	}

@@ -45,6 +45,7 @@ listen = "[2001:db8::1]:17000"
 run_dir = "/run/sluice-2/"
 libvirt_socket = "/run/libvirt/virtqemud-sock"
 qemu_user = "root"
+metrics = "127.0.0.1:16515"
 users = ["0", "root", "4242"]
 require_secure = false
 tls = "no"
@@ -88,7 +89,7 @@ address = "f.example.org:1"
 	secure := false
 	want := &Config{
 		Name: "left", Listen: "[2001:db8::1]:17000", RunDir: "/run/sluice-2", LibvirtSocket: "/run/libvirt/virtqemud-sock",
-		QEMUUser: "root", Users: []string{"0", "root", "4242"}, RequireSecure: &secure, TLSDefault: "no",
+		QEMUUser: "root", Metrics: "127.0.0.1:16515", Users: []string{"0", "root", "4242"}, RequireSecure: &secure, TLSDefault: "no",
 		Priority: "NORMAL:-VERS-TLS1.1", AllowedDNs: []string{"C=GB,O=Site,*"},
 		Certificates: Certificates{CA: "/etc/pki/CA/cacert.pem", Cert: "/etc/pki/libvirt/servercert.pem", Key: "/etc/pki/libvirt/private/serverkey.pem", CRL: "/etc/pki/CA/cacrl.pem", Reload: 5 * time.Minute},
 		Limits: Limits{

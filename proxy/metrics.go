@@ -1,0 +1,119 @@
+package proxy
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// What Prometheus is told; docs/metrics.md has the same. Guests and peers are
+// not named: whoever can reach the address may read it, and each new name would
+// be a new series.
+var (
+	sessionsMetric     = newMetric("sessions", "Sessions under way.", "direction", "work")
+	endedMetric        = newMetric("sessions_ended_total", "Sessions that have ended.", "direction", "work", "outcome")
+	failedMetric       = newMetric("session_failures_total", "Sessions that ended otherwise than done or moved, by the code of their cause.", "direction", "code")
+	sentMetric         = newMetric("sent_bytes_total", "Bytes carried to peers, before encryption, by kind of channel.", "channel")
+	receivedMetric     = newMetric("received_bytes_total", "Bytes carried from peers, after decryption, by kind of channel.", "channel")
+	refusedMetric      = newMetric("handshakes_refused_total", "Connections to the peers' port that were refused by the end of their TLS handshake.", "reason")
+	certificateMetric  = newMetric("certificate_remaining_seconds", "Time until a certificate in use ends; negative once it has.", "role", "file", "subject")
+	crlMetric          = newMetric("crl_remaining_seconds", "Time until a revocation list in use runs out; negative once it has.", "file", "issuer")
+	reloadMetric       = newMetric("last_reload_successful", "1 if what changed last has been taken over, 0 if what was there before is still in use.", "part")
+	reloadFailedMetric = newMetric("reload_failures_total", "Changes that were not taken over.", "part")
+	buildMetric        = newMetric("build_info", "1, with the version of sluice and of the Go that it was built by.", "version", "goversion")
+)
+
+func newMetric(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("sluice_"+name, help, labels, nil)
+}
+
+// metrics is a prometheus.Collector that reads what the daemon knows anyway
+// when it is asked. Nothing is counted for it where bytes move.
+type metrics struct{ d *Daemon }
+
+func (m metrics) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		sessionsMetric, endedMetric, failedMetric, sentMetric, receivedMetric, refusedMetric,
+		certificateMetric, crlMetric, reloadMetric, reloadFailedMetric, buildMetric,
+	} {
+		out <- d
+	}
+}
+
+func (m metrics) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	count := func(d *prometheus.Desc, n uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	live, t := m.d.sessions.totals()
+	for l, n := range live {
+		gauge(sessionsMetric, float64(n), l.direction, l.work)
+	}
+	for e, n := range t.ended {
+		count(endedMetric, n, e.direction, e.work, e.outcome)
+	}
+	for f, n := range t.failed {
+		count(failedMetric, n, f.direction, f.code)
+	}
+	for kind, n := range t.sent {
+		count(sentMetric, n, kind)
+	}
+	for kind, n := range t.received {
+		count(receivedMetric, n, kind)
+	}
+	for cause, n := range m.d.refusals.counts() {
+		count(refusedMetric, n, string(cause))
+	}
+	for s, left := range m.d.certs.remaining(time.Now()) {
+		if s.role == roleCRL {
+			gauge(crlMetric, left.Seconds(), s.file, s.name)
+			continue
+		}
+		gauge(certificateMetric, left.Seconds(), s.role, s.file, s.name)
+	}
+	for _, part := range reloads() {
+		good, failures := m.d.certs.reloaded(part)
+		value := 0.0
+		if good {
+			value = 1
+		}
+		gauge(reloadMetric, value, part)
+		count(reloadFailedMetric, failures, part)
+	}
+	gauge(buildMetric, 1, stream.Printable(m.d.version), runtime.Version())
+}
+
+// roleCRL stands beside the roles of certificates (tlsconf.Expiry.What).
+const roleCRL = "crl"
+
+// ends is what runs out: a certificate or a revocation list. name is its
+// subject or issuer.
+type ends struct{ role, file, name string }
+
+// remaining is how long what is in use lasts. A file may hold two of one name,
+// as where an authority has changed its key; the one that ends first counts.
+func (c *certificates) remaining(now time.Time) map[ends]time.Duration {
+	creds := c.current()
+	all := make(map[ends]time.Duration)
+	add := func(role, file, name string, at time.Time) {
+		// A label that is not UTF-8 would end the scrape.
+		s := ends{role, stream.Printable(file), stream.Printable(name)}
+		left := at.Sub(now)
+		if have, ok := all[s]; ok {
+			left = min(left, have)
+		}
+		all[s] = left
+	}
+	for _, e := range creds.Expiries(now) {
+		add(e.What, e.File, e.Subject, e.NotAfter)
+	}
+	for _, l := range creds.ListExpiries() {
+		add(roleCRL, l.File, l.Issuer, l.NextUpdate)
+	}
+	return all
+}

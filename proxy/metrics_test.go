@@ -1,0 +1,342 @@
+package proxy
+
+import (
+	"bytes"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/pki"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+const withMetrics = "metrics = '127.0.0.1:0'"
+
+// exposition is what Prometheus would read.
+func (h *testHost) exposition() []byte {
+	h.t.Helper()
+	client := &http.Client{Timeout: 20 * time.Second}
+	defer client.CloseIdleConnections()
+	r, err := client.Get("http://" + h.metricsAddr + "/metrics")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode != http.StatusOK {
+		h.t.Fatalf("%s, %v:\n%s", r.Status, err, body)
+	}
+	return body
+}
+
+// scrape is each series with its value.
+func (h *testHost) scrape() map[string]float64 {
+	h.t.Helper()
+	all := make(map[string]float64)
+	for line := range strings.Lines(string(h.exposition())) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		i := strings.LastIndexByte(line, ' ')
+		v, err := strconv.ParseFloat(strings.TrimSpace(line[i+1:]), 64)
+		if err != nil {
+			h.t.Fatalf("%q: %v", line, err)
+		}
+		all[line[:i]] = v
+	}
+	return all
+}
+
+// shows waits until the host shows the values.
+func (h *testHost) shows(when string, want map[string]float64) {
+	h.t.Helper()
+	var got map[string]float64
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		got = h.scrape()
+		same := true
+		for series, v := range want {
+			have, ok := got[series]
+			same = same && ok && have == v
+		}
+		if same {
+			return
+		}
+		if time.Now().After(deadline) {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	for series, v := range want {
+		have, ok := got[series]
+		if !ok {
+			h.t.Errorf("%s: %s has no %s", when, h.name, series)
+		} else if have != v {
+			h.t.Errorf("%s: %s has %s %v, want %v", when, h.name, series, have, v)
+		}
+	}
+	h.t.FailNow()
+}
+
+// A call of echoes and its answer, in bytes.
+const echoCall, echoReply = 28, 36
+
+func TestMetricsOfSessions(t *testing.T) {
+	a, b := pairOfHosts(t, newAuthority(t, "CA"))
+	b.start(withMetrics, peerA)
+	a.start(withMetrics, peerTable(b, ""))
+	a.shows("at first", map[string]float64{
+		`sluice_sessions{direction="out",work="libvirt"}`:                                0,
+		`sluice_sessions_ended_total{direction="out",outcome="failed",work="migration"}`: 0,
+		`sluice_session_failures_total{code="link",direction="in"}`:                      0,
+		`sluice_sent_bytes_total{channel="memory"}`:                                      0,
+		`sluice_build_info{goversion="` + runtime.Version() + `",version="test"}`:        1,
+	})
+
+	// The totals of live sessions go over into those of ended ones.
+	const sessions, calls = 3, 5
+	for n := 1; n <= sessions; n++ {
+		c := a.echo("host-b")
+		for range calls {
+			echoes(t, c, "a call")
+		}
+		sent, received := float64(n*calls*echoCall), float64(n*calls*echoReply)
+		a.shows("under way", map[string]float64{
+			`sluice_sessions{direction="out",work="libvirt"}`: 1,
+			`sluice_sent_bytes_total{channel="libvirt"}`:      sent,
+			`sluice_received_bytes_total{channel="libvirt"}`:  received,
+		})
+		b.shows("under way", map[string]float64{`sluice_sessions{direction="in",work="libvirt"}`: 1})
+		c.Close()
+		a.shows("ended", map[string]float64{
+			`sluice_sessions{direction="out",work="libvirt"}`:                            0,
+			`sluice_sessions_ended_total{direction="out",outcome="done",work="libvirt"}`: float64(n),
+			`sluice_sent_bytes_total{channel="libvirt"}`:                                 sent,
+			`sluice_received_bytes_total{channel="libvirt"}`:                             received,
+		})
+		b.shows("ended", map[string]float64{
+			`sluice_sessions{direction="in",work="libvirt"}`:                            0,
+			`sluice_sessions_ended_total{direction="in",outcome="done",work="libvirt"}`: float64(n),
+			`sluice_sent_bytes_total{channel="libvirt"}`:                                received,
+			`sluice_received_bytes_total{channel="libvirt"}`:                            sent,
+		})
+	}
+
+	// Nothing listens where b believes a to be.
+	io.Copy(io.Discard, b.echo("host-a"))
+	b.shows("failed", map[string]float64{
+		`sluice_sessions_ended_total{direction="out",outcome="failed",work="libvirt"}`: 1,
+		`sluice_session_failures_total{code="link",direction="out"}`:                   1,
+	})
+}
+
+// No scrape sees fewer bytes than the one before it, whatever ends meanwhile.
+func TestMetricsNeverFall(t *testing.T) {
+	a, b := pairOfHosts(t, newAuthority(t, "CA"))
+	b.start("", peerA)
+	a.start(withMetrics, peerTable(b, ""))
+	const sessions = 20
+	const ended = `sluice_sessions_ended_total{direction="out",outcome="done",work="libvirt"}`
+	var before map[string]float64
+	for n := 1; n <= sessions; n++ {
+		c := a.echo("host-b")
+		echoes(t, c, "a call")
+		c.Close()
+		for before[ended] < float64(n) && !t.Failed() {
+			now := a.scrape()
+			for series, v := range before {
+				if strings.Contains(series, "_total") && now[series] < v {
+					t.Errorf("%s fell from %v to %v", series, v, now[series])
+				}
+			}
+			before = now
+		}
+	}
+	a.shows("at last", map[string]float64{
+		ended: sessions,
+		`sluice_sent_bytes_total{channel="libvirt"}`:     sessions * echoCall,
+		`sluice_received_bytes_total{channel="libvirt"}`: sessions * echoReply,
+	})
+}
+
+// Words of a peer's make no series.
+func TestTallyIsClosed(t *testing.T) {
+	r := newRegistry(10)
+	before := len(r.tally.ended) + len(r.tally.failed)
+	for _, work := range []string{"a\xff", "another"} {
+		e, err := r.add(stream.Info{Work: work}, control.Incoming)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.end(e, control.Failed, "own code "+work, "")
+	}
+	live, tally := r.totals()
+	if len(live) != len(lines()) || len(tally.ended)+len(tally.failed) != before {
+		t.Errorf("%d lines, %d series: %v", len(live), len(tally.ended)+len(tally.failed), tally)
+	}
+	if n := tally.ended[ending{line{control.Incoming, otherWord}, control.Failed}]; n != 2 {
+		t.Errorf("%d ended", n)
+	}
+	if n := tally.failed[failed{control.Incoming, otherWord}]; n != 2 {
+		t.Errorf("%d failed", n)
+	}
+}
+
+func TestMetricsOfCertificates(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	b := newTestHost(t, "host-b")
+	b.trust(ca)
+	pair := b.certify(ca, pki.Host{NotAfter: time.Now().Add(240 * time.Hour)})
+	list, err := ca.CRL(pki.Revocation{Number: 1, NextUpdate: time.Now().Add(48 * time.Hour), Revoked: []*x509.Certificate{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.put("crl.pem", list)
+	b.start(withMetrics, "crl = '"+b.path("crl.pem")+"'\n"+peerA)
+	got := b.scrape()
+	for series, want := range map[string]time.Duration{
+		`sluice_certificate_remaining_seconds{file="` + b.path("cert.pem") + `",role="server",subject="` + pair.Cert.Subject.String() + `"}`: 240 * time.Hour,
+		`sluice_crl_remaining_seconds{file="` + b.path("crl.pem") + `",issuer="CN=CA"}`:                                                      48 * time.Hour,
+	} {
+		if left, ok := got[series]; !ok || left > want.Seconds() || left < want.Seconds()-60 {
+			t.Errorf("%s %v, want %v", series, left, want.Seconds())
+		}
+	}
+	if series := `sluice_certificate_remaining_seconds{file="` + b.path("ca.pem") + `",role="ca",subject="CN=CA"}`; got[series] <= 0 {
+		t.Errorf("%s %v", series, got[series])
+	}
+	good := map[string]float64{
+		`sluice_last_reload_successful{part="certificates"}`: 1,
+		`sluice_last_reload_successful{part="priority"}`:     1,
+		`sluice_last_reload_successful{part="changes"}`:      1,
+		`sluice_reload_failures_total{part="certificates"}`:  0,
+	}
+	b.shows("at first", good)
+
+	// The watch may be quicker than Reload; what it found is then not counted twice.
+	cert := pair.CertPEM()
+	b.put("cert.pem", cert[:len(cert)/2])
+	if b.Reload() == nil {
+		t.Fatal("half a certificate was taken over")
+	}
+	b.shows("spoilt", map[string]float64{
+		`sluice_last_reload_successful{part="certificates"}`: 0,
+		`sluice_last_reload_successful{part="priority"}`:     1,
+		`sluice_reload_failures_total{part="certificates"}`:  1,
+	})
+	b.put("cert.pem", cert)
+	if err := b.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	good[`sluice_reload_failures_total{part="certificates"}`] = 1
+	b.shows("mended", good)
+}
+
+// Two authorities of one name in one file must not end the scrape.
+func TestMetricsOfAuthoritiesOfOneName(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	b := newTestHost(t, "host-b")
+	b.trust(ca, newAuthority(t, "CA"))
+	b.certify(ca, pki.Host{})
+	b.start(withMetrics, peerA)
+	if n := bytes.Count(b.exposition(), []byte(`role="ca"`)); n != 1 {
+		t.Errorf("%d series", n)
+	}
+}
+
+func TestMetricsOfRefusals(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	a, b := pairOfHosts(t, ca)
+	b.start(withMetrics, "[peers.host-c]\naddress = '127.0.0.1:1'\n")
+	a.start("", peerTable(b, ""))
+	if a.ask("host-b") == nil {
+		t.Fatal("host-a was let in")
+	}
+	for _, words := range []string{"", "GET / HTTP/1.1\r\n\r\n"} {
+		c, err := net.Dial("tcp", b.listening())
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(c, words)
+		if words != "" {
+			io.Copy(io.Discard, c)
+		}
+		c.Close()
+	}
+	b.shows("refused", map[string]float64{
+		`sluice_handshakes_refused_total{reason="denied"}`:   1,
+		`sluice_handshakes_refused_total{reason="closed"}`:   1,
+		`sluice_handshakes_refused_total{reason="not-tls"}`:  1,
+		`sluice_handshakes_refused_total{reason="timeout"}`:  0,
+		`sluice_handshakes_refused_total{reason="wrong-ca"}`: 0,
+	})
+	if cause := refusalCause(noHandshake(time.Second)); cause != "timeout" {
+		t.Errorf("a handshake that takes too long is %q", cause)
+	}
+}
+
+// docs/metrics.md has every metric with its labels and its type, and no others;
+// and they are as Prometheus wants them.
+func TestMetricsReference(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	b := newTestHost(t, "host-b")
+	b.trust(ca)
+	b.certify(ca, pki.Host{})
+	list, err := ca.CRL(pki.Revocation{Number: 1, Revoked: []*x509.Certificate{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.put("crl.pem", list)
+	b.start(withMetrics, "crl = '"+b.path("crl.pem")+"'\n"+peerA)
+	text := b.exposition()
+
+	problems, err := promlint.New(bytes.NewReader(text)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	kinds := make(map[string]string)
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`).FindAllStringSubmatch(string(text), -1) {
+		kinds[m[1]] = m[2]
+	}
+	labels := make(map[string]string)
+	for _, m := range regexp.MustCompile(`(?m)^(\w+)\{(.*)\} \S+$`).FindAllStringSubmatch(string(text), -1) {
+		labels[m[1]] = m[2]
+	}
+	docs, err := os.ReadFile("../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile("(?m)^\\| `(sluice_\\w+)` \\| (\\w+) \\| (.*?) \\|").FindAllStringSubmatch(string(docs), -1)
+	for _, row := range rows {
+		name, kind, said := row[1], row[2], row[3]
+		if kinds[name] != kind {
+			t.Errorf("docs/metrics.md says that %s is a %s; it is %q", name, kind, kinds[name])
+		}
+		delete(kinds, name)
+		for _, label := range strings.Split(said, ", ") {
+			if !strings.Contains(","+labels[name], ","+strings.Trim(label, "`")+`="`) {
+				t.Errorf("docs/metrics.md gives %s the label %s; it has %s", name, label, labels[name])
+			}
+		}
+		if n, m := strings.Count(said, ",")+1, strings.Count(labels[name], `="`); n != m {
+			t.Errorf("docs/metrics.md has %d labels of %s, which has %d", n, name, m)
+		}
+	}
+	for name := range kinds {
+		t.Errorf("docs/metrics.md does not have %s", name)
+	}
+}

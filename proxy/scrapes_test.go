@@ -1,0 +1,110 @@
+package proxy
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"github.com/virt-sluice/sluice/internal/pki"
+)
+
+// Prometheus' path alone is served, to be read.
+func TestNothingButMetrics(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	a, b := pairOfHosts(t, ca)
+	b.start(withMetrics, peerA)
+	for _, c := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/metrics", 200},
+		{"HEAD", "/metrics", 200},
+		{"POST", "/metrics", 405},
+		{"DELETE", "/metrics", 405},
+		{"GET", "/", 404},
+		{"GET", "/metrics/", 404},
+		{"GET", "/v1/status", 404},
+		{"GET", "/debug/pprof/", 404},
+	} {
+		r, err := http.NewRequest(c.method, "http://"+b.metricsAddr+c.path, strings.NewReader(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != c.status {
+			t.Errorf("%s %s: %s, want %d", c.method, c.path, answer.Status, c.status)
+		}
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+
+	a.start("", peerTable(b, ""))
+	if a.metricsAddr != "" {
+		t.Errorf("metrics are served at %s, though none are configured", a.metricsAddr)
+	}
+	if log := b.logged.String(); !strings.Contains(log, `"metrics":"`+b.metricsAddr+`"`) {
+		t.Errorf("the log does not say where metrics are:\n%s", log)
+	}
+}
+
+// A port that is taken ends the start, with everything that it had opened.
+func TestMetricsPortIsTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ca := newAuthority(t, "CA")
+	a := newTestHost(t, "host-a")
+	a.trust(ca)
+	a.certify(ca, pki.Host{})
+	d, err := New(Options{Config: a.configure("metrics = '"+l.Addr().String()+"'", ""), Log: zerolog.New(&a.logged), Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	says(t, d.Run(t.Context(), nil), l.Addr().String(), "(metrics)", "address already in use")
+	if c, err := net.Dial("tcp", d.listener.Addr().String()); err == nil {
+		c.Close()
+		t.Error("peers can still connect")
+	}
+}
+
+// Metrics are there as long as sessions are, and gone when Run returns.
+func TestMetricsOfADrain(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	a, b := pairOfHosts(t, ca)
+	b.start("", peerA)
+	a.startEcho()
+	d, err := New(Options{Config: a.configure(withMetrics, peerTable(b, "")), Log: zerolog.New(&a.logged), Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Daemon = d
+	drain, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- d.Run(t.Context(), drain) }()
+	<-d.Ready()
+	c := a.echo("host-b")
+	echoes(t, c, "before the drain")
+	close(drain)
+	eventually(t, "the drain", func() bool { return d.status().Draining })
+	a.shows("draining", map[string]float64{`sluice_sessions{direction="out",work="libvirt"}`: 1})
+	idle, err := net.Dial("tcp", d.metricsAddr) // and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	c.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if c, err := net.Dial("tcp", d.metricsAddr); err == nil {
+		c.Close()
+		t.Error("metrics are still served")
+	}
+}
