@@ -77,6 +77,7 @@ type incoming struct {
 	flags    libvirt.DomainMigrateFlags
 	session  *stream.Session
 	arrived  atomic.Bool // a memory channel has connected
+	looks    sync.WaitGroup
 	taking   atomic.Bool // libvirt is taking the guest over, within a bound
 	prepared bool
 	asked    bool // libvirt has been asked to take the guest over
@@ -126,6 +127,11 @@ func (in *incoming) Connect(_ context.Context, kind string, _ int) (net.Conn, er
 		return in.dir.connect(diskSocket, in.d.qemuUID)
 	}
 	return nil, fmt.Errorf("a migration has no %s channels", kind)
+}
+
+// LocalGone fails the session if QEMU has died.
+func (in *incoming) LocalGone(cause *stream.Cause) {
+	in.looks.Go(func() { in.d.qemuGone(in.session, in.uuid, cause) })
 }
 
 // Call runs libvirt's half of the migration on this host.
@@ -325,6 +331,7 @@ func (in *incoming) downtime() int64 {
 // End gives up what was not finished. A guest that libvirt has been asked to
 // take over is libvirt's, whatever it answered.
 func (in *incoming) End(cause *stream.Cause) {
+	in.looks.Wait()
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.prepared && !in.asked && !in.finished {

@@ -48,6 +48,8 @@ func (d *Daemon) opener(p *peer) *stream.Opener {
 		Dial: func(ctx context.Context, clear bool) (relay.Conn, error) {
 			return d.dial(ctx, p, clear)
 		},
+		// libvirt's own answer says whether this host's QEMU has failed.
+		LocalGone: func(c *stream.Cause) { d.log.Info().Str("cause", c.Error()).Msg("QEMU closed its end") },
 	}
 }
 

@@ -67,7 +67,8 @@ type steered struct {
 
 	mu       sync.Mutex
 	session  *stream.Session // set before anything comes to it
-	asked    bool            // libvirt has been asked to take the guest over
+	looks    sync.WaitGroup
+	asked    bool // libvirt has been asked to take the guest over
 	claimed  bool
 	transfer transfer
 	cut      func(error)   // ends the connection that prepared the guest
@@ -115,6 +116,16 @@ func (s *steered) lost(why error) {
 	s.session.Fail(&stream.Cause{Code: stream.CodeLibvirt, Text: why.Error()})
 }
 
+// LocalGone fails the session if QEMU has died.
+func (s *steered) LocalGone(cause *stream.Cause) {
+	uuid, err := parseUUID(s.info.UUID)
+	if err != nil {
+		s.session.Fail(cause)
+		return
+	}
+	s.looks.Go(func() { s.d.qemuGone(s.session, uuid, cause) })
+}
+
 // preparing: libvirt may hold a guest from now on, until release.
 func (s *steered) preparing(t transfer, cut func(error)) {
 	s.mu.Lock()
@@ -157,6 +168,7 @@ func (s *steered) release(moved bool) {
 // through: without it the source resumes the guest, which may then run twice.
 // In post-copy the guest may run here, and stays.
 func (s *steered) End(cause *stream.Cause) {
+	s.looks.Wait()
 	s.d.steered.remove(s)
 	s.mu.Lock()
 	s.claimed = true

@@ -166,7 +166,8 @@ func (s *Session) relay(c *Channel, local net.Conn, remote relay.Conn) {
 	c.wire.Store(&wire{remote.Path(), version, suite})
 	c.open.Store(true)
 	res := relay.Run(s.ctx, local, remote, relay.Options{
-		Counters: &c.counters,
+		LocalGone: s.localGone(c),
+		Counters:  &c.counters,
 		Limits: relay.Limits{
 			Send:    limiters(s.send, s.limits.TotalSend),
 			Receive: limiters(s.receive, s.limits.TotalReceive),
@@ -178,6 +179,23 @@ func (s *Session) relay(c *Channel, local net.Conn, remote relay.Conn) {
 	if res.Err != nil && s.ctx.Err() == nil {
 		s.Fail(s.relayCause(c, res.Err))
 	}
+}
+
+// localGone is what happens when QEMU has closed its end of c with bytes under
+// way. It does so after some migrations that went well, and when it dies; which
+// of the two is not for the socket to say, but for libvirt: at the opener by
+// its own call, at the acceptor by its handler.
+func (s *Session) localGone(c *Channel) func(*relay.Error) {
+	h, ok := s.handler.(interface{ LocalGone(*Cause) })
+	switch {
+	case c.Kind == ChannelLibvirt:
+		return nil
+	case s.opener && s.onLocalGone != nil:
+		return func(err *relay.Error) { s.onLocalGone(s.relayCause(c, err)) }
+	case ok:
+		return func(err *relay.Error) { h.LocalGone(s.relayCause(c, err)) }
+	}
+	return nil
 }
 
 func limiters(of ...*rate.Limiter) []*rate.Limiter {

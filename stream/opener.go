@@ -25,6 +25,11 @@ type Opener struct {
 	// Dial connects to the peer and authenticates it; in clear, where asked,
 	// it only connects. The context has the deadline of the whole opening.
 	Dial func(ctx context.Context, clear bool) (relay.Conn, error)
+
+	// LocalGone, if set, is told when QEMU has closed its end of a channel with
+	// bytes under way, in place of failing the session: for callers who learn
+	// elsewhere what became of QEMU. It must not wait.
+	LocalGone func(*Cause)
 }
 
 // NewID is a session's ID: 32 hexadecimal digits that no one can guess.
@@ -57,7 +62,7 @@ func (o *Opener) Open(ctx context.Context, info Info) (*Session, error) {
 		return nil, err
 	}
 	s := newSession(info, o.Host, o.Limits, conn, answer.Idle)
-	s.opener, s.dial, s.token = true, o.Dial, answer.Token
+	s.opener, s.dial, s.token, s.onLocalGone = true, o.Dial, answer.Token, o.LocalGone
 	go s.run()
 	return s, nil
 }

@@ -35,7 +35,10 @@ type Handler interface {
 	// End releases what the handler holds. All channels and calls have ended.
 	End(cause *Cause)
 	// A Handler may also have Finishing() bool: while it says true, the stop of
-	// the daemon waits for the answers of the calls that are under way.
+	// the daemon waits for the answers of the calls that are under way. And it
+	// may have LocalGone(*Cause), which is told, and must not wait, that QEMU has
+	// closed its end of a channel with bytes under way; if QEMU has died it fails
+	// the session with that cause.
 }
 
 // Session is one end of a session. Its methods may be called at any time from
@@ -56,6 +59,8 @@ type Session struct {
 	handler Handler       // acceptor's end only
 	token   []byte        // shown by channels in clear
 	dial    func(ctx context.Context, clear bool) (relay.Conn, error)
+
+	onLocalGone func(*Cause) // opener's end only; may be nil
 
 	ctx     context.Context // ends with a *Cause, once no more work may be done
 	cancel  context.CancelCauseFunc

@@ -2,10 +2,12 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -13,6 +15,12 @@ import (
 type Options struct {
 	Limits   Limits
 	Counters *Counters // may be nil; added to while the relay runs
+
+	// LocalGone, if set, is told that the local application has closed its
+	// socket with bytes under way, and that direction then ends as if in order:
+	// for callers who learn elsewhere whether the application had done its work.
+	// It must not wait.
+	LocalGone func(*Error)
 	// Workers is how many goroutines of each direction encrypt or decrypt what
 	// there is at once, on the records path. 1 is the direction's own; 0 a
 	// quarter of the processors, at most 4.
@@ -36,6 +44,7 @@ type Result struct {
 // not have an effect. Closing remote ends the run, with net.ErrClosed.
 func Run(ctx context.Context, local net.Conn, remote Conn, opts Options) Result {
 	r := &run{local: local, remote: remote, ends: [2]end{conn{local}, conn{socket(remote)}}}
+	r.localGone = opts.LocalGone
 	switch c := remote.(type) {
 	case *recordConn:
 		c.SetWorkers(opts.Workers)
@@ -98,6 +107,7 @@ type run struct {
 	remote         Conn
 	records        *recordRelay // where the peer is a recordConn
 	sent, received flow
+	localGone      func(*Error)
 	copied         atomic.Bool // a plain hop that could not be spliced
 
 	mu   sync.Mutex
@@ -161,9 +171,20 @@ func (r *run) close() {
 	}
 }
 
+// forgive turns the local application's going away into the end of a direction,
+// where the caller has asked for that.
+func (r *run) forgive(err *Error) *Error {
+	if err == nil || err.Side != Local || r.localGone == nil || r.ctx.Err() != nil ||
+		!errors.Is(err.Err, syscall.ECONNRESET) && !errors.Is(err.Err, syscall.EPIPE) && !errors.Is(err.Err, syscall.ENOTCONN) {
+		return err
+	}
+	r.localGone(err)
+	return nil
+}
+
 // send moves the local stream to the peer, and its end after it.
 func (r *run) send() {
-	err := r.sendBytes()
+	err := r.forgive(r.sendBytes())
 	if err == nil && r.ctx.Err() == nil {
 		if cerr := r.remote.CloseWrite(); cerr != nil {
 			err = &Error{Remote, "write", cerr}
@@ -190,10 +211,10 @@ func (r *run) sendBytes() *Error {
 
 // receive moves the peer's stream to the local socket, and its end after it.
 func (r *run) receive() {
-	err := r.receiveBytes()
+	err := r.forgive(r.receiveBytes())
 	if err == nil && r.ctx.Err() == nil {
 		if cerr := r.ends[0].CloseWrite(); cerr != nil {
-			err = &Error{Local, "write", cerr}
+			err = r.forgive(&Error{Local, "write", cerr})
 		}
 	}
 	r.over(err)
