@@ -68,6 +68,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 		if r.Err != nil {
 			g.forget(guest.name, false)
 		} else {
+			a.prepared.Store(true)
 			g.log.Info().Str("guest", guest.name).Msg("guest prepared")
 		}
 	}}}
@@ -104,7 +105,7 @@ func (g *guard) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]by
 		return refused(libvirtrpc.ErrRPC, err)
 	}
 	a := g.find(name)
-	if a == nil && g.access != config.AccessFull {
+	if (a == nil || !a.prepared.Load()) && g.access != config.AccessFull {
 		return outcome{g.denied(c, "guest %.80q was not prepared over this connection", name)}
 	}
 	if a != nil && a.resumes && call.Cancelled == 0 {

@@ -109,9 +109,14 @@ func uidOf(c net.Conn) (int, error) {
 	return tcpUID("/proc/net/tcp", c.RemoteAddr().(*net.TCPAddr), c.LocalAddr().(*net.TCPAddr))
 }
 
+// established is a connection's state in the kernel's table while both
+// processes have it open.
+const established = "01"
+
 // tcpUID finds who owns the IPv4 socket at local that is connected to remote.
 // The table's columns are the line's number, the two addresses, the state,
-// two pairs and one number, and the uid (proc_pid_net(5)).
+// two pairs and one number, the uid, another number, and the inode
+// (proc_pid_net(5)).
 func tcpUID(table string, local, remote *net.TCPAddr) (int, error) {
 	f, err := os.Open(table)
 	if err != nil {
@@ -122,7 +127,11 @@ func tcpUID(table string, local, remote *net.TCPAddr) (int, error) {
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		col := strings.Fields(lines.Text())
-		if len(col) > 7 && [2]string{col[1], col[2]} == want {
+		if len(col) > 9 && [2]string{col[1], col[2]} == want {
+			// A socket that its process has closed shows as root's, whosever it was.
+			if col[3] != established || col[9] == "0" {
+				return -1, fmt.Errorf("%v was closed by its process already, so no one can tell whose it was", local)
+			}
 			return strconv.Atoi(col[7])
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
 
@@ -30,9 +31,10 @@ type guard struct {
 
 // arrival is a guest that was prepared over this connection.
 type arrival struct {
-	guest   movingGuest
-	resumes bool     // a post-copy that broke
-	session *steered // nil for a caller that is no sluice
+	guest    movingGuest
+	resumes  bool        // a post-copy that broke
+	session  *steered    // nil for a caller that is no sluice
+	prepared atomic.Bool // libvirt has prepared it for this caller: only now is it the caller's
 }
 
 // guard serves one caller's connection to its end, and closes both ends.
@@ -164,7 +166,7 @@ func (g *guard) abort(c *libvirtrpc.Call, decode func([]byte) (libvirtrpc.Domain
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, a := range g.coming {
-		if a.guest.uuid == uuid {
+		if a.guest.uuid == uuid && a.prepared.Load() {
 			return libvirtrpc.Outcome{}
 		}
 	}
