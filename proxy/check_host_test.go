@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/needs"
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
@@ -100,9 +101,7 @@ func TestCheckHost(t *testing.T) {
 
 // QEMU's user must get through every folder on the way.
 func TestCheckHostOfAnotherQEMUUser(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, for two users")
-	}
+	needs.Root(t, "for two users")
 	ca := newAuthority(t, "CA")
 	h := newTestHost(t, "host-a")
 	h.trust(ca)

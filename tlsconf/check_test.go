@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/virt-sluice/sluice/internal/needs"
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
@@ -83,9 +84,7 @@ func TestCheckSeesWhatLibvirtSees(t *testing.T) {
 }
 
 func TestCheckOwner(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give files away")
-	}
+	needs.Root(t, "to give files away")
 	s := newSite(t)
 	f := s.files(s.host("a"), s.ca)
 	if err := os.Chown(f.Key, 12345, 0); err != nil {

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/virt-sluice/sluice/internal/needs"
 )
 
 // listed is what gnutls-cli says of a priority string.
@@ -290,9 +292,7 @@ func generate(n int) []string {
 
 func needTool(t testing.TB, name string) {
 	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Skipf("%s is not installed", name)
-	}
+	needs.Program(t, name)
 }
 
 // each runs f on all cases, several at a time, and reports what it returns.

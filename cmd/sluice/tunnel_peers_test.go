@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/virt-sluice/sluice/internal/needs"
 )
 
 // Other programs' TLS at either end of a tunnel.
@@ -57,9 +59,7 @@ func TestTunnelClients(t *testing.T) {
 			ts.files("host-a", "--x509cafile", "--x509certfile", "--x509keyfile")...)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := exec.LookPath(c.name); err != nil {
-				t.Skip(err)
-			}
+			needs.Program(t, c.name)
 			client := &process{Cmd: exec.Command(c.name, c.args...), t: t}
 			client.Stderr = client
 			in, _ := client.StdinPipe()
@@ -89,9 +89,7 @@ func TestTunnelServers(t *testing.T) {
 		}, "through the tunnel\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := exec.LookPath(c.name); err != nil {
-				t.Skip(err)
-			}
+			needs.Program(t, c.name)
 			ts := newTunnels(t)
 			port := freePort(t)
 			server := &process{Cmd: exec.Command(c.name, c.args(ts, port)...), t: t}

@@ -8,21 +8,20 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-)
 
-// skipVariable, set to 1, skips tests that need a lab.
-const skipVariable = "SLUICE_SKIP_LAB"
+	"github.com/virt-sluice/sluice/internal/needs"
+)
 
 // Require fails a test on a machine that cannot run a lab, and names what is missing; a test that cannot run is no test passed. With
 // SLUICE_SKIP_LAB=1 it skips the test instead, whether or not the machine could.
 func Require(t testing.TB) {
 	t.Helper()
-	if os.Getenv(skipVariable) == "1" {
-		t.Skip("needs the two-host lab, which " + skipVariable + "=1 leaves out")
+	if needs.Skipping() {
+		t.Skip("needs the two-host lab, which " + needs.SkipVariable + "=1 leaves out")
 	}
 	if missing := Missing(); len(missing) > 0 {
 		t.Fatalf("this machine cannot run the two-host lab: %s\ntest/install installs the programs on Debian 12; %s=1 skips these tests",
-			strings.Join(missing, "; "), skipVariable)
+			strings.Join(missing, "; "), needs.SkipVariable)
 	}
 }
 

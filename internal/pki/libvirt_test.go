@@ -9,17 +9,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/virt-sluice/sluice/internal/needs"
 )
 
 // inNamespaces runs a script as root of its own mounts, network, host name and processes, with pki in the place of /etc/pki.
 // Whatever it starts ends with it.
 func inNamespaces(t *testing.T, pki, script string) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, for namespaces")
-	}
+	needs.Root(t, "for namespaces")
 	if out, err := exec.Command("unshare", "--mount", "--net", "--uts", "--pid", "--fork", "true").CombinedOutput(); err != nil {
-		t.Skipf("no namespaces here: %s", out)
+		t.Fatalf("needs namespaces of its own: %v: %s", err, out)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
@@ -59,9 +59,7 @@ func layoutFor(t *testing.T, alg Algorithm) string {
 }
 
 func TestLayoutAgainstVirtPKIValidate(t *testing.T) {
-	if _, err := exec.LookPath("virt-pki-validate"); err != nil {
-		t.Skip("virt-pki-validate is not installed")
-	}
+	needs.Program(t, "virt-pki-validate")
 	out := inNamespaces(t, layoutFor(t, ECDSA), "virt-pki-validate")
 	for _, want := range []string{"Found CA certificate", "Found client certificate", "Found client private key", "Found server certificate", "Found server private key"} {
 		if !strings.Contains(out, want) {
@@ -78,11 +76,7 @@ func TestLayoutAgainstVirtPKIValidate(t *testing.T) {
 // TestLayoutAgainstLibvirtd starts libvirtd with these files and connects to it with virsh, over TLS with both sides'
 // certificates checked, for both kinds of keys.
 func TestLayoutAgainstLibvirtd(t *testing.T) {
-	for _, tool := range []string{"libvirtd", "virsh", "ip"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip(tool + " is not installed")
-		}
-	}
+	needs.Program(t, "libvirtd", "virsh", "ip")
 	for _, alg := range []Algorithm{ECDSA, RSA} {
 		t.Run(string(alg), func(t *testing.T) {
 			out := inNamespaces(t, layoutFor(t, alg), `

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/virt-sluice/sluice/internal/needs"
 )
 
 func newCA(t *testing.T, a Authority) *CA {
@@ -228,9 +230,7 @@ func TestSubCA(t *testing.T) {
 
 // TestCertsAgainstCerttool has GnuTLS's own tool verify the chains.
 func TestCertsAgainstCerttool(t *testing.T) {
-	if _, err := exec.LookPath("certtool"); err != nil {
-		t.Skip("certtool is not installed")
-	}
+	needs.Program(t, "certtool")
 	for _, alg := range []Algorithm{ECDSA, RSA} {
 		ca := newCA(t, Authority{Algorithm: alg})
 		sub, err := ca.Sub(Authority{Name: "sub", Algorithm: alg})

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/virt-sluice/sluice/internal/needs"
 )
 
 // What OpenSSL and GnuTLS call the suites.
@@ -32,13 +34,11 @@ type program struct {
 
 func start(t *testing.T, name string, args ...string) *program {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Skip(err)
-	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	needs.Program(t, name)
+	cmd := exec.CommandContext(t.Context(), name, args...)
 	p := &program{cmd: cmd, log: new(bytes.Buffer)}
 	cmd.Stderr = p.log
+	var err error
 	if p.in, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ func TestLeavingThePoller(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	eachHop(t, func(t *testing.T, h hop) {
 		if h.path != Records {
-			t.Skip("has nothing to leave")
+			return // it has no poller to leave
 		}
 		c := h.start(t)
 		b := noise(1 << 20)
