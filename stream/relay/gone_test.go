@@ -1,0 +1,100 @@
+package relay
+
+import (
+	"io"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// An application that closes its socket with bytes unread resets it: a failure,
+// unless the caller learns elsewhere whether it had done its work.
+func TestLocalGone(t *testing.T) {
+	for _, told := range []bool{false, true} {
+		name := map[bool]string{false: "a failure", true: "told"}[told]
+		t.Run(name, func(t *testing.T) {
+			eachHop(t, func(t *testing.T, h hop) {
+				a, b := h.link(t)
+				app, local := h.local(t)
+				var gone atomic.Int32
+				var counters Counters
+				opts := Options{Counters: &counters}
+				if told {
+					opts.LocalGone = func(err *Error) {
+						if err.Side != Local {
+							t.Errorf("told of %v", err)
+						}
+						gone.Add(1)
+					}
+				}
+				done := make(chan Result, 1)
+				go func() { done <- Run(t.Context(), local, b, opts) }()
+				writeAll(t, a, []byte("unread"))
+				delivered(t, &counters, 6)
+				app.Close()
+				if !told {
+					wantError(t, "the relay", <-done, Local)
+					socket(a).Close()
+					return
+				}
+				// The peer sees the end of the application's stream, and ends its own.
+				a.SetReadDeadline(time.Now().Add(10 * time.Second))
+				if n, err := a.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+					t.Errorf("the peer read %d, %v, want an orderly end", n, err)
+				}
+				if err := a.CloseWrite(); err != nil {
+					t.Error(err)
+				}
+				if r := <-done; r.Err != nil || r.Received != 6 {
+					t.Errorf("%+v, want an orderly end after 6 bytes", r)
+				}
+				if gone.Load() == 0 {
+					t.Error("nobody was told")
+				}
+				socket(a).Close()
+			})
+		})
+	}
+}
+
+// What comes for an application that has gone can't be delivered, and ends that
+// direction.
+func TestLocalGoneBeforeTheLast(t *testing.T) {
+	eachHop(t, func(t *testing.T, h hop) {
+		a, b := h.link(t)
+		app, local := h.local(t)
+		told := make(chan *Error, 2)
+		done := make(chan Result, 1)
+		go func() { done <- Run(t.Context(), local, b, Options{LocalGone: func(err *Error) { told <- err }}) }()
+		app.Close()
+		var err *Error
+		for end := time.After(10 * time.Second); err == nil; {
+			if _, werr := a.Write([]byte("for nobody")); werr != nil {
+				break // the relay has ended meanwhile
+			}
+			select {
+			case err = <-told:
+			case <-end:
+				t.Fatal("nobody was told")
+			case <-time.After(time.Millisecond): // a TCP socket takes the first bytes
+			}
+		}
+		if r := <-done; r.Err != nil {
+			t.Errorf("%v, want an orderly end", r.Err)
+		}
+		socket(a).Close()
+	})
+}
+
+// delivered waits until the local socket has taken n bytes.
+func delivered(t testing.TB, c *Counters, n int64) {
+	t.Helper()
+	end := time.After(10 * time.Second)
+	for tick := time.Tick(time.Millisecond); c.Received.Load() < n; {
+		select {
+		case <-tick:
+		case <-end:
+			t.Fatalf("%d of %d bytes were delivered", c.Received.Load(), n)
+		}
+	}
+}
