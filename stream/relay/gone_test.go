@@ -57,8 +57,7 @@ func TestLocalGone(t *testing.T) {
 	}
 }
 
-// What comes for an application that has gone can't be delivered, and ends that
-// direction.
+// What comes for an application that has gone is thrown away, to its orderly end.
 func TestLocalGoneBeforeTheLast(t *testing.T) {
 	eachHop(t, func(t *testing.T, h hop) {
 		a, b := h.link(t)
@@ -69,15 +68,17 @@ func TestLocalGoneBeforeTheLast(t *testing.T) {
 		app.Close()
 		var err *Error
 		for end := time.After(10 * time.Second); err == nil; {
-			if _, werr := a.Write([]byte("for nobody")); werr != nil {
-				break // the relay has ended meanwhile
-			}
+			writeAll(t, a, []byte("for nobody"))
 			select {
 			case err = <-told:
 			case <-end:
 				t.Fatal("nobody was told")
 			case <-time.After(time.Millisecond): // a TCP socket takes the first bytes
 			}
+		}
+		writeAll(t, a, noise(4<<20)) // more than any socket holds
+		if err := a.CloseWrite(); err != nil {
+			t.Error(err)
 		}
 		if r := <-done; r.Err != nil {
 			t.Errorf("%v, want an orderly end", r.Err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -17,7 +18,8 @@ type Options struct {
 	Counters *Counters // may be nil; added to while the relay runs
 
 	// LocalGone, if set, is told that the local application has closed its
-	// socket with bytes under way, and that direction then ends as if in order:
+	// socket with bytes under way. The direction then ends as if in order, and what
+	// still comes for the application is thrown away:
 	// for callers who learn elsewhere whether the application had done its work.
 	// It must not wait.
 	LocalGone func(*Error)
@@ -209,9 +211,35 @@ func (r *run) sendBytes() *Error {
 	return pump(r.ctx, &r.sent, Local, r.local, Remote, r.remote)
 }
 
+// discard reads the rest of a stream for which nobody is left. Closing with it
+// unread would reset the peer's connection, and its end look like a failure.
+func (r *run) discard() *Error {
+	var err error
+	for err == nil {
+		if c, ok := r.remote.(*recordConn); ok {
+			_, err = c.Receive()
+		} else {
+			_, err = io.Copy(io.Discard, onlyReader{r.remote})
+			if err == nil {
+				err = io.EOF
+			}
+		}
+	}
+	if err == io.EOF {
+		return nil
+	}
+	return &Error{Remote, "read", err}
+}
+
+// onlyReader hides what io.Copy would use in place of Read.
+type onlyReader struct{ io.Reader }
+
 // receive moves the peer's stream to the local socket, and its end after it.
 func (r *run) receive() {
-	err := r.forgive(r.receiveBytes())
+	err := r.receiveBytes()
+	if err != nil && r.forgive(err) == nil {
+		err = r.discard()
+	}
 	if err == nil && r.ctx.Err() == nil {
 		if cerr := r.ends[0].CloseWrite(); cerr != nil {
 			err = r.forgive(&Error{Local, "write", cerr})
