@@ -55,7 +55,7 @@ func (m *outgoing) callFinish() (*finishReply, error) {
 	done := make(chan answer, 1)
 	go func() {
 		var a answer
-		a.err = m.session.Call(ctx, callFinish, &finishCall{Cookie: m.cookie}, &a.reply)
+		a.err = m.session.Call(ctx, callFinish, &finishCall{Cookie: m.cookie, Postcopy: m.postcopy}, &a.reply)
 		done <- a
 	}()
 	if !m.postcopy {

@@ -227,7 +227,7 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 	// meanwhile does not interrupt it, and the source asks what became of it.
 	ctx = context.WithoutCancel(ctx)
 	limit := in.d.cfg.Limits.FinishTimeout
-	if in.flags&(libvirt.MigratePostcopy|libvirt.MigratePostcopyResume) == 0 || call.Cancelled {
+	if !call.Postcopy || call.Cancelled {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("libvirt did not answer within %v (limits.finish_timeout)", limit))
 		defer cancel()

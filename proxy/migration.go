@@ -39,6 +39,7 @@ type prepareReply struct {
 type finishCall struct {
 	Cookie    []byte `msgpack:"cookie"` // libvirt's, from Perform
 	Cancelled bool   `msgpack:"cancelled"`
+	Postcopy  bool   `msgpack:"postcopy,omitempty"` // the guest is split: Finish lasts until it is whole
 }
 
 // finishReply says what came of Finish. Where libvirt has failed it and holds
