@@ -1,7 +1,6 @@
 package record
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/sha256"
@@ -10,6 +9,8 @@ import (
 	"hash"
 
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/virt-sluice/sluice/internal/gcm"
 )
 
 // suite is one of TLS 1.3's cipher suites (RFC 8446, B.4).
@@ -20,17 +21,9 @@ type suite struct {
 }
 
 var suites = map[uint16]*suite{
-	tls.TLS_AES_128_GCM_SHA256:       {16, sha256.New, newGCM},
-	tls.TLS_AES_256_GCM_SHA384:       {32, sha512.New384, newGCM},
+	tls.TLS_AES_128_GCM_SHA256:       {16, sha256.New, gcm.New},
+	tls.TLS_AES_256_GCM_SHA384:       {32, sha512.New384, gcm.New},
 	tls.TLS_CHACHA20_POLY1305_SHA256: {chacha20poly1305.KeySize, sha256.New, chacha20poly1305.New},
-}
-
-func newGCM(key []byte) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCM(block)
 }
 
 // expandLabel is HKDF-Expand-Label with an empty context (RFC 8446, 7.1).
