@@ -56,23 +56,15 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 	entry.open(s)
 	stop := context.AfterFunc(ctx, func() { s.Fail(errStopping) })
 	defer stop()
-	near, far, err := socketpair()
+	conn, err := s.OpenConn(ctx, stream.ChannelLibvirt)
 	if err != nil {
-		s.Fail(&stream.Cause{Code: stream.CodeLocal, Text: err.Error()})
-		d.endSession(entry, log, control.Failed, s.Wait())
-		return err
-	}
-	ch, err := s.OpenChannel(ctx, stream.ChannelLibvirt, far)
-	if err != nil {
-		near.Close()
 		d.endSession(entry, log, control.Failed, s.Wait())
 		return err
 	}
 	g := &guide{d: d, peer: p, log: log, moving: make(map[string]*steering)}
-	conversation := &libvirtrpc.Conversation{Client: c, Server: near, Rules: g, Failing: failing(s, "the libvirt client's connection", log), Ended: g.ended}
-	// Its end comes by the channel's: a call may have to be answered after it.
+	conversation := &libvirtrpc.Conversation{Client: c, Server: conn, Rules: g, Failing: failing(s, conn, "the libvirt client's connection", log), Ended: g.ended}
+	// It may outlive the session: a call may have to be answered after that.
 	conversation.Run(ctx)
-	<-ch.Ended()
 	s.Finish()
 	cause := s.Wait()
 	g.end(cause)
@@ -80,12 +72,15 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 	return nil
 }
 
-// failing ends s when a conversation that it carries fails. A client that
-// goes away in the middle is no failure of the session's.
-func failing(s *stream.Session, what string, log zerolog.Logger) func(error) {
+// failing ends s when a conversation over conn fails, unless conn did, and the
+// session knows. A client that goes away in the middle is no failure of the
+// session's.
+func failing(s *stream.Session, conn *stream.Conn, what string, log zerolog.Logger) func(error) {
 	return func(err error) {
-		if s.Context().Err() != nil {
+		select {
+		case <-conn.Channel.Ended():
 			return
+		default:
 		}
 		log.Info().Err(err).Msg(what + " broke")
 		s.Fail(&stream.Cause{Code: stream.CodeLocal, Text: fmt.Sprintf("%s broke: %v", what, err)})
@@ -117,19 +112,24 @@ func (in *incomingLibvirt) Connect(ctx context.Context, kind string, _ int) (net
 	if err != nil {
 		return nil, err
 	}
-	near, far, err := socketpair()
-	if err != nil {
-		server.Close()
-		return nil, err
-	}
+	return &guarded{server, in, access}, nil
+}
+
+// guarded is this host's libvirtd with a guard before it.
+type guarded struct {
+	*net.UnixConn
+	in     *incomingLibvirt
+	access string
+}
+
+// Take implements stream.Taker.
+func (e *guarded) Take(conn *stream.Conn) {
+	in := e.in
 	in.conversations.Go(func() {
-		// The session ends with its control channel, the conversation with the
-		// data that came before.
 		in.d.guard(in.session.Context(), &guard{
-			d: in.d, peer: in.peer, access: access, who: "peer " + in.peer.name, log: in.log,
-		}, far, server, failing(in.session, "the connection with libvirt", in.log))
+			d: in.d, peer: in.peer, access: e.access, who: "peer " + in.peer.name, log: in.log,
+		}, conn, e.UnixConn, failing(in.session, conn, "the connection with libvirt", in.log))
 	})
-	return near, nil
 }
 
 func (in *incomingLibvirt) Call(context.Context, string, []byte) (any, error) {

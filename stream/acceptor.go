@@ -245,6 +245,13 @@ func (a *Acceptor) join(ctx context.Context, conn relay.Conn, peer string, open 
 	if err != nil {
 		return s.failChannel(c, CodeLocal, err)
 	}
+	if t, ok := local.(Taker); ok {
+		s.channels.relays.Add(1) // the handler's End comes after
+		t.Take(s.own(c, conn))
+		s.channels.relays.Done()
+		<-c.ended
+		return nil
+	}
 	s.relay(c, local, conn)
 	return nil
 }

@@ -161,23 +161,37 @@ func (s *Session) abandon(c *Channel) {
 // relay moves c's bytes until it ends, and closes both connections. A failure
 // fails the session.
 func (s *Session) relay(c *Channel, local net.Conn, remote relay.Conn) {
-	defer s.channels.relays.Done()
-	version, suite := tlsNames(remote)
-	c.wire.Store(&wire{remote.Path(), version, suite})
-	c.open.Store(true)
+	c.begin(remote)
 	res := relay.Run(s.ctx, local, remote, relay.Options{
 		LocalGone: s.localGone(c),
 		Counters:  &c.counters,
-		Limits: relay.Limits{
-			Send:    limiters(s.send, s.limits.TotalSend),
-			Receive: limiters(s.receive, s.limits.TotalReceive),
-			Budget:  s.budget,
-		},
+		Limits:    s.relayLimits(),
 	})
+	s.finish(c, res.Err)
+}
+
+// begin makes c open.
+func (c *Channel) begin(remote relay.Conn) {
+	version, suite := tlsNames(remote)
+	c.wire.Store(&wire{remote.Path(), version, suite})
+	c.open.Store(true)
+}
+
+// finish makes c ended, by err if that is not nil.
+func (s *Session) finish(c *Channel, err error) {
 	c.open.Store(false)
-	defer close(c.ended)
-	if res.Err != nil && s.ctx.Err() == nil {
-		s.Fail(s.relayCause(c, res.Err))
+	if err != nil && s.ctx.Err() == nil {
+		s.Fail(s.relayCause(c, err))
+	}
+	close(c.ended)
+	s.channels.relays.Done()
+}
+
+func (s *Session) relayLimits() relay.Limits {
+	return relay.Limits{
+		Send:    limiters(s.send, s.limits.TotalSend),
+		Receive: limiters(s.receive, s.limits.TotalReceive),
+		Budget:  s.budget,
 	}
 }
 

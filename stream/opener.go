@@ -94,20 +94,32 @@ func (o *Opener) Ask(ctx context.Context, name string, in, out any) error {
 // calls began. A channel that can't be opened fails the session, and the error
 // is the *Cause of its end.
 func (s *Session) OpenChannel(ctx context.Context, kind string, local net.Conn) (*Channel, error) {
-	c, err := s.openChannel(ctx, kind, local)
+	c, remote, err := s.openChannel(ctx, kind)
 	if err != nil {
 		local.Close()
 		<-s.settled
 		return nil, s.cause
 	}
+	go s.relay(c, local, remote)
 	return c, nil
 }
 
-func (s *Session) openChannel(ctx context.Context, kind string, local net.Conn) (*Channel, error) {
+// OpenConn is OpenChannel for a caller that reads and writes the peer's stream
+// itself.
+func (s *Session) OpenConn(ctx context.Context, kind string) (*Conn, error) {
+	c, remote, err := s.openChannel(ctx, kind)
+	if err != nil {
+		<-s.settled
+		return nil, s.cause
+	}
+	return s.own(c, remote), nil
+}
+
+func (s *Session) openChannel(ctx context.Context, kind string) (*Channel, relay.Conn, error) {
 	c, err := s.reserve(kind, anyNumber)
 	if err != nil {
 		s.Fail(asCause(err, CodeRefused, s.link.host))
-		return nil, err
+		return nil, nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -126,11 +138,10 @@ func (s *Session) openChannel(ctx context.Context, kind string, local net.Conn) 
 		if ctx.Err() != nil {
 			code = CodeCancelled
 		}
-		return nil, s.failChannel(c, code, err)
+		return nil, nil, s.failChannel(c, code, err)
 	}
 	close(c.connected)
-	go s.relay(c, local, conn)
-	return c, nil
+	return c, conn, nil
 }
 
 // exchange connects, sends the open frame and returns with the accept frame.

@@ -26,7 +26,7 @@ type Info struct {
 type Handler interface {
 	// Connect connects to the local end of a data channel. Channels of one
 	// kind come one after the other, in the order in which the opener asked.
-	// It must return soon after ctx has ended.
+	// It must return soon after ctx has ended. What it returns may be a Taker.
 	Connect(ctx context.Context, kind string, number int) (net.Conn, error)
 	// Call answers one call of the opener. body is msgpack. The session waits
 	// for it, also when ctx has ended with the session: what may not be

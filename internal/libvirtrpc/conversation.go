@@ -83,7 +83,7 @@ type Conversation struct {
 	// closed for it.
 	Failing func(error)
 	// Ended, if not nil, is called when the daemon has ended the connection by
-	// itself, before the client can see it.
+	// itself, or it broke, before the client can see it.
 	Ended func()
 
 	toClient, toServer sender
@@ -146,7 +146,11 @@ func (c *Conversation) Run(ctx context.Context) error {
 		end(err)
 	})
 	wg.Go(func() {
-		err := c.down()
+		in := newInput(c.Server, &c.toClient)
+		err := c.down(in)
+		if in.err != nil && ctx.Err() == nil && !c.left.Load() && c.Ended != nil {
+			c.Ended()
+		}
 		c.over.Store(true)
 		c.bereave(waiting)
 		if err == nil {
@@ -289,14 +293,10 @@ func (c *Conversation) refuseFDs(in *input, h Head, n int) error {
 }
 
 // down passes the daemon's packets, and then its end.
-func (c *Conversation) down() error {
-	in := newInput(c.Server, &c.toClient)
+func (c *Conversation) down(in *input) error {
 	for {
 		h, n, err := in.head()
 		if err == io.EOF {
-			if c.Ended != nil && !c.left.Load() {
-				c.Ended()
-			}
 			return nil
 		}
 		if err != nil {
