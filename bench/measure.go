@@ -67,7 +67,7 @@ func (r *run) fill(ctx context.Context, c contender, w work, size int64, s *Samp
 		defer context.AfterFunc(ctx, one.close)()
 		streams, connects[i] = append(streams, one), took.Seconds()
 	}
-	s.Connect = median(connects)
+	s.Connect = Median(connects)
 	if w.message > 0 { // warm
 		if _, err := pingPong(streams[0], w.message, r.opts.Pings/10); err != nil {
 			return err

@@ -107,7 +107,7 @@ func (rep *Report) best(w work, there []contender, f func(Sample) float64, sign 
 		if c.kind != competitor || len(samples) == 0 {
 			continue
 		}
-		if v := sign * median(each(samples, f)); best == "" || v > most {
+		if v := sign * Median(each(samples, f)); best == "" || v > most {
 			best, most = c.name, v
 		}
 	}
@@ -149,7 +149,7 @@ func (rep *Report) row(w work, c contender, best Best, limits map[int]float64) R
 				ratios = append(ratios, f(s)/f(o))
 			}
 		}
-		return median(ratios)
+		return Median(ratios)
 	}
 	if w.message > 0 {
 		r.P50, r.P99 = figure(each(samples, Sample.p50)), figure(each(samples, Sample.p99))
@@ -158,8 +158,8 @@ func (rep *Report) row(w work, c contender, best Best, limits map[int]float64) R
 		return r
 	}
 	r.PerCPU, r.PerSecond = figure(each(samples, Sample.perCPU)), figure(each(samples, Sample.perSecond))
-	r.CPUSend = median(each(samples, func(s Sample) float64 { return over(s.CPUSend, s.gb()) }))
-	r.CPUTake = median(each(samples, func(s Sample) float64 { return over(s.CPUTake, s.gb()) }))
+	r.CPUSend = Median(each(samples, func(s Sample) float64 { return over(s.CPUSend, s.gb()) }))
+	r.CPUTake = Median(each(samples, func(s Sample) float64 { return over(s.CPUTake, s.gb()) }))
 	r.Against = Against{PerCPU: against(best.PerCPU, Sample.perCPU), PerSecond: against(best.PerSecond, Sample.perSecond)}
 	var shares []float64
 	for round, s := range samples {
@@ -167,7 +167,7 @@ func (rep *Report) row(w work, c contender, best Best, limits map[int]float64) R
 			shares = append(shares, s.perCPU()/limits[round])
 		}
 	}
-	r.Share = median(shares)
+	r.Share = Median(shares)
 	return r
 }
 

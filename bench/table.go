@@ -14,7 +14,7 @@ func (rep *Report) Write(w io.Writer) error {
 	fmt.Fprintf(&b, "%s, %s, %d cores, %s, %s; load %s at the start\n", rep.Date, m.CPU, m.Cores, m.Kernel, m.System, m.Load)
 	fmt.Fprintf(&b, "%s; mutual TLS 1.3 with %s\n", rep.Network, suite)
 	fmt.Fprintf(&b, "medians of %d rounds (least to most); MiB: the most resident memory of each relay, sending and receiving\n", rep.Rounds)
-	fmt.Fprintf(&b, "AES-128-GCM, seal and open: %.3f CPU-s/GB\n\n", median(rep.AES))
+	fmt.Fprintf(&b, "AES-128-GCM, seal and open: %.3f CPU-s/GB\n\n", Median(rep.AES))
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, e := range rep.Entrants {
 		fmt.Fprintf(t, "%s\t%s\t%s\n", e.Name, e.Version, e.Settings)

@@ -25,6 +25,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/virt-sluice/sluice/bench"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/site"
 )
@@ -77,7 +78,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 
-	b := &bench{lab: l, site: s, guest: g, at: s.A}
+	b := &moving{lab: l, site: s, guest: g, at: s.A}
 	ways := []string{"tcp", "sluice", "tls", "tunnel"}
 	var all []measurement
 	// One migration that is not counted: each host's first has caches to fill.
@@ -108,8 +109,8 @@ func run(ctx context.Context, o options) (err error) {
 	return table(o, ways, all)
 }
 
-// bench is the guest and where it is now.
-type bench struct {
+// moving is the guest and where it is now.
+type moving struct {
 	lab   *lab.Lab
 	site  *site.Site
 	guest *lab.Guest
@@ -117,7 +118,7 @@ type bench struct {
 }
 
 // migrate moves the guest to the other host and measures that.
-func (b *bench) migrate(ctx context.Context, way string) (*measurement, error) {
+func (b *moving) migrate(ctx context.Context, way string) (*measurement, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	to := b.at.Host.Peer().Name
@@ -190,23 +191,9 @@ func table(o options, ways []string, all []measurement) error {
 	fmt.Fprintln(w, "way\tseconds\tGiB/s\tCPU-s per GiB\ttime against tcp\ttime against tls")
 	for _, way := range ways {
 		s := of(way, seconds)
-		ratio := func(other string) float64 { return median(ratios(s, of(other, seconds))) }
-		fmt.Fprintf(w, "%s\t%.2f (%.2f to %.2f)\t%.2f\t%.2f\t%.2f\t%.2f\n", way, median(s), slices.Min(s), slices.Max(s), gib/median(s),
-			median(of(way, func(m measurement) float64 { return m.CPU }))/gib, ratio("tcp"), ratio("tls"))
+		ratio := func(other string) float64 { return bench.Median(bench.Ratios(s, of(other, seconds))) }
+		fmt.Fprintf(w, "%s\t%.2f (%.2f to %.2f)\t%.2f\t%.2f\t%.2f\t%.2f\n", way, bench.Median(s), slices.Min(s), slices.Max(s), gib/bench.Median(s),
+			bench.Median(of(way, func(m measurement) float64 { return m.CPU }))/gib, ratio("tcp"), ratio("tls"))
 	}
 	return w.Flush()
-}
-
-func ratios(a, b []float64) []float64 {
-	out := make([]float64, len(a))
-	for i := range a {
-		out[i] = a[i] / b[i]
-	}
-	return out
-}
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	n := len(v)
-	return (v[(n-1)/2] + v[n/2]) / 2
 }

@@ -35,6 +35,8 @@ type Options struct {
 	Binary string
 	// Config is TOML put before the tables of both hosts' configurations.
 	Config string
+	// Peer is TOML put behind the head of the other host's table in each.
+	Peer string
 }
 
 // Site is a lab with a sluice on both hosts.
@@ -63,7 +65,7 @@ func Start(ctx context.Context, l *lab.Lab, o Options) (*Site, error) {
 	}
 	s := &Site{A: &Daemon{Host: l.A, Binary: binary}, B: &Daemon{Host: l.B, Binary: binary}}
 	for _, d := range []*Daemon{s.A, s.B} {
-		config := fmt.Sprintf("name = %q\nqemu_user = \"root\"\n%s\n[peers.%s]\n", d.Host.Name, o.Config, d.Host.Peer().Name)
+		config := fmt.Sprintf("name = %q\nqemu_user = \"root\"\n%s\n[peers.%s]\n%s", d.Host.Name, o.Config, d.Host.Peer().Name, o.Peer)
 		if err := os.WriteFile(d.Host.Path(ConfigFile), []byte(config), 0o644); err != nil {
 			return nil, errors.Join(err, s.Stop())
 		}
