@@ -12,10 +12,10 @@ import (
 )
 
 // authorize decides who a connection's certificate stands for and whether it
-// may come in, once the handshake has proved that it comes from the CA and is
-// within its dates. verify is what is left of the check of the handshake:
-// revocation, role, policy. The error is a *stream.Cause for the one at the
-// other end, in words; its code is a tlsconf.Cause.
+// may come in, once the handshake has proved that the other end has its key.
+// verify is the check of the certificate itself: chain, dates, revocation,
+// role, policy. The error is a *stream.Cause for the one at the other end, in
+// words; its code is a tlsconf.Cause.
 func (d *Daemon) authorize(state tls.ConnectionState, creds *tlsconf.Credentials, verify func(tls.ConnectionState) error) (*peer, error) {
 	if err := verify(state); err != nil {
 		return nil, plainly(err, "")
@@ -35,7 +35,7 @@ func (d *Daemon) authorize(state tls.ConnectionState, creds *tlsconf.Credentials
 	}
 	// The handshake went by the host's policy; the peer's own may be stricter.
 	if policy := d.certs.with(p); policy != d.certs.host() {
-		if err := creds.Server(tlsconf.Options{Policy: policy}).VerifyConnection(state); err != nil {
+		if err := creds.Server(tlsconf.Options{Policy: policy, Time: d.clock}).VerifyConnection(state); err != nil {
 			return nil, plainly(err, fmt.Sprintf("%s has a priority of its own for the peer %s: set the same one on both hosts", d.cfg.Name, p.name))
 		}
 	}

@@ -38,13 +38,38 @@ func TestCheckPeerOutOfTime(t *testing.T) {
 			[]string{"this host's clock says " + time.Now().UTC().Format("2006-01-02 "), "host-b's says " + ago(36*time.Hour).UTC().Format("2006-01-02 15:"), ago(24 * time.Hour).UTC().Format("2006-01-02 15:")}},
 		{"not yet valid", pki.Host{NotBefore: ago(-24 * time.Hour), NotAfter: ago(-48 * time.Hour)}, 36 * time.Hour, "TLS", "not-yet-valid", "here", control.ResultError,
 			[]string{"this host's clock says " + time.Now().UTC().Format("2006-01-02 "), "host-b's says " + ago(-36*time.Hour).UTC().Format("2006-01-02 15:"), "set the clocks right"}},
-		{"this host's is expired there", pki.Host{}, 400 * 24 * time.Hour, "TLS", "expired", "there", control.ResultError,
-			[]string{"host-b refuses this host's certificate as out of date", "this host's clock says", "host-b's says a time outside of that"}},
+		{"this host's is expired there, by an alert alone", pki.Host{}, 400 * 24 * time.Hour, "TLS", "expired", "there", control.ResultError,
+			[]string{"refused this host's certificate as out of date", "set the clocks right"}},
 		{"clocks apart", pki.Host{}, 90 * time.Second, "clock", "clock", "", control.ResultWarning, []string{"1m30s apart", "NTP"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a := lonely(t, ca, standIn(t, ca, c.host, c.ahead), "")
 			finds(t, a.checkPeer(), c.result, c.check, c.code, c.side, c.words...)
+		})
+	}
+}
+
+// A sluice whose clock tells it that this host's certificate is out of date.
+func TestCheckPeerByWhoseClockWeAreOutOfDate(t *testing.T) {
+	ca, err := pki.NewCA(pki.Authority{Name: "CA", NotBefore: time.Now().AddDate(-5, 0, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code, ahead := range map[string]time.Duration{"expired": 400 * 24 * time.Hour, "not-yet-valid": -400 * 24 * time.Hour} {
+		t.Run(code, func(t *testing.T) {
+			a, b := pairOfHosts(t, ca)
+			b.clock = func() time.Time { return time.Now().Add(ahead) }
+			b.start("", peerA)
+			a.start("", peerTable(b, ""))
+			leaf := a.certs.current().ClientLeaf
+			end := leaf.NotAfter
+			if ahead < 0 {
+				end = leaf.NotBefore
+			}
+			finds(t, a.checkPeer(), control.ResultError, "answer", code, "there", "host-b refuses this host: its certificate", `"CN=host-a,O=CA"`,
+				"current time "+b.clock().UTC().Format("2006-01-02T15:"), end.UTC().Format(time.RFC3339), "this host's clock says "+time.Now().UTC().Format("2006-01-02 15:"))
+			// Whoever asks for more is told the same.
+			says(t, a.ask("host-b"), "host-b: this host refused the peer", "out of date")
 		})
 	}
 }

@@ -77,13 +77,13 @@ func TestCheckPeerTellsRefusalsApart(t *testing.T) {
 				b.certify(other, pki.Host{})
 				return "", ""
 			}},
-		{name: "wrong CA there", check: "TLS", code: "wrong-ca", side: "there", words: []string{`issued by "CN=another CA"`, "host-b trusts CN=CA", "host-b's CA file"},
+		{name: "wrong CA there", check: "answer", code: "wrong-ca", side: "there", words: []string{`issued by "CN=another CA"`, "does not come from a CA that host-b trusts", "host-b trusts CN=CA", "host-b's CA file"},
 			set: func(a, b *testHost) (string, string) {
 				a.trust(ca, other)
 				a.certify(other, pki.Host{})
 				return "", ""
 			}},
-		{name: "wrong CA of the same name there", check: "TLS", code: "wrong-ca", side: "there", words: []string{"does not come from a CA that the peer trusts"},
+		{name: "wrong CA of the same name there", check: "answer", code: "wrong-ca", side: "there", words: []string{`issued by "CN=CA"`, "does not come from a CA that host-b trusts"},
 			set: func(a, b *testHost) (string, string) {
 				a.trust(ca, namesake)
 				a.certify(namesake, pki.Host{})

@@ -49,6 +49,8 @@ type Daemon struct {
 	pulls                   pulls
 	refusals                refusals
 	acceptor                *stream.Acceptor
+	refusing                chan struct{}    // places of those who are told why not
+	clock                   func() time.Time // by which peers' certificates are valid; nil is time.Now
 
 	ready chan struct{}
 
@@ -69,6 +71,7 @@ func New(o Options) (*Daemon, error) {
 		sessions:     newRegistry(o.Config.Limits.Sessions),
 		totalSend:    stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
 		totalReceive: stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
+		refusing:     make(chan struct{}, maxRefusals),
 		ready:        make(chan struct{}),
 	}
 	var err error

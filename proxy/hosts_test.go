@@ -26,7 +26,8 @@ type testHost struct {
 	libvirt string // socket
 	logged  logBuffer
 
-	noLibvirt bool // there is not even an echo
+	noLibvirt bool             // there is not even an echo
+	clock     func() time.Time // by which it judges peers' certificates; nil is the machine's
 }
 
 type logBuffer struct {
@@ -138,7 +139,7 @@ func (h *testHost) startWith(cfg *config.Config) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.Daemon = d
+	h.Daemon, d.clock = d, h.clock
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx, nil) }()

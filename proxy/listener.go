@@ -2,17 +2,24 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
-// maxHandshakes is how many connections may be in their handshake at once.
-const maxHandshakes = 64
+// maxHandshakes is how many connections may be in their handshake at once, and
+// maxRefusals how many may be told why there is nothing for them here: that
+// takes as long as the other end likes, within bounds, and anyone can ask for it.
+const (
+	maxHandshakes = 64
+	maxRefusals   = 64
+)
 
 // firstOfTLS is the first byte of a TLS handshake (RFC 8446, section 5.1). The
 // length of an open frame begins with 0.
@@ -103,8 +110,14 @@ func (d *Daemon) admit(ctx context.Context, raw *net.TCPConn, handshakes chan st
 	}
 	e, refused, err := d.handshake(ctx, raw)
 	<-handshakes
-	if refused != nil { // in words, which takes as long as the peer likes
-		d.acceptor.Refuse(refused, err)
+	if refused != nil {
+		select {
+		case d.refusing <- struct{}{}:
+			d.acceptor.Refuse(refused, err)
+			<-d.refusing
+		default:
+			refused.Close()
+		}
 	}
 	return e, err
 }
@@ -113,12 +126,21 @@ func (d *Daemon) admit(ctx context.Context, raw *net.TCPConn, handshakes chan st
 // peer may be told.
 func (d *Daemon) handshake(ctx context.Context, raw net.Conn) (e *entrant, refused relay.Conn, err error) {
 	creds, policy := d.certs.current(), d.certs.host()
-	cfg := creds.Server(tlsconf.Options{NextProtos: []string{alpn}, Policy: policy})
-	// A handshake can only say "bad certificate". crypto/tls looks at the chain
-	// and the dates in it; the rest is looked at below, and refused in words.
+	cfg := creds.Server(tlsconf.Options{NextProtos: []string{alpn}, Policy: policy, Time: d.clock})
+	// A handshake can only say "bad certificate", so what verify says is asked
+	// below, and told in words. Of a peer that is all there is to check; of
+	// anyone else crypto/tls looks at the chain and its dates first.
 	verify := cfg.VerifyConnection
 	cfg.VerifyConnection = nil
 	gated, cfg := tlsconf.Gate(raw, cfg)
+	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if !slices.Contains(hello.SupportedProtos, alpn) {
+			return nil, nil
+		}
+		ofPeers := cfg.Clone()
+		ofPeers.ClientAuth = tls.RequireAnyClientCert
+		return ofPeers, nil
+	}
 	conn, err := relay.Server(ctx, gated, cfg)
 	if err != nil {
 		return nil, nil, policy.Explain(err, raw.RemoteAddr().String())

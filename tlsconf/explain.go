@@ -151,6 +151,9 @@ func explainX509(e *HandshakeError, err error) bool {
 		e.What = "this host refused the peer: " + leaf + " does not come from a CA that this host trusts"
 		e.Remedy = "put the CA that issued it into this host's CA file, or have it issued by that CA"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		if invalid.Cert != nil && !invalid.Cert.Equal(cert) {
+			leaf = fmt.Sprintf("%s is good, and that of a CA above it, %q,", leaf, invalid.Cert.Subject)
+		}
 		e.Cause = CauseExpired
 		e.What = "this host refused the peer: " + leaf + " is out of date: " + invalid.Detail
 		e.Remedy = "have it renewed, or set the clocks right"

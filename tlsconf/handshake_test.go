@@ -100,6 +100,14 @@ func TestExplainTellsFailuresApart(t *testing.T) {
 		return func() time.Time { return time.Now().Add(d) }
 	}
 	const years = 365 * 24 * time.Hour
+	short, err := s.ca.Sub(pki.Authority{Name: "sub CA", NotAfter: time.Now().Add(24 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	below, err := short.Issue(pki.Host{Names: []string{"a"}, NotAfter: time.Now().Add(30 * 24 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	onlyServer := s.issue(pki.Host{Names: []string{"a"}, Usages: serverOnly})
 	plain := func(c *tls.Config, change func(*tls.Config)) *tls.Config { change(c); return c }
 	b1 := rules(t, "b")
@@ -127,6 +135,8 @@ func TestExplainTellsFailuresApart(t *testing.T) {
 			side{CauseExpired, There, "out of date"}, side{CauseExpired, Here, "current time"}},
 		{"client not yet valid", a.Client(b1, Options{}), b.Server(Options{Time: at(-2 * years)}),
 			side{CauseExpired, There, ""}, side{CauseNotYetValid, Here, "is before"}},
+		{"a CA above the client expired", s.creds(below).Client(b1, Options{}), b.Server(Options{Time: at(48 * time.Hour)}),
+			side{CauseExpired, There, ""}, side{CauseExpired, Here, `issued by "CN=sub CA") is good, and that of a CA above it, "CN=sub CA", is out of date`}},
 		{"no client certificate", plain(a.Client(b1, Options{}), func(c *tls.Config) { c.Certificates = nil }), b.Server(Options{}),
 			side{CauseNoCertificate, There, "was shown none"}, side{CauseNoCertificate, Here, "showed no certificate"}},
 		{"client not for this role", plain(a.Client(b1, Options{}), func(c *tls.Config) { c.Certificates = []tls.Certificate{onlyServer.TLS()} }), b.Server(Options{}),
@@ -143,7 +153,7 @@ func TestExplainTellsFailuresApart(t *testing.T) {
 			plain(b.Server(Options{}), func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP521} }),
 			side{CausePolicy, There, "in common"}, side{CausePolicy, Here, "group"}},
 	}
-	tests[8].client.MaxVersion = tls.VersionTLS12
+	tests[9].client.MaxVersion = tls.VersionTLS12
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, cerr, serr := shake(t, tt.client, tt.server)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
@@ -140,21 +139,4 @@ func (p *peer) notSluice(ctx context.Context) {
 	default:
 		p.fail(handshake, "not-sluice", fmt.Sprintf(remedy, p.name), "%s speaks TLS and is no sluice: it is %s", p.conf.Address, holder)
 	}
-}
-
-// trusted says whether a peer that asked for certificates of certain CAs asked
-// for those of ours.
-func (p *peer) trusted(saw *seen) (ours bool, theirs string) {
-	if len(saw.trusts) == 0 {
-		return true, ""
-	}
-	own := p.host.Credentials
-	for _, raw := range saw.trusts {
-		for _, c := range append([]*x509.Certificate{own.ClientLeaf}, own.Chain...) {
-			if string(raw) == string(c.RawIssuer) {
-				return true, ""
-			}
-		}
-	}
-	return false, strings.Join(names(saw.trusts), "; ")
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
+const answer = "answer"
+
 // talk connects, and asks the peer what it sees.
 func (p *peer) talk(ctx context.Context) {
 	raw, err := p.connect(ctx)
@@ -73,12 +75,9 @@ func (c *firstRead) Read(b []byte) (int, error) {
 
 // askFailed finds out why. readErr is the connection's, if it ended.
 func (p *peer) askFailed(ctx context.Context, err, readErr error, saw *seen) {
-	const answer = "answer"
 	var cause *stream.Cause
 	if errors.As(err, &cause) && readErr == nil && cause.Host != p.host.Config.Name {
-		// In its own words.
-		text := strings.TrimPrefix(cause.Text, "this host refused the peer: ")
-		p.add(control.Finding{Check: answer, Result: control.ResultError, Code: cause.Code, Side: string(tlsconf.There), Text: cause.Host + " refuses this host: " + text})
+		p.add(refusedBy(cause, saw))
 		return
 	}
 	if errors.As(err, &cause) && cause.Code == stream.CodeVersion {
@@ -90,18 +89,7 @@ func (p *peer) askFailed(ctx context.Context, err, readErr error, saw *seen) {
 		return
 	}
 	he := p.explain(readErr)
-	ours, theirs := p.trusted(saw)
-	switch {
-	case !ours:
-		he.Cause, he.Side = tlsconf.CauseWrongCA, tlsconf.There
-		he.What = fmt.Sprintf("%s refuses this host: its certificate was issued by %q, and %s trusts %s", p.name, p.host.Credentials.ClientLeaf.Issuer, p.name, theirs)
-		he.Remedy = "put the CA that issued it into " + p.name + "'s CA file, or have it issued by one of those"
-	case he.Side == tlsconf.There && (he.Cause == tlsconf.CauseExpired || he.Cause == tlsconf.CauseNotYetValid):
-		c := p.host.Credentials.ClientLeaf
-		he.What = fmt.Sprintf("%s refuses this host's certificate as out of date: it is valid from %s to %s; this host's clock says %s, so %s's says a time outside of that%s",
-			p.name, stamp(c.NotBefore), stamp(c.NotAfter), stamp(time.Now()), p.name, orNot(c.NotBefore, c.NotAfter))
-		he.Remedy = "set the clocks of both hosts right, or have the certificate renewed"
-	case errors.Is(readErr, io.EOF), errors.Is(readErr, relay.ErrTruncated):
+	if errors.Is(readErr, io.EOF) || errors.Is(readErr, relay.ErrTruncated) {
 		he.Cause = tlsconf.CauseClosed
 		he.What = fmt.Sprintf("%s ended the connection without a word", p.name)
 		he.Remedy = "look at its log"
@@ -109,12 +97,22 @@ func (p *peer) askFailed(ctx context.Context, err, readErr error, saw *seen) {
 	p.refusal(he)
 }
 
-// orNot adds what this host's own clock makes of it.
-func orNot(from, to time.Time) string {
-	if now := time.Now(); now.Before(from) || now.After(to) {
-		return ", and so does this host's"
+// refusedBy is a peer's refusal in its own words, in which "this host" is the
+// peer, with what is known here besides.
+func refusedBy(cause *stream.Cause, saw *seen) control.Finding {
+	text := strings.TrimPrefix(cause.Text, "this host refused the peer: ")
+	f := control.Finding{Check: answer, Result: control.ResultError, Code: cause.Code, Side: string(tlsconf.There),
+		Text: cause.Host + " refuses this host: " + strings.ReplaceAll(text, "this host", cause.Host)}
+	switch tlsconf.Cause(cause.Code) {
+	case tlsconf.CauseWrongCA:
+		if trusts := names(saw.trusts); len(trusts) > 0 {
+			f.Text += fmt.Sprintf("; %s trusts %s", cause.Host, strings.Join(trusts, "; "))
+		}
+	case tlsconf.CauseExpired, tlsconf.CauseNotYetValid:
+		// Its words have its own clock, and the date that this is beyond.
+		f.Text += fmt.Sprintf("; this host's clock says %s", stamp(time.Now()))
 	}
-	return ""
+	return f
 }
 
 // secured says what the handshake came to.
@@ -136,7 +134,6 @@ const aWhile = 30 * time.Second
 
 // answered says what the peer sees.
 func (p *peer) answered(a *Answer, sent, received time.Time) {
-	const answer = "answer"
 	p.ok(answer, "%s is sluice %s, and knows this host as its peer %s; its TLS priority is %s", a.Host, a.Version, a.You, a.Priority)
 	if a.Draining {
 		p.warn(answer, "draining", "wait until it has started again", "%s is being stopped and takes no new sessions", a.Host)

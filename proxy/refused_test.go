@@ -1,0 +1,92 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/virt-sluice/sluice/internal/pki"
+)
+
+// Whoever has no certificate of ours gets one frame that says so, or an alert,
+// and nothing that it says is read.
+func TestWithoutACertificateOfOurs(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	_, b := pairOfHosts(t, ca)
+	b.start("", peerA)
+	stranger, err := newAuthority(t, "another CA").Issue(pki.Host{Names: []string{"host-a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := msgpack.Marshal(map[string]any{"kind": "open", "versions": []int{1}, "channel": "ask", "name": "check"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	question := append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
+	// told is what a client with these settings reads to the end.
+	told := func(t *testing.T, cfg *tls.Config) ([]byte, error) {
+		t.Helper()
+		raw, err := net.Dial("tcp", b.listening())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+		raw.SetDeadline(time.Now().Add(20 * time.Second))
+		cfg.InsecureSkipVerify = true // it is host-b that is tested
+		conn := tls.Client(raw, cfg)
+		if _, err := conn.Write(question); err != nil {
+			t.Fatal(err)
+		}
+		return io.ReadAll(conn)
+	}
+	showing := func() *tls.Config {
+		cert := stranger.TLS()
+		return &tls.Config{NextProtos: []string{alpn}, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }}
+	}
+
+	t.Run("a peer", func(t *testing.T) {
+		got, err := told(t, showing())
+		if err != nil || len(got) < 4 || int(binary.BigEndian.Uint32(got)) != len(got)-4 {
+			t.Fatalf("%q, %v: not one frame", got, err)
+		}
+		var frame struct {
+			Kind  string `msgpack:"kind"`
+			Cause struct {
+				Code string `msgpack:"code"`
+				Text string `msgpack:"text"`
+			} `msgpack:"cause"`
+		}
+		if err := msgpack.Unmarshal(got[4:], &frame); err != nil || frame.Kind != "refuse" || frame.Cause.Code != "wrong-ca" || !strings.Contains(frame.Cause.Text, `issued by "CN=another CA"`) {
+			t.Errorf("%+v, %v", frame, err)
+		}
+	})
+	t.Run("a peer, one of many", func(t *testing.T) {
+		for range maxRefusals {
+			b.refusing <- struct{}{}
+		}
+		if got, _ := told(t, showing()); len(got) > 0 {
+			t.Errorf("%q", got)
+		}
+		for range maxRefusals {
+			<-b.refusing
+		}
+	})
+	t.Run("a libvirt client", func(t *testing.T) {
+		cfg := showing()
+		cfg.NextProtos = nil
+		if got, err := told(t, cfg); len(got) > 0 || err == nil || !strings.Contains(err.Error(), "unknown certificate authority") {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+	t.Run("no certificate at all", func(t *testing.T) {
+		if got, err := told(t, &tls.Config{NextProtos: []string{alpn}}); len(got) > 0 || err == nil || !strings.Contains(err.Error(), "certificate required") {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+}
