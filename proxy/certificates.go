@@ -69,10 +69,10 @@ func loadCertificates(conf *config.Config, log zerolog.Logger) (*certificates, e
 	if conf.Certificates.SPIFFE != "" {
 		ctx, cancel := context.WithTimeoutCause(context.Background(), spiffePatience, fmt.Errorf("nothing came within %v", spiffePatience))
 		defer cancel()
-		c.source, err = spiffe.New(ctx, spiffe.Config{Addr: conf.Certificates.SPIFFE, Changed: c.changed, Failed: c.refused})
+		c.source, err = spiffe.New(ctx, spiffe.Config{Addr: conf.Certificates.SPIFFE, Changed: c.changed, Failed: c.refused, Mended: c.recovered})
 	} else {
 		c.source, err = tlsconf.NewStore(tlsconf.StoreConfig{
-			Search: check.Search(conf.Certificates), Poll: conf.Certificates.Reload, Changed: c.changed, Failed: c.refused,
+			Search: check.Search(conf.Certificates), Poll: conf.Certificates.Reload, Changed: c.changed, Failed: c.refused, Mended: c.recovered,
 		})
 	}
 	if err != nil {
@@ -143,6 +143,9 @@ func (c *certificates) changed(creds *tlsconf.Credentials) {
 
 // refused is told of each set that is not good.
 func (c *certificates) refused(err error) { c.fail(aboutFiles, err) }
+
+// recovered is told when nothing is new and what was refused is over.
+func (c *certificates) recovered() { c.mended(aboutFiles) }
 
 func (c *certificates) fail(about string, err error) {
 	c.mu.Lock()

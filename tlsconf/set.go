@@ -77,3 +77,8 @@ func FromSet(set X509Set) (*Credentials, error) {
 	c.server, c.client = []tls.Certificate{t}, []tls.Certificate{t}
 	return c, nil
 }
+
+// Same tells whether two sets hold the same certificate and, for the same domains, the same CAs.
+func (c *Credentials) Same(other *Credentials) bool {
+	return c.Leaf.Equal(other.Leaf) && c.Pool.Equal(other.Pool) && maps.EqualFunc(c.domains, other.domains, (*x509.CertPool).Equal)
+}

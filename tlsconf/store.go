@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,11 +19,12 @@ import (
 type StoreConfig struct {
 	Search Search
 
-	// Changed is told of each new set, the first excepted; Failed of each set that was
-	// found bad, while the one before it stays. They are called one at a time and must not call the Store's
-	// Reload. Either may be nil.
+	// Changed is told of each new set, the first excepted; Failed of each set that was found bad, while the one before
+	// it stays, and of folders that cannot be watched; Mended when they can be again. They are called one at a time and
+	// must not call the Store's Reload. Each may be nil.
 	Changed func(*Credentials)
 	Failed  func(error)
+	Mended  func()
 
 	// Settle is how long the files must have been left alone before they are read:
 	// 200 ms if zero. A certificate and its key cannot be replaced in one step.
@@ -38,9 +40,10 @@ type Store struct {
 	conf    StoreConfig
 	current atomic.Pointer[Credentials]
 
-	mu   sync.Mutex // held over a reload
-	seen string     // what the files looked like when they were last read
-	fail string     // the last failure that was told
+	mu      sync.Mutex // held over a reload
+	seen    string     // what the files looked like when they were last read
+	bad     bool       // they were not good then
+	unheard string     // why folders are not watched, as it was told
 }
 
 // NewStore loads the credentials, and fails if they are not good.
@@ -72,29 +75,30 @@ func (s *Store) Current() *Credentials { return s.current.Load() }
 func (s *Store) Reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var c *Credentials
 	found, err := Find(s.conf.Search)
-	if err == nil {
-		s.seen = look(found)
-		var c *Credentials
-		if c, err = Load(found); err == nil {
-			s.fail = ""
-			s.current.Store(c)
-			if s.conf.Changed != nil {
-				s.conf.Changed(c)
-			}
-			return nil
+	now := look(found)
+	if err != nil {
+		now = err.Error()
+	} else if c, err = Load(found); err == nil {
+		s.seen, s.bad, s.unheard = now, false, ""
+		s.current.Store(c)
+		if s.conf.Changed != nil {
+			s.conf.Changed(c)
 		}
+		return nil
 	}
 	err = fmt.Errorf("the certificates on disk are not taken over, those loaded before stay in use: %w", err)
 	// The same failure is told once, however often it is looked at.
-	if s.conf.Failed != nil && err.Error() != s.fail {
+	if s.conf.Failed != nil && !(s.bad && s.seen == now) {
 		s.conf.Failed(err)
 	}
-	s.fail = err.Error()
+	s.seen, s.bad = now, true
 	return err
 }
 
-// changed tells whether the files are other ones than those last read.
+// changed tells whether the files are to be read: other ones than those last read, or ones that were not good.
+// Time alone may mend these: a certificate may have been too new for this host's clock.
 func (s *Store) changed() bool {
 	found, err := Find(s.conf.Search)
 	if err != nil {
@@ -102,7 +106,7 @@ func (s *Store) changed() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return look(found) != s.seen
+	return s.bad || look(found) != s.seen
 }
 
 // look sums up the files as they are now: which ones, and each one's identity, size and time.
@@ -132,14 +136,14 @@ func (f Found) paths() []string {
 }
 
 // Run follows the files until ctx is done, and returns its error. A fault in watching is told to Failed, and
-// the polling goes on.
+// the polling goes on. Files that were not good are read again at each poll.
 func (s *Store) Run(ctx context.Context) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("watching the certificates: %w", err)
 	}
 	defer watcher.Close()
-	s.watch(watcher)
+	s.hears(s.watch(watcher))
 	// The files may have changed between NewStore and here.
 	settle := time.NewTimer(s.conf.Settle)
 	defer settle.Stop()
@@ -158,9 +162,8 @@ func (s *Store) Run(ctx context.Context) error {
 				return errors.New("watching the certificates: the watcher closed")
 			}
 			settle.Reset(s.conf.Settle)
-		case err := <-watcher.Errors:
+		case <-watcher.Errors:
 			// Events were lost: look.
-			s.fault(fmt.Errorf("watching the certificates: %w", err))
 			settle.Reset(s.conf.Settle)
 		case <-settle.C:
 			s.refresh(watcher)
@@ -171,16 +174,17 @@ func (s *Store) Run(ctx context.Context) error {
 }
 
 func (s *Store) refresh(w *fsnotify.Watcher) {
-	s.watch(w)
+	err := s.watch(w)
 	if s.changed() {
 		s.Reload()
 	}
+	s.hears(err)
 }
 
 // watch adds the folders in which a change of the files can show: not the files, for a rename puts
 // another file in a watched one's place, and of each symlink on the way both its own folder and
 // its target's, as in Kubernetes' volumes (key.pem -> ..data/key.pem, ..data -> ..2026_11_22/).
-func (s *Store) watch(w *fsnotify.Watcher) {
+func (s *Store) watch(w *fsnotify.Watcher) error {
 	dirs := make(map[string]bool)
 	for _, path := range s.Current().Found.paths() {
 		follow(path, dirs)
@@ -191,19 +195,29 @@ func (s *Store) watch(w *fsnotify.Watcher) {
 		}
 	}
 	// Adding one that is watched is harmless, and takes up one that was replaced.
-	for dir := range dirs {
+	var faults []error
+	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
 		if err := w.Add(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-			s.fault(fmt.Errorf("watching the certificates in %s: %w", dir, err))
+			faults = append(faults, fmt.Errorf("watching the certificates in %s, which are looked at now and then instead: %w", dir, err))
 		}
 	}
+	return errors.Join(faults...)
 }
 
-// fault tells of what went wrong in watching.
-func (s *Store) fault(err error) {
+// hears tells what watch came to, where that is something new.
+func (s *Store) hears(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conf.Failed != nil {
+	before := s.unheard
+	if s.unheard = ""; err != nil {
+		s.unheard = err.Error()
+	}
+	switch {
+	case s.unheard == before:
+	case err != nil && s.conf.Failed != nil:
 		s.conf.Failed(err)
+	case err == nil && !s.bad && s.conf.Mended != nil:
+		s.conf.Mended()
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
@@ -19,11 +21,13 @@ type watched struct {
 	failed  chan error
 }
 
-func watch(t *testing.T, search Search) *watched {
+func watch(t *testing.T, search Search) *watched { return poll(t, search, -1) }
+
+func poll(t *testing.T, search Search, every time.Duration) *watched {
 	t.Helper()
 	w := &watched{changed: make(chan *Credentials, 100), failed: make(chan error, 100)}
 	s, err := NewStore(StoreConfig{
-		Search: search, Settle: 30 * time.Millisecond, Poll: -1,
+		Search: search, Settle: 30 * time.Millisecond, Poll: every,
 		Changed: func(c *Credentials) { w.changed <- c },
 		Failed:  func(err error) { w.failed <- err },
 	})
@@ -215,6 +219,62 @@ func TestStoreTellsAFaultOnceAndRecovers(t *testing.T) {
 	}
 	if c := <-w.changed; !c.Leaf.Equal(next.Cert) {
 		t.Error("another certificate")
+	}
+}
+
+// TestStoreTakesUpWhatTimeHasMended has a certificate that begins in a moment, as of a CA whose clock is ahead: no file
+// changes again.
+func TestStoreTakesUpWhatTimeHasMended(t *testing.T) {
+	s := newSite(t)
+	f := s.files(s.host("a"), s.ca)
+	w := poll(t, Search{Files: f}, 50*time.Millisecond)
+	next := s.issue(pki.Host{Names: []string{"a"}, NotBefore: time.Now().Add(2 * time.Second)})
+	into(t, f, next)
+	w.becomes(t, next)
+	close(w.failed)
+	told := 0
+	for err := range w.failed {
+		// It may have been seen with the key of the one before it.
+		if !strings.Contains(err.Error(), "is not the key of") && strings.Contains(err.Error(), "is not valid before") {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("told %d times", told)
+	}
+}
+
+// TestStoreTellsWhatItCannotWatch has no more watches to be had, as on a host where other programs have them all.
+func TestStoreTellsWhatItCannotWatch(t *testing.T) {
+	s := newSite(t)
+	f := s.files(s.host("a"), s.ca)
+	var told []string
+	st, err := NewStore(StoreConfig{Search: Search{Files: f},
+		Changed: func(*Credentials) { told = append(told, "changed") },
+		Failed:  func(err error) { told = append(told, err.Error()) },
+		Mended:  func() { told = append(told, "mended") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close() // which makes Add fail
+	good, err := fsnotify.NewWatcher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer good.Close()
+	st.refresh(w)
+	st.refresh(w)
+	if len(told) != 1 || !strings.Contains(told[0], filepath.Dir(f.CA)) || !strings.Contains(told[0], "now and then instead") {
+		t.Errorf("told %q", told)
+	}
+	st.refresh(good)
+	st.refresh(good)
+	if len(told) != 2 || told[1] != "mended" {
+		t.Errorf("told %q", told)
 	}
 }
 

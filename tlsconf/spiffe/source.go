@@ -28,9 +28,11 @@ type Config struct {
 	Addr string
 
 	// Changed is told of each new set, the first excepted; Failed of each one that is bad, and of losing the
-	// connection, while the set before stays. Run calls them, one at a time. Either may be nil.
+	// connection, while the set before stays; Mended when that set comes again after all. Run calls them, one at a
+	// time. Each may be nil.
 	Changed func(*tlsconf.Credentials)
 	Failed  func(error)
+	Mended  func()
 }
 
 // Source keeps credentials that follow a Workload API.
@@ -68,7 +70,7 @@ func (s *Source) Current() *tlsconf.Credentials { return s.current.Load() }
 
 // Run follows the API until ctx is done, and returns its error.
 func (s *Source) Run(ctx context.Context) error {
-	err := workloadapi.WatchX509Context(ctx, following{s}, workloadapi.WithAddr(s.conf.Addr))
+	err := workloadapi.WatchX509Context(ctx, &following{Source: s}, workloadapi.WithAddr(s.conf.Addr))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -116,16 +118,25 @@ func (w *first) OnX509ContextWatchError(err error) {
 }
 
 // following takes up what comes.
-type following struct{ *Source }
+type following struct {
+	*Source
+	failing string // how, as it was told; "" if it is not
+}
 
-func (s following) OnX509ContextUpdate(x *workloadapi.X509Context) {
+func (s *following) OnX509ContextUpdate(x *workloadapi.X509Context) {
 	c, err := s.credentials(x)
 	if err != nil {
 		s.OnX509ContextWatchError(err)
 		return
 	}
-	if old := s.Current(); c.Leaf.Equal(old.Leaf) && c.Pool.Equal(old.Pool) {
-		return // what New has fetched comes again
+	failed := s.failing != ""
+	s.failing = ""
+	if c.Same(s.Current()) {
+		// What New has fetched comes again, and so does what was there before an agent went away.
+		if failed && s.conf.Mended != nil {
+			s.conf.Mended()
+		}
+		return
 	}
 	s.current.Store(c)
 	if s.conf.Changed != nil {
@@ -133,9 +144,13 @@ func (s following) OnX509ContextUpdate(x *workloadapi.X509Context) {
 	}
 }
 
-func (s following) OnX509ContextWatchError(err error) {
-	if errors.Is(err, context.Canceled) || s.conf.Failed == nil {
+func (s *following) OnX509ContextWatchError(err error) {
+	// Attempts to find an agent that is away are many, and fail alike.
+	if errors.Is(err, context.Canceled) || err.Error() == s.failing {
 		return
 	}
-	s.conf.Failed(fmt.Errorf("SPIFFE Workload API at %s: the credentials loaded before stay in use: %w", s.conf.Addr, err))
+	s.failing = err.Error()
+	if s.conf.Failed != nil {
+		s.conf.Failed(fmt.Errorf("SPIFFE Workload API at %s: the credentials loaded before stay in use: %w", s.conf.Addr, err))
+	}
 }

@@ -236,13 +236,13 @@ func TestSourceFollowsTheAgent(t *testing.T) {
 	a := start(t, path)
 	first := issue(t, site, "spiffe://site/a")
 	a.serve(response(t, first, site, nil))
-	changed, failed := make(chan *tlsconf.Credentials, 10), make(chan error, 100)
+	changed, failed, mended := make(chan *tlsconf.Credentials, 10), make(chan error, 100), make(chan bool, 10)
 	s := source(t, Config{Addr: a.addr, Changed: func(c *tlsconf.Credentials) { changed <- c }, Failed: func(err error) {
 		select {
 		case failed <- err:
 		default:
 		}
-	}})
+	}, Mended: func() { mended <- true }})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -281,10 +281,36 @@ func TestSourceFollowsTheAgent(t *testing.T) {
 		t.Error("the bad one was taken over")
 	}
 
-	// An agent that restarts is found again.
+	// The good one comes again: nothing is new, and nothing is wrong any more.
+	recovers := func() {
+		t.Helper()
+		select {
+		case <-mended:
+		case <-time.After(20 * time.Second):
+			t.Fatal("what was wrong is not told to be over")
+		}
+		if len(changed) > 0 || !s.Current().Leaf.Equal(renewed.Cert) {
+			t.Error("something is new")
+		}
+	}
+	a.serve(response(t, renewed, site, nil))
+	recovers()
+
+	// An agent that restarts is found again, with what there was and with something new.
 	a.server.Stop()
 	b := start(t, path)
+	b.serve(response(t, renewed, site, nil))
+	recovers()
+	if err := <-failed; !strings.Contains(err.Error(), "stay in use") {
+		t.Errorf("told %v", err)
+	}
 	again := issue(t, site, "spiffe://site/a")
+	b.serve(response(t, again, site, nil))
+	becomes(again)
+
+	// A CA that was another domain's as well, and is not any more.
+	b.serve(response(t, again, site, map[string]*pki.CA{"other": site}))
+	becomes(again)
 	b.serve(response(t, again, site, nil))
 	becomes(again)
 }
