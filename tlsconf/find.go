@@ -10,12 +10,13 @@ import (
 	"strings"
 )
 
-// Files names this host's PEM files. CA, Cert and Key go together: all or none.
+// Files names this host's PEM files. CA, Cert and Key go together: all or none. A CRL may be named without them; it then
+// takes the place of the list that a layout has.
 type Files struct{ CA, Cert, Key, CRL string }
 
 // Search says where to look. The zero value looks where the other programs on the host do.
 type Search struct {
-	Files  Files  // these, and no search
+	Files  Files  // these, and no search unless it is the CRL alone
 	Dir    string // the layout's folder, in place of its usual one; for "libvirt" what /etc/pki is otherwise
 	Layout string // "", "libvirt", "qemu", "cloudstack" or "user": this one alone
 	Root   string // put before the usual folders; "" is "/"
@@ -67,7 +68,7 @@ func (e *NotFoundError) Error() string {
 //
 // The error is a *NotFoundError, or says what is wrong with s.
 func Find(s Search) (Found, error) {
-	if s.Files != (Files{}) {
+	if s.Files.CA+s.Files.Cert+s.Files.Key != "" {
 		return s.explicit()
 	}
 	names := order
@@ -91,6 +92,10 @@ func Find(s Search) (Found, error) {
 		found, missing := layoutIn(name, dir).find()
 		if len(missing) == 0 {
 			found.Why = s.why(name, dir, looked)
+			if s.Files.CRL != "" {
+				found.CRL = s.Files.CRL
+				found.Why += "; with the revocation list " + s.Files.CRL + ", as configured"
+			}
 			return found, nil
 		}
 		looked = append(looked, Looked{Layout: name, Dir: dir, Missing: missing})

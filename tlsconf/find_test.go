@@ -110,6 +110,36 @@ func TestFindRoles(t *testing.T) {
 	}
 }
 
+// TestFindWithAListOfItsOwn takes the CRL from where the administrator has it, and all else from the layout, whose own
+// list is not read.
+func TestFindWithAListOfItsOwn(t *testing.T) {
+	s := newSite(t)
+	root, list := t.TempDir(), filepath.Join(t.TempDir(), "list.pem")
+	s.install(root, LayoutLibvirt, s.host("a"))
+	peer := s.host("b")
+	write(t, filepath.Join(root, "etc/pki/CA/cacrl.pem"), s.crl(pki.Revocation{Number: 1}), 0o644)
+	search := Search{Root: root, Files: Files{CRL: list}}
+	f, err := Find(search)
+	if err != nil || f.CRL != list || f.Layout != LayoutLibvirt || !strings.Contains(f.Why, "with the revocation list "+list+", as configured") {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	if _, err := Load(f); err == nil || !strings.Contains(err.Error(), list+": cannot be read") {
+		t.Errorf("a list that is not there: %v", err)
+	}
+	write(t, list, s.crl(pki.Revocation{Number: 2, Revoked: []*x509.Certificate{peer.Cert}}), 0o644)
+	w := watch(t, search)
+	var revoked *RevokedError
+	if _, cerr, _ := shake(t, w.Current().Client(rules(t, "b"), Options{}), s.creds(peer).Server(Options{})); !errors.As(cerr, &revoked) || revoked.File != list {
+		t.Errorf("%v", cerr)
+	}
+	// It is followed like the rest.
+	write(t, list, s.crl(pki.Revocation{Number: 3}), 0o644)
+	w.becomes(t, &pki.Pair{Cert: w.Current().Leaf})
+	if _, cerr, serr := shake(t, w.Current().Client(rules(t, "b"), Options{}), s.creds(peer).Server(Options{})); cerr != nil || serr != nil {
+		t.Error(cerr, serr)
+	}
+}
+
 // TestFindIndexed is libvirt's second and further certificates: an RSA one beside an ECDSA one, say.
 func TestFindIndexed(t *testing.T) {
 	s := newSite(t)
@@ -148,7 +178,7 @@ func TestFindIndexed(t *testing.T) {
 
 func TestFindRefuses(t *testing.T) {
 	for _, s := range []Search{
-		{Files: Files{CA: "a"}}, {Files: Files{Cert: "a", Key: "b"}}, {Files: Files{CRL: "a"}}, {Layout: "windows"},
+		{Files: Files{CA: "a"}}, {Files: Files{Cert: "a", Key: "b"}}, {Layout: "windows"},
 	} {
 		if _, err := Find(s); err == nil {
 			t.Errorf("%+v", s)

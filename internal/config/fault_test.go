@@ -63,7 +63,6 @@ func TestFaults(t *testing.T) {
 		{"relative file", "[certificates]\ndir = 'pki'", "f.toml:2: certificates.dir", "absolute"},
 		{"layout", "[certificates]\nlayout = 'openssl'", "f.toml:2: certificates.layout", "cloudstack"},
 
-		{"list without files", "[certificates]\ncrl = '/a'", "f.toml:2: certificates.crl", "ca, cert and key"},
 		{"reload without unit", "[certificates]\nreload = 60", "f.toml:2:10: certificates.reload", `"30s"`},
 		{"reload too often", "[certificates]\nreload = '1ms'", "f.toml:2: certificates.reload", `at least "1s"`},
 		{"Workload API by name", "[certificates]\nspiffe = 'tcp://spire:1'", "f.toml:2: certificates.spiffe", "tcp://IP:PORT"},

@@ -160,6 +160,14 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// A revocation list may be an addition to a layout, whose files are found.
+func TestListAlone(t *testing.T) {
+	cfg, err := Parse("l.toml", []byte("[certificates]\ncrl = '/var/lib/site/crl.pem'\ndir = '/etc/pki'\nlayout = 'libvirt'\n"))
+	if err != nil || cfg.Certificates.CRL != "/var/lib/site/crl.pem" || cfg.Certificates.Layout != "libvirt" {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+}
+
 func TestSeveralFaultsAtOnce(t *testing.T) {
 	_, err := Parse("s.toml", []byte("nam = 'x'\nlisten = 'y'\ntls = 'z'\n[limits]\nidle_timeout = '30'\nsession = 1\n"))
 	joined, ok := err.(interface{ Unwrap() []error })

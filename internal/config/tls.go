@@ -53,9 +53,6 @@ func (c *checker) certificates(k *Certificates, doc *documentCertificates) {
 	if files > 0 && files < 3 {
 		c.fault("certificates", "ca, cert and key go together: set all three, or none and let dir and layout find them")
 	}
-	if files == 0 && k.CRL != "" && k.SPIFFE == "" {
-		c.fault("certificates.crl", "goes with ca, cert and key; a layout's own list (cacrl.pem, ca-crl.pem) is taken where it is there")
-	}
 	if files > 0 && (k.Dir != "" || k.Layout != "") {
 		c.fault("certificates", "either name the files (ca, cert, key) or a folder of them (dir, layout), not both")
 	}
