@@ -82,11 +82,18 @@ func (r *run) relay(ctx context.Context, c contender, e *end, at string) (*exec.
 	if err := r.launcher.start(cmd); err != nil {
 		return nil, err
 	}
-	for end := time.Now().Add(startPatience); !listens(cmd.Process.Pid, at); time.Sleep(2 * time.Millisecond) {
-		switch {
-		case exited(cmd.Process.Pid):
+	// Programs have no common way to say that they listen: it is looked for.
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	look := time.NewTicker(2 * time.Millisecond)
+	defer look.Stop()
+	for !listens(cmd.Process.Pid, at) {
+		if exited(cmd.Process.Pid) {
 			return cmd, errors.New("it has ended")
-		case time.Now().After(end) || ctx.Err() != nil:
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
 			return cmd, errors.New("it does not listen")
 		}
 	}

@@ -181,16 +181,28 @@ func (h *testHost) ask(peer string) error {
 	return err
 }
 
-// eventually waits for what a goroutine of the daemon will do.
+// eventually waits for what a goroutine of the daemon, or another program,
+// will do, and tells no one of.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for !done() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 20 s", what)
-		}
-		time.Sleep(10 * time.Millisecond)
+	if !within(20*time.Second, done) {
+		t.Fatalf("%s: not within 20 s", what)
 	}
+}
+
+// within looks until done is true, or patience is over.
+func within(patience time.Duration, done func() bool) bool {
+	late := time.After(patience)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for !done() {
+		select {
+		case <-look.C:
+		case <-late:
+			return false
+		}
+	}
+	return true
 }
 
 // says wants every word in an error.

@@ -62,21 +62,16 @@ func (h *testHost) scrape() map[string]float64 {
 func (h *testHost) shows(when string, want map[string]float64) {
 	h.t.Helper()
 	var got map[string]float64
-	deadline := time.Now().Add(20 * time.Second)
-	for {
+	if within(20*time.Second, func() bool {
 		got = h.scrape()
 		same := true
 		for series, v := range want {
 			have, ok := got[series]
 			same = same && ok && have == v
 		}
-		if same {
-			return
-		}
-		if time.Now().After(deadline) {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
+		return same
+	}) {
+		return
 	}
 	for series, v := range want {
 		have, ok := got[series]

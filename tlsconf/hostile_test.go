@@ -59,6 +59,7 @@ func TestHostileServers(t *testing.T) {
 	if _, err := IdentityOf(s.issue(pki.Host{Names: many}).Cert); err == nil {
 		t.Error("IdentityOf takes 5000 names")
 	}
+	// InsecureSkipVerify: it is the server that is tested.
 	_, _, err = shake(t, &tls.Config{Certificates: []tls.Certificate{deepLeaf.TLS()}, InsecureSkipVerify: true}, here.Server(Options{}))
 	if err == nil || !strings.Contains(err.Error(), "more than 10 certificates") {
 		t.Errorf("a deep chain of a client: %v", err)

@@ -52,13 +52,9 @@ func wantStatus(ts *testscript.TestScript, _ bool, args []string) {
 
 // await waits until a file is there: await FILE
 func await(ts *testscript.TestScript, _ bool, args []string) {
-	for range 1000 {
-		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
+	if !appears(ts.MkAbs(args[0])) {
+		ts.Fatalf("%s does not appear", args[0])
 	}
-	ts.Fatalf("%s does not appear", args[0])
 }
 
 // standin speaks the daemon's side of the protocol for scripts: standin SOCKET.
@@ -90,7 +86,7 @@ func standinMigrate(ctx context.Context, req *control.MigrateRequest, report fun
 	report(p)
 	switch req.Guest {
 	case "moves":
-		if req.Bandwidth > 0 { // slowly, so that there is something to see
+		if req.Bandwidth > 0 { // it lasts, so that a bar has something to show
 			for p.Percent = 0; p.Percent < 100; p.Percent += 10 {
 				report(p)
 				time.Sleep(60 * time.Millisecond)
@@ -104,7 +100,7 @@ func standinMigrate(ctx context.Context, req *control.MigrateRequest, report fun
 	case "waits":
 		<-ctx.Done()
 		r.Outcome, r.Message = control.Cancelled, "waits goes on at host-a"
-	case "hangs": // deaf to its caller
+	case "hangs": // deaf to its caller, however long that waits
 		time.Sleep(time.Minute)
 	case "lost":
 		r.Outcome, r.Message = control.Unknown, "lost is paused at host-b"

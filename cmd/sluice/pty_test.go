@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,8 +18,7 @@ type terminal struct {
 	master *os.File
 	cmd    *exec.Cmd
 
-	mu   sync.Mutex
-	out  bytes.Buffer
+	transcript
 	read chan struct{} // closed when the far end is closed
 }
 
@@ -61,9 +57,7 @@ func onTerminal(t *testing.T, columns int, args ...string) *terminal {
 		buf := make([]byte, 4096)
 		for {
 			n, err := master.Read(buf) // EIO once the far end is closed
-			term.mu.Lock()
-			term.out.Write(buf[:n])
-			term.mu.Unlock()
+			term.Write(buf[:n])
 			if err != nil {
 				return
 			}
@@ -77,21 +71,11 @@ func onTerminal(t *testing.T, columns int, args ...string) *terminal {
 	return term
 }
 
-func (term *terminal) output() string {
-	term.mu.Lock()
-	defer term.mu.Unlock()
-	return term.out.String()
-}
-
 func (term *terminal) await(text string) {
 	term.t.Helper()
-	for range 1000 {
-		if strings.Contains(term.output(), text) {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
+	if _, ok := term.line(text, 10*time.Second); !ok {
+		term.t.Fatalf("%q does not appear; the terminal got\n%q", text, term.output())
 	}
-	term.t.Fatalf("%q does not appear; the terminal got\n%q", text, term.output())
 }
 
 func (term *terminal) ctrlC() { term.master.Write([]byte{3}) }
@@ -127,12 +111,8 @@ func startStandin(t *testing.T) (socket string) {
 		cmd.Wait()
 		os.RemoveAll(dir)
 	})
-	for range 1000 {
-		if _, err := os.Stat(socket); err == nil {
-			return socket
-		}
-		time.Sleep(10 * time.Millisecond)
+	if !appears(socket) {
+		t.Fatal("the stand-in does not start")
 	}
-	t.Fatal("the stand-in does not start")
-	return ""
+	return socket
 }

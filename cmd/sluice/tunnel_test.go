@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -60,35 +59,18 @@ func (ts *tunnels) as(host string) []string { return ts.files(host, "--ca", "--c
 // process is a program with its output.
 type process struct {
 	*exec.Cmd
-	t    *testing.T
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.Write(b)
-}
-
-func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.String()
+	t *testing.T
+	transcript
 }
 
 // await returns the first line of the output that has these words.
 func (p *process) await(words string) string {
 	p.t.Helper()
-	for end := time.Now().Add(tunnelPatience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		for line := range strings.Lines(p.output()) {
-			if strings.Contains(line, words) {
-				return line
-			}
-		}
+	line, ok := p.line(words, tunnelPatience)
+	if !ok {
+		p.t.Fatalf("%q never came of %v:\n%s", words, p.Args, p.output())
 	}
-	p.t.Fatalf("%q never came of %v:\n%s", words, p.Args, p.output())
-	return ""
+	return line
 }
 
 func (ts *tunnels) start(name string, args ...string) *process {

@@ -116,11 +116,15 @@ func TestDrain(t *testing.T) {
 	server := accept(t, l)
 	wantRead(t, server, "1")
 	close(r.drain)
-	for {
-		if _, err := os.Stat(s.path("in").At); err != nil {
-			break // the listener is gone
+	// The listener is gone with its socket, of which nothing tells but looking.
+	late, look := time.After(20*time.Second), time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for _, err := os.Stat(s.path("in").At); err == nil; _, err = os.Stat(s.path("in").At) {
+		select {
+		case <-look.C:
+		case <-late:
+			t.Fatal("the socket is still there")
 		}
-		time.Sleep(time.Millisecond)
 	}
 	server.Write([]byte("2"))
 	wantRead(t, client, "2")
