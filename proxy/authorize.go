@@ -35,7 +35,11 @@ func (d *Daemon) authorize(state tls.ConnectionState, creds *tlsconf.Credentials
 	}
 	// The handshake went by the host's policy; the peer's own may be stricter.
 	if policy := d.certs.with(p); policy != d.certs.host() {
-		if err := creds.Server(tlsconf.Options{Policy: policy, Time: d.clock}).VerifyConnection(state); err != nil {
+		err := creds.Server(tlsconf.Options{Policy: policy, Time: d.clock}).VerifyConnection(state)
+		if err == nil {
+			err = policy.Finish(state)
+		}
+		if err != nil {
 			return nil, plainly(err, fmt.Sprintf("%s has a priority of its own for the peer %s: set the same one on both hosts", d.cfg.Name, p.name))
 		}
 	}

@@ -105,6 +105,12 @@ func TestCheckPeerTellsRefusalsApart(t *testing.T) {
 			check: "TLS", code: "policy", side: "there", words: []string{"in common", "this host allows TLS1.3 with TLS_AES_256_GCM_SHA384", "compare the TLS priorities"}},
 		{name: "no version in common", aTop: "priority = 'NORMAL:-VERS-ALL:+VERS-TLS1.2'", bTop: "priority = '" + only13 + "'",
 			check: "TLS", code: "version", side: "there", words: []string{"none of the TLS versions", "this host allows TLS1.2"}},
+		{name: "its signature", aTop: "priority = 'SECURE256'", check: "TLS", code: "policy", side: "here", words: []string{"the peer signed with PSSWithSHA256", "PSSWithSHA384"},
+			set: func(a, b *testHost) (string, string) {
+				a.certify(ca, pki.Host{Algorithm: pki.RSA})
+				b.certify(ca, pki.Host{Algorithm: pki.RSA})
+				return "", ""
+			}},
 		{name: "outside its policy for this peer", bPeers: peerA + "priority = 'NORMAL:-AES-128-GCM'\n", check: "answer", code: "policy", side: "there",
 			words: []string{"TLS_AES_128_GCM_SHA256", "same one on both hosts"}},
 	} {

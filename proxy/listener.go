@@ -130,8 +130,14 @@ func (d *Daemon) handshake(ctx context.Context, raw net.Conn) (e *entrant, refus
 	// A handshake can only say "bad certificate", so what verify says is asked
 	// below, and told in words. Of a peer that is all there is to check; of
 	// anyone else crypto/tls looks at the chain and its dates first.
-	verify := cfg.VerifyConnection
+	beforehand := cfg.VerifyConnection
 	cfg.VerifyConnection = nil
+	verify := func(state tls.ConnectionState) error {
+		if err := beforehand(state); err != nil {
+			return err
+		}
+		return policy.Finish(state)
+	}
 	gated, cfg := tlsconf.Gate(raw, cfg)
 	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if !slices.Contains(hello.SupportedProtos, alpn) {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -69,11 +70,18 @@ func (d *Daemon) dial(ctx context.Context, p *peer, clear bool) (relay.Conn, err
 	check.ShowCertificate(cfg, nil)
 	gated, cfg := tlsconf.Gate(raw, cfg)
 	c, err := relay.Client(ctx, gated, cfg)
+	var state tls.ConnectionState
+	if err == nil {
+		state, _ = c.ConnectionState()
+		if err = policy.Finish(state); err != nil {
+			c.Close()
+		}
+	}
 	if err != nil {
 		return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf(
 			"no TLS with %s (%s): %v", p.name, p.conf.Address, policy.Explain(err, p.name))}
 	}
-	if state, ok := c.ConnectionState(); !ok || state.NegotiatedProtocol != alpn {
+	if state.NegotiatedProtocol != alpn {
 		c.Close()
 		return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf(
 			"%s (%s) speaks TLS but is not a sluice (it may be libvirtd's own TLS port): check the peer's address", p.name, p.conf.Address)}

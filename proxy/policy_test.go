@@ -12,12 +12,14 @@ import (
 // Both sides' policies hold, in TLS 1.3 too, whoever would choose otherwise.
 func TestPolicies(t *testing.T) {
 	const only256 = "NORMAL:-AES-128-GCM:-CHACHA20-POLY1305"
+	rsa := [2]pki.Algorithm{pki.RSA, pki.RSA}
 	for _, c := range []struct {
 		name           string
 		a, b           string // hosts' priorities
 		atA            string // of the peer host-b at host-a
 		version, suite uint16
-		words          []string // at a, if refused
+		keys           [2]pki.Algorithm // of host-a and host-b; ECDSA unless told otherwise
+		words          []string         // at a, if refused
 	}{
 		{name: "defaults", version: tls.VersionTLS13},
 		{name: "caller's", a: only256, version: tls.VersionTLS13, suite: tls.TLS_AES_256_GCM_SHA384},
@@ -30,11 +32,15 @@ func TestPolicies(t *testing.T) {
 			words: []string{"the peer found no version, cipher suite, group or signature algorithm in common", "this host allows TLS1.3 with TLS_AES_256_GCM_SHA384", "compare the TLS priorities of both hosts"}},
 		{name: "no version in common", a: "NORMAL:-VERS-ALL:+VERS-TLS1.2", b: "NORMAL:-VERS-ALL:+VERS-TLS1.3",
 			words: []string{"the peer speaks none of the TLS versions", "this host allows TLS1.2"}},
+		{name: "signatures, both's", a: "SECURE256", b: "SECURE256", keys: rsa, version: tls.VersionTLS13},
+		{name: "signatures, caller's", a: "SECURE256", keys: rsa, words: []string{"host-a: ", "the peer signed with PSSWithSHA256", `priority "SECURE256" does not allow`, "PSSWithSHA384"}},
+		{name: "signatures, listener's", b: "SECURE256", keys: rsa, words: []string{"host-b: ", "the peer signed with PSSWithSHA256", `priority "SECURE256" does not allow`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ca := newAuthority(t, "CA")
 			a, b := pairOfHosts(t, ca)
-			b.certify(ca, pki.Host{Algorithm: pki.ECDSA})
+			a.certify(ca, pki.Host{Algorithm: c.keys[0]})
+			b.certify(ca, pki.Host{Algorithm: c.keys[1]})
 			set := func(priority string) string {
 				if priority == "" {
 					return ""

@@ -64,7 +64,7 @@ func TestCertificates(t *testing.T) {
 	t.Run("source's from another CA", func(t *testing.T) {
 		s := newSite(t)
 		a, b := s.start(s.A, conf{ca: otherCA(s)}), s.start(s.B, conf{})
-		refused(a, s.guest(lab.GuestSpec{}), "host-a: ", "host-b", "certificate")
+		refused(a, s.guest(lab.GuestSpec{}), "host-b: ", `issued by "CN=another CA"`, "does not come from a CA that this host trusts")
 		b.logged("192.0.2.1", "connection refused", "certificate", "from a CA that this host trusts")
 	})
 	t.Run("source's name not configured", func(t *testing.T) {

@@ -123,6 +123,20 @@ func TestParsePriorityRefusesWhatGoCannotHold(t *testing.T) {
 	}
 }
 
+// The first reason counts, not what follows from it.
+func TestUnsupportedSaysWhy(t *testing.T) {
+	for priority, want := range map[string]string{
+		"SECURE256:-SIGN-ALL":                          "no signature algorithm is allowed",
+		"NORMAL:-GROUP-ALL:-VERS-ALL:+VERS-TLS1.3":     "no group is allowed",
+		"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.1":   "GnuTLS turns TLS 1.3 off where TLS 1.2 is off",
+		"NORMAL:-VERS-ALL:+VERS-TLS1.3:%NO_EXTENSIONS": "no version, or no cipher suite",
+	} {
+		if _, err := ParsePriority(priority, nil); err == nil && want != "" || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", priority, err, want)
+		}
+	}
+}
+
 func TestParsePriorityIsBounded(t *testing.T) {
 	for _, s := range []string{
 		strings.Repeat("N", maxPriority+1), "NORMAL" + strings.Repeat(":%COMPAT", maxTokens), "NORMAL:\x00",

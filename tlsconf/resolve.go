@@ -85,10 +85,11 @@ func resolve(l *lists, sys *System) (resolved, bool) {
 	// TLS 1.3 is offered only if TLS 1.2 is; and it needs a group.
 	older := has(r.versions, "TLS1.1") || has(r.versions, "TLS1.0")
 	switch {
-	case tls13 && !psk && len(r.groups) == 0:
+	case !has(r.versions, "TLS1.3"): // for a reason that is known
+	case !psk && len(r.groups) == 0:
 		r.no13 = "no group is allowed, without which GnuTLS turns TLS 1.3 off"
 		r.versions = removeAll(r.versions, "TLS1.3")
-	case tls13 && older && !has(r.versions, "TLS1.2"):
+	case older && !has(r.versions, "TLS1.2"):
 		r.no13 = "GnuTLS turns TLS 1.3 off where TLS 1.2 is off and an older version is on: for TLS 1.3 alone write -VERS-ALL:+VERS-TLS1.3"
 		r.versions = removeAll(r.versions, "TLS1.3")
 	}

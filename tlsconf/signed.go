@@ -21,20 +21,26 @@ func (p *Policy) Finish(cs tls.ConnectionState) error {
 	if cs.Version >= tls.VersionTLS13 {
 		allowed = p.schemes13
 	}
-	// None, where the key exchange is RSA's own.
-	if scheme == 0 || slices.Contains(allowed, scheme) {
+	what := "the peer signed with " + scheme.String()
+	switch {
+	case slices.Contains(allowed, scheme):
 		return nil
+	case scheme != 0:
+	case cs.Version < tls.VersionTLS13, p.allSchemes():
+		return nil // there is none where the key exchange is RSA's own
+	default:
+		what = "this Go does not tell with what the peer signed"
 	}
 	var names []string
 	for _, s := range allowed {
 		names = append(names, s.String())
 	}
-	return &PolicyError{What: "the peer signed with " + scheme.String(), Allowed: names, Policy: p}
+	return &PolicyError{What: what, Allowed: names, Policy: p}
 }
 
 // peerSigned reads the one field of a ConnectionState that tells, which crypto/tls keeps to itself
 // (testingOnlyPeerSignatureAlgorithm, Go 1.25). TestFinish fails if a new Go has none or calls it otherwise; then
-// nothing is known, and 0 is returned.
+// nothing is known, 0 is returned, and a policy that leaves algorithms out refuses what it cannot see.
 func peerSigned(cs tls.ConnectionState) tls.SignatureScheme {
 	f := reflect.ValueOf(cs).FieldByName("testingOnlyPeerSignatureAlgorithm")
 	if !f.IsValid() || f.Kind() != reflect.Uint16 {

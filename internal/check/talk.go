@@ -26,11 +26,17 @@ func (p *peer) talk(ctx context.Context) {
 	p.ok("connect", "%s answers", raw.RemoteAddr())
 	saw := new(seen)
 	conn, err := p.shake(ctx, raw, p.client(nil, saw))
+	var state tls.ConnectionState
+	if err == nil {
+		state, _ = conn.ConnectionState()
+		if err = p.policy.Finish(state); err != nil {
+			conn.Close()
+		}
+	}
 	if err != nil {
 		p.handshakeFailed(ctx, err, saw)
 		return
 	}
-	state, _ := conn.ConnectionState()
 	reading := &firstRead{Conn: conn}
 	sent := time.Now()
 	answer, err := p.ask(ctx, reading)

@@ -22,9 +22,10 @@ const patience = 20 * time.Second
 
 // site is an authority, and a folder short enough for sockets.
 type site struct {
-	t   *testing.T
-	ca  *pki.CA
-	dir string
+	t         *testing.T
+	ca        *pki.CA
+	dir       string
+	algorithm pki.Algorithm // of hosts' keys
 }
 
 func newSite(t *testing.T) *site {
@@ -34,7 +35,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	return &site{t, newCA(t), dir}
+	return &site{t: t, ca: newCA(t), dir: dir}
 }
 
 func newCA(t *testing.T) *pki.CA {
@@ -49,7 +50,7 @@ func newCA(t *testing.T) *pki.CA {
 // host is a host's credentials: issued by one authority, trusting the site's.
 func (s *site) host(by *pki.CA, name string) *tlsconf.Store {
 	s.t.Helper()
-	pair, err := by.Issue(pki.Host{Names: []string{name}})
+	pair, err := by.Issue(pki.Host{Names: []string{name}, Algorithm: s.algorithm})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -125,6 +125,49 @@ func TestServersRefused(t *testing.T) {
 	}
 }
 
+// A peer that signs with what the policy leaves out shows that at the end of
+// its handshake, and gets no byte.
+func TestSignaturesOutsideThePolicy(t *testing.T) {
+	s := newSite(t)
+	s.algorithm = pki.RSA
+	strict, err := tlsconf.ParsePriority("SECURE256", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, out := target(t, s.path("out"))
+	for _, c := range []struct {
+		name           string
+		client, server *tlsconf.Policy
+		refuses        int // which of the two
+	}{{"the client", strict, nil, 0}, {"the server", nil, strict, 1}} {
+		t.Run(c.name, func(t *testing.T) {
+			second := serve(t, Options{Listen: loopback(TLS), To: out, Credentials: s.host(s.ca, "host-b"), Allow: names(t, "host-a"), Policy: c.server})
+			first := serve(t, Options{Listen: s.path(c.name), To: second.Address(), Credentials: s.host(s.ca, "host-a"), Names: names(t, "host-b"), Policy: c.client})
+			conn := dial(t, first.Address())
+			conn.Write([]byte("secret"))
+			if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil {
+				t.Errorf("the client reads %d, %v", n, err)
+			}
+			rep := []*running{first, second}[c.refuses].end()
+			if !saysError(rep.Err, "the peer signed with PSSWithSHA256") || !saysError(rep.Err, `priority "SECURE256" does not allow`) {
+				t.Error(rep.Err)
+			}
+		})
+	}
+	// The server may connect to its target before a client hangs up, and has nothing for it.
+	l.(*net.UnixListener).SetDeadline(time.Now().Add(50 * time.Millisecond))
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			break
+		}
+		if got, _ := io.ReadAll(c); len(got) > 0 {
+			t.Errorf("the target gets %q", got)
+		}
+		c.Close()
+	}
+}
+
 // A client that was let in and whose target is not there is reset, without a
 // close_notify that would say that all is well.
 func TestTargetMissing(t *testing.T) {

@@ -32,7 +32,7 @@ func (t *Tunnel) admit(ctx context.Context, raw net.Conn, r *Report) (relay.Conn
 	}
 	gated, cfg := tlsconf.Gate(raw, cfg)
 	c, err := relay.ServerPath(ctx, gated, cfg, t.opts.Path)
-	if err != nil {
+	if err = t.finish(raw, c, err); err != nil {
 		return nil, t.refusal(err, raw.RemoteAddr().String())
 	}
 	return c, nil
@@ -43,8 +43,22 @@ func (t *Tunnel) secure(ctx context.Context, raw net.Conn) (relay.Conn, error) {
 	cfg := t.opts.Credentials.Current().Client(t.opts.Names, tlsconf.Options{Policy: t.opts.Policy})
 	gated, cfg := tlsconf.Gate(raw, cfg)
 	c, err := relay.ClientPath(ctx, gated, cfg, t.opts.Path)
-	if err != nil {
+	if err = t.finish(raw, c, err); err != nil {
 		return nil, t.refusal(err, t.opts.To.At)
 	}
 	return c, nil
+}
+
+// finish looks at what shows only after a handshake, whose error it is given.
+// A connection that is outside the policy ends without a close_notify, which
+// would say that all is well.
+func (t *Tunnel) finish(raw net.Conn, c relay.Conn, err error) error {
+	if err != nil {
+		return err
+	}
+	state, _ := c.ConnectionState()
+	if err = t.opts.Policy.Finish(state); err != nil {
+		raw.Close()
+	}
+	return err
 }
