@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"bytes"
 	"crypto/tls"
+	"crypto/x509/pkix"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -64,6 +67,29 @@ func TestWithoutACertificateOfOurs(t *testing.T) {
 		}
 		if err := msgpack.Unmarshal(got[4:], &frame); err != nil || frame.Kind != "refuse" || frame.Cause.Code != "wrong-ca" || !strings.Contains(frame.Cause.Text, `issued by "CN=another CA"`) {
 			t.Errorf("%+v, %v", frame, err)
+		}
+	})
+	t.Run("what no host needs", func(t *testing.T) {
+		for want, spec := range map[string]pki.Host{
+			"5000 names, more than the 256 allowed": {Names: make([]string, 5000)},
+			"the byte 0x00 is not allowed":          {Names: []string{"host-a\x00.example.org", "host-a"}},
+			"the control character 0x00 in CN":      {Names: []string{"host-a"}, Subject: &pkix.Name{CommonName: "host-a\x00x"}},
+		} {
+			for i := range spec.Names {
+				if spec.Names[i] == "" {
+					spec.Names[i] = fmt.Sprintf("host-%d", i)
+				}
+			}
+			pair, err := ca.Issue(spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg := showing()
+			cert := pair.TLS()
+			cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }
+			if got, err := told(t, cfg); err != nil || !bytes.Contains(got, []byte("bad-cert")) || !bytes.Contains(got, []byte(want)) {
+				t.Errorf("%.300q, %v: want %q", got, err, want)
+			}
 		}
 	})
 	t.Run("a peer, one of many", func(t *testing.T) {

@@ -3,8 +3,11 @@ package tlsconf
 import (
 	"bytes"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"math/big"
+	"slices"
 	"time"
 )
 
@@ -17,11 +20,15 @@ type crl struct {
 	issuer     []byte // DER
 	name       string // the issuer, for a person
 	keyID      []byte // of the issuer's key; nil if it has none
+	thisUpdate time.Time
 	nextUpdate time.Time
 	revoked    map[string]time.Time // by serial number, as big.Int's Bytes
 }
 
-// loadCRL reads the lists, of which a file may hold several. One that no CA in the CA file has signed, or that
+// oidDeltaCRL is id-ce-deltaCRLIndicator, RFC 5280, section 5.2.4.
+var oidDeltaCRL = asn1.ObjectIdentifier{2, 5, 29, 27}
+
+// loadCRL reads the lists, of which a file may hold several; of one CA's the newest counts. One that no CA in the CA file has signed, or that
 // comes from the future, is an error. One that has run out is told, with the severity of an error, and loaded
 // all the same: it makes each handshake with that CA's peers fail with a *StaleError, as GnuTLS does.
 func (l *loader) loadCRL(path string) {
@@ -56,6 +63,12 @@ func (l *loader) loadCRL(path string) {
 	case n == 0:
 		l.add(problem(path, "put the CA's revocation list there in PEM form (-----BEGIN X509 CRL-----), or remove the file", "holds no revocation list"))
 	}
+	for _, c := range l.creds.crls {
+		if c.stale(l.now) {
+			l.creds.Warnings = append(l.creds.Warnings, *problem(path, "fetch it from the CA again; until then its peers are refused",
+				"the revocation list of %q ran out on %s", c.name, stamp(c.nextUpdate)))
+		}
+	}
 }
 
 func (l *loader) addCRL(path string, n int, list *x509.RevocationList) {
@@ -75,14 +88,22 @@ func (l *loader) addCRL(path string, n int, list *x509.RevocationList) {
 		l.add(problem(path, "set this host's clock right", "revocation list %d in it is of %s, and this host's clock says %s", n, stamp(list.ThisUpdate), stamp(l.now)))
 		return
 	}
+	if slices.ContainsFunc(list.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidDeltaCRL) }) {
+		l.add(problem(path, "fetch the CA's whole list", "revocation list %d in it, of %q, is a delta: it has only what has changed since another one", n, list.Issuer))
+		return
+	}
 	c := crl{file: path, issuer: list.RawIssuer, name: list.Issuer.String(), keyID: signer.SubjectKeyId,
-		nextUpdate: list.NextUpdate, revoked: make(map[string]time.Time, len(list.RevokedCertificateEntries))}
+		thisUpdate: list.ThisUpdate, nextUpdate: list.NextUpdate, revoked: make(map[string]time.Time, len(list.RevokedCertificateEntries))}
 	for _, e := range list.RevokedCertificateEntries {
 		c.revoked[serial(e.SerialNumber)] = e.RevocationTime
 	}
-	if c.stale(l.now) {
-		l.creds.Warnings = append(l.creds.Warnings, *problem(path, "fetch it from the CA again; until then its peers are refused",
-			"the revocation list of %q ran out on %s", c.name, stamp(c.nextUpdate)))
+	for i, have := range l.creds.crls {
+		if bytes.Equal(have.issuer, c.issuer) && bytes.Equal(have.keyID, c.keyID) {
+			if c.thisUpdate.After(have.thisUpdate) {
+				l.creds.crls[i] = c
+			}
+			return
+		}
 	}
 	l.creds.crls = append(l.creds.crls, c)
 }

@@ -2,8 +2,10 @@ package tlsconf
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,6 +108,7 @@ func TestLoadRefusesListsThatProveNothing(t *testing.T) {
 		{"from the future", s.crl(pki.Revocation{Number: 1, ThisUpdate: tomorrow, NextUpdate: tomorrow.Add(time.Hour)}), "clock"},
 		{"empty", nil, "holds no revocation list"},
 		{"a certificate", s.ca.CertPEM(), "holds no revocation list"},
+		{"delta", s.crl(pki.Revocation{Number: 2, Extra: []pkix.Extension{{Id: oidDeltaCRL, Critical: true, Value: []byte{2, 1, 1}}}}), "is a delta"},
 		{"cut off", good[:len(good)/2], "cut off"},
 		{"one good, one cut off", append(append([]byte(nil), good...), good[:len(good)/2]...), "cut off"},
 		{"nonsense", []byte("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"), "cannot be parsed"},
@@ -121,6 +124,43 @@ func TestLoadRefusesListsThatProveNothing(t *testing.T) {
 		if !errors.As(err, &finding) || finding.File != f.CRL || !strings.Contains(finding.Problem, tt.want) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
+	}
+}
+
+// TestTheNewestListCounts has two lists of one CA in a file, as after one was added to the other.
+func TestTheNewestListCounts(t *testing.T) {
+	s := newSite(t)
+	held, lost := s.host("held"), s.host("lost")
+	before := s.crl(pki.Revocation{Number: 1, ThisUpdate: longAgo, NextUpdate: yesterday, Revoked: []*x509.Certificate{held.Cert}})
+	after := s.crl(pki.Revocation{Number: 2, Revoked: []*x509.Certificate{lost.Cert}})
+	for _, file := range [][]byte{slices.Concat(before, after), slices.Concat(after, before)} {
+		here := mustLoad(t, withCRL(t, s.files(s.host("here"), s.ca), file))
+		if len(here.Warnings) > 0 {
+			t.Errorf("findings: %v", here.Warnings)
+		}
+		_, _, err := shake(t, s.creds(held).Client(rules(t, "*"), Options{}), here.Server(Options{}))
+		_, _, lostErr := shake(t, s.creds(lost).Client(rules(t, "*"), Options{}), here.Server(Options{}))
+		var revoked *RevokedError
+		if err != nil || !errors.As(lostErr, &revoked) {
+			t.Errorf("held: %v; lost: %v", err, lostErr)
+		}
+	}
+}
+
+func TestOwnCertificateRevoked(t *testing.T) {
+	s := newSite(t)
+	own := s.host("here")
+	f := withCRL(t, s.files(own, s.ca), s.crl(pki.Revocation{Number: 1, Revoked: []*x509.Certificate{own.Cert}}))
+	here := mustLoad(t, f)
+	if len(here.crls) != 1 || len(here.Warnings) != 1 || here.Warnings[0].Severity != Error || here.Warnings[0].File != f.Cert || !strings.Contains(here.Warnings[0].Problem, "was revoked on") {
+		t.Errorf("findings: %v", here.Warnings)
+	}
+	found, err := Find(Search{Files: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := Check(found, nil); len(got) == 0 || got[0].Severity != Error || !strings.Contains(got[0].Problem, "peers that know refuse this host") {
+		t.Errorf("%v", got)
 	}
 }
 

@@ -178,9 +178,26 @@ func (l *loader) loadPairs(pairs []Pair, role x509.ExtKeyUsage) []tls.Certificat
 			l.creds.files = make(map[*x509.Certificate]string)
 		}
 		l.creds.files[leaf] = p.Cert
+		l.ownRevoked(p.Cert, t)
 		out = append(out, t)
 	}
 	return out
+}
+
+// ownRevoked tells of a certificate of this host's that its own list has. That keeps nobody out here, so the set, its list
+// included, is taken all the same.
+func (l *loader) ownRevoked(file string, t tls.Certificate) {
+	chain, err := l.creds.ownChain(t)
+	if err != nil {
+		return // told by checkChain
+	}
+	var revoked *RevokedError
+	if !errors.As(l.creds.checkRevoked(chain, l.now), &revoked) {
+		return
+	}
+	if f := problem(file, "have a new one issued", "%v: peers that know refuse this host", revoked); !slices.Contains(l.creds.Warnings, *f) {
+		l.creds.Warnings = append(l.creds.Warnings, *f)
+	}
 }
 
 // maybe adds a Finding if there is one.

@@ -3,6 +3,7 @@ package tlsconf
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -61,10 +62,15 @@ func LoadSystem(path string) (*System, error) {
 	if path == "" {
 		return &System{}, nil
 	}
-	data, err := os.ReadFile(path)
+	fd, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		// As GnuTLS has it: a file that is named and not there is no file.
 		return &System{}, nil
+	}
+	var data []byte
+	if err == nil {
+		defer fd.Close()
+		data, err = io.ReadAll(io.LimitReader(fd, maxSystemFile+1))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("GnuTLS's system file: %w", err)

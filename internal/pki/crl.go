@@ -3,6 +3,7 @@ package pki
 import (
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
 	"time"
@@ -14,6 +15,7 @@ type Revocation struct {
 	Revoked    []*x509.Certificate
 	ThisUpdate time.Time // now if zero
 	NextUpdate time.Time // thirty days from now if zero
+	Extra      []pkix.Extension
 }
 
 // CRL signs a revocation list and returns it as PEM.
@@ -22,6 +24,8 @@ func (ca *CA) CRL(r Revocation) ([]byte, error) {
 		Number:     big.NewInt(r.Number),
 		ThisUpdate: r.ThisUpdate,
 		NextUpdate: r.NextUpdate,
+
+		ExtraExtensions: r.Extra,
 	}
 	if list.ThisUpdate.IsZero() {
 		list.ThisUpdate = time.Now().Add(-backdate)
