@@ -85,7 +85,7 @@ func TestFindRoles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !c.Leaf.Equal(server.Cert) || !c.ClientLeaf.Equal(client.Cert) || len(c.crls) != 1 {
+	if !c.Leaf.Equal(server.Cert) || !c.client[0].Leaf.Equal(client.Cert) || len(c.crls) != 1 {
 		t.Error("the roles are mixed up")
 	}
 	if _, cerr, serr := shake(t, c.Client(rules(t, "a"), Options{}), c.Server(Options{})); cerr != nil || serr != nil {

@@ -13,17 +13,14 @@ import (
 // Credentials are this host's certificates, keys and CAs at one moment. They never change: a
 // reload makes new ones. All methods may be called from several goroutines.
 type Credentials struct {
-	Found      Found
-	Leaf       *x509.Certificate   // what peers see when they connect here
-	ClientLeaf *x509.Certificate   // what peers see when this host connects to them; often Leaf
-	Chain      []*x509.Certificate // the CAs that Leaf's file has after it
-	CAs        []*x509.Certificate // the CA file, in its order
-	Pool       *x509.CertPool      // the same
-	Warnings   []Finding
+	Found    Found
+	Leaf     *x509.Certificate   // what peers see when they connect here
+	CAs      []*x509.Certificate // the CA file, in its order
+	Warnings []Finding
 
 	server []tls.Certificate
 	client []tls.Certificate
-	pool   *x509.CertPool
+	pool   *x509.CertPool // CAs
 	crls   []crl
 	files  map[*x509.Certificate]string // of server's and client's leaves; nil for those of a Workload API
 	// domains are the CAs of each SPIFFE trust domain; nil unless the credentials come from a Workload API.
@@ -53,14 +50,7 @@ func loadAt(f Found, now time.Time) (*Credentials, error) {
 	if len(c.server) == 0 || len(c.client) == 0 {
 		return nil, errors.New("there is no usable certificate for one of the roles, server and client")
 	}
-	c.Leaf, c.ClientLeaf = c.server[0].Leaf, c.client[0].Leaf
-	for _, der := range c.server[0].Certificate[1:] {
-		ca, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, err
-		}
-		c.Chain = append(c.Chain, ca)
-	}
+	c.Leaf = c.server[0].Leaf
 	return c, nil
 }
 
@@ -122,7 +112,7 @@ func (l *loader) loadCAs(path string) {
 	if usable == 0 && len(l.errs) == 0 {
 		l.add(problem(path, "have the CA renewed and copy its certificate here", "holds no CA certificate that is valid now"))
 	}
-	l.creds.CAs, l.creds.Pool, l.creds.pool = cas, pool, pool.Clone()
+	l.creds.CAs, l.creds.pool = cas, pool
 }
 
 func (l *loader) loadPairs(pairs []Pair, role x509.ExtKeyUsage) []tls.Certificate {

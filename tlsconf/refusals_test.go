@@ -31,7 +31,7 @@ func TestRefusalsOfPeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := loader{now: yesterday.Add(-time.Hour), creds: &Credentials{Found: found}}
-	l.creds.pool, l.creds.Pool, l.creds.CAs = stranger.pool, stranger.Pool, stranger.CAs
+	l.creds.pool, l.creds.CAs = stranger.pool, stranger.CAs
 	l.creds.server, l.creds.client = l.loadPairs(found.Server, 0), l.loadPairs(found.Client, 0)
 	expired := l.creds
 

@@ -33,19 +33,15 @@ func FromSet(set X509Set) (*Credentials, error) {
 	l := loader{now: time.Now(), creds: &Credentials{
 		Found:   Found{Layout: set.Layout, CA: set.Origin, Why: set.Origin},
 		Leaf:    set.Chain[0],
-		Chain:   set.Chain[1:],
-		Pool:    x509.NewCertPool(),
 		pool:    x509.NewCertPool(),
 		domains: make(map[string]*x509.CertPool),
 	}}
 	c := l.creds
-	c.ClientLeaf = c.Leaf
 	for _, name := range slices.Sorted(maps.Keys(set.Domains)) {
 		pool := x509.NewCertPool()
 		for _, ca := range set.Domains[name] {
 			pool.AddCert(ca)
 			c.pool.AddCert(ca)
-			c.Pool.AddCert(ca)
 			c.CAs = append(c.CAs, ca)
 		}
 		c.domains[strings.ToLower(name)] = pool
@@ -78,7 +74,7 @@ func FromSet(set X509Set) (*Credentials, error) {
 	return c, nil
 }
 
-// Same tells whether two sets hold the same certificate and, for the same domains, the same CAs.
+// Same tells whether two sets of X509Sets hold the same certificate and, for the same domains, the same CAs.
 func (c *Credentials) Same(other *Credentials) bool {
-	return c.Leaf.Equal(other.Leaf) && c.Pool.Equal(other.Pool) && maps.EqualFunc(c.domains, other.domains, (*x509.CertPool).Equal)
+	return slices.EqualFunc(c.server[0].Certificate, other.server[0].Certificate, bytes.Equal) && maps.EqualFunc(c.domains, other.domains, (*x509.CertPool).Equal)
 }
