@@ -137,6 +137,12 @@ func TestUnsupportedSaysWhy(t *testing.T) {
 	}
 }
 
+func TestSystemFileIsBounded(t *testing.T) {
+	if _, err := LoadSystem("/dev/zero"); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("a file without an end: %v", err)
+	}
+}
+
 func TestParsePriorityIsBounded(t *testing.T) {
 	for _, s := range []string{
 		strings.Repeat("N", maxPriority+1), "NORMAL" + strings.Repeat(":%COMPAT", maxTokens), "NORMAL:\x00",

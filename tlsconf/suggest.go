@@ -13,10 +13,13 @@ func nearest(t string) string {
 	word := strings.ToUpper(t)
 	best, least := "", len(word)/3+1
 	for _, c := range candidates(word) {
-		d := distance(word, c)
+		d := 0
 		// A name that only lacks its prefix (+TLS1.3 for +VERS-TLS1.3) is nearer than any typing error.
-		if len(word) > 2 && strings.HasSuffix(c, "-"+word[1:]) && c[0] == word[0] {
-			d = 0
+		if len(word) <= 2 || !strings.HasSuffix(c, "-"+word[1:]) || c[0] != word[0] {
+			if len(c) > len(word)+least || len(word) > len(c)+least {
+				continue // as many letters are missing at least
+			}
+			d = distance(word, c)
 		}
 		if d < least || d == least && best != "" && c < best {
 			best, least = c, d

@@ -60,15 +60,17 @@ func layoutFor(t *testing.T, alg Algorithm) string {
 
 func TestLayoutAgainstVirtPKIValidate(t *testing.T) {
 	needs.Program(t, "virt-pki-validate")
-	out := inNamespaces(t, layoutFor(t, ECDSA), "virt-pki-validate")
-	for _, want := range []string{"Found CA certificate", "Found client certificate", "Found client private key", "Found server certificate", "Found server private key"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("%q is not in:\n%s", want, out)
+	for _, alg := range []Algorithm{ECDSA, RSA} {
+		out := inNamespaces(t, layoutFor(t, alg), "virt-pki-validate")
+		for _, want := range []string{"Found CA certificate", "Found client certificate", "Found client private key", "Found server certificate", "Found server private key"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: %q is not in:\n%s", alg, want, out)
+			}
 		}
-	}
-	for _, complaint := range []string{"do not match", "does not seem to match", "missing", "Missing", "server private key need", "owned by", "world readable"} {
-		if strings.Contains(out, complaint) {
-			t.Errorf("it complains (%q):\n%s", complaint, out)
+		for _, complaint := range []string{"do not match", "does not seem to match", "missing", "Missing", "server private key need", "owned by", "world readable"} {
+			if strings.Contains(out, complaint) {
+				t.Errorf("%s: it complains (%q):\n%s", alg, complaint, out)
+			}
 		}
 	}
 }
