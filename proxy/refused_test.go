@@ -92,6 +92,23 @@ func TestWithoutACertificateOfOurs(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a name of 100 KB that nobody vouches for", func(t *testing.T) {
+		other := newAuthority(t, "another CA")
+		pair, err := other.Issue(pki.Host{Names: []string{"host-a"}, Subject: &pkix.Name{CommonName: strings.Repeat("long", 25_000)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, cfg := pair.TLS(), showing()
+		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }
+		before := len(b.logged.String())
+		if got, err := told(t, cfg); err != nil || len(got) > 2000 || !bytes.Contains(got, []byte("wrong-ca")) || !bytes.Contains(got, []byte("longl…")) {
+			t.Errorf("%d bytes, %.300q, %v", len(got), got, err)
+		}
+		eventually(t, "the refusal in the log", func() bool { return strings.Contains(b.logged.String()[before:], "another CA") })
+		if line := b.logged.String()[before:]; len(line) > 2000 {
+			t.Errorf("%d bytes are logged", len(line))
+		}
+	})
 	t.Run("a peer, one of many", func(t *testing.T) {
 		for range maxRefusals {
 			b.refusing <- struct{}{}

@@ -39,7 +39,7 @@ func (e *ChainError) Error() string {
 	if e.Leaf == nil {
 		return e.Err.Error()
 	}
-	return fmt.Sprintf("the peer's certificate (%q, issued by %q) was refused: %v", e.Leaf.Subject, e.Leaf.Issuer, e.Err)
+	return fmt.Sprintf("the peer's certificate (%q, issued by %q) was refused: %v", Shown(e.Leaf.Subject), Shown(e.Leaf.Issuer), e.Err)
 }
 
 func (e *ChainError) Unwrap() error { return e.Err }

@@ -141,7 +141,7 @@ func explainX509(e *HandshakeError, err error) bool {
 		cert = verify.UnverifiedCertificates[0]
 	}
 	if cert != nil {
-		leaf = fmt.Sprintf("its certificate (%q, issued by %q)", cert.Subject, cert.Issuer)
+		leaf = fmt.Sprintf("its certificate (%q, issued by %q)", Shown(cert.Subject), Shown(cert.Issuer))
 	}
 	var unknown x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
@@ -152,7 +152,7 @@ func explainX509(e *HandshakeError, err error) bool {
 		e.Remedy = "put the CA that issued it into this host's CA file, or have it issued by that CA"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		if invalid.Cert != nil && !invalid.Cert.Equal(cert) {
-			leaf = fmt.Sprintf("%s is good, and that of a CA above it, %q,", leaf, invalid.Cert.Subject)
+			leaf = fmt.Sprintf("%s is good, and that of a CA above it, %q,", leaf, Shown(invalid.Cert.Subject))
 		}
 		e.Cause = CauseExpired
 		e.What = "this host refused the peer: " + leaf + " is out of date: " + invalid.Detail

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,6 +75,10 @@ func TestIdentityOf(t *testing.T) {
 	}
 	if got := id.String(); got != "DNS:host-a.example.org, URI:spiffe://site/a, DN:O=test CA,CN=Host-A.Example.org." {
 		t.Errorf("printed as %s", got)
+	}
+	many := Identity{DNS: slices.Repeat([]string{strings.Repeat("a", 100)}, 256), DN: "CN=a"}
+	if got := many.String(); len(got) > 2000 || !strings.Contains(got, "and 246 more, DN:CN=a") {
+		t.Errorf("256 names printed as %s", got)
 	}
 	if (Identity{}).String() != "no name at all" {
 		t.Error("no name is not told")

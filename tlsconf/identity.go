@@ -2,6 +2,7 @@ package tlsconf
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"strings"
@@ -72,17 +73,40 @@ func checkName(kind, name string, limit int) error {
 // normalDNS is the form in which two DNS names are compared.
 func normalDNS(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
-// String lists the names for a person.
+// Bounds of what is shown of names, in bytes. A certificate that nobody vouches for may hold any.
+const (
+	maxShown  = 256
+	maxListed = 1024 // of several
+)
+
+// Shown is a name for a person, cut where it is too long for a line of a log.
+func Shown(n pkix.Name) string {
+	s := n.String()
+	if len(s) > maxShown {
+		s = strings.ToValidUTF8(s[:maxShown], "") + "…"
+	}
+	return s
+}
+
+// String lists the names for a person; of very many the first, and how many there are.
 func (id Identity) String() string {
 	var parts []string
+	size, left := 0, 0
 	add := func(kind string, names []string) {
 		for _, n := range names {
+			if size += len(n); size > maxListed {
+				left++
+				continue
+			}
 			parts = append(parts, kind+":"+n)
 		}
 	}
 	add("DNS", id.DNS)
 	add("URI", id.URI)
 	add("IP", id.IP)
+	if left > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", left))
+	}
 	if id.DN != "" {
 		parts = append(parts, "DN:"+id.DN)
 	}

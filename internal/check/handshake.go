@@ -69,7 +69,7 @@ func (p *peer) handshakeFailed(ctx context.Context, err error, saw *seen) {
 		he.What = fmt.Sprintf("the peer took the connection and said nothing within %v", p.host.Config.Limits.HandshakeTimeout)
 		he.Remedy = "something else than sluice may be on that port, or the host is frozen"
 	case saw.leaf != nil && he.Side == tlsconf.Here && (he.Cause == tlsconf.CauseExpired || he.Cause == tlsconf.CauseNotYetValid):
-		he.What = fmt.Sprintf("this host refused the peer: its certificate (%q, issued by %q) is valid from %s to %s; this host's clock says %s; %s", saw.leaf.Subject, saw.leaf.Issuer,
+		he.What = fmt.Sprintf("this host refused the peer: its certificate (%q, issued by %q) is valid from %s to %s; this host's clock says %s; %s", tlsconf.Shown(saw.leaf.Subject), tlsconf.Shown(saw.leaf.Issuer),
 			stamp(saw.leaf.NotBefore), stamp(saw.leaf.NotAfter), stamp(time.Now()), p.itsClock(ctx, saw.leaf))
 		he.Remedy = "set the clocks right, or have the certificate renewed"
 	}
@@ -129,7 +129,7 @@ func (p *peer) notSluice(ctx context.Context) {
 	}
 	holder := "something"
 	if saw.leaf != nil {
-		holder = fmt.Sprintf("something with the certificate %q", saw.leaf.Subject)
+		holder = fmt.Sprintf("something with the certificate %q", tlsconf.Shown(saw.leaf.Subject))
 	}
 	switch {
 	case err == nil && b[0] == libvirtTaken:
