@@ -1,19 +1,15 @@
 package proxy
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/rs/zerolog"
 
+	"github.com/virt-sluice/sluice/internal/sockets"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -106,43 +102,5 @@ func uidOf(c net.Conn) (int, error) {
 		}
 		return int(cred.Uid), nil
 	}
-	return tcpUID("/proc/net/tcp", c.RemoteAddr().(*net.TCPAddr), c.LocalAddr().(*net.TCPAddr))
-}
-
-// established is a connection's state in the kernel's table while both
-// processes have it open.
-const established = "01"
-
-// tcpUID finds who owns the IPv4 socket at local that is connected to remote.
-// The table's columns are the line's number, the two addresses, the state,
-// two pairs and one number, the uid, another number, and the inode
-// (proc_pid_net(5)).
-func tcpUID(table string, local, remote *net.TCPAddr) (int, error) {
-	f, err := os.Open(table)
-	if err != nil {
-		return -1, err
-	}
-	defer f.Close()
-	want := [2]string{procAddress(local), procAddress(remote)}
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		col := strings.Fields(lines.Text())
-		if len(col) > 9 && [2]string{col[1], col[2]} == want {
-			// A socket that its process has closed shows as root's, whosever it was.
-			if col[3] != established || col[9] == "0" {
-				return -1, fmt.Errorf("%v was closed by its process already, so no one can tell whose it was", local)
-			}
-			return strconv.Atoi(col[7])
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return -1, err
-	}
-	return -1, fmt.Errorf("%v is not connected from this host", local)
-}
-
-// procAddress is an address as the kernel's table has it, both numbers in
-// hexadecimal: the address's bytes as a number of this machine's, and the port.
-func procAddress(a *net.TCPAddr) string {
-	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(a.IP.To4()), a.Port)
+	return sockets.Owner(c.RemoteAddr().(*net.TCPAddr).AddrPort(), c.LocalAddr().(*net.TCPAddr).AddrPort())
 }

@@ -1,0 +1,132 @@
+package sockets
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/virt-sluice/sluice/internal/needs"
+)
+
+func addrPort(t *testing.T, a net.Addr) netip.AddrPort {
+	t.Helper()
+	p, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// A connection's owner is found by either family, also where one end takes an
+// IPv4 address for an IPv6 one.
+func TestOwner(t *testing.T) {
+	for _, c := range []struct{ listen, dial string }{
+		{"127.0.0.1:0", "127.0.0.1"}, {"[::1]:0", "[::1]"}, {"[::]:0", "127.0.0.1"},
+	} {
+		l, err := net.Listen("tcp", c.listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		near, err := net.Dial("tcp", c.dial+":"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer near.Close()
+		far, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer far.Close()
+		local, remote := addrPort(t, far.RemoteAddr()), addrPort(t, far.LocalAddr())
+		if uid, err := Owner(local, remote); err != nil || uid != os.Getuid() {
+			t.Errorf("%v: uid %d, %v", c, uid, err)
+		}
+		near.Close()
+		io.Copy(io.Discard, far)
+		if _, err := Owner(local, remote); err == nil || !strings.Contains(err.Error(), "closed by its process") {
+			t.Errorf("%v closed: %v", c, err)
+		}
+		if _, err := Owner(netip.MustParseAddrPort("192.0.2.1:1"), remote); err == nil || !strings.Contains(err.Error(), "not connected") {
+			t.Errorf("%v: a connection that is none: %v", c, err)
+		}
+	}
+}
+
+func TestListeners(t *testing.T) {
+	for listen, want := range map[string]string{"127.0.0.1:0": "127.0.0.1", "[::1]:0": "::1", ":0": "::", "0.0.0.0:0": "0.0.0.0"} {
+		l, err := net.Listen(map[bool]string{true: "tcp4", false: "tcp"}[want == "0.0.0.0"], listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := addrPort(t, l.Addr()).Port()
+		got, err := Listeners(port)
+		if err != nil || len(got) != 1 || got[0] != (Listener{netip.MustParseAddr(want), os.Getuid(), true}) {
+			t.Errorf("%s: %+v, %v", listen, got, err)
+		}
+		l.Close()
+		if got, err := Listeners(port); err != nil || len(got) != 0 {
+			t.Errorf("closed: %+v, %v", got, err)
+		}
+	}
+}
+
+// Another process's, of another user, is told from this one's.
+func TestOtherListener(t *testing.T) {
+	needs.Root(t, "for a process of another user")
+	c := exec.Command("/proc/self/exe")
+	c.Env = []string{listenVariable + "=1"}
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 4242, Gid: 4242}}
+	hold, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(said).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := netip.ParseAddrPort(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Listeners(at.Port())
+	if err != nil || len(got) != 1 || got[0] != (Listener{at.Addr(), 4242, false}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	hold.Close()
+	if err := c.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// listenVariable makes the test's program one that listens until its standard
+// input ends.
+const listenVariable = "SLUICE_TEST_LISTEN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(listenVariable) == "" {
+		os.Exit(m.Run())
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(l.Addr())
+	io.Copy(io.Discard, os.Stdin)
+	l.Close()
+}
