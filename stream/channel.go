@@ -20,6 +20,10 @@ const (
 	ChannelMemory  = "memory"  // QEMU's: main, multifd, post-copy
 	ChannelDisk    = "disk"    // NBD
 
+	// ChannelIntercept is a connection that QEMU made to another host by itself:
+	// its memory's or its disks', the bytes alone tell.
+	ChannelIntercept = "intercept"
+
 	channelControl = "control"
 	channelAsk     = "ask" // one question and one answer, without a session
 )
@@ -36,6 +40,7 @@ type Channel struct {
 	counters relay.Counters
 	open     atomic.Bool
 	ended    chan struct{} // closed once open is false for good
+	err      error         // set before ended is closed
 	wire     atomic.Pointer[wire]
 }
 
@@ -53,6 +58,9 @@ func (c *Channel) Open() bool { return c.open.Load() }
 
 // Ended is closed when the channel has ended.
 func (c *Channel) Ended() <-chan struct{} { return c.ended }
+
+// Err is why an ended channel did not end in order. The session fails of it.
+func (c *Channel) Err() error { return c.err }
 
 // Sent is the bytes that went to the peer so far.
 func (c *Channel) Sent() int64 { return c.counters.Sent.Load() }
@@ -180,6 +188,7 @@ func (c *Channel) begin(remote relay.Conn) {
 // finish makes c ended, by err if that is not nil.
 func (s *Session) finish(c *Channel, err error) {
 	c.open.Store(false)
+	c.err = err
 	if err != nil && s.ctx.Err() == nil {
 		s.Fail(s.relayCause(c, err))
 	}
@@ -235,6 +244,8 @@ var localName = map[string]string{
 	ChannelLibvirt: "libvirt's socket",
 	ChannelMemory:  "QEMU's migration socket",
 	ChannelDisk:    "QEMU's disk (NBD) socket",
+
+	ChannelIntercept: "QEMU's port",
 }
 
 // Channels is a snapshot of the session's channels, live and ended.

@@ -96,6 +96,9 @@ func (o *Opener) Ask(ctx context.Context, name string, in, out any) error {
 func (s *Session) OpenChannel(ctx context.Context, kind string, local net.Conn) (*Channel, error) {
 	c, remote, err := s.openChannel(ctx, kind)
 	if err != nil {
+		if tcp, ok := local.(*net.TCPConn); ok {
+			tcp.SetLinger(0) // a reset: nobody takes it for a stream without bytes
+		}
 		local.Close()
 		<-s.settled
 		return nil, s.cause
