@@ -32,6 +32,7 @@ type Config struct {
 	Certificates Certificates    `toml:"certificates"`
 	Limits       Limits          `toml:"limits"`
 	Peers        map[string]Peer `toml:"peers"`
+	Intercept    *Intercept      `toml:"intercept"` // nil: nothing is intercepted
 
 	// Clients may use this host's libvirt over TLS, by a name of the site's
 	// choice for each. Nobody else may but peers.
@@ -75,4 +76,8 @@ type Peer struct {
 	Access  string   `toml:"access"`  // what its clients may do with this host's libvirt; default AccessMigrate
 
 	Priority string `toml:"priority"` // instead of the host's
+
+	// Intercept are addresses and names at which other hosts' libvirt and QEMU
+	// reach its migration ports. Default: the host of Address; empty: none.
+	Intercept []string `toml:"intercept"`
 }

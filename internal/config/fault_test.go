@@ -17,7 +17,7 @@ func TestFaults(t *testing.T) {
 		{"unknown key", "\nlisen = ':1'", "f.toml:2: lisen", "listen"},
 		{"unknown table", "[limit]\nsessions = 1", "f.toml:1: limit", "limits"},
 		{"unknown key in a table", "[limits]\n\nsession = 1", "f.toml:3: limits.session", "sessions"},
-		{"unknown key of a peer", "[peers.b]\nadress = 'b'", "f.toml:2: peers.b.adress", "in [peers.b] there may be access, address, names, priority, tls"},
+		{"unknown key of a peer", "[peers.b]\nadress = 'b'", "f.toml:2: peers.b.adress", "in [peers.b] there may be access, address, intercept, names, priority, tls"},
 		{"unknown key inline", "peers.b = {adress = 'b'}", "f.toml:1: peers.b.adress", "address"},
 
 		// Types.
@@ -85,6 +85,19 @@ func TestFaults(t *testing.T) {
 		{"too long", "[limits]\ndrain_timeout = '1000000h'", "f.toml:2: limits.drain_timeout", "too long"},
 		{"beyond an int64", "[limits]\ndrain_timeout = '99999999999h'", "f.toml:2: limits.drain_timeout", "no duration"},
 		{"much bandwidth", "[limits]\ntotal_bandwidth = 9000000000000", "f.toml:2: limits.total_bandwidth", "too large"},
+
+		// Interception.
+		{"one port of interception", "[intercept]\nport = 70000", "f.toml:2: intercept.port", "65535"},
+		{"ports without an end", "[intercept]\nports = '49152-'", "f.toml:2: intercept.ports", "FIRST-LAST"},
+		{"ports the wrong way", "[intercept]\nports = '49215-49152'", "f.toml:2: intercept.ports", "FIRST-LAST"},
+		{"SSH among the ports", "[intercept]\nports = '1-65535'", "f.toml:2: intercept.ports", "from 1024"},
+		{"in a circle", "[intercept]\nport = 49152", "f.toml:2: intercept.port", "circle"},
+		{"listen's port", "[intercept]\nport = 16514", "f.toml:2: intercept.port", "port of `listen`"},
+		{"metrics' port", "metrics = '127.0.0.1:7'\n[intercept]\nport = 7", "f.toml:3: intercept.port", "port of `metrics`"},
+		{"listen among the ports", "listen = ':49215'\n[intercept]", "f.toml:1: listen", "closed to other hosts"},
+		{"a peer among the ports", "[peers.b]\naddress = 'b:49152'\n[intercept]", "f.toml:2: peers.b.address", "come back"},
+		{"a peer's port", "[peers.b]\nintercept = ['b:49152']", "f.toml:2: peers.b.intercept", "intercept.ports"},
+		{"a zone", "[peers.b]\nintercept = ['fe80::1%eth0']", "f.toml:2: peers.b.intercept", "neither"},
 
 		// Peers.
 		{"peer outside", "[peers.'../etc']", "f.toml:1: peers.../etc", "may not start"},

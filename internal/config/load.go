@@ -52,6 +52,7 @@ func Parse(file string, data []byte) (*Config, error) {
 	c.limits(&cfg.Limits, &doc.Limits)
 	c.peers(cfg)
 	c.clients(cfg)
+	c.intercept(cfg)
 	c.sockets(cfg)
 	if len(c.faults) > 0 {
 		return nil, errors.Join(c.faults...)

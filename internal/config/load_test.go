@@ -81,6 +81,12 @@ address = "2001:db8::4"
 address = "[2001:db8::5]"
 [peers.f]
 address = "f.example.org:1"
+intercept = ["192.0.2.6", "2001:db8::6"]
+[peers.g]
+intercept = []
+[intercept]
+port = 17001
+ports = "50000-50100"
 `
 	cfg, err := Parse("sluice.toml", []byte(text))
 	if err != nil {
@@ -103,8 +109,10 @@ address = "f.example.org:1"
 			"c":                  {Address: "192.0.2.3:16514", Names: []string{"host-c.example.org", "spiffe://site/kvm/c"}, TLS: "yes", Priority: "SECURE256"},
 			"d":                  {Address: "[2001:db8::4]:16514", Names: []string{"d"}},
 			"e":                  {Address: "[2001:db8::5]:16514", Names: []string{"e"}},
-			"f":                  {Address: "f.example.org:1", Names: []string{"f"}},
+			"f":                  {Address: "f.example.org:1", Names: []string{"f"}, Intercept: []string{"192.0.2.6", "2001:db8::6"}},
+			"g":                  {Address: "g:16514", Names: []string{"g"}, Intercept: []string{}},
 		},
+		Intercept: &Intercept{Port: 17001, Ports: "50000-50100"},
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got  %+v\nwant %+v", cfg, want)
