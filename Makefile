@@ -17,9 +17,10 @@ help: ## list the targets
 build: ## bin/sluice, one static binary
 	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
 
-install: build ## sluice and its systemd unit into /usr/local and /etc/systemd (as root)
+install: build ## sluice and its systemd units into /usr/local and /etc/systemd (as root)
 	install -D -m 0755 bin/sluice $(DESTDIR)/usr/local/bin/sluice
 	install -D -m 0644 docs/sluice.service $(DESTDIR)/etc/systemd/system/sluice.service
+	install -D -m 0644 docs/sluice-intercept.service $(DESTDIR)/etc/systemd/system/sluice-intercept.service
 
 demo: ## migrate a real guest between two hosts made on this machine (root or sudo)
 	test/install

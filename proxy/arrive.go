@@ -38,6 +38,10 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	if t.steered && !steered { // libvirt would open a port to all
 		t.steered, t.by, t.exposed = false, byNothing, "memory by tcp:"
 	}
+	covered := t.exposed != "" && g.d.covered(call.Params)
+	if covered {
+		t.by, t.exposed = byInterception, ""
+	}
 	switch {
 	case t.exposed != "" && g.d.requireSecure():
 		return outcome{g.insecure(t.exposed)}
@@ -65,6 +69,9 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 		return refused(libvirtrpc.ErrOperationInvalid, fmt.Errorf("guest %s is being migrated already over this connection", guest.name))
 	}
 	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
+		if covered && r.Err == nil {
+			r.Err = g.d.checkPort(r)
+		}
 		if r.Err != nil {
 			g.forget(guest.name, false)
 		} else {

@@ -222,6 +222,14 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 		d.work.Go(func() { d.serveClients(ctx, p, l) })
 	}
 
+	if d.cfg.Intercept != nil {
+		more, err := d.listenIntercepted(ctx)
+		closers = append(closers, more...)
+		if err != nil {
+			return closers, err
+		}
+	}
+
 	if d.cfg.Metrics != "" {
 		closer, err := d.listenForScrapes(ctx)
 		if err != nil {

@@ -36,6 +36,10 @@
 // on peers' connections as on those of clients without a sluice (stranger),
 // who come by qemu+tls://HOST/system.
 //
+// And QEMU's own connections to other hosts may be led here by the kernel
+// (package intercept): interception carries each in a session of its own, and
+// landing connects it to the QEMU that waits at the other host.
+//
 // What the package does not do: parse the command line or the configuration
 // (cmd/sluice, internal/config), carry bytes (stream), or judge certificates
 // (tlsconf).

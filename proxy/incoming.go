@@ -48,6 +48,9 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 		}
 		in := &steered{d: d, info: info, entry: entry, log: log}
 		h, started, err = in, in.start, in.open()
+	case workIntercept:
+		h, err = d.land(p, entry, log)
+		started = entry.open
 	default:
 		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, d.cfg.Name)
 	}

@@ -67,6 +67,7 @@ func (d *Daemon) status() *control.Status {
 		Certificates: d.certs.status(time.Now()),
 		Priority:     d.certs.host().Source,
 	}
+	st.Intercept = d.interceptStatus()
 	st.Sessions, st.Ended, st.Draining = d.sessions.status()
 	return st
 }

@@ -23,6 +23,7 @@ var (
 	crlMetric          = newMetric("crl_remaining_seconds", "Time until a revocation list in use runs out; negative once it has.", "file", "issuer")
 	reloadMetric       = newMetric("last_reload_successful", "1 if what changed last has been taken over, 0 if what was there before is still in use.", "part")
 	reloadFailedMetric = newMetric("reload_failures_total", "Changes that were not taken over.", "part")
+	interceptMetric    = newMetric("interception", "1 if the kernel leads connections of QEMU's own to this daemon, 0 if they may go in clear.")
 	buildMetric        = newMetric("build_info", "1, with the version of sluice and of the Go that it was built by.", "version", "goversion")
 )
 
@@ -37,7 +38,7 @@ type metrics struct{ d *Daemon }
 func (m metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		sessionsMetric, endedMetric, failedMetric, sentMetric, receivedMetric, refusedMetric,
-		certificateMetric, crlMetric, reloadMetric, reloadFailedMetric, buildMetric,
+		certificateMetric, crlMetric, reloadMetric, reloadFailedMetric, interceptMetric, buildMetric,
 	} {
 		out <- d
 	}
@@ -84,6 +85,13 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(reloadMetric, value, part)
 		count(reloadFailedMetric, failures, part)
+	}
+	if st := m.d.interceptStatus(); st != nil {
+		on := 0.0
+		if st.Problem == "" {
+			on = 1
+		}
+		gauge(interceptMetric, on)
 	}
 	gauge(buildMetric, 1, stream.Printable(m.d.version), runtime.Version())
 }

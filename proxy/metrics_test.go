@@ -293,7 +293,7 @@ func TestMetricsReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.put("crl.pem", list)
-	b.start(withMetrics, "crl = '"+b.path("crl.pem")+"'\n"+peerA)
+	b.start(withMetrics, "crl = '"+b.path("crl.pem")+"'\n"+peerA+interceptTable(t, 49152))
 	text := b.exposition()
 
 	problems, err := promlint.New(bytes.NewReader(text)).Lint()
@@ -322,12 +322,16 @@ func TestMetricsReference(t *testing.T) {
 			t.Errorf("docs/metrics.md says that %s is a %s; it is %q", name, kind, kinds[name])
 		}
 		delete(kinds, name)
-		for _, label := range strings.Split(said, ", ") {
+		wanted := strings.Split(said, ", ")
+		if said == "–" {
+			wanted = nil
+		}
+		for _, label := range wanted {
 			if !strings.Contains(","+labels[name], ","+strings.Trim(label, "`")+`="`) {
 				t.Errorf("docs/metrics.md gives %s the label %s; it has %s", name, label, labels[name])
 			}
 		}
-		if n, m := strings.Count(said, ",")+1, strings.Count(labels[name], `="`); n != m {
+		if n, m := len(wanted), strings.Count(labels[name], `="`); n != m {
 			t.Errorf("docs/metrics.md has %d labels of %s, which has %d", n, name, m)
 		}
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -44,6 +45,8 @@ type entry struct {
 	rate    rateMeter
 	memory  string // what protects it on the wire; empty: as the session says
 	disks   string
+
+	intended netip.AddrPort // of an intercepted connection
 }
 
 // add makes a place for a session, or says why there is none.
@@ -169,6 +172,14 @@ func (e *entry) protect(memory, disks string) {
 	e.memory, e.disks = memory, disks
 }
 
+// intendedFor says where an intercepted connection was meant to go, or has come
+// to.
+func (e *entry) intendedFor(a netip.AddrPort) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.intended = a
+}
+
 // status is the entry as `sluice status` shows it.
 func (e *entry) status() control.SessionStatus {
 	e.mu.Lock()
@@ -186,6 +197,9 @@ func (e *entry) status() control.SessionStatus {
 		Channels:  []control.ChannelStatus{},
 		Memory:    e.memory,
 		Disks:     e.disks,
+	}
+	if e.intended.IsValid() {
+		st.Intended = e.intended.String()
 	}
 	if e.info.Work == workMigration {
 		st.Memory = bySluice

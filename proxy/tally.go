@@ -40,7 +40,7 @@ const (
 func lines() []line {
 	var all []line
 	for _, direction := range []string{control.Outgoing, control.Incoming} {
-		for _, work := range []string{workMigration, workSteered, workLibvirt} {
+		for _, work := range []string{workMigration, workSteered, workLibvirt, workIntercept} {
 			all = append(all, line{direction, work})
 		}
 	}
@@ -52,7 +52,7 @@ func (l line) outcomes() []string {
 	switch l.work {
 	case workMigration, workSteered:
 		return []string{control.Moved, control.Failed, control.Cancelled, control.Unknown}
-	case workLibvirt:
+	case workLibvirt, workIntercept:
 		return []string{outcomeDone, control.Failed}
 	}
 	return []string{control.Failed}
@@ -78,7 +78,7 @@ func newTally() tally {
 			t.failed[failed{l.direction, code}] = 0
 		}
 	}
-	for _, kind := range []string{stream.ChannelMemory, stream.ChannelDisk, stream.ChannelLibvirt} {
+	for _, kind := range []string{stream.ChannelMemory, stream.ChannelDisk, stream.ChannelLibvirt, stream.ChannelIntercept} {
 		t.sent[kind], t.received[kind] = 0, 0
 	}
 	return t

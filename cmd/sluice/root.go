@@ -36,7 +36,7 @@ func newRoot(io streams) *cobra.Command {
 	cmd.SetErr(io.err)
 	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	cmd.SetFlagErrorFunc(flagError)
-	cmd.AddCommand(newServe(io), newMigrate(io), newStatus(io), newCheck(io), newTunnel(io), newBench(io), newPriority(io), newPKI(io), newVersion(io))
+	cmd.AddCommand(newServe(io), newMigrate(io), newStatus(io), newCheck(io), newTunnel(io), newIntercept(io), newBench(io), newPriority(io), newPKI(io), newVersion(io))
 	return cmd
 }
 

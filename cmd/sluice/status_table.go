@@ -23,6 +23,11 @@ func writeStatus(w io.Writer, st *control.Status, now time.Time) {
 
 	writeCertificates(w, st, now)
 
+	if st.Intercept != nil {
+		fmt.Fprintln(w)
+		writeIntercept(w, st.Intercept)
+	}
+
 	fmt.Fprintf(w, "\nSessions: %d\n", len(st.Sessions))
 	if len(st.Sessions) > 0 {
 		table(w, "GUEST\tDIR\tPEER\tPHASE\tSENT\tRECEIVED\tRATE\tPATH\tTLS\tSECURED BY\tAGE\tSESSION", func(row rowFunc) {
@@ -107,9 +112,10 @@ func table(w io.Writer, head string, rows func(rowFunc)) {
 	}
 }
 
-// guest names a session: connections of libvirt clients have no guest.
+// guest names a session: connections of libvirt clients have no guest, and
+// of intercepted ones it is not known.
 func guest(s control.SessionStatus) string {
-	return cmp.Or(s.Guest, s.UUID, "("+s.Kind+")")
+	return cmp.Or(s.Guest, s.UUID, s.Intended, "("+s.Kind+")")
 }
 
 // securedBy says who keeps a guest's memory and disks secret on the way.

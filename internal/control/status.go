@@ -11,6 +11,8 @@ type Status struct {
 	Libvirt  string    `json:"libvirt"` // the local socket
 	Draining bool      `json:"draining"`
 
+	Intercept *InterceptStatus `json:"intercept,omitempty"` // nil: not configured
+
 	Certificates CertificateStatus `json:"certificates"`
 	Priority     string            `json:"priority"` // GnuTLS priority string of this host's TLS
 
@@ -67,13 +69,14 @@ type SessionStatus struct {
 	ID string `json:"id"`
 	// Kind is "migration" for one of sluice's own, "steered" for one that a
 	// libvirt client runs, "libvirt" for a client's connection to a peer's
-	// libvirtd.
+	// libvirtd, "intercept" for one connection of QEMU's own.
 	Kind      string    `json:"kind"`
 	Direction string    `json:"direction"`
 	Guest     string    `json:"guest,omitempty"`
 	UUID      string    `json:"uuid,omitempty"`
 	Peer      string    `json:"peer"`
 	Address   string    `json:"address"`
+	Intended  string    `json:"intended,omitempty"` // address of an intercepted connection
 	Phase     string    `json:"phase"`
 	Started   time.Time `json:"started"`
 	Ended     time.Time `json:"ended,omitzero"`

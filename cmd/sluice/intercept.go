@@ -1,0 +1,216 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/sockets"
+	"github.com/virt-sluice/sluice/proxy/intercept"
+)
+
+const interceptHelp = `Lead the connections that QEMU makes by itself into sluice, for programs that
+always say tcp:HOST and cannot be told otherwise.
+
+up puts a table of sluice's own into nftables, on this host: what goes from here to
+a peer's migration ports (49152-49215 unless configured otherwise) comes to the
+sluice that runs here, which carries it over mutual TLS to the peer's sluice and
+there to the QEMU that waits; and what comes from other hosts to those ports is
+refused. Both hosts need it, and [intercept] in their configurations.
+
+As long as the table is there, nothing goes to those ports in clear: where no
+sluice runs, connections are refused.`
+
+const interceptUpHelp = `Put the table into the kernel, whole or not at all. Names of peers are resolved
+now. A table that is there already is left alone if it is the same, and replaced
+at once if it is not. Connections that there are go on as they are.
+
+It does not last beyond a restart of the host: sluice-intercept.service does it
+then.
+
+Exit status: 0 it is in the kernel, 1 failed, 2 wrong use or configuration; then
+nothing was changed.`
+
+const interceptShowHelp = `Show what is in the kernel, what it has counted, and whether that is what the
+configuration says.
+
+Exit status: 0 it is, 1 it is not, or it could not be read, 2 wrong use or
+configuration.`
+
+func newIntercept(io streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "intercept",
+		Short: "Lead connections of QEMU's own into sluice",
+		Long:  interceptHelp,
+		Args:  cobra.NoArgs,
+	}
+	cmd.AddCommand(newInterceptUp(io), newInterceptDown(io), newInterceptShow(io))
+	return cmd
+}
+
+func newInterceptUp(io streams) *cobra.Command {
+	var file string
+	var print bool
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Turn interception on",
+		Long:  interceptUpHelp,
+		Example: `  sluice intercept up --print
+  sluice intercept up`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, err := wantedTable(cmd, file)
+			if err != nil {
+				return err
+			}
+			if print {
+				fmt.Fprint(io.out, t)
+				return nil
+			}
+			changed, err := intercept.Up(t)
+			if err != nil {
+				return failed(err)
+			}
+			on := "interception was on already"
+			if changed {
+				on = "interception is on"
+			}
+			fmt.Fprintf(io.out, "%s: TCP ports %d-%d here are closed to other hosts, and connections from here to those ports of %s come to port %d\n",
+				on, t.First, t.Last, addresses(t), t.Port)
+			if !listens(t.Port) {
+				fmt.Fprintf(io.err, "sluice: nobody listens at port %d yet: until the daemon runs with this configuration, they are refused\n", t.Port)
+			}
+			return nil
+		},
+	}
+	addInterceptConfig(cmd, &file)
+	cmd.Flags().BoolVar(&print, "print", false, "print the table as nft would, and do nothing")
+	return cmd
+}
+
+func newInterceptDown(io streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "down",
+		Short: "Turn interception off",
+		Long: `Remove sluice's table from the kernel, and nothing else. From then on QEMU's own
+connections go out as QEMU makes them, and the migration ports are open again.
+Connections that there are go on as they are.
+
+Exit status: 0 it is not in the kernel, 1 failed, 2 wrong use.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			changed, err := intercept.Down()
+			if err != nil {
+				return failed(err)
+			}
+			if changed {
+				fmt.Fprintln(io.out, "interception is off: QEMU's own connections go as QEMU makes them")
+			} else {
+				fmt.Fprintln(io.out, "interception was off already")
+			}
+			return nil
+		},
+	}
+}
+
+func newInterceptShow(io streams) *cobra.Command {
+	var file string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "show",
+		Short: "Show whether interception is on, and as configured",
+		Long:  interceptShowHelp,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, err := wantedTable(cmd, file)
+			if err != nil {
+				return err
+			}
+			st := intercept.Status(t)
+			if asJSON {
+				err = json.NewEncoder(io.out).Encode(st)
+			} else {
+				err = writeIntercept(io.out, st)
+			}
+			switch {
+			case err != nil:
+				return failed(err)
+			case st.Problem != "":
+				return failed(nil)
+			}
+			return nil
+		},
+	}
+	addInterceptConfig(cmd, &file)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+func addInterceptConfig(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVar(file, "config", defaultConfig, "the daemon's configuration, a TOML `FILE`")
+}
+
+// wantedTable is what the configuration says.
+func wantedTable(cmd *cobra.Command, file string) (*intercept.Table, error) {
+	cfg, err := config.Load(file)
+	if err != nil {
+		return nil, wrongUse(err)
+	}
+	t, err := intercept.FromConfig(cmd.Context(), cfg)
+	switch {
+	case errors.Is(err, intercept.ErrUnset):
+		return nil, wrongUse(fmt.Errorf("%s: %w", file, err))
+	case err != nil:
+		return nil, failed(err)
+	}
+	return t, nil
+}
+
+// addresses are those that connections are led away from, in words.
+func addresses(t *intercept.Table) string {
+	var text string
+	for i, r := range t.Routes {
+		if i > 0 {
+			text += ", "
+		}
+		text += fmt.Sprintf("%s (%v)", r.Peer, r.Addr)
+	}
+	return cmp.Or(text, "no peer")
+}
+
+func listens(port uint16) bool {
+	all, err := sockets.Listeners(port)
+	return err == nil && len(all) > 0
+}
+
+func writeIntercept(w io.Writer, st *control.InterceptStatus) error {
+	if !st.On {
+		_, err := fmt.Fprintln(w, oneLine(st.Problem))
+		return err
+	}
+	fmt.Fprintf(w, "interception is on: TCP ports %s here are closed to other hosts (%d attempts refused)\n", st.Ports, st.Refused)
+	if st.Problem != "" {
+		fmt.Fprintln(w, oneLine(st.Problem))
+	}
+	if len(st.Routes) == 0 {
+		fmt.Fprintln(w, "no connection is led to sluice: there are no peers")
+		return nil
+	}
+	fmt.Fprintf(w, "connections to these are led to port %d here", st.Port)
+	if !listens(uint16(st.Port)) {
+		fmt.Fprint(w, ", where nobody listens: they are refused until the daemon runs")
+	}
+	fmt.Fprintln(w, ":")
+	table(w, "PEER\tADDRESS\tLED HERE\tREFUSED", func(row rowFunc) {
+		for _, r := range st.Routes {
+			row(r.Peer, r.Address, fmt.Sprint(r.Led), fmt.Sprint(r.Refused))
+		}
+	})
+	return nil
+}

@@ -1,0 +1,224 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/sockets"
+	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// workIntercept is a session for one connection that QEMU made to another
+// host's migration port, and that the kernel has led here instead.
+const workIntercept = "intercept"
+
+// callPort tells the peer the port that the connection was meant for.
+const callPort = "port"
+
+type portCall struct {
+	Port uint16 `msgpack:"port"`
+}
+
+// interception carries connections that the kernel leads here (package
+// intercept), each in a session of its own. Those meant for one port are
+// connected there in the order in which QEMU made them: before 8.0 it takes the
+// first for the main channel.
+type interception struct {
+	d *Daemon
+
+	mu   sync.Mutex
+	last map[netip.AddrPort]*turn // by where it is meant to go
+}
+
+// turn is a connection's among those that are meant for the same port.
+type turn struct {
+	done chan struct{} // closed when it is connected there, or never will be
+	err  error         // set before
+}
+
+// intercepted is one such connection.
+type intercepted struct {
+	*net.TCPConn
+	to     netip.AddrPort
+	peer   *peer
+	entry  *entry
+	before *turn // nil: none
+	turn   *turn
+}
+
+// listenIntercepted opens the sockets, one for each of IPv4 and IPv6, and
+// starts what serves them. It fails where the kernel can't be asked whose
+// addresses connections were meant for.
+func (d *Daemon) listenIntercepted(ctx context.Context) (closers []func(), err error) {
+	switch _, err := intercept.Read(); {
+	case errors.Is(err, intercept.ErrOff), errors.Is(err, intercept.ErrForeign):
+		d.log.Warn().Err(err).Msg("connections of QEMU's own go as QEMU makes them: `sluice intercept up` turns interception on")
+	case err != nil:
+		return nil, fmt.Errorf("interception ([intercept]): %w", err)
+	}
+	i := &interception{d: d, last: make(map[netip.AddrPort]*turn)}
+	for _, ip := range []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback} {
+		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: ip, Port: d.cfg.Intercept.Port})
+		if ip.To4() == nil && (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)) {
+			continue // a host without IPv6
+		}
+		if err != nil {
+			return closers, fmt.Errorf("listen for intercepted connections (intercept.port): %w", err)
+		}
+		closers = append(closers, func() { l.Close() })
+		d.work.Go(func() { i.serve(ctx, l) })
+	}
+	return closers, nil
+}
+
+// interceptStatus is nil where interception is not configured.
+func (d *Daemon) interceptStatus() *control.InterceptStatus {
+	if d.cfg.Intercept == nil {
+		return nil
+	}
+	st := intercept.Status(nil)
+	if len(st.Routes) > 0 && st.Port != d.cfg.Intercept.Port {
+		st.Problem = fmt.Sprintf("the kernel leads connections to port %d, and this daemon takes them at %d: `sluice intercept up` sets it", st.Port, d.cfg.Intercept.Port)
+	}
+	return st
+}
+
+// serve carries each connection to its end, until the listener is closed.
+func (i *interception) serve(ctx context.Context, l *net.TCPListener) {
+	for {
+		tcp, err := l.AcceptTCP()
+		if err != nil {
+			if i.d.acceptAgain(ctx, "accept an intercepted connection", err) {
+				continue
+			}
+			return
+		}
+		c := &intercepted{TCPConn: tcp}
+		if err := i.take(c); err != nil {
+			i.d.log.Warn().Stringer("address", tcp.RemoteAddr()).Stringer("intended", c.to).Err(err).Msg("intercepted connection refused")
+			resetTCP(tcp)
+			continue
+		}
+		i.d.work.Go(func() { i.carry(ctx, c) })
+	}
+}
+
+// take finds where c was meant to go, and gives it a place and its turn after
+// those that came before.
+func (i *interception) take(c *intercepted) (err error) {
+	if c.to, err = intercept.Original(c.TCPConn); err != nil {
+		return err
+	}
+	if c.peer, err = i.judge(c); err != nil {
+		return err
+	}
+	info := stream.Info{ID: stream.NewID(), Work: workIntercept, Peer: c.peer.name, Address: c.peer.conf.Address}
+	if c.entry, err = i.d.sessions.add(info, control.Outgoing); err != nil {
+		return err
+	}
+	c.entry.intendedFor(c.to)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	c.before, c.turn = i.last[c.to], &turn{done: make(chan struct{})}
+	i.last[c.to] = c.turn
+	return nil
+}
+
+// over ends c's turn.
+func (i *interception) over(c *intercepted, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	c.turn.err = err
+	close(c.turn.done)
+	if i.last[c.to] == c.turn {
+		delete(i.last, c.to)
+	}
+}
+
+// carry is c's whole life here. Whatever fails, c is reset, so that QEMU can't
+// take it for the end of its peer's stream.
+func (i *interception) carry(ctx context.Context, c *intercepted) {
+	log := i.d.sessionLog(c.entry.info, control.Outgoing).With().Stringer("intended", c.to).Logger()
+	s, ch, err := i.open(ctx, c)
+	i.over(c, err)
+	if s == nil {
+		resetTCP(c.TCPConn)
+		i.d.endSession(c.entry, log, control.Failed, asCause(err))
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { s.Fail(errStopping) })
+	defer stop()
+	if ch != nil {
+		log.Info().Msg("intercepted connection carried")
+		<-ch.Ended()
+		if ch.Err() == nil {
+			s.Finish()
+		}
+	}
+	cause := s.Wait()
+	i.d.endSession(c.entry, log, outcomeOf(cause), cause)
+}
+
+// judge finds whose address c was meant for, and whether it is QEMU's.
+func (i *interception) judge(c *intercepted) (*peer, error) {
+	table, err := intercept.Read()
+	if err != nil {
+		return nil, err
+	}
+	name := table.Peer(c.to.Addr())
+	switch {
+	case name == "" || !table.Has(c.to.Port()):
+		return nil, errors.New("the kernel has not led it here: only connections to peers' migration ports are carried")
+	case i.d.peers[name] == nil:
+		return nil, fmt.Errorf("%v is an address of %s, which is no peer any more: `sluice intercept up` takes the configuration over", c.to.Addr(), name)
+	}
+	from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
+	if uid, err := sockets.Owner(from, c.to); err != nil {
+		return nil, err
+	} else if uid != 0 && uid != i.d.qemuUID {
+		return nil, fmt.Errorf("uid %d may not connect to peers' migration ports: only QEMU (qemu_user) and root may", uid)
+	}
+	return i.d.peers[name], nil
+}
+
+// open makes c's session and its one channel, when it is c's turn. Without a
+// session c is still the caller's; without a channel it has been reset, and the
+// session fails.
+func (i *interception) open(ctx context.Context, c *intercepted) (*stream.Session, *stream.Channel, error) {
+	if c.before != nil {
+		select {
+		case <-c.before.done:
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		}
+		if c.before.err != nil { // QEMU gives this one up with it
+			return nil, nil, c.before.err
+		}
+	}
+	s, err := i.d.opener(c.peer).Open(ctx, c.entry.info)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.entry.open(s)
+	c.entry.protect(bySluice, "")
+	if err := s.Call(ctx, callPort, &portCall{c.to.Port()}, nil); err != nil {
+		resetTCP(c.TCPConn)
+		s.Fail(asCause(err))
+		return s, nil, err
+	}
+	ch, err := s.OpenChannel(ctx, stream.ChannelIntercept, c.TCPConn)
+	return s, ch, err
+}
+
+// resetTCP closes c so that its other end sees a failure.
+func resetTCP(c *net.TCPConn) {
+	c.SetLinger(0)
+	c.Close()
+}

@@ -1,0 +1,126 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+
+	"github.com/rs/zerolog"
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/sockets"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// landing is the other end of an interception: it connects what a peer's sluice
+// has intercepted to the QEMU that waits for it here.
+type landing struct {
+	d     *Daemon
+	entry *entry
+	log   zerolog.Logger
+
+	mu sync.Mutex
+	to netip.AddrPort // zero: not told yet
+}
+
+// land makes a landing for a peer that may migrate.
+func (d *Daemon) land(p *peer, entry *entry, log zerolog.Logger) (*landing, error) {
+	switch {
+	case d.cfg.Intercept == nil:
+		return nil, fmt.Errorf("intercepted connections are not taken: write [intercept] into the configuration of %s", d.cfg.Name)
+	case p.access() == config.AccessReadOnly:
+		return nil, fmt.Errorf("access denied: peers.%s.access is %q there, which has no migrations by connections of QEMU's own", p.name, config.AccessReadOnly)
+	case entry.info.Clear:
+		return nil, errors.New("intercepted connections go by TLS alone")
+	}
+	entry.protect(bySluice, "")
+	return &landing{d: d, entry: entry, log: log}, nil
+}
+
+// Call takes the port that the connection was meant for.
+func (l *landing) Call(_ context.Context, name string, body []byte) (any, error) {
+	var call portCall
+	if name != callPort {
+		return nil, fmt.Errorf("an intercepted connection has no call %.20q", name)
+	}
+	if err := msgpack.Unmarshal(body, &call); err != nil {
+		return nil, fmt.Errorf("read the call %s: %w", name, err)
+	}
+	to, err := l.d.qemuListener(call.Port)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.to = to
+	l.entry.intendedFor(to)
+	return nil, nil
+}
+
+// Connect connects to QEMU.
+func (l *landing) Connect(ctx context.Context, kind string, number int) (net.Conn, error) {
+	l.mu.Lock()
+	to := l.to
+	l.mu.Unlock()
+	if kind != stream.ChannelIntercept || number != 0 || !to.IsValid() {
+		return nil, errors.New("an intercepted connection's session has one channel, once its port has been told")
+	}
+	if !to.Addr().IsUnspecified() {
+		return dialTCP(ctx, to)
+	}
+	if to.Addr().Is4() {
+		return dialTCP(ctx, netip.AddrPortFrom(loopback4, to.Port()))
+	}
+	// A listener at all addresses of IPv6 takes those of IPv4 as well or not;
+	// IPv6 alone is certain, unless this host has turned it off.
+	c, err := dialTCP(ctx, netip.AddrPortFrom(netip.IPv6Loopback(), to.Port()))
+	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ENETUNREACH) {
+		return dialTCP(ctx, netip.AddrPortFrom(loopback4, to.Port()))
+	}
+	return c, err
+}
+
+var loopback4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+func dialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	var dialer net.Dialer
+	return dialer.DialContext(ctx, "tcp", to.String())
+}
+
+// qemuListener is where this host's QEMU waits at a migration port. Nothing
+// else is connected to for a peer, whatever listens there.
+func (d *Daemon) qemuListener(port uint16) (netip.AddrPort, error) {
+	none := netip.AddrPort{}
+	if first, last := d.cfg.Intercept.Range(); port < first || port > last {
+		return none, fmt.Errorf("port %d is no migration port there: intercept.ports is %s", port, d.cfg.Intercept.Ports)
+	}
+	all, err := sockets.Listeners(port)
+	if err != nil {
+		return none, err
+	}
+	for _, l := range all {
+		if l.UID == d.qemuUID && !l.Mine {
+			return netip.AddrPortFrom(l.Addr, port), nil
+		}
+	}
+	if len(all) > 0 {
+		return none, fmt.Errorf("at port %d listens another program (uid %d) than QEMU (qemu_user, uid %d)", port, all[0].UID, d.qemuUID)
+	}
+	return none, fmt.Errorf("nothing listens at port %d: no guest is waited for there", port)
+}
+
+// LocalGone: QEMU closes its end with bytes under way after some migrations
+// that went well, and when it dies; its other end's own protocol tells which.
+func (l *landing) LocalGone(cause *stream.Cause) {
+	l.log.Info().Str("cause", cause.Error()).Msg("QEMU closed its end")
+}
+
+// End implements stream.Handler.
+func (l *landing) End(cause *stream.Cause) {
+	l.d.endSession(l.entry, l.log, outcomeOf(cause), cause)
+}

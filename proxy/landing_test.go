@@ -1,0 +1,94 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/needs"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// interceptTable is [intercept] with a port that is free, and a range of one
+// port.
+func interceptTable(t *testing.T, migration int) string {
+	t.Helper()
+	needs.Root(t, "to ask the kernel about nftables")
+	return fmt.Sprintf("[intercept]\nport = %d\nports = '%d'\n", freePort(t), migration)
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// What a peer may not ask of a host that takes intercepted connections.
+func TestLandingRefuses(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	port := uint16(freePort(t))
+	on := interceptTable(t, int(port))
+	for _, c := range []struct {
+		name, tables string
+		port         uint16
+		words        []string
+	}{
+		{name: "not configured", tables: peerA, words: []string{"host-b: intercepted connections are not taken", "[intercept]"}},
+		{name: "read-only", tables: peerA + "access = 'read-only'\n" + on, words: []string{"access denied", `peers.host-a.access is "read-only"`}},
+		{name: "another port", tables: peerA + on, port: 22, words: []string{"port 22 is no migration port there", "intercept.ports"}},
+		{name: "no listener", tables: peerA + on, port: port, words: []string{"nothing listens at port", "no guest is waited for"}},
+		{name: "no port", tables: peerA + on, words: []string{"once its port has been told"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, b := pairOfHosts(t, ca)
+			b.start("", c.tables)
+			a.start("", peerTable(b, ""))
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			s, err := a.opener(a.peers["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: workIntercept})
+			if err == nil && c.port != 0 {
+				err = s.Call(ctx, callPort, &portCall{c.port}, nil)
+			} else if err == nil {
+				near, far := net.Pipe()
+				defer near.Close()
+				_, err = s.OpenChannel(ctx, stream.ChannelIntercept, far)
+			}
+			says(t, err, c.words...)
+			if s != nil {
+				s.Fail(asCause(err))
+				s.Wait()
+			}
+		})
+	}
+}
+
+// A peer does not get at sluice's own sockets, whatever port the kernel has
+// given them.
+func TestLandingIsNotForOwnSockets(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := l.Addr().(*net.TCPAddr).Port
+	a, b := pairOfHosts(t, ca)
+	b.start("", peerA+interceptTable(t, port))
+	a.start("", peerTable(b, ""))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	s, err := a.opener(a.peers["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: workIntercept})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Call(ctx, callPort, &portCall{uint16(port)}, nil)
+	says(t, err, fmt.Sprintf("at port %d listens another program (uid 0) than QEMU", port))
+	s.Fail(asCause(err))
+	s.Wait()
+}
