@@ -22,10 +22,16 @@ type virshRun struct {
 // virshStart starts a migration to the other host with stock virsh.
 func (d *daemon) virshStart(g *lab.Guest, args ...string) *virshRun {
 	d.s.t.Helper()
-	v := &virshRun{s: d.s, done: make(chan struct{})}
-	v.cmd = d.host.Command(d.s.ctx, "virsh", append([]string{"-q", "-c", "qemu:///system", "migrate", "--live", g.Name, d.uri()}, args...)...)
+	return d.s.virshMigrates(d.host, g, d.uri(), args...)
+}
+
+// virshMigrates starts a migration from h to where a libvirt URI leads.
+func (s *site) virshMigrates(h *lab.Host, g *lab.Guest, uri string, args ...string) *virshRun {
+	s.t.Helper()
+	v := &virshRun{s: s, done: make(chan struct{})}
+	v.cmd = h.Command(s.ctx, "virsh", append([]string{"-q", "-c", "qemu:///system", "migrate", "--live", g.Name, uri}, args...)...)
 	v.cmd.Stderr = &v.errs
-	d.s.check(v.cmd.Start())
+	s.check(v.cmd.Start())
 	go func() {
 		v.cmd.Wait()
 		close(v.done)
