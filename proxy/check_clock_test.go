@@ -43,7 +43,7 @@ func TestCheckPeerOutOfTime(t *testing.T) {
 		{"clocks apart", pki.Host{}, 90 * time.Second, "clock", "clock", "", control.ResultWarning, []string{"1m30s apart", "NTP"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a := lonely(t, ca, standIn(t, ca, c.host, c.ahead), "")
+			a := lonely(t, ca, standIn(t, ca, ca, c.host, c.ahead), "")
 			finds(t, a.checkPeer(), c.result, c.check, c.code, c.side, c.words...)
 		})
 	}
@@ -74,15 +74,33 @@ func TestCheckPeerByWhoseClockWeAreOutOfDate(t *testing.T) {
 	}
 }
 
-// standIn is a sluice of which little is left: host-b with a clock of its own.
-func standIn(t *testing.T, ca *pki.CA, host pki.Host, ahead time.Duration) string {
+// A CA between this host's and the peer's certificate that has run out, which
+// the peer's own clock does not say.
+func TestCheckPeerOfACAThatRanOut(t *testing.T) {
+	ca, err := pki.NewCA(pki.Authority{Name: "CA", NotBefore: time.Now().AddDate(-1, 0, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
+	between, err := ca.Sub(pki.Authority{Name: "sub CA", NotBefore: ago(72 * time.Hour), NotAfter: ago(24 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := standIn(t, ca, between, pki.Host{NotBefore: ago(48 * time.Hour), NotAfter: ago(-48 * time.Hour)}, -36*time.Hour)
+	finds(t, lonely(t, ca, there, "").checkPeer(), control.ResultError, "TLS", "expired", "here", `that of a CA above it, "CN=sub CA", is out of date`,
+		"this host's clock says "+time.Now().UTC().Format("2006-01-02 "), "host-b's says "+ago(36*time.Hour).UTC().Format("2006-01-02 15:"))
+}
+
+// standIn is a sluice of which little is left: host-b with a clock of its own,
+// and a certificate by the CA or one below it.
+func standIn(t *testing.T, ca, by *pki.CA, host pki.Host, ahead time.Duration) string {
 	t.Helper()
 	host.Names = []string{"host-b"}
 	clock := func() time.Time { return time.Now().Add(ahead) }
 	acceptor := &stream.Acceptor{Host: "host-b", Ask: func(_ context.Context, peer, name string, _ []byte) (any, error) {
 		return &check.Answer{Host: "host-b", Version: "test", Time: clock(), You: peer, Libvirt: "9.0.0"}, nil
 	}}
-	cfg := serverConfig(t, ca, host)
+	cfg := serverConfig(t, ca, by, host)
 	cfg.Time = clock
 	return someone(t, func(c net.Conn) {
 		conn, err := relay.Server(t.Context(), c, cfg)
@@ -92,9 +110,9 @@ func standIn(t *testing.T, ca *pki.CA, host pki.Host, ahead time.Duration) strin
 	})
 }
 
-func serverConfig(t *testing.T, ca *pki.CA, host pki.Host) *tls.Config {
+func serverConfig(t *testing.T, ca, by *pki.CA, host pki.Host) *tls.Config {
 	t.Helper()
-	pair, err := ca.Issue(host)
+	pair, err := by.Issue(host)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +125,7 @@ func serverConfig(t *testing.T, ca *pki.CA, host pki.Host) *tls.Config {
 func TestCheckPeerOfAnotherVersion(t *testing.T) {
 	ca := newAuthority(t, "CA")
 	t.Run("of the protocol", func(t *testing.T) {
-		cfg := serverConfig(t, ca, pki.Host{Names: []string{"host-b"}})
+		cfg := serverConfig(t, ca, ca, pki.Host{Names: []string{"host-b"}})
 		address := someone(t, func(c net.Conn) {
 			conn := tls.Server(c, cfg)
 			body, err := msgpack.Marshal(map[string]any{"kind": "accept", "version": 2, "host": "host-b"})

@@ -96,8 +96,13 @@ func checkChain(file string, certs []*x509.Certificate, pool *x509.CertPool, caF
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	var invalid x509.CertificateInvalidError
-	if err == nil || outsideDates(leaf, now) && errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+	expired := errors.As(err, &invalid) && invalid.Reason == x509.Expired
+	switch {
+	case err == nil, expired && outsideDates(leaf, now):
 		return nil // the dates are told by checkDates
+	case expired:
+		return problem(file, "have that CA renewed, and copy its new certificate here in place of the old one",
+			"the CA above it, %q, is out of date: %s", invalid.Cert.Subject, invalid.Detail)
 	}
 	return problem(file, "copy the CA that issued it to "+caFile+", and the CAs between, if any, after the certificate in its file",
 		"does not come from a CA in %s: it was issued by %q (%v)", caFile, leaf.Issuer, err)

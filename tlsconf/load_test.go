@@ -167,6 +167,20 @@ func TestLoadTakesIntermediateCAs(t *testing.T) {
 	if !bytes.Equal(c.Leaf.Raw, p.Cert.Raw) {
 		t.Error("the leaf is another certificate")
 	}
+	// One that has run out before what it has issued.
+	if sub, err = s.ca.Sub(pki.Authority{Name: "old CA", NotBefore: longAgo, NotAfter: yesterday}); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = sub.Issue(pki.Host{Names: []string{"a"}, NotAfter: tomorrow}); err != nil {
+		t.Fatal(err)
+	}
+	found, err := Find(Search{Files: s.files(p, s.ca)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(found); err == nil || !strings.Contains(err.Error(), `the CA above it, "CN=old CA", is out of date: current time`) {
+		t.Error(err)
+	}
 }
 
 func certFile(f Files) string { return f.Cert }

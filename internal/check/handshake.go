@@ -69,8 +69,14 @@ func (p *peer) handshakeFailed(ctx context.Context, err error, saw *seen) {
 		he.What = fmt.Sprintf("the peer took the connection and said nothing within %v", p.host.Config.Limits.HandshakeTimeout)
 		he.Remedy = "something else than sluice may be on that port, or the host is frozen"
 	case saw.leaf != nil && he.Side == tlsconf.Here && (he.Cause == tlsconf.CauseExpired || he.Cause == tlsconf.CauseNotYetValid):
-		he.What = fmt.Sprintf("this host refused the peer: its certificate (%q, issued by %q) is valid from %s to %s; this host's clock says %s; %s", tlsconf.Shown(saw.leaf.Subject), tlsconf.Shown(saw.leaf.Issuer),
-			stamp(saw.leaf.NotBefore), stamp(saw.leaf.NotAfter), stamp(time.Now()), p.itsClock(ctx, saw.leaf))
+		leaf, now := saw.leaf, time.Now()
+		inside := leaf.NotBefore // of a CA that has run out since, too
+		if now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
+			he.What = fmt.Sprintf("this host refused the peer: its certificate (%q, issued by %q) is valid from %s to %s", tlsconf.Shown(leaf.Subject), tlsconf.Shown(leaf.Issuer),
+				stamp(leaf.NotBefore), stamp(leaf.NotAfter))
+			inside = leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)
+		}
+		he.What += fmt.Sprintf("; this host's clock says %s; %s", stamp(now), p.itsClock(ctx, inside))
 		he.Remedy = "set the clocks right, or have the certificate renewed"
 	}
 	p.refusal(he)
@@ -87,9 +93,9 @@ func (p *peer) refusal(he *tlsconf.HandshakeError) {
 	p.add(control.Finding{Check: handshake, Result: control.ResultError, Code: string(he.Cause), Side: string(he.Side), Text: he.What, Remedy: he.Remedy})
 }
 
-// itsClock asks a peer of which nothing is wrong but its dates.
-func (p *peer) itsClock(ctx context.Context, leaf *x509.Certificate) string {
-	inside := leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)
+// itsClock asks a peer of which nothing is wrong but its dates: inside is when
+// they were right.
+func (p *peer) itsClock(ctx context.Context, inside time.Time) string {
 	raw, err := net.DialTimeout("tcp", p.conf.Address, p.host.Config.Limits.HandshakeTimeout)
 	if err == nil {
 		var conn relay.Conn
