@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,6 +14,7 @@ type Tunnel struct {
 	opts     Options
 	listener net.Listener
 	live     sync.WaitGroup
+	cut      atomic.Bool // a connection has failed once ctx had ended
 }
 
 // Listen checks the options and begins to listen. Nothing is left behind with
@@ -58,26 +60,15 @@ func (t *Tunnel) Serve(ctx context.Context, drain <-chan struct{}) error {
 		}
 		t.listener.Close()
 	}()
-	err := t.accept(ctx)
-	idle := make(chan struct{})
-	go func() {
-		t.live.Wait()
-		close(idle)
-	}()
-	select {
-	case <-idle:
-	case <-ctx.Done():
-		select {
-		case <-idle:
-		default:
-			err = ErrCut
-			<-idle
-		}
+	t.accept(ctx)
+	t.live.Wait()
+	if t.cut.Load() {
+		return ErrCut
 	}
-	return err
+	return nil
 }
 
-func (t *Tunnel) accept(ctx context.Context) error {
+func (t *Tunnel) accept(ctx context.Context) {
 	room := make(chan struct{}, t.opts.Connections)
 	handshakes := make(chan struct{}, maxHandshakes)
 	for number := int64(1); ; number++ {
@@ -86,7 +77,7 @@ func (t *Tunnel) accept(ctx context.Context) error {
 			select {
 			case limit <- struct{}{}:
 			case <-ctx.Done():
-				return nil
+				return
 			}
 		}
 		in, err := t.listener.Accept()
@@ -98,18 +89,21 @@ func (t *Tunnel) accept(ctx context.Context) error {
 			select {
 			case <-time.After(100 * time.Millisecond):
 			case <-ctx.Done():
-				return nil
+				return
 			}
 			in, err = t.listener.Accept()
 		}
 		if err != nil {
-			return nil
+			return
 		}
 		t.live.Go(func() {
 			defer func() { <-room }()
 			begun := time.Now()
 			r := t.carry(ctx, in, sync.OnceFunc(func() { <-handshakes }))
 			r.Number, r.Took = number, time.Since(begun)
+			if r.Err != nil && ctx.Err() != nil {
+				t.cut.Store(true)
+			}
 			if t.opts.Ended != nil {
 				t.opts.Ended(r)
 			}
