@@ -24,7 +24,8 @@ import (
 type daemon struct {
 	s      *site
 	host   *lab.Host
-	config string // file
+	config string   // file
+	under  []string // what runs it, if anything
 	cmd    *lab.Cmd
 	logTo  string // file
 	exited chan struct{}
@@ -37,6 +38,7 @@ type conf struct {
 	limits string   // lines of [limits]
 	peers  string   // [peers.*] in place of the other host's
 	names  []string // of its certificate; the host's name if nil
+	under  []string // what runs it, with arguments
 	ca     *pki.CA  // of its certificate, if not the site's; this host alone trusts it
 }
 
@@ -78,7 +80,7 @@ func (s *site) start(h *lab.Host, c conf) *daemon {
 	}
 	ca := s.write(h.Name+"-ca.pem", append(s.ca.CertPEM(), c.ca.CertPEM()...))
 	cert, key := s.certificate(c.ca, h.Name, c.names...)
-	d := &daemon{s: s, host: h}
+	d := &daemon{s: s, host: h, under: c.under}
 	d.config = s.write(h.Name+".toml", fmt.Appendf(nil, "name = %q\nqemu_user = \"root\"\n%s\n[certificates]\nca = %q\ncert = %q\nkey = %q\n[limits]\n%s\n%s",
 		h.Name, c.top, ca, cert, key, c.limits, c.peers))
 	d.logTo = filepath.Join(s.dir, h.Name+".log")
@@ -95,7 +97,8 @@ func (d *daemon) start() {
 	d.s.check(err)
 	defer log.Close()
 	ran := strings.Count(d.log(), readyWords)
-	d.cmd = d.host.Command(t.Context(), d.s.daemon, "serve", "--config", d.config)
+	args := append(slices.Clone(d.under), d.s.daemon, "serve", "--config", d.config)
+	d.cmd = d.host.Command(t.Context(), args[0], args[1:]...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.Env = append(d.cmd.Env, "SLUICE_GOROUTINES="+d.goroutinesFile())
 	d.s.check(d.cmd.Start())

@@ -480,6 +480,91 @@ func TestInterceptCommands(t *testing.T) {
 	}
 }
 
+// capabilities is a command that runs another with those that a systemd unit
+// allows, and no others.
+func capabilities(t *testing.T, units ...string) []string {
+	t.Helper()
+	set := "-all"
+	for _, unit := range units {
+		text, err := os.ReadFile("../docs/" + unit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, line, is := strings.Cut(string(text), "\nCapabilityBoundingSet=")
+		if !is {
+			t.Fatalf("%s bounds no capabilities", unit)
+		}
+		line, _, _ = strings.Cut(line, "\n")
+		for name := range strings.FieldsSeq(line) {
+			set += ",+" + strings.ToLower(strings.TrimPrefix(name, "CAP_"))
+		}
+	}
+	return []string{"setpriv", "--bounding-set", set, "--inh-caps", "-all", "--no-new-privs"}
+}
+
+// The systemd units that come with sluice allow what interception takes; the
+// daemon's alone does not, which the daemon says.
+func TestInterceptAsUnits(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	c := s.interceptConf()
+	c.under = capabilities(t, "sluice.service", "sluice-intercept.conf")
+	a, b := s.both(c)
+	up := capabilities(t, "sluice-intercept.service")
+	for _, d := range []*daemon{a, b} {
+		args := append(up[1:], s.command, "intercept", "up", "--config", d.config)
+		if out, errs, status := s.run(d.host, up[0], args...); status != 0 {
+			t.Fatalf("up: %s%s", out, errs)
+		}
+		defer d.intercept("down")
+	}
+	g := s.guest(lab.GuestSpec{})
+	s.watched(func() {
+		s.virshMigrates(s.A, g, s.tlsURI("mover"), "tcp:host-b").moves()
+	}).secret(g, 63<<20)
+	s.onlyOn(g, s.B)
+
+	a.killed()
+	less := capabilities(t, "sluice.service")
+	_, errs, status := s.run(s.A, less[0], append(less[1:], s.command, "serve", "--config", a.config)...)
+	if status != 1 {
+		t.Errorf("without CAP_NET_ADMIN the daemon ends with status %d", status)
+	}
+	says(t, "sluice serve", errs, "[intercept]", "CAP_NET_ADMIN")
+}
+
+// `sluice check` finds what the kernel lacks, and `sluice status` what the
+// daemon does not fit.
+func TestInterceptChecked(t *testing.T) {
+	t.Parallel()
+	s, a, _ := interceptedHosts(t)
+	check := func(want int, words ...string) {
+		t.Helper()
+		out, errs, status := s.run(s.A, s.command, "check")
+		if status != want {
+			t.Errorf("sluice check: status %d, %s%s", status, out, errs)
+		}
+		says(t, "sluice check", strings.Join(strings.Fields(out), " "), words...)
+	}
+	check(0, "ok interception ports 49152-49215 are closed to other hosts, and connections to those of 2 addresses are led to sluice")
+	if out, errs, status := s.run(s.A, "nft", "flush", "ruleset"); status != 0 {
+		t.Fatalf("%s%s", out, errs)
+	}
+	check(1, "error interception", "interception is off", "sluice intercept up")
+	out, _ := a.command("status").Output()
+	says(t, "sluice status", string(out), "interception is off")
+	a.metrics("sluice_interception 0")
+
+	other := s.write("other.toml", []byte(strings.Replace(a.read(), "[intercept]", "[intercept]\nport = 16517", 1)))
+	if out, errs, status := s.run(s.A, s.command, "intercept", "up", "--config", other); status != 0 {
+		t.Fatalf("%s%s", out, errs)
+	}
+	check(1, "error interception", "the kernel differs from the configuration (intercept.port is 16516)")
+	out, _ = a.command("status").Output()
+	says(t, "sluice status", string(out), "the kernel leads connections to port 16517, and this daemon takes them at 16516")
+	a.metrics("sluice_interception 0")
+}
+
 // read is the daemon's configuration.
 func (d *daemon) read() string {
 	d.s.t.Helper()
