@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -206,6 +207,9 @@ func TestChannel_halfClose(t *testing.T) {
 				}
 				for _, end := range []*Session{s, b} {
 					receive(t, end.Channels()[0].Ended())
+					if err := end.Channels()[0].Err(); err != nil {
+						t.Errorf("it has ended with %v", err)
+					}
 					if sent, received := end.Bytes(); sent != int64(len(data)) || received != int64(len(data)) {
 						t.Errorf("%d sent, %d received of %d", sent, received, len(data))
 					}
@@ -214,6 +218,51 @@ func TestChannel_halfClose(t *testing.T) {
 				expect(t, wait(t, s), CodeDone)
 			})
 		}
+	}
+}
+
+// Who is connected by TCP hears of a failure by a reset, before the channel is
+// open as well as afterwards.
+func TestChannel_failureResets(t *testing.T) {
+	t.Parallel()
+	for _, opens := range []bool{false, true} {
+		h := newHosts(t, func(h *hosts) {
+			if !opens {
+				h.handler.connect = func(context.Context, string, int) (net.Conn, error) { return nil, errors.New("no one is there") }
+			}
+		})
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		app, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer app.Close()
+		local, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, _ := h.open(Info{})
+		c, err := s.OpenChannel(t.Context(), ChannelIntercept, local)
+		if opens != (err == nil) {
+			t.Fatalf("%v", err)
+		}
+		if opens {
+			s.Fail(&Cause{Code: CodeCancelled, Text: "enough"})
+			receive(t, c.Ended())
+			if c.Err() == nil {
+				t.Error("the channel has ended in order")
+			}
+		} else {
+			expect(t, err, CodeLocal, "host-b: channel intercept-0: connecting to QEMU's port failed: no one is there")
+		}
+		if _, err := app.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the application sees %v", err)
+		}
+		s.Wait()
 	}
 }
 
