@@ -137,6 +137,9 @@ func closeWrite(c net.Conn) error {
 // reset ends a socket so that its other end can't take it for an orderly end,
 // and so that the kernel keeps no unsent bytes for a reader that is frozen.
 func reset(c net.Conn) {
+	if s, ok := c.(Conn); ok {
+		c = socket(s)
+	}
 	if t, ok := c.(*net.TCPConn); ok {
 		t.SetLinger(0)
 	}

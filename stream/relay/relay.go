@@ -23,6 +23,10 @@ type Options struct {
 	// for callers who learn elsewhere whether the application had done its work.
 	// It must not wait.
 	LocalGone func(*Error)
+	// IgnoreUnexpectedEOF takes a TCP end without close_notify for an orderly one,
+	// as OpenSSL's option of that name does: for peers whose program has its own
+	// way to tell that a stream is complete, and sends none.
+	IgnoreUnexpectedEOF bool
 	// Workers is how many goroutines of each direction encrypt or decrypt what
 	// there is at once, on the records path. 1 is the direction's own; 0 a
 	// quarter of the processors, at most 4.
@@ -46,7 +50,7 @@ type Result struct {
 // not have an effect. Closing remote ends the run, with net.ErrClosed.
 func Run(ctx context.Context, local net.Conn, remote Conn, opts Options) Result {
 	r := &run{local: local, remote: remote, ends: [2]end{conn{local}, conn{socket(remote)}}}
-	r.localGone = opts.LocalGone
+	r.localGone, r.laxEnd = opts.LocalGone, opts.IgnoreUnexpectedEOF
 	switch c := remote.(type) {
 	case *recordConn:
 		c.SetWorkers(opts.Workers)
@@ -110,6 +114,8 @@ type run struct {
 	records        *recordRelay // where the peer is a recordConn
 	sent, received flow
 	localGone      func(*Error)
+	laxEnd         bool
+	gone           atomic.Bool // the peer has ended without close_notify, and may not want ours
 	copied         atomic.Bool // a plain hop that could not be spliced
 
 	mu   sync.Mutex
@@ -184,11 +190,23 @@ func (r *run) forgive(err *Error) *Error {
 	return nil
 }
 
+// lax turns an end without close_notify into one in order, where the caller has
+// asked for that.
+func (r *run) lax(err *Error) *Error {
+	if err == nil || !r.laxEnd || !errors.Is(err.Err, ErrTruncated) {
+		return err
+	}
+	if err.Side == Remote {
+		r.gone.Store(true)
+	}
+	return nil
+}
+
 // send moves the local stream to the peer, and its end after it.
 func (r *run) send() {
-	err := r.forgive(r.sendBytes())
+	err := r.lax(r.forgive(r.sendBytes()))
 	if err == nil && r.ctx.Err() == nil {
-		if cerr := r.remote.CloseWrite(); cerr != nil {
+		if cerr := r.remote.CloseWrite(); cerr != nil && !r.gone.Load() {
 			err = &Error{Remote, "write", cerr}
 		}
 	}
@@ -236,7 +254,7 @@ type onlyReader struct{ io.Reader }
 
 // receive moves the peer's stream to the local socket, and its end after it.
 func (r *run) receive() {
-	err := r.receiveBytes()
+	err := r.lax(r.receiveBytes())
 	if err != nil && r.forgive(err) == nil {
 		err = r.discard()
 	}
