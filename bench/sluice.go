@@ -13,9 +13,9 @@ func sluiceTLS(e *end) []string {
 
 func sluicePlain(e *end) []string {
 	if e.sends {
-		return []string{"tunnel", "--listen", "unix:" + e.local, "--to", "tcp:" + e.peer}
+		return []string{"tunnel", "--listen", "unix:" + e.local, "--to", "tcp:" + e.peer, "--tls", "no"}
 	}
-	return []string{"tunnel", "--listen", "tcp:" + e.peer, "--to", "unix:" + e.local}
+	return []string{"tunnel", "--listen", "tcp:" + e.peer, "--to", "unix:" + e.local, "--tls", "no"}
 }
 
 // builtin is `sluice bench relay`.

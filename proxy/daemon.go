@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -52,7 +53,10 @@ type Daemon struct {
 	refusing                chan struct{}    // places of those who are told why not
 	clock                   func() time.Time // by which peers' certificates are valid; nil is time.Now
 
-	ready chan struct{}
+	tunnels []*tunnelEntry
+
+	ready    chan struct{}
+	draining <-chan struct{} // as Run has it
 
 	// Set by Run.
 	dir         *runDir
@@ -97,6 +101,9 @@ func New(o Options) (*Daemon, error) {
 	if d.certs, err = loadCertificates(o.Config, o.Log); err != nil {
 		return nil, err
 	}
+	if err := d.makeTunnels(); err != nil {
+		return nil, err
+	}
 	d.acceptor = &stream.Acceptor{Host: d.cfg.Name, Limits: d.limits(0), Accept: d.accept, Ask: d.answer}
 	return d, nil
 }
@@ -104,7 +111,7 @@ func New(o Options) (*Daemon, error) {
 // Reload takes over certificates, revocation lists and GnuTLS's settings as
 // they are now. What is not good leaves what was there before in use, and is
 // the error, which has been logged.
-func (d *Daemon) Reload() error { return d.certs.reload() }
+func (d *Daemon) Reload() error { return errors.Join(d.certs.reload(), d.reloadTunnels()) }
 
 // limits of a session; bandwidth, MiB/s, narrows the configured one.
 func (d *Daemon) limits(bandwidth uint64) stream.Limits {
@@ -144,7 +151,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 		return err
 	}
 	defer dir.close()
-	d.dir = dir
+	d.dir, d.draining = dir, drain
 	defer d.work.Wait()
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
@@ -170,7 +177,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	case <-drain:
 	case <-ctx.Done():
 	}
-	empty := d.sessions.drain()
+	empty, over := d.sessions.drain(), d.tunnelsOver()
 	d.log.Info().Msg("stopping: no new sessions")
 	var limit <-chan time.Time
 	if d.cfg.Limits.DrainTimeout > 0 {
@@ -178,11 +185,19 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 		defer t.Stop()
 		limit = t.C
 	}
-	select {
-	case <-empty:
-	case <-limit:
-		d.log.Warn().Stringer("after", d.cfg.Limits.DrainTimeout).Msg("sessions are cut off (limits.drain_timeout)")
-	case <-ctx.Done():
+	for empty != nil || over != nil {
+		select {
+		case <-empty:
+			empty = nil
+			continue
+		case <-over:
+			over = nil
+			continue
+		case <-limit:
+			d.log.Warn().Stringer("after", d.cfg.Limits.DrainTimeout).Msg("sessions and tunnels' connections are cut off (limits.drain_timeout)")
+		case <-ctx.Done():
+		}
+		break
 	}
 	stop(errStopping)
 	return nil
@@ -228,6 +243,12 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 		if err != nil {
 			return closers, err
 		}
+	}
+
+	ends, err := d.listenTunnels(ctx)
+	closers = append(closers, ends...)
+	if err != nil {
+		return closers, err
 	}
 
 	if d.cfg.Metrics != "" {

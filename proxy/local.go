@@ -68,6 +68,7 @@ func (d *Daemon) status() *control.Status {
 		Priority:     d.certs.host().Source,
 	}
 	st.Intercept = d.interceptStatus()
+	st.Tunnels = d.tunnelStatus(time.Now())
 	st.Sessions, st.Ended, st.Draining = d.sessions.status()
 	return st
 }

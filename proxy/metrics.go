@@ -1,11 +1,13 @@
 package proxy
 
 import (
+	"maps"
 	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -18,6 +20,10 @@ var (
 	failedMetric       = newMetric("session_failures_total", "Sessions that ended otherwise than done or moved, by the code of their cause.", "direction", "code")
 	sentMetric         = newMetric("sent_bytes_total", "Bytes carried to peers, before encryption, by kind of channel.", "channel")
 	receivedMetric     = newMetric("received_bytes_total", "Bytes carried from peers, after decryption, by kind of channel.", "channel")
+	tunnelMetric       = newMetric("tunnel_connections", "Connections of tunnels under way.", "tunnel")
+	tunnelEndedMetric  = newMetric("tunnel_connections_ended_total", "Connections of tunnels that have ended.", "tunnel", "outcome")
+	tunnelSentMetric   = newMetric("tunnel_sent_bytes_total", "Bytes that tunnels carried from clients to targets.", "tunnel")
+	tunnelBackMetric   = newMetric("tunnel_received_bytes_total", "Bytes that tunnels carried from targets to clients.", "tunnel")
 	refusedMetric      = newMetric("handshakes_refused_total", "Connections to the peers' port that were refused by the end of their TLS handshake.", "reason")
 	certificateMetric  = newMetric("certificate_remaining_seconds", "Time until a certificate in use ends; negative once it has.", "role", "file", "subject")
 	crlMetric          = newMetric("crl_remaining_seconds", "Time until a revocation list in use runs out; negative once it has.", "file", "issuer")
@@ -39,6 +45,7 @@ func (m metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		sessionsMetric, endedMetric, failedMetric, sentMetric, receivedMetric, refusedMetric,
 		certificateMetric, crlMetric, reloadMetric, reloadFailedMetric, interceptMetric, buildMetric,
+		tunnelMetric, tunnelEndedMetric, tunnelSentMetric, tunnelBackMetric,
 	} {
 		out <- d
 	}
@@ -70,7 +77,15 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 	for cause, n := range m.d.refusals.counts() {
 		count(refusedMetric, n, string(cause))
 	}
-	for s, left := range m.d.certs.remaining(time.Now()) {
+	for _, t := range m.d.tunnelStatus(time.Now()) {
+		name := stream.Printable(t.Name)
+		gauge(tunnelMetric, float64(len(t.Connections)), name)
+		count(tunnelEndedMetric, t.Done, name, outcomeDone)
+		count(tunnelEndedMetric, t.Failed, name, control.Failed)
+		count(tunnelSentMetric, t.Sent, name)
+		count(tunnelBackMetric, t.Received, name)
+	}
+	for s, left := range m.d.remaining(time.Now()) {
 		if s.role == roleCRL {
 			gauge(crlMetric, left.Seconds(), s.file, s.name)
 			continue
@@ -78,10 +93,12 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(certificateMetric, left.Seconds(), s.role, s.file, s.name)
 	}
 	for _, part := range reloads() {
-		good, failures := m.d.certs.reloaded(part)
-		value := 0.0
-		if good {
-			value = 1
+		value, failures := 1.0, uint64(0)
+		for _, c := range m.d.allCertificates() {
+			good, n := c.reloaded(part)
+			if failures += n; !good {
+				value = 0
+			}
 		}
 		gauge(reloadMetric, value, part)
 		count(reloadFailedMetric, failures, part)
@@ -102,6 +119,15 @@ const roleCRL = "crl"
 // ends is what runs out: a certificate or a revocation list. name is its
 // subject or issuer.
 type ends struct{ role, file, name string }
+
+// remaining is how long what is in use lasts, the host's and tunnels' own.
+func (d *Daemon) remaining(now time.Time) map[ends]time.Duration {
+	all := make(map[ends]time.Duration)
+	for _, c := range d.allCertificates() {
+		maps.Copy(all, c.remaining(now)) // of two in one file the same
+	}
+	return all
+}
 
 // remaining is how long what is in use lasts. A file may hold two of one name,
 // as where an authority has changed its key; the one that ends first counts.

@@ -293,7 +293,7 @@ func TestMetricsReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.put("crl.pem", list)
-	b.start(withMetrics, "crl = '"+b.path("crl.pem")+"'\n"+peerA+interceptTable(t, 49152))
+	b.start(withMetrics, "crl = '"+b.path("crl.pem")+"'\n"+peerA+interceptTable(t, 49152)+toCat)
 	text := b.exposition()
 
 	problems, err := promlint.New(bytes.NewReader(text)).Lint()

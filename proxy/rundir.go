@@ -20,6 +20,7 @@ const (
 	diskSocket    = "disk.sock"
 	peersDir      = "peers"
 	sessionsDir   = "sessions"
+	tunnelsDir    = "tunnels"
 )
 
 // runDir is the folder of this daemon's sockets. All changes are made beneath
@@ -28,6 +29,7 @@ const (
 //	control.sock             for sluice's own command line
 //	peers/NAME/libvirt.sock  for libvirt clients of a peer
 //	sessions/ID/*.sock       for QEMU, as long as the session
+//	tunnels/                 for what the configuration has tunnels listen at
 type runDir struct {
 	path string
 	root *os.Root
@@ -67,12 +69,12 @@ func (d *runDir) take() error {
 	if d.root, err = os.OpenRoot(d.path); err != nil {
 		return fmt.Errorf("run folder: %w", err)
 	}
-	for _, name := range []string{peersDir, sessionsDir, controlSocket} {
+	for _, name := range []string{peersDir, sessionsDir, tunnelsDir, controlSocket} {
 		if err := d.root.RemoveAll(name); err != nil {
 			return fmt.Errorf("clear what an earlier sluice left in the run folder: %w", err)
 		}
 	}
-	for _, name := range []string{peersDir, sessionsDir} {
+	for _, name := range []string{peersDir, sessionsDir, tunnelsDir} {
 		if err := d.mkdir(name, 0o711); err != nil {
 			return err
 		}
@@ -83,7 +85,7 @@ func (d *runDir) take() error {
 // close removes everything in the folder. The sockets' listeners have been
 // closed.
 func (d *runDir) close() {
-	for _, name := range []string{peersDir, sessionsDir, controlSocket} {
+	for _, name := range []string{peersDir, sessionsDir, tunnelsDir, controlSocket} {
 		d.root.RemoveAll(name)
 	}
 	d.root.Close()

@@ -151,6 +151,13 @@ func standinStatus() *control.Status {
 		},
 		Priority: "@LIBVIRT,SYSTEM",
 		Peers:    []control.PeerStatus{{Name: "host-b", Address: "host-b:16514", Names: []string{"host-b", "spiffe://site/b"}, Priority: "SECURE256", Socket: "/run/sluice/peers/host-b/libvirt.sock"}},
+		Tunnels: []control.TunnelStatus{{
+			Name: "vnc", Listen: "tcp::5901", Address: "tcp:[::]:5901", To: "tcp:127.0.0.1:5900",
+			TLSInEffect: control.Yes, TLSWhy: "this host's default", TLSSides: []string{"listen"}, Certificates: "as configured",
+			Done: 3, Failed: 1, Sent: 2048, Received: 1 << 20,
+			Connections: []control.TunnelConnection{{Number: 5, From: "192.0.2.7:4000 (DNS:ops)", Started: now.Add(-time.Minute), TLS: "TLS1.3", Path: "records", Sent: 1024}},
+			Ended:       []control.TunnelConnection{{Number: 4, From: "192.0.2.7:3999", Ended: now.Add(-time.Second), Cause: "read from the client: no \x1b close_notify"}, {Number: 3, From: "x"}},
+		}, {Name: "once", Listen: "exec:a", Address: "exec:a", To: "unix:/b", TLS: control.No, TLSInEffect: control.No, TLSWhy: `tls = "no"`, Over: true}},
 		Sessions: []control.SessionStatus{{
 			ID: "s-2", Kind: "migration", Direction: control.Outgoing, Guest: "web1", Peer: "host-b", Phase: control.PhaseMemory,
 			Started: now.Add(-5 * time.Second), Sent: 3 << 30, Received: 1 << 20, Rate: 812 << 20, TLS: "TLS1.3", Suite: "TLS_AES_128_GCM_SHA256", Path: "crypto/tls",

@@ -49,6 +49,8 @@ func writeStatus(w io.Writer, st *control.Status, now time.Time) {
 		})
 	}
 
+	writeTunnels(w, st.Tunnels, now)
+
 	fmt.Fprintf(w, "\nPeers: %d\n", len(st.Peers))
 	if len(st.Peers) > 0 {
 		table(w, "NAME\tADDRESS\tCERTIFICATE NAMES\tPRIORITY\tSOCKET", func(row rowFunc) {

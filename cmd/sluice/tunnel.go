@@ -7,42 +7,58 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
 const tunnelHelp = `Carry connections from one address to another, one out for each that comes in,
-with the daemon's relay and without the daemon. URIs:
+with the daemon's relay and without the daemon. URIs, any two of them:
 
   unix:PATH       a unix socket; one that is listened at is its owner's alone
-  tcp:HOST:PORT   TCP in clear
-  tls:HOST:PORT   mutual TLS over TCP, on one of the two sides
+  tcp:HOST:PORT   TCP, with TLS or in clear as --tls says
+  tls:HOST:PORT   mutual TLS over TCP
+  fd:N            a descriptor that sluice is started with: a socket that listens
+                  (systemd's first is 3), or a stream, which is one connection;
+                  fd:IN,OUT are two, such as fd:0,1
+  exec:COMMAND    a command's standard input and output. It is started for each
+                  connection and ends with it; --listen exec: is one connection,
+                  at once. There is no shell: words are divided as a shell does,
+                  and what means more to one (| $ * …) has to be quoted
+
+--tls yes gives TLS to the side that is tcp: (or an inherited TCP socket); no
+leaves it in clear, beyond the loopback interface only if the configuration says
+require_secure = false. Unset follows "tls" there, which is yes unless set.
 
 HOST may be empty to listen at every address. Certificates are looked for where
 libvirt and QEMU keep them unless --ca, --cert and --key name the files, which are
 followed: new ones are taken over. A server must have the name --tls-name in its
 certificate, a client one that --allow names; an address proves nothing. Names may
 hold * and ?, as in docs/config.md. Anything that does mutual TLS can be at the
-other end.
+other end. NBD's programs ask for TLS in NBD's own words first: --starttls nbd.
 
 Each connection's end is logged with its path, TLS version, suite and bytes, sent
-being those from the client to the target. An end without close_notify is a failure,
-never an orderly end, and resets the other side (a unix socket can only be closed).
-At most 512 connections are open at once; each has 10 seconds for its handshakes.
+being those from the client to the target, and with how a command ended. An end
+without close_notify is a failure, never an orderly end, and resets the other side
+(a unix socket or a pipe can only be closed; a command is killed). QEMU's programs
+send none: --close-notify optional.
 
 The first SIGTERM or SIGINT ends the listening and waits for the connections that
 there are; a second one cuts them off.
 
 Exit status: 0 stopped, every connection had ended by itself; 1 failed, or
-connections were cut off; 2 wrong use, or certificates that cannot be used.`
+connections were cut off; 2 wrong use, or certificates that cannot be used.
+Where there can be but one connection, its failure is 1 as well.`
 
 const tunnelExamples = `  sluice tunnel --listen unix:/run/nbd.sock --to tls:host-b:10810
   sluice tunnel --listen tls::10810 --allow host-a --to unix:/run/disk.sock
+  sluice tunnel --listen tls::10809 --allow host-a --starttls nbd \
+    --to "exec:nbdkit -s file disk.img"
+  ssh -o ProxyCommand='sluice tunnel --listen fd:0,1 --to tls:host-b:2222' host-b
   sluice tunnel --listen tls:[::]:4433 --allow '*.example.org' --to tcp:127.0.0.1:8080 \
     --ca ca.pem --cert cert.pem --key key.pem --priority SECURE256`
 
@@ -55,36 +71,36 @@ func newTunnel(io streams) *cobra.Command {
 		Example: tunnelExamples,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			opts, err := o.parse(cmd.Flags())
+			log, err := newLogger(io.err, "info")
 			if err != nil {
 				return err
 			}
-			return runTunnel(cmd.Context(), io, o, opts)
+			opts, effect, err := o.parse(cmd.Flags(), log)
+			if err != nil {
+				return err
+			}
+			return runTunnel(cmd.Context(), log, o, opts, effect)
 		},
 	}
 	o.add(cmd.Flags())
 	return cmd
 }
 
-func runTunnel(ctx context.Context, io streams, o *tunnelOptions, opts tunnel.Options) error {
-	log, err := newLogger(io.err, "info")
-	if err != nil {
-		return err
-	}
-	opts.Ended = func(r tunnel.Report) { logEnd(log, r) }
+func runTunnel(ctx context.Context, log zerolog.Logger, o *tunnelOptions, opts tunnel.Options, effect tunnel.Effect) error {
+	opts.Ended = func(r tunnel.Report) { r.Log(log) }
 	opts.Trouble = func(err error) { log.Error().Err(err).Msg("accept a connection") }
 
 	var following sync.WaitGroup
 	defer following.Wait()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	if opts.Listen.Kind == tunnel.TLS || opts.To.Kind == tunnel.TLS {
+	if effect.TLS() == tunnel.Yes {
 		store, err := o.certificates(log)
 		if err != nil {
-			return wrongUse(fmt.Errorf("certificates: %w", err))
+			return wrongUse(fmt.Errorf("TLS is to be used (%s), and there are no certificates for it: %w", effect.Why, err))
 		}
 		opts.Credentials = store
-		for _, f := range append(store.Current().Warnings, opts.Policy.Check(store.Current())...) {
+		for _, f := range append(store.Current().Warnings, opts.Policy().Check(store.Current())...) {
 			log.Warn().Msg(f.Error())
 		}
 		following.Go(func() {
@@ -97,7 +113,7 @@ func runTunnel(ctx context.Context, io streams, o *tunnelOptions, opts tunnel.Op
 	if err != nil {
 		return failed(err)
 	}
-	log.Info().Stringer("address", t.Address()).Stringer("to", opts.To).Msg("listening")
+	log.Info().Stringer("address", t.Address()).Stringer("to", opts.To).Str("tls", effect.TLS()).Str("why", effect.Why).Msg("listening")
 
 	drain := make(chan struct{})
 	defer onSignals(func(s os.Signal) {
@@ -115,7 +131,7 @@ func runTunnel(ctx context.Context, io streams, o *tunnelOptions, opts tunnel.Op
 // certificates loads this host's, and follows them from then on.
 func (o *tunnelOptions) certificates(log zerolog.Logger) (*tlsconf.Store, error) {
 	store, err := tlsconf.NewStore(tlsconf.StoreConfig{
-		Search: tlsconf.Search{Files: tlsconf.Files{CA: o.ca, Cert: o.cert, Key: o.key}},
+		Search: check.Search(o.Certificates),
 		Changed: func(c *tlsconf.Credentials) {
 			log.Info().Str("subject", c.Leaf.Subject.String()).Msg("new certificates are in use")
 		},
@@ -126,20 +142,4 @@ func (o *tunnelOptions) certificates(log zerolog.Logger) (*tlsconf.Store, error)
 		err = fmt.Errorf("%w (--ca, --cert and --key)", err)
 	}
 	return store, err
-}
-
-// logEnd is the status line of a connection.
-func logEnd(log zerolog.Logger, r tunnel.Report) {
-	e, text := log.Info(), "connection ended"
-	if r.Err != nil {
-		e, text = log.Warn().Err(r.Err), "connection failed"
-	}
-	e = e.Int64("connection", r.Number).Str("from", r.From)
-	if r.Path != "" {
-		e = e.Str("path", string(r.Path))
-	}
-	if r.Version != "" {
-		e = e.Str("tls", r.Version).Str("suite", r.Suite)
-	}
-	e.Int64("sent", r.Sent).Int64("received", r.Received).Float64("seconds", r.Took.Round(time.Millisecond).Seconds()).Msg(text)
 }

@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
 	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/virt-sluice/sluice/tlsconf"
@@ -14,89 +17,130 @@ import (
 
 // tunnelOptions are the flags of sluice tunnel.
 type tunnelOptions struct {
-	listen, to    string
-	ca, cert, key string
-	name          string
-	allow         []string
-	priority      string
-	path          string
-	workers       int
+	config.Tunnel
+	config  string
+	path    string
+	workers int
 }
 
 func (o *tunnelOptions) add(f *pflag.FlagSet) {
-	f.StringVar(&o.listen, "listen", "", "`URI` to accept connections at")
-	f.StringVar(&o.to, "to", "", "`URI` to connect to")
-	f.StringVar(&o.ca, "ca", "", "`FILE` of the authorities whose certificates are good")
-	f.StringVar(&o.cert, "cert", "", "`FILE` of this host's certificate")
-	f.StringVar(&o.key, "key", "", "`FILE` of its key")
-	f.StringVar(&o.name, "tls-name", "", "`NAME` that the server must have in its certificate (default: HOST of --to)")
-	f.StringArrayVar(&o.allow, "allow", nil, "`NAME` of a client that is let in; may be given again")
-	f.StringVar(&o.priority, "priority", "", "GnuTLS priority `STRING`; see sluice priority (default: this host's)")
+	f.StringVar(&o.Listen, "listen", "", "`URI` to accept connections at")
+	f.StringVar(&o.To, "to", "", "`URI` to connect to")
+	f.StringVar(&o.TLS, "tls", "", "`yes|no`; unset follows this host's default")
+	f.StringVar(&o.config, "config", defaultConfig, "the daemon's configuration `FILE`, for this host's default")
+	f.StringVar(&o.Certificates.CA, "ca", "", "`FILE` of the authorities whose certificates are good")
+	f.StringVar(&o.Certificates.Cert, "cert", "", "`FILE` of this host's certificate")
+	f.StringVar(&o.Certificates.Key, "key", "", "`FILE` of its key")
+	f.StringVar(&o.TLSName, "tls-name", "", "`NAME` that the server must have in its certificate (default: HOST of --to)")
+	f.StringArrayVar(&o.Allow, "allow", nil, "`NAME` of a client that is let in; may be given again")
+	f.StringVar(&o.Priority, "priority", "", "GnuTLS priority `STRING`; see sluice priority (default: this host's)")
+	f.StringVar(&o.StartTLS, "starttls", "", "`PROTOCOL` in which the peer asks for TLS first: nbd")
+	f.StringVar(&o.CloseNotify, "close-notify", config.CloseNotifyRequired, "`required|optional`: whether a stream without it is complete")
+	f.StringVar(&o.User, "socket-user", "", "`USER` who owns the socket of --listen unix:PATH (default: who runs this)")
+	f.Int64Var(&o.Bandwidth, "bandwidth", 0, "`MiB/s` each way, of all connections together (default: no limit)")
+	f.IntVar(&o.Connections, "connections", tunnel.DefaultConnections, "`HOW MANY` there may be at once")
+	f.DurationVar(&o.HandshakeTimeout, "handshake-timeout", tunnel.DefaultHandshake, "`TIME` for a connection to be made and authenticated on both sides")
+	f.DurationVar(&o.IdleTimeout, "idle-timeout", 0, "`TIME` without a byte moving that ends a connection (default: none)")
 	f.StringVar(&o.path, "path", "auto", "`HOW` TLS is done: auto, ktls, records or crypto/tls")
 	f.IntVar(&o.workers, "workers", 0, "`HOW MANY` cores encrypt for one direction of a connection (default: by the machine)")
 }
 
 // withTLS are the flags that say something of TLS.
-var withTLS = []string{"ca", "cert", "key", "priority", "path", "workers"}
+var withTLS = []string{"ca", "cert", "key", "priority", "starttls", "close-notify", "path", "workers"}
 
 // maxWorkers is beyond what the records of one batch can employ.
 const maxWorkers = 64
 
-// parse checks what can be checked without looking at files.
-func (o *tunnelOptions) parse(f *pflag.FlagSet) (t tunnel.Options, err error) {
-	if o.listen == "" || o.to == "" {
-		return t, errors.New("both --listen URI and --to URI are needed")
+// parse checks what can be checked without looking at certificates.
+func (o *tunnelOptions) parse(f *pflag.FlagSet, log zerolog.Logger) (t tunnel.Options, e tunnel.Effect, err error) {
+	if o.Listen == "" || o.To == "" {
+		return t, e, errors.New("both --listen URI and --to URI are needed")
 	}
-	if t.Listen, err = tunnel.ParseAddress(o.listen); err != nil {
-		return t, fmt.Errorf("--listen: %w", err)
+	for _, name := range []string{"handshake-timeout", "idle-timeout", "connections", "bandwidth"} {
+		if v := f.Lookup(name); v.Changed && v.Value.String()[0] == '-' {
+			return t, e, fmt.Errorf("--%s is negative", name)
+		}
 	}
-	if t.To, err = tunnel.ParseAddress(o.to); err == nil {
-		err = t.To.Connects()
+	host, err := o.host(f, log)
+	if err != nil {
+		return t, e, err
+	}
+	t, err = o.Options(host)
+	var bad *config.TunnelError
+	if errors.As(err, &bad) && bad.Key != "" {
+		err = fmt.Errorf("--%s: %w", tunnelFlags[bad.Key], bad.Err)
+	}
+	if err == nil {
+		e, err = t.Effect()
+	}
+	if err == nil {
+		err = o.about(f, e)
 	}
 	if err != nil {
-		return t, fmt.Errorf("--to: %w", err)
+		return t, e, o.hint(err)
 	}
-	server, client := t.Listen.Kind == tunnel.TLS, t.To.Kind == tunnel.TLS
-	for _, name := range withTLS {
-		if f.Changed(name) && !server && !client {
-			return t, fmt.Errorf("--%s is about TLS, and neither URI has tls: before its address", name)
-		}
-	}
-	if f.Changed("tls-name") && !client {
-		return t, errors.New("--tls-name is about the server, and --to is without TLS")
-	}
-	if f.Changed("allow") && !server {
-		return t, errors.New("--allow is about clients' certificates, and --listen is without TLS")
-	}
-	if server && len(o.allow) == 0 {
-		return t, errors.New("nobody would be let in: add --allow NAME for each client; '*' lets in whoever has a certificate of the authority")
-	}
-	if some := o.ca + o.cert + o.key; some != "" && (o.ca == "" || o.cert == "" || o.key == "") {
-		return t, errors.New("--ca, --cert and --key go together: name all three, or none and let the host's own be looked for")
-	}
-	if t.Allow, err = tlsconf.ParseRules(o.allow); err != nil {
-		return t, fmt.Errorf("--allow: %w", err)
-	}
-	if client {
-		if !f.Changed("tls-name") {
-			o.name = t.To.Host()
-		}
-		if t.Names, err = tlsconf.ParseRules([]string{o.name}); err != nil {
-			return t, fmt.Errorf("--tls-name: %w", err)
-		}
+	if c := o.Certificates; c.CA+c.Cert+c.Key != "" && (c.CA == "" || c.Cert == "" || c.Key == "") {
+		return t, e, errors.New("--ca, --cert and --key go together: name all three, or none and let the host's own be looked for")
 	}
 	if t.Path, err = parsePath(o.path); err != nil {
-		return t, err
+		return t, e, err
 	}
 	if t.Workers = o.workers; o.workers < 0 || o.workers > maxWorkers {
-		return t, fmt.Errorf("--workers takes a number from 1 to %d, or 0 to go by the machine, not %d", maxWorkers, o.workers)
+		return t, e, fmt.Errorf("--workers takes a number from 1 to %d, or 0 to go by the machine, not %d", maxWorkers, o.workers)
 	}
-	if server || client {
-		if t.Policy, err = o.policy(); err != nil {
-			return t, fmt.Errorf("--priority: %w", err)
+	if e.TLS() == tunnel.Yes {
+		policy, err := o.policy()
+		if err != nil {
+			return t, e, fmt.Errorf("--priority: %w", err)
+		}
+		t.Policy = func() *tlsconf.Policy { return policy }
+	}
+	return t, e, nil
+}
+
+// tunnelFlags are the flags for keys of [[tunnel]] of other names.
+var tunnelFlags = map[string]string{"listen": "listen", "to": "to", "tls_name": "tls-name", "allow": "allow", "close_notify": "close-notify", "user": "socket-user"}
+
+// about finds flags that have nothing to be about.
+func (o *tunnelOptions) about(f *pflag.FlagSet, e tunnel.Effect) error {
+	for _, name := range withTLS {
+		if f.Changed(name) && e.TLS() == tunnel.No {
+			return fmt.Errorf("--%s is about TLS, and neither side has it: %s", name, e.Why)
 		}
 	}
-	return t, t.Check()
+	if f.Changed("tls-name") && !e.To {
+		return errors.New("--tls-name is about the server, and --to is without TLS")
+	}
+	if f.Changed("allow") && !e.Listen {
+		return errors.New("--allow is about clients' certificates, and --listen is without TLS")
+	}
+	return nil
+}
+
+// hint adds flags to what is wrong.
+func (o *tunnelOptions) hint(err error) error {
+	if errors.Is(err, tunnel.ErrNobody) {
+		return fmt.Errorf("%w: add --allow NAME for each client; '*' lets in whoever has a certificate of the authority", err)
+	}
+	return err
+}
+
+// host is what this host says of tunnels, by the daemon's configuration if there
+// is one.
+func (o *tunnelOptions) host(f *pflag.FlagSet, log zerolog.Logger) (tunnel.Host, error) {
+	strict := tunnel.Host{TLS: tunnel.Yes, RequireSecure: true}
+	if _, err := os.Stat(o.config); errors.Is(err, fs.ErrNotExist) && !f.Changed("config") {
+		return strict, nil
+	}
+	cfg, err := config.Load(o.config)
+	switch {
+	case err == nil:
+		return cfg.TunnelHost(), nil
+	case f.Changed("config"):
+		return strict, err
+	}
+	log.Warn().Err(err).Msg("this host's configuration cannot be read: its default is taken to be tls = \"yes\" and require_secure = true")
+	return strict, nil
 }
 
 func parsePath(text string) (relay.Path, error) {
@@ -116,8 +160,8 @@ func (o *tunnelOptions) policy() (*tlsconf.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.priority == "" {
+	if o.Priority == "" {
 		return tlsconf.ParsePriority(sys.DefaultPriority(), sys)
 	}
-	return tlsconf.ParsePriority(o.priority, sys)
+	return tlsconf.ParsePriority(o.Priority, sys)
 }

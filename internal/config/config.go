@@ -37,6 +37,8 @@ type Config struct {
 	// Clients may use this host's libvirt over TLS, by a name of the site's
 	// choice for each. Nobody else may but peers.
 	Clients map[string]Client `toml:"clients"`
+
+	Tunnels []Tunnel `toml:"tunnel"` // the relay for other connections than migrations'
 }
 
 // Certificates names this host's credentials. With none set the layouts of
@@ -51,6 +53,11 @@ type Certificates struct {
 
 	SPIFFE string        `toml:"spiffe"` // a Workload API's address, such as "unix:///run/spire/agent/api.sock", instead of files
 	Reload time.Duration `toml:"reload"` // how often files are looked at although nothing was notified; default 1m, negative: never
+}
+
+// Given says whether any of the keys that name credentials is set.
+func (c Certificates) Given() bool {
+	return c.CA+c.Cert+c.Key+c.CRL+c.Dir+c.Layout+c.SPIFFE != ""
 }
 
 // Limits bound what sessions may take.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -19,6 +20,7 @@ type document struct {
 	Config
 	Certificates documentCertificates `toml:"certificates"`
 	Limits       documentLimits       `toml:"limits"`
+	Tunnels      []documentTunnel     `toml:"tunnel"`
 }
 
 type documentCertificates struct {
@@ -34,6 +36,13 @@ type documentLimits struct {
 	PrepareTimeout   durationText `toml:"prepare_timeout"`
 	FinishTimeout    durationText `toml:"finish_timeout"`
 	DrainTimeout     durationText `toml:"drain_timeout"`
+}
+
+type documentTunnel struct {
+	Tunnel
+	Certificates     documentCertificates `toml:"certificates"`
+	HandshakeTimeout durationText         `toml:"handshake_timeout"`
+	IdleTimeout      durationText         `toml:"idle_timeout"`
 }
 
 // durationText is a duration not yet parsed; empty when the file has none.
@@ -115,6 +124,9 @@ func wanted(t reflect.Type) string {
 	case reflect.Bool:
 		return "true or false"
 	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Struct {
+			return "a [[table]] of keys"
+		}
 		return `a list of texts in quotes, such as ["a", "b"]`
 	case reflect.Int, reflect.Int64:
 		return "a whole number without quotes"
@@ -127,6 +139,12 @@ func wanted(t reflect.Type) string {
 // member is the type under a key of t, pointers followed. Keys are found as
 // the parser finds them: whatever their case, outer fields first.
 func member(t reflect.Type, key string) (reflect.Type, bool) {
+	if t.Kind() == reflect.Slice {
+		t = t.Elem() // of an array of tables, whose number a key may have
+		if _, err := strconv.Atoi(key); err == nil {
+			return t, true
+		}
+	}
 	switch t.Kind() {
 	case reflect.Map:
 		return t.Elem(), true
@@ -146,6 +164,9 @@ func member(t reflect.Type, key string) (reflect.Type, bool) {
 
 // members are the keys of t, sorted.
 func members(t reflect.Type) []string {
+	if t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
 	if t.Kind() != reflect.Struct {
 		return nil
 	}

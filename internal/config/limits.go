@@ -13,6 +13,9 @@ const None = -1
 // longest is the longest duration taken: beyond it a number has a wrong unit.
 const longest = 10 * 365 * 24 * time.Hour
 
+// maxMiB keeps a rate in bytes within an int64.
+const maxMiB = math.MaxInt64 >> 20
+
 // limits completes l from what the document says of durations. The least
 // values are those below which no healthy migration would pass.
 func (c *checker) limits(l *Limits, doc *documentLimits) {
@@ -38,8 +41,8 @@ func (c *checker) limits(l *Limits, doc *documentLimits) {
 	// channels at most, and there are disks beside them.
 	l.Channels = int(c.count("limits.channels", int64(l.Channels), 64, 2, 1024))
 	l.SessionBytes = c.size("limits.session_bytes", l.SessionBytes, math.MaxInt64)
-	l.SessionBandwidth = c.size("limits.session_bandwidth", l.SessionBandwidth, math.MaxInt64>>20)
-	l.TotalBandwidth = c.size("limits.total_bandwidth", l.TotalBandwidth, math.MaxInt64>>20)
+	l.SessionBandwidth = c.size("limits.session_bandwidth", l.SessionBandwidth, maxMiB)
+	l.TotalBandwidth = c.size("limits.total_bandwidth", l.TotalBandwidth, maxMiB)
 }
 
 func (c *checker) duration(key string, text durationText, initial, least time.Duration, optional bool) time.Duration {

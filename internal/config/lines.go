@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -23,11 +24,15 @@ func lineIndex(data []byte) lines {
 	p.Reset(data)
 	ix := lines{}
 	var table []string
+	counts := arrays{}
 	for p.NextExpression() {
 		e := p.Expression()
 		switch e.Kind {
 		case unstable.Table, unstable.ArrayTable:
-			table = ix.add(&p, nil, e)
+			var line int
+			table, line = ix.add(&p, nil, e)
+			table = counts.number(table, e.Kind == unstable.ArrayTable)
+			ix.note(table, line)
 		case unstable.KeyValue:
 			ix.addValue(&p, table, e)
 		}
@@ -35,21 +40,45 @@ func lineIndex(data []byte) lines {
 	return ix
 }
 
-// add notes the line of an expression's key and returns the key in full.
-func (ix lines) add(p *unstable.Parser, parent []string, e *unstable.Node) []string {
-	key := slices.Clone(parent)
+// arrays counts the elements of each array of tables.
+type arrays map[string]int
+
+// number puts the number of the element that is meant behind the name of an
+// array: [[tunnel]] is tunnel.0, then tunnel.1, and a [tunnel.certificates] that
+// follows the latter tunnel.1.certificates. Arrays within arrays there are none.
+func (a arrays) number(table []string, another bool) []string {
+	name := strings.ToLower(table[0])
+	if another {
+		a[name]++
+	}
+	if n := a[name]; n > 0 {
+		return slices.Insert(table, 1, strconv.Itoa(n-1))
+	}
+	return table
+}
+
+// note keeps the line of a key, unless it has one.
+func (ix lines) note(key []string, line int) {
+	name := strings.ToLower(join(key))
+	if _, ok := ix[name]; !ok {
+		ix[name] = place{line, slices.Clone(key)}
+	}
+}
+
+// add notes the line of an expression's key and returns the key in full, and the
+// line.
+func (ix lines) add(p *unstable.Parser, parent []string, e *unstable.Node) (key []string, line int) {
+	key = slices.Clone(parent)
 	for it := e.Key(); it.Next(); {
 		key = append(key, string(it.Node().Data))
-		name := strings.ToLower(join(key))
-		if _, ok := ix[name]; !ok {
-			ix[name] = place{p.Shape(it.Node().Raw).Start.Line, slices.Clone(key)}
-		}
+		line = p.Shape(it.Node().Raw).Start.Line
+		ix.note(key, line)
 	}
-	return key
+	return key, line
 }
 
 func (ix lines) addValue(p *unstable.Parser, parent []string, e *unstable.Node) {
-	key := ix.add(p, parent, e)
+	key, _ := ix.add(p, parent, e)
 	if e.Value().Kind != unstable.InlineTable {
 		return
 	}

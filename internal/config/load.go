@@ -46,13 +46,15 @@ func Parse(file string, data []byte) (*Config, error) {
 	c.users(cfg)
 	c.tls(cfg)
 	cfg.Certificates = doc.Certificates.Certificates
-	c.certificates(&cfg.Certificates, &doc.Certificates)
+	c.certificates("certificates", &cfg.Certificates, &doc.Certificates)
 	c.priorities(cfg)
 	cfg.Limits = doc.Limits.Limits
 	c.limits(&cfg.Limits, &doc.Limits)
 	c.peers(cfg)
 	c.clients(cfg)
 	c.intercept(cfg)
+	cfg.Tunnels = nil
+	c.tunnels(cfg, doc.Tunnels)
 	c.sockets(cfg)
 	if len(c.faults) > 0 {
 		return nil, errors.Join(c.faults...)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -37,6 +38,8 @@ func (c *checker) priorities(cfg *Config) {
 type Policies struct {
 	Host  *tlsconf.Policy
 	Peers map[string]*tlsconf.Policy // of each peer; the host's where it has none of its own
+
+	Tunnels []*tlsconf.Policy // of each of Config.Tunnels, likewise
 }
 
 // Policies parses the priorities with GnuTLS's system file as it is now.
@@ -60,6 +63,15 @@ func (c *Config) Policies() (*Policies, error) {
 		if p.Peers[name], err = tlsconf.ParsePriority(peer.Priority, sys); err != nil {
 			return nil, err
 		}
+	}
+	for _, t := range c.Tunnels {
+		policy := p.Host
+		if t.Priority != "" {
+			if policy, err = tlsconf.ParsePriority(t.Priority, sys); err != nil {
+				return nil, fmt.Errorf("tunnel %q: %w", t.Name, err)
+			}
+		}
+		p.Tunnels = append(p.Tunnels, policy)
 	}
 	return p, nil
 }

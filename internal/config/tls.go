@@ -37,37 +37,38 @@ func (c *checker) yesNo(key, value string, requireSecure bool) {
 	}
 }
 
-func (c *checker) certificates(k *Certificates, doc *documentCertificates) {
-	k.Reload = c.duration("certificates.reload", doc.Reload, time.Minute, time.Second, true)
-	c.spiffe(k)
+// certificates checks those of the table key.
+func (c *checker) certificates(key string, k *Certificates, doc *documentCertificates) {
+	k.Reload = c.duration(key+".reload", doc.Reload, time.Minute, time.Second, true)
+	c.spiffe(key, k)
 	files := 0
 	for _, f := range []struct {
 		key  string
 		path *string
 	}{{"ca", &k.CA}, {"cert", &k.Cert}, {"key", &k.Key}, {"crl", &k.CRL}, {"dir", &k.Dir}} {
-		*f.path = c.path("certificates."+f.key, *f.path)
+		*f.path = c.path(key+"."+f.key, *f.path)
 		if *f.path != "" && (f.key == "ca" || f.key == "cert" || f.key == "key") {
 			files++
 		}
 	}
 	if files > 0 && files < 3 {
-		c.fault("certificates", "ca, cert and key go together: set all three, or none and let dir and layout find them")
+		c.fault(key, "ca, cert and key go together: set all three, or none and let dir and layout find them")
 	}
 	if files > 0 && (k.Dir != "" || k.Layout != "") {
-		c.fault("certificates", "either name the files (ca, cert, key) or a folder of them (dir, layout), not both")
+		c.fault(key, "either name the files (ca, cert, key) or a folder of them (dir, layout), not both")
 	}
 	if k.Layout != "" && !slices.Contains(layouts, k.Layout) {
-		c.fault("certificates.layout", "%q must be one of %q", k.Layout, layouts)
+		c.fault(key+".layout", "%q must be one of %q", k.Layout, layouts)
 	}
 }
 
 // spiffe checks the address of a Workload API (SPIFFE Workload Endpoint,
 // section 4).
-func (c *checker) spiffe(k *Certificates) {
+func (c *checker) spiffe(key string, k *Certificates) {
 	if k.SPIFFE == "" {
 		return
 	}
-	const key = "certificates.spiffe"
+	key += ".spiffe"
 	if k.CA+k.Cert+k.Key+k.CRL+k.Dir+k.Layout != "" {
 		c.fault(key, "either a Workload API or files (ca, cert, key, crl, dir, layout), not both")
 	}

@@ -19,6 +19,7 @@ type Status struct {
 	Peers    []PeerStatus    `json:"peers"`
 	Sessions []SessionStatus `json:"sessions"` // live, oldest first
 	Ended    []SessionStatus `json:"ended"`    // newest first, a bounded number
+	Tunnels  []TunnelStatus  `json:"tunnels,omitempty"`
 }
 
 // PeerStatus is one configured peer.

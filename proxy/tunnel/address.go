@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,7 +15,9 @@ type Kind string
 const (
 	Unix Kind = "unix"
 	TCP  Kind = "tcp"
-	TLS  Kind = "tls" // over TCP
+	TLS  Kind = "tls"  // over TCP
+	FD   Kind = "fd"   // a descriptor that this process was started with
+	Exec Kind = "exec" // the standard input and output of a command
 )
 
 // maxPath is the room for a path in a struct sockaddr_un, in bytes, less the
@@ -24,21 +27,26 @@ const maxPath = 107
 // Address is where a tunnel listens, or what it connects to.
 type Address struct {
 	Kind Kind
-	At   string // a path, or HOST:PORT; as net.Listen and net.Dial take it
+	At   string // a path, or HOST:PORT, as net.Listen and net.Dial take it; N or IN,OUT; a command
 }
 
-// ParseAddress reads unix:PATH, tcp:HOST:PORT or tls:HOST:PORT. To listen at, HOST
-// may be empty, for every address of this host, and PORT 0, for one that the
-// kernel chooses; an address to connect to has to pass Connects.
+// ParseAddress reads unix:PATH, tcp:HOST:PORT, tls:HOST:PORT, fd:N, fd:IN,OUT or
+// exec:COMMAND. To listen at, HOST may be empty, for every address of this host,
+// and PORT 0, for one that the kernel chooses; an address to connect to has to
+// pass Connects. Descriptors are not looked at.
 func ParseAddress(text string) (Address, error) {
 	kind, at, ok := strings.Cut(text, ":")
 	a := Address{Kind(kind), at}
 	var err error
 	switch {
-	case !ok || a.Kind != Unix && a.Kind != TCP && a.Kind != TLS:
-		err = fmt.Errorf("write unix:PATH, tcp:HOST:PORT or tls:HOST:PORT")
+	case !ok || !slices.Contains([]Kind{Unix, TCP, TLS, FD, Exec}, a.Kind):
+		err = fmt.Errorf("write unix:PATH, tcp:HOST:PORT, tls:HOST:PORT, fd:N or exec:COMMAND")
 	case a.Kind == Unix:
 		err = checkPath(at)
+	case a.Kind == FD:
+		_, _, err = parseFDs(at)
+	case a.Kind == Exec:
+		_, err = splitWords(at)
 	case strings.HasPrefix(at, "//"):
 		err = fmt.Errorf("write %s:%s, without //", kind, strings.TrimLeft(at, "/"))
 	default:
@@ -87,7 +95,7 @@ func (a Address) Connects() error {
 	switch {
 	case a.Kind == "":
 		return fmt.Errorf("there is no address")
-	case a.Kind == Unix:
+	case !a.overTCP():
 		return nil
 	case host == "":
 		return fmt.Errorf("%q: a host to connect to is missing", a)
@@ -97,9 +105,9 @@ func (a Address) Connects() error {
 	return nil
 }
 
-// Host is the host's name or IP address; empty for a path.
+// Host is the host's name or IP address; empty where there is none.
 func (a Address) Host() string {
-	if a.Kind == Unix {
+	if !a.overTCP() {
 		return ""
 	}
 	host, _, _ := net.SplitHostPort(a.At)
@@ -108,10 +116,13 @@ func (a Address) Host() string {
 
 func (a Address) String() string { return string(a.Kind) + ":" + a.At }
 
-// network is net's word for what carries the address's connections.
-func (a Address) network() string {
-	if a.Kind == Unix {
-		return "unix"
+func (a Address) overTCP() bool { return a.Kind == TCP || a.Kind == TLS }
+
+// Network is net's word for what carries the address's connections, where net
+// has one.
+func (a Address) Network() string {
+	if a.overTCP() {
+		return "tcp"
 	}
-	return "tcp"
+	return string(a.Kind)
 }

@@ -13,66 +13,131 @@ import (
 
 // carry joins in, which it takes over, to the target until both directions have
 // ended. handshaken is called once both sides stand, or never will.
-func (t *Tunnel) carry(ctx context.Context, in net.Conn, handshaken func()) Report {
+func (t *Tunnel) carry(ctx context.Context, in net.Conn, live *connection, handshaken func()) Report {
 	defer handshaken()
-	r := Report{From: from(in)}
-	local, remote, err := t.join(ctx, in, &r)
-	if err != nil {
-		r.Err = err
-		return r
-	}
+	r := Report{Number: live.number, From: live.from, Began: live.began}
+	local, remote, err := t.join(ctx, in, live, &r)
 	handshaken()
-	if state, ok := remote.ConnectionState(); ok {
-		r.Version = strings.ReplaceAll(tls.VersionName(state.Version), " ", "")
-		r.Suite = tls.CipherSuiteName(state.CipherSuite)
+	if err == nil {
+		if state, ok := remote.ConnectionState(); ok {
+			r.Version = strings.ReplaceAll(tls.VersionName(state.Version), " ", "")
+			r.Suite = tls.CipherSuiteName(state.CipherSuite)
+		}
+		live.joined(&r, remote.Path())
+		r.Result = t.relay(ctx, local, remote, live)
+		r.Err = t.explain(r.Err, &r)
+	} else {
+		r.Err = err
 	}
-	r.Result = relay.Run(ctx, local, remote, relay.Options{Workers: t.opts.Workers})
-	r.Err = t.explain(r.Err, &r)
-	if t.opts.Listen.Kind == TLS {
-		// What the relay calls sent went to the client; a report goes by the tunnel.
-		r.Sent, r.Received = r.Received, r.Sent
-	}
+	live.endChildren(&r)
 	return r
 }
 
-// join makes both sides of a connection: that with TLS, or else the outgoing
-// one, is the remote one. With an error all is closed.
-func (t *Tunnel) join(ctx context.Context, in net.Conn, r *Report) (net.Conn, relay.Conn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, t.opts.Handshake, fmt.Errorf("no answer within %v", t.opts.Handshake))
+// relay runs until both directions have ended, or too long nothing has moved.
+func (t *Tunnel) relay(ctx context.Context, local net.Conn, remote relay.Conn, live *connection) relay.Result {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if t.opts.Limits.Idle > 0 {
+		watched := make(chan struct{})
+		defer func() { <-watched }()
+		defer cancel(nil)
+		go func() {
+			defer close(watched)
+			watch(ctx, &live.counters, t.opts.Limits.Idle, cancel)
+		}()
+	}
+	res := relay.Run(ctx, local, remote, relay.Options{
+		Limits: t.limits, Counters: &live.counters, Workers: t.opts.Workers, IgnoreUnexpectedEOF: t.opts.LaxEnd,
+	})
+	res.Sent, res.Received = t.order(res.Sent, res.Received)
+	return res
+}
+
+// order turns what the relay calls sent and received into what went from the
+// client to the target and back: a client alone with TLS is the relay's peer.
+func (t *Tunnel) order(sent, received int64) (int64, int64) {
+	if t.clientIsPeer() {
+		return received, sent
+	}
+	return sent, received
+}
+
+func (t *Tunnel) clientIsPeer() bool { return t.effect.Listen && !t.effect.To }
+
+// join makes both sides of a connection: the remote one is the target, or else
+// the client where that alone has TLS. With an error all is closed.
+func (t *Tunnel) join(ctx context.Context, in net.Conn, live *connection, r *Report) (net.Conn, relay.Conn, error) {
+	patience := t.opts.Limits.Handshake
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
 	defer cancel()
-	if t.opts.Listen.Kind == TLS {
-		client, err := t.admit(ctx, in, r)
-		if err != nil {
+	live.adopt(in)
+	var flags uint32
+	if t.opts.StartTLS == NBD {
+		var err error
+		if flags, err = greetClient(ctx, in, t.effect.Listen); err != nil {
+			refuse(in)
+			return nil, nil, fmt.Errorf("NBD with %s: %w", r.From, err)
+		}
+	}
+	var client relay.Conn
+	if t.effect.Listen {
+		var err error
+		if client, err = t.admit(ctx, in, r); err != nil {
 			return nil, nil, err
 		}
-		out, err := t.dial(ctx)
-		if err != nil {
-			refuse(in) // below the TLS, so that no close_notify says that all is well
+		live.named(r.From)
+	}
+	out, err := t.dial(ctx, live)
+	if err == nil && t.opts.StartTLS == NBD {
+		if err = greetServer(ctx, out, flags, t.effect.To); err != nil {
+			err = fmt.Errorf("NBD with %s: %w", t.opts.To, err)
+			out.Close()
+		}
+	}
+	var server relay.Conn
+	if err == nil {
+		if server = relay.Plain(out); t.effect.To {
+			server, err = t.secure(ctx, out)
+		}
+	}
+	if err != nil {
+		refuse(in) // below the TLS, so that no close_notify says that all is well
+		if client != nil {
 			client.Close()
-			return nil, nil, err
 		}
+		return nil, nil, err
+	}
+	switch {
+	case t.clientIsPeer():
 		return out, client, nil
-	}
-	out, err := t.dial(ctx)
-	if err != nil {
-		refuse(in)
-		return nil, nil, err
-	}
-	if t.opts.To.Kind != TLS {
-		return in, relay.Plain(out), nil
-	}
-	server, err := t.secure(ctx, out)
-	if err != nil {
-		refuse(in)
-		return nil, nil, err
+	case client != nil:
+		return client, server, nil
 	}
 	return in, server, nil
 }
 
 // dial connects to the target.
-func (t *Tunnel) dial(ctx context.Context) (net.Conn, error) {
+func (t *Tunnel) dial(ctx context.Context, live *connection) (net.Conn, error) {
+	switch t.opts.To.Kind {
+	case FD:
+		select {
+		case c := <-t.target:
+			live.last = true
+			t.listener.Close()
+			return c, nil
+		default:
+			return nil, fmt.Errorf("%s carries another connection already", t.opts.To)
+		}
+	case Exec:
+		c, err := start(t.opts.To)
+		if err != nil {
+			return nil, err
+		}
+		live.adopt(c)
+		return c, nil
+	}
 	d := net.Dialer{KeepAliveConfig: keepAlive}
-	c, err := d.DialContext(ctx, t.opts.To.network(), t.opts.To.At)
+	c, err := d.DialContext(ctx, t.opts.To.Network(), t.opts.To.At)
 	if err == nil {
 		return c, nil
 	}
@@ -96,11 +161,13 @@ func refuse(c net.Conn) {
 }
 
 // from is the address of a client; a unix socket's client mostly has none.
-func from(c net.Conn) string {
-	if a := c.RemoteAddr(); a != nil && a.String() != "" && a.String() != "@" {
-		return a.String()
+func (t *Tunnel) from(c net.Conn) string {
+	for _, a := range []net.Addr{c.RemoteAddr(), c.LocalAddr()} {
+		if a != nil && a.String() != "" && a.String() != "@" {
+			return a.String()
+		}
 	}
-	return c.LocalAddr().String()
+	return t.opts.Listen.String()
 }
 
 // explain says a relay's error in the tunnel's words, and of TLS what tlsconf
@@ -111,20 +178,20 @@ func (t *Tunnel) explain(err error, r *Report) error {
 		return err
 	}
 	side := "client"
-	if (failed.Side == relay.Remote) != (t.opts.Listen.Kind == TLS) {
+	if (failed.Side == relay.Remote) != t.clientIsPeer() {
 		side = "target"
 	}
 	err = failed.Err
 	var op *net.OpError
 	if r.Version != "" && failed.Side == relay.Remote && errors.As(err, &op) && op.Op == "remote error" {
-		err = t.opts.Policy.Explain(err, t.peer(r))
+		err = t.opts.policy().Explain(err, t.peer(r))
 	}
 	return fmt.Errorf("%s the %s: %w", ops[failed.Op], side, err)
 }
 
-// peer is what the side with TLS is called in messages.
+// peer is what the relay's peer is called in messages.
 func (t *Tunnel) peer(r *Report) string {
-	if t.opts.Listen.Kind == TLS {
+	if t.clientIsPeer() {
 		return r.From
 	}
 	return t.opts.To.At

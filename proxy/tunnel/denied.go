@@ -27,5 +27,5 @@ func (t *Tunnel) refusal(err error, peer string) error {
 	case errors.Is(err, record.ErrUnsupported):
 		return fmt.Errorf("TLS with %s: the path %s needs TLS 1.3, and the handshake came to something else; use the path auto", peer, t.opts.Path)
 	}
-	return t.opts.Policy.Explain(err, peer)
+	return t.opts.policy().Explain(err, peer)
 }

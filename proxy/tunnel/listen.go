@@ -12,27 +12,52 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listen makes the tunnel's socket. One at a path may be used by its owner
-// alone; one that an earlier process has left there is replaced.
-func listen(a Address) (net.Listener, error) {
+// listen makes what connections come from. A socket at a path may be used by its
+// owner alone, and by root; one that an earlier process has left there is
+// replaced.
+func (o Options) listen() (net.Listener, error) {
+	a := o.Listen
+	switch a.Kind {
+	case FD:
+		in, out, err := inherited(a)
+		if err != nil {
+			return nil, err
+		}
+		if in.listen {
+			return takeListener(a, in)
+		}
+		c, err := takeStream(a, in, out)
+		if err != nil {
+			return nil, err
+		}
+		return &once{at: a, make: func() (net.Conn, error) { return c, nil }}, nil
+	case Exec:
+		return &once{at: a, make: func() (net.Conn, error) { return start(a) }}, nil
+	}
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
 	if a.Kind == Unix {
 		lc.Control = ownerAlone
 	}
-	l, err := lc.Listen(context.Background(), a.network(), a.At)
+	l, err := lc.Listen(context.Background(), a.Network(), a.At)
 	if errors.Is(err, unix.EADDRINUSE) && a.Kind == Unix && abandoned(a.At) {
 		if err := os.Remove(a.At); err != nil {
 			return nil, fmt.Errorf("remove the socket that an earlier process has left: %w", err)
 		}
-		l, err = lc.Listen(context.Background(), a.network(), a.At)
+		l, err = lc.Listen(context.Background(), a.Network(), a.At)
 	}
 	switch {
-	case err == nil:
-		return l, nil
 	case errors.Is(err, unix.EADDRINUSE):
 		return nil, fmt.Errorf("%s is in use already", a)
+	case err != nil:
+		return nil, fmt.Errorf("listen at %s: %w", a, err)
 	}
-	return nil, fmt.Errorf("listen at %s: %w", a, err)
+	if o.SocketUser != nil {
+		if err := os.Lchown(a.At, *o.SocketUser, -1); err != nil {
+			l.Close()
+			return nil, fmt.Errorf("give %s to its user: %w", a, err)
+		}
+	}
+	return l, nil
 }
 
 // ownerAlone gives a socket its mode before it is bound, which is when a path

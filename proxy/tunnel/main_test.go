@@ -89,7 +89,14 @@ type running struct {
 	ended chan Report
 }
 
+// serve is serveAs for tests that mean clear by tcp:.
 func serve(t *testing.T, opts Options) *running {
+	t.Helper()
+	opts.Host.TLS = No
+	return serveAs(t, opts)
+}
+
+func serveAs(t *testing.T, opts Options) *running {
 	t.Helper()
 	r := &running{t: t, drain: make(chan struct{}), over: make(chan error, 1), ended: make(chan Report, 1000)}
 	opts.Ended = func(rep Report) { r.ended <- rep }
@@ -126,7 +133,7 @@ func (r *running) end() Report {
 // target accepts connections.
 func target(t *testing.T, a Address) (net.Listener, Address) {
 	t.Helper()
-	l, err := net.Listen(a.network(), a.At)
+	l, err := net.Listen(a.Network(), a.At)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +144,7 @@ func target(t *testing.T, a Address) (net.Listener, Address) {
 // dial connects as an application would.
 func dial(t *testing.T, a Address) socket {
 	t.Helper()
-	c, err := net.DialTimeout(a.network(), a.At, patience)
+	c, err := net.DialTimeout(a.Network(), a.At, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,3 +182,7 @@ func wantRead(t *testing.T, c io.Reader, want string) {
 }
 
 func loopback(k Kind) Address { return Address{k, "127.0.0.1:0"} }
+
+func always(p *tlsconf.Policy) func() *tlsconf.Policy {
+	return func() *tlsconf.Policy { return p }
+}

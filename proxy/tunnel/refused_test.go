@@ -23,7 +23,7 @@ const insecure = true
 func TestClientsRefused(t *testing.T) {
 	s := newSite(t)
 	l, to := target(t, s.path("out"))
-	r := serve(t, Options{Listen: loopback(TLS), To: to, Credentials: s.host(s.ca, "host-b"), Allow: names(t, "host-a", "*.example.org"), Handshake: time.Second})
+	r := serve(t, Options{Listen: loopback(TLS), To: to, Credentials: s.host(s.ca, "host-b"), Allow: names(t, "host-a", "*.example.org"), Limits: Limits{Handshake: time.Second}})
 	by := func(ca *pki.CA, name string) func(net.Conn) {
 		pair, err := ca.Issue(pki.Host{Names: []string{name}})
 		if err != nil {
@@ -104,7 +104,7 @@ func TestServersRefused(t *testing.T) {
 		{"silence", deaf, []string{"no answer within 1s"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := serve(t, Options{Listen: loopback(TCP), To: c.to(), Credentials: here, Names: names(t, "host-b"), Handshake: time.Second})
+			r := serve(t, Options{Listen: loopback(TCP), To: c.to(), Credentials: here, Names: names(t, "host-b"), Limits: Limits{Handshake: time.Second}})
 			client, err := net.DialTimeout("tcp", r.Address().At, patience)
 			if err == nil { // else the reset was faster
 				_, err = own(t, client).Read(make([]byte, 1))
@@ -141,8 +141,8 @@ func TestSignaturesOutsideThePolicy(t *testing.T) {
 		refuses        int // which of the two
 	}{{"the client", strict, nil, 0}, {"the server", nil, strict, 1}} {
 		t.Run(c.name, func(t *testing.T) {
-			second := serve(t, Options{Listen: loopback(TLS), To: out, Credentials: s.host(s.ca, "host-b"), Allow: names(t, "host-a"), Policy: c.server})
-			first := serve(t, Options{Listen: s.path(c.name), To: second.Address(), Credentials: s.host(s.ca, "host-a"), Names: names(t, "host-b"), Policy: c.client})
+			second := serve(t, Options{Listen: loopback(TLS), To: out, Credentials: s.host(s.ca, "host-b"), Allow: names(t, "host-a"), Policy: always(c.server)})
+			first := serve(t, Options{Listen: s.path(c.name), To: second.Address(), Credentials: s.host(s.ca, "host-a"), Names: names(t, "host-b"), Policy: always(c.client)})
 			conn := dial(t, first.Address())
 			conn.Write([]byte("secret"))
 			if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil {

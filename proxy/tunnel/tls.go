@@ -14,7 +14,8 @@ import (
 // handshake is over: nothing in the stream could tell it of a refusal, an alert
 // does. raw is closed with an error.
 func (t *Tunnel) admit(ctx context.Context, raw net.Conn, r *Report) (relay.Conn, error) {
-	cfg := t.opts.Credentials.Current().Server(tlsconf.Options{Policy: t.opts.Policy})
+	policy := t.opts.policy()
+	cfg := t.opts.Credentials.Current().Server(tlsconf.Options{Policy: policy})
 	verify := cfg.VerifyConnection
 	cfg.VerifyConnection = func(state tls.ConnectionState) error {
 		if err := verify(state); err != nil {
@@ -32,7 +33,7 @@ func (t *Tunnel) admit(ctx context.Context, raw net.Conn, r *Report) (relay.Conn
 	}
 	gated, cfg := tlsconf.Gate(raw, cfg)
 	c, err := relay.ServerPath(ctx, gated, cfg, t.opts.Path)
-	if err = t.finish(raw, c, err); err != nil {
+	if err = finish(policy, raw, c, err); err != nil {
 		return nil, t.refusal(err, raw.RemoteAddr().String())
 	}
 	return c, nil
@@ -40,10 +41,11 @@ func (t *Tunnel) admit(ctx context.Context, raw net.Conn, r *Report) (relay.Conn
 
 // secure runs TLS with the target. raw is closed with an error.
 func (t *Tunnel) secure(ctx context.Context, raw net.Conn) (relay.Conn, error) {
-	cfg := t.opts.Credentials.Current().Client(t.opts.Names, tlsconf.Options{Policy: t.opts.Policy})
+	policy := t.opts.policy()
+	cfg := t.opts.Credentials.Current().Client(t.opts.Names, tlsconf.Options{Policy: policy})
 	gated, cfg := tlsconf.Gate(raw, cfg)
 	c, err := relay.ClientPath(ctx, gated, cfg, t.opts.Path)
-	if err = t.finish(raw, c, err); err != nil {
+	if err = finish(policy, raw, c, err); err != nil {
 		return nil, t.refusal(err, t.opts.To.At)
 	}
 	return c, nil
@@ -52,12 +54,12 @@ func (t *Tunnel) secure(ctx context.Context, raw net.Conn) (relay.Conn, error) {
 // finish looks at what shows only after a handshake, whose error it is given.
 // A connection that is outside the policy ends without a close_notify, which
 // would say that all is well.
-func (t *Tunnel) finish(raw net.Conn, c relay.Conn, err error) error {
+func finish(policy *tlsconf.Policy, raw net.Conn, c relay.Conn, err error) error {
 	if err != nil {
 		return err
 	}
 	state, _ := c.ConnectionState()
-	if err = t.opts.Policy.Finish(state); err != nil {
+	if err = policy.Finish(state); err != nil {
 		raw.Close()
 	}
 	return err

@@ -3,52 +3,118 @@ package tunnel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/stream/relay"
 )
 
 // Tunnel is a listening tunnel.
 type Tunnel struct {
 	opts     Options
+	effect   Effect
+	limits   relay.Limits
 	listener net.Listener
+	target   chan net.Conn // holds what To has inherited until it is taken; nil without
 	live     sync.WaitGroup
-	cut      atomic.Bool // a connection has failed once ctx had ended
+
+	mu     sync.Mutex
+	counts counts
+	cut    bool  // connections failed after the end of Serve's context
+	last   error // of the connection after which there can be no other
 }
 
-// Listen checks the options and begins to listen. Nothing is left behind with
-// an error.
+// Listen checks the options and begins to listen. Inherited descriptors are
+// taken over; nothing is left behind with an error but these.
 func Listen(opts Options) (*Tunnel, error) {
 	if err := opts.Check(); err != nil {
 		return nil, err
 	}
-	if opts.Credentials == nil && (opts.Listen.Kind == TLS || opts.To.Kind == TLS) {
-		return nil, errors.New("there are no certificates for the side with TLS")
+	effect, err := opts.Effect()
+	if err == nil {
+		err = opts.checkTLS(effect)
 	}
-	l, err := listen(opts.Listen)
 	if err != nil {
 		return nil, err
 	}
-	return &Tunnel{opts: opts.withDefaults(), listener: l}, nil
+	if opts.Credentials == nil && effect.TLS() == Yes {
+		return nil, errors.New("there are no certificates for the side with TLS")
+	}
+	t := &Tunnel{effect: effect, counts: newCounts()}
+	if t.opts, err = opts.withDefaults(); err != nil {
+		return nil, err
+	}
+	t.limits.Send, t.limits.Receive = opts.Limits.Send, opts.Limits.Receive
+	if l := opts.Limits.Bandwidth; l > 0 {
+		t.limits.Send = append(t.limits.Send[:len(t.limits.Send):len(t.limits.Send)], stream.NewLimiter(l))
+		t.limits.Receive = append(t.limits.Receive[:len(t.limits.Receive):len(t.limits.Receive)], stream.NewLimiter(l))
+	}
+	if opts.To.Kind == FD {
+		c, err := takeTarget(opts.To)
+		if err != nil {
+			return nil, err
+		}
+		t.target = make(chan net.Conn, 1)
+		t.target <- c
+	}
+	if t.listener, err = opts.listen(); err != nil {
+		t.dropTarget()
+		return nil, err
+	}
+	return t, nil
+}
+
+func takeTarget(a Address) (net.Conn, error) {
+	in, out, err := inherited(a)
+	if err != nil {
+		return nil, err
+	}
+	if in.listen {
+		return nil, fmt.Errorf("%s is a socket that listens, and nothing to connect to", a)
+	}
+	return takeStream(a, in, out)
+}
+
+// dropTarget closes an inherited target that nobody has taken.
+func (t *Tunnel) dropTarget() {
+	select {
+	case c := <-t.target:
+		c.Close()
+	default:
+	}
 }
 
 // Address is where the tunnel listens, with the port that the kernel chose.
 func (t *Tunnel) Address() Address {
+	if t.opts.Listen.Kind == FD || t.opts.Listen.Kind == Exec {
+		return t.opts.Listen
+	}
 	return Address{t.opts.Listen.Kind, t.listener.Addr().String()}
 }
 
+// Effect is which side has TLS, and why.
+func (t *Tunnel) Effect() Effect { return t.effect }
+
 // Close ends a tunnel that is not served.
-func (t *Tunnel) Close() error { return t.listener.Close() }
+func (t *Tunnel) Close() error {
+	t.dropTarget()
+	return t.listener.Close()
+}
 
 // ErrCut: connections were still open when the tunnel was told to end at once.
 var ErrCut = errors.New("connections were cut off")
 
 // Serve accepts connections and relays them. After drain is closed it accepts
 // no more, and returns when those that there are have ended; when ctx ends it
-// resets them, and returns ErrCut if there were any. The socket is closed, and
-// every connection reported, when it returns.
+// resets them, and returns ErrCut if there were any. Where there can be but one
+// connection, since one side is a command to listen to or an inherited stream,
+// Serve returns at its end, with its error. The socket is closed, and every connection
+// reported, when it returns.
 func (t *Tunnel) Serve(ctx context.Context, drain <-chan struct{}) error {
+	defer t.dropTarget()
 	defer t.listener.Close()
 	over := make(chan struct{})
 	defer close(over)
@@ -60,16 +126,19 @@ func (t *Tunnel) Serve(ctx context.Context, drain <-chan struct{}) error {
 		}
 		t.listener.Close()
 	}()
-	t.accept(ctx)
-	t.live.Wait()
-	if t.cut.Load() {
+	err := t.accept(ctx)
+	t.live.Wait() // ctx resets them
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.cut {
 		return ErrCut
 	}
-	return nil
+	return errors.Join(err, t.last)
 }
 
-func (t *Tunnel) accept(ctx context.Context) {
-	room := make(chan struct{}, t.opts.Connections)
+// accept returns an error where there is nothing more to accept because of it.
+func (t *Tunnel) accept(ctx context.Context) error {
+	room := make(chan struct{}, t.opts.Limits.Connections)
 	handshakes := make(chan struct{}, maxHandshakes)
 	for number := int64(1); ; number++ {
 		// A place is taken before the connection is, so that none is held without.
@@ -77,36 +146,52 @@ func (t *Tunnel) accept(ctx context.Context) {
 			select {
 			case limit <- struct{}{}:
 			case <-ctx.Done():
-				return
+				return nil
 			}
 		}
-		in, err := t.listener.Accept()
-		for err != nil && !errors.Is(err, net.ErrClosed) {
-			// Out of descriptors, most likely; connections wait meanwhile.
-			if t.opts.Trouble != nil {
-				t.opts.Trouble(err)
-			}
-			select {
-			case <-time.After(100 * time.Millisecond):
-			case <-ctx.Done():
-				return
-			}
-			in, err = t.listener.Accept()
+		in, err := t.next(ctx)
+		if err != nil || in == nil {
+			return err
 		}
-		if err != nil {
-			return
-		}
+		live := t.begin(number, t.from(in))
 		t.live.Go(func() {
 			defer func() { <-room }()
-			begun := time.Now()
-			r := t.carry(ctx, in, sync.OnceFunc(func() { <-handshakes }))
-			r.Number, r.Took = number, time.Since(begun)
-			if r.Err != nil && ctx.Err() != nil {
-				t.cut.Store(true)
-			}
+			r := t.carry(ctx, in, live, sync.OnceFunc(func() { <-handshakes }))
+			t.end(live, &r, ctx.Err() != nil)
 			if t.opts.Ended != nil {
 				t.opts.Ended(r)
 			}
 		})
 	}
+}
+
+// next is the next connection; nil when there will be none.
+func (t *Tunnel) next(ctx context.Context) (net.Conn, error) {
+	for {
+		in, err := t.listener.Accept()
+		if err == nil {
+			return in, nil
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return nil, nil
+		}
+		if t.single() {
+			return nil, err
+		}
+		// Out of descriptors, most likely; connections wait meanwhile.
+		if t.opts.Trouble != nil {
+			t.opts.Trouble(err)
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
+}
+
+// single reports whether all that can come is one connection.
+func (t *Tunnel) single() bool {
+	_, one := t.listener.(*once)
+	return one
 }

@@ -44,8 +44,8 @@ func TestCarry(t *testing.T) {
 				return loopback(k)
 			}
 			l, last := target(t, at(c.out, "out"))
-			second := serve(t, Options{Listen: at(c.hop, "hop"), To: last, Credentials: b, Policy: c.policy, Allow: names(t, "host-a"), Path: c.path, Workers: i % 3})
-			first := serve(t, Options{Listen: at(c.in, "in"), To: second.Address(), Credentials: a, Policy: c.policy, Names: names(t, "host-b"), Path: c.path, Workers: i % 3})
+			second := serve(t, Options{Listen: at(c.hop, "hop"), To: last, Credentials: b, Policy: always(c.policy), Allow: names(t, "host-a"), Path: c.path, Workers: i % 3})
+			first := serve(t, Options{Listen: at(c.in, "in"), To: second.Address(), Credentials: a, Policy: always(c.policy), Names: names(t, "host-b"), Path: c.path, Workers: i % 3})
 
 			client := dial(t, first.Address())
 			server := accept(t, l)
@@ -147,7 +147,7 @@ func TestDrain(t *testing.T) {
 func TestConnectionLimit(t *testing.T) {
 	s := newSite(t)
 	l, to := target(t, s.path("out"))
-	r := serve(t, Options{Listen: s.path("in"), To: to, Connections: 2})
+	r := serve(t, Options{Listen: s.path("in"), To: to, Limits: Limits{Connections: 2}})
 	first, second, third := dial(t, r.Address()), dial(t, r.Address()), dial(t, r.Address())
 	third.Write([]byte("3"))
 	a, b := accept(t, l), accept(t, l)
@@ -203,10 +203,12 @@ func TestOptions(t *testing.T) {
 		{Options{Listen: s.path("in")}, "there is no address"},
 		{Options{To: s.path("out")}, "there is no address to listen at"},
 		{Options{Listen: s.path("in"), To: s.path("in")}, "lead to itself"},
-		{Options{Listen: loopback(TLS), To: Address{TLS, "h:1"}, Credentials: store, Allow: any, Names: any}, "both sides are tls:"},
+		{Options{Listen: loopback(TLS), To: s.path("out"), TLS: No, Allow: any}, "contradicts it"},
+		{Options{Listen: s.path("in"), To: s.path("out"), StartTLS: NBD}, "neither side has it"},
+		{Options{Listen: s.path("in"), To: s.path("out"), StartTLS: "smtp"}, `not "smtp"`},
+		{Options{Listen: loopback(TCP), To: s.path("out"), TLS: No, SocketUser: new(int)}, "a user may own"},
 		{Options{Listen: loopback(TLS), To: s.path("out"), Allow: any}, "no certificates"},
 		{Options{Listen: loopback(TLS), To: s.path("out"), Credentials: store}, "nobody would be let in"},
-		{Options{Listen: s.path("in"), To: Address{TLS, "h:1"}, Credentials: store}, "no server would be accepted"},
 		{Options{Listen: s.path("in"), To: s.path("out"), Path: "fast"}, `no path "fast"`},
 		{Options{Listen: s.path("in"), To: s.path("out"), Workers: -1}, "workers"},
 		{Options{Listen: s.path("none/in"), To: s.path("out")}, "no such file"},

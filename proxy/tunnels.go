@@ -1,0 +1,185 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/tunnel"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// tunnelEntry is one [[tunnel]].
+type tunnelEntry struct {
+	conf config.Tunnel
+	opts tunnel.Options
+	log  zerolog.Logger
+	own  *certificates // nil: the host's
+
+	*tunnel.Tunnel               // set once it listens
+	over           chan struct{} // closed when its connections have ended
+}
+
+// makeTunnels checks all and loads their certificates. No socket is opened and no
+// descriptor looked at.
+func (d *Daemon) makeTunnels() error {
+	for i, t := range d.cfg.Tunnels {
+		e := &tunnelEntry{conf: t, log: d.log.With().Str("tunnel", t.Name).Logger(), over: make(chan struct{})}
+		err := d.completeTunnel(e, i)
+		if err != nil {
+			return fmt.Errorf("tunnel %q: %w", t.Name, err)
+		}
+		d.tunnels = append(d.tunnels, e)
+	}
+	return nil
+}
+
+func (d *Daemon) completeTunnel(e *tunnelEntry, i int) (err error) {
+	if e.opts, err = e.conf.Options(d.cfg.TunnelHost()); err != nil {
+		return err
+	}
+	creds := d.certs
+	if c := e.conf.Certificates; c.Given() {
+		conf := *d.cfg
+		conf.Certificates, conf.Priority, conf.Peers, conf.Tunnels = c, cmp.Or(e.conf.Priority, conf.Priority), nil, nil
+		if e.own, err = loadCertificates(&conf, e.log); err != nil {
+			return err
+		}
+		creds = e.own
+	}
+	e.opts.Credentials = creds.source
+	e.opts.Policy = func() *tlsconf.Policy { return d.certs.policies.Load().Tunnels[i] }
+	for _, l := range []struct {
+		total *rate.Limiter
+		to    *[]*rate.Limiter
+	}{{d.totalSend, &e.opts.Limits.Send}, {d.totalReceive, &e.opts.Limits.Receive}} {
+		if l.total != nil {
+			*l.to = append(*l.to, l.total)
+		}
+	}
+	e.opts.Ended = func(r tunnel.Report) { r.Log(e.log) }
+	e.opts.Trouble = func(err error) { e.log.Error().Err(err).Msg("accept a connection") }
+	return nil
+}
+
+// listenTunnels opens all tunnels, and serves them once all are open, so that no
+// command inherits what is another tunnel's.
+func (d *Daemon) listenTunnels(ctx context.Context) (closers []func(), err error) {
+	for _, e := range d.tunnels {
+		if e.Tunnel, err = tunnel.Listen(e.opts); err != nil {
+			return closers, fmt.Errorf("tunnel %q: %w", e.conf.Name, err)
+		}
+		closers = append(closers, func() { e.Close() })
+	}
+	for _, e := range d.tunnels {
+		if e.own != nil {
+			d.work.Go(func() { e.own.run(ctx) })
+		}
+		effect := e.Effect()
+		e.log.Info().Stringer("address", e.Address()).Str("to", e.conf.To).Str("tls", effect.TLS()).Str("why", effect.Why).Msg("tunnel listens")
+		d.work.Go(func() {
+			defer close(e.over)
+			if err := e.Serve(ctx, d.draining); err != nil {
+				e.log.Error().Err(err).Msg("tunnel ended")
+			}
+		})
+	}
+	return closers, nil
+}
+
+// tunnelsOver is closed when all tunnels have ended, after a drain.
+func (d *Daemon) tunnelsOver() <-chan struct{} {
+	over := make(chan struct{})
+	d.work.Go(func() {
+		for _, e := range d.tunnels {
+			<-e.over
+		}
+		close(over)
+	})
+	return over
+}
+
+// reloadTunnels takes over what has changed of tunnels' own certificates.
+func (d *Daemon) reloadTunnels() (err error) {
+	for _, e := range d.tunnels {
+		if e.own != nil {
+			err = errors.Join(err, e.own.reload())
+		}
+	}
+	return err
+}
+
+// allCertificates are the host's, and those of tunnels that have their own.
+func (d *Daemon) allCertificates() []*certificates {
+	all := []*certificates{d.certs}
+	for _, e := range d.tunnels {
+		if e.own != nil {
+			all = append(all, e.own)
+		}
+	}
+	return all
+}
+
+func (d *Daemon) tunnelStatus(now time.Time) []control.TunnelStatus {
+	select {
+	case <-d.ready:
+	default:
+		return nil
+	}
+	var all []control.TunnelStatus
+	for _, e := range d.tunnels {
+		all = append(all, e.status(now))
+	}
+	return all
+}
+
+func (e *tunnelEntry) status(now time.Time) control.TunnelStatus {
+	effect, is := e.Effect(), e.Tunnel.Status()
+	st := control.TunnelStatus{
+		Name: e.conf.Name, Listen: e.conf.Listen, Address: e.Address().String(), To: e.conf.To,
+		TLS: e.conf.TLS, TLSInEffect: effect.TLS(), TLSWhy: effect.Why,
+		Connections: []control.TunnelConnection{}, Ended: []control.TunnelConnection{},
+		Done: is.Done, Failed: is.Failed, Sent: uint64(is.Sent), Received: uint64(is.Received),
+	}
+	if effect.TLS() == tunnel.Yes {
+		st.Priority, st.Certificates = e.opts.Policy().Source, e.opts.Credentials.Current().Found.Why
+	}
+	if effect.Listen {
+		st.TLSSides, st.Allow = append(st.TLSSides, "listen"), e.conf.Allow
+	}
+	if effect.To {
+		st.TLSSides, st.ServerName = append(st.TLSSides, "to"), cmp.Or(e.conf.TLSName, e.opts.To.Host())
+	}
+	if e.own != nil {
+		own := e.own.status(now)
+		st.Own = &own
+	}
+	select {
+	case <-e.over:
+		st.Over = true
+	default:
+	}
+	for _, c := range is.Live {
+		st.Connections = append(st.Connections, control.TunnelConnection{
+			Number: c.Number, From: c.From, Started: c.Began, Path: c.Path, TLS: c.Version, Suite: c.Suite, Sent: uint64(c.Sent), Received: uint64(c.Received),
+		})
+	}
+	for _, r := range is.Ended {
+		c := control.TunnelConnection{
+			Number: r.Number, From: r.From, Started: r.Began, Ended: r.Began.Add(r.Took), Path: string(r.Path), TLS: r.Version, Suite: r.Suite,
+			Sent: uint64(r.Sent), Received: uint64(r.Received), Command: r.Command,
+		}
+		if r.Err != nil {
+			c.Cause = r.Err.Error()
+		}
+		st.Ended = append(st.Ended, c)
+	}
+	return st
+}
