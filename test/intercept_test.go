@@ -15,6 +15,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/needs"
+	"github.com/virt-sluice/sluice/internal/pki"
 )
 
 // The ports that libvirt takes for migrations and NBD.
@@ -118,10 +119,13 @@ func (w *traffic) secret(g *lab.Guest, least int) {
 	}
 }
 
+// libvirtTLS is the port of libvirtd's own TLS, where it has one.
+const libvirtTLS = 16600
+
 // ofMigration says whether port may be that of a migration. The kernel gives
 // ports of that range to other connections, too.
 func ofMigration(port, other int) bool {
-	return port >= firstPort && port <= lastPort && other != 16514 && other != 16509
+	return port >= firstPort && port <= lastPort && !slices.Contains([]int{16509, 16514, libvirtTLS}, other)
 }
 
 // carried checks what both daemons say of the connections of a migration, the
@@ -177,6 +181,44 @@ func TestIntercepted(t *testing.T) {
 	}
 	s.onlyOn(g, s.B)
 	a.metrics("sluice_interception 0")
+}
+
+// libvirtd answers qemu+tls:// itself: no call passes by sluice.
+func TestInterceptedByLibvirtsTLS(t *testing.T) {
+	t.Parallel()
+	s, a, b := interceptedHosts(t)
+	pair, err := s.ca.Issue(pki.Host{Names: []string{"host-b"}})
+	s.check(err)
+	files, err := pki.WriteLayout(s.B.Path("/etc/pki"), pki.LayoutLibvirt, pki.Set{CA: s.ca, Server: pair, Client: pair})
+	s.check(err)
+	conf := s.B.Path("/etc/libvirt/libvirtd.conf")
+	before, err := os.ReadFile(conf)
+	s.check(err)
+	restart := func(lines string) {
+		t.Helper()
+		s.check(os.WriteFile(conf, []byte(strings.Replace(string(before), "listen_tls = 0\n", lines, 1)), 0o644))
+		s.check(s.B.KillLibvirtd(s.ctx, syscall.SIGTERM))
+		s.check(s.B.StartLibvirtd(s.ctx))
+	}
+	restart(fmt.Sprintf("listen_tls = 1\ntls_port = \"%d\"\n", libvirtTLS))
+	defer restart("listen_tls = 0\n")
+	defer func() {
+		for _, f := range files {
+			os.Remove(f)
+		}
+	}()
+	g := s.guest(lab.GuestSpec{DisksMiB: []int{8}})
+	s.check(g.CreateDisks(s.B))
+	uri := strings.Replace(s.tlsURI("operator"), "host-b", fmt.Sprintf("host-b:%d", libvirtTLS), 1)
+	s.watched(func() {
+		s.virshMigrates(s.A, g, uri, "tcp:host-b", "--copy-storage-all").moves()
+	}).secret(g, (63+8)<<20)
+	s.check(s.CompareDisks(s.ctx, g))
+	if n := a.carried(b); n != 2 {
+		t.Errorf("%d connections were carried", n)
+	}
+	s.onlyOn(g, s.B)
+	s.check(g.Destroy(s.ctx)) // before libvirtd starts anew
 }
 
 func TestInterceptedWithDisks(t *testing.T) {

@@ -78,6 +78,24 @@ func Read() (*State, error) {
 	if err != nil {
 		return nil, err
 	}
+	for {
+		before, err := generation()
+		if err != nil {
+			return nil, err
+		}
+		st, err := read(c)
+		after, gerr := generation()
+		switch {
+		case gerr != nil:
+			return nil, gerr
+		case after == before:
+			return st, err
+		}
+	}
+}
+
+// read is Read, if nothing is changed meanwhile.
+func read(c *nftables.Conn) (*State, error) {
 	if is, err := exists(c); err != nil {
 		return nil, err
 	} else if !is {

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -59,6 +60,38 @@ func link(t *testing.T) (there func(f func())) {
 	run(t, fmt.Sprintf(up, "here", here4, here6), "ip", "-batch", "-")
 	there(func() { run(t, fmt.Sprintf(up, "there", there4, there6), "ip", "-batch", "-") })
 	return there
+}
+
+// beside runs f on another thread in the goroutine's network, until the test
+// ends.
+func beside(t *testing.T, f func()) {
+	t.Helper()
+	netns, err := os.Open(fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	stop := make(chan struct{})
+	running.Go(func() {
+		defer netns.Close()
+		runtime.LockOSThread()
+		if err := unix.Setns(int(netns.Fd()), unix.CLONE_NEWNET); err != nil {
+			t.Error(err)
+			return
+		}
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				f()
+			}
+		}
+	})
+	t.Cleanup(func() {
+		close(stop)
+		running.Wait()
+	})
 }
 
 // run runs a program in the goroutine's network.

@@ -82,6 +82,33 @@ func TestUpAndDown(t *testing.T) {
 	}
 }
 
+// What is read is of one moment, while the table changes all the time.
+func TestReadWhileItChanges(t *testing.T) {
+	alone(t)
+	one, two := table(route("host-b", there4)), table(route("host-b", there4), route("host-c", "192.0.2.3"))
+	two.First = 40000
+	up(t, one, true)
+	next := two
+	beside(t, func() {
+		if _, err := Up(next); err != nil {
+			t.Error(err)
+		}
+		if next == two {
+			next = one
+		} else {
+			next = two
+		}
+	})
+	seen := make(map[int]int)
+	for seen[1] < 30 || seen[2] < 30 {
+		st, err := Read()
+		if err != nil || !st.Equal(one) && !st.Equal(two) {
+			t.Fatalf("%+v, %v", st, err)
+		}
+		seen[len(st.Routes)]++
+	}
+}
+
 // All rules of a large fleet go into the kernel at once.
 func TestManyPeers(t *testing.T) {
 	alone(t)
