@@ -95,6 +95,7 @@ func TestFaults(t *testing.T) {
 		{"listen's port", "[intercept]\nport = 16514", "f.toml:2: intercept.port", "port of `listen`"},
 		{"metrics' port", "metrics = '127.0.0.1:7'\n[intercept]\nport = 7", "f.toml:3: intercept.port", "port of `metrics`"},
 		{"listen among the ports", "listen = ':49215'\n[intercept]", "f.toml:1: listen", "closed to other hosts"},
+		{"a tunnel among the ports", "[intercept]\n[[tunnel]]\nlisten = 'tls::49152'\nto = 'unix:/x'\nallow = ['b']", "f.toml:3: tunnel.0.listen", "closed to other hosts"},
 		{"a peer among the ports", "[peers.b]\naddress = 'b:49152'\n[intercept]", "f.toml:2: peers.b.address", "come back"},
 		{"a peer's port", "[peers.b]\nintercept = ['b:49152']", "f.toml:2: peers.b.intercept", "intercept.ports"},
 		{"a zone", "[peers.b]\nintercept = ['fe80::1%eth0']", "f.toml:2: peers.b.intercept", "neither"},

@@ -2,10 +2,14 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/virt-sluice/sluice/proxy/tunnel"
 )
 
 // Intercept says which connections of this host's QEMUs the kernel leads to
@@ -65,7 +69,14 @@ func (c *checker) intercept(cfg *Config) {
 	if inRange(port, first, last) {
 		c.fault("intercept.port", "%d is among intercept.ports (%s): connections would be led in a circle", i.Port, i.Ports)
 	}
-	for _, other := range []struct{ key, address string }{{"listen", cfg.Listen}, {"metrics", cfg.Metrics}} {
+	type place struct{ key, address string }
+	listens := []place{{"listen", cfg.Listen}, {"metrics", cfg.Metrics}}
+	for n, t := range cfg.Tunnels {
+		if a, err := tunnel.ParseAddress(t.Listen); err == nil && (a.Kind == tunnel.TCP || a.Kind == tunnel.TLS) {
+			listens = append(listens, place{fmt.Sprintf("tunnel.%d.listen", n), a.At})
+		}
+	}
+	for _, other := range listens {
 		_, p, err := net.SplitHostPort(other.address)
 		switch {
 		case err != nil: // none, or a fault already
@@ -75,8 +86,8 @@ func (c *checker) intercept(cfg *Config) {
 			c.fault(other.key, "port %s is among intercept.ports (%s), which are closed to other hosts", p, i.Ports)
 		}
 	}
-	for name, peer := range cfg.Peers {
-		if _, p, err := net.SplitHostPort(peer.Address); err == nil && inRange(p, first, last) {
+	for _, name := range slices.Sorted(maps.Keys(cfg.Peers)) {
+		if _, p, err := net.SplitHostPort(cfg.Peers[name].Address); err == nil && inRange(p, first, last) {
 			c.fault("peers."+name+".address", "port %s is among intercept.ports (%s): sluice's own connections would come back to it", p, i.Ports)
 		}
 	}

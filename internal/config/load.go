@@ -52,9 +52,9 @@ func Parse(file string, data []byte) (*Config, error) {
 	c.limits(&cfg.Limits, &doc.Limits)
 	c.peers(cfg)
 	c.clients(cfg)
-	c.intercept(cfg)
 	cfg.Tunnels = nil
 	c.tunnels(cfg, doc.Tunnels)
+	c.intercept(cfg)
 	c.sockets(cfg)
 	if len(c.faults) > 0 {
 		return nil, errors.Join(c.faults...)
