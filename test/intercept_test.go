@@ -340,6 +340,62 @@ func (s *site) interceptedHalfway(a *daemon, g *lab.Guest) *virshRun {
 	return v
 }
 
+// QEMU may listen at one address alone, wherever that is.
+func TestInterceptedListenAddress(t *testing.T) {
+	t.Parallel()
+	s, a, b := interceptedHosts(t)
+	g := s.guest(lab.GuestSpec{DisksMiB: []int{8}})
+	s.check(g.CreateDisks(s.B))
+	for n, listen := range []string{"127.0.0.1", s.A.Addr, "::1", s.A.Addr6} {
+		from, to := s.A, s.B
+		if n%2 == 1 {
+			from, to = to, from
+		}
+		s.virshMigrates(from, g, "qemu+tcp://"+to.Name+"/system", "tcp:"+to.Name, "--listen-address", listen, "--copy-storage-all").moves()
+		s.check(s.CompareDisks(s.ctx, g))
+		s.check(s.CheckOnlyOn(s.ctx, g, to))
+	}
+	if n := a.carried(b); n != 8 {
+		t.Errorf("%d connections were carried", n)
+	}
+	s.nothingLeft()
+}
+
+// Where the two sluices don't come together, each says why, and nothing goes in
+// clear.
+func TestInterceptedStrangers(t *testing.T) {
+	t.Parallel()
+	s, a, b := interceptedHosts(t)
+	g := s.guest(lab.GuestSpec{})
+	stranger, err := pki.NewCA(pki.Authority{Name: "another CA"})
+	s.check(err)
+	for _, c := range []struct {
+		name  string
+		set   func(*conf)
+		words []string
+	}{
+		{"another name", func(c *conf) { c.names = []string{"host-x"} }, []string{"no TLS with host-b", "host-x"}},
+		{"another CA", func(c *conf) { c.ca = stranger }, []string{"no TLS with host-b", "another CA"}},
+		{"no common policy", func(c *conf) { c.top += "priority = \"NORMAL:-VERS-ALL:+VERS-TLS1.2\"\n" }, []string{"no TLS with host-b", "TLS versions"}},
+	} {
+		b.killed()
+		with := s.interceptConf()
+		c.set(&with)
+		b = s.start(s.B, with)
+		if c.name == "no common policy" {
+			a.killed()
+			with = s.interceptConf()
+			with.top += "priority = \"NORMAL:-VERS-ALL:+VERS-TLS1.3\"\n"
+			a = s.start(s.A, with)
+		}
+		s.watched(func() {
+			s.virshMigrates(s.A, g, "qemu+tcp://host-b/system", "tcp:host-b").fails()
+		}).secret(g, 0)
+		says(t, c.name, a.ended().Cause, c.words...)
+		s.onlyOn(g, s.A)
+	}
+}
+
 // As long as the rules are there nothing goes in clear, whoever of the two
 // sluices is gone, or goes halfway.
 func TestInterceptedWithoutSluice(t *testing.T) {
