@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"errors"
 	"io"
 	"math"
 	"net"
@@ -23,14 +22,18 @@ var blocking atomic.Int32
 
 // line is one socket of a relay. It reads and writes many pieces of memory with
 // one system call. One goroutine may read, another write, and a third reset it.
+//
+// It waits in one of three ways: in Go's poller by its net.Conn, in an epoll of
+// its own, or in the system call itself. Who waits when the way is changed
+// returns, and goes on in the new one.
 type line struct {
 	conn net.Conn
 	rc   syscall.RawConn
 
-	mu     sync.Mutex // held while block changes how the line waits
-	thread atomic.Pointer[blockingSocket]
+	mu  sync.Mutex // held while the way changes
+	own atomic.Pointer[ownSocket]
 
-	in, out iovecs
+	in, out transfer
 	reading lent
 	writes  [1][]byte
 }
@@ -41,59 +44,84 @@ func newLine(c net.Conn) *line {
 	if rc == nil {
 		return nil
 	}
-	return &line{conn: c, rc: rc}
+	l := &line{conn: c, rc: rc}
+	l.in.f, l.out.f = l.in.read, l.out.write
+	if _, ok := c.(*net.UnixConn); ok {
+		l.watch()
+	}
+	return l
 }
 
-// block takes the socket out of Go's poller. Those who wait there return, and
-// go on in a system call. It does nothing to a socket that is closed.
+// watch lets the socket wait in an epoll of its own, if it is open and the
+// process may have as many descriptors more.
+func (l *line) watch() {
+	fd := l.duplicate()
+	if fd < 0 {
+		return
+	}
+	s, err := newWatched(fd)
+	if err != nil {
+		unix.Close(fd)
+		return
+	}
+	l.conn.Close()
+	l.own.Store(s)
+}
+
+// block makes the socket's system calls wait. It does nothing to a socket that
+// is closed.
 func (l *line) block() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	fd := -1
-	err := l.rc.Control(func(old uintptr) {
-		fd, _ = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 3)
-	})
-	if err != nil || fd < 0 {
+	if s := l.own.Load(); s != nil {
+		fd = s.fd
+		s.stopWatching()
+	} else if fd = l.duplicate(); fd < 0 {
 		return
+	} else {
+		l.conn.Close()
 	}
-	l.conn.Close() // returns when nobody uses the old descriptor
+	// By now nobody is within a call that must not wait.
 	unix.SetNonblock(fd, false)
-	l.thread.Store(&blockingSocket{fd: fd})
+	l.own.Store(&ownSocket{fd: fd})
 }
 
-// moved reports whether err comes from block, which has ended by now.
-func (l *line) moved(err error) bool {
-	if !errors.Is(err, net.ErrClosed) {
-		return false
-	}
+// duplicate returns a second descriptor of the net.Conn's socket, or -1.
+func (l *line) duplicate() int {
+	fd := -1
+	l.rc.Control(func(old uintptr) {
+		fd, _ = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 3)
+	})
+	return fd
+}
+
+// left reports whether the line waits in another way than s by now. Who was
+// waiting there has got an error.
+func (l *line) left(s *ownSocket) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.thread.Load() != nil
+	return l.own.Load() != s
 }
 
 // Readv fills the spaces in order with up to n bytes. 0 is the end.
-func (l *line) Readv(into spaces, n int) (got int, err error) {
-	if s := l.thread.Load(); s != nil {
-		l.in.set(into.Spaces(), n)
-		got, err = l.in.call(unix.SYS_READV, s.fd)
-		return got, l.opError("read", err)
-	}
-	cerr := l.rc.Read(func(fd uintptr) bool {
-		l.in.set(into.Spaces(), n)
-		got, err = l.in.call(unix.SYS_READV, int(fd))
-		if err == unix.EAGAIN {
-			into.Idle()
-			return false
+func (l *line) Readv(into spaces, n int) (int, error) {
+	l.in.into, l.in.n = into, n
+	for {
+		s := l.own.Load()
+		var err error
+		if s == nil {
+			err = l.rc.Read(l.in.f)
+		} else {
+			err = s.read(&l.in)
 		}
-		return true
-	})
-	if l.moved(cerr) {
-		return l.Readv(into, n)
+		if err == nil {
+			return l.in.n, l.opError("read", l.in.err)
+		}
+		if !l.left(s) {
+			return 0, err
+		}
 	}
-	if cerr != nil {
-		return 0, cerr
-	}
-	return got, l.opError("read", err)
 }
 
 // Writev writes all, or returns what it wrote and why not more.
@@ -101,39 +129,30 @@ func (l *line) Writev(bufs [][]byte) (wrote int, err error) {
 	for len(bufs) > 0 && err == nil {
 		now := bufs[:min(len(bufs), maxIovecs)]
 		bufs = bufs[len(now):]
-		l.out.set(now, total(now))
-		var n int
-		n, err = l.flush(l.out)
-		wrote += n
+		l.out.io.set(now, total(now))
+		err = l.flush()
+		wrote += l.out.n
 	}
 	return wrote, l.opError("write", err)
 }
 
-func (l *line) flush(rest iovecs) (wrote int, err error) {
-	once := func(fd int) (err error) {
-		for len(rest) > 0 && err == nil {
-			var n int
-			n, err = rest.call(unix.SYS_WRITEV, fd)
-			wrote += n
-			rest.skip(n)
+func (l *line) flush() error {
+	l.out.rest, l.out.n = l.out.io, 0
+	for {
+		s := l.own.Load()
+		var err error
+		if s == nil {
+			err = l.rc.Write(l.out.f)
+		} else {
+			err = s.write(&l.out)
 		}
-		return err
+		if err == nil {
+			return l.out.err
+		}
+		if !l.left(s) {
+			return err
+		}
 	}
-	if s := l.thread.Load(); s != nil {
-		return wrote, once(s.fd)
-	}
-	cerr := l.rc.Write(func(fd uintptr) bool {
-		err = once(int(fd))
-		return err != unix.EAGAIN
-	})
-	if l.moved(cerr) {
-		n, err := l.flush(rest)
-		return wrote + n, err
-	}
-	if cerr != nil {
-		err = cerr
-	}
-	return wrote, err
 }
 
 func (l *line) Read(p []byte) (int, error) {
@@ -171,7 +190,7 @@ func (l *line) Write(p []byte) (int, error) {
 
 // SetWriteDeadline is for the last write on the line.
 func (l *line) SetWriteDeadline(t time.Time) error {
-	if s := l.thread.Load(); s != nil {
+	if s := l.own.Load(); s != nil {
 		return s.setTimeout(time.Until(t))
 	}
 	return l.conn.SetWriteDeadline(t)
@@ -180,7 +199,7 @@ func (l *line) SetWriteDeadline(t time.Time) error {
 func (l *line) CloseWrite() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s := l.thread.Load(); s != nil {
+	if s := l.own.Load(); s != nil {
 		return l.opError("shutdown", unix.Shutdown(s.fd, unix.SHUT_WR))
 	}
 	return closeWrite(l.conn)
@@ -189,7 +208,7 @@ func (l *line) CloseWrite() error {
 func (l *line) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s := l.thread.Load(); s != nil {
+	if s := l.own.Load(); s != nil {
 		s.reset()
 		return
 	}
@@ -198,8 +217,9 @@ func (l *line) reset() {
 
 // close is called when nobody uses the line any more.
 func (l *line) close() {
-	if s := l.thread.Load(); s != nil {
-		l.thread.Store(&blockingSocket{fd: -1}) // the number may be another's soon
+	if s := l.own.Load(); s != nil {
+		l.own.Store(&ownSocket{fd: -1}) // the number may be another's soon
+		s.stopWatching()
 		unix.Close(s.fd)
 		return
 	}
@@ -211,21 +231,6 @@ func (l *line) opError(op string, err error) error {
 		return nil
 	}
 	return opError(op, l.conn, err)
-}
-
-// blockingSocket is a socket on which system calls wait.
-type blockingSocket struct{ fd int }
-
-// reset makes those who read and write return. A TCP connection then ends with
-// a reset when it is closed, unsent bytes and all.
-func (s *blockingSocket) reset() {
-	unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-	unix.Shutdown(s.fd, unix.SHUT_RDWR)
-}
-
-func (s *blockingSocket) setTimeout(d time.Duration) error {
-	tv := unix.NsecToTimeval(max(d, time.Millisecond).Nanoseconds())
-	return unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &tv)
 }
 
 // blocker decides when a relay's lines leave the poller.

@@ -79,10 +79,18 @@ func (v *iovecs) skip(n int) {
 	}
 }
 
-// call is readv or writev.
-func (v iovecs) call(trap uintptr, fd int) (int, error) {
+// call is readv or writev, which may wait if blocks says so.
+//
+// Where it can't wait the scheduler isn't told of the call: a process that was
+// idle would wake the runtime's monitor thread for each message, to look whether
+// the call lasts.
+func (v iovecs) call(trap uintptr, fd int, blocks bool) (int, error) {
+	f := unix.RawSyscall
+	if blocks {
+		f = unix.Syscall
+	}
 	for {
-		n, _, errno := unix.Syscall(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(v))), uintptr(len(v)))
+		n, _, errno := f(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(v))), uintptr(len(v)))
 		switch errno {
 		case 0:
 			return int(n), nil
@@ -91,6 +99,57 @@ func (v iovecs) call(trap uintptr, fd int) (int, error) {
 			return 0, errno
 		}
 	}
+}
+
+// transfer is one direction's reading or writing: what is called when the socket
+// may be ready, until it reports that it is done. Nothing is allocated for each.
+type transfer struct {
+	f func(fd uintptr) bool // read or write
+
+	fd     int  // the socket's; 0 if it is what is waited for itself
+	blocks bool // its system calls may wait
+	n      int  // read: at most; then what was moved
+	err    error
+
+	io    iovecs
+	into  spaces // read: where to
+	rest  iovecs // write: of io
+	room  *watch // write: is asked to tell when there is room
+	asked bool
+}
+
+func (t *transfer) socket(waited uintptr) int {
+	if t.fd != 0 {
+		return t.fd
+	}
+	return int(waited)
+}
+
+func (t *transfer) read(waited uintptr) bool {
+	t.io.set(t.into.Spaces(), t.n)
+	n, err := t.io.call(unix.SYS_READV, t.socket(waited), t.blocks)
+	if err == unix.EAGAIN {
+		t.into.Idle()
+		return false
+	}
+	t.n, t.err = n, err
+	return true
+}
+
+func (t *transfer) write(waited uintptr) bool {
+	for t.err = nil; len(t.rest) > 0 && t.err == nil; {
+		var n int
+		n, t.err = t.rest.call(unix.SYS_WRITEV, t.socket(waited), t.blocks)
+		t.n += n
+		t.rest.skip(n)
+	}
+	if t.err == unix.EAGAIN && t.room != nil && !t.asked {
+		// Room made before this was asked for is not told of.
+		t.asked = true
+		t.room.ask(t.fd, unix.EPOLLOUT)
+		return t.write(waited)
+	}
+	return t.err != unix.EAGAIN
 }
 
 func total(bufs [][]byte) (n int) {
