@@ -62,6 +62,10 @@ func newConn(raw net.Conn, s *suite, role Role, in, out []byte) (*Conn, error) {
 // connection is used.
 func (c *Conn) SetWorkers(n int) { c.in.workers.n, c.out.workers.n = n, n }
 
+// SetKeyRecords sets how many records a key protects before it is replaced: 2^24
+// unless told otherwise. It may not be called while the connection is used.
+func (c *Conn) SetKeyRecords(n uint64) { c.keyRecords = n }
+
 // Stream is what records go through: a net.Conn, or the part of one that is
 // needed. CloseWrite is used where there is one.
 type Stream interface {
@@ -122,6 +126,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 	defer c.out.mu.Unlock()
 	if err := c.out.ready(); err != nil {
 		return 0, err
+	}
+	if c.out.sealer != nil {
+		return 0, errHandedOver
 	}
 	// Bytes that are sealed have to be sent, so see that there is time.
 	if d := c.writeDeadline.Load(); d != nil && !time.Now().Before(*d) {

@@ -30,6 +30,8 @@ type inbound struct {
 	padded  bool // the peer pads some records
 	workers workers
 	failed  [Slots]bool
+	opener  Opener // if another receives
+	exact   bool   // read nothing past the record that is waited for
 
 	take func() []byte // takeSpace and giveBack, made once
 	idle func()
@@ -55,6 +57,9 @@ func (c *Conn) Receive() ([][]byte, error) {
 
 func (c *Conn) receive() ([][]byte, error) {
 	in := &c.in
+	if in.opener != nil {
+		return c.receiveBy(in.opener)
+	}
 	for {
 		in.plain = in.plain[:0]
 		err := c.openAll()
@@ -86,8 +91,16 @@ func (in *inbound) release() {
 func (in *inbound) takeSpace() []byte {
 	mem := in.mem.Bytes()
 	in.space = len(mem)
-	in.unread = mem[:copy(mem, in.unread)]
-	return mem[len(in.unread):]
+	have := copy(mem, in.unread)
+	in.unread = mem[:have]
+	if in.exact {
+		end := headerLen
+		if have >= headerLen {
+			end += min(int(binary.BigEndian.Uint16(mem[3:])), cipherMax)
+		}
+		mem = mem[:end]
+	}
+	return mem[have:]
 }
 
 // giveBack returns borrowed memory while there is nothing to read.
@@ -137,6 +150,12 @@ func (c *Conn) deliver(inner []byte) error {
 		return err
 	}
 	in.padded = in.padded || len(content)+1 < len(inner)
+	return c.accept(typ, content)
+}
+
+// accept handles one record's content.
+func (c *Conn) accept(typ byte, content []byte) error {
+	in := &c.in
 	if typ != typeData || len(content) == 0 {
 		if in.useless++; in.useless > uselessMax {
 			return localAlert(alertUnexpectedMessage)
@@ -147,12 +166,18 @@ func (c *Conn) deliver(inner []byte) error {
 		return localAlert(alertUnexpectedMessage)
 	}
 	in.plain = append(in.plain, content)
+	c.opened()
+	return nil
+}
+
+// opened follows a record of data.
+func (c *Conn) opened() {
+	in := &c.in
 	in.useless = 0
 	if in.half.seq >= c.keyRecords && !in.asked {
 		in.asked = true
 		c.askForKey()
 	}
-	return nil
 }
 
 // fill reads from the transport once, behind the start of a record that is

@@ -21,6 +21,7 @@ type outbound struct {
 	pending []byte // sealed and not yet written, after a deadline
 	control [headerLen + 16 + 1 + tagLen]byte
 	workers workers
+	sealer  Sealer // if another sends
 }
 
 // Send sends the first n bytes of b's Spaces: they are sealed in place and
@@ -31,6 +32,9 @@ func (c *Conn) Send(b *Batch, n int) error {
 	defer c.out.mu.Unlock()
 	if err := c.out.ready(); err != nil {
 		return err
+	}
+	if c.out.sealer != nil {
+		return errHandedOver
 	}
 	if err := c.flush(); err != nil {
 		return c.out.fail(err)
@@ -67,6 +71,12 @@ func (c *Conn) keyUpdates(records int) error {
 	if !due && !answer && !request {
 		return nil
 	}
+	if o.sealer != nil && !o.sealer.Rekeys() {
+		if !due && !answer {
+			return nil // asking, too, changes our key
+		}
+		return ErrFixedKey
+	}
 	return c.sendKeyUpdate(request)
 }
 
@@ -80,12 +90,18 @@ func (c *Conn) sendKeyUpdate(request bool) error {
 		return err
 	}
 	c.KeyUpdatesSent.Add(1)
-	return c.out.half.update()
+	if err := c.out.half.update(); err != nil || c.out.sealer == nil {
+		return err
+	}
+	return c.rekey(c.out.sealer, c.out.half)
 }
 
 // sendControl sends one small record by itself.
 func (c *Conn) sendControl(typ byte, content []byte) error {
 	o := &c.out
+	if o.sealer != nil {
+		return o.sealer.Control(typ, content)
+	}
 	copy(o.control[headerLen:], content)
 	n := o.half.seal(&o.half.nonce, o.half.take(1), o.control[:], len(content), typ)
 	return writeAll(c.transport, o.control[:n])
@@ -129,4 +145,20 @@ func writeAll(w io.Writer, b []byte) error {
 		err = io.ErrShortWrite
 	}
 	return err
+}
+
+// UpdateKey changes the sending key now, before it is due.
+func (c *Conn) UpdateKey() error {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if err := c.out.ready(); err != nil {
+		return err
+	}
+	if err := c.flush(); err != nil {
+		return c.failWrite(err)
+	}
+	if s := c.out.sealer; s != nil && !s.Rekeys() {
+		return c.out.fail(ErrFixedKey)
+	}
+	return c.out.fail(c.sendKeyUpdate(false))
 }

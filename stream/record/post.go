@@ -117,6 +117,11 @@ func (c *Conn) keyUpdate(request byte) error {
 	if err := c.in.half.update(); err != nil {
 		return err
 	}
+	if o := c.in.opener; o != nil {
+		if err := c.rekey(o, c.in.half); err != nil {
+			return err
+		}
+	}
 	c.in.asked = false
 	c.KeyUpdatesReceived.Add(1)
 	if request == 1 {
@@ -134,7 +139,7 @@ func (c *Conn) askForKey() {
 		return
 	}
 	defer c.out.mu.Unlock()
-	if c.out.ready() != nil || len(c.out.pending) > 0 || !c.out.request.take() {
+	if c.out.ready() != nil || len(c.out.pending) > 0 || c.out.sealer != nil && !c.out.sealer.Rekeys() || !c.out.request.take() {
 		return
 	}
 	c.out.answer.Store(false)
