@@ -1,0 +1,445 @@
+//go:build kerneltls
+
+// These tests want a kernel with TLS: test/ktls boots some and runs them there.
+
+package ktls
+
+import (
+	"bytes"
+	"crypto/aes"
+	gocipher "crypto/cipher"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/crypto/chacha20poly1305"
+	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/stream/record"
+)
+
+const (
+	typeAlert     = 21
+	typeHandshake = 22
+)
+
+// rekeys says whether this kernel is one that can change keys.
+func rekeys(t *testing.T) bool {
+	t.Helper()
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		t.Fatal(err)
+	}
+	v := strings.SplitN(unix.ByteSliceToString(u.Release[:]), ".", 3)
+	return v[0] > "6" || len(v[1]) == 2 && v[1] >= "14"
+}
+
+func TestSelfTest(t *testing.T) {
+	for _, suite := range Suites {
+		s := Test(suite)
+		if s.Send != nil || s.Receive != nil {
+			t.Errorf("%s: send: %v; receive: %v", tls.CipherSuiteName(suite), s.Send, s.Receive)
+		}
+		if (s.Rekey == nil) != rekeys(t) {
+			t.Errorf("%s: change of the key: %v", tls.CipherSuiteName(suite), s.Rekey)
+		}
+	}
+	if err := Available(); err != nil {
+		t.Error(err)
+	}
+}
+
+// kernelEnd is a connection whose one end the kernel does.
+type kernelEnd struct {
+	*proof
+	receiver *Receiver
+}
+
+// each runs f with a connection whose one end the kernel does, both directions.
+func each(t *testing.T, f func(t *testing.T, p *kernelEnd)) {
+	for _, suite := range Suites {
+		t.Run(tls.CipherSuiteName(suite), func(t *testing.T) {
+			made, err := newProof(suite, rekeys(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &kernelEnd{proof: made}
+			defer p.close()
+			if err := p.kernel.HandOverSending(p.socket.Sender()); err != nil {
+				t.Fatal(err)
+			}
+			p.receiver = p.socket.Receiver()
+			if err := p.kernel.HandOverReceiving(p.receiver); err != nil {
+				t.Fatal(err)
+			}
+			f(t, p)
+		})
+	}
+}
+
+// says has the kernel's end send one record that the engine would not.
+func (p *kernelEnd) says(t *testing.T, typ byte, content ...byte) {
+	t.Helper()
+	if err := p.socket.Sender().Control(typ, content); err != nil {
+		t.Error(err)
+	}
+}
+
+// splices has the kernel's end send data.
+func (p *kernelEnd) splices(b []byte) error {
+	if _, err := unix.Write(p.pipe[1], b); err != nil {
+		return err
+	}
+	return p.kernel.SendBy(MaxRecords, func() error { return p.socket.Sender().Splice(p.pipe[0], len(b), func(int) {}) })
+}
+
+func noise(n int) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{byte(n)}).Read(b)
+	return b
+}
+
+// expect reads exactly b, through the kernel or not.
+func expect(t *testing.T, c io.Reader, b []byte) {
+	t.Helper()
+	got := make([]byte, len(b))
+	if _, err := io.ReadFull(c, got); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, b) {
+		t.Fatal("bytes came out changed")
+	}
+}
+
+func TestSpliceSizes(t *testing.T) {
+	each(t, func(t *testing.T, p *kernelEnd) {
+		for _, n := range []int{1, 2, 16383, 16384, 16385, 32768, 65536} {
+			b := noise(n)
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if err := p.splices(b); err != nil {
+					t.Error(err)
+				}
+			})
+			expect(t, p.engine, b)
+			wg.Wait()
+			wg.Go(func() { p.engine.Write(b) })
+			expect(t, p.kernel, b)
+			wg.Wait()
+		}
+	})
+}
+
+// An end of one direction, and the other goes on.
+func TestHalfClose(t *testing.T) {
+	each(t, func(t *testing.T, p *kernelEnd) {
+		if err := p.kernel.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.engine.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("the other end reads %v, want the stream's end", err)
+		}
+		p.engine.Write([]byte("after"))
+		expect(t, p.kernel, []byte("after"))
+		p.engine.CloseWrite()
+		if _, err := p.kernel.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("%v, want the stream's end", err)
+		}
+		if err := p.splices([]byte("x")); err == nil {
+			t.Error("sent after close_notify")
+		}
+	})
+}
+
+// All that was sent before close_notify comes before the FIN, however full TCP's
+// buffer is and however late the reader.
+func TestEndOfFullBuffer(t *testing.T) {
+	each(t, func(t *testing.T, p *kernelEnd) {
+		p.socket.conn.SetWriteBuffer(1)
+		b := noise(60_000)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			err := p.splices(b)
+			if err == nil {
+				err = p.kernel.CloseWrite()
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		got, err := io.ReadAll(p.engine)
+		wg.Wait()
+		if err != nil || !bytes.Equal(got, b) {
+			t.Errorf("%d of %d bytes came, and %v", len(got), len(b), err)
+		}
+	})
+}
+
+func TestAlertIsNamed(t *testing.T) {
+	for _, alert := range []struct {
+		number byte
+		name   string
+	}{{42, "bad certificate"}, {20, "bad record MAC"}, {80, "internal error"}} {
+		each(t, func(t *testing.T, p *kernelEnd) {
+			p.says(t, typeAlert, 2, alert.number)
+			_, err := p.engine.Read(make([]byte, 1))
+			if err == nil || !strings.Contains(err.Error(), alert.name) {
+				t.Errorf("the engine says %v, want %s", err, alert.name)
+			}
+		})
+		both(t, func(t *testing.T, a, b *kernelEnd) {
+			a.says(t, typeAlert, 2, alert.number)
+			_, err := b.kernel.Read(make([]byte, 1))
+			if err == nil || !strings.Contains(err.Error(), alert.name) {
+				t.Errorf("the kernel's end says %v, want %s", err, alert.name)
+			}
+		})
+	}
+}
+
+// both runs f with a connection whose ends the kernel does both.
+func both(t *testing.T, f func(t *testing.T, a, b *kernelEnd)) {
+	each(t, func(t *testing.T, p *kernelEnd) {
+		made := *p.proof
+		q := &kernelEnd{proof: &made}
+		var err error
+		if q.socket, err = Attach(tcp(p.engine), p.socket.rekeys); err != nil {
+			t.Fatal(err)
+		}
+		q.kernel = p.engine
+		for _, err := range []error{q.kernel.HandOverSending(q.socket.Sender()), q.kernel.HandOverReceiving(q.socket.Receiver())} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		f(t, q, p) // p is the client, to whom tickets may be sent
+	})
+}
+
+func TestTicketsAreSkipped(t *testing.T) {
+	both(t, func(t *testing.T, a, b *kernelEnd) {
+		a.says(t, typeHandshake, append([]byte{4, 0, 0, 20}, make([]byte, 20)...)...)
+		if err := a.splices([]byte("after")); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, b.kernel, []byte("after"))
+		if n := b.kernel.TicketsSkipped.Load(); n != 1 {
+			t.Errorf("%d tickets were skipped", n)
+		}
+	})
+}
+
+// What may not come after a handshake ends the connection, and the other end is
+// told why.
+func TestUnexpected(t *testing.T) {
+	both(t, func(t *testing.T, a, b *kernelEnd) {
+		a.says(t, typeHandshake, 1, 0, 0, 1, 0)
+		_, err := b.kernel.Read(make([]byte, 1))
+		if err == nil || !strings.Contains(err.Error(), "unexpected message") {
+			t.Errorf("%v, want an unexpected message", err)
+		}
+		_, err = a.kernel.Read(make([]byte, 1))
+		if err == nil || !strings.Contains(err.Error(), "remote error: tls: unexpected message") {
+			t.Errorf("the sender is told %v", err)
+		}
+	})
+}
+
+// The peer asks for a change of our key, or its own, or the limit does.
+func TestKeyUpdate(t *testing.T) {
+	able := rekeys(t)
+	fixed := func(t *testing.T, what string, err error) {
+		t.Helper()
+		if able != (err == nil) || err != nil && !errors.Is(err, record.ErrFixedKey) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	t.Run("asked", func(t *testing.T) {
+		each(t, func(t *testing.T, p *kernelEnd) {
+			p.engine.SetKeyRecords(1) // it asks for one when it has received some
+			if err := p.splices(noise(40_000)); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, p.engine, noise(40_000))
+			p.engine.Write([]byte("asks"))
+			p.kernel.Receive()
+			if !able { // receiving can't follow either, which was told
+				return
+			}
+			if err := p.splices(noise(40_000)); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, p.engine, noise(40_000))
+			if n := p.kernel.KeyUpdatesSent.Load(); n == 0 {
+				t.Error("no KeyUpdate was sent")
+			}
+		})
+	})
+	t.Run("received", func(t *testing.T) {
+		each(t, func(t *testing.T, p *kernelEnd) {
+			if err := p.engine.UpdateKey(); err != nil {
+				t.Fatal(err)
+			}
+			p.engine.Write([]byte("after"))
+			got, err := p.kernel.Receive()
+			fixed(t, "received", err)
+			if err == nil && string(got[0]) != "after" {
+				t.Errorf("%q", got)
+			}
+		})
+	})
+	t.Run("due", func(t *testing.T) {
+		each(t, func(t *testing.T, p *kernelEnd) {
+			p.kernel.SetKeyRecords(MaxRecords + 4)
+			var err error
+			for range 20 {
+				if err = p.splices(noise(20_000)); err != nil {
+					break
+				}
+				expect(t, p.engine, noise(20_000))
+			}
+			fixed(t, "due", err)
+			if n := p.kernel.KeyUpdatesSent.Load(); able && (n < 5 || n > 20) {
+				t.Errorf("%d KeyUpdates for 40 records, 4 to a key", n)
+			}
+		})
+	})
+}
+
+func tcp(c *record.Conn) *net.TCPConn { return c.NetConn().(*net.TCPConn) }
+
+// A FIN without close_notify, between records and within one.
+func TestTruncation(t *testing.T) {
+	for _, partial := range []string{"", "\x17\x03", "\x17\x03\x03\x00\x40", "\x17\x03\x03\x00\x40half"} {
+		each(t, func(t *testing.T, p *kernelEnd) {
+			p.engine.Write([]byte("data"))
+			tcp(p.engine).Write([]byte(partial))
+			tcp(p.engine).CloseWrite()
+			expect(t, p.kernel, []byte("data"))
+			if _, err := p.kernel.Read(make([]byte, 1)); !errors.Is(err, record.ErrTruncated) {
+				t.Errorf("%q: %v, want it cut off", partial, err)
+			}
+		})
+	}
+}
+
+// Records that no sender has made: what of them is told whom.
+func TestForged(t *testing.T) {
+	for name, c := range map[string]struct {
+		record string
+		alert  string
+	}{
+		"bad tag":  {"\x17\x03\x03\x00\x40" + strings.Repeat("x", 64), "bad record MAC"},
+		"too long": {"\x17\x03\x03\x60\x00" + strings.Repeat("x", 64), "record overflow"},
+		"version":  {"\x17\x03\x01\x00\x40" + strings.Repeat("x", 64), "unexpected message"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, p *kernelEnd) {
+				p.engine.Write([]byte("data"))
+				expect(t, p.kernel, []byte("data"))
+				tcp(p.engine).Write([]byte(c.record))
+				// As the relay does: splice first.
+				if n, err := p.receiver.Splice(p.pipe[1], 1000, true); n != 0 || err != nil {
+					t.Errorf("%d bytes of it were delivered, %v", n, err)
+				}
+				if _, err := p.kernel.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), c.alert) {
+					t.Errorf("%v, want %s", err, c.alert)
+				}
+				_, err := p.engine.Read(make([]byte, 1))
+				if err == nil || !strings.Contains(err.Error(), "remote error: tls: "+c.alert) {
+					t.Errorf("its sender is told %v, want %s", err, c.alert)
+				}
+			})
+		})
+	}
+}
+
+// forger is a Sealer that says what the key is.
+type forger struct {
+	record.Key
+	to io.Writer
+}
+
+func (f *forger) SetKey(k record.Key) error {
+	f.Key = k
+	f.Key.Key, f.IV = bytes.Clone(k.Key), bytes.Clone(k.IV)
+	return nil
+}
+func (f *forger) Rekeys() bool               { return true }
+func (f *forger) Next() (uint64, error)      { return f.Seq, nil }
+func (f *forger) Control(byte, []byte) error { return nil }
+
+// seal sends any inner plaintext.
+func (f *forger) seal(t *testing.T, inner []byte) {
+	t.Helper()
+	var aead gocipher.AEAD
+	var err error
+	if f.Suite == tls.TLS_CHACHA20_POLY1305_SHA256 {
+		aead, err = chacha20poly1305.New(f.Key.Key)
+	} else {
+		var b gocipher.Block
+		if b, err = aes.NewCipher(f.Key.Key); err == nil {
+			aead, err = gocipher.NewGCM(b)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce := bytes.Clone(f.IV)
+	binary.BigEndian.PutUint64(nonce[4:], binary.BigEndian.Uint64(nonce[4:])^f.Seq)
+	f.Seq++
+	head := []byte{23, 3, 3, 0, 0}
+	binary.BigEndian.PutUint16(head[3:], uint16(len(inner)+16))
+	f.to.Write(aead.Seal(head, nonce, inner, head))
+}
+
+// Records as other implementations send them: padded, and empty, which splice
+// can't tell from the connection's end.
+func TestPaddedAndEmpty(t *testing.T) {
+	each(t, func(t *testing.T, p *kernelEnd) {
+		f := &forger{to: p.engine.NetConn()}
+		if err := p.engine.HandOverSending(f); err != nil {
+			t.Fatal(err)
+		}
+		f.seal(t, append([]byte("padded\x17"), make([]byte, 3000)...))
+		f.seal(t, []byte("\x17"))
+		f.seal(t, []byte("plain\x17"))
+		f.seal(t, append([]byte("\x17"), make([]byte, 100)...))
+		f.seal(t, []byte{1, 0, typeAlert}) // close_notify
+		h := new(bytes.Buffer)
+		for {
+			n, err := p.receiver.Splice(p.pipe[1], 60_000, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n > 0 {
+				b := make([]byte, n)
+				if _, err := unix.Read(p.pipe[0], b); err != nil {
+					t.Fatal(os.NewSyscallError("read", err))
+				}
+				h.Write(b)
+				continue
+			}
+			plain, err := p.kernel.Receive()
+			for _, b := range plain {
+				h.Write(b)
+			}
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if h.String() != "paddedplain" {
+			t.Errorf("%q", h.String())
+		}
+	})
+}
