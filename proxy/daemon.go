@@ -166,6 +166,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 		return err
 	}
 	close(d.ready)
+	d.work.Go(d.tryKernel)
 	ready := d.log.Info()
 	if d.metricsAddr != "" {
 		ready.Str("metrics", d.metricsAddr)

@@ -147,7 +147,7 @@ func (d *Daemon) handshake(ctx context.Context, raw net.Conn) (e *entrant, refus
 		ofPeers.ClientAuth = tls.RequireAnyClientCert
 		return ofPeers, nil
 	}
-	conn, err := relay.Server(ctx, gated, cfg)
+	conn, err := d.tls().Server(ctx, gated, cfg)
 	if err != nil {
 		return nil, nil, policy.Explain(err, raw.RemoteAddr().String())
 	}

@@ -69,7 +69,7 @@ func (d *Daemon) dial(ctx context.Context, p *peer, clear bool) (relay.Conn, err
 	cfg := d.certs.current().Client(p.rules, tlsconf.Options{NextProtos: []string{alpn}, Policy: policy})
 	check.ShowCertificate(cfg, nil)
 	gated, cfg := tlsconf.Gate(raw, cfg)
-	c, err := relay.Client(ctx, gated, cfg)
+	c, err := d.tls().Client(ctx, gated, cfg)
 	var state tls.ConnectionState
 	if err == nil {
 		state, _ = c.ConnectionState()

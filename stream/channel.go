@@ -46,7 +46,7 @@ type Channel struct {
 
 // wire is how a channel's bytes go to the peer.
 type wire struct {
-	path           relay.Path
+	path           func() relay.Path
 	version, suite string // of TLS; empty in clear
 }
 
@@ -71,7 +71,7 @@ func (c *Channel) Received() int64 { return c.counters.Received.Load() }
 // Path is how the bytes are moved.
 func (c *Channel) Path() string {
 	if w := c.wire.Load(); w != nil {
-		return string(w.path)
+		return string(w.path())
 	}
 	return ""
 }
@@ -181,7 +181,7 @@ func (s *Session) relay(c *Channel, local net.Conn, remote relay.Conn) {
 // begin makes c open.
 func (c *Channel) begin(remote relay.Conn) {
 	version, suite := tlsNames(remote)
-	c.wire.Store(&wire{remote.Path(), version, suite})
+	c.wire.Store(&wire{remote.Path, version, suite})
 	c.open.Store(true)
 }
 
@@ -189,6 +189,11 @@ func (c *Channel) begin(remote relay.Conn) {
 func (s *Session) finish(c *Channel, err error) {
 	c.open.Store(false)
 	c.err = err
+	// Let the connection go.
+	w := *c.wire.Load()
+	path := w.path()
+	w.path = func() relay.Path { return path }
+	c.wire.Store(&w)
 	if err != nil && s.ctx.Err() == nil {
 		s.Fail(s.relayCause(c, err))
 	}

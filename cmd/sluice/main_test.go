@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/stream/ktls"
 )
 
 func TestMain(m *testing.M) {
@@ -29,6 +30,12 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": wantStatus,
 			"await":  await,
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "ktls" {
+				return false, fmt.Errorf("no condition %q", cond)
+			}
+			return ktls.Available() == nil, nil
 		},
 		RequireExplicitExec: true,
 	})

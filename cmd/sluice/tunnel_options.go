@@ -11,6 +11,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
+	"github.com/virt-sluice/sluice/stream/ktls"
 	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
@@ -149,8 +150,11 @@ func parsePath(text string) (relay.Path, error) {
 		return relay.Auto, nil
 	case relay.Records, relay.CryptoTLS:
 		return p, nil
-	case "ktls":
-		return "", errors.New("--path ktls: this version of sluice has no kernel TLS; auto takes the fastest path that there is")
+	case relay.KTLS:
+		if err := ktls.Available(); err != nil {
+			return "", fmt.Errorf("--path ktls: %w; auto takes the fastest path that there is", err)
+		}
+		return p, nil
 	}
 	return "", fmt.Errorf("--path takes auto, ktls, records or crypto/tls, not %q", text)
 }

@@ -53,7 +53,7 @@ func (p *peer) shake(ctx context.Context, raw net.Conn, cfg *tls.Config) (relay.
 	ctx, cancel := p.step(ctx)
 	defer cancel()
 	gated, cfg := tlsconf.Gate(raw, cfg)
-	return relay.ClientPath(ctx, gated, cfg, relay.CryptoTLS)
+	return relay.TLS{Path: relay.CryptoTLS}.Client(ctx, gated, cfg)
 }
 
 // handshakeFailed finds out why.

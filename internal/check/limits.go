@@ -1,9 +1,7 @@
 package check
 
 import (
-	"os"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -65,17 +63,4 @@ func (h *Host) pipes(l *list) {
 		return
 	}
 	l.ok("pipe", "pipes may have %d KiB", size>>10)
-}
-
-// kernel says whether the kernel could do TLS, which nothing here depends on.
-func (h *Host) kernel(l *list) {
-	ulp, err := os.ReadFile("/proc/sys/net/ipv4/tcp_available_ulp")
-	switch {
-	case err != nil:
-		l.ok("kernel TLS", "not known (%v); sluice seals its records itself and does not need it", err)
-	case strings.Contains(" "+strings.TrimSpace(string(ulp))+" ", " tls "):
-		l.ok("kernel TLS", "there; sluice seals its records itself and does not need it")
-	default:
-		l.ok("kernel TLS", "not loaded; sluice seals its records itself and does not need it")
-	}
 }

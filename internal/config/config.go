@@ -30,6 +30,7 @@ type Config struct {
 	AllowedDNs []string `toml:"tls_allowed_dn_list"`
 
 	Certificates Certificates    `toml:"certificates"`
+	KernelTLS    KernelTLS       `toml:"kernel_tls"`
 	Limits       Limits          `toml:"limits"`
 	Peers        map[string]Peer `toml:"peers"`
 	Intercept    *Intercept      `toml:"intercept"` // nil: nothing is intercepted
@@ -58,6 +59,12 @@ type Certificates struct {
 // Given says whether any of the keys that name credentials is set.
 func (c Certificates) Given() bool {
 	return c.CA+c.Cert+c.Key+c.CRL+c.Dir+c.Layout+c.SPIFFE != ""
+}
+
+// KernelTLS says which directions of a channel may be the kernel's.
+type KernelTLS struct {
+	Send    string `toml:"send"`    // KernelAuto or KernelOff; default KernelAuto
+	Receive string `toml:"receive"` // the same
 }
 
 // Limits bound what sessions may take.

@@ -24,6 +24,7 @@ func TestFaults(t *testing.T) {
 		{"number for text", "name = 7", "f.toml:1:8: name", "text in quotes"},
 		{"text for number", "[limits]\nsessions = '7'", "f.toml:2:12: limits.sessions", "whole number without quotes"},
 		{"float for number", "[limits]\nsessions = 7.5", "f.toml:2:12: limits.sessions", "whole number"},
+		{"kernel TLS", "[kernel_tls]\nsend = \"on\"", "f.toml:2: kernel_tls.send", `"on" must be "auto" or "off"`},
 		{"too many digits", "[limits]\nsession_bytes = 99999999999999999999", "f.toml:2:17: limits.session_bytes", "too large"},
 		{"text for boolean", "require_secure = 'yes'", "f.toml:1:18: require_secure", "true or false"},
 		{"text for list", "users = 'nova'", "f.toml:1:9: users", "list of texts"},

@@ -45,6 +45,7 @@ func Parse(file string, data []byte) (*Config, error) {
 	c.host(cfg)
 	c.users(cfg)
 	c.tls(cfg)
+	c.kernelTLS(&cfg.KernelTLS)
 	cfg.Certificates = doc.Certificates.Certificates
 	c.certificates("certificates", &cfg.Certificates, &doc.Certificates)
 	c.priorities(cfg)

@@ -23,6 +23,7 @@ func TestDefaults(t *testing.T) {
 		LibvirtSocket: cfg.LibvirtSocket, QEMUUser: cfg.QEMUUser, // as this machine has it
 		RequireSecure: &secure, TLSDefault: "yes",
 		Certificates: Certificates{Reload: time.Minute},
+		KernelTLS:    KernelTLS{Send: KernelAuto, Receive: KernelAuto},
 		Limits: Limits{
 			Sessions: 200, Channels: 64,
 			HandshakeTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second, SessionTimeout: 24 * time.Hour,
@@ -57,6 +58,9 @@ ca = "/etc/pki/CA/cacert.pem"
 cert = "/etc/pki/libvirt/servercert.pem"
 key = "/etc/pki/libvirt/private/serverkey.pem"
 crl = "/etc/pki/CA/cacrl.pem"
+[kernel_tls]
+receive = "off"
+
 [limits]
 sessions = 10
 channels = 8
@@ -98,6 +102,7 @@ ports = "50000-50100"
 		QEMUUser: "root", Metrics: "127.0.0.1:16515", Users: []string{"0", "root", "4242"}, RequireSecure: &secure, TLSDefault: "no",
 		Priority: "NORMAL:-VERS-TLS1.1", AllowedDNs: []string{"C=GB,O=Site,*"},
 		Certificates: Certificates{CA: "/etc/pki/CA/cacert.pem", Cert: "/etc/pki/libvirt/servercert.pem", Key: "/etc/pki/libvirt/private/serverkey.pem", CRL: "/etc/pki/CA/cacrl.pem", Reload: 5 * time.Minute},
+		KernelTLS:    KernelTLS{Send: "auto", Receive: "off"},
 		Limits: Limits{
 			Sessions: 10, Channels: 8,
 			HandshakeTimeout: 500 * time.Millisecond, IdleTimeout: 5 * time.Second, SessionTimeout: None,

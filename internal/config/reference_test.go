@@ -32,7 +32,7 @@ func TestReferenceIsComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, table := range []reflect.Type{reflect.TypeFor[document](), reflect.TypeFor[Certificates](), reflect.TypeFor[documentLimits](), reflect.TypeFor[Peer](), reflect.TypeFor[documentTunnel](), reflect.TypeFor[Client](), reflect.TypeFor[Intercept]()} {
+	for _, table := range []reflect.Type{reflect.TypeFor[document](), reflect.TypeFor[Certificates](), reflect.TypeFor[KernelTLS](), reflect.TypeFor[documentLimits](), reflect.TypeFor[Peer](), reflect.TypeFor[documentTunnel](), reflect.TypeFor[Client](), reflect.TypeFor[Intercept]()} {
 		for _, key := range members(table) {
 			if !strings.Contains(string(text), "`"+key+"`") && !strings.Contains(string(text), "["+key) && !strings.Contains(string(text), "[["+key+"]]") {
 				t.Errorf("docs/config.md says nothing of %s of %v", key, table)

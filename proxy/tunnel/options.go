@@ -112,7 +112,7 @@ func (o Options) Check() error {
 		return fmt.Errorf("the tunnel would lead to itself: %s", o.To)
 	case o.StartTLS != "" && o.StartTLS != NBD:
 		return fmt.Errorf("before TLS there may be %q or nothing, not %q", NBD, o.StartTLS)
-	case o.Path != relay.Auto && o.Path != relay.Records && o.Path != relay.CryptoTLS:
+	case o.Path != relay.Auto && o.Path != relay.KTLS && o.Path != relay.Records && o.Path != relay.CryptoTLS:
 		return fmt.Errorf("there is no path %q for TLS here", o.Path)
 	case o.Workers < 0:
 		return fmt.Errorf("%d workers are not possible", o.Workers)

@@ -48,11 +48,11 @@ var contenders = []contender{
 
 func onPath(path Path) func(local, peer net.Conn, cfg *tls.Config, role string) error {
 	return func(local, peer net.Conn, cfg *tls.Config, role string) error {
-		side := ClientPath
+		side := TLS{Path: path}.Client
 		if role == "server" {
-			side = ServerPath
+			side = TLS{Path: path}.Server
 		}
-		c, err := side(context.Background(), peer, cfg, path)
+		c, err := side(context.Background(), peer, cfg)
 		if err != nil {
 			return err
 		}

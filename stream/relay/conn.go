@@ -22,6 +22,9 @@ const (
 	Splice Path = "splice"
 	// Copy: no TLS, and a socket that can't be spliced: read and write.
 	Copy Path = "copy"
+	// KTLS: TLS 1.3 records made and opened by the kernel, in one direction or
+	// both; the bytes are spliced. What the kernel doesn't do goes by Records.
+	KTLS Path = "ktls"
 	// Records: our own TLS 1.3 records, sealed and opened in place.
 	Records Path = "records"
 	// CryptoTLS: the standard library's records, many to a system call.
@@ -47,41 +50,55 @@ type Conn interface {
 // Client owns raw: it is closed when an error is returned, and otherwise by
 // the Conn's Close. cfg is not changed.
 func Client(ctx context.Context, raw net.Conn, cfg *tls.Config) (Conn, error) {
-	return ClientPath(ctx, raw, cfg, Auto)
+	return TLS{}.Client(ctx, raw, cfg)
 }
 
 // Server is Client's counterpart.
 func Server(ctx context.Context, raw net.Conn, cfg *tls.Config) (Conn, error) {
-	return ServerPath(ctx, raw, cfg, Auto)
+	return TLS{}.Server(ctx, raw, cfg)
 }
 
-// ClientPath is Client for a wanted path. With CryptoTLS the connection stays
-// there; with Records it is an error when the handshake's outcome isn't for
-// that path, where Auto goes on with CryptoTLS.
-func ClientPath(ctx context.Context, raw net.Conn, cfg *tls.Config, path Path) (Conn, error) {
-	return handshake(ctx, raw, cfg, record.IsClient, path)
+// TLS says which path a connection with TLS shall take. The zero value leaves it
+// to what there is.
+type TLS struct {
+	// Path is Auto, KTLS, Records or CryptoTLS. With CryptoTLS the connection stays
+	// there; with Records it is an error when the handshake's outcome isn't for
+	// that path, and with KTLS when the kernel is not for the outcome. Auto takes
+	// the first of these that is possible.
+	Path   Path
+	Kernel Kernel
 }
 
-// ServerPath is ClientPath's counterpart.
-func ServerPath(ctx context.Context, raw net.Conn, cfg *tls.Config, path Path) (Conn, error) {
-	return handshake(ctx, raw, cfg, record.IsServer, path)
+// Client is the function of that name for what o says.
+func (o TLS) Client(ctx context.Context, raw net.Conn, cfg *tls.Config) (Conn, error) {
+	return o.handshake(ctx, raw, cfg, record.IsClient)
 }
 
-func handshake(ctx context.Context, raw net.Conn, cfg *tls.Config, role record.Role, path Path) (Conn, error) {
-	if path != Auto && path != Records && path != CryptoTLS {
+// Server is Client's counterpart.
+func (o TLS) Server(ctx context.Context, raw net.Conn, cfg *tls.Config) (Conn, error) {
+	return o.handshake(ctx, raw, cfg, record.IsServer)
+}
+
+func (o TLS) handshake(ctx context.Context, raw net.Conn, cfg *tls.Config, role record.Role) (Conn, error) {
+	if o.Path != Auto && o.Path != KTLS && o.Path != Records && o.Path != CryptoTLS {
 		raw.Close()
-		return nil, fmt.Errorf("relay: %q is no path for TLS", path)
+		return nil, fmt.Errorf("relay: %q is no path for TLS", o.Path)
 	}
 	h, err := record.Perform(ctx, raw, cfg, role)
 	if err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	if path != CryptoTLS {
+	if o.Path != CryptoTLS {
+		plan, err := o.plan(h.Transport.Conn, h.TLS.ConnectionState().CipherSuite)
+		if err != nil {
+			raw.Close()
+			return nil, fmt.Errorf("relay: %w", err)
+		}
 		c, err := h.Take()
 		if err == nil {
-			return &recordConn{Conn: c}, nil
+			return &recordConn{Conn: c, plan: plan}, nil
 		}
-		if path == Records || !errors.Is(err, record.ErrUnsupported) {
+		if o.Path != Auto || !errors.Is(err, record.ErrUnsupported) {
 			raw.Close()
 			return nil, fmt.Errorf("relay: %w", err)
 		}

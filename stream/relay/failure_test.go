@@ -34,7 +34,7 @@ func wantError(t testing.TB, name string, r Result, side Side, is ...error) {
 // crypto/tls sees a clean end, and in the middle of one.
 func TestTruncation(t *testing.T) {
 	for _, h := range hops {
-		if h.path != CryptoTLS && h.path != Records {
+		if h.at(1) != CryptoTLS && h.at(1) != Records && h.at(1) != KTLS {
 			continue
 		}
 		for _, partial := range []string{"", "\x17", "\x17\x03\x03\x00\x40", "\x17\x03\x03\x00\x40half"} {

@@ -110,8 +110,8 @@ func handshakeOver(t testing.TB, a, b net.Conn, version uint16, path Path) (ca, 
 	defer cancel()
 	var wg sync.WaitGroup
 	var err error
-	wg.Go(func() { cb, err = ServerPath(ctx, b, cfg, path) })
-	ca, cerr := ClientPath(ctx, a, cfg, path)
+	wg.Go(func() { cb, err = TLS{Path: path}.Server(ctx, b, cfg) })
+	ca, cerr := TLS{Path: path}.Client(ctx, a, cfg)
 	wg.Wait()
 	if err != nil || cerr != nil {
 		t.Fatal(cerr, err)
@@ -171,18 +171,27 @@ type hop struct {
 	local socketPair
 	link  link
 	path  Path
+	far   Path // of the other end, if it is not path
+}
+
+// at is the path of one end.
+func (h hop) at(i int) Path {
+	if i == 1 && h.far != "" {
+		return h.far
+	}
+	return h.path
 }
 
 var hops = []hop{
-	{"splice unix-tcp", unixPair, plainLink(tcpPair), Splice},
-	{"splice unix-unix", unixPair, plainLink(unixPair), Splice},
-	{"splice tcp-tcp", tcpPair, plainLink(tcpPair), Splice},
-	{"copy", wrappedPair, plainLink(tcpPair), Copy},
-	{"records", unixPair, tlsLink(tls.VersionTLS13, Auto), Records},
-	{"records tcp", tcpPair, tlsLink(tls.VersionTLS13, Records), Records},
-	{"records wrapped", wrappedPair, tlsLink(tls.VersionTLS13, Auto), Records},
-	{"crypto/tls 1.3", unixPair, tlsLink(tls.VersionTLS13, CryptoTLS), CryptoTLS},
-	{"crypto/tls 1.2", tcpPair, tlsLink(tls.VersionTLS12, Auto), CryptoTLS},
+	{name: "splice unix-tcp", local: unixPair, link: plainLink(tcpPair), path: Splice},
+	{name: "splice unix-unix", local: unixPair, link: plainLink(unixPair), path: Splice},
+	{name: "splice tcp-tcp", local: tcpPair, link: plainLink(tcpPair), path: Splice},
+	{name: "copy", local: wrappedPair, link: plainLink(tcpPair), path: Copy},
+	{name: "records", local: unixPair, link: tlsLink(tls.VersionTLS13, Auto), path: Records},
+	{name: "records tcp", local: tcpPair, link: tlsLink(tls.VersionTLS13, Records), path: Records},
+	{name: "records wrapped", local: wrappedPair, link: tlsLink(tls.VersionTLS13, Auto), path: Records},
+	{name: "crypto/tls 1.3", local: unixPair, link: tlsLink(tls.VersionTLS13, CryptoTLS), path: CryptoTLS},
+	{name: "crypto/tls 1.2", local: tcpPair, link: tlsLink(tls.VersionTLS12, Auto), path: CryptoTLS},
 }
 
 func eachHop(t *testing.T, f func(t *testing.T, h hop)) {
@@ -234,11 +243,12 @@ type chain struct {
 	cancel [2]context.CancelCauseFunc
 	result [2]chan Result
 	count  [2]Counters
+	hop    hop
 }
 
 func (h hop) start(t testing.TB, limits ...Limits) *chain {
 	t.Helper()
-	c := new(chain)
+	c := &chain{hop: h}
 	c.link[0], c.link[1] = h.link(t)
 	for i := range 2 {
 		c.app[i], c.local[i] = h.local(t)
@@ -280,10 +290,10 @@ func (c *chain) close(t testing.TB) {
 }
 
 // orderly ends the test of a chain that must have ended without an error.
-func (c *chain) orderly(t testing.TB, path Path, there, back int64) {
+func (c *chain) orderly(t testing.TB, there, back int64) {
 	t.Helper()
 	for i := range 2 {
-		want := Result{Sent: there, Received: back, Path: path}
+		want := Result{Sent: there, Received: back, Path: c.hop.at(i)}
 		if i == 1 {
 			want.Sent, want.Received = back, there
 		}

@@ -55,7 +55,7 @@ func TestBudgetIsExact(t *testing.T) {
 			wg.Go(func() { expectEnd(t, c.app[0], noise(n)) })
 			expectEnd(t, c.app[1], noise(n))
 			wg.Wait()
-			c.orderly(t, h.path, int64(n), int64(n))
+			c.orderly(t, int64(n), int64(n))
 			if both.Left() != 0 {
 				t.Errorf("%d left of the budget", both.Left())
 			}
@@ -178,6 +178,6 @@ func TestRateOnTheWire(t *testing.T) {
 		}
 		closeWriteOf(t, c.app[0])
 		closeWriteOf(t, c.app[1])
-		c.orderly(t, h.path, n, 0)
+		c.orderly(t, n, 0)
 	})
 }

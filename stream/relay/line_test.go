@@ -45,7 +45,7 @@ func TestLeavingThePoller(t *testing.T) {
 		writeAll(t, c.app[0], []byte("first way"))
 		closeWriteOf(t, c.app[0])
 		expectEnd(t, c.app[1], []byte("first way"))
-		c.orderly(t, h.path, moved+9, 27)
+		c.orderly(t, moved+9, 27)
 		if n := blocking.Load(); n != 0 {
 			t.Errorf("%d relays still count as blocking", n)
 		}
@@ -75,7 +75,7 @@ func TestFewBlock(t *testing.T) {
 	for _, c := range cs {
 		closeWriteOf(t, c.app[0])
 		closeWriteOf(t, c.app[1])
-		c.orderly(t, h.path, int64(len(b)), 0)
+		c.orderly(t, int64(len(b)), 0)
 	}
 }
 

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"sync/atomic"
 
+	"github.com/virt-sluice/sluice/stream/ktls"
 	"github.com/virt-sluice/sluice/stream/record"
 )
 
@@ -16,6 +18,8 @@ import (
 type recordConn struct {
 	*record.Conn
 	running
+	plan     plan
+	inKernel atomic.Bool // a direction at least
 }
 
 func (c *recordConn) Close() error {
@@ -25,7 +29,12 @@ func (c *recordConn) Close() error {
 	return c.Conn.Close()
 }
 
-func (c *recordConn) Path() Path { return Records }
+func (c *recordConn) Path() Path {
+	if c.inKernel.Load() {
+		return KTLS
+	}
+	return Records
+}
 
 func (c *recordConn) ConnectionState() (tls.ConnectionState, bool) {
 	return c.Conn.ConnectionState(), true
@@ -37,10 +46,19 @@ type recordRelay struct {
 	local   vector
 	blocker blocker
 	lines   [2]*line // local, remote; nil where it isn't a plain socket
+
+	kernel   *kernel // nil: does nothing of it
+	receiver *ktls.Receiver
 }
 
 func newRecordRelay(c *recordConn, local net.Conn) *recordRelay {
 	r := &recordRelay{recordConn: c, local: scalar{local}}
+	if r.kernel = newKernel(c, local); r.kernel != nil {
+		// In the poller for good: a direction that the kernel does waits there.
+		r.local = newLine(local)
+		r.blocker.state.Store(1)
+		return r
+	}
 	if l := newLine(local); l != nil {
 		r.local, r.lines[0] = l, l
 		// To end a blocked system call one has to shut the socket down, and a TCP
@@ -65,11 +83,26 @@ func (r *recordRelay) use(ends *[2]end) {
 			ends[i] = l
 		}
 	}
+	if r.kernel != nil {
+		ends[1] = r.kernel
+	}
+}
+
+// release is called when both directions have ended.
+func (r *recordRelay) release() {
+	r.blocker.release()
+	if r.kernel != nil {
+		r.kernel.release()
+	}
+	r.Release()
 }
 
 // send moves the local stream to the peer until its end: it is read into the
 // places where it is sealed.
 func (r *recordRelay) send(ctx context.Context, f *flow) *Error {
+	if r.kernel != nil && r.kernel.sender != nil {
+		return r.spliceOut(ctx, f)
+	}
 	var b record.Batch
 	defer b.Release()
 	for {
@@ -100,6 +133,9 @@ func (r *recordRelay) send(ctx context.Context, f *flow) *Error {
 // written from the places where it was opened.
 func (r *recordRelay) receive(ctx context.Context, f *flow) *Error {
 	for {
+		if r.handOver() {
+			return r.spliceIn(ctx, f)
+		}
 		plain, err := r.Receive()
 		if err == io.EOF {
 			return nil
@@ -108,22 +144,30 @@ func (r *recordRelay) receive(ctx context.Context, f *flow) *Error {
 			return &Error{Remote, "read", err}
 		}
 		all := total(plain)
-		for n := all; n > 0; {
-			ok, err := f.admit(ctx, f.piece(n))
-			if err != nil {
-				return &Error{Here, "", err}
-			}
-			var now [][]byte
-			now, plain = cut(plain, ok)
-			wrote, err := r.local.Writev(now)
-			f.count(wrote)
-			if err != nil {
-				return &Error{Local, "write", err}
-			}
-			n -= ok
+		if err := r.deliver(ctx, f, plain, all); err != nil {
+			return err
 		}
 		r.blocker.moved(all)
 	}
+}
+
+// deliver writes n plain bytes to the local socket.
+func (r *recordRelay) deliver(ctx context.Context, f *flow, plain [][]byte, n int) *Error {
+	for n > 0 {
+		ok, err := f.admit(ctx, f.piece(n))
+		if err != nil {
+			return &Error{Here, "", err}
+		}
+		var now [][]byte
+		now, plain = cut(plain, ok)
+		wrote, err := r.local.Writev(now)
+		f.count(wrote)
+		if err != nil {
+			return &Error{Local, "write", err}
+		}
+		n -= ok
+	}
+	return nil
 }
 
 // cut divides bufs after n bytes. It may change bufs.

@@ -172,8 +172,7 @@ func (r *run) close() {
 	}
 	switch c := r.remote.(type) {
 	case *recordConn:
-		r.records.blocker.release()
-		c.Release()
+		r.records.release()
 	case *tlsConn:
 		c.release()
 	}

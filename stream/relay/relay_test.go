@@ -23,7 +23,7 @@ func TestBothDirections(t *testing.T) {
 		wg.Go(func() { expectEnd(t, c.app[0], back) })
 		expectEnd(t, c.app[1], there)
 		wg.Wait()
-		c.orderly(t, h.path, int64(len(there)), int64(len(back)))
+		c.orderly(t, int64(len(there)), int64(len(back)))
 	})
 }
 
@@ -43,9 +43,9 @@ func TestHalfClose(t *testing.T) {
 			closeWriteOf(t, c.app[last])
 			expectEnd(t, c.app[first], nil)
 			if first == 0 {
-				c.orderly(t, h.path, 7, 18)
+				c.orderly(t, 7, 18)
 			} else {
-				c.orderly(t, h.path, 18, 7)
+				c.orderly(t, 18, 7)
 			}
 		}
 	})
@@ -58,7 +58,7 @@ func TestEmptyStream(t *testing.T) {
 		expectEnd(t, c.app[1], nil)
 		closeWriteOf(t, c.app[1])
 		expectEnd(t, c.app[0], nil)
-		c.orderly(t, h.path, 0, 0)
+		c.orderly(t, 0, 0)
 	})
 }
 
@@ -86,7 +86,7 @@ func TestSizes(t *testing.T) {
 		}
 		closeWriteOf(t, c.app[0])
 		closeWriteOf(t, c.app[1])
-		c.orderly(t, h.path, total, 0)
+		c.orderly(t, total, 0)
 	})
 }
 
@@ -114,7 +114,7 @@ func TestFramesBeforeTheStream(t *testing.T) {
 		expectEnd(t, app, stream)
 		app.Close()
 		wg.Wait()
-		want := Result{Received: int64(len(stream)), Path: h.path}
+		want := Result{Received: int64(len(stream)), Path: h.at(1)}
 		if got := <-done; got != want {
 			t.Errorf("%+v, want %+v", got, want)
 		}

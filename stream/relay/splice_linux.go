@@ -28,6 +28,17 @@ func splice(ctx context.Context, f *flow, from Side, src net.Conn, to Side, dst 
 		return false, nil
 	}
 	defer putPipe(p)
+	return passOn(ctx, f, p, from, src, in, func(n int) *Error {
+		if err := fillFrom(p, out, n, f); err != nil {
+			return &Error{to, "write", opError("splice", dst, err)}
+		}
+		return nil
+	})
+}
+
+// passOn moves src through p, which is empty, to where give puts n bytes of it,
+// until src's end. It returns handled false as splice does.
+func passOn(ctx context.Context, f *flow, p *pipe, from Side, src net.Conn, in syscall.RawConn, give func(n int) *Error) (handled bool, err *Error) {
 	began := false
 	for {
 		n, rerr := drain(p, in, f.piece(pipeSize))
@@ -45,8 +56,8 @@ func splice(ctx context.Context, f *flow, from Side, src net.Conn, to Side, dst 
 		if aerr != nil {
 			return true, &Error{Here, "", aerr}
 		}
-		if werr := fillFrom(p, out, ok, f); werr != nil {
-			return true, &Error{to, "write", opError("splice", dst, werr)}
+		if err := give(ok); err != nil {
+			return true, err
 		}
 		if ok < n {
 			return true, &Error{Here, "", ErrByteLimit}

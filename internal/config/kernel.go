@@ -1,0 +1,22 @@
+package config
+
+// What a direction's setting of kernel TLS may be.
+const (
+	KernelAuto = "auto"
+	KernelOff  = "off"
+)
+
+func (c *checker) kernelTLS(k *KernelTLS) {
+	for _, d := range []struct {
+		key   string
+		value *string
+	}{{"kernel_tls.send", &k.Send}, {"kernel_tls.receive", &k.Receive}} {
+		switch *d.value {
+		case "":
+			*d.value = KernelAuto
+		case KernelAuto, KernelOff:
+		default:
+			c.fault(d.key, `%q must be "auto" or "off"`, *d.value)
+		}
+	}
+}
