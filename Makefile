@@ -9,10 +9,10 @@ FUZZTIME ?= 60s
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test bench lint fuzz clean
+.PHONY: help build install demo test test-ktls bench lint fuzz clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/sluice, one static binary
 	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
@@ -34,6 +34,9 @@ test: ## everything, the two-host lab included (SLUICE_SKIP_LAB=1 without)
 	@test -n "$$SLUICE_SKIP_LAB" || test/install
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -p 1 -timeout 8m ./...
 
+test-ktls: ## kernel TLS alone, in Debian's kernels booted under QEMU's emulation (no root; fetches them once)
+	$(GO) test -count=1 -v -timeout 10m ./test/ktls
+
 bench: ## sluice's relay beside other programs' on the same work, into bench/results (about two hours)
 	-bench/install
 	@$(MAKE) --no-print-directory build
@@ -42,6 +45,7 @@ bench: ## sluice's relay beside other programs' on the same work, into bench/res
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt's form: $$unformatted" >&2; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags kerneltls ./stream/ktls
 	$(GO) tool staticcheck ./...
 
 # -fuzzminimizetime: what is new is made shorter for a minute otherwise, which would be all of it.

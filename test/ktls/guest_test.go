@@ -1,0 +1,114 @@
+// Package ktls_test tries kernel TLS in guests that boot Debian's kernels, in
+// QEMU's emulation: a machine's own kernel may have none. Nothing but these
+// guests' loopback is used.
+package ktls_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/needs"
+)
+
+// program is what a guest runs.
+type program struct {
+	name string
+	path string
+	args []string
+}
+
+// build makes a static program of one of this module's packages: its tests, or
+// if main it itself.
+func build(t *testing.T, pkg string, main bool) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "program")
+	args := []string{"test", "-c", "-tags", "kerneltls", "-o", out, pkg}
+	if main {
+		args = []string{"build", "-buildvcs=false", "-o", out, pkg}
+	}
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, text)
+	}
+	return out
+}
+
+// boot runs the programs in a guest and returns what its console says. It fails
+// the test unless all of them went well.
+func (k kernel) boot(t *testing.T, init string, programs []program, more ...string) string {
+	t.Helper()
+	needs.Program(t, "qemu-system-x86_64", "xz")
+	root := k.unpacked(t)
+	images, _ := filepath.Glob(filepath.Join(root, "boot", "vmlinuz-*"))
+	if len(images) != 1 {
+		t.Fatalf("kernel images in %s: %q", root, images)
+	}
+	var fs initramfs
+	fs.add("init", read(t, init))
+	for i, m := range modules(t, root) {
+		fs.add("modules/"+string(rune('a'+i))+"-"+m.name, m.data)
+	}
+	for _, p := range programs {
+		fs.add("run/"+p.name, read(t, p.path))
+		fs.add("args/"+p.name, []byte(strings.Join(p.args, "\n")))
+	}
+	ram := filepath.Join(t.TempDir(), "initramfs")
+	if err := os.WriteFile(ram, fs.archive(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"-accel", "tcg", "-cpu", "max,la57=off", "-m", "1024", "-nodefaults", "-no-user-config",
+		"-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", images[0], "-initrd", ram,
+		"-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check"}, more...)
+	cmd := exec.CommandContext(t.Context(), "qemu-system-x86_64", args...)
+	var console bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &console, &console
+	began := time.Now()
+	err := cmd.Run()
+	text := strings.ReplaceAll(console.String(), "\r\n", "\n")
+	if err != nil || !strings.Contains(text, "guest: passed\n") {
+		t.Fatalf("%v: %v\n%s", cmd, err, text)
+	}
+	t.Logf("guest with %s: %.0f s", filepath.Base(root), time.Since(began).Seconds())
+	return text
+}
+
+// relayTests are the relay's tests of every path, for that of kernel TLS.
+const relayTests = "^Test(BothDirections|HalfClose|EmptyStream|Sizes|FramesBeforeTheStream|SpliceReallyRan|KernelTook|Truncation|" +
+	"CancelIsNoOrderlyEnd|CloseIsNoOrderlyEnd|CancelWhileBlocked|LocalDies|PeerReset|BudgetIsExact)$/"
+
+// proofs must be among what a guest's tests say: that the kernel took the streams,
+// and each way between its ends.
+var proofs = []string{
+	"TestSelfTest", "TestSpliceReallyRan/ktls", "TestKernelTook/ktls", "TestKernelTook/ktls_send", "TestKernelTook/ktls_receive",
+	"TestBothDirections/ktls", "TestBothDirections/ktls_tcp", "TestBothDirections/ktls_to_records", "TestBothDirections/ktls_to_crypto/tls",
+	"TestBothDirections/ktls_ChaCha20",
+}
+
+func TestKernelTLS(t *testing.T) {
+	init := build(t, "./init", true)
+	programs := []program{
+		{"1-ktls", build(t, "../../stream/ktls", false), []string{"-test.v", "-test.timeout=3m"}},
+		{"2-relay", build(t, "../../stream/relay", false), []string{"-test.v", "-test.timeout=4m", "-test.run=" + relayTests + "^ktls"}},
+	}
+	for _, k := range kernels {
+		k.unpacked(t) // one after another
+		t.Run(k.series, func(t *testing.T) {
+			t.Parallel()
+			text := k.boot(t, init, programs)
+			for _, name := range proofs {
+				if !strings.Contains(text, "--- PASS: "+name+" (") {
+					t.Errorf("%s has not run", name)
+				}
+			}
+			if t.Failed() || strings.Contains(text, "--- SKIP") {
+				t.Fatalf("not everything was tested\n%s", text)
+			}
+		})
+	}
+}
