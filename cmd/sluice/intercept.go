@@ -49,6 +49,7 @@ func newIntercept(io streams) *cobra.Command {
 		Short: "Lead connections of QEMU's own into sluice",
 		Long:  interceptHelp,
 		Args:  cobra.NoArgs,
+		RunE:  help,
 	}
 	cmd.AddCommand(newInterceptUp(io), newInterceptDown(io), newInterceptShow(io))
 	return cmd

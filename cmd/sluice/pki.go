@@ -73,6 +73,7 @@ func newPKI(io streams) *cobra.Command {
 		Short: "Make certificates for a lab or a small site",
 		Long:  pkiHelp,
 		Args:  cobra.NoArgs,
+		RunE:  help,
 	}
 	cmd.AddCommand(newPKIInit(io), newPKIIssue(io))
 	return cmd

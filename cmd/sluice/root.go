@@ -40,6 +40,10 @@ func newRoot(io streams) *cobra.Command {
 	return cmd
 }
 
+// help is what a command that only has others does. A command that does nothing
+// would take whatever it is given.
+func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
 // flagError puts what pflag found wrong into words.
 func flagError(cmd *cobra.Command, err error) error {
 	var value *pflag.InvalidValueError
