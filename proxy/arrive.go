@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/digitalocean/go-libvirt"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/stream"
 )
 
 // prepare checks a Prepare and, for a session's data, gives libvirt the paths
@@ -63,9 +66,11 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 			call.Params = ownParams(call.Params, a.session.dir, t)
 		}
 		a.session.preparing(t, g.cut)
+	} else if err := g.enter(a, t); err != nil {
+		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}
 	if !g.expect(a) {
-		a.release(false)
+		a.release(neverRan)
 		return refused(libvirtrpc.ErrOperationInvalid, fmt.Errorf("guest %s is being migrated already over this connection", guest.name))
 	}
 	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
@@ -73,12 +78,33 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 			r.Err = g.d.checkPort(r)
 		}
 		if r.Err != nil {
-			g.forget(guest.name, false)
+			g.forget(guest.name, neverRan)
 		} else {
 			a.prepared.Store(true)
+			a.setPhase(control.PhaseMemory)
 			g.log.Info().Str("guest", guest.name).Msg("guest prepared")
 		}
 	}}}
+}
+
+// enter makes a place for a migration whose data does not come through a
+// session.
+func (g *guard) enter(a *arrival, t transfer) (err error) {
+	info := stream.Info{ID: stream.NewID(), Work: workSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
+	if a.entry, err = g.d.sessions.add(info, control.Incoming); err != nil {
+		return err
+	}
+	a.entry.protect(t.protection())
+	a.entry.setPhase(control.PhasePrepare)
+	log := g.d.sessionLog(info, control.Incoming)
+	a.leave = func(what verdict) {
+		cause := &stream.Cause{Code: stream.CodeDone}
+		if what != ran {
+			cause = &stream.Cause{Code: stream.CodeCancelled, Host: g.d.cfg.Name, Text: "the libvirt client gave the guest up, or went away"}
+		}
+		g.d.endSteered(a.entry, log, what == ran, cause)
+	}
+	return nil
 }
 
 // ownParams are a Prepare's parameters with this host's paths in them.
@@ -118,16 +144,35 @@ func (g *guard) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]by
 	if a != nil && a.resumes && call.Cancelled == 0 {
 		g.d.awaitResumed(ctx, a.guest.id)
 	}
-	if a != nil && a.session != nil {
-		a.session.finishing(call.Cancelled == 0)
-	}
-	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
-		moved := r.Err == nil && call.Cancelled == 0
-		g.forget(name, moved)
-		if moved {
-			g.log.Info().Str("guest", name).Msg("guest runs here")
+	if a != nil && call.Cancelled == 0 {
+		a.setPhase(control.PhaseFinish)
+		if a.session != nil {
+			a.session.finishing()
 		}
+	}
+	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Await: g.d.awaitFinish(a), Reply: func(r *libvirtrpc.Reply) {
+		if r.Err != nil || call.Cancelled != 0 {
+			g.forget(name, neverRan)
+			return
+		}
+		g.forget(name, ran)
+		g.log.Info().Str("guest", name).Msg("guest runs here")
 	}}}
+}
+
+// awaitFinish says for how long libvirt is left to answer a Finish whose caller
+// is gone: without the answer no one can tell whether the guest runs. A guest
+// in post-copy is libvirt's to keep.
+func (d *Daemon) awaitFinish(a *arrival) func() time.Duration {
+	if a == nil {
+		return nil
+	}
+	return func() time.Duration {
+		if d.split(a.guest.id) {
+			return 0
+		}
+		return d.cfg.Limits.FinishTimeout
+	}
 }
 
 func (g *guard) find(name string) *arrival {
@@ -146,12 +191,12 @@ func (g *guard) expect(a *arrival) bool {
 	return true
 }
 
-func (g *guard) forget(name string, moved bool) {
+func (g *guard) forget(name string, what verdict) {
 	g.mu.Lock()
 	a := g.coming[name]
 	delete(g.coming, name)
 	g.mu.Unlock()
 	if a != nil {
-		a.release(moved)
+		a.release(what)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -54,22 +55,48 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 		return err
 	}
 	entry.open(s)
-	stop := context.AfterFunc(ctx, func() { s.Fail(errStopping) })
-	defer stop()
 	conn, err := s.OpenConn(ctx, stream.ChannelLibvirt)
 	if err != nil {
 		d.endSession(entry, log, control.Failed, s.Wait())
 		return err
 	}
 	g := &guide{d: d, peer: p, log: log, moving: make(map[string]*steering)}
-	conversation := &libvirtrpc.Conversation{Client: c, Server: conn, Rules: g, Failing: failing(s, conn, "the libvirt client's connection", log), Ended: g.ended}
+	conversation := &libvirtrpc.Conversation{
+		Client:   c,
+		Server:   conn,
+		Rules:    g,
+		Failing:  failing(s, conn, "the libvirt client's connection", log),
+		Ended:    g.ended,
+		Draining: d.sessions.draining,
+		Parting:  func(err error) *libvirtrpc.Error { return parting(s, err) },
+	}
 	// It may outlive the session: a call may have to be answered after that.
 	conversation.Run(ctx)
+	if ctx.Err() != nil {
+		s.Fail(errStopping)
+	}
 	s.Finish()
 	cause := s.Wait()
 	g.end(cause)
 	d.endSession(entry, log, outcomeOf(cause), cause)
 	return nil
+}
+
+// parting words the end of a conversation that s carries, by s's own cause if
+// it has one or soon will.
+func parting(s *stream.Session, err error) *libvirtrpc.Error {
+	patience := time.NewTimer(graceForCause)
+	defer patience.Stop()
+	if !errors.Is(err, errStopping) {
+		select {
+		case <-s.Settled():
+			if cause := context.Cause(s.Context()); cause != nil {
+				err = cause
+			}
+		case <-patience.C:
+		}
+	}
+	return libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
 }
 
 // failing ends s when a conversation over conn fails, unless conn did, and the
@@ -94,8 +121,12 @@ type incomingLibvirt struct {
 	entry *entry
 	log   zerolog.Logger
 
-	session       *stream.Session // set before the first channel
-	conversations sync.WaitGroup
+	session *stream.Session // set before the channel
+
+	mu      sync.Mutex
+	stopped bool
+	stop    context.CancelCauseFunc // the conversation's; nil before there is one
+	ended   chan struct{}           // closed when it has ended
 }
 
 func (in *incomingLibvirt) start(s *stream.Session) {
@@ -103,9 +134,9 @@ func (in *incomingLibvirt) start(s *stream.Session) {
 	in.entry.open(s)
 }
 
-func (in *incomingLibvirt) Connect(ctx context.Context, kind string, _ int) (net.Conn, error) {
-	if kind != stream.ChannelLibvirt {
-		return nil, errors.New("a libvirt client's session has libvirt channels alone")
+func (in *incomingLibvirt) Connect(ctx context.Context, kind string, number int) (net.Conn, error) {
+	if kind != stream.ChannelLibvirt || number > 0 {
+		return nil, errors.New("a libvirt client's session has one libvirt channel, and no others")
 	}
 	access := in.peer.access()
 	server, err := in.d.dialLibvirt(ctx, access)
@@ -125,11 +156,41 @@ type guarded struct {
 // Take implements stream.Taker.
 func (e *guarded) Take(conn *stream.Conn) {
 	in := e.in
-	in.conversations.Go(func() {
-		in.d.guard(in.session.Context(), &guard{
-			d: in.d, peer: in.peer, access: e.access, who: "peer " + in.peer.name, log: in.log,
-		}, conn, e.UnixConn, failing(in.session, conn, "the connection with libvirt", in.log))
-	})
+	ctx, stop := context.WithCancelCause(in.session.Context())
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.stopped {
+		stop(errStopping)
+	}
+	in.stop, in.ended = stop, make(chan struct{})
+	go func() {
+		defer close(in.ended)
+		g := &guard{
+			d: in.d, peer: in.peer, access: e.access, name: in.peer.name, address: in.session.Address, who: "peer " + in.peer.name, log: in.log,
+		}
+		g.serve(ctx, conn, e.UnixConn, failing(in.session, conn, "the connection with libvirt", in.log))
+	}()
+}
+
+// Stop is told that the daemon stops. It returns once the client knows, and has
+// the answers that it must have.
+func (in *incomingLibvirt) Stop() {
+	in.mu.Lock()
+	in.stopped = true
+	if in.stop != nil {
+		in.stop(errStopping)
+	}
+	in.mu.Unlock()
+	in.wait()
+}
+
+func (in *incomingLibvirt) wait() {
+	in.mu.Lock()
+	ended := in.ended
+	in.mu.Unlock()
+	if ended != nil {
+		<-ended
+	}
 }
 
 func (in *incomingLibvirt) Call(context.Context, string, []byte) (any, error) {
@@ -137,7 +198,7 @@ func (in *incomingLibvirt) Call(context.Context, string, []byte) (any, error) {
 }
 
 func (in *incomingLibvirt) End(cause *stream.Cause) {
-	in.conversations.Wait()
+	in.wait()
 	in.d.endSession(in.entry, in.log, outcomeOf(cause), cause)
 }
 

@@ -48,7 +48,7 @@ func (m *outgoing) callFinish() (*finishReply, error) {
 	ctx, cancel := context.Background(), func() {}
 	if !m.postcopy {
 		// The peer has the same limit, and answers that it has passed.
-		limit := m.d.cfg.Limits.FinishTimeout + giveUpTimeout + 5*time.Second
+		limit := m.d.cfg.Limits.FinishTimeout + m.d.cfg.Limits.GiveUpTimeout + 5*time.Second
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s did not answer within %v (limits.finish_timeout)", m.peer.name, limit))
 	}
 	defer cancel()
@@ -116,7 +116,7 @@ func (m *outgoing) giveUp(ctx context.Context, failure error) *control.Result {
 		m.postcopy = true
 		return m.finish()
 	}
-	limit, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
+	limit, cancel := context.WithTimeout(context.Background(), m.d.cfg.Limits.GiveUpTimeout)
 	defer cancel()
 	err := m.session.Call(limit, callFinish, &finishCall{Cookie: m.cookie, Cancelled: true}, nil)
 	// The destination's QEMU may have died first, and its libvirt knows why.
@@ -149,7 +149,7 @@ func (m *outgoing) resolve(failure error) *control.Result {
 	m.session.Fail(asCause(failure))
 	m.session.Wait()
 	m.log.Warn().Err(failure).Msg("the answer to Finish was lost; asking what became of the guest")
-	limit := m.d.cfg.Limits.FinishTimeout + giveUpTimeout
+	limit := m.d.cfg.Limits.FinishTimeout + m.d.cfg.Limits.GiveUpTimeout
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	split := m.split()
@@ -204,7 +204,7 @@ func (m *outgoing) split() bool {
 	if m.flags&libvirt.MigratePostcopy == 0 {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), m.d.cfg.Limits.GiveUpTimeout)
 	defer cancel()
 	state, err := m.d.guestState(ctx, m.dom.UUID)
 	return err == nil && state.inPostcopy() || err != nil && m.postcopy
@@ -288,7 +288,7 @@ func (m *outgoing) called(ctx context.Context) *stream.Cause {
 // atSource says in words where libvirt has the guest, and whether that is
 // anything but running here as before.
 func (m *outgoing) atSource() (words string, gone bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), m.d.cfg.Limits.GiveUpTimeout)
 	defer cancel()
 	state, err := m.d.guestState(ctx, m.dom.UUID)
 	switch {

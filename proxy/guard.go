@@ -17,44 +17,61 @@ import (
 // in clear, and chooses where this host takes in the data of migrations. It
 // trusts no other sluice to have done so.
 type guard struct {
-	d      *Daemon
-	peer   *peer // nil for a caller that is no sluice
-	access string
-	who    string // for the log
-	log    zerolog.Logger
+	d       *Daemon
+	peer    *peer // nil for a caller that is no sluice
+	access  string
+	name    string // the caller's, in the configuration
+	address string
+	who     string // for the log
+	log     zerolog.Logger
 
-	mu     sync.Mutex
-	coming map[string]*arrival  // by the guest's name here
-	going  map[string]*steering // guests that the caller takes, by UUID
-	cut    func(error)
+	mu      sync.Mutex
+	coming  map[string]*arrival  // by the guest's name here
+	going   map[string]*steering // guests that the caller takes, by UUID
+	leaving leaving
+	cut     func(error)
 }
 
 // arrival is a guest that was prepared over this connection.
 type arrival struct {
 	guest    movingGuest
-	resumes  bool        // a post-copy that broke
-	session  *steered    // nil for a caller that is no sluice
-	prepared atomic.Bool // libvirt has prepared it for this caller: only now is it the caller's
+	resumes  bool          // a post-copy that broke
+	session  *steered      // nil where data comes by another way
+	entry    *entry        // the migration's place, where it has no session
+	leave    func(verdict) // ends that
+	prepared atomic.Bool   // libvirt has prepared it for this caller: only now is it the caller's
 }
 
-// guard serves one caller's connection to its end, and closes both ends.
-func (d *Daemon) guard(ctx context.Context, g *guard, caller, server libvirtrpc.Conn, failing func(error)) error {
+func (a *arrival) setPhase(phase string) {
+	if a.entry != nil {
+		a.entry.setPhase(phase)
+	}
+}
+
+// serve serves one caller's connection to its end, and closes both ends.
+func (g *guard) serve(ctx context.Context, caller, server libvirtrpc.Conn, failing func(error)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	g.cut, g.coming = func(err error) { cancel(err) }, make(map[string]*arrival)
 	g.going = make(map[string]*steering)
-	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended}
+	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended, Draining: g.d.sessions.draining}
 	err := c.Run(ctx)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, a := range g.coming {
-		// libvirtd destroys what it has prepared for a connection that ends.
-		a.release(false)
+		a.release(undecided) // or never ran: libvirtd destroys what it has prepared for a connection that ends
 	}
 	for _, m := range g.going {
 		m.lost(nil)
 	}
 	return err
+}
+
+// Busy implements libvirtrpc.Rules.
+func (g *guard) Busy() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.coming)+len(g.going) > 0 || g.leaving.any()
 }
 
 // ended tells the guests on their way that libvirtd has ended the connection.
@@ -68,9 +85,11 @@ func (g *guard) ended() {
 	}
 }
 
-func (a *arrival) release(moved bool) {
+func (a *arrival) release(what verdict) {
 	if a.session != nil {
-		a.session.release(moved)
+		a.session.release(what)
+	} else {
+		a.leave(what)
 	}
 }
 
@@ -116,10 +135,7 @@ func (g *guard) Understand(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.O
 	case libvirtrpc.ProcMigrateFinish3Params:
 		return g.finish(ctx, c, libvirtrpc.DecodeFinish).Outcome
 	case libvirtrpc.ProcMigrateBegin3Params:
-		return g.leave(c, func() (uint32, libvirtrpc.Params, error) {
-			call, err := libvirtrpc.DecodeBegin(c.Body)
-			return call.Flags, call.Params, err
-		})
+		return g.begin(c)
 	case libvirtrpc.ProcMigratePerform3Params:
 		return g.perform(ctx, c)
 	case libvirtrpc.ProcMigrateConfirm3Params:

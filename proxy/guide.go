@@ -24,6 +24,15 @@ type guide struct {
 	moving map[string]*steering // by the guest's name at the destination
 	all    []*steering
 	pulled []string // IDs of sessions that pulls may have
+
+	leaving leaving
+}
+
+// Busy implements libvirtrpc.Rules.
+func (g *guide) Busy() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.moving) > 0 || g.leaving.any()
 }
 
 // Judge implements libvirtrpc.Rules.
@@ -35,7 +44,7 @@ func (g *guide) Judge(h libvirtrpc.Head) (hold bool, refusal *libvirtrpc.Error) 
 	case libvirtrpc.ProcConnectSupportsFeature,
 		libvirtrpc.ProcMigratePrepare3Params, libvirtrpc.ProcMigratePrepareTunnel3Params, libvirtrpc.ProcMigratePrepare3,
 		libvirtrpc.ProcMigrateFinish3Params, libvirtrpc.ProcMigrateFinish3,
-		libvirtrpc.ProcMigratePerform3Params:
+		libvirtrpc.ProcMigrateBegin3Params, libvirtrpc.ProcMigratePerform3Params, libvirtrpc.ProcMigrateConfirm3Params:
 		return true, nil
 	}
 	return false, tooOld(h.Procedure)
@@ -60,8 +69,18 @@ func (g *guide) Understand(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.O
 		return g.prepare(ctx, c, libvirtrpc.DecodePrepare3).as(libvirtrpc.ProcMigratePrepare3Params)
 	case libvirtrpc.ProcMigrateFinish3:
 		return g.finish(c, libvirtrpc.DecodeFinish3).as(libvirtrpc.ProcMigrateFinish3Params)
+	case libvirtrpc.ProcMigrateBegin3Params:
+		if call, err := libvirtrpc.DecodeBegin(c.Body); err == nil {
+			return libvirtrpc.Outcome{Reply: g.leaving.begun(call.Domain.UUID)}
+		}
+		return libvirtrpc.Outcome{} // the peer has words for that
 	case libvirtrpc.ProcMigratePerform3Params:
 		return g.pull(c)
+	case libvirtrpc.ProcMigrateConfirm3Params:
+		if call, err := libvirtrpc.DecodeConfirm(c.Body); err == nil {
+			return libvirtrpc.Outcome{Reply: func(*libvirtrpc.Reply) { g.leaving.confirmed(call.Domain.UUID) }}
+		}
+		return libvirtrpc.Outcome{}
 	case libvirtrpc.ProcMigrateFinish3Params:
 		return g.finish(c, libvirtrpc.DecodeFinish).Outcome
 	}
@@ -116,7 +135,13 @@ func (g *guide) prepare(ctx context.Context, c *libvirtrpc.Call, decode func([]b
 	g.moving[guest.name] = m
 	g.all = append(g.all, m)
 	g.mu.Unlock()
-	return outcome{m.prepare(call)}
+	return outcome{m.prepare(call, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.moving[guest.name] == m {
+			delete(g.moving, guest.name)
+		}
+	})}
 }
 
 func (g *guide) finish(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Finish, error)) outcome {

@@ -17,10 +17,6 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// giveUpTimeout bounds how long libvirt may take to destroy a half-made guest.
-// When it takes longer, closing the connection makes it do so by itself.
-const giveUpTimeout = 15 * time.Second
-
 // accept decides on a session that a peer opens.
 func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, func(*stream.Session), error) {
 	p := d.peers[info.Peer]
@@ -282,7 +278,7 @@ func (in *incoming) Finishing() bool { return in.taking.Load() }
 // which no one can tell.
 func (in *incoming) unfinished(failure error) (any, error) {
 	cause := in.cause("taking the guest over", failure)
-	ctx, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), in.d.cfg.Limits.GiveUpTimeout)
 	defer cancel()
 	state, err := in.d.guestState(ctx, in.uuid)
 	var answer libvirt.Error
@@ -318,7 +314,7 @@ func (in *incoming) libvirtFinish(ctx context.Context, call *finishCall) (*finis
 // downtime is how long the guest did not run, in nanoseconds, 0 if libvirt
 // does not say.
 func (in *incoming) downtime() int64 {
-	ctx, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), in.d.cfg.Limits.GiveUpTimeout)
 	defer cancel()
 	var stats jobStats
 	in.virt.bound(ctx, func() error {
@@ -338,7 +334,7 @@ func (in *incoming) End(cause *stream.Cause) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.prepared && !in.asked && !in.finished {
-		ctx, cancel := context.WithTimeout(context.Background(), giveUpTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), in.d.cfg.Limits.GiveUpTimeout)
 		// Its error changes nothing: the end of the connection does the same.
 		in.libvirtFinish(ctx, &finishCall{Cancelled: true})
 		cancel()

@@ -29,6 +29,19 @@ func (g *guard) leave(c *libvirtrpc.Call, decode func() (uint32, libvirtrpc.Para
 	return libvirtrpc.Outcome{}
 }
 
+// begin looks at the first call of a migration away from this host.
+func (g *guard) begin(c *libvirtrpc.Call) libvirtrpc.Outcome {
+	if g.d.sessions.isDraining() {
+		return refused(libvirtrpc.ErrOperationInvalid, errDraining).Outcome
+	}
+	call, err := libvirtrpc.DecodeBegin(c.Body)
+	o := g.leave(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, call.Params, err })
+	if o.Err == nil {
+		o.Reply = g.leaving.begun(call.Domain.UUID)
+	}
+	return o
+}
+
 // perform looks at a guest's way from here to another host. The caller's own
 // sluice may have named a session to it, by which it takes the guest to itself.
 func (g *guard) perform(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outcome {
@@ -94,11 +107,10 @@ func (g *guard) confirm(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	m := g.going[uuid]
 	delete(g.going, uuid)
 	g.mu.Unlock()
-	if m == nil {
-		return libvirtrpc.Outcome{}
-	}
 	return libvirtrpc.Outcome{Reply: func(r *libvirtrpc.Reply) {
+		g.leaving.confirmed(call.Domain.UUID)
 		switch {
+		case m == nil:
 		case call.Cancelled != 0:
 			m.fail(stream.CodeCancelled, "the libvirt client gave the migration up")
 		case r.Err != nil:

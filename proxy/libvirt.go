@@ -194,3 +194,12 @@ func (d *Daemon) guestState(ctx context.Context, uuid libvirt.UUID) (guestState,
 	defer v.close()
 	return v.state(ctx, uuid)
 }
+
+// split says whether a part of a guest is on another host, as far as libvirt
+// here can tell.
+func (d *Daemon) split(uuid libvirt.UUID) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), spareTimeout)
+	defer cancel()
+	state, err := d.guestState(ctx, uuid)
+	return err == nil && state.inPostcopy()
+}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -24,12 +25,12 @@ type registry struct {
 	live     []*entry
 	ended    []control.SessionStatus // newest first
 	tally    tally                   // of all that ended
-	draining bool
-	empty    chan struct{} // closed once draining and nothing lives
+	draining chan struct{}           // closed once no session may begin any more
+	empty    chan struct{}           // closed once draining and nothing lives
 }
 
 func newRegistry(most int) *registry {
-	return &registry{most: most, tally: newTally(), empty: make(chan struct{})}
+	return &registry{most: most, tally: newTally(), draining: make(chan struct{}), empty: make(chan struct{})}
 }
 
 // entry is one session's place in the registry, from before it is opened until
@@ -53,8 +54,8 @@ type entry struct {
 func (r *registry) add(info stream.Info, direction string) (*entry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.draining {
-		return nil, fmt.Errorf("this host's sluice is being stopped and takes no new sessions")
+	if r.isDraining() {
+		return nil, errDraining
 	}
 	if len(r.live) >= r.most {
 		return nil, fmt.Errorf("this host has %d sessions, as many as it may (limits.sessions)", len(r.live))
@@ -93,13 +94,26 @@ func (r *registry) end(e *entry, outcome, code, cause string) {
 func (r *registry) drain() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.draining = true
+	if !r.isDraining() {
+		close(r.draining)
+	}
 	r.checkEmpty()
 	return r.empty
 }
 
+var errDraining = errors.New("this host's sluice is being stopped and takes no new sessions")
+
+func (r *registry) isDraining() bool {
+	select {
+	case <-r.draining:
+		return true
+	default:
+		return false
+	}
+}
+
 func (r *registry) checkEmpty() {
-	if !r.draining || len(r.live) > 0 {
+	if !r.isDraining() || len(r.live) > 0 {
 		return
 	}
 	select {
@@ -113,7 +127,7 @@ func (r *registry) checkEmpty() {
 func (r *registry) status() (live, ended []control.SessionStatus, draining bool) {
 	r.mu.Lock()
 	entries := slices.Clone(r.live)
-	ended, draining = slices.Clone(r.ended), r.draining
+	ended, draining = slices.Clone(r.ended), r.isDraining()
 	r.mu.Unlock()
 	live = make([]control.SessionStatus, 0, len(entries))
 	for _, e := range entries {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/digitalocean/go-libvirt"
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/control"
@@ -64,6 +65,7 @@ type steered struct {
 	entry *entry
 	log   zerolog.Logger
 	dir   sessionDir
+	guest libvirt.UUID
 
 	mu       sync.Mutex
 	session  *stream.Session // set before anything comes to it
@@ -73,11 +75,11 @@ type steered struct {
 	transfer transfer
 	cut      func(error)   // ends the connection that prepared the guest
 	released chan struct{} // closed when libvirt holds no half-made guest; nil before Prepare
-	moved    bool
+	what     verdict       // on the guest, once released
 }
 
 func (s *steered) open() (err error) {
-	if _, err = parseUUID(s.info.UUID); err != nil {
+	if s.guest, err = parseUUID(s.info.UUID); err != nil {
 		return err
 	}
 	if s.dir, err = s.d.dir.sessionDir(s.info.ID, s.d.qemuUID); err != nil {
@@ -118,12 +120,7 @@ func (s *steered) lost(why error) {
 
 // LocalGone fails the session if QEMU has died.
 func (s *steered) LocalGone(cause *stream.Cause) {
-	uuid, err := parseUUID(s.info.UUID)
-	if err != nil {
-		s.session.Fail(cause)
-		return
-	}
-	s.looks.Go(func() { s.d.qemuGone(s.session, uuid, cause) })
+	s.looks.Go(func() { s.d.qemuGone(s.session, s.guest, cause) })
 }
 
 // preparing: libvirt may hold a guest from now on, until release.
@@ -138,18 +135,17 @@ func (s *steered) preparing(t transfer, cut func(error)) {
 	s.entry.setPhase(control.PhasePrepare)
 }
 
-// finishing: libvirt is asked to take the guest over, or to give it up.
-func (s *steered) finishing(take bool) {
-	if take {
-		s.mu.Lock()
-		s.asked = true
-		s.mu.Unlock()
-		s.entry.setPhase(control.PhaseFinish)
-	}
+// finishing: libvirt is asked to take the guest over.
+func (s *steered) finishing() {
+	s.mu.Lock()
+	s.asked = true
+	s.mu.Unlock()
+	s.entry.setPhase(control.PhaseFinish)
 }
 
-// release: libvirt has finished the guest, or given it up.
-func (s *steered) release(moved bool) {
+// release: libvirt has finished the guest, or given it up, or can no longer be
+// heard.
+func (s *steered) release(what verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
@@ -157,7 +153,10 @@ func (s *steered) release(moved bool) {
 		return
 	default:
 	}
-	s.moved = moved
+	if !s.asked {
+		what = neverRan
+	}
+	s.what = what
 	close(s.released)
 }
 
@@ -172,29 +171,51 @@ func (s *steered) End(cause *stream.Cause) {
 	s.d.steered.remove(s)
 	s.mu.Lock()
 	s.claimed = true
-	released, cut, t, asked := s.released, s.cut, s.transfer, s.asked
+	released, what := s.released, neverRan
 	s.mu.Unlock()
-	if released != nil && !t.postcopy() {
-		patience := time.NewTimer(giveUpTimeout)
-		select {
-		case <-released:
-		case <-patience.C:
-			if asked {
-				<-released
-				break
-			}
-			cut(fmt.Errorf("the migration of guest %s failed (%w), and its source does not give it up", s.info.Guest, cause))
-			<-released
-		}
-		patience.Stop()
+	if released != nil {
+		what = s.giveUp(cause)
 	}
 	if err := s.dir.remove(); err != nil {
 		s.log.Error().Err(err).Msg("the session's folder could not be removed")
 	}
+	s.d.verdicts.set(s.info.Peer, s.info.ID, what)
+	s.d.endSteered(s.entry, s.log, what == ran, cause)
+}
+
+// giveUp waits until libvirt here has the guest as its own, or not at all, and
+// sees to it that it comes to that.
+func (s *steered) giveUp(cause *stream.Cause) verdict {
 	s.mu.Lock()
-	moved := s.moved
+	cut, t := s.cut, s.transfer
 	s.mu.Unlock()
-	s.d.endSteered(s.entry, s.log, moved, cause)
+	split := func() bool { return t.postcopy() && s.d.split(s.guest) }
+	patience := time.NewTimer(s.d.cfg.Limits.GiveUpTimeout)
+	defer patience.Stop()
+	select {
+	case <-s.released:
+	default:
+		if split() {
+			return undecided
+		}
+		select {
+		case <-s.released:
+		case <-patience.C:
+			if split() {
+				return undecided
+			}
+			s.mu.Lock()
+			asked := s.asked
+			s.mu.Unlock()
+			if !asked {
+				cut(fmt.Errorf("the migration of guest %s failed (%w), and its source does not give it up", s.info.Guest, cause))
+			}
+			<-s.released
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.what
 }
 
 // endSteered ends the place here of a migration that a libvirt client ran.

@@ -112,15 +112,18 @@ func (m *steering) removeDir() {
 }
 
 // prepare is what becomes of the client's Prepare: it goes on with the
-// session's name, and comes back with the way to the session's doors.
-func (m *steering) prepare(call *libvirtrpc.Prepare) libvirtrpc.Outcome {
+// session's name, and comes back with the way to the session's doors, or has
+// failed.
+func (m *steering) prepare(call *libvirtrpc.Prepare, failed func()) libvirtrpc.Outcome {
 	call.Params = call.Params.With(paramSession, m.session.ID)
 	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
 		if r.Err != nil {
+			failed()
 			m.fail(stream.CodeLibvirt, libvirtWords("preparing the guest", r.Err))
 			return
 		}
 		if err := m.point(r); err != nil {
+			failed()
 			m.fail(stream.CodeProtocol, err.Error())
 			r.Err = libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
 			return
@@ -159,12 +162,18 @@ func (m *steering) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
 	cancelled := call.Cancelled != 0
 	o := libvirtrpc.Outcome{Body: call.Encode()}
 	known := func() {}
-	if !cancelled && !m.transfer.postcopy() { // a post-copy that broke is libvirt's to keep
+	if !cancelled {
 		m.finishing.Add(1)
 		known = sync.OnceFunc(m.finishing.Done)
 		o.Lost = func(ctx context.Context) *libvirtrpc.Reply {
 			defer known()
 			return m.resolve(ctx)
+		}
+		o.Await = func() time.Duration {
+			if m.split() {
+				return 0
+			}
+			return m.d.cfg.Limits.FinishTimeout
 		}
 	}
 	m.known = known
@@ -198,8 +207,12 @@ func (m *steering) fail(code, text string) {
 // resolve finds out what became of the guest when the answer to Finish was
 // lost. Left to itself libvirt here would take that for a failure and resume
 // the guest, which may run at the destination. As long as it waits, the guest
-// is paused: so it waits until somebody can tell, or its user gives up.
+// is paused: so it waits until somebody can tell, or its user gives up. A
+// post-copy that broke is libvirt's to keep.
 func (m *steering) resolve(ctx context.Context) *libvirtrpc.Reply {
+	if m.split() {
+		return nil
+	}
 	m.fail(stream.CodeLink, "the connection of libvirt's client broke while the guest was being taken over")
 	cause := m.session.Wait()
 	m.log.Warn().Err(cause).Msg("the answer to Finish was lost; asking what became of the guest")
@@ -231,6 +244,9 @@ func (m *steering) resolve(ctx context.Context) *libvirtrpc.Reply {
 		}
 	}
 }
+
+// split says whether a part of the guest is on each host.
+func (m *steering) split() bool { return m.transfer.postcopy() && m.d.split(m.guest.id) }
 
 // lost ends what the client's connection leaves behind.
 func (m *steering) lost(cause *stream.Cause) {

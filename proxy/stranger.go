@@ -5,11 +5,11 @@ import (
 	"crypto/tls"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
@@ -37,6 +37,7 @@ func makeClientRules(conf map[string]config.Client) ([]*clientRule, error) {
 
 // stranger is a libvirt client without a sluice that has come in by the port.
 type stranger struct {
+	name    string // of its table
 	access  string
 	who     string // for the log
 	refusal error  // why it may do nothing, in words for it
@@ -60,7 +61,7 @@ func (d *Daemon) recognize(state tls.ConnectionState, verify func(tls.Connection
 	}
 	for _, c := range d.clients {
 		if _, ok := c.rules.Match(id); ok {
-			return &stranger{access: c.access, who: fmt.Sprintf("client %s (%s)", c.name, id)}
+			return &stranger{name: c.name, access: c.access, who: fmt.Sprintf("client %s (%s)", c.name, id)}
 		}
 	}
 	return &stranger{refusal: denied(
@@ -84,19 +85,38 @@ func (d *Daemon) serveStranger(ctx context.Context, conn relay.Conn, s *stranger
 		log.Warn().Err(err).Msg("connection refused")
 		return
 	}
-	var server *net.UnixConn
 	if err = s.refusal; err != nil {
 		d.refusals.add(err)
 	} else {
-		server, err = d.dialLibvirt(ctx, s.access)
+		err = d.serveKnown(ctx, conn, s)
 	}
 	if err != nil {
 		log.Warn().Err(err).Msg("connection refused")
 		libvirtrpc.Refuse(conn, d.cfg.Limits.HandshakeTimeout, fmt.Sprintf("sluice: %v", err))
-		return
+	}
+}
+
+// serveKnown carries the connection of a client that may come in. An error
+// means that nothing of it has been carried, and leaves it open.
+func (d *Daemon) serveKnown(ctx context.Context, conn relay.Conn, s *stranger) error {
+	info := stream.Info{ID: stream.NewID(), Work: workClient, Peer: s.name, Address: conn.RemoteAddr().String()}
+	entry, err := d.sessions.add(info, control.Incoming)
+	if err != nil {
+		return err
+	}
+	log := d.sessionLog(info, control.Incoming).With().Str("client", s.who).Logger()
+	server, err := d.dialLibvirt(ctx, s.access)
+	if err != nil {
+		d.sessions.end(entry, control.Failed, stream.CodeLocal, err.Error())
+		return err
 	}
 	conn.SetDeadline(time.Time{})
 	log.Info().Str("access", s.access).Msg("libvirt client connected")
-	err = d.guard(ctx, &guard{d: d, access: s.access, who: s.who, log: log}, conn, server, nil)
-	log.Info().AnErr("cause", err).Msg("libvirt client gone")
+	g := &guard{d: d, access: s.access, name: s.name, address: info.Address, who: s.who, log: log}
+	cause := &stream.Cause{Code: stream.CodeDone}
+	if err := g.serve(ctx, conn, server, nil); err != nil {
+		cause = asCause(err)
+	}
+	d.endSession(entry, log, outcomeOf(cause), cause)
+	return nil
 }

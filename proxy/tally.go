@@ -44,7 +44,7 @@ func lines() []line {
 			all = append(all, line{direction, work})
 		}
 	}
-	return append(all, line{control.Incoming, otherWord})
+	return append(all, line{control.Incoming, workClient}, line{control.Incoming, otherWord})
 }
 
 // outcomes are all outcomes of a line.
@@ -52,7 +52,7 @@ func (l line) outcomes() []string {
 	switch l.work {
 	case workMigration, workSteered:
 		return []string{control.Moved, control.Failed, control.Cancelled, control.Unknown}
-	case workLibvirt, workIntercept:
+	case workLibvirt, workClient, workIntercept:
 		return []string{outcomeDone, control.Failed}
 	}
 	return []string{control.Failed}

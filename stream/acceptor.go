@@ -192,6 +192,9 @@ func (a *Acceptor) control(ctx context.Context, conn relay.Conn, peer string, op
 	}
 	a.enliven(s)
 	stop := context.AfterFunc(ctx, func() {
+		if h, ok := handler.(interface{ Stop() }); ok {
+			h.Stop()
+		}
 		if f, ok := handler.(interface{ Finishing() bool }); ok && f.Finishing() {
 			s.calls.served.Wait()
 		}

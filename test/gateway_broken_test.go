@@ -62,39 +62,55 @@ func TestVirshBroken(t *testing.T) {
 
 // The link breaks while the destination takes the guest over. libvirt alone
 // would resume it at the source; sluice keeps libvirt waiting, with the guest
-// paused, until the destination can say what became of it.
+// paused, until the destination can say what became of it. That the guest might
+// have gone by post-copy, and did not, changes nothing.
 func TestVirshLostFinish(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{limits: patience + "idle_timeout = \"1s\"\n"})
-	g := s.guest(lab.GuestSpec{})
-	v := a.virshStart(g, "--p2p", "--bandwidth", "32")
-	v.flows(a, g)
-	thaw := s.freezeLibvirtd(s.B)
-	s.wait("Finish is asked for", 30e9, func() bool {
-		for _, e := range a.status().Sessions {
-			if e.Kind == "steered" && e.Phase == "finish" {
-				return true
+	for _, c := range []struct {
+		name  string
+		args  []string
+		fails bool
+	}{
+		{"it runs there", nil, false},
+		{"post-copy was allowed", []string{"--postcopy"}, false},
+		{"it fails there", []string{"--postcopy"}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSite(t)
+			a, b := s.both(conf{limits: patience + "idle_timeout = \"1s\"\n"})
+			g := s.guest(lab.GuestSpec{})
+			v := a.virshStart(g, append(c.args, "--p2p", "--bandwidth", "32")...)
+			v.flows(a, g)
+			thaw := s.freezeLibvirtd(s.B)
+			a.inFinish()
+			s.check(s.CutLink())
+			a.logged("the answer to Finish was lost")
+			if c.fails {
+				pids, err := s.B.Processes("qemu-system-x86_64")
+				s.check(err)
+				s.check(syscall.Kill(pids[0], syscall.SIGKILL))
 			}
-		}
-		return false
-	})
-	s.check(s.CutLink())
-	a.logged("the answer to Finish was lost")
-	thaw()
-	a.logged("no answer yet")
-	if state := s.virsh(s.A, "domstate", g.Name); state != "paused" {
-		t.Errorf("while no one can tell, the guest is %s on host-a", state)
-	}
-	s.check(s.RestoreLink())
-	// Whether libvirt over there finished it, or destroyed it since its caller
-	// had gone, both hosts agree.
-	said, status := v.ends()
-	b.ended()
-	if a.ended(); status == 0 {
-		s.onlyOn(g, s.B)
-	} else {
-		says(t, "virsh", said, "sluice: ", "the guest is not there")
-		s.onlyOn(g, s.A)
+			thaw()
+			a.logged("no answer yet")
+			if state := s.virsh(s.A, "domstate", g.Name); state != "paused" {
+				t.Errorf("while no one can tell, the guest is %s on host-a", state)
+			}
+			s.check(s.RestoreLink())
+			if c.fails {
+				v.fails("sluice: ", "the guest is not there")
+				s.onlyOn(g, s.A)
+				return
+			}
+			v.moves()
+			for _, d := range []*daemon{a, b} {
+				d.ended()
+				for _, e := range d.status().Ended {
+					if e.Kind == "steered" && e.Outcome != "moved" {
+						t.Errorf("%s shows %+v", d.host.Name, e)
+					}
+				}
+			}
+			s.onlyOn(g, s.B)
+		})
 	}
 }

@@ -28,8 +28,14 @@ func (d *daemon) virshStart(g *lab.Guest, args ...string) *virshRun {
 // virshMigrates starts a migration from h to where a libvirt URI leads.
 func (s *site) virshMigrates(h *lab.Host, g *lab.Guest, uri string, args ...string) *virshRun {
 	s.t.Helper()
+	return s.virshStart(h, append([]string{"-c", "qemu:///system", "migrate", "--live", g.Name, uri}, args...)...)
+}
+
+// virshStart starts virsh on a host.
+func (s *site) virshStart(h *lab.Host, args ...string) *virshRun {
+	s.t.Helper()
 	v := &virshRun{s: s, done: make(chan struct{})}
-	v.cmd = h.Command(s.ctx, "virsh", append([]string{"-q", "-c", "qemu:///system", "migrate", "--live", g.Name, uri}, args...)...)
+	v.cmd = h.Command(s.ctx, "virsh", append([]string{"-q"}, args...)...)
 	v.cmd.Stderr = &v.errs
 	s.check(v.cmd.Start())
 	go func() {

@@ -156,24 +156,31 @@ func TestTLSMigration(t *testing.T) {
 	s.onlyOn(g, s.B)
 }
 
-// QEMU's own TLS, which the user asks for, is left to QEMU.
-func TestVirshNativeTLS(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{})
+// qemuCertificates puts certificates for QEMU's own TLS on both hosts, for as
+// long as the test.
+func (s *site) qemuCertificates() {
+	s.t.Helper()
 	for _, h := range s.Hosts() {
 		pair, err := s.ca.Issue(pki.Host{Names: []string{h.Name}})
 		s.check(err)
 		dir := h.Path("/etc/pki/qemu")
 		_, err = pki.WriteLayout(dir, pki.LayoutQEMU, pki.Set{CA: s.ca, Server: pair, Client: pair})
 		s.check(err)
-		t.Cleanup(func() { // not the folder: libvirtd wants it when it starts
+		s.t.Cleanup(func() { // not the folder: libvirtd wants it when it starts
 			files, _ := filepath.Glob(filepath.Join(dir, "*"))
 			for _, f := range files {
 				os.Remove(f)
 			}
 		})
 	}
+}
+
+// QEMU's own TLS, which the user asks for, is left to QEMU.
+func TestVirshNativeTLS(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a, b := s.both(conf{})
+	s.qemuCertificates()
 	g := s.guest(lab.GuestSpec{})
 	a.virshStart(g, "--p2p", "--tls").moves()
 	s.check(s.CheckOnlyOn(s.ctx, g, s.B))

@@ -76,6 +76,7 @@ type Limits struct {
 	SessionTimeout   time.Duration `toml:"session_timeout"`   // length of a session; default 24h, negative: none
 	PrepareTimeout   time.Duration `toml:"prepare_timeout"`   // the destination's libvirt starting QEMU; default 60s
 	FinishTimeout    time.Duration `toml:"finish_timeout"`    // the destination taking over, without post-copy; default 60s
+	GiveUpTimeout    time.Duration `toml:"give_up_timeout"`   // libvirt giving up a half-made guest, or saying how one is; default 15s
 	DrainTimeout     time.Duration `toml:"drain_timeout"`     // live sessions after SIGTERM; default 10m
 	SessionBytes     int64         `toml:"session_bytes"`     // carried by one session, both ways; default none
 	SessionBandwidth int64         `toml:"session_bandwidth"` // MiB/s each way of one session; default none

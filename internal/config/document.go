@@ -35,6 +35,7 @@ type documentLimits struct {
 	SessionTimeout   durationText `toml:"session_timeout"`
 	PrepareTimeout   durationText `toml:"prepare_timeout"`
 	FinishTimeout    durationText `toml:"finish_timeout"`
+	GiveUpTimeout    durationText `toml:"give_up_timeout"`
 	DrainTimeout     durationText `toml:"drain_timeout"`
 }
 

@@ -31,6 +31,7 @@ func (c *checker) limits(l *Limits, doc *documentLimits) {
 		{"session_timeout", doc.SessionTimeout, &l.SessionTimeout, 24 * time.Hour, time.Second, true},
 		{"prepare_timeout", doc.PrepareTimeout, &l.PrepareTimeout, 60 * time.Second, time.Second, false},
 		{"finish_timeout", doc.FinishTimeout, &l.FinishTimeout, 60 * time.Second, time.Second, false},
+		{"give_up_timeout", doc.GiveUpTimeout, &l.GiveUpTimeout, 15 * time.Second, time.Second, false},
 		{"drain_timeout", doc.DrainTimeout, &l.DrainTimeout, 10 * time.Minute, time.Second, true},
 	} {
 		*d.value = c.duration("limits."+d.key, d.text, d.initial, d.min, d.optional)

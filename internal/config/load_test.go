@@ -27,7 +27,7 @@ func TestDefaults(t *testing.T) {
 		Limits: Limits{
 			Sessions: 200, Channels: 64,
 			HandshakeTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second, SessionTimeout: 24 * time.Hour,
-			PrepareTimeout: time.Minute, FinishTimeout: time.Minute, DrainTimeout: 10 * time.Minute,
+			PrepareTimeout: time.Minute, FinishTimeout: time.Minute, GiveUpTimeout: 15 * time.Second, DrainTimeout: 10 * time.Minute,
 			SessionBytes: None, SessionBandwidth: None, TotalBandwidth: None,
 		},
 	}
@@ -106,7 +106,7 @@ ports = "50000-50100"
 		Limits: Limits{
 			Sessions: 10, Channels: 8,
 			HandshakeTimeout: 500 * time.Millisecond, IdleTimeout: 5 * time.Second, SessionTimeout: None,
-			PrepareTimeout: 2 * time.Minute, FinishTimeout: 3 * time.Minute, DrainTimeout: time.Hour,
+			PrepareTimeout: 2 * time.Minute, FinishTimeout: 3 * time.Minute, GiveUpTimeout: 15 * time.Second, DrainTimeout: time.Hour,
 			SessionBytes: 1e12, SessionBandwidth: 100, TotalBandwidth: None,
 		},
 		Peers: map[string]Peer{

@@ -70,12 +70,13 @@ type SessionStatus struct {
 	ID string `json:"id"`
 	// Kind is "migration" for one of sluice's own, "steered" for one that a
 	// libvirt client runs, "libvirt" for a client's connection to a peer's
-	// libvirtd, "intercept" for one connection of QEMU's own.
+	// libvirtd, "client" for one from a host without a sluice to this host's,
+	// "intercept" for one connection of QEMU's own.
 	Kind      string    `json:"kind"`
 	Direction string    `json:"direction"`
 	Guest     string    `json:"guest,omitempty"`
 	UUID      string    `json:"uuid,omitempty"`
-	Peer      string    `json:"peer"`
+	Peer      string    `json:"peer"` // of a "client": its table in the configuration
 	Address   string    `json:"address"`
 	Intended  string    `json:"intended,omitempty"` // address of an intercepted connection
 	Phase     string    `json:"phase"`

@@ -8,29 +8,31 @@ import (
 
 // What a conversation does for a client whose daemon is gone.
 
-// deaf takes whatever it is given. That the daemon takes no more is for the
-// one who reads from it to find out, and why.
-type deaf struct{ net.Conn }
-
-func (d deaf) Write(b []byte) (int, error) {
-	d.Conn.Write(b)
-	return len(b), nil
+// deaf takes whatever it is given, and from when it is for the one who reads
+// from it to find out that it takes no more, and why.
+type deaf struct {
+	net.Conn
+	from func() bool
 }
 
-// bereave has calls answered whose replies are lost.
-func (c *Conversation) bereave(ctx context.Context) {
-	c.mu.Lock()
-	var lost []pending
-	for key, p := range c.pending {
-		if p.lost != nil {
-			lost = append(lost, p)
-			delete(c.pending, key)
-		}
+func (d deaf) Write(b []byte) (int, error) {
+	n, err := d.Conn.Write(b)
+	if err != nil && d.from() {
+		return len(b), nil
 	}
-	c.mu.Unlock()
+	return n, err
+}
+
+func always() bool { return true }
+
+// bereave has calls answered whose replies are lost, and says whether there were
+// any.
+func (c *Conversation) bereave(ctx context.Context) bool {
+	lost := c.underway.lose()
 	var all sync.WaitGroup
 	for _, p := range lost {
 		all.Go(func() {
+			defer c.underway.over(p)
 			switch r := p.lost(ctx); {
 			case r == nil:
 			case r.Err != nil:
@@ -41,6 +43,7 @@ func (c *Conversation) bereave(ctx context.Context) {
 		})
 	}
 	all.Wait()
+	return len(lost) > 0
 }
 
 // Procedures of the keepalive program.
@@ -49,8 +52,9 @@ const (
 	keepalivePong = 2
 )
 
-// alone answers a packet of n bytes in place of a daemon that is gone.
-func (c *Conversation) alone(in *input, h Head, n int) error {
+// alone answers a packet of n bytes in place of a daemon that is gone, or is to
+// hear no more.
+func (c *Conversation) alone(in *input, h Head, n int, words *Error) error {
 	if err := in.skip(n); err != nil {
 		return err
 	}
@@ -59,7 +63,7 @@ func (c *Conversation) alone(in *input, h Head, n int) error {
 		h.Procedure = keepalivePong
 		return c.toClient.packet(h, nil)
 	case h.Type == TypeCall:
-		return c.toClient.packet(h.reply(StatusError), Errorf(ErrRPC, "the connection with libvirt over there is lost").encode())
+		return c.toClient.packet(h.reply(StatusError), words.encode())
 	}
 	return nil
 }

@@ -2,9 +2,6 @@ package libvirtrpc
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -28,6 +25,9 @@ type Rules interface {
 	// each in a goroutine of its own; other packets pass meanwhile. ctx ends
 	// with the conversation.
 	Understand(ctx context.Context, c *Call) Outcome
+	// Busy says whether the end of the connection would break what is under way,
+	// although no call is.
+	Busy() bool
 }
 
 // Call is a client's call, whole.
@@ -53,6 +53,9 @@ type Outcome struct {
 	// more. The client is kept waiting, and told that all is alive, until it
 	// returns, or until ctx ends with the client's connection. Nil: none.
 	Lost func(ctx context.Context) *Reply
+	// Await, if not nil, says for how long the daemon is to be left to reply once
+	// the client is gone, or the conversation is broken off.
+	Await func() time.Duration
 }
 
 // Reply is libvirtd's reply to a call.
@@ -85,36 +88,35 @@ type Conversation struct {
 	// Ended, if not nil, is called when the daemon has ended the connection by
 	// itself, or it broke, before the client can see it.
 	Ended func()
+	// Draining, once closed, ends the conversation as soon as no call and
+	// nothing else (Busy) is under way.
+	Draining <-chan struct{}
+	// Parting, if not nil, words the answer to the calls that are under way when
+	// the conversation is broken off for err. It may wait a moment.
+	Parting func(err error) *Error
 
 	toClient, toServer sender
 	held               chan struct{} // an element for each call held
 	holding            sync.WaitGroup
 
-	left    atomic.Bool // the client has ended the connection, or asked for its end
-	over    atomic.Bool // the daemon has ended it
-	mu      sync.Mutex
-	pending map[replyKey]pending
-}
-
-type replyKey struct{ program, serial uint32 }
-
-// pending is a call whose reply is wanted.
-type pending struct {
-	sent  Procedure // by us
-	asked Head      // by the client
-	reply func(*Reply)
-	lost  func(context.Context) *Reply
+	left     atomic.Bool // the client has ended the connection, or asked for its end
+	underway underway
 }
 
 // Run passes packets until both sides have ended, and closes both. The first
-// failure, or ctx's end, ends the whole.
+// failure, or ctx's end, breaks it off.
 func (c *Conversation) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	c.toClient.w, c.toServer.w = c.Client, deaf{c.Server}
+	c.toClient.w, c.toServer.w = deaf{c.Client, func() bool { return ctx.Err() != nil || c.left.Load() }}, deaf{c.Server, always}
 	c.held = make(chan struct{}, maxHeld)
-	c.pending = make(map[replyKey]pending)
+	waiting, left := context.WithCancel(context.WithoutCancel(ctx))
+	defer left()
+	parted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(parted)
+		c.part(context.Cause(ctx))
+		left()
 		c.Client.Close()
 		c.Server.Close()
 	})
@@ -135,12 +137,10 @@ func (c *Conversation) Run(ctx context.Context) error {
 		}
 	}
 	var wg sync.WaitGroup
-	waiting, left := context.WithCancel(ctx)
-	defer left()
 	wg.Go(func() {
 		defer left()
 		err := c.up(ctx)
-		if c.over.Load() {
+		if c.underway.lostDaemon() {
 			err = nil // whatever it was, it is too late to matter
 		}
 		end(err)
@@ -151,210 +151,63 @@ func (c *Conversation) Run(ctx context.Context) error {
 		if in.err != nil && ctx.Err() == nil && !c.left.Load() && c.Ended != nil {
 			c.Ended()
 		}
-		c.over.Store(true)
-		c.bereave(waiting)
+		if c.bereave(waiting) { // the client goes on from there, and then goes
+			grace := time.NewTimer(graceForClient)
+			select {
+			case <-waiting.Done():
+			case <-grace.C:
+			}
+			grace.Stop()
+		}
 		if err == nil {
 			c.Client.CloseWrite()
 			time.AfterFunc(graceForClient, func() { c.Client.Close() })
 		}
 		end(err)
 	})
+	ended := make(chan struct{})
+	var draining sync.WaitGroup
+	draining.Go(func() {
+		select {
+		case <-c.Draining:
+			c.underway.draining.Store(true)
+			c.rest()
+		case <-ended:
+		}
+	})
 	wg.Wait()
+	close(ended)
+	draining.Wait()
+	if !stop() {
+		<-parted
+	}
 	cancel(nil)
 	c.holding.Wait()
-	stop()
 	c.Client.Close()
 	c.Server.Close()
 	return first
 }
 
-// up passes the client's packets, and then its end.
-func (c *Conversation) up(ctx context.Context) error {
-	in := newInput(c.Client, &c.toServer)
-	for {
-		h, n, err := in.head()
-		if err == io.EOF {
-			c.left.Store(true)
-			c.holding.Wait()
-			c.Server.CloseWrite() // where that fails, down sees it too
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("libvirt's client: %w", err)
-		}
-		if err := c.one(ctx, in, h, n); err != nil {
-			return err
-		}
-	}
-}
-
-// one takes one packet of the client's, of n bytes.
-func (c *Conversation) one(ctx context.Context, in *input, h Head, n int) error {
-	if h.Type == TypeCallWithFDs {
-		return c.refuseFDs(in, h, n)
-	}
-	if h.Program == ProgramRemote && h.Procedure == procConnectClose {
+// rest ends a conversation that is draining, once nothing is under way: the
+// daemon sees its end, and the client then the daemon's.
+func (c *Conversation) rest() {
+	if c.underway.rest(c.Rules.Busy) {
 		c.left.Store(true)
-	}
-	if c.over.Load() {
-		return c.alone(in, h, n)
-	}
-	hold, refusal := c.Rules.Judge(h)
-	switch {
-	case refusal != nil:
-		if err := in.skip(n); err != nil {
-			return err
-		}
-		if h.Type != TypeCall {
-			return nil
-		}
-		return c.toClient.packet(h.reply(StatusError), refusal.encode())
-	case !hold || h.Type != TypeCall:
-		return in.pass(n)
-	}
-	body, err := in.take(n)
-	if err != nil {
-		return err
-	}
-	select {
-	case c.held <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	c.holding.Go(func() {
-		defer func() { <-c.held }()
-		if err := c.understand(ctx, &Call{h, body}); err != nil {
-			// The connection is broken, which its reader sees as well.
-			c.Client.Close()
-			c.Server.Close()
-		}
-	})
-	return nil
-}
-
-func (c *Conversation) understand(ctx context.Context, call *Call) error {
-	h := call.Head
-	o := c.Rules.Understand(ctx, call)
-	switch {
-	case o.Err != nil:
-		return c.toClient.packet(h.reply(StatusError), o.Err.encode())
-	case o.Answer != nil:
-		return c.toClient.packet(h.reply(StatusOK), o.Answer)
-	}
-	asked := h
-	if o.Procedure != 0 {
-		h.Procedure = o.Procedure
-	}
-	if o.Body == nil {
-		o.Body = call.Body
-	}
-	if headSize+len(o.Body) > MaxPacket {
-		return c.toClient.packet(h.reply(StatusError), Errorf(ErrRPC, "the call is longer than libvirt allows, %d bytes", MaxPacket).encode())
-	}
-	if o.Reply != nil || o.Lost != nil || h.Procedure != asked.Procedure {
-		if !c.expect(h, pending{h.Procedure, asked, o.Reply, o.Lost}) {
-			return c.toClient.packet(h.reply(StatusError), Errorf(ErrRPC, "a call with serial %d is under way already", h.Serial).encode())
-		}
-	}
-	return c.toServer.packet(h, o.Body)
-}
-
-// expect asks for the reply to a call.
-func (c *Conversation) expect(h Head, p pending) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	key := replyKey{h.Program, h.Serial}
-	if _, taken := c.pending[key]; taken {
-		return false
-	}
-	c.pending[key] = p
-	return true
-}
-
-// refuseFDs refuses a call with file descriptors. Their number is the first
-// word behind the head, and each comes with one byte behind the packet
-// (virNetSocketSendFD).
-func (c *Conversation) refuseFDs(in *input, h Head, n int) error {
-	const maxFDs = 32 // VIR_NET_MESSAGE_NUM_FDS_MAX
-	body, err := in.take(n)
-	if err != nil {
-		return err
-	}
-	r := reader{b: body}
-	fds := r.uint()
-	if r.err != nil || fds > maxFDs {
-		return errors.New("libvirt's client: a packet with file descriptors that does not say how many, or too many")
-	}
-	if err := in.skip(int(fds)); err != nil {
-		return err
-	}
-	return c.toClient.packet(h.reply(StatusError), Errorf(ErrUnsupported,
-		"file descriptors can't be passed to another host: %s is refused", h.Procedure).encode())
-}
-
-// down passes the daemon's packets, and then its end.
-func (c *Conversation) down(in *input) error {
-	for {
-		h, n, err := in.head()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("libvirt's daemon: %w", err)
-		}
-		p, wanted := c.wanted(h)
-		if !wanted {
-			err = in.pass(n)
-		} else {
-			err = c.reply(in, h, n, p)
-		}
-		if err != nil {
-			return err
-		}
+		c.Server.CloseWrite()
 	}
 }
 
-// wanted finds the call of a reply.
-func (c *Conversation) wanted(h Head) (pending, bool) {
-	if h.Type != TypeReply {
-		return pending{}, false
+// part breaks a conversation off for err: calls under way are answered in
+// words, but for those whose answer is awaited.
+func (c *Conversation) part(err error) {
+	words := Errorf(ErrRPC, "sluice: %v", err)
+	if c.Parting != nil {
+		words = c.Parting(err)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	key := replyKey{h.Program, h.Serial}
-	p, ok := c.pending[key]
-	if ok {
-		delete(c.pending, key)
+	c.Client.SetWriteDeadline(time.Now().Add(graceForClient))
+	for _, p := range c.underway.part(words) {
+		c.toClient.packet(p.asked.reply(StatusError), words.encode())
 	}
-	return p, ok
-}
-
-func (c *Conversation) reply(in *input, h Head, n int, p pending) error {
-	body, err := in.take(n)
-	if err != nil {
-		return err
-	}
-	if h.Procedure != p.sent {
-		return fmt.Errorf("libvirt's daemon: a reply to %s for a call of %s", h.Procedure, p.sent)
-	}
-	h.Procedure = p.asked.Procedure
-	if p.reply == nil {
-		return c.toClient.packet(h, body)
-	}
-	r := &Reply{Body: body}
-	if h.Status == StatusError {
-		if r.Err, err = DecodeError(body); err != nil {
-			return err
-		}
-		own := *r.Err
-		if p.reply(r); r.Err != nil && *r.Err == own {
-			return c.toClient.packet(h, body) // with all that libvirt says
-		}
-	} else {
-		p.reply(r)
-	}
-	if r.Err != nil {
-		return c.toClient.packet(h.reply(StatusError), r.Err.encode())
-	}
-	return c.toClient.packet(h.reply(StatusOK), r.Body)
+	c.Client.SetWriteDeadline(time.Time{})
+	c.underway.wait()
 }

@@ -470,3 +470,5 @@ func BenchmarkPass(b *testing.B) {
 		})
 	}
 }
+
+func (testRules) Busy() bool { return false }

@@ -34,6 +34,8 @@ type replayRules struct {
 	seen map[Procedure]int
 }
 
+func (r *replayRules) Busy() bool { return false }
+
 func (r *replayRules) Judge(h Head) (bool, *Error) {
 	switch h.Procedure {
 	case ProcConnectOpen, ProcConnectSupportsFeature, ProcMigratePrepare3Params, ProcMigrateFinish3Params:
