@@ -100,14 +100,17 @@ func parting(s *stream.Session, err error) *libvirtrpc.Error {
 }
 
 // failing ends s when a conversation over conn fails, unless conn did, and the
-// session knows. A client that goes away in the middle is no failure of the
-// session's.
+// session knows, or the daemon stops. A client that goes away in the middle is
+// no failure of the session's.
 func failing(s *stream.Session, conn *stream.Conn, what string, log zerolog.Logger) func(error) {
 	return func(err error) {
 		select {
 		case <-conn.Channel.Ended():
 			return
 		default:
+		}
+		if errors.Is(err, errStopping) {
+			return
 		}
 		log.Info().Err(err).Msg(what + " broke")
 		s.Fail(&stream.Cause{Code: stream.CodeLocal, Text: fmt.Sprintf("%s broke: %v", what, err)})
@@ -166,7 +169,7 @@ func (e *guarded) Take(conn *stream.Conn) {
 	go func() {
 		defer close(in.ended)
 		g := &guard{
-			d: in.d, peer: in.peer, access: e.access, name: in.peer.name, address: in.session.Address, who: "peer " + in.peer.name, log: in.log,
+			d: in.d, peer: in.peer, access: e.access, memory: in.peer.memory, name: in.peer.name, address: in.session.Address, who: "peer " + in.peer.name, log: in.log,
 		}
 		g.serve(ctx, conn, e.UnixConn, failing(in.session, conn, "the connection with libvirt", in.log))
 	}()

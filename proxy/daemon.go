@@ -72,7 +72,7 @@ func New(o Options) (*Daemon, error) {
 		log:          o.Log,
 		version:      o.Version,
 		started:      time.Now(),
-		sessions:     newRegistry(o.Config.Limits.Sessions),
+		sessions:     newRegistry(o.Config.Limits.Sessions, o.Config.Limits.PeerSessions),
 		totalSend:    stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
 		totalReceive: stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
 		refusing:     make(chan struct{}, maxRefusals),
@@ -104,9 +104,22 @@ func New(o Options) (*Daemon, error) {
 	if err := d.makeTunnels(); err != nil {
 		return nil, err
 	}
-	d.acceptor = &stream.Acceptor{Host: d.cfg.Name, Limits: d.limits(0), Accept: d.accept, Ask: d.answer}
+	d.acceptor = &stream.Acceptor{Host: d.cfg.Name, Limits: d.limits(0), Accept: d.accept, Ask: d.answer, Share: stream.Share{
+		Channels: d.cfg.Limits.PeerChannels,
+		Asks:     d.cfg.Limits.PeerAsks,
+		Memory:   func(peer string) *stream.Memory { return d.peers[peer].memory },
+	}}
+	for _, p := range d.peers {
+		p.memory = d.newMemory()
+	}
+	for _, c := range d.clients {
+		c.memory = d.newMemory()
+	}
 	return d, nil
 }
+
+// newMemory is what may be held at once of what one peer has sent.
+func (d *Daemon) newMemory() *stream.Memory { return stream.NewMemory(d.cfg.Limits.PeerMemory << 20) }
 
 // Reload takes over certificates, revocation lists and GnuTLS's settings as
 // they are now. What is not good leaves what was there before in use, and is

@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/stream"
 )
 
 // guard stands before this host's libvirt: it lets a caller from another host
@@ -20,7 +21,8 @@ type guard struct {
 	d       *Daemon
 	peer    *peer // nil for a caller that is no sluice
 	access  string
-	name    string // the caller's, in the configuration
+	memory  *stream.Memory // holds its calls
+	name    string         // the caller's, in the configuration
 	address string
 	who     string // for the log
 	log     zerolog.Logger
@@ -54,7 +56,7 @@ func (g *guard) serve(ctx context.Context, caller, server libvirtrpc.Conn, faili
 	defer cancel(nil)
 	g.cut, g.coming = func(err error) { cancel(err) }, make(map[string]*arrival)
 	g.going = make(map[string]*steering)
-	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended, Draining: g.d.sessions.draining}
+	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended, Memory: g.memory, Draining: g.d.sessions.draining}
 	err := c.Run(ctx)
 	g.mu.Lock()
 	defer g.mu.Unlock()

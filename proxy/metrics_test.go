@@ -167,7 +167,7 @@ func TestMetricsNeverFall(t *testing.T) {
 
 // Words of a peer's make no series.
 func TestTallyIsClosed(t *testing.T) {
-	r := newRegistry(10)
+	r := newRegistry(10, 10)
 	before := len(r.tally.ended) + len(r.tally.failed)
 	for _, work := range []string{"a\xff", "another"} {
 		e, err := r.add(stream.Info{Work: work}, control.Incoming)

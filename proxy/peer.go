@@ -25,6 +25,8 @@ type peer struct {
 	name  string
 	conf  config.Peer
 	rules tlsconf.Rules // for the names in its certificate
+
+	memory *stream.Memory // holds what it sends
 }
 
 func makePeers(conf map[string]config.Peer) (map[string]*peer, error) {

@@ -19,7 +19,8 @@ const keptEnded = 32
 // registry is the sessions of this host: those that live, and the last ones
 // that ended.
 type registry struct {
-	most int // live at once, in and out
+	most     int // live at once, in and out
+	mostFrom int // of those, that one peer has opened, or one kind of clients
 
 	mu       sync.Mutex
 	live     []*entry
@@ -29,8 +30,8 @@ type registry struct {
 	empty    chan struct{}           // closed once draining and nothing lives
 }
 
-func newRegistry(most int) *registry {
-	return &registry{most: most, tally: newTally(), draining: make(chan struct{}), empty: make(chan struct{})}
+func newRegistry(most, mostFrom int) *registry {
+	return &registry{most: most, mostFrom: mostFrom, tally: newTally(), draining: make(chan struct{}), empty: make(chan struct{})}
 }
 
 // entry is one session's place in the registry, from before it is opened until
@@ -59,6 +60,15 @@ func (r *registry) add(info stream.Info, direction string) (*entry, error) {
 	}
 	if len(r.live) >= r.most {
 		return nil, fmt.Errorf("this host has %d sessions, as many as it may (limits.sessions)", len(r.live))
+	}
+	from := 0
+	for _, e := range r.live {
+		if direction == control.Incoming && e.direction == control.Incoming && e.info.Peer == info.Peer && (e.info.Work == workClient) == (info.Work == workClient) {
+			from++
+		}
+	}
+	if from >= r.mostFrom {
+		return nil, fmt.Errorf("%s has %d sessions here, as many as it may (limits.peer_sessions)", info.Peer, from)
 	}
 	if uuid, err := parseUUID(info.UUID); err == nil {
 		info.UUID = formatUUID(uuid) // however its peer spells it

@@ -21,6 +21,7 @@ type clientRule struct {
 	name   string
 	access string
 	rules  tlsconf.Rules
+	memory *stream.Memory // holds what they send
 }
 
 func makeClientRules(conf map[string]config.Client) ([]*clientRule, error) {
@@ -39,6 +40,7 @@ func makeClientRules(conf map[string]config.Client) ([]*clientRule, error) {
 type stranger struct {
 	name    string // of its table
 	access  string
+	memory  *stream.Memory
 	who     string // for the log
 	refusal error  // why it may do nothing, in words for it
 }
@@ -61,7 +63,7 @@ func (d *Daemon) recognize(state tls.ConnectionState, verify func(tls.Connection
 	}
 	for _, c := range d.clients {
 		if _, ok := c.rules.Match(id); ok {
-			return &stranger{name: c.name, access: c.access, who: fmt.Sprintf("client %s (%s)", c.name, id)}
+			return &stranger{name: c.name, access: c.access, memory: c.memory, who: fmt.Sprintf("client %s (%s)", c.name, id)}
 		}
 	}
 	return &stranger{refusal: denied(
@@ -112,7 +114,7 @@ func (d *Daemon) serveKnown(ctx context.Context, conn relay.Conn, s *stranger) e
 	}
 	conn.SetDeadline(time.Time{})
 	log.Info().Str("access", s.access).Msg("libvirt client connected")
-	g := &guard{d: d, access: s.access, name: s.name, address: info.Address, who: s.who, log: log}
+	g := &guard{d: d, access: s.access, memory: s.memory, name: s.name, address: info.Address, who: s.who, log: log}
 	cause := &stream.Cause{Code: stream.CodeDone}
 	if err := g.serve(ctx, conn, server, nil); err != nil {
 		cause = asCause(err)

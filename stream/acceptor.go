@@ -23,6 +23,7 @@ const maxName = 256
 type Acceptor struct {
 	Host   string // this host's name, for messages
 	Limits Limits
+	Share  Share // of each peer
 
 	// Accept decides on a session and gives it its Handler; an error refuses
 	// it, in its words. started is called, before the session's first call,
@@ -34,6 +35,7 @@ type Acceptor struct {
 
 	mu       sync.Mutex
 	sessions map[string]*accepted
+	shares   shares
 }
 
 // accepted is a session in the acceptor's list.
@@ -127,6 +129,11 @@ func (a *Acceptor) ask(ctx context.Context, conn relay.Conn, peer string, open *
 	if a.Ask == nil {
 		return refusal("no questions are answered here")
 	}
+	give, err := a.shares.take(peer, "questions", "limits.peer_asks", a.Share.Asks)
+	if err != nil {
+		return err
+	}
+	defer give()
 	ctx, cancel := context.WithTimeout(ctx, limits.answer())
 	defer cancel()
 	out, err := a.Ask(ctx, peer, open.Name, open.Body)
@@ -166,6 +173,9 @@ func (a *Acceptor) control(ctx context.Context, conn relay.Conn, peer string, op
 		}
 	}
 	s := &accepted{Session: newSession(info, a.Host, a.Limits, conn, open.Idle)}
+	if a.Share.Memory != nil {
+		s.control.memory = a.Share.Memory(peer)
+	}
 	if !a.add(s) {
 		s.cancel(nil)
 		return refusal("session %s exists already", info.ID)
@@ -232,6 +242,11 @@ func (a *Acceptor) join(ctx context.Context, conn relay.Conn, peer string, open 
 	case open.Number < 0:
 		return refusal("no channel has the number %d", open.Number)
 	}
+	give, err := a.shares.take(s.Peer, "channels", "limits.peer_channels", a.Share.Channels)
+	if err != nil {
+		return err
+	}
+	defer give()
 	c, err := s.reserve(open.Channel, open.Number)
 	if err != nil {
 		return err

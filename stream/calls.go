@@ -104,21 +104,22 @@ func (c *calls) reply(f *frame) {
 	}
 }
 
-// serve answers the call f in a goroutine of its own. A session that has failed
-// takes no more calls.
-func (s *Session) serve(f *frame) {
+// serve answers the call f in a goroutine of its own, which releases it. A
+// session that has failed takes no more calls.
+func (s *Session) serve(f *frame) bool {
 	if c := s.known(); c != nil && !c.symptom {
-		return
+		return false
 	}
 	if s.calls.serving.Load() == maxCalls {
 		s.Fail(&Cause{Code: CodeProtocol, Channel: channelControl, Text: fmt.Sprintf(
 			"%s has more than %d calls under way", s.Peer, maxCalls)})
-		return
+		return false
 	}
 	s.calls.serving.Add(1)
 	s.calls.served.Go(func() {
 		answer := &frame{Kind: kindReply, Serial: f.Serial}
 		out, err := s.handler.Call(s.ctx, f.Name, f.Body)
+		f.release()
 		if err == nil {
 			answer.Body, err = msgpack.Marshal(out)
 		}
@@ -126,6 +127,7 @@ func (s *Session) serve(f *frame) {
 			s.Fail(s.link.cause(channelControl, err))
 		}
 	})
+	return true
 }
 
 // reply sends answer, or in its place what went wrong.

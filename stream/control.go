@@ -17,7 +17,8 @@ var errStalled = errors.New("stalled")
 
 // control is the connection that carries a session's frames.
 type control struct {
-	conn relay.Conn
+	conn   relay.Conn
+	memory *Memory // that the peer's long frames take while they are held; nil: any
 
 	mu      sync.Mutex // held over a write
 	broken  error      // the first error of a write, which may have sent half a frame
@@ -61,7 +62,7 @@ func (c *control) read(idle time.Duration) <-chan *frame {
 		defer close(frames)
 		r := &idleReader{conn: c.conn, idle: idle}
 		for {
-			f, err := readFrame(r, MaxControl)
+			f, err := readHeldFrame(r, MaxControl, c.memory)
 			if err != nil {
 				c.readErr = err
 				return

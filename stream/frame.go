@@ -71,6 +71,16 @@ type frame struct {
 	// refuse, reply, failed, end
 	Cause   *Cause `msgpack:"cause,omitempty"`
 	Symptom bool   `msgpack:"symptom,omitempty"` // failed: the other end may know the reason
+
+	held   int // bytes of memory
+	memory *Memory
+}
+
+// release gives back the memory of a frame that is dealt with.
+func (f *frame) release() {
+	if f.held > 0 {
+		f.memory.Give(f.held)
+	}
 }
 
 // maxVersions is how many versions of the protocol an opener may offer.
@@ -126,7 +136,14 @@ func writeFrame(w io.Writer, f *frame, limit int) error {
 // readFrame reads one frame of at most limit bytes, and not a byte beyond it.
 // The length is checked before anything is allocated. io.EOF means that the
 // stream ended between two frames.
-func readFrame(r io.Reader, limit int) (*frame, error) {
+func readFrame(r io.Reader, limit int) (*frame, error) { return readHeldFrame(r, limit, nil) }
+
+// errMemory: a frame is longer than what is left of the memory for it.
+var errMemory = errors.New("no memory is left for what this peer sends (limits.peer_memory)")
+
+// readHeldFrame is readFrame, for a frame that takes its memory from m, if it is
+// longer than any may be, until it is released.
+func readHeldFrame(r io.Reader, limit int, m *Memory) (f *frame, err error) {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -137,6 +154,19 @@ func readFrame(r io.Reader, limit int) (*frame, error) {
 	n := binary.BigEndian.Uint32(head[:])
 	if n == 0 || uint64(n) > uint64(limit) {
 		return nil, fmt.Errorf("a frame claims %d bytes where 1 to %d are allowed: %w", n, limit, ErrFrame)
+	}
+	held := 0
+	if n > MaxOpen {
+		if held = int(n); !m.Take(held) {
+			return nil, fmt.Errorf("a frame of %d bytes: %w", n, errMemory)
+		}
+		defer func() {
+			if err != nil {
+				m.Give(held)
+				return
+			}
+			f.held, f.memory = held, m
+		}()
 	}
 	// A claimed length is only believed as its bytes arrive.
 	var body bytes.Buffer

@@ -24,6 +24,8 @@ func (l link) cause(channel string, err error) *Cause {
 	peer := fmt.Sprintf("%s (%s)", l.peer, l.address)
 	var op *net.OpError
 	switch {
+	case errors.Is(err, errMemory):
+		c.Code, c.symptom, c.Text = CodeLimit, false, fmt.Sprintf("from %s: %v", peer, err)
 	case errors.Is(err, ErrFrame):
 		c.Code, c.symptom = CodeProtocol, false
 		c.Text = fmt.Sprintf("%s sent what is not of this protocol: %v", peer, err)

@@ -203,6 +203,9 @@ func (s *Session) run() {
 		case f, alive := <-frames:
 			if alive {
 				s.cause = s.take(f)
+				if f.Kind != kindCall { // whose handler holds it
+					f.release()
+				}
 			} else {
 				s.cause = s.lost(s.control.readErr)
 			}
@@ -242,7 +245,9 @@ func (s *Session) take(f *frame) *Cause {
 	case f.Kind == kindReply && s.opener:
 		s.calls.reply(f)
 	case f.Kind == kindCall && !s.opener:
-		s.serve(f)
+		if !s.serve(f) {
+			f.release()
+		}
 	case f.Kind == kindFailed && s.opener && f.Cause != nil:
 		c := f.Cause.failureFrom(s.Peer)
 		if !f.Symptom {
@@ -282,7 +287,8 @@ func (s *Session) end(frames <-chan *frame, quiet func()) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		for range frames {
+		for f := range frames {
+			f.release()
 		}
 	}()
 	if s.opener { // before any channel breaks for it

@@ -71,6 +71,10 @@ type KernelTLS struct {
 type Limits struct {
 	Sessions         int           `toml:"sessions"`          // at once, in and out; default 200
 	Channels         int           `toml:"channels"`          // of one session; default 64
+	PeerSessions     int           `toml:"peer_sessions"`     // at once, that one peer has opened; default 100
+	PeerChannels     int           `toml:"peer_channels"`     // at once, of those; default 1024
+	PeerAsks         int           `toml:"peer_asks"`         // questions at once of one peer; default 8
+	PeerMemory       int64         `toml:"peer_memory"`       // MiB that hold what one peer has sent; default 128
 	HandshakeTimeout time.Duration `toml:"handshake_timeout"` // dial, TLS and first frames of a channel; default 10s
 	IdleTimeout      time.Duration `toml:"idle_timeout"`      // silence of the peer on the control channel; default 30s
 	SessionTimeout   time.Duration `toml:"session_timeout"`   // length of a session; default 24h, negative: none

@@ -41,6 +41,11 @@ func (c *checker) limits(l *Limits, doc *documentLimits) {
 	// A migration has a control channel and memory: 2. QEMU takes 255 memory
 	// channels at most, and there are disks beside them.
 	l.Channels = int(c.count("limits.channels", int64(l.Channels), 64, 2, 1024))
+	l.PeerSessions = int(c.count("limits.peer_sessions", int64(l.PeerSessions), 100, 1, 10_000))
+	l.PeerChannels = int(c.count("limits.peer_channels", int64(l.PeerChannels), 1024, 2, 100_000))
+	l.PeerAsks = int(c.count("limits.peer_asks", int64(l.PeerAsks), 8, 1, 1024))
+	// The longest packet of libvirt's protocol has 32 MiB and 4 bytes.
+	l.PeerMemory = c.count("limits.peer_memory", l.PeerMemory, 128, 33, 1<<20)
 	l.SessionBytes = c.size("limits.session_bytes", l.SessionBytes, math.MaxInt64)
 	l.SessionBandwidth = c.size("limits.session_bandwidth", l.SessionBandwidth, maxMiB)
 	l.TotalBandwidth = c.size("limits.total_bandwidth", l.TotalBandwidth, maxMiB)

@@ -25,7 +25,7 @@ func TestDefaults(t *testing.T) {
 		Certificates: Certificates{Reload: time.Minute},
 		KernelTLS:    KernelTLS{Send: KernelAuto, Receive: KernelAuto},
 		Limits: Limits{
-			Sessions: 200, Channels: 64,
+			Sessions: 200, Channels: 64, PeerSessions: 100, PeerChannels: 1024, PeerAsks: 8, PeerMemory: 128,
 			HandshakeTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second, SessionTimeout: 24 * time.Hour,
 			PrepareTimeout: time.Minute, FinishTimeout: time.Minute, GiveUpTimeout: 15 * time.Second, DrainTimeout: 10 * time.Minute,
 			SessionBytes: None, SessionBandwidth: None, TotalBandwidth: None,
@@ -64,6 +64,10 @@ receive = "off"
 [limits]
 sessions = 10
 channels = 8
+peer_sessions = 5
+peer_channels = 40
+peer_asks = 2
+peer_memory = 64
 handshake_timeout = "500ms"
 idle_timeout = "5s"
 session_timeout = "-1s"
@@ -104,7 +108,7 @@ ports = "50000-50100"
 		Certificates: Certificates{CA: "/etc/pki/CA/cacert.pem", Cert: "/etc/pki/libvirt/servercert.pem", Key: "/etc/pki/libvirt/private/serverkey.pem", CRL: "/etc/pki/CA/cacrl.pem", Reload: 5 * time.Minute},
 		KernelTLS:    KernelTLS{Send: "auto", Receive: "off"},
 		Limits: Limits{
-			Sessions: 10, Channels: 8,
+			Sessions: 10, Channels: 8, PeerSessions: 5, PeerChannels: 40, PeerAsks: 2, PeerMemory: 64,
 			HandshakeTimeout: 500 * time.Millisecond, IdleTimeout: 5 * time.Second, SessionTimeout: None,
 			PrepareTimeout: 2 * time.Minute, FinishTimeout: 3 * time.Minute, GiveUpTimeout: 15 * time.Second, DrainTimeout: time.Hour,
 			SessionBytes: 1e12, SessionBandwidth: 100, TotalBandwidth: None,

@@ -88,6 +88,12 @@ type Conversation struct {
 	// Ended, if not nil, is called when the daemon has ended the connection by
 	// itself, or it broke, before the client can see it.
 	Ended func()
+	// Memory, if not nil, is what calls that are held take; a call for which
+	// none is left is refused.
+	Memory interface {
+		Take(n int) bool
+		Give(n int)
+	}
 	// Draining, once closed, ends the conversation as soon as no call and
 	// nothing else (Busy) is under way.
 	Draining <-chan struct{}
@@ -112,30 +118,31 @@ func (c *Conversation) Run(ctx context.Context) error {
 	c.held = make(chan struct{}, maxHeld)
 	waiting, left := context.WithCancel(context.WithoutCancel(ctx))
 	defer left()
+	var first error
+	var once sync.Once
+	fail := func(err error) {
+		once.Do(func() {
+			first = err
+			if c.Failing != nil {
+				c.Failing(first)
+			}
+		})
+	}
+	end := func(err error) {
+		if err != nil && ctx.Err() == nil {
+			fail(err)
+			cancel(err)
+		}
+	}
 	parted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(parted)
 		c.part(context.Cause(ctx))
 		left()
+		fail(context.Cause(ctx))
 		c.Client.Close()
 		c.Server.Close()
 	})
-	var first error
-	var once sync.Once
-	end := func(err error) {
-		if err != nil {
-			once.Do(func() {
-				first = err
-				if ctx.Err() != nil {
-					first = context.Cause(ctx)
-				}
-				if c.Failing != nil {
-					c.Failing(first)
-				}
-			})
-			cancel(err)
-		}
-	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer left()

@@ -2,6 +2,7 @@ package libvirtrpc
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -41,12 +42,24 @@ func (c *Conversation) one(ctx context.Context, in *input, h Head, n int) error 
 	if refusal := c.underway.refusal(); refusal != nil {
 		return c.alone(in, h, n, refusal)
 	}
+	held := false
 	hold, refusal := c.Rules.Judge(h)
 	if h.Type != TypeCall {
 		if refusal != nil {
 			return in.skip(n)
 		}
 		return in.pass(n)
+	}
+	if refusal == nil && hold && c.Memory != nil {
+		if c.Memory.Take(n) {
+			defer func() {
+				if !held {
+					c.Memory.Give(n)
+				}
+			}()
+		} else {
+			refusal = Errorf(ErrRPC, "sluice: no memory is left for %s, of %d bytes, among what is held for this caller (limits.peer_memory)", h.Procedure, n)
+		}
 	}
 	if refusal == nil {
 		refusal = c.underway.begin(h)
@@ -69,8 +82,12 @@ func (c *Conversation) one(ctx context.Context, in *input, h Head, n int) error 
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	held = true
 	c.holding.Go(func() {
 		defer func() { <-c.held }()
+		if c.Memory != nil {
+			defer c.Memory.Give(n)
+		}
 		if err := c.understand(ctx, &Call{h, body}); err != nil {
 			// The connection is broken, which its reader sees as well.
 			c.Client.Close()
@@ -114,14 +131,18 @@ func (c *Conversation) understand(ctx context.Context, call *Call) error {
 // (virNetSocketSendFD).
 func (c *Conversation) refuseFDs(in *input, h Head, n int) error {
 	const maxFDs = 32 // VIR_NET_MESSAGE_NUM_FDS_MAX
-	body, err := in.take(n)
-	if err != nil {
-		return err
+	if n < headSize+4 {
+		return errors.New("libvirt's client: a packet with file descriptors that does not say how many")
 	}
-	r := reader{b: body}
-	fds := r.uint()
-	if r.err != nil || fds > maxFDs {
-		return errors.New("libvirt's client: a packet with file descriptors that does not say how many, or too many")
+	if err := in.need(headSize + 4); err != nil {
+		return within(err)
+	}
+	fds := binary.BigEndian.Uint32(in.buf[in.begin+headSize:])
+	if fds > maxFDs {
+		return errors.New("libvirt's client: a packet with too many file descriptors")
+	}
+	if err := in.skip(n); err != nil {
+		return err
 	}
 	if err := in.skip(int(fds)); err != nil {
 		return err

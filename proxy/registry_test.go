@@ -1,0 +1,38 @@
+package proxy
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// One peer can't take the sessions of all, and what this host opens itself is
+// not the peer's.
+func TestPeerSessions(t *testing.T) {
+	r := newRegistry(4, 2)
+	add := func(peer, work, direction string) (*entry, error) {
+		return r.add(stream.Info{Peer: peer, Work: work}, direction)
+	}
+	first, err := add("b", workLibvirt, control.Incoming)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ peer, work, direction, refusal string }{
+		{"b", workMigration, control.Incoming, ""},
+		{"b", workSteered, control.Incoming, "b has 2 sessions here, as many as it may (limits.peer_sessions)"},
+		{"b", workMigration, control.Outgoing, ""},
+		{"b", workClient, control.Incoming, ""}, // clients of that name are others
+		{"c", workMigration, control.Incoming, "limits.sessions"},
+	} {
+		_, err := add(c.peer, c.work, c.direction)
+		if (err == nil) != (c.refusal == "") || err != nil && !strings.Contains(err.Error(), c.refusal) {
+			t.Errorf("%s %s %s: %v, want %q", c.peer, c.work, c.direction, err, c.refusal)
+		}
+	}
+	r.end(first, control.Failed, stream.CodeLink, "")
+	if _, err := add("b", workSteered, control.Incoming); err != nil {
+		t.Error(err)
+	}
+}
