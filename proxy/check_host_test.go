@@ -54,7 +54,7 @@ func TestCheckHost(t *testing.T) {
 		{name: "a name of its own", set: func(h *testHost) {
 			h.trust(ca)
 			h.certify(ca, pki.Host{Names: []string{"vm7.example.org"}})
-		}, result: "warning", check: "certificates", code: "own-name", words: []string{"this host is called host-a", "DNS:vm7.example.org"}},
+		}, result: "warning", check: "certificates", code: "own-name", words: []string{"cert.pem: this host is called host-a", "DNS:vm7.example.org"}},
 		{name: "a key that the policy forbids", top: "priority = 'SECURE192:-SIGN-ALL:+SIGN-RSA-PSS-RSAE-SHA384'", result: "error", check: "priority", code: "certificate", words: []string{"EC key of 256 bits", "signs with none"}},
 		{name: "TLS 1.2 alone", top: "priority = 'NORMAL:-VERS-ALL:+VERS-TLS1.2'", result: "warning", check: "priority", code: "no-tls1.3", words: []string{"slower"}},
 		{name: "the port is taken", top: "listen = '" + taken.Addr().String() + "'", result: "error", check: "listen", code: "port-taken", words: []string{taken.Addr().String(), "libvirtd"}},

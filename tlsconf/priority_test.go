@@ -137,6 +137,14 @@ func TestUnsupportedSaysWhy(t *testing.T) {
 	}
 }
 
+func TestProfilesByName(t *testing.T) {
+	for want, s := range strengths {
+		if p, err := ParsePriority("NORMAL:%PROFILE_"+s.name, nil); err != nil || p.profile != want {
+			t.Errorf("%s: %+v, %v", s.name, p, err)
+		}
+	}
+}
+
 func TestSystemFileIsBounded(t *testing.T) {
 	if _, err := LoadSystem("/dev/zero"); err == nil || !strings.Contains(err.Error(), "larger than") {
 		t.Errorf("a file without an end: %v", err)

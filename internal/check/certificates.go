@@ -56,7 +56,7 @@ func (h *Host) certificates(l *list) {
 	}
 	if h.Config.Certificates.SPIFFE == "" && c.Leaf.VerifyHostname(h.Config.Name) != nil {
 		l.warn(certificates, "own-name", "have it issued with that name, or tell the other hosts' sluices (names) which one to expect",
-			"this host is called %s, and its certificate holds %s: peers that are not told otherwise expect the host's name, and libvirt clients always do", h.Config.Name, id)
+			"%s: this host is called %s, and its certificate holds %s: peers that are not told otherwise expect the host's name, and libvirt clients always do", c.Found.Server[0].Cert, h.Config.Name, id)
 	}
 	used := ""
 	if h.By == control.ByDaemon {
