@@ -101,7 +101,7 @@ func TestOutput(t *testing.T) {
 // What a process is seen to use and to listen at, of ourselves and of one that
 // does nothing.
 func TestProcess(t *testing.T) {
-	l := newLauncher()
+	l := newLauncher(false)
 	defer l.close()
 	cmd := exec.Command("sleep", "60")
 	if err := l.start(cmd); err != nil {

@@ -4,8 +4,9 @@
 //
 //	source ─ unix ─ relay ══ mutual TLS 1.3, AES-128-GCM, TCP ══ relay ─ unix ─ sink
 //
-// Source and sink are this process, the relays processes of their own, started
-// anew for each measurement. All programs do each piece of work once in each
+// Source and sink are this process, or the sink is one of another host that a
+// command leads to; the relays are processes of their own, started anew for each
+// measurement. All programs do each piece of work once in each
 // round, in turns, and ratios are taken within a round: a shared machine's speed
 // drifts. CPU is what the kernel charges the relays with, user and system, from
 // the first byte to the last, connections being up before and still up after.
@@ -14,6 +15,5 @@
 // time that splicing without TLS costs, and that of sealing and opening the same
 // bytes, both measured in the same round.
 //
-// What it does not do: judge. And it measures one machine; two hosts with a
-// network between them have other limits.
+// What it does not do: judge.
 package bench

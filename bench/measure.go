@@ -56,41 +56,48 @@ func (r *run) fill(ctx context.Context, c contender, w work, size int64, s *Samp
 		}
 	}()
 	deadline, _ := ctx.Deadline()
-	streams := make([]stream, 0, w.streams)
+	streams := make([]net.Conn, 0, w.streams)
 	connects := make([]float64, w.streams)
 	for i := range w.streams {
 		one, took, err := p.connect(deadline)
 		if err != nil {
 			return err
 		}
-		defer one.close()
-		defer context.AfterFunc(ctx, one.close)()
+		defer one.Close()
+		defer context.AfterFunc(ctx, func() { one.Close() })()
 		streams, connects[i] = append(streams, one), took.Seconds()
 	}
 	s.Connect = Median(connects)
 	if w.message > 0 { // warm
-		if _, err := pingPong(streams[0], w.message, r.opts.Pings/10); err != nil {
+		if _, err := p.pingPong(streams[0], w.message, r.opts.Pings/10); err != nil {
 			return err
 		}
 	}
-	send0, err1 := usageOf(p.sends.Process.Pid)
-	take0, err2 := usageOf(p.takes.Process.Pid)
+	send0, take0, err := p.usage()
+	if err != nil {
+		return err
+	}
 	begun := time.Now()
 	if w.message > 0 {
-		times, err := pingPong(streams[0], w.message, r.opts.Pings)
+		times, err := p.pingPong(streams[0], w.message, r.opts.Pings)
 		if err != nil {
 			return err
 		}
 		s.P50, s.P99, s.P999 = quantile(times, 0.5), quantile(times, 0.99), quantile(times, 0.999)
-	} else if s.Bytes, err = r.bulk(streams, w.both, size); err != nil {
+	} else if s.Bytes, err = p.bulk(streams, w.both, size); err != nil {
 		return err
 	}
 	s.Seconds = time.Since(begun).Seconds()
-	send, err3 := usageOf(p.sends.Process.Pid)
-	take, err4 := usageOf(p.takes.Process.Pid)
-	s.CPUSend, s.CPUTake = (send.cpu - send0.cpu).Seconds(), (take.cpu - take0.cpu).Seconds()
-	s.RSSSend, s.RSSTake = send.peak, take.peak
-	return errors.Join(err1, err2, err3, err4)
+	send, take, err := p.usage()
+	s.CPUSend, s.CPUTake = (send.cpu - send0.cpu).Seconds(), (take.CPU - take0.CPU).Seconds()
+	s.RSSSend, s.RSSTake = send.peak, take.Peak
+	return err
+}
+
+// usage is what both relays have used so far.
+func (p *pair) usage() (near usage, far FarUsage, err error) {
+	near, err = usageOf(p.sends.Process.Pid)
+	return near, far, errors.Join(err, p.far.Call("Far.Usage", None{}, &far))
 }
 
 const (
@@ -106,20 +113,17 @@ var pages = sync.OnceValue(func() []byte {
 })
 
 // bulk moves size bytes, over all streams, and returns how many that were.
-func (r *run) bulk(streams []stream, both bool, size int64) (int64, error) {
+func (p *pair) bulk(streams []net.Conn, both bool, size int64) (int64, error) {
 	each := size / int64(len(streams))
-	var moved int64
+	sink := p.far.Go("Far.Bulk", FarBulk{each, both}, &None{}, nil)
+	moved := each * int64(len(streams))
 	var wg sync.WaitGroup
-	errs := make(chan error, 4*len(streams))
-	move := func(from, to net.Conn) {
-		moved += each
-		wg.Go(func() { errs <- send(from, each) })
-		wg.Go(func() { errs <- receive(to, each) })
-	}
+	errs := make(chan error, 2*len(streams))
 	for _, s := range streams {
-		move(s.source, s.sink)
+		wg.Go(func() { errs <- send(s, each) })
 		if both {
-			move(s.sink, s.source)
+			moved += each
+			wg.Go(func() { errs <- receive(s, each) })
 		}
 	}
 	wg.Wait()
@@ -129,7 +133,7 @@ func (r *run) bulk(streams []stream, both bool, size int64) (int64, error) {
 			return moved, err
 		}
 	}
-	return moved, nil
+	return moved, (<-sink.Done).Error
 }
 
 func send(c net.Conn, n int64) error {
@@ -157,34 +161,20 @@ func receive(c net.Conn, n int64) error {
 }
 
 // pingPong returns the times of n round trips, sorted, in seconds.
-func pingPong(s stream, size, n int) ([]float64, error) {
-	echo := make(chan error, 1)
-	go func() {
-		buf := make([]byte, size)
-		for range n {
-			if _, err := io.ReadFull(s.sink, buf); err != nil {
-				echo <- err
-				return
-			}
-			if _, err := s.sink.Write(buf); err != nil {
-				echo <- err
-				return
-			}
-		}
-		echo <- nil
-	}()
+func (p *pair) pingPong(s net.Conn, size, n int) ([]float64, error) {
+	echo := p.far.Go("Far.Echo", FarEcho{size, n}, &None{}, nil)
 	times := make([]float64, n)
 	buf := make([]byte, size)
 	for i := range times {
 		begun := time.Now()
-		if _, err := s.source.Write(buf); err != nil {
+		if _, err := s.Write(buf); err != nil {
 			return nil, err
 		}
-		if _, err := io.ReadFull(s.source, buf); err != nil {
+		if _, err := io.ReadFull(s, buf); err != nil {
 			return nil, err
 		}
 		times[i] = time.Since(begun).Seconds()
 	}
 	slices.Sort(times)
-	return times, <-echo
+	return times, (<-echo.Done).Error
 }

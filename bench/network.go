@@ -21,12 +21,15 @@ type launcher struct {
 	where    string // in words
 }
 
-func newLauncher() *launcher {
+// newLauncher starts relays in a network of their own if it can and should.
+func newLauncher(own bool) *launcher {
 	l := &launcher{requests: make(chan func())}
 	ready := make(chan struct{})
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		if err := ownNetwork(); err != nil {
+		if !own {
+			l.where = "this machine's network, TCP congestion control " + sysctl("tcp_congestion_control")
+		} else if err := ownNetwork(); err != nil {
 			l.where = fmt.Sprintf("this machine's own network, TCP congestion control %s (a network of its own takes root: %v)", sysctl("tcp_congestion_control"), err)
 		} else {
 			l.where = fmt.Sprintf("loopback of a network namespace, TCP congestion control %s", sysctl("tcp_congestion_control"))

@@ -17,6 +17,18 @@ type Options struct {
 	Works    []string // names of works; all if empty
 	Tools    string   // a folder to look for programs in, besides PATH
 	Progress func(string)
+
+	// FarCommand, if there is one, leads to `sluice bench far` on another host,
+	// where the sink then is, and FarHost is the address that its relays listen at.
+	FarCommand []string
+	FarHost    string
+}
+
+func (o *Options) farHost() string {
+	if o.FarHost == "" {
+		return "127.0.0.1"
+	}
+	return o.FarHost
 }
 
 // work is what is asked of a pair of relays.
@@ -57,6 +69,9 @@ func (o *Options) Check() error {
 		return errors.New("there has to be one round or more")
 	case o.Pings < 100:
 		return errors.New("there have to be 100 round trips or more")
+	}
+	if (len(o.FarCommand) > 0) != (o.FarHost != "") {
+		return errors.New("a far side takes both the command that leads to it and the address that it listens at")
 	}
 	for _, name := range o.Works {
 		if !slices.Contains(Works(), name) {

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"net/rpc"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,12 +15,14 @@ type run struct {
 	dir      string
 	certs    string
 	launcher *launcher
+	far      *rpc.Client
 }
 
 // Report is what a run has measured.
 type Report struct {
 	Date     string    `json:"date"`
 	Machine  Machine   `json:"machine"`
+	Far      *Machine  `json:"far_machine,omitempty"` // the sink's, if that is another
 	Network  string    `json:"network"`
 	Size     int64     `json:"size_bytes"`
 	Rounds   int       `json:"rounds"`
@@ -53,14 +56,24 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := makeCerts(r.certs); err != nil {
 		return nil, err
 	}
-	r.launcher = newLauncher()
-	defer r.launcher.close()
-
 	there, missing := o.installed()
 	rep := &Report{
-		Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), Network: r.launcher.where,
+		Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(),
 		Size: o.Size, Rounds: o.Rounds, Pings: o.Pings, Missing: missing,
 	}
+	r.launcher = newLauncher(len(o.FarCommand) == 0)
+	defer r.launcher.close()
+	rep.Network = r.launcher.where
+	var stop func()
+	if len(o.FarCommand) == 0 {
+		stop, err = r.hereToo()
+	} else {
+		stop, err = r.elsewhere(ctx, rep, &there)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
 	for _, c := range there {
 		rep.Entrants = append(rep.Entrants, Entrant{c.name, c.versionOf(), c.settings})
 	}

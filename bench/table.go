@@ -12,6 +12,9 @@ func (rep *Report) Write(w io.Writer) error {
 	var b strings.Builder
 	m := rep.Machine
 	fmt.Fprintf(&b, "%s, %s, %d cores, %s, %s; load %s at the start\n", rep.Date, m.CPU, m.Cores, m.Kernel, m.System, m.Load)
+	if far := rep.Far; far != nil {
+		fmt.Fprintf(&b, "to %s, %d cores, %s, %s; load %s\n", far.CPU, far.Cores, far.Kernel, far.System, far.Load)
+	}
 	fmt.Fprintf(&b, "%s; mutual TLS 1.3 with %s\n", rep.Network, suite)
 	fmt.Fprintf(&b, "medians of %d rounds (least to most); MiB: the most resident memory of each relay, sending and receiving\n", rep.Rounds)
 	fmt.Fprintf(&b, "AES-128-GCM, seal and open: %.3f CPU-s/GB\n\n", Median(rep.AES))

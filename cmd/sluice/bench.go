@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -24,26 +25,32 @@ installed; the others are named. Two come with it: io.Copy over Go's crypto/tls,
 and splice, which does no TLS and is the floor. As root it runs in a network
 namespace of its own, with TCP's congestion control set to reno.
 
+With a command the sink and the receiving relays are on another host: the command
+leads to sluice bench far there, most often by ssh, and --at is an address of that
+host that this one reaches. The relays have certificates made for the occasion. Both
+hosts' networks are used as they are.
+
 Nothing else should run meanwhile. With everything installed and the usual size it
 takes about two hours on a small machine.
 
 Exit status: 0 measured, 1 failed, 2 wrong use.`
 
 const benchExamples = `  sluice bench --size 256 --rounds 2 --work 1,ping-1
-  sluice bench --results results --only sluice,haproxy,splice`
+  sluice bench --results results --only sluice,haproxy,splice
+  sluice bench --at 192.0.2.2 --only sluice,splice -- ssh root@host-b sluice bench far`
 
 func newBench(io streams) *cobra.Command {
 	o := bench.Options{}
 	var mib int64
 	var results string
 	cmd := &cobra.Command{
-		Use:     "bench",
+		Use:     "bench [flags] [-- COMMAND...]",
 		Short:   "Measure the relay beside other programs",
 		Long:    benchHelp,
 		Example: benchExamples,
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Size = mib << 20
+			o.FarCommand = args
 			if err := o.Check(); err != nil {
 				return err
 			}
@@ -57,17 +64,14 @@ func newBench(io streams) *cobra.Command {
 	f.StringSliceVar(&o.Only, "only", nil, "`PROGRAMS` to measure: "+strings.Join(bench.Contenders(), ", ")+" (default: all that are installed)")
 	f.StringSliceVar(&o.Works, "work", nil, "`WORKS` to do: "+strings.Join(bench.Works(), ", ")+" (default: all)")
 	f.StringVar(&results, "results", "", "`FOLDER` to write relay.json, relay.txt and relay.svg to")
-	cmd.AddCommand(newBenchRelay())
+	f.StringVar(&o.FarHost, "at", "", "`ADDRESS` of the other host to listen at there")
+	cmd.AddCommand(newBenchRelay(), newBenchFar())
 	return cmd
 }
 
 func runBench(ctx context.Context, io streams, o bench.Options, results string) error {
-	var err error
-	if o.Sluice, err = os.Executable(); err != nil {
+	if err := findPrograms(&o); err != nil {
 		return failed(err)
-	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		o.Tools = filepath.Join(cache, "sluice-bench") // where bench/install builds
 	}
 	o.Progress = func(text string) { fmt.Fprintln(io.err, text) }
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
@@ -97,4 +101,43 @@ them itself.`,
 			return failed(bench.Builtin(args[0], args[1], args[2], args[3], args[4]))
 		},
 	}
+}
+
+// newBenchFar is the other host's side.
+func newBenchFar() *cobra.Command {
+	return &cobra.Command{
+		Use:   "far",
+		Short: "The other host's side of a benchmark",
+		Long: `Be the sink's side of a benchmark: the command that sluice bench is given to be
+run there, by ssh for instance. It is spoken to by standard input and output, and
+ends with them.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			var o bench.Options
+			if err := findPrograms(&o); err != nil {
+				return failed(err)
+			}
+			if err := bench.ServeFar(stdio{os.Stdin, os.Stdout}, o); err != nil {
+				return failed(err)
+			}
+			return nil
+		},
+	}
+}
+
+// stdio is standard input and output as one connection.
+type stdio struct {
+	io.ReadCloser
+	io.Writer
+}
+
+// findPrograms says where sluice is, and what bench/install has built.
+func findPrograms(o *bench.Options) (err error) {
+	if o.Sluice, err = os.Executable(); err != nil {
+		return err
+	}
+	if cache, err := os.UserCacheDir(); err == nil {
+		o.Tools = filepath.Join(cache, "sluice-bench")
+	}
+	return nil
 }
