@@ -48,7 +48,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	switch {
 	case t.exposed != "" && g.d.requireSecure():
 		return outcome{g.insecure(t.exposed)}
-	case t.exposed != "" && g.access != config.AccessFull && usesPath(call.Params):
+	case g.access != config.AccessFull && usesPath(call.Params): // whoever encrypts what goes there
 		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.cfg.Name)}
 	}
 	a := &arrival{guest: guest, resumes: t.flags&libvirt.MigratePostcopyResume != 0}

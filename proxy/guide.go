@@ -50,7 +50,7 @@ func (g *guide) Judge(h libvirtrpc.Head) (hold bool, refusal *libvirtrpc.Error) 
 	return false, tooOld(h.Procedure)
 }
 
-// tooOld refuses the forms of Prepare that are not carried.
+// tooOld refuses the forms of the protocol that are not carried.
 func tooOld(p libvirtrpc.Procedure) *libvirtrpc.Error {
 	name := libvirtrpc.Refused[p]
 	if name == "" {

@@ -23,6 +23,9 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 	if info.Clear && (d.requireSecure() || p.conf.TLS == control.Yes) {
 		return nil, nil, fmt.Errorf("%s asks for data in clear, which %s does not allow: migrate with TLS, or set require_secure = false on both hosts", info.Peer, d.cfg.Name)
 	}
+	if info.Clear && info.Work == workLibvirt {
+		return nil, nil, fmt.Errorf("%s asks for libvirt's own connection in clear, which is never so, whatever require_secure says", info.Peer)
+	}
 	entry, err := d.sessions.add(info, control.Incoming)
 	if err != nil {
 		return nil, nil, err

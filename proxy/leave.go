@@ -57,8 +57,19 @@ func (g *guard) perform(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outc
 		return g.give(ctx, call, id)
 	}
 	params := call.Params.Without(paramSession)
-	p2p := libvirt.DomainMigrateFlags(call.Flags)&libvirt.MigratePeer2peer != 0
-	if p2p && !params.Has(libvirtrpc.ParamURI) && !g.d.leadsHere(call.Destination) {
+	flags := libvirt.DomainMigrateFlags(call.Flags)
+	if flags&libvirt.MigratePeer2peer == 0 {
+		return g.leave(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, params, nil })
+	}
+	switch here := g.d.leadsHere(call.Destination); {
+	case g.d.sessions.isDraining():
+		return refused(libvirtrpc.ErrOperationInvalid, errDraining).Outcome
+	case here:
+	case flags&libvirt.MigrateTunnelled != 0:
+		if !encrypted(call.Destination) && g.d.requireSecure() {
+			return g.insecure("memory by libvirt's tunnel to a URI without TLS or ssh")
+		}
+	case !params.Has(libvirtrpc.ParamURI):
 		params = params.With(libvirtrpc.ParamURI, "tcp:") // as the destination will say
 	}
 	return g.leave(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, params, nil })
@@ -136,4 +147,22 @@ func (d *Daemon) leadsHere(uri *string) bool {
 		}
 	}
 	return false
+}
+
+// encrypted says whether a connection by a libvirt URI is, by its transport:
+// TLS where it names none (libvirt's docs/uri.rst).
+func encrypted(uri *string) bool {
+	if uri == nil {
+		return false
+	}
+	u, err := url.Parse(*uri)
+	if err != nil {
+		return false
+	}
+	_, transport, named := strings.Cut(u.Scheme, "+")
+	switch transport {
+	case "tls", "ssh", "libssh", "libssh2":
+		return true
+	}
+	return !named && u.Host != ""
 }

@@ -25,10 +25,15 @@ func TestVirshOwnURI(t *testing.T) {
 		v := a.virshStart(g, append(args, "--copy-storage-all")...)
 		v.fails("sluice on host-a: ", "in clear", "leave out --migrateuri", "--tls")
 	}
-	s.onlyOn(g, s.A)
 	if ended := b.status().Ended; len(ended) == 0 || ended[0].Kind != "libvirt" {
 		t.Errorf("host-b has seen more than connections: %+v", ended)
 	}
+	s.qemuCertificates()
+	// Who encrypts it does not matter to where libvirt would make its sockets.
+	v := a.virshStart(g, "--p2p", "--unsafe", "--tls", "--migrateuri", "unix:///tmp/own.sock")
+	v.fails("access denied: ", "made where host-b chooses")
+	b.logged("access denied", "made where host-b chooses")
+	s.onlyOn(g, s.A)
 }
 
 // The same, where both hosts allow data in clear.

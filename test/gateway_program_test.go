@@ -46,6 +46,10 @@ func TestOlderProtocol(t *testing.T) {
 		t.Fatal("version 2 was carried")
 	}
 	says(t, "Prepare2", err.Error(), "old form", "1.1.0", "sluice migrate")
+	if _, _, err = dst.DomainMigrateBegin3(dom, nil, flags, nil, 0); err == nil {
+		t.Fatal("a guest was taken by the old form")
+	}
+	says(t, "Begin3", err.Error(), "old form", "DOMAIN_MIGRATE_BEGIN3", "1.1.0")
 
 	cookie, xml, err := src.DomainMigrateBegin3(dom, nil, flags, nil, 0)
 	s.check(err)

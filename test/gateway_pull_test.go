@@ -47,6 +47,12 @@ func TestVirshPullPeerToPeer(t *testing.T) {
 		t.Fatal("the guest went in clear")
 	}
 	says(t, "virsh", errs, "sluice on host-a", "in clear")
+	// So would libvirt's tunnel.
+	_, errs, status = s.run(s.B, "virsh", "-q", "-c", b.uri(), "migrate", "--live", "--p2p", "--tunnelled", g.Name, "qemu+tcp://host-b/system")
+	if status == 0 {
+		t.Fatal("the guest went in clear")
+	}
+	says(t, "virsh", errs, "sluice on host-a", "in clear", "tunnel to a URI without TLS")
 	_, errs, status = s.run(s.B, "virsh", "-q", "-c", b.uri(), "migrate", "--live", "--p2p", g.Name, a.uri())
 	if status != 0 {
 		t.Fatalf("virsh: %s", errs)

@@ -102,14 +102,18 @@ var Migrate = map[Procedure]string{
 	442: "DOMAIN_ABORT_JOB_FLAGS",
 }
 
-// Refused are the forms of Prepare that are not carried, with names. They are
-// older than libvirt 1.1.0 (2013), and say nothing that data could be steered
-// by, or carry it in a stream that goes by their number.
+// Refused are the steps of older forms of the protocol that are not carried,
+// with names. They are older than libvirt 1.1.0 (2013), and say nothing that
+// data could be steered by, or carry it in a stream that goes by their number,
+// or begin at the source what nobody would look at.
 var Refused = map[Procedure]string{
 	61:  "DOMAIN_MIGRATE_PREPARE",
+	62:  "DOMAIN_MIGRATE_PERFORM",
 	108: "DOMAIN_MIGRATE_PREPARE2",
 	148: "DOMAIN_MIGRATE_PREPARE_TUNNEL",
+	213: "DOMAIN_MIGRATE_BEGIN3",
 	215: "DOMAIN_MIGRATE_PREPARE_TUNNEL3",
+	216: "DOMAIN_MIGRATE_PERFORM3",
 }
 
 // streams are the procedures of Migrate that stream packets may belong to.

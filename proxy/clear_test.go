@@ -1,0 +1,24 @@
+package proxy
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// Data may go in clear where both hosts say so; libvirt's calls never do.
+func TestNoLibvirtInClear(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	a, b := pairOfHosts(t, ca)
+	b.start("require_secure = false", peerA)
+	a.start("require_secure = false", peerTable(b, ""))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, err := a.opener(a.peers["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: workLibvirt, Clear: true})
+	if err == nil {
+		t.Fatal("libvirt's connection may go in clear")
+	}
+	says(t, err, "host-b: ", "libvirt's own connection in clear")
+}
