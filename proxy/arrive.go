@@ -38,7 +38,8 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
-	if t.steered && !steered { // libvirt would open a port to all
+	meets := t.steered && !steered && t.flags&libvirt.MigratePeer2peer == 0 && g.d.requireSecure()
+	if t.steered && !steered && !meets { // libvirt would open a port to all
 		t.steered, t.by, t.exposed = false, byNothing, "memory by tcp:"
 	}
 	covered := t.exposed != "" && g.d.covered(call.Params)
@@ -52,6 +53,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.cfg.Name)}
 	}
 	a := &arrival{guest: guest, resumes: t.flags&libvirt.MigratePostcopyResume != 0}
+	meeting := ""
 	if steered {
 		if g.peer == nil {
 			return outcome{g.denied(c, "sessions are for peers")}
@@ -66,6 +68,13 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 			call.Params = ownParams(call.Params, a.session.dir, t)
 		}
 		a.session.preparing(t, g.cut)
+	} else if meets {
+		if g.d.sessions.isDraining() {
+			return refused(libvirtrpc.ErrOperationInvalid, errDraining)
+		}
+		if call.Params, meeting, err = g.meet(a, call.Params, t); err != nil {
+			return refused(libvirtrpc.ErrOperationInvalid, err)
+		}
 	} else if err := g.enter(a, t); err != nil {
 		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}
@@ -76,6 +85,9 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
 		if covered && r.Err == nil {
 			r.Err = g.d.checkPort(r)
+		}
+		if meets && r.Err == nil {
+			r.Err = meetAt(r, meeting)
 		}
 		if r.Err != nil {
 			g.forget(guest.name, neverRan)

@@ -48,6 +48,7 @@ type Daemon struct {
 	waiting                 waiting
 	steered                 steeredSessions
 	pulls                   pulls
+	doors                   openDoors
 	refusals                refusals
 	acceptor                *stream.Acceptor
 	refusing                chan struct{}    // places of those who are told why not

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/internal/sockets"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -35,6 +36,12 @@ type doors struct {
 // open opens the doors; they close with the session. told says that libvirt can
 // be told where disks go.
 func (o *doors) open(dir sessionDir, disks, told bool) (err error) {
+	defer func() {
+		if uri := o.uri; err == nil {
+			o.d.doors.set(uri, true)
+			context.AfterFunc(o.session.Context(), func() { o.d.doors.set(uri, false) })
+		}
+	}()
 	if !disks || told {
 		if o.uri, err = o.socket(dir, memorySocket, stream.ChannelMemory); err == nil && disks {
 			o.disksURI, err = o.socket(dir, diskSocket, stream.ChannelDisk)
@@ -48,6 +55,36 @@ func (o *doors) open(dir sessionDir, disks, told bool) (err error) {
 	o.uri = fmt.Sprintf("tcp:127.0.0.1:%d", memory)
 	o.diskPort, err = o.loopback(stream.ChannelDisk)
 	return err
+}
+
+// openDoors are the URIs of all doors for memory that are open here.
+type openDoors struct {
+	mu sync.Mutex
+	m  map[string]bool
+}
+
+func (od *openDoors) set(uri string, open bool) {
+	od.mu.Lock()
+	defer od.mu.Unlock()
+	if od.m == nil {
+		od.m = make(map[string]bool)
+	}
+	if delete(od.m, uri); open {
+		od.m[uri] = true
+	}
+}
+
+// opens says whether a Perform's data goes to a door of this daemon's: the
+// client has been told of it by the reply to Prepare, which went through here
+// as well.
+func (d *Daemon) opens(params libvirtrpc.Params) bool {
+	uri, is, err := params.Text(libvirtrpc.ParamURI)
+	if err != nil || !is || params.Has(libvirtrpc.ParamDisksURI) {
+		return false
+	}
+	d.doors.mu.Lock()
+	defer d.doors.mu.Unlock()
+	return d.doors.m[uri]
 }
 
 func (o *doors) socket(dir sessionDir, name, kind string) (uri string, err error) {

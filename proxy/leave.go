@@ -8,6 +8,7 @@ import (
 
 	"github.com/digitalocean/go-libvirt"
 
+	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -54,9 +55,17 @@ func (g *guard) perform(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outc
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
 	if named && g.peer != nil {
-		return g.give(ctx, call, id)
+		return g.give(ctx, call, g.peer, id)
 	}
 	params := call.Params.Without(paramSession)
+	switch to, id, err := g.d.met(params); {
+	case err != nil:
+		return refused(libvirtrpc.ErrOperationInvalid, err).Outcome
+	case to != nil && g.access == config.AccessFull:
+		return g.give(ctx, call, to, id)
+	case g.d.opens(params):
+		return libvirtrpc.Outcome{}
+	}
 	flags := libvirt.DomainMigrateFlags(call.Flags)
 	if flags&libvirt.MigratePeer2peer == 0 {
 		return g.leave(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, params, nil })
@@ -75,15 +84,15 @@ func (g *guard) perform(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outc
 	return g.leave(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, params, nil })
 }
 
-// give carries a guest to the caller's host through a session.
-func (g *guard) give(ctx context.Context, call *libvirtrpc.Perform, id string) libvirtrpc.Outcome {
+// give carries a guest to another host through a session.
+func (g *guard) give(ctx context.Context, call *libvirtrpc.Perform, to *peer, id string) libvirtrpc.Outcome {
 	params := call.Params.Without(paramSession, libvirtrpc.ParamURI, libvirtrpc.ParamDisksURI)
 	t, err := transferOf(call.Flags, params)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
 	guest := movingGuest{name: call.Domain.Name, id: call.Domain.UUID, uuid: formatUUID(call.Domain.UUID)}
-	m, err := g.d.steer(ctx, g.peer, id, guest, t, true)
+	m, err := g.d.steer(ctx, to, id, guest, t, true)
 	if err != nil {
 		return refused(libvirtrpc.ErrOperationInvalid, err).Outcome
 	}

@@ -18,12 +18,14 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// pull is a guest that a local client takes from a peer's libvirt to this
-// host's: it has had it prepared here, past sluice, and tells the peer's
-// libvirt to send it to where QEMU listens now.
+// pull is a guest that waits here for a session that another host's sluice
+// opens, since the client that moves it says so there: a local one that takes
+// it from a peer's libvirt, and has had it prepared here, past sluice; or one
+// that speaks with both hosts' libvirt through their sluices (meet).
 type pull struct {
-	peer, uuid   string
-	memory, disk string // HOST:PORT on this host
+	peer, uuid   string // peer: empty for any
+	memory, disk string // where QEMU listens: HOST:PORT on this host, or the name of a socket in dir
+	dir          sessionDir
 }
 
 // pulls are those whose Perform is under way, by the ID that their session
@@ -47,7 +49,7 @@ func (ps *pulls) take(info stream.Info) *pull {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	p := ps.m[info.ID]
-	if p == nil || p.peer != info.Peer || p.uuid != info.UUID {
+	if p == nil || p.peer != "" && p.peer != info.Peer || p.uuid != info.UUID {
 		return nil
 	}
 	delete(ps.m, info.ID)
@@ -137,6 +139,13 @@ func (p *pulled) Connect(ctx context.Context, kind string, _ int) (net.Conn, err
 	address := map[string]string{stream.ChannelMemory: p.memory, stream.ChannelDisk: p.disk}[kind]
 	if address == "" {
 		return nil, fmt.Errorf("the migration has no %s channels", kind)
+	}
+	if p.dir.runDir != nil {
+		c, err := p.dir.connect(address, p.d.qemuUID)
+		if err != nil {
+			return nil, err // not c: an interface would hold its nil
+		}
+		return c, nil
 	}
 	var dialer net.Dialer
 	c, err := dialer.DialContext(ctx, "tcp", address)

@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"time"
@@ -116,9 +118,21 @@ func (d *Daemon) serveKnown(ctx context.Context, conn relay.Conn, s *stranger) e
 	log.Info().Str("access", s.access).Msg("libvirt client connected")
 	g := &guard{d: d, access: s.access, memory: s.memory, name: s.name, address: info.Address, who: s.who, log: log}
 	cause := &stream.Cause{Code: stream.CodeDone}
-	if err := g.serve(ctx, conn, server, nil); err != nil {
+	if err := g.serve(ctx, lax{conn}, server, nil); err != nil {
 		cause = asCause(err)
 	}
 	d.endSession(entry, log, outcomeOf(cause), cause)
 	return nil
+}
+
+// lax is a client's connection that may end without close_notify: libvirt's
+// clients send none. Packets have lengths, so that one that is cut off is seen.
+type lax struct{ relay.Conn }
+
+func (c lax) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, relay.ErrTruncated) {
+		err = io.EOF
+	}
+	return n, err
 }

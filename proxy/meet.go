@@ -1,0 +1,81 @@
+package proxy
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// A client may speak with the libvirt of both hosts through their sluices, from
+// a third host or without a sluice of its own:
+//
+//	client ── Prepare, Finish ── guard, at the destination
+//	   └───── Begin, Perform, Confirm ── guard, at the source
+//
+// The two sluices know nothing of each other then. The destination's guard puts
+// a URI into the reply to Prepare, which the client takes to Perform, and the
+// source's guard opens the session that it names. Who has the name has been told
+// it by the client, who may do both.
+const meetScheme = "sluice"
+
+// meetHint is the URI's host, for those whose source is not reached through
+// sluice: libvirt there takes any URI for one of TCP, does not find the host,
+// and says so.
+const meetHint = "reach-the-source-through-sluice-too-or-add---tls"
+
+// meet prepares for a session that is yet to come.
+func (g *guard) meet(a *arrival, params libvirtrpc.Params, t transfer) (out libvirtrpc.Params, uri string, err error) {
+	id := stream.NewID()
+	dir, err := g.d.dir.sessionDir(id, g.d.qemuUID)
+	if err != nil {
+		return nil, "", err
+	}
+	p := &pull{uuid: a.guest.uuid, memory: memorySocket, dir: dir}
+	if t.disks() {
+		p.disk = diskSocket
+	}
+	g.d.pulls.add(id, p)
+	a.leave = func(verdict) {
+		g.d.pulls.remove(id)
+		if err := dir.remove(); err != nil {
+			g.log.Error().Err(err).Msg("the session's folder could not be removed")
+		}
+	}
+	u := url.URL{Scheme: meetScheme, Host: meetHint, Path: "/" + g.d.cfg.Name + "/" + id}
+	return ownParams(params, dir, t), u.String(), nil
+}
+
+// meetAt puts the URI of a meeting into the reply to a Prepare.
+func meetAt(r *libvirtrpc.Reply, uri string) *libvirtrpc.Error {
+	prepared, err := libvirtrpc.DecodePrepared(r.Body)
+	if err != nil {
+		return libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
+	}
+	prepared.URI = &uri
+	r.Body = prepared.Encode()
+	return nil
+}
+
+// met finds the peer and the session that a URI of a meeting names, if it is
+// one.
+func (d *Daemon) met(params libvirtrpc.Params) (p *peer, id string, err error) {
+	text, _, err := params.Text(libvirtrpc.ParamURI)
+	if err != nil {
+		return nil, "", err
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != meetScheme {
+		return nil, "", nil
+	}
+	host, id, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+	for _, p := range d.peers {
+		if p.name == host || slices.Contains(p.conf.Names, host) {
+			return p, id, nil
+		}
+	}
+	return nil, "", fmt.Errorf("the guest goes to %.80q, which is no peer in the configuration of %s: add it there under [peers.NAME]", host, d.cfg.Name)
+}

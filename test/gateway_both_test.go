@@ -1,0 +1,52 @@
+package test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/virt-sluice/sluice/internal/lab"
+)
+
+// A client that speaks with both hosts' libvirt through their sluices moves a
+// guest between them, from whichever host and by whichever of the two ways.
+func TestVirshBothThroughSluice(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	const both = "[clients.operators]\nnames = [\"operator\"]\naccess = \"full\"\n[clients.movers]\nnames = [\"mover\"]\naccess = \"migrate\"\n"
+	a, b := s.start(s.A, conf{peers: "[peers.host-b]\naccess = \"full\"\n" + both}), s.start(s.B, conf{peers: "[peers.host-a]\n" + both})
+	g := s.guest(lab.GuestSpec{DisksMiB: []int{16}})
+	s.check(g.CreateDisks(s.B))
+	toA := strings.Replace(s.tlsURI("operator"), "//host-b/", "//host-a/", 1)
+	toB := s.tlsURI("mover")
+	for _, c := range []struct {
+		name     string
+		on       *lab.Host
+		from, to string
+		args     []string
+	}{
+		{"TLS and TLS", s.A, toA, toB, []string{"--copy-storage-all", "--parallel", "--parallel-connections", "2"}},
+		{"TLS and the peer's socket", s.A, toA, a.uri(), []string{"--copy-storage-all"}},
+		{"the peer's socket and TLS", s.B, b.uri(), toB, []string{"--copy-storage-all"}},
+	} {
+		v := s.virshStart(c.on, append([]string{"-c", c.from, "migrate", "--live", g.Name, c.to}, c.args...)...)
+		if said, status := v.ends(); status != 0 {
+			t.Fatalf("%s: %s", c.name, said)
+		}
+		s.check(s.CheckOnlyOn(s.ctx, g, s.B))
+		s.check(s.CompareDisks(s.ctx, g))
+		a.steered(b, g, "sluice")
+		s.nothingLeft()
+		// And back, for the next.
+		b.virshStart(g, "--p2p", "--copy-storage-all").moves()
+		s.check(s.CheckOnlyOn(s.ctx, g, s.A))
+		s.nothingLeft()
+	}
+	for _, e := range append(a.status().Ended, b.status().Ended...) {
+		if e.Kind == "client" && e.Cause != "" {
+			t.Errorf("a client's session shows %q", e.Cause)
+		}
+	}
+	// A source that is not reached through sluice would go in clear.
+	s.virshStart(s.A, "-c", "qemu:///system", "migrate", "--live", "--unsafe", g.Name, toB).fails("reach-the-source-through-sluice-too-or-add---tls")
+	s.onlyOn(g, s.A)
+}
