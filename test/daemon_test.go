@@ -114,6 +114,8 @@ func (d *daemon) start() {
 		}
 		return strings.Count(d.log(), readyWords) > ran
 	})
+	// Kernel TLS is tried at the start, by sockets of its own.
+	d.s.wait("the start is over", 30*time.Second, func() bool { return len(d.busyGoroutines()) == 0 })
 	d.idle = d.descriptors()
 }
 
