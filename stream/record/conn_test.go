@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"golang.org/x/net/nettest"
+
+	"github.com/virt-sluice/sluice/internal/pki"
+	"github.com/virt-sluice/sluice/tlsconf"
 )
 
 func TestNetConn(t *testing.T) {
@@ -26,15 +29,20 @@ func TestNetConn(t *testing.T) {
 	})
 }
 
-// With crypto/tls on the other end, in each role and direction.
-func TestAgainstCryptoTLS(t *testing.T) {
+// With crypto/tls on the other end, each cipher, in each role and direction.
+func TestAgainstCryptoTLS(t *testing.T) { eachSuite(t, testAgainstCryptoTLS) }
+
+func testAgainstCryptoTLS(t *testing.T, id uint16) {
 	sizes := []int{0, 1, 16383, 16384, 16385, BatchBytes - 1, BatchBytes, BatchBytes + 1}
 	for range 10 {
 		sizes = append(sizes, rand.IntN(300_000))
 	}
 	for _, role := range []Role{IsClient, IsServer} {
 		for _, keys := range []uint64{keyRecords, 7} {
-			c, peer := withCryptoTLS(t, role)
+			c, peer := withCryptoTLS(t, role, id)
+			if got := peer.ConnectionState().CipherSuite; got != id {
+				t.Fatalf("the handshake came to %s", tls.CipherSuiteName(got))
+			}
 			c.keyRecords = keys
 			for _, n := range sizes {
 				want := noise(n)
@@ -71,10 +79,12 @@ func TestAgainstCryptoTLS(t *testing.T) {
 }
 
 // withCryptoTLS is a connection with a *tls.Conn on its other end.
-func withCryptoTLS(t *testing.T, role Role) (*Conn, *tls.Conn) {
+func withCryptoTLS(t *testing.T, role Role, id uint16) (*Conn, *tls.Conn) {
 	t.Helper()
-	a, b := tcpPair(t)
+	raw, b := tcpPair(t)
 	cfg := mutualTLS()
+	cfg.Rand = only(t, id)
+	a, cfg := tlsconf.Gate(raw, cfg)
 	var peer *tls.Conn
 	if role == IsClient {
 		peer = tls.Server(b, cfg)
@@ -101,6 +111,37 @@ func withCryptoTLS(t *testing.T, role Role) (*Conn, *tls.Conn) {
 	peer.SetDeadline(deadline)
 	mustRead(t, c, []byte("early"))
 	return c, peer
+}
+
+// only is what keeps tlsconf.Gate to one suite.
+func only(t *testing.T, id uint16) io.Reader {
+	t.Helper()
+	cipher := map[uint16]string{tls.TLS_AES_128_GCM_SHA256: "AES-128-GCM", tls.TLS_AES_256_GCM_SHA384: "AES-256-GCM", tls.TLS_CHACHA20_POLY1305_SHA256: "CHACHA20-POLY1305"}[id]
+	policy, err := tlsconf.ParsePriority("NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+"+cipher, &tlsconf.System{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	ca, err := pki.NewCA(pki.Authority{Name: "record CA"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := ca.Issue(pki.Host{Names: []string{"record"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pki.WriteLayout(dir, pki.LayoutQEMU, pki.Set{CA: ca, Server: pair, Client: pair}); err != nil {
+		t.Fatal(err)
+	}
+	found, err := tlsconf.Find(tlsconf.Search{Layout: "qemu", Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	credentials, err := tlsconf.Load(found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return credentials.Server(tlsconf.Options{Policy: policy}).Rand
 }
 
 func mustWrite(t testing.TB, w io.Writer, b []byte) {
