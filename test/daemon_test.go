@@ -34,12 +34,15 @@ type daemon struct {
 
 // conf is how a daemon differs from one that is ready to migrate.
 type conf struct {
-	top    string   // TOML, before the tables
-	limits string   // lines of [limits]
-	peers  string   // [peers.*] in place of the other host's
-	names  []string // of its certificate; the host's name if nil
-	under  []string // what runs it, with arguments
-	ca     *pki.CA  // of its certificate, if not the site's; this host alone trusts it
+	top    string // TOML, before the tables
+	limits string // lines of [limits]
+	peers  string // [peers.*] in place of the other host's
+
+	certificates string // further lines of [certificates]
+
+	names []string // of its certificate; the host's name if nil
+	under []string // what runs it, with arguments
+	ca    *pki.CA  // of its certificate, if not the site's; this host alone trusts it
 }
 
 // patience is what the limits of every daemon are, unless a test sets its own:
@@ -81,8 +84,8 @@ func (s *site) start(h *lab.Host, c conf) *daemon {
 	ca := s.write(h.Name+"-ca.pem", append(s.ca.CertPEM(), c.ca.CertPEM()...))
 	cert, key := s.certificate(c.ca, h.Name, c.names...)
 	d := &daemon{s: s, host: h, under: c.under}
-	d.config = s.write(h.Name+".toml", fmt.Appendf(nil, "name = %q\nqemu_user = \"root\"\n%s\n[certificates]\nca = %q\ncert = %q\nkey = %q\n[limits]\n%s\n%s",
-		h.Name, c.top, ca, cert, key, c.limits, c.peers))
+	d.config = s.write(h.Name+".toml", fmt.Appendf(nil, "name = %q\nqemu_user = \"root\"\n%s\n[certificates]\nca = %q\ncert = %q\nkey = %q\n%s[limits]\n%s\n%s",
+		h.Name, c.top, ca, cert, key, c.certificates, c.limits, c.peers))
 	d.logTo = filepath.Join(s.dir, h.Name+".log")
 	s.daemons = append(s.daemons, d)
 	d.start()

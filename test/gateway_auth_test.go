@@ -1,0 +1,125 @@
+package test
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/internal/pki"
+)
+
+// libvirtdAuth makes a host's libvirtd ask its callers who they are, for as
+// long as the function that is returned is not called.
+func (s *site) libvirtdAuth(h *lab.Host, how string) (undo func()) {
+	s.t.Helper()
+	file := h.Path("/etc/libvirt/libvirtd.conf")
+	was, err := os.ReadFile(file)
+	s.check(err)
+	restart := func(conf string) {
+		s.t.Helper()
+		s.check(os.WriteFile(file, []byte(conf), 0o644))
+		s.check(h.KillLibvirtd(s.ctx, syscall.SIGTERM))
+		s.check(h.StartLibvirtd(s.ctx))
+	}
+	done := false
+	undo = func() {
+		if !done {
+			done = true
+			restart(string(was))
+		}
+	}
+	s.t.Cleanup(undo)
+	restart(strings.NewReplacer(`auth_unix_rw = "none"`, `auth_unix_rw = "`+how+`"`, `auth_unix_ro = "none"`, `auth_unix_ro = "`+how+`"`).Replace(string(was)))
+	return undo
+}
+
+// What libvirtd asks by SASL the client answers, through sluice, by both ways
+// in; who has no password does not get further.
+func TestSASLPasses(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a, b := s.start(s.A, conf{}), s.start(s.B, conf{peers: clients})
+	s.check(os.WriteFile(s.B.Path("/etc/sasl2/libvirt.conf"), []byte("mech_list: scram-sha-256\nsasldb_path: /etc/libvirt/passwd.db\n"), 0o644))
+	add := s.B.Command(s.ctx, "saslpasswd2", "-p", "-a", "libvirt", "-f", "/etc/libvirt/passwd.db", "-u", "host-b", "ops")
+	add.Stdin = strings.NewReader("secret")
+	if out, err := add.CombinedOutput(); err != nil {
+		t.Fatalf("saslpasswd2: %v\n%s", err, out)
+	}
+	undo := s.libvirtdAuth(s.B, "sasl")
+	auth := func(password string) string {
+		return s.write("auth-"+password, []byte("[credentials-ops]\nauthname=ops@host-b\npassword="+password+"\n[auth-libvirt-default]\ncredentials=ops\n"))
+	}
+	right, wrong := auth("secret"), auth("guess")
+	for _, uri := range []string{a.uri(), s.tlsURI("operator"), s.tlsURI("looker"), s.tlsURI("mover")} {
+		if out, errs, status := s.run(s.A, "virsh", "-q", "-c", uri+"&authfile="+right, "hostname"); status != 0 || strings.TrimSpace(out) != "host-b" {
+			t.Errorf("%s: %s%s", uri, out, errs)
+		}
+		_, errs, status := s.run(s.A, "virsh", "-q", "-c", uri+"&authfile="+wrong, "hostname")
+		if status == 0 {
+			t.Errorf("%s: opened with a wrong password", uri)
+		}
+		says(t, uri, errs, "authentication failed")
+	}
+	undo()
+	b.ended()
+	s.nothingLeft()
+}
+
+// libvirtd's polkit lets sluice's own user, root, in without a question; who
+// may do what is sluice's to say.
+func TestPolkitSeesSluice(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b := s.start(s.B, conf{peers: clients})
+	undo := s.libvirtdAuth(s.B, "polkit")
+	for _, who := range []string{"operator", "looker", "mover"} {
+		if out, errs, status := s.run(s.A, "virsh", "-q", "-c", s.tlsURI(who), "hostname"); status != 0 || strings.TrimSpace(out) != "host-b" {
+			t.Errorf("%s: %s%s", who, out, errs)
+		}
+	}
+	_, errs, status := s.run(s.A, "virsh", "-q", "-c", s.tlsURI("looker"), "pool-define-as", "x", "dir", "--target", "/tmp")
+	if status == 0 {
+		t.Error("a client that may read defines a pool")
+	}
+	says(t, "looker", errs, "read only")
+	undo()
+	b.ended()
+	s.nothingLeft()
+}
+
+// A revoked certificate opens nothing, whatever the tables say.
+func TestRevokedClient(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	uri := s.tlsURI("operator")
+	leaf := s.leaf("operator")
+	crl, err := s.ca.CRL(pki.Revocation{Number: 1, Revoked: []*x509.Certificate{leaf}})
+	s.check(err)
+	b := s.start(s.B, conf{peers: clients, certificates: "crl = '" + s.write("crl.pem", crl) + "'\n"})
+	_, errs, status := s.run(s.A, "virsh", "-q", "-c", uri, "list")
+	if status == 0 {
+		t.Error("a revoked certificate was let in")
+	}
+	says(t, "virsh", errs, "sluice: ", "revoked")
+	b.logged("connection refused", "revoked")
+	if out, errs, status := s.run(s.A, "virsh", "-q", "-c", s.tlsURI("mover"), "hostname"); status != 0 || strings.TrimSpace(out) != "host-b" {
+		t.Errorf("another certificate: %s%s", out, errs)
+	}
+	s.nothingLeft()
+}
+
+// leaf is the certificate of a client of tlsURI's.
+func (s *site) leaf(name string) *x509.Certificate {
+	s.t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.dir, name, "clientcert.pem"))
+	s.check(err)
+	block, _ := pem.Decode(text)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	s.check(err)
+	return cert
+}
