@@ -158,11 +158,18 @@ func TestHalfClose(t *testing.T) {
 	})
 }
 
+// sips reads little at a time.
+type sips struct{ *net.TCPConn }
+
+func (s sips) Read(p []byte) (int, error) { return s.TCPConn.Read(p[:min(len(p), 100)]) }
+
 // All that was sent before close_notify comes before the FIN, however full TCP's
 // buffer is and however late the reader.
 func TestEndOfFullBuffer(t *testing.T) {
 	each(t, func(t *testing.T, p *kernelEnd) {
 		p.socket.conn.SetWriteBuffer(1)
+		tcp(p.engine).SetReadBuffer(1)
+		p.engine.Over(sips{tcp(p.engine)})
 		b := noise(60_000)
 		var wg sync.WaitGroup
 		wg.Go(func() {
