@@ -40,15 +40,25 @@ type line struct {
 
 // newLine returns nil for connections that have no socket of their own.
 func newLine(c net.Conn) *line {
+	l := polledLine(c)
+	if l == nil {
+		return nil
+	}
+	if _, ok := c.(*net.UnixConn); ok {
+		l.watch()
+	}
+	return l
+}
+
+// polledLine is one that waits in Go's poller, and leaves the net.Conn to others as
+// well.
+func polledLine(c net.Conn) *line {
 	rc := rawConn(c)
 	if rc == nil {
 		return nil
 	}
 	l := &line{conn: c, rc: rc}
 	l.in.f, l.out.f = l.in.read, l.out.write
-	if _, ok := c.(*net.UnixConn); ok {
-		l.watch()
-	}
 	return l
 }
 
