@@ -52,7 +52,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	case g.access != config.AccessFull && usesPath(call.Params): // whoever encrypts what goes there
 		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.cfg.Name)}
 	}
-	a := &arrival{guest: guest, resumes: t.flags&libvirt.MigratePostcopyResume != 0}
+	a := &arrival{guest: guest, transfer: t}
 	meeting := ""
 	if steered {
 		if g.peer == nil {
@@ -153,7 +153,10 @@ func (g *guard) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]by
 	if (a == nil || !a.prepared.Load()) && g.access != config.AccessFull {
 		return outcome{g.denied(c, "guest %.80q was not prepared over this connection", name)}
 	}
-	if a != nil && a.resumes && call.Cancelled == 0 {
+	if a != nil && a.finished.Swap(true) {
+		return outcome{g.denied(c, "guest %.80q is being finished already", name)}
+	}
+	if a != nil && a.transfer.flags&libvirt.MigratePostcopyResume != 0 && call.Cancelled == 0 {
 		g.d.awaitResumed(ctx, a.guest.id)
 	}
 	if a != nil && call.Cancelled == 0 {
@@ -180,7 +183,7 @@ func (d *Daemon) awaitFinish(a *arrival) func() time.Duration {
 		return nil
 	}
 	return func() time.Duration {
-		if d.split(a.guest.id) {
+		if a.transfer.postcopy() && d.split(a.guest.id) {
 			return 0
 		}
 		return d.cfg.Limits.FinishTimeout

@@ -37,11 +37,12 @@ type guard struct {
 // arrival is a guest that was prepared over this connection.
 type arrival struct {
 	guest    movingGuest
-	resumes  bool          // a post-copy that broke
+	transfer transfer
 	session  *steered      // nil where data comes by another way
 	entry    *entry        // the migration's place, where it has no session
 	leave    func(verdict) // ends that
 	prepared atomic.Bool   // libvirt has prepared it for this caller: only now is it the caller's
+	finished atomic.Bool   // a Finish has been asked for, of which there is one
 }
 
 func (a *arrival) setPhase(phase string) {

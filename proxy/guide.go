@@ -137,7 +137,7 @@ func (g *guide) prepare(ctx context.Context, c *libvirtrpc.Call, decode func([]b
 	}
 	g.mu.Lock()
 	g.moving[guest.name] = m
-	g.all = append(g.all, m)
+	g.all = append(slices.DeleteFunc(g.all, (*steering).isOver), m)
 	g.mu.Unlock()
 	return outcome{m.prepare(call, func() {
 		g.mu.Lock()
@@ -198,9 +198,7 @@ func (g *guide) end(cause *stream.Cause) {
 	}
 	g.mu.Unlock()
 	for _, m := range all {
-		select {
-		case <-m.over:
-		default:
+		if !m.isOver() {
 			m.lost(cause)
 		}
 	}

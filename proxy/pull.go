@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,7 +87,12 @@ func (g *guide) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	g.pulled = append(g.pulled, id)
 	g.mu.Unlock()
 	call.Params = call.Params.With(paramSession, id)
-	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(*libvirtrpc.Reply) { g.d.pulls.remove(id) }}
+	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(*libvirtrpc.Reply) {
+		g.d.pulls.remove(id)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.pulled = slices.DeleteFunc(g.pulled, func(o string) bool { return o == id })
+	}}
 }
 
 // aim finds out where QEMU listens.

@@ -126,12 +126,12 @@ func (d *runDir) listen(name string, uid int, mode fs.FileMode) (*net.UnixListen
 func (d *runDir) sessionDir(id string, owner int) (sessionDir, error) {
 	s := sessionDir{runDir: d, name: filepath.Join(sessionsDir, id)}
 	if err := d.mkdir(s.name, 0o711); err != nil {
-		return s, err
+		return sessionDir{}, err // not s: what is there already is another's, and not to be removed
 	}
 	if owner != os.Geteuid() {
 		if err := d.root.Lchown(s.name, owner, -1); err != nil {
 			s.remove()
-			return s, fmt.Errorf("give a session's folder to QEMU's user (qemu_user): %w", err)
+			return sessionDir{}, fmt.Errorf("give a session's folder to QEMU's user (qemu_user): %w", err)
 		}
 	}
 	return s, nil

@@ -42,6 +42,9 @@ type steering struct {
 // steer opens the session of a migration to p. What it opened is gone again
 // when it fails. id is the session's; told is as doors have it.
 func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t transfer, told bool) (*steering, error) {
+	if !stream.ValidID(id) { // it becomes the name of a folder
+		return nil, fmt.Errorf("%.40q is no session ID", id)
+	}
 	info := stream.Info{
 		ID:      id,
 		Work:    workSteered,
@@ -100,6 +103,16 @@ func (m *steering) wait() {
 	moved := m.moved
 	m.mu.Unlock()
 	m.d.endSteered(m.entry, m.log, moved, cause)
+}
+
+// isOver says whether nothing is left of it.
+func (m *steering) isOver() bool {
+	select {
+	case <-m.over:
+		return true
+	default:
+		return false
+	}
 }
 
 func (m *steering) removeDir() {
@@ -238,6 +251,9 @@ func (m *steering) resolve(ctx context.Context) *libvirtrpc.Reply {
 		}
 		select {
 		case <-again.C:
+			if m.split() {
+				return nil
+			}
 		case <-ctx.Done():
 			m.log.Error().Msg("libvirt's client has gone before anyone could tell what became of the guest: look at both hosts, it may run on both")
 			return nil

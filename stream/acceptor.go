@@ -111,7 +111,7 @@ func (a *Acceptor) serve(ctx context.Context, conn relay.Conn, peer string, open
 		return &Cause{Code: CodeVersion, Text: fmt.Sprintf(
 			"protocol versions %v are offered, and only %d is spoken here: update the older sluice", open.Versions, Version)}
 	}
-	if open.Channel != channelAsk && !validID(open.Session) {
+	if open.Channel != channelAsk && !ValidID(open.Session) {
 		return refusal("%.40q is no session ID", open.Session)
 	}
 	switch {

@@ -39,7 +39,8 @@ func NewID() string {
 	return hex.EncodeToString(b[:])
 }
 
-func validID(id string) bool {
+// ValidID says whether id can be a session's.
+func ValidID(id string) bool {
 	b, err := hex.DecodeString(id)
 	return err == nil && len(b) == 16 && hex.EncodeToString(b) == id
 }

@@ -15,8 +15,11 @@ func (c *Conversation) down(in *input) error {
 		if err != nil {
 			return fmt.Errorf("libvirt's daemon: %w", err)
 		}
+		if h.Type == TypeReplyWithFDs {
+			return fmt.Errorf("libvirt's daemon: a reply to %s with file descriptors, which nobody has asked for", h.Procedure)
+		}
 		p, is := pending{}, false
-		if h.Type == TypeReply || h.Type == TypeReplyWithFDs {
+		if h.Type == TypeReply {
 			p, is = c.underway.end(h)
 		}
 		if p.sent == 0 {
