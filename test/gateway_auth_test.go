@@ -3,6 +3,7 @@ package test
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,6 +110,31 @@ func TestRevokedClient(t *testing.T) {
 	b.logged("connection refused", "revoked")
 	if out, errs, status := s.run(s.A, "virsh", "-q", "-c", s.tlsURI("mover"), "hostname"); status != 0 || strings.TrimSpace(out) != "host-b" {
 		t.Errorf("another certificate: %s%s", out, errs)
+	}
+	s.nothingLeft()
+}
+
+// libvirt's list of distinguished names holds for its clients here too, and so
+// does the priority.
+func TestTLSClientsByList(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	uri := s.tlsURI("operator")
+	b := s.start(s.B, conf{peers: clients, top: "tls_allowed_dn_list = ['*,CN=mover']\npriority = 'NORMAL:-VERS-ALL:+VERS-TLS1.2'\n"})
+	_, errs, status := s.run(s.A, "virsh", "-q", "-c", uri, "list")
+	if status == 0 {
+		t.Error("a certificate that is not in the list was let in")
+	}
+	says(t, "virsh", errs, "access denied: ", "tls_allowed_dn_list on host-b", "CN=operator")
+	b.logged("connection refused", "tls_allowed_dn_list")
+	for _, c := range []struct {
+		priority string
+		works    bool
+	}{{"NORMAL", true}, {"NORMAL:-VERS-ALL:+VERS-TLS1.2", true}, {"NORMAL:-VERS-ALL:+VERS-TLS1.3", false}} {
+		out, errs, status := s.run(s.A, "virsh", "-q", "-c", s.tlsURI("mover")+"&tls_priority="+url.QueryEscape(c.priority), "hostname")
+		if (status == 0) != c.works {
+			t.Errorf("%s: %s%s", c.priority, out, errs)
+		}
 	}
 	s.nothingLeft()
 }
