@@ -37,10 +37,13 @@ test: ## everything, the two-host lab included (SLUICE_SKIP_LAB=1 without)
 test-ktls: ## kernel TLS alone, in Debian's kernels booted under QEMU's emulation (no root; fetches them once)
 	$(GO) test -count=1 -v -timeout 10m ./test/ktls
 
-bench: ## sluice's relay beside other programs' on the same work, into bench/results (about two hours)
+bench: ## the relay beside other programs, and migrations, into bench/results (about an hour; root or sudo)
 	-bench/install
+	test/install
 	@$(MAKE) --no-print-directory build
-	bin/sluice bench --results bench/results
+	$(GO) build -buildvcs=false -o bin/bench-migration ./bench/migration
+	$(AS_ROOT) bin/sluice bench --results bench/results
+	$(AS_ROOT) bin/bench-migration -results bench/results
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt's form: $$unformatted" >&2; exit 1; }

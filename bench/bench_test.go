@@ -13,10 +13,10 @@ import (
 )
 
 func TestFigures(t *testing.T) {
-	if f := figure([]float64{3, 1, 2, 10}); f != (Figure{2.5, 1, 10}) {
+	if f := FigureOf([]float64{3, 1, 2, 10}); f != (Figure{2.5, 1, 10}) {
 		t.Errorf("%+v", f)
 	}
-	if f := figure(nil); f != (Figure{}) {
+	if f := FigureOf(nil); f != (Figure{}) {
 		t.Errorf("%+v", f)
 	}
 	sorted := make([]float64, 1000)

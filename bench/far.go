@@ -86,7 +86,7 @@ func (f *Far) serve(conn io.ReadWriteCloser) {
 // Hello tells what there is here.
 func (f *Far) Hello(_ None, reply *FarHello) error {
 	there, _ := f.opts.installed()
-	*reply = FarHello{Machine: machine(), Network: f.launcher.where}
+	*reply = FarHello{Machine: ThisMachine(), Network: f.launcher.where}
 	for _, c := range there {
 		reply.There = append(reply.There, c.name)
 	}

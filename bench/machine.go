@@ -18,7 +18,8 @@ type Machine struct {
 	Load   string `json:"load"` // the load averages when it began: 1, 5 and 15 minutes
 }
 
-func machine() Machine {
+// ThisMachine is where this process runs.
+func ThisMachine() Machine {
 	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version()}
 	m.CPU = field("/proc/cpuinfo", "model name", ":")
 	m.System = strings.Trim(field("/etc/os-release", "PRETTY_NAME", "="), `"`)

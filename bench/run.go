@@ -58,7 +58,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	there, missing := o.installed()
 	rep := &Report{
-		Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(),
+		Date: time.Now().UTC().Format(time.DateOnly), Machine: ThisMachine(),
 		Size: o.Size, Rounds: o.Rounds, Pings: o.Pings, Missing: missing,
 	}
 	r.launcher = newLauncher(len(o.FarCommand) == 0)

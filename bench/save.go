@@ -10,20 +10,30 @@ import (
 
 // Save writes relay.json, relay.txt and relay.svg into a folder, in place of
 // those of the run before.
-func (rep *Report) Save(dir string) error {
+func (rep *Report) Save(dir string) error { return Save(dir, "relay", rep) }
+
+// Saved is what Save can write, besides its JSON.
+type Saved interface {
+	Write(io.Writer) error // for a person
+	Plot(io.Writer) error
+}
+
+// Save writes NAME.json, NAME.txt and NAME.svg into a folder, in place of those
+// of the run before.
+func Save(dir, name string, rep Saved) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for name, write := range map[string]func(io.Writer) error{
-		"relay.json": func(w io.Writer) error {
+	for suffix, write := range map[string]func(io.Writer) error{
+		".json": func(w io.Writer) error {
 			enc := json.NewEncoder(w)
 			enc.SetIndent("", " ")
 			return enc.Encode(rep)
 		},
-		"relay.txt": rep.Write,
-		"relay.svg": rep.Plot,
+		".txt": rep.Write,
+		".svg": rep.Plot,
 	} {
-		path := filepath.Join(dir, name)
+		path := filepath.Join(dir, name+suffix)
 		f, err := os.Create(path)
 		if err != nil {
 			return err

@@ -9,7 +9,8 @@ type Figure struct {
 	Most   float64 `json:"most"`
 }
 
-func figure(values []float64) Figure {
+// FigureOf is the figure of values, zero if there are none.
+func FigureOf(values []float64) Figure {
 	if len(values) == 0 {
 		return Figure{}
 	}

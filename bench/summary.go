@@ -79,7 +79,7 @@ func (rep *Report) summarise(works []work, there []contender) {
 			t.Best = Best{PerCPU: rep.best(w, there, Sample.perCPU, 1), PerSecond: rep.best(w, there, Sample.perSecond, 1)}
 		}
 		limits := rep.limits(w, there)
-		t.Limit = figure(values(limits))
+		t.Limit = FigureOf(values(limits))
 		for _, c := range there {
 			t.Rows = append(t.Rows, rep.row(w, c, t.Best, limits))
 		}
@@ -138,9 +138,9 @@ func (rep *Report) row(w work, c contender, best Best, limits map[int]float64) R
 			r.Error = s.Error
 		}
 	}
-	r.RSSSend = figure(each(samples, func(s Sample) float64 { return float64(s.RSSSend) }))
-	r.RSSTake = figure(each(samples, func(s Sample) float64 { return float64(s.RSSTake) }))
-	r.Connect = figure(each(samples, func(s Sample) float64 { return s.Connect }))
+	r.RSSSend = FigureOf(each(samples, func(s Sample) float64 { return float64(s.RSSSend) }))
+	r.RSSTake = FigureOf(each(samples, func(s Sample) float64 { return float64(s.RSSTake) }))
+	r.Connect = FigureOf(each(samples, func(s Sample) float64 { return s.Connect }))
 	against := func(best string, f func(Sample) float64) float64 {
 		others := rep.of(w, best)
 		var ratios []float64
@@ -152,12 +152,12 @@ func (rep *Report) row(w work, c contender, best Best, limits map[int]float64) R
 		return Median(ratios)
 	}
 	if w.message > 0 {
-		r.P50, r.P99 = figure(each(samples, Sample.p50)), figure(each(samples, Sample.p99))
-		r.P999 = figure(each(samples, func(s Sample) float64 { return s.P999 }))
+		r.P50, r.P99 = FigureOf(each(samples, Sample.p50)), FigureOf(each(samples, Sample.p99))
+		r.P999 = FigureOf(each(samples, func(s Sample) float64 { return s.P999 }))
 		r.Against = Against{P50: against(best.P50, Sample.p50), P99: against(best.P99, Sample.p99)}
 		return r
 	}
-	r.PerCPU, r.PerSecond = figure(each(samples, Sample.perCPU)), figure(each(samples, Sample.perSecond))
+	r.PerCPU, r.PerSecond = FigureOf(each(samples, Sample.perCPU)), FigureOf(each(samples, Sample.perSecond))
 	r.CPUSend = Median(each(samples, func(s Sample) float64 { return over(s.CPUSend, s.gb()) }))
 	r.CPUTake = Median(each(samples, func(s Sample) float64 { return over(s.CPUTake, s.gb()) }))
 	r.Against = Against{PerCPU: against(best.PerCPU, Sample.perCPU), PerSecond: against(best.PerSecond, Sample.perSecond)}

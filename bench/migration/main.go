@@ -6,6 +6,9 @@
 //	tls      libvirt peer-to-peer with QEMU's own TLS (virsh migrate --tls)
 //	tunnel   libvirt's tunnelled mode
 //
+// Each is measured with a guest that runs and with one that is paused, which
+// shows the data path without the emulator's noise.
+//
 // Ways take turns within a round, and ratios are taken within a round, because
 // a shared machine's speed drifts. Seconds are of the whole command; CPU is
 // what the whole machine spent meanwhile, so nothing else should run on it.
@@ -13,16 +16,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
-	"slices"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/virt-sluice/sluice/bench"
@@ -31,20 +30,18 @@ import (
 )
 
 type options struct {
-	binary string
-	memory int // MiB
-	rounds int
-	paused bool
-	json   bool
+	binary  string
+	memory  int // MiB
+	rounds  int
+	results string
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.binary, "sluice", "bin/sluice", "the sluice `PROGRAM` to measure")
-	flag.IntVar(&o.memory, "memory", 1024, "the guest's memory in `MiB`")
-	flag.IntVar(&o.rounds, "rounds", 3, "how `OFTEN` each way is measured")
-	flag.BoolVar(&o.paused, "paused", false, "measure a paused guest: the data path without the emulator's noise")
-	flag.BoolVar(&o.json, "json", false, "print every measurement as JSON instead of the table")
+	flag.IntVar(&o.memory, "memory", 2048, "the guest's memory in `MiB`")
+	flag.IntVar(&o.rounds, "rounds", 5, "how `OFTEN` each way is measured")
+	flag.StringVar(&o.results, "results", "", "`FOLDER` to write migration.json, migration.txt and migration.svg to")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -54,15 +51,33 @@ func main() {
 	}
 }
 
-// measurement is one migration.
-type measurement struct {
-	Way     string  `json:"way"`
-	Round   int     `json:"round"`
-	Seconds float64 `json:"seconds"`
-	CPU     float64 `json:"cpu_seconds"` // of the whole machine
+var (
+	ways   = []string{"tcp", "sluice", "tls", "tunnel"}
+	guests = []string{"running", "paused"}
+)
+
+func run(ctx context.Context, o options) error {
+	if o.memory < 16 || o.rounds < 1 {
+		return errors.New("a guest needs 16 MiB or more, and a figure one round or more")
+	}
+	rep := &report{
+		Date: time.Now().UTC().Format(time.DateOnly), Machine: bench.ThisMachine(), Congestion: lab.CongestionControl,
+		MemoryMiB: o.memory, Rounds: o.rounds,
+	}
+	for _, state := range guests {
+		if err := measure(ctx, o, state, rep); err != nil {
+			return fmt.Errorf("%s guest: %w", state, err)
+		}
+	}
+	err := rep.Write(os.Stdout)
+	if o.results != "" {
+		err = errors.Join(err, bench.Save(o.results, "migration", rep))
+	}
+	return err
 }
 
-func run(ctx context.Context, o options) (err error) {
+// measure moves one guest to and fro, by every way.
+func measure(ctx context.Context, o options, state string, rep *report) (err error) {
 	l, err := lab.Up(ctx, lab.Options{})
 	if err != nil {
 		return err
@@ -73,14 +88,11 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Stop()) }()
-	g, err := l.A.StartGuest(ctx, lab.GuestSpec{Name: "bench", MemoryMiB: o.memory, Paused: o.paused})
+	g, err := l.A.StartGuest(ctx, lab.GuestSpec{Name: "bench", MemoryMiB: o.memory, Paused: state == "paused"})
 	if err != nil {
 		return err
 	}
-
 	b := &moving{lab: l, site: s, guest: g, at: s.A}
-	ways := []string{"tcp", "sluice", "tls", "tunnel"}
-	var all []measurement
 	// One migration that is not counted: each host's first has caches to fill.
 	for _, way := range []string{"tcp", "sluice"} {
 		if _, err := b.migrate(ctx, way); err != nil {
@@ -90,110 +102,18 @@ func run(ctx context.Context, o options) (err error) {
 	for round := range o.rounds {
 		for i := range ways {
 			// Another way begins each round.
-			m, err := b.migrate(ctx, ways[(round+i)%len(ways)])
+			way := ways[(round+i)%len(ways)]
+			fmt.Fprintf(os.Stderr, "%s guest, round %d of %d: %s\n", state, round+1, o.rounds, way)
+			m, err := b.migrate(ctx, way)
 			if err != nil {
 				return err
 			}
-			m.Round = round + 1
-			all = append(all, *m)
+			m.Guest, m.Round = state, round+1
+			rep.Measurements = append(rep.Measurements, *m)
 		}
 	}
-	if !o.paused {
-		if err := l.CheckOnlyOn(ctx, g, b.at.Host); err != nil {
-			return err
-		}
+	if state == "running" {
+		return l.CheckOnlyOn(ctx, g, b.at.Host)
 	}
-	if o.json {
-		return json.NewEncoder(os.Stdout).Encode(all)
-	}
-	return table(o, ways, all)
-}
-
-// moving is the guest and where it is now.
-type moving struct {
-	lab   *lab.Lab
-	site  *site.Site
-	guest *lab.Guest
-	at    *site.Daemon
-}
-
-// migrate moves the guest to the other host and measures that.
-func (b *moving) migrate(ctx context.Context, way string) (*measurement, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
-	defer cancel()
-	to := b.at.Host.Peer().Name
-	args := map[string][]string{
-		"tcp":    {"migrate", "--live", "--p2p", b.guest.Name, "qemu+tcp://" + to + "/system"},
-		"tls":    {"migrate", "--live", "--p2p", "--tls", b.guest.Name, "qemu+tcp://" + to + "/system"},
-		"tunnel": {"migrate", "--live", "--p2p", "--tunnelled", b.guest.Name, "qemu+tcp://" + to + "/system"},
-	}[way]
-	cpu, err := machineCPU()
-	if err != nil {
-		return nil, err
-	}
-	start := time.Now()
-	var out []byte
-	if way == "sluice" {
-		out, err = b.at.Command(ctx, "migrate", b.guest.Name, to).CombinedOutput()
-	} else {
-		var text string
-		text, err = b.at.Host.Virsh(ctx, args...)
-		out = []byte(text)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", way, err, out)
-	}
-	m := &measurement{Way: way, Seconds: time.Since(start).Seconds()}
-	after, err := machineCPU()
-	if err != nil {
-		return nil, err
-	}
-	m.CPU = (after - cpu).Seconds()
-	if b.at = b.site.A; to == b.site.B.Host.Name {
-		b.at = b.site.B
-	}
-	return m, nil
-}
-
-// machineCPU is the time that the machine's processors have worked, from the
-// first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq.
-func machineCPU() (time.Duration, error) {
-	data, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, err
-	}
-	var f [7]int64
-	if _, err := fmt.Sscanf(string(data), "cpu %d %d %d %d %d %d %d", &f[0], &f[1], &f[2], &f[3], &f[4], &f[5], &f[6]); err != nil {
-		return 0, fmt.Errorf("read /proc/stat: %w", err)
-	}
-	const tick = time.Second / 100 // USER_HZ
-	return time.Duration(f[0]+f[1]+f[2]+f[5]+f[6]) * tick, nil
-}
-
-func table(o options, ways []string, all []measurement) error {
-	of := func(way string, figure func(measurement) float64) (values []float64) {
-		for _, m := range all {
-			if m.Way == way {
-				values = append(values, figure(m))
-			}
-		}
-		return values
-	}
-	seconds := func(m measurement) float64 { return m.Seconds }
-	gib := float64(o.memory) / 1024
-	state := "running"
-	if o.paused {
-		state = "paused"
-	}
-	fmt.Printf("%s guest of %d MiB, %d rounds, medians (least to most); %d cores, TCP %s, %s\n\n",
-		state, o.memory, o.rounds, runtime.NumCPU(), lab.CongestionControl, time.Now().Format(time.DateOnly))
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "way\tseconds\tGiB/s\tCPU-s per GiB\ttime against tcp\ttime against tls")
-	for _, way := range ways {
-		s := of(way, seconds)
-		ratio := func(other string) float64 { return bench.Median(bench.Ratios(s, of(other, seconds))) }
-		fmt.Fprintf(w, "%s\t%.2f (%.2f to %.2f)\t%.2f\t%.2f\t%.2f\t%.2f\n", way, bench.Median(s), slices.Min(s), slices.Max(s), gib/bench.Median(s),
-			bench.Median(of(way, func(m measurement) float64 { return m.CPU }))/gib, ratio("tcp"), ratio("tls"))
-	}
-	return w.Flush()
+	return nil
 }

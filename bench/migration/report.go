@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/virt-sluice/sluice/bench"
+)
+
+// report is what a run has measured.
+type report struct {
+	Date         string        `json:"date"`
+	Machine      bench.Machine `json:"machine"`
+	Congestion   string        `json:"tcp_congestion_control"`
+	MemoryMiB    int           `json:"memory_mib"`
+	Rounds       int           `json:"rounds"`
+	Measurements []measurement `json:"measurements"`
+}
+
+// of are a way's figures with one kind of guest, by round.
+func (rep *report) of(state, way string, figure func(measurement) float64) (values []float64) {
+	for _, m := range rep.Measurements {
+		if m.Guest == state && m.Way == way {
+			values = append(values, figure(m))
+		}
+	}
+	return values
+}
+
+func seconds(m measurement) float64 { return m.Seconds }
+func cpu(m measurement) float64     { return m.CPU }
+
+// Write writes the report for a person.
+func (rep *report) Write(out io.Writer) error {
+	m := rep.Machine
+	fmt.Fprintf(out, "%s, %s, %d cores, %s, %s; load %s at the start\n", rep.Date, m.CPU, m.Cores, m.Kernel, m.System, m.Load)
+	fmt.Fprintf(out, "a guest of %d MiB between two hosts of the lab, TCP %s; medians of %d rounds (least to most), ratios within a round\n", rep.MemoryMiB, rep.Congestion, rep.Rounds)
+	gib := float64(rep.MemoryMiB) / 1024
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, state := range guests {
+		fmt.Fprintf(w, "\n%s guest\tseconds\tGiB/s\tCPU-s per GiB\ttime against tcp\ttime against tls\n", state)
+		for _, way := range ways {
+			s := rep.of(state, way, seconds)
+			f := bench.FigureOf(s)
+			ratio := func(other string) float64 { return bench.Median(bench.Ratios(s, rep.of(state, other, seconds))) }
+			fmt.Fprintf(w, "  %s\t%.2f (%.2f to %.2f)\t%.2f\t%.2f\t%.2f\t%.2f\n", way, f.Median, f.Least, f.Most, gib/f.Median,
+				bench.Median(rep.of(state, way, cpu))/gib, ratio("tcp"), ratio("tls"))
+		}
+	}
+	return w.Flush()
+}
+
+// Plot writes the report as an SVG image.
+func (rep *report) Plot(out io.Writer) error {
+	d := bench.Drawing{Title: "migration of a guest between two hosts of the lab", Notes: []string{
+		fmt.Sprintf("%s, %s, %d cores, Linux %s; TCP %s", rep.Date, rep.Machine.CPU, rep.Machine.Cores, rep.Machine.Kernel, rep.Congestion),
+		fmt.Sprintf("%d MiB of memory, medians of %d rounds, lines from least to most", rep.MemoryMiB, rep.Rounds),
+	}}
+	for _, state := range guests {
+		p := bench.Panel{Title: state + " guest", Unit: "seconds: shorter is better"}
+		for _, way := range ways {
+			p.Bars = append(p.Bars, bench.Bar{Label: way, Figure: bench.FigureOf(rep.of(state, way, seconds)), Ours: way == "sluice"})
+		}
+		d.Panels = append(d.Panels, p)
+	}
+	return d.Write(out)
+}
