@@ -63,7 +63,8 @@ func polledLine(c net.Conn) *line {
 }
 
 // watch lets the socket wait in an epoll of its own, if it is open and the
-// process may have as many descriptors more.
+// process may have as many descriptors more. The net.Conn is closed then: all
+// that uses the socket must be the line. It is called before anybody does.
 func (l *line) watch() {
 	fd := l.duplicate()
 	if fd < 0 {
@@ -201,7 +202,7 @@ func (l *line) Write(p []byte) (int, error) {
 // SetWriteDeadline is for the last write on the line.
 func (l *line) SetWriteDeadline(t time.Time) error {
 	if s := l.own.Load(); s != nil {
-		return s.setTimeout(time.Until(t))
+		return s.setWriteDeadline(t)
 	}
 	return l.conn.SetWriteDeadline(t)
 }

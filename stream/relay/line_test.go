@@ -5,11 +5,14 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A relay that moves much leaves the poller, at both ends, while its other
@@ -85,6 +88,7 @@ func TestWatched(t *testing.T) {
 	start := func(t *testing.T) (*line, net.Conn) {
 		a, b := unixPair(t)
 		l := newLine(a)
+		l.watch()
 		if s := l.own.Load(); s == nil || s.blocks() {
 			t.Fatal("a unix socket's line does not watch")
 		}
@@ -145,5 +149,87 @@ func TestWatched(t *testing.T) {
 	}
 	if err := <-read; err != io.EOF {
 		t.Errorf("a reset read: %v", err)
+	}
+}
+
+// What the kernel does of a relay goes by the net.Conn, beside a line.
+func TestLineBesideItsConn(t *testing.T) {
+	a, far := unixPair(t)
+	l := newLine(a)
+	defer l.close()
+	writeAll(t, far, []byte("12"))
+	expect(t, l.conn, []byte("1"))
+	if n, err := l.Read(make([]byte, 2)); n != 1 || err != nil {
+		t.Errorf("read %d bytes: %v", n, err)
+	}
+}
+
+// lineWays are the ways in which a unix socket's line waits.
+var lineWays = map[string]func(*line){
+	"polled":   func(*line) {},
+	"watched":  (*line).watch,
+	"blocking": func(l *line) { l.watch(); l.block() },
+}
+
+// A write deadline ends a write for which there is no room, however it waits.
+func TestLineWriteDeadline(t *testing.T) {
+	for way, enter := range lineWays {
+		a, _ := unixPair(t)
+		l := newLine(a)
+		enter(l)
+		l.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+		done := make(chan error, 1)
+		go func() {
+			_, err := l.Write(make([]byte, 4<<20))
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s: %v", way, err)
+			}
+		case <-time.After(patienceOfTests):
+			t.Errorf("%s: the write goes on", way)
+			l.reset()
+			<-done
+		}
+		l.close()
+	}
+}
+
+// Others that have the socket may change whether it waits. Then a line must
+// neither wait in a call of which Go's scheduler doesn't know, nor take what was
+// not read for bytes.
+func TestLineOfSharedSocket(t *testing.T) {
+	for way, enter := range lineWays {
+		a, far := unixPair(t)
+		l := newLine(a)
+		other := l.duplicate()
+		enter(l)
+		if err := unix.SetNonblock(other, way == "blocking"); err != nil {
+			t.Fatal(err)
+		}
+		soon := time.Now().Add(10 * time.Millisecond)
+		l.conn.SetReadDeadline(soon)
+		if s := l.own.Load(); s != nil && !s.blocks() {
+			s.in.file.SetReadDeadline(soon)
+		}
+		read := make(chan error, 1)
+		go func() {
+			_, err := l.Read(make([]byte, 2))
+			read <- err
+		}()
+		select {
+		case err := <-read:
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s: %v", way, err)
+			}
+		case <-time.After(patienceOfTests):
+			t.Errorf("%s: waits in the system call", way)
+			far.Close()
+			<-read
+		}
+		l.close()
+		unix.Close(other)
 	}
 }

@@ -79,8 +79,11 @@ func (s *ownSocket) reset() {
 	unix.Shutdown(s.fd, unix.SHUT_RDWR)
 }
 
-func (s *ownSocket) setTimeout(d time.Duration) error {
-	tv := unix.NsecToTimeval(max(d, time.Millisecond).Nanoseconds())
+func (s *ownSocket) setWriteDeadline(t time.Time) error {
+	if !s.blocks() {
+		return s.out.file.SetReadDeadline(t)
+	}
+	tv := unix.NsecToTimeval(max(time.Until(t), time.Millisecond).Nanoseconds())
 	return unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &tv)
 }
 

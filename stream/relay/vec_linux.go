@@ -79,18 +79,23 @@ func (v *iovecs) skip(n int) {
 	}
 }
 
-// call is readv or writev, which may wait if blocks says so.
+// call is recvmsg or sendmsg, which may wait if blocks says so. If it may not
+// no flag of the socket's can make it: others may have that socket, and set it.
 //
 // Where it can't wait the scheduler isn't told of the call: a process that was
 // idle would wake the runtime's monitor thread for each message, to look whether
 // the call lasts.
 func (v iovecs) call(trap uintptr, fd int, blocks bool) (int, error) {
-	f := unix.RawSyscall
-	if blocks {
-		f = unix.Syscall
-	}
+	msg := unix.Msghdr{Iov: unsafe.SliceData(v)}
+	msg.SetIovlen(len(v))
 	for {
-		n, _, errno := f(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(v))), uintptr(len(v)))
+		var n uintptr
+		var errno unix.Errno
+		if blocks {
+			n, _, errno = unix.Syscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&msg)), 0)
+		} else {
+			n, _, errno = unix.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT)
+		}
 		switch errno {
 		case 0:
 			return int(n), nil
@@ -127,8 +132,8 @@ func (t *transfer) socket(waited uintptr) int {
 
 func (t *transfer) read(waited uintptr) bool {
 	t.io.set(t.into.Spaces(), t.n)
-	n, err := t.io.call(unix.SYS_READV, t.socket(waited), t.blocks)
-	if err == unix.EAGAIN {
+	n, err := t.io.call(unix.SYS_RECVMSG, t.socket(waited), t.blocks)
+	if err == unix.EAGAIN && !t.blocks {
 		t.into.Idle()
 		return false
 	}
@@ -139,7 +144,7 @@ func (t *transfer) read(waited uintptr) bool {
 func (t *transfer) write(waited uintptr) bool {
 	for t.err = nil; len(t.rest) > 0 && t.err == nil; {
 		var n int
-		n, t.err = t.rest.call(unix.SYS_WRITEV, t.socket(waited), t.blocks)
+		n, t.err = t.rest.call(unix.SYS_SENDMSG, t.socket(waited), t.blocks)
 		t.n += n
 		t.rest.skip(n)
 	}

@@ -1,0 +1,117 @@
+package relay
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Many lines at once, of sockets that hold little, so that both directions wait
+// all the time; at a moment that the moved bytes tell, some change their way and
+// some are reset. No byte may be lost, and nobody wait for what has come.
+func TestLinesAtRandom(t *testing.T) {
+	a, b := tcpPair(t) // from the first on Go's poller has descriptors too
+	a.Close()
+	b.Close()
+	fds := openFDs(t)
+	for round := range 8 {
+		var wg sync.WaitGroup
+		for i := range 16 {
+			wg.Go(func() { lineAtRandom(t, rand.New(rand.NewPCG(uint64(round), uint64(i)))) })
+		}
+		wg.Wait()
+	}
+	if now := openFDs(t); now > fds {
+		t.Errorf("%d file descriptors before, %d after", fds, now)
+	}
+}
+
+// lineAtRandom moves bytes both ways between a line and a socket.
+func lineAtRandom(t *testing.T, r *rand.Rand) {
+	pair := unixPair
+	if r.IntN(4) == 0 {
+		pair = tcpPair
+	}
+	a, far := pair(t)
+	for _, c := range []net.Conn{a, far} {
+		rawConn(c).Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 4096<<r.IntN(5)) })
+	}
+	l := newLine(a)
+	if _, ok := a.(*net.UnixConn); ok && r.IntN(8) > 0 {
+		l.watch()
+	}
+	out, in := noise(1+r.IntN(1<<r.IntN(21))), noise(1+r.IntN(1<<r.IntN(21)))
+	reset := r.IntN(4) == 0
+	at, changed := r.IntN(len(out)), make(chan struct{})
+	piece, space := 1+r.IntN(1<<r.IntN(18)), 1+r.IntN(1<<r.IntN(18))
+	change := func() {
+		switch {
+		case reset:
+			l.reset()
+		case at%4 > 0:
+			l.block()
+		}
+		close(changed)
+	}
+
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for b := out; len(b) > 0; {
+			n := min(piece, len(b))
+			if wrote, err := l.Writev([][]byte{b[:n/2], b[n/2 : n]}); err != nil || wrote != n {
+				if !reset {
+					t.Errorf("wrote %d of %d: %v", wrote, n, err)
+				}
+				return
+			}
+			b = b[n:]
+		}
+		if err := l.CloseWrite(); err != nil && !reset {
+			t.Error(err)
+		}
+	})
+	wg.Go(func() {
+		got, err := io.ReadAll(struct{ io.Reader }{l})
+		if !reset && (err != nil || !bytes.Equal(got, in)) {
+			t.Errorf("the line read %d of %d bytes: %v", len(got), len(in), err)
+		}
+	})
+	wg.Go(func() {
+		if _, err := far.Write(in); err != nil && !reset {
+			t.Error(err)
+		}
+		closeWrite(far)
+	})
+	var got []byte
+	for b := make([]byte, space); ; {
+		n, err := far.Read(b)
+		if before := len(got); before <= at && at < before+n {
+			go change()
+		}
+		got = append(got, b[:n]...)
+		if r.IntN(4) == 0 {
+			runtime.Gosched()
+		}
+		if err != nil {
+			if !reset && (err != io.EOF || !bytes.Equal(got, out)) {
+				t.Errorf("%d of %d bytes have arrived: %v", len(got), len(out), err)
+			}
+			break
+		}
+	}
+	if reset {
+		far.Close()
+	}
+	if len(got) > at {
+		<-changed
+	}
+	wg.Wait()
+	l.close()
+	far.Close()
+}
