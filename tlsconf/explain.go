@@ -259,7 +259,7 @@ func explainNet(e *HandshakeError, err error) bool {
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		e.Cause, e.Side = CauseClosed, There
 		e.What = fmt.Sprintf("the peer closed the connection during the handshake (%v)", err)
-		e.Remedy = "the reason may be in its log; libvirtd closes like this on a certificate that it refuses, and so does a server that does not speak TLS"
+		e.Remedy = "the reason may be in its log; libvirtd and QEMU close like this on a certificate that they refuse and where no TLS version or cipher is in common, and so does a server that does not speak TLS"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		e.Cause = CauseTimeout
 		e.What = "the peer took the connection and did not finish the handshake in time"
