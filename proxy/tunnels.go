@@ -45,6 +45,7 @@ func (d *Daemon) completeTunnel(e *tunnelEntry, i int) (err error) {
 	if e.opts, err = e.conf.Options(d.cfg.TunnelHost()); err != nil {
 		return err
 	}
+	e.opts.Kernel = d.tls().Kernel
 	creds := d.certs
 	if c := e.conf.Certificates; c.Given() {
 		conf := *d.cfg

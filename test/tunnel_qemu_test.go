@@ -46,6 +46,26 @@ func TestQEMUSourceWithTLS(t *testing.T) {
 	}
 }
 
+// QEMU sends no close_notify, and may close its socket with sluice's unread, which
+// resets the connection. Where close_notify is required the guest arrives, and the
+// tunnel tells that it cannot say whether all of the stream did.
+func TestQEMUSendsNoCloseNotify(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	in := s.path("in.sock")
+	b := s.machine("host-b.vm", false, "-incoming", "unix:"+in)
+	p, at := s.tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", "host-a", "--to", "unix:"+in)
+	a := s.machine("host-a.vm", true, s.creds("host-a", "client", "NORMAL")...)
+	a.migrateTLS("host-b")
+	a.migrate("tcp:" + at)
+	if status, words := a.migrated(); status != "completed" {
+		t.Fatalf("%s: %s", status, words)
+	}
+	b.same(a)
+	a.do("quit", nil)
+	p.await("connection failed", "the client")
+}
+
 // A source in clear, a destination with tls-creds: sluice begins the TLS, and
 // both sides show their certificates.
 func TestQEMUDestinationWithTLS(t *testing.T) {

@@ -43,8 +43,9 @@ type Options struct {
 	// was complete.
 	LaxEnd bool
 
-	Path    relay.Path // of the side with TLS; relay.Auto if empty
-	Workers int        // as relay.Options has it
+	Path    relay.Path   // of the side with TLS; relay.Auto if empty
+	Kernel  relay.Kernel // as relay.TLS has it
+	Workers int          // as relay.Options has it
 
 	// SocketUser is the uid that owns the unix socket which is listened at; nil is
 	// this process's.

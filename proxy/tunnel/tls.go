@@ -32,7 +32,7 @@ func (t *Tunnel) admit(ctx context.Context, raw net.Conn, r *Report) (relay.Conn
 		return nil
 	}
 	gated, cfg := tlsconf.Gate(raw, cfg)
-	c, err := relay.TLS{Path: t.opts.Path}.Server(ctx, gated, cfg)
+	c, err := relay.TLS{Path: t.opts.Path, Kernel: t.opts.Kernel}.Server(ctx, gated, cfg)
 	if err = finish(policy, raw, c, err); err != nil {
 		return nil, t.refusal(err, raw.RemoteAddr().String())
 	}
@@ -44,7 +44,7 @@ func (t *Tunnel) secure(ctx context.Context, raw net.Conn) (relay.Conn, error) {
 	policy := t.opts.policy()
 	cfg := t.opts.Credentials.Current().Client(t.opts.Names, tlsconf.Options{Policy: policy})
 	gated, cfg := tlsconf.Gate(raw, cfg)
-	c, err := relay.TLS{Path: t.opts.Path}.Client(ctx, gated, cfg)
+	c, err := relay.TLS{Path: t.opts.Path, Kernel: t.opts.Kernel}.Client(ctx, gated, cfg)
 	if err = finish(policy, raw, c, err); err != nil {
 		return nil, t.refusal(err, t.opts.To.At)
 	}

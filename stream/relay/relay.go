@@ -115,7 +115,7 @@ type run struct {
 	sent, received flow
 	localGone      func(*Error)
 	laxEnd         bool
-	gone           atomic.Bool // the peer has ended without close_notify, and may not want ours
+	told           atomic.Bool // the peer, of our end
 	copied         atomic.Bool // a plain hop that could not be spliced
 
 	mu   sync.Mutex
@@ -181,8 +181,7 @@ func (r *run) close() {
 // forgive turns the local application's going away into the end of a direction,
 // where the caller has asked for that.
 func (r *run) forgive(err *Error) *Error {
-	if err == nil || err.Side != Local || r.localGone == nil || r.ctx.Err() != nil ||
-		!errors.Is(err.Err, syscall.ECONNRESET) && !errors.Is(err.Err, syscall.EPIPE) && !errors.Is(err.Err, syscall.ENOTCONN) {
+	if err == nil || err.Side != Local || r.localGone == nil || r.ctx.Err() != nil || !isGone(err.Err) {
 		return err
 	}
 	r.localGone(err)
@@ -190,22 +189,31 @@ func (r *run) forgive(err *Error) *Error {
 }
 
 // lax turns an end without close_notify into one in order, where the caller has
-// asked for that.
+// asked for that. A peer that closes its socket with our close_notify unread
+// resets the connection, which then is no more than an end.
 func (r *run) lax(err *Error) *Error {
-	if err == nil || !r.laxEnd || !errors.Is(err.Err, ErrTruncated) {
+	switch {
+	case err == nil || !r.laxEnd:
 		return err
+	case errors.Is(err.Err, ErrTruncated):
+		return nil
+	case err.Side == Remote && r.told.Load() && isGone(err.Err):
+		return nil
 	}
-	if err.Side == Remote {
-		r.gone.Store(true)
-	}
-	return nil
+	return err
+}
+
+// isGone reports whether the other end of a socket was closed.
+func isGone(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ENOTCONN)
 }
 
 // send moves the local stream to the peer, and its end after it.
 func (r *run) send() {
 	err := r.lax(r.forgive(r.sendBytes()))
 	if err == nil && r.ctx.Err() == nil {
-		if cerr := r.remote.CloseWrite(); cerr != nil && !r.gone.Load() {
+		r.told.Store(true)
+		if cerr := r.remote.CloseWrite(); cerr != nil && !(r.laxEnd && isGone(cerr)) {
 			err = &Error{Remote, "write", cerr}
 		}
 	}
