@@ -14,35 +14,40 @@ import (
 
 // Wide reports whether New's ciphers are this package's own. They are not in
 // FIPS 140-3 mode, which is for validated code alone.
-var Wide = sync.OnceValue(func() bool {
+var Wide = sync.OnceValue(func() bool { return able() && !fips140.Enabled() && agrees() })
+
+// able reports whether the processor has what the assembly uses.
+func able() bool {
 	x := &cpu.X86
-	return x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL &&
-		x.HasAVX512VAES && x.HasAVX512VPCLMULQDQ && !fips140.Enabled() && agrees()
-})
+	return x.HasAES && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL &&
+		x.HasAVX512VAES && x.HasAVX512VPCLMULQDQ
+}
 
 // agrees compares the assembly with crypto/cipher, on keys of both sizes and a
-// message with whole groups, single blocks and a part of one.
+// message with whole groups, single blocks and a part of one. First there is no
+// data before it: then nothing has been hashed when the first group is.
 func agrees() bool {
+	plain := make([]byte, 2*group+5*blockSize+3)
+	for i := range plain {
+		plain[i] = byte(i * 7)
+	}
+	nonce := plain[1 : 1+nonceSize]
 	for _, size := range []int{16, 32} {
-		secret := make([]byte, size)
-		plain := make([]byte, 2*group+5*blockSize+3)
-		for i := range plain {
-			plain[i] = byte(i * 7)
-		}
-		copy(secret, plain[size:])
-		nonce, data := plain[1:1+nonceSize], plain[:5]
+		secret := plain[size : 2*size]
 		theirs, err := newStandard(secret)
 		if err != nil {
 			return false
 		}
 		ours := newWide(secret)
-		sealed := ours.Seal(nil, nonce, plain, data)
-		if !bytes.Equal(sealed, theirs.Seal(nil, nonce, plain, data)) {
-			return false
-		}
-		opened, err := ours.Open(nil, nonce, sealed, data)
-		if err != nil || !bytes.Equal(opened, plain) {
-			return false
+		for _, data := range [][]byte{nil, plain[:5]} {
+			sealed := ours.Seal(nil, nonce, plain, data)
+			if !bytes.Equal(sealed, theirs.Seal(nil, nonce, plain, data)) {
+				return false
+			}
+			opened, err := ours.Open(nil, nonce, sealed, data)
+			if err != nil || !bytes.Equal(opened, plain) {
+				return false
+			}
 		}
 	}
 	return true
@@ -77,10 +82,10 @@ func (g *wide) Seal(dst, nonce, plain, data []byte) []byte {
 	}
 	n := len(plain)
 	all, out := extend(dst, n+tagSize)
-	if shifted(out, plain) || shifted(out, data) {
+	if shifted(out, plain) || overlap(out, data) {
 		panic("gcm: output lies over input")
 	}
-	tag := g.run(out[:n], plain, nonce, data, false)
+	tag := g.run(out[:n], plain, [nonceSize]byte(nonce), data, false)
 	copy(out[n:], tag[:])
 	return all
 }
@@ -97,10 +102,10 @@ func (g *wide) Open(dst, nonce, sealed, data []byte) ([]byte, error) {
 	var expected [tagSize]byte
 	copy(expected[:], sealed[n:])
 	all, out := extend(dst, n)
-	if shifted(out, sealed) || shifted(out, data) {
+	if shifted(out, sealed) || overlap(out, data) {
 		panic("gcm: output lies over input")
 	}
-	tag := g.run(out, sealed[:n], nonce, data, true)
+	tag := g.run(out, sealed[:n], [nonceSize]byte(nonce), data, true)
 	if subtle.ConstantTimeCompare(tag[:], expected[:]) != 1 {
 		clear(out)
 		return nil, errOpen
@@ -110,7 +115,7 @@ func (g *wide) Open(dst, nonce, sealed, data []byte) ([]byte, error) {
 
 // run encrypts or decrypts src into dst, which is of its length, and returns
 // the tag.
-func (g *wide) run(dst, src, nonce, data []byte, open bool) (tag [tagSize]byte) {
+func (g *wide) run(dst, src []byte, nonce [nonceSize]byte, data []byte, open bool) (tag [tagSize]byte) {
 	var hash [blockSize]byte
 	g.hash(&hash, data)
 
@@ -163,8 +168,8 @@ func (g *wide) hash(hash *[blockSize]byte, b []byte) {
 	}
 }
 
-func counterBlock(nonce []byte, n uint32) (b [blockSize]byte) {
-	copy(b[:], nonce)
+func counterBlock(nonce [nonceSize]byte, n uint32) (b [blockSize]byte) {
+	copy(b[:], nonce[:])
 	binary.BigEndian.PutUint32(b[nonceSize:], n)
 	return b
 }
@@ -182,7 +187,12 @@ func extend(b []byte, n int) (all, added []byte) {
 
 // shifted reports whether a and b share memory without beginning together.
 func shifted(a, b []byte) bool {
-	if len(a) == 0 || len(b) == 0 || &a[0] == &b[0] {
+	return overlap(a, b) && &a[0] != &b[0]
+}
+
+// overlap reports whether a and b share memory.
+func overlap(a, b []byte) bool {
+	if len(a) == 0 || len(b) == 0 {
 		return false
 	}
 	pa, pb := uintptr(unsafe.Pointer(&a[0])), uintptr(unsafe.Pointer(&b[0]))

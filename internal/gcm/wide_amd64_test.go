@@ -2,7 +2,9 @@ package gcm
 
 import (
 	"bytes"
+	"crypto/aes"
 	"crypto/cipher"
+	"crypto/fips140"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
@@ -14,10 +16,18 @@ import (
 // nothing of it to test.
 func own(t testing.TB, key []byte) cipher.AEAD {
 	t.Helper()
-	if !Wide() {
+	if !able() {
 		t.Skip("this processor lacks VAES or VPCLMULQDQ on AVX-512")
 	}
 	return newWide(key)
+}
+
+// Where the processor can, nothing but FIPS mode is in the way: were it the
+// comparison with crypto/cipher, nobody would see that all goes the slow way.
+func TestWide(t *testing.T) {
+	if want := able() && !fips140.Enabled(); Wide() != want {
+		t.Errorf("Wide is %v on this processor, want %v", Wide(), want)
+	}
 }
 
 func standard(t testing.TB, key []byte) cipher.AEAD {
@@ -111,6 +121,46 @@ func TestSpecification(t *testing.T) {
 	}
 }
 
+// The output may lie over the nonce, which is read before.
+func TestOverNonce(t *testing.T) {
+	r := rand.NewChaCha8([32]byte{3})
+	key, nonce, plain := random(r, 16), random(r, nonceSize), random(r, group+100)
+	want := standard(t, key).Seal(nil, nonce, plain, nil)
+	out := make([]byte, len(want))
+	if got := own(t, key).Seal(out[:0], out[:copy(out, nonce)], plain, nil); !bytes.Equal(got, want) {
+		t.Error("sealed otherwise")
+	}
+	if got, err := own(t, key).Open(out[:0], out[:copy(out, nonce)], want, nil); err != nil || !bytes.Equal(got, plain) {
+		t.Error("opened otherwise", err)
+	}
+}
+
+// The lowest 32 bits of a counter count, and carry nothing over (NIST SP
+// 800-38D, 6.2). A nonce of 12 bytes never takes them there.
+func TestCounterWraps(t *testing.T) {
+	key := random(rand.NewChaCha8([32]byte{4}), 16)
+	k := &own(t, key).(*wide).k
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for first := range uint32(2*group/blockSize + 1) {
+		first = -first
+		nonce := [nonceSize]byte(bytes.Repeat([]byte{0xff}, nonceSize))
+		counter := counterBlock(nonce, first)
+		var hash [blockSize]byte
+		got, want := make([]byte, 2*group), make([]byte, 2*group)
+		crypt(k, &hash, &counter, &got[0], &got[0], 2, false)
+		for i := 0; i < len(want); i += blockSize {
+			counter := counterBlock(nonce, first+uint32(i/blockSize))
+			block.Encrypt(want[i:], counter[:])
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("another key stream from %#x on", first)
+		}
+	}
+}
+
 // A message of every part that is handled by itself; each of its bits, and of
 // what it depends on, turned.
 func TestTampered(t *testing.T) {
@@ -151,7 +201,10 @@ func TestMisuse(t *testing.T) {
 		"nonce of 16":       func() { a.Open(nil, b[:16], b, nil) },
 		"sealed over plain": func() { a.Seal(b[1:1], nonce, b[:50], nil) },
 		"sealed over data":  func() { a.Seal(b[:0], nonce, nil, b[3:8]) },
+		"sealed from data":  func() { a.Seal(b[:0], nonce, nil, b[:8]) },
 		"opened over":       func() { a.Open(b[:0], nonce, b[1:60], nil) },
+		"opened over data":  func() { a.Open(b[:0], nonce, b[50:], b[33:35]) },
+		"opened from data":  func() { a.Open(b[:0], nonce, b[:50], b[:8]) },
 	} {
 		func() {
 			defer func() {
