@@ -35,7 +35,7 @@ test: ## everything, the two-host lab included (SLUICE_SKIP_LAB=1 without)
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -p 1 -timeout 8m ./...
 
 test-ktls: ## kernel TLS alone, in Debian's kernels booted under QEMU's emulation (no root; fetches them once)
-	$(GO) test -count=1 -v -timeout 10m ./test/ktls
+	$(GO) test -count=1 -v -timeout 15m ./test/ktls -args -all
 
 bench: ## the relay beside other programs, and migrations, into bench/results (about an hour; root or sudo)
 	-bench/install

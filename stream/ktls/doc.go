@@ -30,7 +30,7 @@
 //     record.ErrFixedKey at 2^24 records, or when the peer changes its key.
 //
 // What the kernel leaves to its user, and is done here: records that it has taken
-// and not sent yet would be overtaken by a FIN (see Sender.Control); before 6.5
+// and not sent yet must be out before a FIN (see Sender.Control); before 6.5
 // records of spliced pages stay unsent while its buffer is full of them (Splice);
 // an empty record and the end of the connection look alike to splice, and an error
 // is told once (Receiver).

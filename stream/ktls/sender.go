@@ -86,9 +86,10 @@ func (s *Sender) Splice(pipe, n int, moved func(int)) error {
 func push(fd int) { unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_NODELAY, 1) }
 
 // Control sends one record that is no data, and returns when it and all before it
-// are in TCP's hands. The kernel takes records that TCP has no room for yet, says
-// that they are sent, and would let a FIN overtake them; a call that may wait
-// sends them all, so this one does.
+// are in TCP's hands. To a call that must not wait the kernel says sent of records
+// for which TCP has no room yet (tls_sw_sendmsg passes over EAGAIN), and a FIN does
+// not wait for those; a call that may wait returns after the last of them, so this
+// one may.
 func (s *Sender) Control(typ byte, content []byte) error {
 	oob := make([]byte, unix.CmsgSpace(1))
 	h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[0]))

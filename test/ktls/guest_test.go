@@ -62,7 +62,7 @@ func (k kernel) boot(t *testing.T, init string, programs []program, more ...stri
 	if err := os.WriteFile(ram, fs.archive(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{"-accel", "tcg", "-cpu", "max,la57=off", "-m", "1024", "-nodefaults", "-no-user-config",
+	args := append([]string{"-accel", "tcg", "-cpu", "max,la57=off,-erms,-fsrm", "-m", "1024", "-nodefaults", "-no-user-config",
 		"-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", images[0], "-initrd", ram,
 		"-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check"}, more...)
 	cmd := exec.CommandContext(t.Context(), "qemu-system-x86_64", args...)
