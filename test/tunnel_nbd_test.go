@@ -90,6 +90,21 @@ func TestNBDClientWithTLS(t *testing.T) {
 	}
 }
 
+// nbdkit as a command, one for each connection, behind TLS that it knows nothing
+// of.
+func TestNBDCommand(t *testing.T) {
+	t.Parallel()
+	needs.Program(t, "nbdkit")
+	s := newStand(t)
+	disk := s.disk("disk.img")
+	p, at := s.tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", "host-a", "--starttls", "nbd", "--close-notify", "optional",
+		"--to", "exec:nbdkit -s file '"+disk+"'")
+	host, port, _ := strings.Cut(at, ":")
+	s.readAndWrite(nbd("server.type=inet,server.host="+host+",server.port="+port, ",tls-creds=tls0,tls-hostname=host-b"), disk,
+		"--object", s.credsObject("host-a", "client", "NORMAL"))
+	p.await("connection ended", `"command":"status 0`)
+}
+
 // readAndWrite copies a disk from NBD, compares it there, and writes another.
 func (s *stand) readAndWrite(image, disk string, creds ...string) {
 	s.t.Helper()

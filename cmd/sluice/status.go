@@ -16,7 +16,8 @@ import (
 )
 
 const statusHelp = `Show the daemon's peers, the sessions under way with their channels, and the
-last ones that ended, with the cause of those that failed.
+last ones that ended, with the cause of those that failed; and its tunnels, with
+what of TLS is in effect and why.
 
 Exit status: 0 shown, 1 the daemon was not reached, 2 wrong use.`
 
