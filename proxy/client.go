@@ -13,6 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/stream/relay"
 )
 
 // serveClients joins each libvirt client that connects to a peer's socket with
@@ -62,7 +63,7 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 	}
 	g := &guide{d: d, peer: p, log: log, moving: make(map[string]*steering)}
 	conversation := &libvirtrpc.Conversation{
-		Client:   c,
+		Client:   relay.Quick(c),
 		Server:   conn,
 		Rules:    g,
 		Failing:  failing(s, conn, "the libvirt client's connection", log),
@@ -171,7 +172,7 @@ func (e *guarded) Take(conn *stream.Conn) {
 		g := &guard{
 			d: in.d, peer: in.peer, access: e.access, memory: in.peer.memory, name: in.peer.name, address: in.session.Address, who: "peer " + in.peer.name, log: in.log,
 		}
-		g.serve(ctx, conn, e.UnixConn, failing(in.session, conn, "the connection with libvirt", in.log))
+		g.serve(ctx, conn, relay.Quick(e.UnixConn), failing(in.session, conn, "the connection with libvirt", in.log))
 	}()
 }
 

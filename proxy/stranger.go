@@ -118,7 +118,7 @@ func (d *Daemon) serveKnown(ctx context.Context, conn relay.Conn, s *stranger) e
 	log.Info().Str("access", s.access).Msg("libvirt client connected")
 	g := &guard{d: d, access: s.access, memory: s.memory, name: s.name, address: info.Address, who: s.who, log: log}
 	cause := &stream.Cause{Code: stream.CodeDone}
-	if err := g.serve(ctx, lax{conn}, server, nil); err != nil {
+	if err := g.serve(ctx, lax{conn}, relay.Quick(server), nil); err != nil {
 		cause = asCause(err)
 	}
 	d.endSession(entry, log, outcomeOf(cause), cause)

@@ -34,13 +34,15 @@ type options struct {
 	binary   string
 	rounds   int
 	commands int
+	ways     string
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.binary, "sluice", "bin/sluice", "the sluice `PROGRAM` to measure")
-	flag.IntVar(&o.rounds, "rounds", 41, "how `OFTEN` each loop is measured")
-	flag.IntVar(&o.commands, "commands", 100, "how many `COMMANDS` a loop has")
+	flag.IntVar(&o.rounds, "rounds", 301, "how `OFTEN` each loop is measured")
+	flag.IntVar(&o.commands, "commands", 20, "how many `COMMANDS` a loop has")
+	flag.StringVar(&o.ways, "ways", "unix,tls,port,tunnel,read", "which `WAYS` are measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -53,10 +55,8 @@ func main() {
 // full lets host-a, and clients with its certificate, call everything.
 const full = "access = \"full\"\n[clients.a]\nnames = [\"host-a\"]\naccess = \"full\"\n"
 
-// ways in the order in which a table shows them.
-var ways = []string{"unix", "tls", "port", "tunnel", "read"}
-
 func run(ctx context.Context, o options) (err error) {
+	ways := strings.Split(o.ways, ",")
 	l, err := lab.Up(ctx, lab.Options{})
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ func run(ctx context.Context, o options) (err error) {
 				}
 			}
 		}
-		if err := table(o, command, took); err != nil {
+		if err := table(o, command, ways, took); err != nil {
 			return err
 		}
 	}
@@ -155,14 +155,15 @@ func tunnel(ctx context.Context, s *site.Site) error {
 	return nil
 }
 
-func table(o options, command string, took map[string][]float64) error {
+func table(o options, command string, ways []string, took map[string][]float64) error {
 	fmt.Printf("virsh %s: %d loops of %d within one session each, microseconds a command, medians (least to most)\n\n", command, o.rounds, o.commands)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "way\tmicroseconds\tagainst unix\tagainst tls\tagainst tunnel")
+	others := slices.DeleteFunc([]string{"unix", "tls", "tunnel"}, func(way string) bool { return !slices.Contains(ways, way) })
+	fmt.Fprintln(w, "way\tmicroseconds\tagainst "+strings.Join(others, "\tagainst "))
 	for _, way := range ways {
 		t := took[way]
 		fmt.Fprintf(w, "%s\t%.0f (%.0f to %.0f)", way, 1e6*bench.Median(t), 1e6*slices.Min(t), 1e6*slices.Max(t))
-		for _, other := range []string{"unix", "tls", "tunnel"} {
+		for _, other := range others {
 			fmt.Fprintf(w, "\t%.2f", bench.Median(bench.Ratios(t, took[other])))
 		}
 		fmt.Fprintln(w)

@@ -45,6 +45,9 @@ func Meter(ctx context.Context, remote Conn, opts MeteredOptions) *Metered {
 	m := &Metered{Conn: remote, remote: remote, opts: opts}
 	if c, ok := remote.(*recordConn); ok {
 		c.SetWorkers(1)
+		if l := polledLine(c.NetConn()); l != nil {
+			c.Over(l)
+		}
 	}
 	m.sent = flow{limits: opts.Limits.Send, budget: opts.Limits.Budget}
 	m.received = flow{limits: opts.Limits.Receive, budget: opts.Limits.Budget}
