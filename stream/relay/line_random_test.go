@@ -42,7 +42,7 @@ func lineAtRandom(t *testing.T, r *rand.Rand) {
 	for _, c := range []net.Conn{a, far} {
 		rawConn(c).Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 4096<<r.IntN(5)) })
 	}
-	l := newLine(a)
+	l := polledLine(a)
 	if _, ok := a.(*net.UnixConn); ok && r.IntN(8) > 0 {
 		l.watch()
 	}

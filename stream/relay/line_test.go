@@ -88,7 +88,6 @@ func TestWatched(t *testing.T) {
 	start := func(t *testing.T) (*line, net.Conn) {
 		a, b := unixPair(t)
 		l := newLine(a)
-		l.watch()
 		if s := l.own.Load(); s == nil || s.blocks() {
 			t.Fatal("a unix socket's line does not watch")
 		}
@@ -155,7 +154,7 @@ func TestWatched(t *testing.T) {
 // What the kernel does of a relay goes by the net.Conn, beside a line.
 func TestLineBesideItsConn(t *testing.T) {
 	a, far := unixPair(t)
-	l := newLine(a)
+	l := polledLine(a)
 	defer l.close()
 	writeAll(t, far, []byte("12"))
 	expect(t, l.conn, []byte("1"))
@@ -175,7 +174,7 @@ var lineWays = map[string]func(*line){
 func TestLineWriteDeadline(t *testing.T) {
 	for way, enter := range lineWays {
 		a, _ := unixPair(t)
-		l := newLine(a)
+		l := polledLine(a)
 		enter(l)
 		l.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
 		done := make(chan error, 1)
@@ -203,7 +202,7 @@ func TestLineWriteDeadline(t *testing.T) {
 func TestLineOfSharedSocket(t *testing.T) {
 	for way, enter := range lineWays {
 		a, far := unixPair(t)
-		l := newLine(a)
+		l := polledLine(a)
 		other := l.duplicate()
 		enter(l)
 		if err := unix.SetNonblock(other, way == "blocking"); err != nil {

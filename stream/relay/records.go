@@ -65,7 +65,6 @@ func newRecordRelay(c *recordConn, local net.Conn) *recordRelay {
 		// application could take the FIN for the stream's end. The peer can't, for
 		// it waits for close_notify; on a unix socket any end looks the same.
 		if _, ok := local.(*net.UnixConn); ok {
-			l.watch()
 			r.blocker.lines = append(r.blocker.lines, l)
 		}
 	}
