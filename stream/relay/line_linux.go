@@ -167,6 +167,9 @@ func (l *line) flush() error {
 }
 
 func (l *line) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil // which is no end
+	}
 	return l.ReadWaiting(func() []byte { return p }, func() {})
 }
 

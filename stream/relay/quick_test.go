@@ -22,6 +22,9 @@ func TestQuick(t *testing.T) {
 			expectEnd(t, b, noise(n))
 			writeAll(t, b, noise(n/10))
 			expect(t, q, noise(n/10))
+			if n, err := q.Read(nil); n != 0 || err != nil {
+				t.Errorf("read %d, %v into nothing", n, err)
+			}
 
 			q.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
 			if _, err := q.Read(make([]byte, 1)); !isErr(err, os.ErrDeadlineExceeded) {
