@@ -10,7 +10,7 @@ import (
 
 // Descriptors of a session with one memory channel, at the source: two sockets
 // a channel, the control channel, libvirt's two connections, listeners, and
-// pipes; and what the daemon has besides.
+// pipes or epolls; and what the daemon has besides.
 const (
 	filesPerSession = 24
 	filesBesides    = 256
