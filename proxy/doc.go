@@ -34,7 +34,9 @@
 // parameter of the call. The guard puts this host's socket into the call, the
 // guide its own into the reply. The guard also enforces what a peer may call,
 // on peers' connections as on those of clients without a sluice (stranger),
-// who come by qemu+tls://HOST/system.
+// who come by qemu+tls://HOST/system. A client that speaks with both hosts'
+// libvirt so has its guest's data led from the one to the other all the same
+// (meet).
 //
 // And QEMU's own connections to other hosts may be led here by the kernel
 // (package intercept): interception carries each in a session of its own, and

@@ -150,9 +150,18 @@ func (d *Daemon) leadsHere(uri *string) bool {
 	if err != nil {
 		return false
 	}
+	var sockets []string
+	for name, values := range u.Query() {
+		if strings.EqualFold(name, "socket") { // libvirt takes the last, however it is spelt
+			sockets = append(sockets, values...)
+		}
+	}
+	if len(sockets) != 1 || !strings.HasSuffix(u.Scheme, "+unix") {
+		return false
+	}
 	for _, p := range d.peers {
-		if u.Query().Get("socket") == filepath.Join(d.cfg.RunDir, d.peerSocket(p)) {
-			return strings.HasSuffix(u.Scheme, "+unix")
+		if sockets[0] == filepath.Join(d.cfg.RunDir, d.peerSocket(p)) {
+			return true
 		}
 	}
 	return false

@@ -1,0 +1,33 @@
+package proxy
+
+import "testing"
+
+// Where a peer-to-peer migration leads is told by its URI as libvirt reads it.
+func TestLeadsHere(t *testing.T) {
+	a, b := pairOfHosts(t, newAuthority(t, "CA"))
+	b.start("", peerA)
+	a.start("", peerTable(b, ""))
+	socket := a.path("run/peers/host-b/libvirt.sock")
+	for _, c := range []struct {
+		uri       string
+		here, tls bool
+	}{
+		{"qemu+unix:///system?socket=" + socket, true, false},
+		{"qemu+unix:///system?mode=direct&socket=" + socket, true, false},
+		{"qemu+unix:///system?socket=" + socket + "&socket=/run/other.sock", false, false},
+		{"qemu+unix:///system?socket=" + socket + "&SOCKET=/run/other.sock", false, false},
+		{"qemu+tcp://host-c/system?socket=" + socket, false, false},
+		{"qemu+unix:///system", false, false},
+		{"qemu:///system", false, false},
+		{"qemu+tcp://host-c/system", false, false},
+		{"qemu+tls://host-c/system", false, true},
+		{"qemu://host-c/system", false, true},
+		{"qemu+ssh://root@host-c/system", false, true},
+		{"qemu+ext://host-c/system?command=/bin/cat", false, false},
+		{"%", false, false},
+	} {
+		if here, tls := a.leadsHere(&c.uri), encrypted(&c.uri); here != c.here || tls != c.tls {
+			t.Errorf("%s: leads here %v, encrypted %v", c.uri, here, tls)
+		}
+	}
+}
