@@ -96,7 +96,11 @@ type Peer struct {
 
 	Priority string `toml:"priority"` // instead of the host's
 
+	WithoutSluice string `toml:"without_sluice"` // how guests may go and come while it has no sluice: WithoutNo, WithoutNativeTLS or WithoutPlain; default WithoutNo
+	LibvirtURI    string `toml:"libvirt_uri"`    // of its libvirtd, for that; default qemu+tls:// and the host of Address
+
 	// Intercept are addresses and names at which other hosts' libvirt and QEMU
-	// reach its migration ports. Default: the host of Address; empty: none.
+	// reach its migration ports. Default: the host of Address, or none where
+	// WithoutSluice allows anything; empty: none.
 	Intercept []string `toml:"intercept"`
 }

@@ -17,7 +17,7 @@ func TestFaults(t *testing.T) {
 		{"unknown key", "\nlisen = ':1'", "f.toml:2: lisen", "listen"},
 		{"unknown table", "[limit]\nsessions = 1", "f.toml:1: limit", "limits"},
 		{"unknown key in a table", "[limits]\n\nsession = 1", "f.toml:3: limits.session", "sessions"},
-		{"unknown key of a peer", "[peers.b]\nadress = 'b'", "f.toml:2: peers.b.adress", "in [peers.b] there may be access, address, intercept, names, priority, tls"},
+		{"unknown key of a peer", "[peers.b]\nadress = 'b'", "f.toml:2: peers.b.adress", "in [peers.b] there may be access, address, intercept, libvirt_uri, names, priority, tls, without_sluice"},
 		{"unknown key inline", "peers.b = {adress = 'b'}", "f.toml:1: peers.b.adress", "address"},
 
 		// Types.
@@ -100,6 +100,13 @@ func TestFaults(t *testing.T) {
 		{"a peer among the ports", "[peers.b]\naddress = 'b:49152'\n[intercept]", "f.toml:2: peers.b.address", "come back"},
 		{"a peer's port", "[peers.b]\nintercept = ['b:49152']", "f.toml:2: peers.b.intercept", "intercept.ports"},
 		{"a zone", "[peers.b]\nintercept = ['fe80::1%eth0']", "f.toml:2: peers.b.intercept", "neither"},
+		// Hosts without a sluice.
+		{"half a permission", "[peers.b]\nwithout_sluice = 'yes'", "f.toml:2: peers.b.without_sluice", `"native-tls" or "plain"`},
+		{"libvirt by ssh", "[peers.b]\nlibvirt_uri = 'qemu+ssh://b/system'", "f.toml:2: peers.b.libvirt_uri", "qemu+tls://HOST/system"},
+		{"libvirt with options", "[peers.b]\nlibvirt_uri = 'qemu+tls://b/system?no_verify=1'", "f.toml:2: peers.b.libvirt_uri", "nothing may follow"},
+		{"libvirt nowhere", "[peers.b]\nlibvirt_uri = 'qemu+tls:///system'", "f.toml:2: peers.b.libvirt_uri", "no host name"},
+		{"libvirt in clear", "[peers.b]\nwithout_sluice = 'native-tls'\nlibvirt_uri = 'qemu+tcp://b/system'", "f.toml:3: peers.b.libvirt_uri", "in clear"},
+
 		// Tunnels.
 		{"tunnel without listen", "\n[[tunnel]]\nto = 'unix:/a'", "f.toml:2: tunnel.0.listen", "is missing"},
 		{"second tunnel without to", "[[tunnel]]\nlisten = 'unix:/a'\nto = 'unix:/b'\n[[tunnel]]\nlisten = 'unix:/c'", "f.toml:4: tunnel.1.to", "is missing"},

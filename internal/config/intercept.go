@@ -104,6 +104,9 @@ func (p Peer) InterceptAt() []string {
 	if p.Intercept != nil {
 		return p.Intercept
 	}
+	if p.WithoutSluice != WithoutNo {
+		return nil // who would take them there?
+	}
 	host, _, err := net.SplitHostPort(p.Address)
 	if err != nil {
 		return nil

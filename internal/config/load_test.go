@@ -91,6 +91,8 @@ address = "[2001:db8::5]"
 address = "f.example.org:1"
 intercept = ["192.0.2.6", "2001:db8::6"]
 [peers.g]
+without_sluice = "plain"
+libvirt_uri = "qemu+tcp://g:16600/system"
 intercept = []
 [intercept]
 port = 17001
@@ -114,12 +116,12 @@ ports = "50000-50100"
 			SessionBytes: 1e12, SessionBandwidth: 100, TotalBandwidth: None,
 		},
 		Peers: map[string]Peer{
-			"host-b.example.org": {Address: "host-b.example.org:16514", Names: []string{"host-b.example.org"}},
-			"c":                  {Address: "192.0.2.3:16514", Names: []string{"host-c.example.org", "spiffe://site/kvm/c"}, TLS: "yes", Priority: "SECURE256"},
-			"d":                  {Address: "[2001:db8::4]:16514", Names: []string{"d"}},
-			"e":                  {Address: "[2001:db8::5]:16514", Names: []string{"e"}},
-			"f":                  {Address: "f.example.org:1", Names: []string{"f"}, Intercept: []string{"192.0.2.6", "2001:db8::6"}},
-			"g":                  {Address: "g:16514", Names: []string{"g"}, Intercept: []string{}},
+			"host-b.example.org": {Address: "host-b.example.org:16514", Names: []string{"host-b.example.org"}, WithoutSluice: "no", LibvirtURI: "qemu+tls://host-b.example.org/system"},
+			"c":                  {Address: "192.0.2.3:16514", Names: []string{"host-c.example.org", "spiffe://site/kvm/c"}, TLS: "yes", Priority: "SECURE256", WithoutSluice: "no", LibvirtURI: "qemu+tls://192.0.2.3/system"},
+			"d":                  {Address: "[2001:db8::4]:16514", Names: []string{"d"}, WithoutSluice: "no", LibvirtURI: "qemu+tls://[2001:db8::4]/system"},
+			"e":                  {Address: "[2001:db8::5]:16514", Names: []string{"e"}, WithoutSluice: "no", LibvirtURI: "qemu+tls://[2001:db8::5]/system"},
+			"f":                  {Address: "f.example.org:1", Names: []string{"f"}, Intercept: []string{"192.0.2.6", "2001:db8::6"}, WithoutSluice: "no", LibvirtURI: "qemu+tls://f.example.org/system"},
+			"g":                  {Address: "g:16514", Names: []string{"g"}, Intercept: []string{}, WithoutSluice: "plain", LibvirtURI: "qemu+tcp://g:16600/system"},
 		},
 		Intercept: &Intercept{Port: 17001, Ports: "50000-50100"},
 	}

@@ -41,6 +41,7 @@ func (c *checker) peers(cfg *Config) {
 			continue
 		}
 		peer.Address = c.address(key, name, peer.Address)
+		c.without(key, &peer)
 		c.interceptAt(key, peer)
 		if peer.TLS != "" {
 			c.yesNo(key+".tls", peer.TLS, *cfg.RequireSecure)
