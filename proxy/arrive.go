@@ -38,6 +38,9 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
+	if g.bare != nil && !steered {
+		return g.prepareBare(c, call, t, guest)
+	}
 	meets := t.steered && !steered && t.flags&libvirt.MigratePeer2peer == 0 && g.d.requireSecure()
 	if t.steered && !steered && !meets { // libvirt would open a port to all
 		t.steered, t.by, t.exposed = false, byNothing, "memory by tcp:"
@@ -158,6 +161,9 @@ func (g *guard) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]by
 	}
 	if a != nil && a.transfer.flags&libvirt.MigratePostcopyResume != 0 && call.Cancelled == 0 {
 		g.d.awaitResumed(ctx, a.guest.id)
+	}
+	if a != nil && a.native != nil {
+		call.Flags &^= uint32(libvirt.MigrateTLS)
 	}
 	if a != nil && call.Cancelled == 0 {
 		a.setPhase(control.PhaseFinish)

@@ -33,17 +33,27 @@ func (d *Daemon) authorize(state tls.ConnectionState, creds *tlsconf.Credentials
 			return nil, denied("your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.cfg.Name, id.DN)
 		}
 	}
-	// The handshake went by the host's policy; the peer's own may be stricter.
-	if policy := d.certs.with(p); policy != d.certs.host() {
-		err := creds.Server(tlsconf.Options{Policy: policy, Time: d.clock}).VerifyConnection(state)
-		if err == nil {
-			err = policy.Finish(state)
-		}
-		if err != nil {
-			return nil, plainly(err, fmt.Sprintf("%s has a priority of its own for the peer %s: set the same one on both hosts", d.cfg.Name, p.name))
-		}
+	if err := d.within(p, creds, state); err != nil {
+		return nil, err
 	}
 	return p, nil
+}
+
+// within checks a handshake, which went by the host's policy, by p's own, which
+// may be stricter.
+func (d *Daemon) within(p *peer, creds *tlsconf.Credentials, state tls.ConnectionState) error {
+	policy := d.certs.with(p)
+	if policy == d.certs.host() {
+		return nil
+	}
+	err := creds.Server(tlsconf.Options{Policy: policy, Time: d.clock}).VerifyConnection(state)
+	if err == nil {
+		err = policy.Finish(state)
+	}
+	if err == nil {
+		return nil
+	}
+	return plainly(err, fmt.Sprintf("%s has a priority of its own for the peer %s: set the same one on both hosts", d.cfg.Name, p.name))
 }
 
 func denied(format string, args ...any) error {

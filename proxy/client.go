@@ -55,7 +55,7 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 		d.sessions.end(entry, control.Failed, asCause(err).Code, err.Error())
 		return err
 	}
-	entry.open(s)
+	entry.opened(s)
 	conn, err := s.OpenConn(ctx, stream.ChannelLibvirt)
 	if err != nil {
 		d.endSession(entry, log, control.Failed, s.Wait())
@@ -135,7 +135,7 @@ type incomingLibvirt struct {
 
 func (in *incomingLibvirt) start(s *stream.Session) {
 	in.session = s
-	in.entry.open(s)
+	in.entry.opened(s)
 }
 
 func (in *incomingLibvirt) Connect(ctx context.Context, kind string, number int) (net.Conn, error) {

@@ -50,6 +50,7 @@ type Daemon struct {
 	pulls                   pulls
 	doors                   openDoors
 	refusals                refusals
+	plain                   plainCounts
 	acceptor                *stream.Acceptor
 	refusing                chan struct{}    // places of those who are told why not
 	clock                   func() time.Time // by which peers' certificates are valid; nil is time.Now

@@ -42,6 +42,9 @@
 // (package intercept): interception carries each in a session of its own, and
 // landing connects it to the QEMU that waits at the other host.
 //
+// A peer without a sluice has its libvirtd called from here instead (bare), and
+// comes as a stranger whose QEMU's TLS ends here (nativeEnd).
+//
 // What the package does not do: parse the command line or the configuration
 // (cmd/sluice, internal/config), carry bytes (stream), or judge certificates
 // (tlsconf).

@@ -157,8 +157,7 @@ func (m *outgoing) resolve(failure error) *control.Result {
 	defer again.Stop()
 	last := fmt.Sprintf("%s did not answer for %v", m.peer.name, limit)
 	for {
-		var reply outcomeReply
-		err := m.d.opener(m.peer).Ask(ctx, askOutcome, &outcomeAsk{Session: m.info.ID, UUID: m.info.UUID}, &reply)
+		reply, err := m.session.outcome(ctx)
 		switch {
 		case err == nil && reply.Outcome == outcomeRuns:
 			result := m.moved()
@@ -313,6 +312,7 @@ func (m *outgoing) finishResult(r *control.Result) {
 	r.Source, r.Destination = m.d.cfg.Name, m.peer.name
 	r.Carried, r.Channels = st.Sent+st.Received, len(st.Channels)
 	r.Path, r.TLS, r.Suite = st.Path, st.TLS, st.Suite
+	r.Warnings = m.warnings
 	r.Elapsed, r.Downtime = time.Since(m.started), m.downtime
 	if r.Outcome == control.Moved {
 		m.entry.setPhase(control.PhaseDone)

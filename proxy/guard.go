@@ -20,6 +20,7 @@ import (
 type guard struct {
 	d       *Daemon
 	peer    *peer // nil for a caller that is no sluice
+	bare    *peer // one that comes without its sluice
 	access  string
 	memory  *stream.Memory // holds its calls
 	name    string         // the caller's, in the configuration
@@ -39,6 +40,7 @@ type arrival struct {
 	guest    movingGuest
 	transfer transfer
 	session  *steered      // nil where data comes by another way
+	native   *nativeEnd    // where QEMU's own TLS ends here
 	entry    *entry        // the migration's place, where it has no session
 	leave    func(verdict) // ends that
 	prepared atomic.Bool   // libvirt has prepared it for this caller: only now is it the caller's

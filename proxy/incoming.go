@@ -42,14 +42,14 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 		h, started = in, in.start
 	case workSteered:
 		if p := d.pulls.take(info); p != nil {
-			h, started = p.begin(d, entry, log), entry.open
+			h, started = p.begin(d, entry, log), entry.opened
 			break
 		}
 		in := &steered{d: d, info: info, entry: entry, log: log}
 		h, started, err = in, in.start, in.open()
 	case workIntercept:
 		h, err = d.land(p, entry, log)
-		started = entry.open
+		started = entry.opened
 	default:
 		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, d.cfg.Name)
 	}
@@ -105,7 +105,7 @@ func (in *incoming) open(ctx context.Context) error {
 // start watches libvirt for the session's length.
 func (in *incoming) start(s *stream.Session) {
 	in.session = s
-	in.entry.open(s)
+	in.entry.opened(s)
 	go func() {
 		select {
 		case <-in.virt.gone():

@@ -206,7 +206,7 @@ func (i *interception) open(ctx context.Context, c *intercepted) (*stream.Sessio
 	if err != nil {
 		return nil, nil, err
 	}
-	c.entry.open(s)
+	c.entry.opened(s)
 	c.entry.protect(bySluice, "")
 	if err := s.Call(ctx, callPort, &portCall{c.to.Port()}, nil); err != nil {
 		resetTCP(c.TCPConn)

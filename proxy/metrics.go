@@ -29,6 +29,7 @@ var (
 	crlMetric          = newMetric("crl_remaining_seconds", "Time until a revocation list in use runs out; negative once it has.", "file", "issuer")
 	reloadMetric       = newMetric("last_reload_successful", "1 if what changed last has been taken over, 0 if what was there before is still in use.", "part")
 	reloadFailedMetric = newMetric("reload_failures_total", "Changes that were not taken over.", "part")
+	plainMetric        = newMetric("plain_migrations_total", "Migrations begun in clear with hosts that have no sluice.", "direction")
 	interceptMetric    = newMetric("interception", "1 if the kernel leads connections of QEMU's own to this daemon, 0 if they may go in clear.")
 	buildMetric        = newMetric("build_info", "1, with the version of sluice and of the Go that it was built by.", "version", "goversion")
 )
@@ -44,7 +45,7 @@ type metrics struct{ d *Daemon }
 func (m metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		sessionsMetric, endedMetric, failedMetric, sentMetric, receivedMetric, refusedMetric,
-		certificateMetric, crlMetric, reloadMetric, reloadFailedMetric, interceptMetric, buildMetric,
+		certificateMetric, crlMetric, reloadMetric, reloadFailedMetric, plainMetric, interceptMetric, buildMetric,
 		tunnelMetric, tunnelEndedMetric, tunnelSentMetric, tunnelBackMetric,
 	} {
 		out <- d
@@ -76,6 +77,9 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 	}
 	for cause, n := range m.d.refusals.counts() {
 		count(refusedMetric, n, string(cause))
+	}
+	for direction, n := range m.d.plain.counts() {
+		count(plainMetric, n, direction)
 	}
 	for _, t := range m.d.tunnelStatus(time.Now()) {
 		name := stream.Printable(t.Name)

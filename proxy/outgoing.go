@@ -35,7 +35,7 @@ type outgoing struct {
 
 	entry   *entry
 	dir     sessionDir
-	session *stream.Session
+	session far
 	sockets sync.WaitGroup // accept loops
 
 	started   time.Time
@@ -48,6 +48,7 @@ type outgoing struct {
 	asked     *stream.Cause // why the job was aborted, by us
 	code      string        // of what the result has as its cause
 	downtime  time.Duration
+	warnings  []string // for the caller
 	meter     rateMeter
 }
 
@@ -201,12 +202,10 @@ func (m *outgoing) open(ctx context.Context) error {
 	if m.dir, err = m.d.dir.sessionDir(m.info.ID, -1); err != nil {
 		return err
 	}
-	o := m.d.opener(m.peer)
-	o.Limits = m.d.limits(m.req.Bandwidth)
-	if m.session, err = o.Open(ctx, m.info); err != nil {
+	if m.session, err = m.reach(ctx); err != nil {
 		return err
 	}
-	m.entry.open(m.session)
+	m.entry.open(m.session.channels)
 	m.log.Info().Msg("session opened")
 	kinds := map[string]string{stream.ChannelMemory: memorySocket}
 	if m.req.CopyStorage != control.CopyNone {
@@ -240,7 +239,7 @@ func (m *outgoing) serveQEMU(kind string, l *net.UnixListener) {
 			c.Close()
 			continue
 		}
-		if _, err := m.session.OpenChannel(m.session.Context(), kind, c); err != nil {
+		if m.session.join(m.session.Context(), kind, c) != nil {
 			return // the session fails of it
 		}
 	}

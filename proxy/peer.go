@@ -79,14 +79,14 @@ func (d *Daemon) dial(ctx context.Context, p *peer, clear bool) (relay.Conn, err
 			c.Close()
 		}
 	}
+	var other *tlsconf.ProtocolError
+	if errors.As(err, &other) { // whose certificate is the peer's
+		return nil, &noSluice{&stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf(
+			"no TLS with %s (%s): %v", p.name, p.conf.Address, policy.Explain(err, p.name))}}
+	}
 	if err != nil {
 		return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf(
 			"no TLS with %s (%s): %v", p.name, p.conf.Address, policy.Explain(err, p.name))}
-	}
-	if state.NegotiatedProtocol != alpn {
-		c.Close()
-		return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf(
-			"%s (%s) speaks TLS but is not a sluice (it may be libvirtd's own TLS port): check the peer's address", p.name, p.conf.Address)}
 	}
 	return c, nil
 }
@@ -100,6 +100,7 @@ func (d *Daemon) dialFailed(p *peer, err error) error {
 		c.Text = fmt.Sprintf("the name of %s does not resolve (%v): set peers.%s.address, or mend the name service", p.name, dns, p.name)
 	case errors.Is(err, unix.ECONNREFUSED):
 		c.Text = fmt.Sprintf("nothing listens at %s's %s: is sluice running there?", p.name, p.conf.Address)
+		return &noSluice{c}
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
 		c.Text = fmt.Sprintf("no way to %s (%s): %v", p.name, p.conf.Address, err)
 	case errors.Is(err, unix.ETIMEDOUT):

@@ -190,9 +190,11 @@ func (m *outgoing) progress(phase string) {
 		Iteration: st.iteration,
 	}
 	if m.session != nil {
-		sent, received := m.session.Bytes()
-		p.Carried = uint64(sent + received)
-		p.Channels = len(m.session.Channels())
+		all := m.session.channels()
+		for _, c := range all {
+			p.Carried += uint64(c.Sent() + c.Received())
+		}
+		p.Channels = len(all)
 	}
 	p.Rate = m.meter.at(time.Now(), p.Carried)
 	switch {

@@ -42,7 +42,7 @@ type entry struct {
 	started   time.Time
 
 	mu      sync.Mutex
-	session *stream.Session // nil until it is open
+	carried func() []channelView // nil until it is open
 	phase   string
 	rate    rateMeter
 	memory  string // what protects it on the wire; empty: as the session says
@@ -166,20 +166,26 @@ func (r *registry) totals() (map[line]int, tally) {
 }
 
 // channels are the session's so far, live and ended.
-func (e *entry) channels() []*stream.Channel {
+func (e *entry) channels() []channelView {
 	e.mu.Lock()
-	s := e.session
+	carried := e.carried
 	e.mu.Unlock()
-	if s == nil {
+	if carried == nil {
 		return nil
 	}
-	return s.Channels()
+	return carried()
 }
 
-func (e *entry) open(s *stream.Session) {
+// open says whose the session's channels are.
+func (e *entry) open(carried func() []channelView) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.session = s
+	e.carried = carried
+}
+
+// opened is open for a session.
+func (e *entry) opened(s *stream.Session) {
+	e.open(func() []channelView { return viewsOf(s) })
 }
 
 func (e *entry) setPhase(phase string) {
@@ -225,20 +231,20 @@ func (e *entry) status() control.SessionStatus {
 	if e.intended.IsValid() {
 		st.Intended = e.intended.String()
 	}
-	if e.info.Work == workMigration {
+	if e.info.Work == workMigration && e.memory == "" {
 		st.Memory = bySluice
 		if e.info.Clear {
 			st.Memory = byNothing
 		}
 	}
-	if e.session == nil {
+	if e.carried == nil {
 		return st
 	}
-	for _, c := range e.session.Channels() {
+	for _, c := range e.carried() {
 		version, suite := c.TLS()
 		ch := control.ChannelStatus{
 			Name:     c.Name(),
-			Kind:     c.Kind,
+			Kind:     c.kind,
 			Path:     c.Path(),
 			TLS:      version,
 			Suite:    suite,
@@ -247,7 +253,7 @@ func (e *entry) status() control.SessionStatus {
 			Open:     c.Open(),
 		}
 		st.Channels = append(st.Channels, ch)
-		if c.Kind == stream.ChannelDisk {
+		if c.kind == stream.ChannelDisk {
 			st.Disks = st.Memory
 		}
 		st.Sent += ch.Sent

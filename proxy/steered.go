@@ -105,7 +105,7 @@ func (s *steered) Call(context.Context, string, []byte) (any, error) {
 }
 
 func (s *steered) start(session *stream.Session) {
-	s.entry.open(session)
+	s.entry.opened(session)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session = session

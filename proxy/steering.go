@@ -76,7 +76,7 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 		m.log.Warn().Err(err).Msg("session refused")
 		return nil, err
 	}
-	m.entry.open(m.session)
+	m.entry.opened(m.session)
 	m.entry.setPhase(control.PhasePrepare)
 	m.log.Info().Msg("session opened")
 	m.doors = doors{d: d, session: m.session, log: m.log}

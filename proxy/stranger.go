@@ -41,6 +41,7 @@ func makeClientRules(conf map[string]config.Client) ([]*clientRule, error) {
 // stranger is a libvirt client without a sluice that has come in by the port.
 type stranger struct {
 	name    string // of its table
+	bare    *peer  // that comes without its sluice
 	access  string
 	memory  *stream.Memory
 	who     string // for the log
@@ -67,6 +68,17 @@ func (d *Daemon) recognize(state tls.ConnectionState, verify func(tls.Connection
 		if _, ok := c.rules.Match(id); ok {
 			return &stranger{name: c.name, access: c.access, memory: c.memory, who: fmt.Sprintf("client %s (%s)", c.name, id)}
 		}
+	}
+	if p := d.identify(id); p != nil {
+		if p.mayComeBare() {
+			if err := d.within(p, d.certs.current(), state); err != nil {
+				return &stranger{refusal: err}
+			}
+			return &stranger{name: p.name, bare: p, access: p.access(), memory: p.memory, who: fmt.Sprintf("peer %s without its sluice (%s)", p.name, id)}
+		}
+		return &stranger{refusal: denied(
+			"access denied: %s (%s) comes without its sluice, by libvirt's own protocol, and peers.%s.without_sluice on %s does not allow that; a libvirt client of another kind has its name under [clients.NAME], in names",
+			p.name, id, p.name, d.cfg.Name)}
 	}
 	return &stranger{refusal: denied(
 		"access denied: the connection did not ask for sluice's protocol (%s), so it is a libvirt client's, and no client configured on %s has a name of its certificate (%s): add it there under [clients.NAME], in names",
@@ -116,7 +128,7 @@ func (d *Daemon) serveKnown(ctx context.Context, conn relay.Conn, s *stranger) e
 	}
 	conn.SetDeadline(time.Time{})
 	log.Info().Str("access", s.access).Msg("libvirt client connected")
-	g := &guard{d: d, access: s.access, memory: s.memory, name: s.name, address: info.Address, who: s.who, log: log}
+	g := &guard{d: d, bare: s.bare, access: s.access, memory: s.memory, name: s.name, address: info.Address, who: s.who, log: log}
 	cause := &stream.Cause{Code: stream.CodeDone}
 	if err := g.serve(ctx, lax{conn}, relay.Quick(server), nil); err != nil {
 		cause = asCause(err)

@@ -102,10 +102,10 @@ func (t tally) end(e *entry, outcome, code string) {
 }
 
 // carry counts a session's bytes, once.
-func (t tally) carry(channels []*stream.Channel) {
+func (t tally) carry(channels []channelView) {
 	for _, c := range channels {
-		t.sent[c.Kind] += uint64(c.Sent())
-		t.received[c.Kind] += uint64(c.Received())
+		t.sent[c.kind] += uint64(c.Sent())
+		t.received[c.kind] += uint64(c.Received())
 	}
 }
 

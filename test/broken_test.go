@@ -172,12 +172,7 @@ func TestDestinationQEMUKilled(t *testing.T) {
 	g := s.guest(lab.GuestSpec{})
 	m := a.migrate(g.Name, slow...)
 	m.halfway()
-	places, err := s.WhereRuns(s.ctx, g.Name)
-	s.check(err)
-	if len(places[1].QEMU) != 1 {
-		t.Fatalf("%v", places)
-	}
-	s.check(syscall.Kill(places[1].QEMU[0], syscall.SIGKILL))
+	s.killQEMU(g, s.B)
 	m.stays(control.Failed, 1, "host-b", "QEMU")
 	sameCause(a, b, "host-b", "QEMU")
 	s.onlyOn(g, s.A)

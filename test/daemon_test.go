@@ -280,7 +280,7 @@ func (d *daemon) busyGoroutines() []string {
 
 // busyFrames are in the stacks of goroutines of sessions and connections alone.
 var busyFrames = []string{
-	"/sluice/stream", "/internal/libvirtrpc", "/proxy.(*doors)", "/proxy.(*steering)", "/proxy.(*outgoing)", "/proxy.(*interception).carry", "/proxy.(*incoming", "/proxy.(*Daemon).admit", "/proxy.(*Daemon).serveClient(",
+	"/sluice/stream", "/internal/libvirtrpc", "/proxy.(*doors)", "/proxy.(*steering)", "/proxy.(*outgoing)", "/proxy.(*bare)", "/proxy.(*lanes)", "/proxy.(*nativeEnd)", "/proxy.(*interception).carry", "/proxy.(*incoming", "/proxy.(*Daemon).admit", "/proxy.(*Daemon).serveClient(",
 	"digitalocean/go-libvirt",
 }
 

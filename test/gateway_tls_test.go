@@ -157,11 +157,15 @@ func TestTLSMigration(t *testing.T) {
 }
 
 // qemuCertificates puts certificates for QEMU's own TLS on both hosts, for as
-// long as the test.
-func (s *site) qemuCertificates() {
+// long as the test, of these names or, without any, of each host's own.
+func (s *site) qemuCertificates(names ...string) {
 	s.t.Helper()
 	for _, h := range s.Hosts() {
-		pair, err := s.ca.Issue(pki.Host{Names: []string{h.Name}})
+		of := names
+		if len(of) == 0 {
+			of = []string{h.Name}
+		}
+		pair, err := s.ca.Issue(pki.Host{Names: of})
 		s.check(err)
 		dir := h.Path("/etc/pki/qemu")
 		_, err = pki.WriteLayout(dir, pki.LayoutQEMU, pki.Set{CA: s.ca, Server: pair, Client: pair})

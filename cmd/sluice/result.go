@@ -24,6 +24,9 @@ func writeResult(io streams, r *control.Result) {
 	if r.Cause != "" && !strings.Contains(r.Message, r.Cause) {
 		fmt.Fprintf(w, "  cause     %s\n", oneLine(r.Cause))
 	}
+	for _, text := range r.Warnings {
+		fmt.Fprintf(w, "  warning   %s\n", oneLine(text))
+	}
 	if r.Carried > 0 {
 		fmt.Fprintf(w, "  carried   %s%s%s\n", size(r.Carried), channels(r.Channels), average(r))
 	}

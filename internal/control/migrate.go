@@ -90,6 +90,8 @@ type Result struct {
 	Cause   string `json:"cause,omitempty"`
 	Session string `json:"session,omitempty"`
 
+	Warnings []string `json:"warnings,omitempty"` // such as that the data went in clear
+
 	Guest       string `json:"guest"`
 	UUID        string `json:"uuid,omitempty"`
 	Source      string `json:"source"`

@@ -1,0 +1,294 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/digitalocean/go-libvirt"
+	"github.com/rs/zerolog"
+
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// How data is kept secret on the way to a host without a sluice, or from one.
+const byNative = "sluice, with QEMU's own TLS at the other host"
+
+// bare is a host without a sluice as a migration's destination: the calls that
+// its sluice would answer are made to its libvirtd from here, and the data goes
+// to the ports of its QEMU. There is TLS at that end where QEMU's own is
+// allowed (VIR_MIGRATE_TLS); at this end it is sluice's, and QEMU here has no
+// keys.
+//
+// libvirt's steps stay apart even so, rather than one peer-to-peer call: that
+// one resumes the guest here when the answer to Finish is lost. What can't be
+// had without a sluice there is a memory of what became of a guest that is
+// gone: an absent guest may have run, and ended. It then stays paused here.
+type bare struct {
+	d      *Daemon
+	peer   *peer
+	info   stream.Info
+	log    zerolog.Logger
+	limits stream.Limits
+	native bool // QEMU there has TLS
+	host   string
+	uuid   libvirt.UUID
+
+	ctx     context.Context // ends with a *stream.Cause
+	cancel  context.CancelCauseFunc
+	lanes   *lanes
+	joining sync.Mutex // one connection of QEMU's at a time
+
+	// broke is how the first lane broke. That is no failure by itself: QEMU
+	// resets a connection that it has done with, and libvirt says whether it had.
+	broke atomic.Pointer[stream.Cause]
+
+	once    sync.Once
+	cause   *stream.Cause // set before settled is closed
+	settled chan struct{}
+	over    chan struct{} // closed when nothing is left
+
+	calls    sync.Mutex // one at a time; the fields below are theirs
+	virt     *virt
+	params   []libvirt.TypedParam
+	flags    libvirt.DomainMigrateFlags
+	ports    map[string]int // of QEMU there, by the kind of channel
+	prepared bool
+	asked    bool // to take the guest over
+	finished bool // libvirt there holds the guest as its own, or not at all
+}
+
+// mayGoBare says how a guest may go to a host where none answered, and why
+// not.
+func (m *outgoing) mayGoBare(none *noSluice) (native bool, err error) {
+	allowed, here, name := m.peer.conf.WithoutSluice, m.d.cfg.Name, m.peer.name
+	refuse := func(format string, args ...any) (bool, error) {
+		c := *none.Cause
+		c.Text += "; " + fmt.Sprintf(format, args...)
+		return false, &c
+	}
+	switch {
+	case allowed == config.WithoutNo:
+		return refuse("without a sluice there no guest goes to %s, since peers.%s.without_sluice on %s does not allow it", name, name, here)
+	case m.info.Clear && m.req.TLS == control.No && allowed != config.WithoutPlain:
+		return refuse("without a sluice there only QEMU's own TLS is allowed by peers.%s.without_sluice on %s: leave out --tls no", name, here)
+	case m.flags&(libvirt.MigratePostcopy|libvirt.MigratePostcopyResume) != 0:
+		return refuse("post-copy needs a sluice there, which can tell what became of the guest: leave out --postcopy")
+	}
+	if led := ledHere(m.peer); led != "" {
+		return refuse("the kernel leads connections to %s's migration ports to sluice, and there is none to take them: leave `intercept` of peers.%s out or empty, then `sluice intercept up`", led, name)
+	}
+	return allowed == config.WithoutNativeTLS || m.req.TLS == control.Yes, nil
+}
+
+// ledHere is an address of p's that interception on this host still covers.
+func ledHere(p *peer) string {
+	table, err := intercept.Read()
+	if err != nil {
+		return ""
+	}
+	host, _, _ := p.conf.LibvirtAt()
+	addrs, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip", host)
+	if err != nil {
+		return ""
+	}
+	for _, a := range addrs {
+		if table.Peer(a.Unmap()) != "" {
+			return a.Unmap().String()
+		}
+	}
+	return ""
+}
+
+// openBare connects to libvirt at a host without a sluice.
+func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bool) (far, error) {
+	uuid, err := parseUUID(m.info.UUID)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limits.Handshake, fmt.Errorf("no answer within %v (limits.handshake_timeout)", limits.Handshake))
+	defer cancel()
+	virt, err := m.d.connectFar(ctx, m.peer)
+	if err != nil {
+		return nil, err
+	}
+	b := &bare{
+		d: m.d, peer: m.peer, info: m.info, log: m.log, limits: limits, native: native, uuid: uuid, virt: virt,
+		settled: make(chan struct{}), over: make(chan struct{}), ports: make(map[string]int),
+	}
+	b.host, _, _ = m.peer.conf.LibvirtAt()
+	b.ctx, b.cancel = context.WithCancelCause(context.Background())
+	b.lanes = newLanes(b.ctx, limits, func(lane string, err error) {
+		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.d.cfg.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.name, err)})
+	})
+	by := byNative
+	if !native {
+		by = byNothing
+		m.d.plain.count(control.Outgoing)
+	}
+	m.warnBare(native)
+	disks := ""
+	if m.req.CopyStorage != control.CopyNone {
+		disks = by
+	}
+	m.entry.protect(by, disks)
+	go b.run()
+	return b, nil
+}
+
+// warnBare tells of what a host without a sluice costs.
+func (m *outgoing) warnBare(native bool) {
+	text := fmt.Sprintf("%s has no sluice: data goes to QEMU's own TLS there (peers.%s.without_sluice)", m.peer.name, m.peer.name)
+	if !native {
+		text = fmt.Sprintf("%s has no sluice: the guest's memory and disks go in clear (peers.%s.without_sluice = %q)", m.peer.name, m.peer.name, config.WithoutPlain)
+	}
+	m.warnings = append(m.warnings, text)
+	m.log.Warn().Bool("tls", native).Msg(text)
+}
+
+// run owns the end, and meanwhile looks whether libvirt there is still to be
+// heard.
+func (b *bare) run() {
+	defer close(b.over)
+	again := time.NewTicker(max(b.limits.Idle/4, 25*time.Millisecond))
+	defer again.Stop()
+	var length <-chan time.Time
+	if b.limits.Length > 0 {
+		t := time.NewTimer(b.limits.Length)
+		defer t.Stop()
+		length = t.C
+	}
+	var beats sync.WaitGroup
+	beating := make(chan struct{}, 1)
+	for settled := false; !settled; {
+		select {
+		case <-b.settled:
+			settled = true
+		case <-b.virt.gone():
+			b.Fail(&stream.Cause{Code: stream.CodeLink, Text: fmt.Sprintf("libvirt on %s closed its connection: it was stopped, or has crashed, or the link broke", b.peer.name)})
+		case <-length:
+			b.Fail(&stream.Cause{Code: stream.CodeLimit, Text: fmt.Sprintf("the migration has lasted as long as it may, %v (limits.session_timeout)", b.limits.Length)})
+		case <-again.C:
+			select {
+			case beating <- struct{}{}:
+				beats.Go(func() {
+					b.beat()
+					<-beating
+				})
+			default:
+			}
+		}
+	}
+	b.end()
+	beats.Wait()
+}
+
+// beat asks libvirt there for a sign of life.
+func (b *bare) beat() {
+	t := time.AfterFunc(b.limits.Idle, func() {
+		b.Fail(&stream.Cause{Code: stream.CodeLink, Text: fmt.Sprintf("nothing was heard from libvirt on %s for %v (limits.idle_timeout): the link is down, or the host is frozen", b.peer.name, b.limits.Idle)})
+	})
+	b.virt.ConnectGetLibVersion() // returns at the latest when end closes the connection
+	t.Stop()
+}
+
+// drainLanes is how long QEMU on both hosts may take to close what it has
+// done with.
+const drainLanes = 5 * time.Second
+
+// end leaves nothing behind: a guest that was prepared and not asked for is
+// given up, by libvirt's Finish or else by the end of its connection.
+func (b *bare) end() {
+	if b.cause.Done() {
+		t := time.AfterFunc(drainLanes, func() { b.cancel(b.cause) })
+		b.lanes.wait()
+		t.Stop()
+	}
+	b.cancel(b.cause)
+	b.lanes.wait()
+	b.calls.Lock()
+	defer b.calls.Unlock()
+	if b.prepared && !b.asked && !b.finished {
+		ctx, cancel := context.WithTimeout(context.Background(), b.d.cfg.Limits.GiveUpTimeout)
+		b.libvirtFinish(ctx, &finishCall{Cancelled: true})
+		cancel()
+	}
+	b.virt.close()
+}
+
+func (b *bare) settle(c *stream.Cause) {
+	b.once.Do(func() {
+		b.cause = c
+		if !c.Done() {
+			b.cancel(c)
+		}
+		close(b.settled)
+	})
+}
+
+func (b *bare) Fail(c *stream.Cause) {
+	if c.Host == "" {
+		own := *c
+		own.Host = b.d.cfg.Name
+		c = &own
+	}
+	if broke := b.broke.Load(); broke != nil && c.Code == stream.CodeLibvirt {
+		c = broke // and libvirt's words follow from it
+	}
+	b.settle(c)
+}
+
+func (b *bare) Finish()                  { b.settle(&stream.Cause{Code: stream.CodeDone, Text: "done"}) }
+func (b *bare) Context() context.Context { return b.ctx }
+func (b *bare) Settled() <-chan struct{} { return b.settled }
+func (b *bare) Unbound()                 {} // is for post-copy
+func (b *bare) channels() []channelView  { return b.lanes.views() }
+
+func (b *bare) Wait() *stream.Cause {
+	<-b.over
+	return b.cause
+}
+
+// outcome asks libvirt there, on a new connection. Without a sluice nobody
+// there remembers a guest that has ended.
+func (b *bare) outcome(ctx context.Context) (*outcomeReply, error) {
+	state, err := b.state(ctx)
+	if err != nil {
+		if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+			<-ctx.Done() // a socket may see the deadline a moment before
+		}
+		return nil, err
+	}
+	b.calls.Lock()
+	asked := b.asked
+	b.calls.Unlock()
+	reply := &outcomeReply{Outcome: outcomeUndecided, State: state.String()}
+	switch {
+	case state.running():
+		reply.Outcome = outcomeRuns
+	case state.absent && !asked:
+		reply.Outcome = outcomeAbsent
+	case state.absent:
+		reply.State = "absent, and may have run there and ended, which no one there remembers without a sluice"
+	}
+	return reply, nil
+}
+
+// state is the guest's at the other host.
+func (b *bare) state(ctx context.Context) (guestState, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, b.limits.Handshake, errors.New("libvirt does not answer"))
+	defer cancel()
+	v, err := b.d.connectFar(ctx, b.peer)
+	if err != nil {
+		return guestState{}, err
+	}
+	defer v.close()
+	return v.state(ctx, b.uuid)
+}

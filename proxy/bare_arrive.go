@@ -1,0 +1,171 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/digitalocean/go-libvirt"
+
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// prepareBare is prepare for a peer that comes without its sluice. Its libvirt
+// runs the migration, with libvirt's own safety and no more, and its QEMU
+// connects to this host by itself: by its own TLS, which ends in sluice, or, if
+// the configuration says so, in clear.
+func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t transfer, guest movingGuest) outcome {
+	p, a := g.bare, &arrival{guest: guest, transfer: t}
+	refuse := func(format string, args ...any) outcome {
+		words := fmt.Sprintf("sluice on %s: %s has no sluice: ", g.d.cfg.Name, p.name) + fmt.Sprintf(format, args...)
+		g.log.Warn().Str("caller", g.who).Str("cause", words).Msg("migration refused")
+		return outcome{outcomeErr(libvirtrpc.ErrOperationInvalid, "%s", words)}
+	}
+	native := t.flags&libvirt.MigrateTLS != 0 && t.flags&libvirt.MigrateTunnelled == 0
+	var point func(*libvirtrpc.Reply) error
+	var err error
+	switch {
+	case usesPath(call.Params):
+		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.cfg.Name)}
+	case native:
+		point, err = g.enterNative(a, call, t)
+	case t.by == byTunnel || t.by == "":
+		err = g.enter(a, t)
+	case p.conf.WithoutSluice != config.WithoutPlain:
+		return refuse("the guest's memory would go in clear, and peers.%s.without_sluice on %s allows QEMU's own TLS alone: add --tls (or --tunnelled)", p.name, g.d.cfg.Name)
+	case g.closedPorts():
+		return refuse("its QEMU would connect to a port that `sluice intercept` has closed here: add --tls (or --tunnelled), or `sluice intercept down` on %s", g.d.cfg.Name)
+	default:
+		t.by = byNothing
+		if err = g.enter(a, t); err == nil {
+			g.d.plain.count(control.Incoming)
+			g.log.Warn().Str("guest", guest.name).Msgf("%s has no sluice: the guest's memory and disks come in clear (peers.%s.without_sluice = %q)", p.name, p.name, config.WithoutPlain)
+		}
+	}
+	if err != nil {
+		return refused(libvirtrpc.ErrOperationInvalid, err)
+	}
+	if !g.expect(a) {
+		a.release(neverRan)
+		return refused(libvirtrpc.ErrOperationInvalid, fmt.Errorf("guest %s is being migrated already over this connection", guest.name))
+	}
+	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
+		if r.Err == nil && point != nil {
+			if err := point(r); err != nil {
+				r.Err = libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
+			}
+		}
+		if r.Err != nil {
+			g.forget(guest.name, neverRan)
+			return
+		}
+		a.prepared.Store(true)
+		a.setPhase(control.PhaseMemory)
+		g.log.Info().Str("guest", guest.name).Msg("guest prepared")
+	}}}
+}
+
+// closedPorts says whether interception keeps other hosts from this one's
+// migration ports.
+func (g *guard) closedPorts() bool {
+	_, err := intercept.Read()
+	return err == nil
+}
+
+// enterNative makes the place where QEMU's own TLS of the source ends: libvirt
+// here is told of unix sockets and of no TLS, and the source of ports of
+// sluice's. point puts those into the reply.
+func (g *guard) enterNative(a *arrival, call *libvirtrpc.Prepare, t transfer) (point func(*libvirtrpc.Reply) error, err error) {
+	info := stream.Info{ID: stream.NewID(), Work: workSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
+	uri, own, err := call.Params.Text(libvirtrpc.ParamURI)
+	if err != nil {
+		return nil, err
+	}
+	host, port, err := wanted(uri)
+	if err != nil {
+		return nil, err
+	}
+	if a.entry, err = g.d.sessions.add(info, control.Incoming); err != nil {
+		return nil, err
+	}
+	t.by = byNative
+	a.entry.protect(t.protection())
+	a.entry.setPhase(control.PhasePrepare)
+	log := g.d.sessionLog(info, control.Incoming)
+	e := &nativeEnd{d: g.d, peer: g.bare, log: log}
+	if err = e.open(info.ID, t.disks(), port); err != nil {
+		e.end(false)
+		g.d.sessions.end(a.entry, control.Failed, stream.CodeLocal, err.Error())
+		return nil, err
+	}
+	a.entry.open(e.lanes.views)
+	a.native = e
+	a.leave = func(what verdict) {
+		g.d.work.Go(func() { // the answer to Finish is not to wait for it
+			cause := e.end(what == ran)
+			if what == ran {
+				cause = &stream.Cause{Code: stream.CodeDone}
+			} else if cause == nil {
+				cause = &stream.Cause{Code: stream.CodeCancelled, Host: g.d.cfg.Name, Text: "the libvirt client gave the guest up, or went away"}
+			}
+			g.d.endSteered(a.entry, log, what == ran, cause)
+		})
+	}
+	call.Params = ownParams(call.Params.Without(paramTLSDestination), e.dir, t)
+	call.Flags &^= uint32(libvirt.MigrateTLS)
+	return func(r *libvirtrpc.Reply) error {
+		prepared, err := libvirtrpc.DecodePrepared(r.Body)
+		if err != nil {
+			return err
+		}
+		if !own || port == 0 {
+			at := fmt.Sprintf("tcp:%s:%d", host, e.ports[stream.ChannelMemory])
+			prepared.URI = &at
+		}
+		if t.disks() {
+			if prepared.Cookie, _, err = libvirtrpc.SetNBDPort(prepared.Cookie, e.ports[stream.ChannelDisk]); err != nil {
+				return err
+			}
+		}
+		r.Body = prepared.Encode()
+		return nil
+	}, nil
+}
+
+// paramTLSDestination is the name that the source expects in a certificate
+// (VIR_MIGRATE_PARAM_TLS_DESTINATION).
+const paramTLSDestination = "tls.destination"
+
+// wanted is where the source wants to connect to, as a URI of its says:
+// HOST, this host's own name unless it says, and a port, 0 unless it says.
+func wanted(uri string) (host string, port int, err error) {
+	if uri == "" {
+		host, err = os.Hostname() // as libvirt does
+		return host, 0, err
+	}
+	if rest, is := strings.CutPrefix(uri, "tcp:"); is && !strings.HasPrefix(rest, "//") {
+		uri = "tcp://" + rest
+	}
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "tcp" || u.Hostname() == "" {
+		return "", 0, fmt.Errorf("the migration's URI is %.80q, where tcp:HOST is meant", uri)
+	}
+	host = u.Hostname()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if p := u.Port(); p != "" {
+		if port, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", p); err != nil {
+			return "", 0, errors.New("the migration's URI has a port that is none")
+		}
+	}
+	return host, port, nil
+}

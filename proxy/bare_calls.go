@@ -1,0 +1,215 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/digitalocean/go-libvirt"
+
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/stream/relay"
+)
+
+// Call makes the calls that the peer's sluice would answer, with libvirt there.
+func (b *bare) Call(ctx context.Context, name string, body, reply any) error {
+	b.calls.Lock()
+	defer b.calls.Unlock()
+	if b.ctx.Err() != nil {
+		return context.Cause(b.ctx)
+	}
+	switch name {
+	case callPrepare:
+		return b.prepare(ctx, body.(*prepareCall), reply.(*prepareReply))
+	case callFinish:
+		r, err := b.finish(body.(*finishCall))
+		if out, ok := reply.(*finishReply); ok && out != nil && err == nil {
+			*out = *r
+		}
+		return err
+	}
+	return &stream.Cause{Code: stream.CodeRefused, Host: b.d.cfg.Name, Text: "without a sluice there is no " + name}
+}
+
+func (b *bare) prepare(ctx context.Context, call *prepareCall, reply *prepareReply) error {
+	limit := b.d.cfg.Limits.PrepareTimeout
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("QEMU was not started within %v (limits.prepare_timeout)", limit))
+	defer cancel()
+	switch state, err := b.virt.state(ctx, b.uuid); {
+	case err != nil:
+		return b.said("looking for the guest", err)
+	case !state.absent:
+		return &stream.Cause{Code: stream.CodeRefused, Host: b.peer.name, Text: fmt.Sprintf("guest %s (%s) is already on %s, %v", call.Name, b.info.UUID, b.peer.name, state)}
+	}
+	b.flags = libvirt.DomainMigrateFlags(call.Flags) &^ sourceOnlyFlags
+	if b.native {
+		b.flags |= libvirt.MigrateTLS
+	}
+	host := b.host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	b.params = []libvirt.TypedParam{
+		paramString(libvirt.MigrateParamDestName, call.Name),
+		paramString(libvirt.MigrateParamURI, "tcp://"+host),
+	}
+	if call.Bandwidth > 0 {
+		b.params = append(b.params, paramUlong(libvirt.MigrateParamBandwidth, call.Bandwidth))
+	}
+	if call.Parallel > 0 {
+		b.params = append(b.params, paramInt(libvirt.MigrateParamParallelConnections, call.Parallel))
+	}
+	var uri libvirt.OptString
+	err := b.virt.bound(ctx, func() (err error) {
+		params := append(b.params[:len(b.params):len(b.params)], paramString(libvirt.MigrateParamDestXML, call.XML))
+		reply.Cookie, uri, err = b.virt.DomainMigratePrepare3Params(params, call.Cookie, uint32(b.flags))
+		return err
+	})
+	if err != nil {
+		return b.said("preparing the guest", err)
+	}
+	b.prepared = true
+	b.log.Info().Msg("guest prepared by libvirt there")
+	if err := b.learnPorts(uri, reply.Cookie); err != nil {
+		return &stream.Cause{Code: stream.CodeProtocol, Host: b.d.cfg.Name, Text: err.Error()}
+	}
+	return nil
+}
+
+// learnPorts finds where QEMU there waits: libvirt's answer names the port of
+// memory, its cookie that of disks.
+func (b *bare) learnPorts(uri libvirt.OptString, cookie []byte) error {
+	if len(uri) == 0 {
+		return fmt.Errorf("libvirt on %s does not say where QEMU waits for the guest", b.peer.name)
+	}
+	u, err := url.Parse(uri[0])
+	if err != nil {
+		return fmt.Errorf("libvirt on %s says that QEMU waits at %.80q", b.peer.name, uri[0])
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	if err != nil {
+		return fmt.Errorf("libvirt on %s says that QEMU waits at %.80q, which has no port", b.peer.name, uri[0])
+	}
+	b.ports[stream.ChannelMemory] = int(port)
+	if b.flags&(libvirt.MigrateNonSharedDisk|libvirt.MigrateNonSharedInc) != 0 {
+		if b.ports[stream.ChannelDisk], err = libvirtrpc.NBDPort(cookie); err != nil {
+			return fmt.Errorf("where QEMU on %s waits for disks: %w", b.peer.name, err)
+		}
+	}
+	return nil
+}
+
+// finish has libvirt there take the guest over, or give it up. What is under
+// way goes on whatever becomes of the migration's context.
+func (b *bare) finish(call *finishCall) (*finishReply, error) {
+	if !b.prepared || b.finished {
+		return nil, &stream.Cause{Code: stream.CodeRefused, Host: b.d.cfg.Name, Text: "there is no guest to finish"}
+	}
+	if !call.Cancelled {
+		if len(b.channels()) == 0 {
+			return nil, &stream.Cause{Code: stream.CodeLocal, Host: b.d.cfg.Name, Text: "no memory of the guest has gone, so there is nothing to finish"}
+		}
+		b.asked = true
+	}
+	limit := b.d.cfg.Limits.FinishTimeout
+	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("libvirt did not answer within %v (limits.finish_timeout)", limit))
+	defer cancel()
+	ctx, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	defer context.AfterFunc(b.ctx, func() { lost(context.Cause(b.ctx)) })() // no one is there to answer; what has been asked for goes on
+	reply, err := b.libvirtFinish(ctx, call)
+	if err != nil {
+		return b.unfinished(err)
+	}
+	b.finished = true
+	if !call.Cancelled {
+		reply.Downtime = b.downtime()
+	}
+	return reply, nil
+}
+
+// unfinished tells a Finish that libvirt has failed and undone from one of
+// which no one can tell.
+func (b *bare) unfinished(failure error) (*finishReply, error) {
+	cause := b.said("taking the guest over", failure)
+	ctx, cancel := context.WithTimeout(context.Background(), b.d.cfg.Limits.GiveUpTimeout)
+	defer cancel()
+	state, err := b.state(ctx)
+	var answer libvirt.Error
+	switch {
+	case err != nil:
+		return &finishReply{Undecided: fmt.Sprintf("%v; then: %v", cause, err)}, nil
+	case !state.absent, !errors.As(failure, &answer):
+		return &finishReply{Undecided: fmt.Sprintf("%v; the guest is %v there", cause, state)}, nil
+	}
+	b.finished = true
+	return nil, cause
+}
+
+func (b *bare) libvirtFinish(ctx context.Context, call *finishCall) (*finishReply, error) {
+	var cancelled int32
+	if call.Cancelled {
+		cancelled = 1
+	}
+	var reply finishReply
+	err := b.virt.bound(ctx, func() (err error) {
+		_, reply.Cookie, err = b.virt.DomainMigrateFinish3Params(b.params, call.Cookie, uint32(b.flags), cancelled)
+		return err
+	})
+	var e libvirt.Error
+	if call.Cancelled && errors.As(err, &e) && e.Code == uint32(libvirt.ErrMigrateFinishOk) {
+		err = nil
+	}
+	return &reply, err
+}
+
+// downtime is in nanoseconds, as libvirt there has measured it.
+func (b *bare) downtime() int64 {
+	ctx, cancel := context.WithTimeout(context.Background(), b.d.cfg.Limits.GiveUpTimeout)
+	defer cancel()
+	var stats jobStats
+	b.virt.bound(ctx, func() error {
+		dom, err := b.virt.DomainLookupByUUID(b.uuid)
+		if err == nil {
+			stats, err = b.virt.jobStats(dom, libvirt.DomainJobStatsCompleted)
+		}
+		return err
+	})
+	return int64(stats.downtime)
+}
+
+// said is an error of libvirt's there.
+func (b *bare) said(doing string, err error) *stream.Cause {
+	text := libvirtWords(doing, err)
+	if b.native && strings.Contains(err.Error(), "credentials") { // QEMU's words (crypto/tlscreds.c)
+		text += fmt.Sprintf("; QEMU's own TLS needs ca-cert.pem, server-cert.pem and server-key.pem in migrate_tls_x509_cert_dir of %s's qemu.conf (/etc/pki/libvirt-migrate or /etc/pki/qemu unless set)", b.peer.name)
+	}
+	return &stream.Cause{Code: stream.CodeLibvirt, Host: b.peer.name, Text: text}
+}
+
+// join connects one connection of QEMU's to QEMU there, and those of a kind
+// one after the other.
+func (b *bare) join(ctx context.Context, kind string, local net.Conn) error {
+	b.joining.Lock()
+	defer b.joining.Unlock()
+	ctx, cancel := context.WithTimeoutCause(ctx, b.limits.Handshake, fmt.Errorf("no answer within %v (limits.handshake_timeout)", b.limits.Handshake))
+	defer cancel()
+	remote, err := b.dialQEMU(ctx, kind, local)
+	if err == nil {
+		err = b.lanes.carry(kind, local, remote, func(e *relay.Error) { b.log.Info().Str("cause", e.Error()).Msg("QEMU closed its end") })
+	} else {
+		local.Close()
+	}
+	if err != nil {
+		c := asCause(err)
+		c.Channel = kind
+		b.Fail(c)
+		return c
+	}
+	return nil
+}

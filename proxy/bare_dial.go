@@ -1,0 +1,116 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+
+	"github.com/digitalocean/go-libvirt"
+	"github.com/digitalocean/go-libvirt/socket/dialers"
+
+	"github.com/virt-sluice/sluice/proxy/tunnel"
+	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/stream/relay"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// connectFar opens qemu:///system of a host without a sluice, at its
+// libvirt_uri, with this host's certificate, and only if the other is the
+// peer's.
+func (d *Daemon) connectFar(ctx context.Context, p *peer) (*virt, error) {
+	_, address, secure := p.conf.LibvirtAt()
+	fail := func(format string, args ...any) error {
+		return &stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf("%s has no sluice, and its libvirt can't be used (%s): ", p.name, p.conf.LibvirtURI) + fmt.Sprintf(format, args...)}
+	}
+	dialer := net.Dialer{KeepAliveConfig: keepAlive}
+	raw, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, fail("%v: does libvirtd run there, and listen (listen_tls, libvirtd-tls.socket)?", err)
+	}
+	conn := relay.Plain(raw)
+	if secure {
+		if conn, err = d.secure(ctx, p, raw); err != nil {
+			return nil, fail("%v", err)
+		}
+		var taken [1]byte
+		stop := context.AfterFunc(ctx, func() { raw.Close() })
+		_, err = io.ReadFull(conn, taken[:])
+		if !stop() || err != nil || taken != [1]byte(confirmation) {
+			conn.Close()
+			return nil, fail("libvirtd does not take this host's certificate, or is something else (%v): its log says why, and tls_allowed_dn_list in libvirtd.conf is one reason", err)
+		}
+	}
+	watched := &watchedConn{Conn: &packets{Conn: conn}, gone: make(chan struct{})}
+	v := &virt{Libvirt: libvirt.NewWithDialer(dialers.NewAlreadyConnected(watched)), conn: watched}
+	err = v.bound(ctx, func() error {
+		if err := v.ConnectToURI(libvirt.QEMUSystem); err != nil {
+			return err
+		}
+		_, err := v.ConnectSupportsFeature(featureKeepAlive)
+		return err
+	})
+	if err != nil {
+		v.close()
+		return nil, fail("open qemu:///system: %v", err)
+	}
+	return v, nil
+}
+
+// secure is TLS as sluices have it, with another program of the peer's.
+func (d *Daemon) secure(ctx context.Context, p *peer, raw net.Conn) (relay.Conn, error) {
+	policy := d.certs.with(p)
+	cfg := d.certs.current().Client(p.rules, tlsconf.Options{Policy: policy})
+	gated, cfg := tlsconf.Gate(raw, cfg)
+	c, err := d.tls().Client(ctx, gated, cfg)
+	if err == nil {
+		state, _ := c.ConnectionState()
+		if err = policy.Finish(state); err != nil {
+			raw.Close()
+		}
+	}
+	if err != nil {
+		return nil, policy.Explain(err, p.name)
+	}
+	return c, nil
+}
+
+// dialQEMU connects to where QEMU of a host without a sluice waits. An error
+// leaves local open.
+func (b *bare) dialQEMU(ctx context.Context, kind string, local net.Conn) (relay.Conn, error) {
+	port, ok := b.ports[kind]
+	if !ok {
+		return nil, fmt.Errorf("QEMU on %s waits for no %s", b.peer.name, kind)
+	}
+	address := net.JoinHostPort(b.host, strconv.Itoa(port))
+	fail := func(err error) error {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return &stream.Cause{Code: stream.CodeLink, Host: b.d.cfg.Name, Text: fmt.Sprintf("no connection with QEMU on %s (%s): %v", b.peer.name, address, err)}
+	}
+	dialer := net.Dialer{KeepAliveConfig: keepAlive}
+	raw, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, fail(fmt.Errorf("%w: is the port open between the hosts?", err))
+	}
+	if kind == stream.ChannelDisk && b.native {
+		flags, err := tunnel.NBDClient(ctx, local, false)
+		if err == nil {
+			err = tunnel.NBDServer(ctx, raw, flags, true)
+		}
+		if err != nil {
+			raw.Close()
+			return nil, fail(fmt.Errorf("NBD: %w", err))
+		}
+	}
+	if !b.native {
+		return relay.Plain(raw), nil
+	}
+	c, err := b.d.secure(ctx, b.peer, raw)
+	if err != nil {
+		return nil, fail(err)
+	}
+	return c, nil
+}

@@ -1,0 +1,111 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+
+	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/stream/relay"
+)
+
+// far is the destination of a migration that this host runs: the peer's sluice,
+// by a session, or a host that has none (bare).
+type far interface {
+	// Call makes one of the migration's calls there. Its error is a *stream.Cause.
+	Call(ctx context.Context, name string, body, reply any) error
+	// join takes over one connection of QEMU's. Those of a kind come to the
+	// QEMU there in the order of the calls. An error ends the migration, and is
+	// told by Wait.
+	join(ctx context.Context, kind string, c net.Conn) error
+	// outcome asks, on a new connection, what became of the guest. All is over.
+	outcome(ctx context.Context) (*outcomeReply, error)
+	channels() []channelView
+
+	// As stream.Session has them.
+	Context() context.Context
+	Settled() <-chan struct{}
+	Wait() *stream.Cause
+	Fail(*stream.Cause)
+	Finish()
+	Unbound()
+}
+
+// channelView is one channel as status shows it.
+type channelView struct {
+	kind string
+	channel
+}
+
+// channel is a *stream.Channel or a *lane.
+type channel interface {
+	Name() string
+	Path() string
+	TLS() (version, suite string)
+	Sent() int64
+	Received() int64
+	Open() bool
+}
+
+// farSluice is a session with the peer's sluice.
+type farSluice struct {
+	*stream.Session
+	opener *stream.Opener
+}
+
+func (f *farSluice) join(ctx context.Context, kind string, c net.Conn) error {
+	_, err := f.OpenChannel(ctx, kind, c)
+	return err
+}
+
+func (f *farSluice) outcome(ctx context.Context) (*outcomeReply, error) {
+	reply := new(outcomeReply)
+	return reply, f.opener.Ask(ctx, askOutcome, &outcomeAsk{Session: f.ID, UUID: f.UUID}, reply)
+}
+
+func (f *farSluice) channels() []channelView { return viewsOf(f.Session) }
+
+func viewsOf(s *stream.Session) []channelView {
+	var all []channelView
+	for _, c := range s.Channels() {
+		all = append(all, channelView{c.Kind, c})
+	}
+	return all
+}
+
+// noSluice says that no sluice is where the peer's should be: nothing listens
+// there, or what does has the peer's certificate and speaks another protocol.
+// Silence says no such thing, and neither does a certificate that is not the
+// peer's.
+type noSluice struct{ *stream.Cause }
+
+func (n *noSluice) Unwrap() error { return n.Cause }
+
+// reach opens the far end of m: the peer's sluice wherever it answers, and only
+// where there is none, and the configuration allows it, the host without it.
+func (m *outgoing) reach(ctx context.Context) (far, error) {
+	o := m.d.opener(m.peer)
+	o.Limits = m.d.limits(m.req.Bandwidth)
+	dial := o.Dial
+	var none atomic.Pointer[noSluice]
+	o.Dial = func(ctx context.Context, clear bool) (relay.Conn, error) {
+		c, err := dial(ctx, clear)
+		if n := (*noSluice)(nil); errors.As(err, &n) {
+			none.Store(n)
+		}
+		return c, err
+	}
+	s, err := o.Open(ctx, m.info)
+	switch {
+	case err == nil:
+		return &farSluice{s, o}, nil
+	case none.Load() == nil:
+		return nil, err
+	}
+	native, err := m.mayGoBare(none.Load())
+	if err != nil {
+		return nil, err
+	}
+	return m.openBare(ctx, o.Limits, native)
+}

@@ -1,0 +1,118 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/time/rate"
+
+	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/stream/relay"
+)
+
+// lanes carry a migration's data between QEMU here and QEMU at a host without
+// a sluice, which knows no sessions: each connection is one, and has a stream's
+// limits.
+type lanes struct {
+	ctx    context.Context // their end
+	limits relay.Limits
+	most   int
+	failed func(kind string, err error) // told of a lane that did not end in order
+
+	mu    sync.Mutex
+	list  []*lane
+	ended bool // by wait; nothing is added any more
+	work  sync.WaitGroup
+}
+
+func newLanes(ctx context.Context, l stream.Limits, failed func(string, error)) *lanes {
+	ls := &lanes{ctx: ctx, most: l.Channels, failed: failed}
+	for _, one := range []*rate.Limiter{stream.NewLimiter(l.Bandwidth), l.TotalSend} {
+		if one != nil {
+			ls.limits.Send = append(ls.limits.Send, one)
+		}
+	}
+	for _, one := range []*rate.Limiter{stream.NewLimiter(l.Bandwidth), l.TotalReceive} {
+		if one != nil {
+			ls.limits.Receive = append(ls.limits.Receive, one)
+		}
+	}
+	if l.Bytes > 0 {
+		ls.limits.Budget = relay.NewBudget(l.Bytes)
+	}
+	return ls
+}
+
+// lane is one connection, live or ended.
+type lane struct {
+	kind           string
+	number         int
+	version, suite string // of TLS; empty in clear
+	counters       relay.Counters
+	path           atomic.Value // string
+	open           atomic.Bool
+}
+
+func (l *lane) Name() string          { return fmt.Sprintf("%s-%d", l.kind, l.number) }
+func (l *lane) Sent() int64           { return l.counters.Sent.Load() }
+func (l *lane) Received() int64       { return l.counters.Received.Load() }
+func (l *lane) Open() bool            { return l.open.Load() }
+func (l *lane) TLS() (string, string) { return l.version, l.suite }
+func (l *lane) Path() string          { p, _ := l.path.Load().(string); return p }
+
+func (ls *lanes) views() []channelView {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	var all []channelView
+	for _, l := range ls.list {
+		all = append(all, channelView{l.kind, l})
+	}
+	return all
+}
+
+// carry moves bytes between local, QEMU's here, and remote until both have
+// ended, and closes both. It does not wait for that. QEMU's own TLS ends
+// without close_notify; its protocols say when all is there.
+func (ls *lanes) carry(kind string, local net.Conn, remote relay.Conn, localGone func(*relay.Error)) error {
+	l := &lane{kind: kind}
+	if state, ok := remote.ConnectionState(); ok {
+		l.version, l.suite = strings.ReplaceAll(tls.VersionName(state.Version), " ", ""), tls.CipherSuiteName(state.CipherSuite)
+	}
+	l.path.Store(string(remote.Path()))
+	l.open.Store(true)
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if ls.ended || len(ls.list) >= ls.most {
+		local.Close()
+		remote.Close()
+		return fmt.Errorf("the migration has %d channels, as many as it may (limits.channels), or is over", len(ls.list))
+	}
+	for _, o := range ls.list {
+		if o.kind == kind {
+			l.number++
+		}
+	}
+	ls.list = append(ls.list, l)
+	ls.work.Go(func() {
+		res := relay.Run(ls.ctx, local, remote, relay.Options{Limits: ls.limits, Counters: &l.counters, IgnoreUnexpectedEOF: true, LocalGone: localGone})
+		l.path.Store(string(res.Path))
+		l.open.Store(false)
+		if res.Err != nil && ls.ctx.Err() == nil {
+			ls.failed(l.Name(), res.Err)
+		}
+	})
+	return nil
+}
+
+// wait returns when all lanes have ended.
+func (ls *lanes) wait() {
+	ls.mu.Lock()
+	ls.ended = true
+	ls.mu.Unlock()
+	ls.work.Wait()
+}

@@ -1,0 +1,123 @@
+package test
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/lab"
+)
+
+// What breaks on the way to a host without a sluice leaves the guest at the
+// source.
+func TestToHostWithoutSluiceBroken(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.bare(s.B, bareTLSPort, "host-b")
+	s.qemuCertificates()
+	a := s.start(s.A, conf{peers: bareTable(s.B, "native-tls"), limits: patience + "idle_timeout = \"2s\"\n"})
+	g := s.guest(lab.GuestSpec{})
+	for _, c := range []struct {
+		name    string
+		do      func(m *migration)
+		mend    func()
+		outcome string
+		status  int
+		words   []string
+	}{
+		{"interrupted", func(m *migration) { s.check(m.cmd.Process.Signal(syscall.SIGINT)) }, nil, control.Cancelled, 3, []string{"host-a", "the caller cancelled the migration"}},
+		{"link down", func(*migration) { s.check(s.CutLink()) }, func() {
+			// libvirtd there has to find out by itself.
+			s.wait("the end of QEMU on host-b", 20*time.Second, func() bool {
+				places, err := s.WhereRuns(s.ctx, g.Name)
+				s.check(err)
+				return len(places[1].QEMU) == 0
+			})
+			s.check(s.RestoreLink())
+		}, control.Failed, 1, []string{"host-a: ", "nothing was heard from libvirt on host-b for 2s"}},
+		{"libvirtd there killed", func(*migration) { s.check(s.B.KillLibvirtd(s.ctx, syscall.SIGKILL)) }, func() { s.check(s.B.StartLibvirtd(s.ctx)) }, control.Failed, 1, []string{"host-a: ", "libvirt on host-b closed its connection"}},
+		{"QEMU there killed", func(*migration) { s.killQEMU(g, s.B) }, nil, control.Failed, 1, []string{"host-b"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := a.migrate(g.Name, slow...)
+			m.halfway()
+			c.do(m)
+			m.stays(c.outcome, c.status, c.words...)
+			if c.mend != nil {
+				c.mend()
+			}
+			if c.name == "libvirtd there killed" { // its half of the guest outlives it, and the new one ends that
+				s.check(s.CheckOnlyOn(s.ctx, g, s.A))
+				return
+			}
+			s.onlyOn(g, s.A)
+		})
+	}
+}
+
+// The answer to Finish is lost, and libvirt there is asked what became of the
+// guest.
+func TestToHostWithoutSluiceLostFinish(t *testing.T) {
+	t.Parallel()
+	t.Run("it runs there", func(t *testing.T) {
+		s := newSite(t)
+		s.bare(s.B, bareTLSPort, "host-b")
+		s.qemuCertificates()
+		a := s.start(s.A, conf{peers: bareTable(s.B, "native-tls"), limits: hasty})
+		g := s.guest(lab.GuestSpec{})
+		m, thaw := s.finishHangs(a, g)
+		s.check(s.CutLink()) // so that libvirtd there does not see the end of the connection before it has read Finish
+		a.logged(lostFinish)
+		if state := s.virsh(s.A, "domstate", g.Name); state != "paused" {
+			t.Errorf("while no one can tell, the guest is %s on host-a", state)
+		}
+		thaw()
+		s.check(g.WaitPasses(s.ctx, s.B, 1))
+		s.check(s.RestoreLink())
+		r := m.want(control.Moved, 0)
+		says(t, "the message", r.Message, "g runs on host-b")
+		s.onlyOn(g, s.B)
+	})
+	t.Run("it is gone", func(t *testing.T) {
+		s := newSite(t)
+		s.bare(s.B, bareTLSPort, "host-b")
+		s.qemuCertificates()
+		a := s.start(s.A, conf{peers: bareTable(s.B, "native-tls"), limits: hasty})
+		g := s.guest(lab.GuestSpec{})
+		m := a.migrate(g.Name, "--bandwidth", "16")
+		m.halfway()
+		qemu, thaw := s.qemuOf(g, s.B), s.freezeLibvirtd(s.B) // which would not tell
+		a.logged(lostFinish)
+		s.check(syscall.Kill(qemu, syscall.SIGKILL))
+		thaw()
+		r := m.want(control.Unknown, 4)
+		says(t, "the message", r.Message, "no one can tell whether guest g runs on host-b", "may have run there and ended", "On host-a it is paused", "virsh resume g")
+		if state := s.virsh(s.A, "domstate", g.Name); state != "paused" {
+			t.Errorf("the guest is %s on host-a", state)
+		}
+	})
+}
+
+// killQEMU ends the guest's QEMU on a host as a crash would.
+func (s *site) killQEMU(g *lab.Guest, h *lab.Host) {
+	s.t.Helper()
+	s.check(syscall.Kill(s.qemuOf(g, h), syscall.SIGKILL))
+}
+
+// qemuOf is the guest's process on a host.
+func (s *site) qemuOf(g *lab.Guest, h *lab.Host) (pid int) {
+	s.t.Helper()
+	places, err := s.WhereRuns(s.ctx, g.Name)
+	s.check(err)
+	for _, p := range places {
+		if p.Host != h {
+			continue
+		}
+		if len(p.QEMU) != 1 {
+			s.t.Fatalf("%s has QEMU %v of the guest", h.Name, p.QEMU)
+		}
+		pid = p.QEMU[0]
+	}
+	return pid
+}
