@@ -28,6 +28,10 @@ func Check(ctx context.Context, cfg *config.Config, version string, req *control
 	certs, err := loadCertificates(cfg, zerolog.Nop())
 	if h.Err = err; err == nil {
 		h.Credentials, h.Policies = certs.current(), certs.policies.Load()
+		d := &Daemon{cfg: cfg, certs: certs} // what it takes to connect
+		if d.peers, err = makePeers(cfg.Peers); err == nil {
+			h.Bare = d.askBare
+		}
 	}
 	return h.Run(ctx, req), nil
 }
@@ -60,6 +64,7 @@ func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control
 		Listening: d.listening(),
 		Reload:    d.certs.status(time.Now()).ReloadErrors,
 		Libvirt:   func(ctx context.Context) (string, error) { return libvirtVersion(ctx, d.cfg.LibvirtSocket) },
+		Bare:      d.askBare,
 	}
 	return h.Run(ctx, req), nil
 }
@@ -82,24 +87,16 @@ func (d *Daemon) checked(ctx context.Context, peer string) *check.Answer {
 	_, _, a.Draining = d.sessions.status()
 	ctx, cancel := context.WithTimeoutCause(ctx, d.cfg.Limits.HandshakeTimeout/2, fmt.Errorf("it does not answer within %v", d.cfg.Limits.HandshakeTimeout/2))
 	defer cancel()
-	version, err := libvirtVersion(ctx, d.cfg.LibvirtSocket)
-	if a.Libvirt = version; err != nil {
+	versions, err := askVersions(ctx, func() (*virt, error) { return connectLibvirt(ctx, d.cfg.LibvirtSocket) })
+	if a.Libvirt = versions.libvirt; err != nil {
 		a.LibvirtError = err.Error()
 	}
+	a.Offers = d.offers(d.peers[peer], versions)
 	return a
 }
 
 // libvirtVersion asks libvirt for its version, within ctx.
-func libvirtVersion(ctx context.Context, socket string) (version string, err error) {
-	v, err := connectLibvirt(ctx, socket)
-	if err != nil {
-		return "", err
-	}
-	defer v.close()
-	err = v.bound(ctx, func() error {
-		n, err := v.ConnectGetLibVersion()
-		version = fmt.Sprintf("%d.%d.%d", n/1_000_000, n/1000%1000, n%1000)
-		return err
-	})
-	return version, err
+func libvirtVersion(ctx context.Context, socket string) (string, error) {
+	v, err := askVersions(ctx, func() (*virt, error) { return connectLibvirt(ctx, socket) })
+	return v.libvirt, err
 }

@@ -19,10 +19,15 @@ const statusHelp = `Show the daemon's peers, the sessions under way with their c
 last ones that ended, with the cause of those that failed; and its tunnels, with
 what of TLS is in effect and why.
 
+With --peers it asks every peer, now, what it can do, and shows whether a guest
+can go there and how; also of those without a sluice. sluice check --all-peers
+says more of what keeps one from it.
+
 Exit status: 0 shown, 1 the daemon was not reached, 2 wrong use.`
 
 const statusExamples = `  sluice status
   sluice status --watch
+  sluice status --peers
   sluice status --json | jq '.ended[0].cause'`
 
 // watchEvery is how often --watch asks.
@@ -30,7 +35,7 @@ const watchEvery = time.Second
 
 func newStatus(io streams) *cobra.Command {
 	var socket string
-	var asJSON, watch bool
+	var asJSON, watch, peers bool
 	cmd := &cobra.Command{
 		Use:     "status",
 		Short:   "Show sessions, channels and peers",
@@ -39,6 +44,9 @@ func newStatus(io streams) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := control.New(socket)
+			if peers {
+				return showPeers(cmd.Context(), io, c, asJSON)
+			}
 			if !watch {
 				return showStatus(cmd.Context(), io, c, asJSON, false)
 			}
@@ -49,7 +57,9 @@ func newStatus(io streams) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line")
 	cmd.Flags().BoolVar(&watch, "watch", false, "show it again every second, until Ctrl-C")
+	cmd.Flags().BoolVar(&peers, "peers", false, "ask every peer what it can do, and show that")
 	addSocket(cmd.Flags(), &socket)
+	cmd.MarkFlagsMutuallyExclusive("peers", "watch")
 	return cmd
 }
 

@@ -28,6 +28,8 @@ type Host struct {
 
 	// Libvirt asks this host's libvirt for its version.
 	Libvirt func(ctx context.Context) (string, error)
+	// Bare asks libvirtd of a peer that has no sluice.
+	Bare func(ctx context.Context, peer string) (string, error)
 }
 
 // maxPeers is how many peers are checked at once.
@@ -43,7 +45,7 @@ func (h *Host) Run(ctx context.Context, req *control.CheckRequest) *control.Repo
 	}
 	switch {
 	case len(names) > 0:
-		r.Findings = h.checkPeers(ctx, names)
+		r.Findings, r.Peers = h.checkPeers(ctx, names)
 	case req.All:
 		r.Findings = []control.Finding{{Check: "peers", Result: control.ResultWarning, Code: "no-peers", Text: "no peers are configured",
 			Remedy: "add [peers.NAME] to the configuration"}}
@@ -67,19 +69,20 @@ func Count(r *control.Report) {
 	}
 }
 
-func (h *Host) checkPeers(ctx context.Context, names []string) []control.Finding {
+func (h *Host) checkPeers(ctx context.Context, names []string) ([]control.Finding, []control.PeerView) {
+	views := make([]control.PeerView, len(names))
 	found := make([][]control.Finding, len(names))
 	slots := make(chan struct{}, maxPeers)
 	var all sync.WaitGroup
 	for i, name := range names {
 		slots <- struct{}{}
 		all.Go(func() {
-			found[i] = h.checkPeer(ctx, name)
+			found[i], views[i] = h.checkPeer(ctx, name)
 			<-slots
 		})
 	}
 	all.Wait()
-	return slices.Concat(found...)
+	return slices.Concat(found...), views
 }
 
 func (h *Host) checkHost(ctx context.Context) []control.Finding {
@@ -92,5 +95,6 @@ func (h *Host) checkHost(ctx context.Context) []control.Finding {
 	h.interception(ctx, l)
 	h.limits(l)
 	h.kernel(l)
+	h.native(l)
 	return l.findings
 }

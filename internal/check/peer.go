@@ -23,24 +23,32 @@ type peer struct {
 	conf   config.Peer
 	rules  tlsconf.Rules
 	policy *tlsconf.Policy
+	said   *Answer // of its sluice
+	offers *control.Offers
 }
 
-func (h *Host) checkPeer(ctx context.Context, name string) []control.Finding {
+func (h *Host) checkPeer(ctx context.Context, name string) ([]control.Finding, control.PeerView) {
 	p := &peer{list: &list{peer: name}, host: h, name: name, conf: h.Config.Peers[name]}
+	p.look(ctx)
+	view := p.view(ctx) // which may add to what was found
+	return p.findings, view
+}
+
+func (p *peer) look(ctx context.Context) {
+	h, name := p.host, p.name
 	if h.Credentials == nil || h.Policies == nil {
 		p.fail(certificates, "unusable", "see sluice check on this host", "this host has no usable certificates or TLS policy, so that no peer can be reached: %v", h.Err)
-		return p.findings
+		return
 	}
 	p.policy = h.Policies.Peers[name]
 	var err error
 	if p.rules, err = tlsconf.ParseRules(p.conf.Names); err != nil {
 		p.fail("names", "rules", "mend it", "peers.%s.names: %v", name, err)
-		return p.findings
+		return
 	}
 	if p.resolve(ctx) {
 		p.talk(ctx)
 	}
-	return p.findings
 }
 
 // step bounds one step of a check.

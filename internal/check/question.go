@@ -1,6 +1,10 @@
 package check
 
-import "time"
+import (
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/control"
+)
 
 // Question is what one sluice asks another to be told what it sees. It belongs
 // to no session.
@@ -24,4 +28,6 @@ type Answer struct {
 	LibvirtError string `msgpack:"libvirt_error"` // or why there is none
 
 	Warnings []string `msgpack:"warnings"` // about its certificates
+
+	Offers *control.Offers `msgpack:"offers,omitempty"`
 }

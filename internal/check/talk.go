@@ -140,6 +140,7 @@ const aWhile = 30 * time.Second
 
 // answered says what the peer sees.
 func (p *peer) answered(a *Answer, sent, received time.Time) {
+	p.said, p.offers = a, a.Offers
 	p.ok(answer, "%s is sluice %s, and knows this host as its peer %s; its TLS priority is %s", a.Host, a.Version, a.You, a.Priority)
 	if a.Draining {
 		p.warn(answer, "draining", "wait until it has started again", "%s is being stopped and takes no new sessions", a.Host)
@@ -159,4 +160,5 @@ func (p *peer) answered(a *Answer, sent, received time.Time) {
 		return
 	}
 	p.ok("libvirt", "libvirt %s answers behind it", a.Libvirt)
+	p.offered(a.Offers)
 }

@@ -17,6 +17,8 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 	Errors   int       `json:"errors"`
 	Warnings int       `json:"warnings"`
+
+	Peers []PeerView `json:"peers,omitempty"` // those that were checked
 }
 
 // Who did a check: a daemon, with what it has in use, or the command line, with

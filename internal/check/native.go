@@ -1,0 +1,99 @@
+package check
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// Where libvirt has its settings for QEMU, and where it looks for certificates
+// of QEMU's own TLS unless those say (virQEMUDriverConfigSetDefaults).
+const (
+	qemuConf      = "/etc/libvirt/qemu.conf"
+	migrateTLSDir = "/etc/pki/libvirt-migrate"
+	defaultTLSDir = "/etc/pki/qemu"
+)
+
+// Native looks whether QEMU on this host could do TLS by itself.
+func Native() control.NativeTLS {
+	dir, err := nativeDir(qemuConf)
+	n := control.NativeTLS{Dir: dir}
+	if err != nil {
+		n.Text = err.Error()
+		return n
+	}
+	found, err := tlsconf.Find(tlsconf.Search{Dir: dir, Layout: "qemu"})
+	var none *tlsconf.NotFoundError
+	switch {
+	case errors.As(err, &none) && len(none.Looked) > 0:
+		n.Text = fmt.Sprintf("no certificates in %s: %s", dir, strings.Join(none.Looked[0].Missing, ", "))
+		return n
+	case err != nil:
+		n.Text = err.Error()
+		return n
+	}
+	for _, f := range tlsconf.Check(found, nil) {
+		if f.Severity == tlsconf.Error {
+			n.Text = fmt.Sprintf("%s: %s", f.File, f.Problem)
+			return n
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "server-cert.pem")); err != nil { // Find lets a role borrow the other's; QEMU does not
+		n.Text = fmt.Sprintf("no server-cert.pem in %s, so that no guest can come by it", dir)
+		return n
+	}
+	n.Ready, n.Text = true, "certificates in "+dir
+	if _, err := os.Stat(filepath.Join(dir, "client-cert.pem")); err != nil {
+		n.Text += "; no client-cert.pem, so that guests can come by it, and not go"
+	}
+	return n
+}
+
+// nativeDir is migrate_tls_x509_cert_dir, or what libvirt takes in its place.
+func nativeDir(conf string) (string, error) {
+	set := map[string]string{}
+	f, err := os.Open(conf)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return "", fmt.Errorf("libvirt's settings for QEMU: %w", err)
+	default:
+		defer f.Close()
+		for lines := bufio.NewScanner(f); lines.Scan(); {
+			key, value, is := strings.Cut(lines.Text(), "=")
+			key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+			if _, again := set[key]; is && !again && len(value) > 1 && (value[0] == '"' || value[0] == '\'') {
+				if end := strings.IndexByte(value[1:], value[0]); end >= 0 {
+					set[key] = value[1 : 1+end]
+				}
+			}
+		}
+	}
+	if dir := set["migrate_tls_x509_cert_dir"]; dir != "" {
+		return dir, nil
+	}
+	if _, err := os.Stat(migrateTLSDir); err == nil {
+		return migrateTLSDir, nil
+	}
+	if dir := set["default_tls_x509_cert_dir"]; dir != "" {
+		return dir, nil
+	}
+	return defaultTLSDir, nil
+}
+
+// native tells of it, and nothing depends on it but migrations with hosts that
+// have no sluice.
+func (h *Host) native(l *list) {
+	n := Native()
+	if n.Ready {
+		l.ok("native TLS", "QEMU here has its own TLS, for hosts without a sluice: %s", n.Text)
+		return
+	}
+	l.ok("native TLS", "QEMU here has no TLS of its own, which only hosts without a sluice would use: %s", n.Text)
+}

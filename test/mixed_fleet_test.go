@@ -1,0 +1,90 @@
+package test
+
+import (
+	"encoding/json"
+	"syscall"
+	"testing"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/lab"
+)
+
+// fleet is what `sluice status --peers --json` shows, by peer.
+func (d *daemon) fleet() map[string]control.PeerView {
+	d.s.t.Helper()
+	out, errs, status := d.s.run(d.host, d.s.command, "status", "--peers", "--json")
+	if status != 0 {
+		d.s.t.Fatalf("sluice status --peers: %s", errs)
+	}
+	var shown struct {
+		Host  string
+		Peers []control.PeerView
+	}
+	d.s.check(json.Unmarshal([]byte(out), &shown))
+	all := make(map[string]control.PeerView)
+	for _, p := range shown.Peers {
+		all[p.Name] = p
+	}
+	return all
+}
+
+// A fleet that is moved host by host is to be seen at each step.
+func TestMixedFleet(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.bare(s.B, bareTLSPort, "host-b")
+	s.qemuCertificates()
+	a := s.start(s.A, conf{peers: bareTable(s.B, "native-tls") +
+		"[peers.strict]\naddress = \"host-b\"\nnames = [\"strict\", \"*-b\"]\nlibvirt_uri = \"qemu+tls://host-b:16520/system\"\n" +
+		"[peers.host-c]\naddress = \"192.0.2.2:17000\"\nwithout_sluice = \"plain\"\n"})
+
+	bare := a.fleet()
+	if b := bare["host-b"]; b.Found != control.PeerLibvirt || b.Way != "native-tls" || b.Libvirt == "" || b.Offers != nil {
+		t.Errorf("host-b without a sluice is shown as %+v", b)
+	}
+	if p := bare["strict"]; p.Found != control.PeerLibvirt || p.Way != control.WayNone || p.Code != "port-closed" {
+		t.Errorf("host-b without permission is shown as %+v", p)
+	}
+	says(t, "the text", bare["strict"].Text, "no sluice, libvirt ", "peers.strict.without_sluice does not allow")
+	if c := bare["host-c"]; c.Found != control.PeerNothing || c.Way != control.WayNone {
+		t.Errorf("host-c is shown as %+v", c)
+	}
+	says(t, "the text", bare["host-c"].Text, "nothing listens at 192.0.2.2:17000", "libvirtd: ", "qemu+tls://192.0.2.2/system")
+	out, _, status := s.run(s.A, s.command, "check", "--all-peers")
+	if status != 1 { // of strict and host-c
+		t.Errorf("sluice check --all-peers ends with status %d:\n%s", status, out)
+	}
+	says(t, "sluice check", out, "and no sluice: guests go there by QEMU's own TLS", "peers.strict.without_sluice", "no guest goes there or comes")
+	if out, _, status := s.run(s.A, s.command, "check", "--peer", "host-b"); status != 0 {
+		t.Errorf("sluice check --peer host-b ends with status %d:\n%s", status, out)
+	}
+	if out, _, status := s.run(s.A, s.command, "check", "--peer", "host-b", "--config", a.config); status != 0 {
+		t.Errorf("sluice check without the daemon ends with status %d:\n%s", status, out)
+	}
+
+	b := s.start(s.B, conf{peers: bareTable(s.A, "plain")})
+	p := a.fleet()["host-b"]
+	if p.Found != control.PeerSluice || p.Way != control.WaySluice || p.Offers == nil {
+		t.Fatalf("host-b with a sluice is shown as %+v", p)
+	}
+	o := p.Offers
+	if o.Protocol != "sluice/1" || o.Sluice == "" || o.Libvirt == "" || o.QEMU == "" || len(o.Paths) < 2 || o.Priority == "" || o.TLS != "yes" || !o.RequireSecure ||
+		o.Access != "migrate" || o.WithoutSluice != "plain" || o.Interception != "none" {
+		t.Errorf("host-b offers %+v", o)
+	}
+	table, _, _ := s.run(s.A, s.command, "status", "--peers")
+	says(t, "sluice status --peers", table, "GUESTS GO BY", "here native-tls, there plain", "records crypto/tls")
+	g := s.guest(lab.GuestSpec{})
+	moved(a.migrate(g.Name), g, a, b)
+
+	b.signal(syscall.SIGTERM)
+	b.stopped()
+	if p := a.fleet()["host-b"]; p.Way != "native-tls" {
+		t.Errorf("host-b whose sluice has ended is shown as %+v", p)
+	}
+	s.check(s.B.KillLibvirtd(s.ctx, syscall.SIGTERM))
+	if p := a.fleet()["host-b"]; p.Found != control.PeerNothing || p.Way != control.WayNone || p.Code != "port-closed" {
+		t.Errorf("host-b with nothing is shown as %+v", p)
+	}
+	s.check(s.B.StartLibvirtd(s.ctx))
+}
