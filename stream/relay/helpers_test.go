@@ -187,7 +187,7 @@ var hops = []hop{
 	{name: "splice unix-unix", local: unixPair, link: plainLink(unixPair), path: Splice},
 	{name: "splice tcp-tcp", local: tcpPair, link: plainLink(tcpPair), path: Splice},
 	{name: "copy", local: wrappedPair, link: plainLink(tcpPair), path: Copy},
-	{name: "records", local: unixPair, link: tlsLink(tls.VersionTLS13, Auto), path: Records},
+	{name: "records", local: unixPair, link: tlsLink(tls.VersionTLS13, Records), path: Records},
 	{name: "records tcp", local: tcpPair, link: tlsLink(tls.VersionTLS13, Records), path: Records},
 	{name: "records wrapped", local: wrappedPair, link: tlsLink(tls.VersionTLS13, Auto), path: Records},
 	{name: "crypto/tls 1.3", local: unixPair, link: tlsLink(tls.VersionTLS13, CryptoTLS), path: CryptoTLS},

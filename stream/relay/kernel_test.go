@@ -104,6 +104,31 @@ func kernelStat(t *testing.T) (n struct{ tx, rx int }) {
 	return n
 }
 
+// By itself a relay leaves to the kernel only what that has shown that it can do for
+// any length of a stream.
+func TestAutoGoesByTheSelfTest(t *testing.T) {
+	s := ktls.Test(tls.TLS_AES_128_GCM_SHA256)
+	h := hop{local: unixPair, link: tlsLink(tls.VersionTLS13, Auto), path: Records}
+	if s.Send == nil && s.Rekey == nil {
+		h.path = KTLS
+	}
+	c := h.start(t)
+	for i := range 2 {
+		writeAll(t, c.app[i], noise(100_000))
+		expect(t, c.app[1-i], noise(100_000))
+		closeWriteOf(t, c.app[i])
+	}
+	c.orderly(t, 100_000, 100_000)
+	for _, o := range []TLS{{Kernel: neither}, {Path: Records}, {Path: CryptoTLS}} {
+		a, b := tcpPair(t)
+		if p, err := o.plan(a, tls.TLS_AES_128_GCM_SHA256); err != nil || p.socket != nil {
+			t.Errorf("%+v goes to the kernel: %+v, %v", o, p, err)
+		}
+		a.Close()
+		b.Close()
+	}
+}
+
 // That a direction was the kernel's is the kernel's word, by its own counters.
 func TestKernelTook(t *testing.T) {
 	for _, h := range hops {

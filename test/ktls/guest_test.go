@@ -79,13 +79,13 @@ func (k kernel) boot(t *testing.T, init string, programs []program, more ...stri
 }
 
 // relayTests are the relay's tests of every path, for that of kernel TLS.
-const relayTests = "^Test(BothDirections|HalfClose|EmptyStream|Sizes|FramesBeforeTheStream|SpliceReallyRan|KernelTook|Truncation|" +
+const relayTests = "^Test(BothDirections|HalfClose|EmptyStream|Sizes|FramesBeforeTheStream|AutoGoesByTheSelfTest|SpliceReallyRan|KernelTook|Truncation|" +
 	"CancelIsNoOrderlyEnd|CloseIsNoOrderlyEnd|CancelWhileBlocked|LocalDies|PeerReset|BudgetIsExact)$/"
 
 // proofs must be among what a guest's tests say: that the kernel took the streams,
 // and each way between its ends.
 var proofs = []string{
-	"TestSelfTest", "TestSpliceReallyRan/ktls", "TestKernelTook/ktls", "TestKernelTook/ktls_send", "TestKernelTook/ktls_receive",
+	"TestSelfTest", "TestAutoGoesByTheSelfTest", "TestSpliceReallyRan/ktls", "TestKernelTook/ktls", "TestKernelTook/ktls_send", "TestKernelTook/ktls_receive",
 	"TestBothDirections/ktls", "TestBothDirections/ktls_tcp", "TestBothDirections/ktls_to_records", "TestBothDirections/ktls_to_crypto/tls",
 	"TestBothDirections/ktls_ChaCha20",
 }
