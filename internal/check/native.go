@@ -22,7 +22,7 @@ const (
 
 // Native looks whether QEMU on this host could do TLS by itself.
 func Native() control.NativeTLS {
-	dir, err := nativeDir(qemuConf)
+	dir, err := nativeDir(qemuConf, migrateTLSDir)
 	n := control.NativeTLS{Dir: dir}
 	if err != nil {
 		n.Text = err.Error()
@@ -56,7 +56,7 @@ func Native() control.NativeTLS {
 }
 
 // nativeDir is migrate_tls_x509_cert_dir, or what libvirt takes in its place.
-func nativeDir(conf string) (string, error) {
+func nativeDir(conf, ofMigration string) (string, error) {
 	set := map[string]string{}
 	f, err := os.Open(conf)
 	switch {
@@ -65,7 +65,8 @@ func nativeDir(conf string) (string, error) {
 		return "", fmt.Errorf("libvirt's settings for QEMU: %w", err)
 	default:
 		defer f.Close()
-		for lines := bufio.NewScanner(f); lines.Scan(); {
+		lines := bufio.NewScanner(f)
+		for lines.Scan() {
 			key, value, is := strings.Cut(lines.Text(), "=")
 			key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 			if _, again := set[key]; is && !again && len(value) > 1 && (value[0] == '"' || value[0] == '\'') {
@@ -74,12 +75,15 @@ func nativeDir(conf string) (string, error) {
 				}
 			}
 		}
+		if err := lines.Err(); err != nil {
+			return "", fmt.Errorf("libvirt's settings for QEMU: %w", err)
+		}
 	}
 	if dir := set["migrate_tls_x509_cert_dir"]; dir != "" {
 		return dir, nil
 	}
-	if _, err := os.Stat(migrateTLSDir); err == nil {
-		return migrateTLSDir, nil
+	if _, err := os.Stat(ofMigration); err == nil {
+		return ofMigration, nil
 	}
 	if dir := set["default_tls_x509_cert_dir"]; dir != "" {
 		return dir, nil
