@@ -145,8 +145,8 @@ func (ts *tunnels) dial(address string) net.Conn {
 func TestTunnels(t *testing.T) {
 	ts := newTunnels(t)
 	out := ts.echo("unix", filepath.Join(ts.dir, "out.sock"))
-	b, tls := ts.tunnel(append(ts.as("host-b"), "--listen", "tls:127.0.0.1:0", "--allow", "host-a", "--to", out)...)
-	a, _ := ts.tunnel(append(ts.as("host-a"), "--listen", "unix:in.sock", "--to", tls, "--tls-name", "host-b")...)
+	b, tls := ts.tunnel(append(ts.as("host-b"), "--listen", "tls:127.0.0.1:0", "--allow", "host-a", "--to", out, "--path", "records")...)
+	a, _ := ts.tunnel(append(ts.as("host-a"), "--listen", "unix:in.sock", "--to", tls, "--tls-name", "host-b", "--path", "records")...)
 	c := ts.dial("unix:" + filepath.Join(ts.dir, "in.sock"))
 	data := bytes.Repeat([]byte("sluice"), 1<<20)
 	go func() {

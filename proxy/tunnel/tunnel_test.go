@@ -29,7 +29,7 @@ func TestCarry(t *testing.T) {
 		policy       *tlsconf.Policy
 		want         relay.Path
 	}{
-		{Unix, TLS, Unix, relay.Auto, nil, relay.Records},
+		{Unix, TLS, Unix, relay.Records, nil, relay.Records},
 		{TCP, TLS, TCP, relay.Records, nil, relay.Records},
 		{Unix, TLS, TCP, relay.CryptoTLS, nil, relay.CryptoTLS},
 		{TCP, TLS, Unix, relay.Auto, only12, relay.CryptoTLS},
