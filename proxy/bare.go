@@ -70,9 +70,7 @@ type bare struct {
 func (m *outgoing) mayGoBare(none *noSluice) (native bool, err error) {
 	allowed, here, name := m.peer.conf.WithoutSluice, m.d.cfg.Name, m.peer.name
 	refuse := func(format string, args ...any) (bool, error) {
-		c := *none.Cause
-		c.Text += "; " + fmt.Sprintf(format, args...)
-		return false, &c
+		return false, none.and(format, args...)
 	}
 	switch {
 	case allowed == config.WithoutNo:

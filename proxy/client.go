@@ -50,7 +50,10 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 		return err
 	}
 	log := d.sessionLog(info, control.Outgoing)
-	s, err := d.opener(p).Open(ctx, info)
+	s, none, err := openOrNone(ctx, d.opener(p), info)
+	if none != nil && err != nil {
+		err = none.and("without one there libvirt's clients have libvirt's own URI (%s), and `sluice migrate GUEST %s` what peers.%s.without_sluice on %s allows", p.conf.LibvirtURI, p.name, p.name, d.cfg.Name)
+	}
 	if err != nil {
 		d.sessions.end(entry, control.Failed, asCause(err).Code, err.Error())
 		return err

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync/atomic"
 
@@ -82,28 +83,42 @@ type noSluice struct{ *stream.Cause }
 
 func (n *noSluice) Unwrap() error { return n.Cause }
 
+// and is the cause with what follows from it.
+func (n *noSluice) and(format string, args ...any) *stream.Cause {
+	c := *n.Cause
+	c.Text += "; " + fmt.Sprintf(format, args...)
+	return &c
+}
+
+// openOrNone opens a session with o's peer. That there is no sluice is also
+// told by none.
+func openOrNone(ctx context.Context, o *stream.Opener, info stream.Info) (s *stream.Session, none *noSluice, err error) {
+	dial := o.Dial
+	var seen atomic.Pointer[noSluice] // channels dial too, from other goroutines
+	o.Dial = func(ctx context.Context, clear bool) (relay.Conn, error) {
+		c, err := dial(ctx, clear)
+		if n := (*noSluice)(nil); errors.As(err, &n) {
+			seen.Store(n)
+		}
+		return c, err
+	}
+	s, err = o.Open(ctx, info)
+	return s, seen.Load(), err
+}
+
 // reach opens the far end of m: the peer's sluice wherever it answers, and only
 // where there is none, and the configuration allows it, the host without it.
 func (m *outgoing) reach(ctx context.Context) (far, error) {
 	o := m.d.opener(m.peer)
 	o.Limits = m.d.limits(m.req.Bandwidth)
-	dial := o.Dial
-	var none atomic.Pointer[noSluice]
-	o.Dial = func(ctx context.Context, clear bool) (relay.Conn, error) {
-		c, err := dial(ctx, clear)
-		if n := (*noSluice)(nil); errors.As(err, &n) {
-			none.Store(n)
-		}
-		return c, err
-	}
-	s, err := o.Open(ctx, m.info)
+	s, none, err := openOrNone(ctx, o, m.info)
 	switch {
 	case err == nil:
 		return &farSluice{s, o}, nil
-	case none.Load() == nil:
+	case none == nil:
 		return nil, err
 	}
-	native, err := m.mayGoBare(none.Load())
+	native, err := m.mayGoBare(none)
 	if err != nil {
 		return nil, err
 	}

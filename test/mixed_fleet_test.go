@@ -55,12 +55,18 @@ func TestMixedFleet(t *testing.T) {
 		t.Errorf("sluice check --all-peers ends with status %d:\n%s", status, out)
 	}
 	says(t, "sluice check", out, "and no sluice: guests go there by QEMU's own TLS", "peers.strict.without_sluice", "no guest goes there or comes")
-	if out, _, status := s.run(s.A, s.command, "check", "--peer", "host-b"); status != 0 {
+	if out, _, status = s.run(s.A, s.command, "check", "--peer", "host-b"); status != 0 {
 		t.Errorf("sluice check --peer host-b ends with status %d:\n%s", status, out)
 	}
-	if out, _, status := s.run(s.A, s.command, "check", "--peer", "host-b", "--config", a.config); status != 0 {
+	if out, _, status = s.run(s.A, s.command, "check", "--peer", "host-b", "--config", a.config); status != 0 {
 		t.Errorf("sluice check without the daemon ends with status %d:\n%s", status, out)
 	}
+
+	_, errs, status := s.run(s.A, "virsh", "-c", a.uri(), "list")
+	if status == 0 {
+		t.Error("virsh reaches a host without a sluice by the peer's socket")
+	}
+	says(t, "virsh", errs, "nothing listens at host-b", "libvirt's own URI (qemu+tls://host-b:16520/system)", "`sluice migrate GUEST host-b`")
 
 	b := s.start(s.B, conf{peers: bareTable(s.A, "plain")})
 	p := a.fleet()["host-b"]
