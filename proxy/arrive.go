@@ -87,7 +87,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	}
 	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
 		if covered && r.Err == nil {
-			r.Err = g.d.checkPort(r)
+			r.Err = g.d.checkPorts(r, call.Params, t.disks())
 		}
 		if meets && r.Err == nil {
 			r.Err = meetAt(r, meeting)

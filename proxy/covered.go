@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -15,25 +16,33 @@ const byInterception = "sluice (interception)"
 
 // covered says whether the data of a migration to this host by tcp: can come
 // through sluice alone: the kernel is closed to other hosts at the ports that
-// the caller has named, if any, and that libvirt chooses from.
+// the caller has named, if any. Which those are its table says: the
+// configuration may have been changed since.
 func (d *Daemon) covered(params libvirtrpc.Params) bool {
-	if d.cfg.Intercept == nil || params.Has(libvirtrpc.ParamDisksPort) {
+	if d.cfg.Intercept == nil {
+		return false
+	}
+	table, err := intercept.Read()
+	return err == nil && coveredBy(&table.Table, params)
+}
+
+func coveredBy(table *intercept.Table, params libvirtrpc.Params) bool {
+	if params.Has(libvirtrpc.ParamDisksPort) {
 		return false
 	}
 	for _, field := range []string{libvirtrpc.ParamURI, libvirtrpc.ParamDisksURI} {
 		uri, is, err := params.Text(field)
-		if err != nil || is && !d.closedAt(uri) {
+		if err != nil || is && !closedAt(table, uri) {
 			return false
 		}
 	}
-	_, err := intercept.Read()
-	return err == nil
+	return true
 }
 
 // closedAt says whether a URI is of the kind tcp:HOST[:PORT], which libvirt
-// takes with and without slashes, and the port, if there is one, is a migration
-// port.
-func (d *Daemon) closedAt(uri string) bool {
+// takes with and without slashes, and the port, if there is one, is closed to
+// other hosts.
+func closedAt(table *intercept.Table, uri string) bool {
 	if rest, is := strings.CutPrefix(uri, "tcp:"); is && !strings.HasPrefix(rest, "//") {
 		uri = "tcp://" + rest
 	}
@@ -45,21 +54,37 @@ func (d *Daemon) closedAt(uri string) bool {
 		return true
 	}
 	port, err := strconv.ParseUint(u.Port(), 10, 16)
-	first, last := d.cfg.Intercept.Range()
-	return err == nil && uint16(port) >= first && uint16(port) <= last
+	return err == nil && table.Has(uint16(port))
 }
 
-// checkPort refuses a migration for which libvirt here has chosen a port that
-// is open to other hosts.
-func (d *Daemon) checkPort(r *libvirtrpc.Reply) *libvirtrpc.Error {
+// checkPorts refuses a migration for which libvirt here has chosen a port, for
+// memory or for disks, that is open to other hosts.
+func (d *Daemon) checkPorts(r *libvirtrpc.Reply, params libvirtrpc.Params, disks bool) *libvirtrpc.Error {
 	prepared, err := libvirtrpc.DecodePrepared(r.Body)
-	switch {
-	case err != nil:
+	disksPort := 0
+	if err == nil && disks {
+		disksPort, err = libvirtrpc.NBDPort(prepared.Cookie)
+	}
+	if err != nil {
 		return libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
-	case prepared.URI != nil && !d.closedAt(*prepared.URI):
-		return libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid,
-			"sluice on %s: libvirt waits for the guest at %.80q, which is outside of intercept.ports (%s): set those as migration_port_min and migration_port_max in qemu.conf are",
-			d.cfg.Name, *prepared.URI, d.cfg.Intercept.Ports)
+	}
+	refuse := func(format string, args ...any) *libvirtrpc.Error {
+		return libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice on %s: %s", d.cfg.Name, fmt.Sprintf(format, args...))
+	}
+	table, err := intercept.Read()
+	if err != nil {
+		return refuse("nothing would keep the guest's data secret any more: %v", err)
+	}
+	if !coveredBy(&table.Table, params) {
+		return refuse("`sluice intercept` was changed meanwhile, and does not cover the migration's URI any more: migrate again")
+	}
+	remedy := fmt.Sprintf("which is open to other hosts: the kernel has closed %d-%d. migration_port_min and migration_port_max in qemu.conf must be intercept.ports (%s), which `sluice intercept up` takes over",
+		table.First, table.Last, d.cfg.Intercept.Ports)
+	switch {
+	case prepared.URI != nil && !closedAt(&table.Table, *prepared.URI):
+		return refuse("libvirt waits for the guest at %.80q, %s", *prepared.URI, remedy)
+	case disksPort != 0 && !table.Has(uint16(disksPort)):
+		return refuse("libvirt waits for the guest's disks at port %d, %s", disksPort, remedy)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -84,8 +85,18 @@ func (d *Daemon) interceptStatus() *control.InterceptStatus {
 		return nil
 	}
 	st := intercept.Status(nil)
+	if !st.On {
+		return st
+	}
+	var all []string
+	if first, last := d.cfg.Intercept.Range(); st.Ports != fmt.Sprintf("%d-%d", first, last) {
+		all = append(all, fmt.Sprintf("the kernel has closed the ports %s, and intercept.ports is %s", st.Ports, d.cfg.Intercept.Ports))
+	}
 	if len(st.Routes) > 0 && st.Port != d.cfg.Intercept.Port {
-		st.Problem = fmt.Sprintf("the kernel leads connections to port %d, and this daemon takes them at %d: `sluice intercept up` sets it", st.Port, d.cfg.Intercept.Port)
+		all = append(all, fmt.Sprintf("the kernel leads connections to port %d, and this daemon takes them at %d", st.Port, d.cfg.Intercept.Port))
+	}
+	if len(all) > 0 {
+		st.Problem = strings.Join(all, "; ") + ": `sluice intercept up` sets it"
 	}
 	return st
 }
