@@ -23,9 +23,9 @@ var blocking atomic.Int32
 // line is one socket of a relay. It reads and writes many pieces of memory with
 // one system call. One goroutine may read, another write, and a third reset it.
 //
-// It waits in one of three ways: in Go's poller by its net.Conn, in an epoll of
-// its own, or in the system call itself. Who waits when the way is changed
-// returns, and goes on in the new one.
+// It waits in one of two ways: in Go's poller by its net.Conn, which others may
+// then use as well, or in the system call itself. Who waits when the way is
+// changed returns, and goes on in the new one.
 type line struct {
 	conn net.Conn
 	rc   syscall.RawConn
@@ -40,19 +40,6 @@ type line struct {
 
 // newLine returns nil for connections that have no socket of their own.
 func newLine(c net.Conn) *line {
-	l := polledLine(c)
-	if l == nil {
-		return nil
-	}
-	if _, ok := c.(*net.UnixConn); ok {
-		l.watch()
-	}
-	return l
-}
-
-// polledLine is one that waits in Go's poller, and leaves the net.Conn to others as
-// well.
-func polledLine(c net.Conn) *line {
 	rc := rawConn(c)
 	if rc == nil {
 		return nil
@@ -62,38 +49,19 @@ func polledLine(c net.Conn) *line {
 	return l
 }
 
-// watch lets the socket wait in an epoll of its own, if it is open and the
-// process may have as many descriptors more. The net.Conn is closed then: all
-// that uses the socket must be the line. It is called before anybody does.
-func (l *line) watch() {
-	fd := l.duplicate()
-	if fd < 0 {
-		return
-	}
-	s, err := newWatched(fd)
-	if err != nil {
-		unix.Close(fd)
-		return
-	}
-	l.conn.Close()
-	l.own.Store(s)
-}
-
 // block makes the socket's system calls wait. It does nothing to a socket that
 // is closed.
 func (l *line) block() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fd := -1
-	if s := l.own.Load(); s != nil {
-		fd = s.fd
-		s.stopWatching()
-	} else if fd = l.duplicate(); fd < 0 {
+	if l.own.Load() != nil {
 		return
-	} else {
-		l.conn.Close()
 	}
-	// By now nobody is within a call that must not wait.
+	fd := l.duplicate()
+	if fd < 0 {
+		return
+	}
+	l.conn.Close() // returns when nobody is within a call that must not wait
 	unix.SetNonblock(fd, false)
 	l.own.Store(&ownSocket{fd: fd})
 }
@@ -124,7 +92,8 @@ func (l *line) Readv(into spaces, n int) (int, error) {
 		if s == nil {
 			err = l.rc.Read(l.in.f)
 		} else {
-			err = s.read(&l.in)
+			l.in.own = s
+			l.in.read(0)
 		}
 		if err == nil {
 			return l.in.n, l.opError("read", l.in.err)
@@ -155,7 +124,8 @@ func (l *line) flush() error {
 		if s == nil {
 			err = l.rc.Write(l.out.f)
 		} else {
-			err = s.write(&l.out)
+			l.out.own = s
+			l.out.write(0)
 		}
 		if err == nil {
 			return l.out.err
@@ -233,7 +203,6 @@ func (l *line) reset() {
 func (l *line) close() {
 	if s := l.own.Load(); s != nil {
 		l.own.Store(&ownSocket{fd: -1}) // the number may be another's soon
-		s.stopWatching()
 		unix.Close(s.fd)
 		return
 	}

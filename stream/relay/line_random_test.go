@@ -42,10 +42,7 @@ func lineAtRandom(t *testing.T, r *rand.Rand) {
 	for _, c := range []net.Conn{a, far} {
 		rawConn(c).Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 4096<<r.IntN(5)) })
 	}
-	l := polledLine(a)
-	if _, ok := a.(*net.UnixConn); ok && r.IntN(8) > 0 {
-		l.watch()
-	}
+	l := newLine(a)
 	out, in := noise(1+r.IntN(1<<r.IntN(21))), noise(1+r.IntN(1<<r.IntN(21)))
 	reset := r.IntN(4) == 0
 	at, changed := r.IntN(len(out)), make(chan struct{})

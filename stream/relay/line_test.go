@@ -1,14 +1,10 @@
 package relay
 
 import (
-	"bytes"
 	"errors"
-	"io"
-	"net"
 	"os"
 	"runtime"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -82,79 +78,10 @@ func TestFewBlock(t *testing.T) {
 	}
 }
 
-// A unix socket's line waits in an epoll of its own: for room, for bytes, for a
-// change of way meanwhile, and for a reset.
-func TestWatched(t *testing.T) {
-	start := func(t *testing.T) (*line, net.Conn) {
-		a, b := unixPair(t)
-		l := newLine(a)
-		if s := l.own.Load(); s == nil || s.blocks() {
-			t.Fatal("a unix socket's line does not watch")
-		}
-		t.Cleanup(func() { l.close(); b.Close() })
-		return l, b
-	}
-	b := noise(4 << 20) // more than a socket holds
-	write := func(l *line) chan error {
-		done := make(chan error, 1)
-		go func() {
-			n, err := l.Writev([][]byte{b})
-			if err == nil && n != len(b) {
-				err = io.ErrShortWrite
-			}
-			done <- err
-		}()
-		return done
-	}
-	for _, change := range []bool{false, true} {
-		l, far := start(t)
-		done := write(l)
-		first := make([]byte, 1)
-		if _, err := io.ReadFull(far, first); err != nil {
-			t.Fatal(err)
-		}
-		if change {
-			l.block()
-		}
-		rest := make([]byte, len(b)-1)
-		if _, err := io.ReadFull(far, rest); err != nil || first[0] != b[0] || !bytes.Equal(rest, b[1:]) {
-			t.Fatal("something else arrived", err)
-		}
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
-		// And again: nothing is asked for any more, and must be.
-		done = write(l)
-		if _, err := io.ReadFull(far, make([]byte, len(b))); err != nil {
-			t.Fatal(err)
-		}
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
-	}
-	l, far := start(t)
-	done := write(l)
-	if _, err := far.Read(make([]byte, 1)); err != nil {
-		t.Fatal(err)
-	}
-	read := make(chan error, 1)
-	go func() {
-		_, err := l.Read(make([]byte, 1))
-		read <- err
-	}()
-	l.reset()
-	if err := <-done; !errors.Is(err, syscall.EPIPE) {
-		t.Errorf("a reset write: %v", err)
-	}
-	if err := <-read; err != io.EOF {
-		t.Errorf("a reset read: %v", err)
-	}
-}
-
 // What the kernel does of a relay goes by the net.Conn, beside a line.
 func TestLineBesideItsConn(t *testing.T) {
 	a, far := unixPair(t)
-	l := polledLine(a)
+	l := newLine(a)
 	defer l.close()
 	writeAll(t, far, []byte("12"))
 	expect(t, l.conn, []byte("1"))
@@ -166,15 +93,14 @@ func TestLineBesideItsConn(t *testing.T) {
 // lineWays are the ways in which a unix socket's line waits.
 var lineWays = map[string]func(*line){
 	"polled":   func(*line) {},
-	"watched":  (*line).watch,
-	"blocking": func(l *line) { l.watch(); l.block() },
+	"blocking": (*line).block,
 }
 
 // A write deadline ends a write for which there is no room, however it waits.
 func TestLineWriteDeadline(t *testing.T) {
 	for way, enter := range lineWays {
 		a, _ := unixPair(t)
-		l := polledLine(a)
+		l := newLine(a)
 		enter(l)
 		l.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
 		done := make(chan error, 1)
@@ -202,7 +128,7 @@ func TestLineWriteDeadline(t *testing.T) {
 func TestLineOfSharedSocket(t *testing.T) {
 	for way, enter := range lineWays {
 		a, far := unixPair(t)
-		l := polledLine(a)
+		l := newLine(a)
 		other := l.duplicate()
 		enter(l)
 		if err := unix.SetNonblock(other, way == "blocking"); err != nil {
@@ -210,9 +136,6 @@ func TestLineOfSharedSocket(t *testing.T) {
 		}
 		soon := time.Now().Add(10 * time.Millisecond)
 		l.conn.SetReadDeadline(soon)
-		if s := l.own.Load(); s != nil && !s.blocks() {
-			s.in.file.SetReadDeadline(soon)
-		}
 		read := make(chan error, 1)
 		go func() {
 			_, err := l.Read(make([]byte, 2))

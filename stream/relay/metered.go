@@ -45,7 +45,8 @@ func Meter(ctx context.Context, remote Conn, opts MeteredOptions) *Metered {
 	m := &Metered{Conn: remote, remote: remote, opts: opts}
 	if c, ok := remote.(*recordConn); ok {
 		c.SetWorkers(1)
-		if l := polledLine(c.NetConn()); l != nil {
+		if l := newLine(c.NetConn()); l != nil {
+			l.in.quiet, l.out.quiet = true, true
 			c.Over(l)
 		}
 	}

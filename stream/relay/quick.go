@@ -13,7 +13,8 @@ type Socket interface {
 // the runtime's monitor thread for each message. One goroutine may read and
 // another write.
 func Quick(c Socket) Socket {
-	if l := polledLine(c); l != nil {
+	if l := newLine(c); l != nil {
+		l.in.quiet, l.out.quiet = true, true
 		return quick{c, l}
 	}
 	return c

@@ -55,7 +55,7 @@ func newRecordRelay(c *recordConn, local net.Conn) *recordRelay {
 	r := &recordRelay{recordConn: c, local: scalar{local}}
 	if r.kernel = newKernel(c, local); r.kernel != nil {
 		// In the poller for good: a direction that the kernel does waits there.
-		r.local = polledLine(local)
+		r.local = newLine(local)
 		r.blocker.state.Store(1)
 		return r
 	}

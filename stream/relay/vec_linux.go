@@ -79,21 +79,34 @@ func (v *iovecs) skip(n int) {
 	}
 }
 
+// little is what a batch has room for while little moves, and more.
+const little = 32 << 10
+
+// size is how many bytes the pieces are.
+func (v iovecs) size() (n int) {
+	for i := range v {
+		n += int(v[i].Len)
+	}
+	return n
+}
+
 // call is recvmsg or sendmsg, which may wait if blocks says so. If it may not
 // no flag of the socket's can make it: others may have that socket, and set it.
 //
-// Where it can't wait the scheduler isn't told of the call: a process that was
-// idle would wake the runtime's monitor thread for each message, to look whether
-// the call lasts.
-func (v iovecs) call(trap uintptr, fd int, blocks bool) (int, error) {
+// Where it can't wait, telling the scheduler of it is of use only for what else
+// it does; see transfer.
+func (v iovecs) call(trap uintptr, fd int, blocks, tell bool) (int, error) {
 	msg := unix.Msghdr{Iov: unsafe.SliceData(v)}
 	msg.SetIovlen(len(v))
 	for {
 		var n uintptr
 		var errno unix.Errno
-		if blocks {
+		switch {
+		case blocks:
 			n, _, errno = unix.Syscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&msg)), 0)
-		} else {
+		case tell:
+			n, _, errno = unix.Syscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT)
+		default:
 			n, _, errno = unix.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT)
 		}
 		switch errno {
@@ -111,29 +124,37 @@ func (v iovecs) call(trap uintptr, fd int, blocks bool) (int, error) {
 type transfer struct {
 	f func(fd uintptr) bool // read or write
 
-	fd     int  // the socket's; 0 if it is what is waited for itself
-	blocks bool // its system calls may wait
-	n      int  // read: at most; then what was moved
-	err    error
+	own *ownSocket // whose system calls wait; nil while the net.Conn is waited for
+	n   int        // read: at most; then what was moved
+	err error
 
-	io    iovecs
-	into  spaces // read: where to
-	rest  iovecs // write: of io
-	room  *watch // write: is asked to tell when there is room
-	asked bool
+	// quiet: Go's scheduler is told of no call that can't wait. Being told wakes
+	// the runtime's monitor thread where the process was idle, at a cost. But for
+	// a while that thread's timer then keeps the processor from halting, on a
+	// machine that has nothing else to do, and what comes next is taken up sooner:
+	// worth it for small messages, which somebody awaits (bench/NOTES.md).
+	quiet bool
+
+	io   iovecs
+	into spaces // read: where to
+	rest iovecs // write: of io
 }
 
-func (t *transfer) socket(waited uintptr) int {
-	if t.fd != 0 {
-		return t.fd
+// socket is the descriptor to use, and whether its calls may wait.
+func (t *transfer) socket(polled uintptr) (fd int, blocks bool) {
+	if t.own != nil {
+		return t.own.fd, true
 	}
-	return int(waited)
+	return int(polled), false
 }
 
-func (t *transfer) read(waited uintptr) bool {
+func (t *transfer) tell(v iovecs) bool { return !t.quiet && v.size() <= little }
+
+func (t *transfer) read(polled uintptr) bool {
+	fd, blocks := t.socket(polled)
 	t.io.set(t.into.Spaces(), t.n)
-	n, err := t.io.call(unix.SYS_RECVMSG, t.socket(waited), t.blocks)
-	if err == unix.EAGAIN && !t.blocks {
+	n, err := t.io.call(unix.SYS_RECVMSG, fd, blocks, t.tell(t.io))
+	if err == unix.EAGAIN && !blocks {
 		t.into.Idle()
 		return false
 	}
@@ -141,20 +162,15 @@ func (t *transfer) read(waited uintptr) bool {
 	return true
 }
 
-func (t *transfer) write(waited uintptr) bool {
+func (t *transfer) write(polled uintptr) bool {
+	fd, blocks := t.socket(polled)
 	for t.err = nil; len(t.rest) > 0 && t.err == nil; {
 		var n int
-		n, t.err = t.rest.call(unix.SYS_SENDMSG, t.socket(waited), t.blocks)
+		n, t.err = t.rest.call(unix.SYS_SENDMSG, fd, blocks, t.tell(t.rest))
 		t.n += n
 		t.rest.skip(n)
 	}
-	if t.err == unix.EAGAIN && t.room != nil && !t.asked {
-		// Room made before this was asked for is not told of.
-		t.asked = true
-		t.room.ask(t.fd, unix.EPOLLOUT)
-		return t.write(waited)
-	}
-	return t.err != unix.EAGAIN
+	return blocks || t.err != unix.EAGAIN
 }
 
 func total(bufs [][]byte) (n int) {
