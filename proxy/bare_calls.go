@@ -140,11 +140,10 @@ func (b *bare) unfinished(failure error) (*finishReply, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.d.cfg.Limits.GiveUpTimeout)
 	defer cancel()
 	state, err := b.state(ctx)
-	var answer libvirt.Error
 	switch {
 	case err != nil:
 		return &finishReply{Undecided: fmt.Sprintf("%v; then: %v", cause, err)}, nil
-	case !state.absent, !errors.As(failure, &answer):
+	case !state.absent, !answered(failure):
 		return &finishReply{Undecided: fmt.Sprintf("%v; the guest is %v there", cause, state)}, nil
 	}
 	b.finished = true

@@ -284,11 +284,10 @@ func (in *incoming) unfinished(failure error) (any, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), in.d.cfg.Limits.GiveUpTimeout)
 	defer cancel()
 	state, err := in.d.guestState(ctx, in.uuid)
-	var answer libvirt.Error
 	switch {
 	case err != nil:
 		return &finishReply{Undecided: fmt.Sprintf("%v; then: %v", cause, err)}, nil
-	case !state.absent, !errors.As(failure, &answer): // which may still come to run, or has
+	case !state.absent, !answered(failure): // which may still come to run, or has
 		return &finishReply{Undecided: fmt.Sprintf("%v; the guest is %v there", cause, state)}, nil
 	}
 	in.finished = true

@@ -1,0 +1,34 @@
+package proxy
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/digitalocean/go-libvirt"
+)
+
+// answered says whether err is what libvirt's QEMU driver has answered, and so
+// what became of the call is certain. What stands before the driver (virtproxyd)
+// puts its own broken connection into an error of libvirt's, though the driver
+// may have done what was asked for, or be at it.
+func answered(err error) bool {
+	var e libvirt.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch libvirt.ErrorNumber(e.Code) {
+	case libvirt.ErrRPC, libvirt.ErrSystemError:
+		return false
+	case libvirt.ErrInternalError:
+		for _, words := range brokenBetween {
+			if strings.Contains(e.Message, words) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// brokenBetween are the words of libvirt's client for its connection
+// (src/rpc/virnetclient.c, virkeepalive.c) that come as VIR_ERR_INTERNAL_ERROR.
+var brokenBetween = []string{"client socket is closed", "client socket hangup", "hangup event on socket", "hangup / error event on socket", "server closed connection", "keepalive timeout"}
