@@ -50,6 +50,8 @@ type bare struct {
 	// resets a connection that it has done with, and libvirt says whether it had.
 	broke atomic.Pointer[stream.Cause]
 
+	ports atomic.Pointer[map[string]int] // of QEMU there, by the kind of channel; nil until it waits
+
 	once    sync.Once
 	cause   *stream.Cause // set before settled is closed
 	settled chan struct{}
@@ -59,7 +61,6 @@ type bare struct {
 	virt     *virt
 	params   []libvirt.TypedParam
 	flags    libvirt.DomainMigrateFlags
-	ports    map[string]int // of QEMU there, by the kind of channel
 	prepared bool
 	asked    bool // to take the guest over
 	finished bool // libvirt there holds the guest as its own, or not at all
@@ -67,8 +68,10 @@ type bare struct {
 
 // mayGoBare says how a guest may go to a host where none answered, and why
 // not.
-func (m *outgoing) mayGoBare(none *noSluice) (native bool, err error) {
+func (m *outgoing) mayGoBare(ctx context.Context, none *noSluice) (native bool, err error) {
 	allowed, here, name := m.peer.conf.WithoutSluice, m.d.cfg.Name, m.peer.name
+	native = allowed == config.WithoutNativeTLS || m.req.TLS == control.Yes
+	_, _, secure := m.peer.conf.LibvirtAt()
 	refuse := func(format string, args ...any) (bool, error) {
 		return false, none.and(format, args...)
 	}
@@ -79,30 +82,52 @@ func (m *outgoing) mayGoBare(none *noSluice) (native bool, err error) {
 		return refuse("without a sluice there only QEMU's own TLS is allowed by peers.%s.without_sluice on %s: leave out --tls no", name, here)
 	case m.flags&(libvirt.MigratePostcopy|libvirt.MigratePostcopyResume) != 0:
 		return refuse("post-copy needs a sluice there, which can tell what became of the guest: leave out --postcopy")
+	case m.req.TLS == control.Yes && !secure:
+		return refuse("--tls yes needs libvirt's calls by TLS too: set peers.%s.libvirt_uri on %s to qemu+tls://", name, here)
+	case !native && m.peer.seen.Load():
+		return refuse("the guest's memory would go in clear, and %s: add --tls yes for QEMU's own TLS there, or %s", m.peer.hadSluice(), m.d.forget(m.peer))
 	}
-	if led := ledHere(m.peer); led != "" {
+	if led, err := m.d.ledHere(ctx, m.peer); err != nil {
+		return refuse("whether the kernel leads connections to %s's migration ports to sluice can't be told: %v", name, err)
+	} else if led != "" {
 		return refuse("the kernel leads connections to %s's migration ports to sluice, and there is none to take them: leave `intercept` of peers.%s out or empty, then `sluice intercept up`", led, name)
 	}
-	return allowed == config.WithoutNativeTLS || m.req.TLS == control.Yes, nil
+	return native, nil
 }
 
-// ledHere is an address of p's that interception on this host still covers.
-func ledHere(p *peer) string {
+// hadSluice is why p is not taken for a host without a sluice.
+func (p *peer) hadSluice() string {
+	return fmt.Sprintf("a sluice of %s's has spoken with this one: it has just been stopped, or somebody resets connections to it", p.name)
+}
+
+// forget says what to do where p has a sluice no more.
+func (d *Daemon) forget(p *peer) string {
+	return fmt.Sprintf("if it was removed from %s for good, restart sluice on %s", p.name, d.cfg.Name)
+}
+
+// ledHere is an address of p's that interception on this host still covers, or
+// none.
+func (d *Daemon) ledHere(ctx context.Context, p *peer) (string, error) {
 	table, err := intercept.Read()
-	if err != nil {
-		return ""
+	switch {
+	case errors.Is(err, intercept.ErrOff):
+		return "", nil
+	case err != nil && d.cfg.Intercept == nil && !errors.Is(err, intercept.ErrForeign):
+		return "", nil // a daemon that intercepts nothing may lack the right to ask (CAP_NET_ADMIN)
+	case err != nil:
+		return "", err
 	}
 	host, _, _ := p.conf.LibvirtAt()
-	addrs, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip", host)
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		return ""
+		return "", err
 	}
 	for _, a := range addrs {
 		if table.Peer(a.Unmap()) != "" {
-			return a.Unmap().String()
+			return a.Unmap().String(), nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // openBare connects to libvirt at a host without a sluice.
@@ -119,7 +144,7 @@ func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bo
 	}
 	b := &bare{
 		d: m.d, peer: m.peer, info: m.info, log: m.log, limits: limits, native: native, uuid: uuid, virt: virt,
-		settled: make(chan struct{}), over: make(chan struct{}), ports: make(map[string]int),
+		settled: make(chan struct{}), over: make(chan struct{}),
 	}
 	b.host, _, _ = m.peer.conf.LibvirtAt()
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
@@ -259,9 +284,7 @@ func (b *bare) Wait() *stream.Cause {
 func (b *bare) outcome(ctx context.Context) (*outcomeReply, error) {
 	state, err := b.state(ctx)
 	if err != nil {
-		if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
-			<-ctx.Done() // a socket may see the deadline a moment before
-		}
+		late(ctx)
 		return nil, err
 	}
 	b.calls.Lock()

@@ -95,12 +95,13 @@ func (b *bare) learnPorts(uri libvirt.OptString, cookie []byte) error {
 	if err != nil {
 		return fmt.Errorf("libvirt on %s says that QEMU waits at %.80q, which has no port", b.peer.name, uri[0])
 	}
-	b.ports[stream.ChannelMemory] = int(port)
+	ports := map[string]int{stream.ChannelMemory: int(port)}
 	if b.flags&(libvirt.MigrateNonSharedDisk|libvirt.MigrateNonSharedInc) != 0 {
-		if b.ports[stream.ChannelDisk], err = libvirtrpc.NBDPort(cookie); err != nil {
+		if ports[stream.ChannelDisk], err = libvirtrpc.NBDPort(cookie); err != nil {
 			return fmt.Errorf("where QEMU on %s waits for disks: %w", b.peer.name, err)
 		}
 	}
+	b.ports.Store(&ports)
 	return nil
 }
 

@@ -2,13 +2,16 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
+	"time"
 
 	"github.com/digitalocean/go-libvirt"
 	"github.com/digitalocean/go-libvirt/socket/dialers"
+	"golang.org/x/sys/unix"
 
 	"github.com/virt-sluice/sluice/proxy/tunnel"
 	"github.com/virt-sluice/sluice/stream"
@@ -21,25 +24,36 @@ import (
 // peer's.
 func (d *Daemon) connectFar(ctx context.Context, p *peer) (*virt, error) {
 	_, address, secure := p.conf.LibvirtAt()
-	fail := func(format string, args ...any) error {
-		return &stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf("%s has no sluice, and its libvirt can't be used (%s): ", p.name, p.conf.LibvirtURI) + fmt.Sprintf(format, args...)}
+	fail := func(code, format string, args ...any) error {
+		text := fmt.Sprintf(format, args...)
+		if late(ctx) {
+			code, text = stream.CodeLink, context.Cause(ctx).Error()
+		}
+		return &stream.Cause{Code: code, Host: d.cfg.Name, Text: fmt.Sprintf("%s has no sluice, and its libvirt can't be used (%s): %s", p.name, p.conf.LibvirtURI, text)}
 	}
 	dialer := net.Dialer{KeepAliveConfig: keepAlive}
 	raw, err := dialer.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return nil, fail("%v: does libvirtd run there, and listen (listen_tls, libvirtd-tls.socket)?", err)
+	switch {
+	case errors.Is(err, unix.ECONNREFUSED):
+		return nil, fail(stream.CodeLink, "%v: does libvirtd run there, and listen (listen_tls, libvirtd-tls.socket)?", err)
+	case err != nil:
+		return nil, fail(stream.CodeLink, "%v", err)
 	}
 	conn := relay.Plain(raw)
 	if secure {
-		if conn, err = d.secure(ctx, p, raw); err != nil {
-			return nil, fail("%v", err)
+		conn, err = d.secure(ctx, p, raw)
+		switch {
+		case errors.Is(err, errSluice):
+			return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf("no libvirtd of %s's at %s: %v", p.name, p.conf.LibvirtURI, err)}
+		case err != nil:
+			return nil, fail(stream.CodeRefused, "%v", err)
 		}
 		var taken [1]byte
 		stop := context.AfterFunc(ctx, func() { raw.Close() })
 		_, err = io.ReadFull(conn, taken[:])
 		if !stop() || err != nil || taken != [1]byte(confirmation) {
 			conn.Close()
-			return nil, fail("libvirtd does not take this host's certificate, or is something else (%v): its log says why, and tls_allowed_dn_list in libvirtd.conf is one reason", err)
+			return nil, fail(stream.CodeRefused, "libvirtd does not take this host's certificate, or is something else (%v): its log says why, and tls_allowed_dn_list in libvirtd.conf is one reason", err)
 		}
 	}
 	watched := &watchedConn{Conn: &packets{Conn: conn}, gone: make(chan struct{})}
@@ -53,21 +67,45 @@ func (d *Daemon) connectFar(ctx context.Context, p *peer) (*virt, error) {
 	})
 	if err != nil {
 		v.close()
-		return nil, fail("open qemu:///system: %v", err)
+		code := stream.CodeRefused
+		if errors.Is(err, errLibvirtGone) {
+			code = stream.CodeLink
+		}
+		return nil, fail(code, "open qemu:///system: %v", err)
 	}
 	return v, nil
 }
 
-// secure is TLS as sluices have it, with another program of the peer's.
+// late says whether ctx has ended. A socket may see its deadline a moment before.
+func late(ctx context.Context) bool {
+	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+		<-ctx.Done()
+	}
+	return ctx.Err() != nil
+}
+
+// errSluice says that who was taken for a program of a host without a sluice is
+// one.
+var errSluice = errors.New("a sluice answers there: it has just been started, or somebody resets connections to it; try again, and see `sluice check`")
+
+// secure is TLS as sluices have it, with another program of the peer's. A
+// sluice is offered its own protocol, which only it takes up: it serves
+// libvirt's clients on the same port, and what it is fit for is not to be had
+// from it in clear.
 func (d *Daemon) secure(ctx context.Context, p *peer, raw net.Conn) (relay.Conn, error) {
 	policy := d.certs.with(p)
 	cfg := d.certs.current().Client(p.rules, tlsconf.Options{Policy: policy})
+	cfg.NextProtos = []string{alpn} // and not in Options, which would demand it
 	gated, cfg := tlsconf.Gate(raw, cfg)
 	c, err := d.tls().Client(ctx, gated, cfg)
 	if err == nil {
 		state, _ := c.ConnectionState()
 		if err = policy.Finish(state); err != nil {
 			raw.Close()
+		} else if state.NegotiatedProtocol == alpn {
+			c.Close()
+			p.seen.Store(true)
+			return nil, errSluice
 		}
 	}
 	if err != nil {
@@ -79,8 +117,11 @@ func (d *Daemon) secure(ctx context.Context, p *peer, raw net.Conn) (relay.Conn,
 // dialQEMU connects to where QEMU of a host without a sluice waits. An error
 // leaves local open.
 func (b *bare) dialQEMU(ctx context.Context, kind string, local net.Conn) (relay.Conn, error) {
-	port, ok := b.ports[kind]
-	if !ok {
+	var port int
+	if ports := b.ports.Load(); ports != nil {
+		port = (*ports)[kind]
+	}
+	if port == 0 {
 		return nil, fmt.Errorf("QEMU on %s waits for no %s", b.peer.name, kind)
 	}
 	address := net.JoinHostPort(b.host, strconv.Itoa(port))

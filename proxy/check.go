@@ -66,7 +66,13 @@ func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control
 		Libvirt:   func(ctx context.Context) (string, error) { return libvirtVersion(ctx, d.cfg.LibvirtSocket) },
 		Bare:      d.askBare,
 	}
-	return h.Run(ctx, req), nil
+	report := h.Run(ctx, req)
+	for _, v := range report.Peers {
+		if v.Found == control.PeerSluice {
+			d.peers[v.Name].seen.Store(true)
+		}
+	}
+	return report, nil
 }
 
 // checked answers a peer's check.

@@ -118,7 +118,7 @@ func (m *outgoing) reach(ctx context.Context) (far, error) {
 	case none == nil:
 		return nil, err
 	}
-	native, err := m.mayGoBare(none)
+	native, err := m.mayGoBare(ctx, none)
 	if err != nil {
 		return nil, err
 	}

@@ -159,5 +159,6 @@ func (d *Daemon) handshake(ctx context.Context, raw net.Conn) (e *entrant, refus
 	if err != nil {
 		return nil, conn, err
 	}
+	p.seen.Store(true)
 	return &entrant{conn: conn, peer: p.name}, nil, nil
 }

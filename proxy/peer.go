@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,11 @@ type peer struct {
 	rules tlsconf.Rules // for the names in its certificate
 
 	memory *stream.Memory // holds what it sends
+
+	// seen says that its sluice has shown itself to this daemon. From then on
+	// nothing goes or comes in clear for want of one: a port that refuses
+	// connections may be anybody's doing.
+	seen atomic.Bool
 }
 
 func makePeers(conf map[string]config.Peer) (map[string]*peer, error) {
@@ -88,6 +94,7 @@ func (d *Daemon) dial(ctx context.Context, p *peer, clear bool) (relay.Conn, err
 		return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf(
 			"no TLS with %s (%s): %v", p.name, p.conf.Address, policy.Explain(err, p.name))}
 	}
+	p.seen.Store(true)
 	return c, nil
 }
 
