@@ -14,7 +14,6 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
-	"github.com/virt-sluice/sluice/proxy/intercept"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -32,6 +31,7 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 	native := t.flags&libvirt.MigrateTLS != 0 && t.flags&libvirt.MigrateTunnelled == 0
 	var point func(*libvirtrpc.Reply) error
 	var err error
+	_, closed := g.d.closedPorts()
 	switch {
 	case usesPath(call.Params):
 		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.cfg.Name)}
@@ -43,7 +43,7 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 		return refuse("the guest's memory would go in clear, and peers.%s.without_sluice on %s allows QEMU's own TLS alone: add --tls (or --tunnelled)", p.name, g.d.cfg.Name)
 	case p.seen.Load():
 		return refuse("the guest's memory would come in clear, and %s: add --tls (or --tunnelled), or %s", p.hadSluice(), g.d.forget(p))
-	case g.closedPorts():
+	case closed != 0:
 		return refuse("its QEMU would connect to a port that `sluice intercept` has closed here: add --tls (or --tunnelled), or `sluice intercept down` on %s", g.d.cfg.Name)
 	default:
 		t.by = byNothing
@@ -75,13 +75,6 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 	}}}
 }
 
-// closedPorts says whether interception keeps other hosts from this one's
-// migration ports.
-func (g *guard) closedPorts() bool {
-	_, err := intercept.Read()
-	return err == nil
-}
-
 // enterNative makes the place where QEMU's own TLS of the source ends: libvirt
 // here is told of unix sockets and of no TLS, and the source of ports of
 // sluice's. point puts those into the reply.
@@ -103,7 +96,7 @@ func (g *guard) enterNative(a *arrival, call *libvirtrpc.Prepare, t transfer) (p
 	a.entry.setPhase(control.PhasePrepare)
 	log := g.d.sessionLog(info, control.Incoming)
 	e := &nativeEnd{d: g.d, peer: g.bare, log: log}
-	if err = e.open(info.ID, t.disks(), port); err != nil {
+	if err = e.open(info.ID, t, port); err != nil {
 		e.end(false)
 		g.d.sessions.end(a.entry, control.Failed, stream.CodeLocal, err.Error())
 		return nil, err

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"sync"
 	"time"
 
@@ -37,69 +36,27 @@ type nativeEnd struct {
 
 	mu      sync.Mutex
 	failure *stream.Cause // the first
+	refusal *stream.Cause // the first, of a connection that may be anybody's
+	joined  bool          // to QEMU here was one
 }
 
-func (e *nativeEnd) open(id string, disks bool, port int) (err error) {
+func (e *nativeEnd) open(id string, t transfer, port int) (err error) {
+	limits := e.d.limits(0)
+	if t.postcopy() { // where cutting it off does more harm than any excess
+		limits.Bytes, limits.Bandwidth = 0, 0
+	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
-	e.lanes = newLanes(e.ctx, e.d.limits(0), func(lane string, err error) {
-		e.fail(&stream.Cause{Code: stream.CodeLink, Host: e.d.cfg.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", e.peer.name, err)})
+	e.lanes = newLanes(e.ctx, limits, func(lane string, err error) {
+		e.keep(&e.failure, &stream.Cause{Code: stream.CodeLink, Host: e.d.cfg.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", e.peer.name, err)})
 	})
 	e.ports = make(map[string]int)
 	if e.dir, err = e.d.dir.sessionDir(id, e.d.qemuUID); err != nil {
 		return err
 	}
-	if err = e.listen(stream.ChannelMemory, memorySocket, port); err == nil && disks {
+	if err = e.listen(stream.ChannelMemory, memorySocket, port); err == nil && t.disks() {
 		err = e.listen(stream.ChannelDisk, diskSocket, 0)
 	}
 	return err
-}
-
-// Where libvirt's QEMUs listen by default (migration_port_min, migration_port_max in qemu.conf),
-// which sites have opened between hosts that migrate without sluice.
-const firstMigrationPort, lastMigrationPort = 49152, 49215
-
-// listen listens at a port, one of libvirt's own if it is 0: from the last
-// down, as libvirt goes up. Where interception closes those, at any other.
-func (e *nativeEnd) listen(kind, socket string, port int) error {
-	host, _, err := net.SplitHostPort(e.d.cfg.Listen)
-	if err != nil {
-		return err
-	}
-	at := func(port int) (net.Listener, error) {
-		return net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-	}
-	var l net.Listener
-	var first, last uint16 // that interception closes
-	if e.d.cfg.Intercept != nil {
-		first, last = e.d.cfg.Intercept.Range()
-	}
-	switch {
-	case port != 0 && inRange(port, first, last):
-		return fmt.Errorf("port %d is among intercept.ports (%s), which are closed to other hosts: leave it out of the URI", port, e.d.cfg.Intercept.Ports)
-	case port != 0:
-		l, err = at(port)
-	case last != 0:
-		for l, err = at(0); err == nil && inRange(l.Addr().(*net.TCPAddr).Port, first, last); l, err = at(0) {
-			defer l.Close() // not before, or the kernel could give it again
-		}
-	default:
-		for port = lastMigrationPort; port >= firstMigrationPort; port-- {
-			if l, err = at(port); err == nil {
-				break
-			}
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("listen for QEMU of %s: %w", e.peer.name, err)
-	}
-	e.listeners = append(e.listeners, l)
-	e.ports[kind] = l.Addr().(*net.TCPAddr).Port
-	e.accepts.Go(func() { e.serve(kind, socket, l) })
-	return nil
-}
-
-func inRange(port int, first, last uint16) bool {
-	return port >= int(first) && port <= int(last)
 }
 
 func (e *nativeEnd) serve(kind, socket string, l net.Listener) {
@@ -107,51 +64,80 @@ func (e *nativeEnd) serve(kind, socket string, l net.Listener) {
 	before := make(chan struct{}) // closed when the connection before is joined to QEMU, or never will be
 	close(before)
 	for {
+		// A place is taken before the connection is: what there is none for
+		// waits in the kernel.
+		select {
+		case places <- struct{}{}:
+		case <-e.ctx.Done():
+			return
+		}
 		raw, err := l.Accept()
 		if err != nil {
+			<-places
 			if e.d.acceptAgain(e.ctx, "accept a connection of QEMU's on "+e.peer.name, err) {
 				continue
 			}
 			return
-		}
-		select {
-		case places <- struct{}{}:
-		default:
-			raw.Close()
-			continue
 		}
 		turn, done := before, make(chan struct{})
 		before = done
 		e.accepts.Go(func() {
 			defer func() { <-places }()
 			defer close(done)
-			if err := e.take(kind, socket, raw, turn); err != nil && e.ctx.Err() == nil {
-				e.log.Warn().Stringer("address", raw.RemoteAddr()).Str("channel", kind).Err(err).Msg("connection refused")
-				e.fail(&stream.Cause{Code: stream.CodeRefused, Host: e.d.cfg.Name, Channel: kind, Text: fmt.Sprintf("a connection from %s was refused: %v", raw.RemoteAddr(), err)})
-			}
+			e.take(kind, socket, raw, turn)
 		})
 	}
 }
 
 // take authenticates one connection and joins it to QEMU here when it is its
 // turn: QEMU before 8.0 takes the first for the main channel.
-func (e *nativeEnd) take(kind, socket string, raw net.Conn, turn <-chan struct{}) error {
+func (e *nativeEnd) take(kind, socket string, raw net.Conn, turn <-chan struct{}) {
+	remote, flags, err := e.admit(kind, raw)
+	if err != nil {
+		e.refused(kind, raw, err, &e.refusal)
+	}
+	<-turn // each of those before has its limits
+	if err != nil {
+		return
+	}
+	if err := e.join(kind, socket, remote, flags); err != nil {
+		e.refused(kind, raw, err, &e.failure)
+	}
+}
+
+// refused tells of a connection that is given up, if it is not for the end.
+func (e *nativeEnd) refused(kind string, raw net.Conn, err error, as **stream.Cause) {
+	if e.ctx.Err() != nil {
+		return
+	}
+	e.log.Warn().Stringer("address", raw.RemoteAddr()).Str("channel", kind).Err(err).Msg("connection refused")
+	e.keep(as, &stream.Cause{Code: stream.CodeRefused, Host: e.d.cfg.Name, Channel: kind, Text: fmt.Sprintf("a connection from %s was refused: %v", raw.RemoteAddr(), err)})
+}
+
+// limit is for one step with a connection.
+func (e *nativeEnd) limit() (context.Context, context.CancelFunc) {
 	limit := e.d.cfg.Limits.HandshakeTimeout
-	ctx, cancel := context.WithTimeoutCause(e.ctx, limit, noHandshake(limit))
+	return context.WithTimeoutCause(e.ctx, limit, noHandshake(limit))
+}
+
+// admit closes what it does not let in. flags are those of NBD.
+func (e *nativeEnd) admit(kind string, raw net.Conn) (remote relay.Conn, flags uint32, err error) {
+	ctx, cancel := e.limit()
 	defer cancel()
-	var flags uint32
-	var err error
 	if kind == stream.ChannelDisk {
 		if flags, err = tunnel.NBDClient(ctx, raw, true); err != nil {
 			raw.Close()
-			return fmt.Errorf("NBD: %w", err)
+			return nil, 0, fmt.Errorf("NBD: %w", err)
 		}
 	}
-	remote, err := e.secure(ctx, raw)
-	if err != nil {
-		return err
-	}
-	<-turn // each of those before has its limit
+	remote, err = e.secure(ctx, raw)
+	return remote, flags, err
+}
+
+// join joins QEMU of the peer to QEMU here. It closes both if that fails.
+func (e *nativeEnd) join(kind, socket string, remote relay.Conn, flags uint32) error {
+	ctx, cancel := e.limit()
+	defer cancel()
 	local, err := e.dir.connect(socket, e.d.qemuUID)
 	if err == nil && kind == stream.ChannelDisk {
 		if err = tunnel.NBDServer(ctx, local, flags, false); err != nil {
@@ -159,11 +145,16 @@ func (e *nativeEnd) take(kind, socket string, raw net.Conn, turn <-chan struct{}
 		}
 	}
 	if err != nil {
-		raw.Close()
 		remote.Close()
 		return err
 	}
-	return e.lanes.carry(kind, local, remote, nil)
+	if err := e.lanes.carry(kind, local, remote, nil); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.joined = true
+	return nil
 }
 
 // secure lets in QEMU of the peer alone, whose refusal is an alert: its stream
@@ -200,16 +191,18 @@ func (e *nativeEnd) secure(ctx context.Context, raw net.Conn) (relay.Conn, error
 	return c, err
 }
 
-func (e *nativeEnd) fail(c *stream.Cause) {
+// keep keeps the first.
+func (e *nativeEnd) keep(as **stream.Cause, c *stream.Cause) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.failure == nil {
-		e.failure = c
+	if *as == nil {
+		*as = c
 	}
 }
 
-// end leaves nothing behind and says what went wrong first, if anything. After
-// a migration that went well QEMU on both hosts may still close what it has done
+// end leaves nothing behind and says what went wrong first, if anything. That a
+// connection was refused is no reason where others were let in: anybody may
+// connect. After a migration that went well QEMU on both hosts may still close what it has done
 // with.
 func (e *nativeEnd) end(well bool) *stream.Cause {
 	for _, l := range e.listeners {
@@ -230,6 +223,9 @@ func (e *nativeEnd) end(well bool) *stream.Cause {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.failure == nil && !e.joined {
+		return e.refusal
+	}
 	return e.failure
 }
 

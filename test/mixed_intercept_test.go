@@ -57,7 +57,12 @@ func TestInterceptionAndHostWithoutSluice(t *testing.T) {
 		if status == 0 {
 			t.Fatal("it moved by a port that is closed")
 		}
-		says(t, "virsh", errs, "port 49200 is among intercept.ports (49152-49215)")
+		says(t, "virsh", errs, "port 49200 is among those that interception has closed to other hosts (49152-49215)")
+		errs, status = migrate("--tls", "--migrateuri", "tcp:host-b:22")
+		if status == 0 {
+			t.Fatal("root's daemon listened at port 22 for it")
+		}
+		says(t, "virsh", errs, "port 22 is none for a migration")
 		s.check(s.CheckOnlyOn(s.ctx, g, s.A))
 		if errs, status = migrate("--tls"); status != 0 {
 			t.Fatalf("virsh: %s", errs)

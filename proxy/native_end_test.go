@@ -1,0 +1,156 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"strconv"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// nativeEnds are host-b's, which waits for guests of host-a: QEMU there is the
+// test, and QEMU here an echo.
+type nativeEnds struct {
+	t    *testing.T
+	a, b *testHost
+}
+
+func newNativeEnds(t *testing.T, limits string) *nativeEnds {
+	a, b := pairOfHosts(t, newAuthority(t, "CA"))
+	b.start("", peerA+"without_sluice = 'native-tls'\n[limits]\n"+limits)
+	return &nativeEnds{t, a, b}
+}
+
+// open is one for a migration, and where it listens.
+func (n *nativeEnds) open() (e *nativeEnd, address string) {
+	n.t.Helper()
+	e = &nativeEnd{d: n.b.Daemon, peer: n.b.peers["host-a"], log: zerolog.New(&n.b.logged)}
+	if err := e.open(stream.NewID(), transfer{}, 0); err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { e.end(false) })
+	l, err := e.dir.listen(memorySocket, -1)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				io.Copy(c, c)
+			}()
+		}
+	}()
+	return e, net.JoinHostPort("127.0.0.1", strconv.Itoa(e.ports[stream.ChannelMemory]))
+}
+
+func (n *nativeEnds) dial(address string) net.Conn {
+	n.t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// joins has QEMU of host-a heard by QEMU here.
+func (n *nativeEnds) joins(address string) {
+	n.t.Helper()
+	pair, err := tls.LoadX509KeyPair(n.a.path("cert.pem"), n.a.path("key.pem"))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	c := tls.Client(n.dial(address), &tls.Config{Certificates: []tls.Certificate{pair}, InsecureSkipVerify: true})
+	var got [4]byte
+	if _, err = c.Write([]byte("QEVM")); err == nil {
+		_, err = io.ReadFull(c, got[:])
+	}
+	if err != nil || string(got[:]) != "QEVM" {
+		n.t.Fatalf("%q, %v", got, err)
+	}
+}
+
+// Anybody may connect, and be refused; that is told where nobody else came.
+func TestNativeEndStranger(t *testing.T) {
+	n := newNativeEnds(t, "")
+	for _, joins := range []bool{false, true} {
+		e, address := n.open()
+		stranger := n.dial(address)
+		stranger.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
+		io.Copy(io.Discard, stranger) // until it is refused
+		if joins {
+			n.joins(address)
+		}
+		cause := e.end(false)
+		if joins && cause != nil {
+			t.Errorf("a stranger is the cause: %v", cause)
+		} else if !joins {
+			if cause == nil {
+				t.Fatal("no cause")
+			}
+			says(t, cause, "a connection from "+stranger.LocalAddr().String()+" was refused")
+		}
+	}
+}
+
+// More connections than may be in their handshake wait, and none is closed for
+// that.
+func TestNativeEndFull(t *testing.T) {
+	n := newNativeEnds(t, "handshake_timeout = '2s'\n")
+	_, address := n.open()
+	for range maxHandshakes {
+		n.dial(address) // and says nothing
+	}
+	n.joins(address)
+}
+
+func TestNativeEndPorts(t *testing.T) {
+	n := newNativeEnds(t, "")
+	e := &nativeEnd{d: n.b.Daemon, peer: n.b.peers["host-a"], log: zerolog.Nop()}
+	err := e.open(stream.NewID(), transfer{}, 22)
+	e.end(false)
+	says(t, err, "port 22 is none for a migration")
+
+	for _, c := range []struct{ first, last, from, to int }{
+		{0, 0, 49152, 49215}, // none is closed
+		{49152, 49215, 49216, 49279},
+		{49200, 49300, 49301, 49364},
+		{50000, 50100, 49152, 49215},
+		{49152, 65535, 49088, 49151},
+	} {
+		if from, to := ownPorts(c.first, c.last); from != c.from || to != c.to {
+			t.Errorf("%d-%d are closed: %d-%d, want %d-%d", c.first, c.last, from, to, c.from, c.to)
+		}
+	}
+	if from, to := ownPorts(1024, 65535); from <= to {
+		t.Errorf("%d-%d of none", from, to)
+	}
+	closing(t, 49152, 49215)
+	for _, configured := range []bool{true, false} {
+		d := &Daemon{cfg: n.b.configure("", peerA)}
+		if configured {
+			d = &Daemon{cfg: n.b.configure("", peerA+"[intercept]\nports = '40000-40100'\n")}
+		}
+		if first, last := d.closedPorts(); first != 49152 || last != 49215 {
+			t.Errorf("configured %t: %d-%d are closed", configured, first, last)
+		}
+	}
+	if _, err := intercept.Down(); err != nil {
+		t.Fatal(err)
+	}
+	d := &Daemon{cfg: n.b.configure("", peerA+"[intercept]\n")}
+	if first, last := d.closedPorts(); last != 0 {
+		t.Errorf("%d-%d are closed by nothing", first, last)
+	}
+}
