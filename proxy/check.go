@@ -65,6 +65,7 @@ func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control
 		Reload:    d.certs.status(time.Now()).ReloadErrors,
 		Libvirt:   func(ctx context.Context) (string, error) { return libvirtVersion(ctx, d.cfg.LibvirtSocket) },
 		Bare:      d.askBare,
+		Spoken:    func(peer string) bool { return d.peers[peer].seen.Load() },
 	}
 	report := h.Run(ctx, req)
 	for _, v := range report.Peers {

@@ -95,3 +95,40 @@ func TestMixedFleet(t *testing.T) {
 	}
 	s.check(s.B.StartLibvirtd(s.ctx))
 }
+
+// A sluice that has been there, and is not to be reached, is no leave to go in
+// clear, before somebody says so.
+func TestMixedFleetPlainEnds(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.bare(s.B, bareTLSPort, "host-b")
+	table := bareTable(s.B, "plain")
+	a := s.start(s.A, conf{peers: table})
+	if p := a.fleet()["host-b"]; p.Way != "plain" {
+		t.Errorf("host-b without a sluice is shown as %+v", p)
+	}
+	b := s.start(s.B, conf{})
+	if p := a.fleet()["host-b"]; p.Way != control.WaySluice {
+		t.Errorf("host-b with a sluice is shown as %+v", p)
+	}
+	b.signal(syscall.SIGTERM)
+	b.stopped()
+	p := a.fleet()["host-b"]
+	if p.Found != control.PeerLibvirt || p.Way != control.WayNone || p.Code != "port-closed" {
+		t.Errorf("host-b whose sluice has ended is shown as %+v", p)
+	}
+	says(t, "the text", p.Text, "nothing goes or comes in clear")
+	g := s.guest(lab.GuestSpec{})
+	out, errs, status := s.run(s.A, s.command, "migrate", g.Name, "host-b")
+	if status == 0 {
+		t.Fatalf("it moved: %s", out)
+	}
+	says(t, "sluice migrate", errs, "a sluice of host-b's has spoken", "restart sluice on host-a")
+	s.onlyOn(g, s.A)
+
+	a.signal(syscall.SIGTERM)
+	a.stopped()
+	a = s.start(s.A, conf{peers: table})
+	a.migrate(g.Name).want(control.Moved, 0)
+	s.onlyOn(g, s.B)
+}

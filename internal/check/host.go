@@ -30,6 +30,9 @@ type Host struct {
 	Libvirt func(ctx context.Context) (string, error)
 	// Bare asks libvirtd of a peer that has no sluice.
 	Bare func(ctx context.Context, peer string) (string, error)
+	// Spoken says whether a peer's sluice has spoken with the daemon, so that
+	// nothing goes there in clear; nil where no daemon is asked.
+	Spoken func(peer string) bool
 }
 
 // maxPeers is how many peers are checked at once.

@@ -56,6 +56,9 @@ func (p *peer) view(ctx context.Context) control.PeerView {
 	case p.conf.WithoutSluice == config.WithoutNo:
 		v.Text += fmt.Sprintf("; peers.%s.without_sluice does not allow to do without", p.name)
 		p.warn("libvirtd", "without-sluice", fmt.Sprintf("peers.%s.without_sluice = %q allows it", p.name, config.WithoutNativeTLS), "%s has libvirt %s at %s, and no sluice: no guest goes there or comes from there", p.name, version, p.conf.LibvirtURI)
+	case p.conf.WithoutSluice == config.WithoutPlain && p.host.Spoken != nil && p.host.Spoken(p.name):
+		v.Text += "; a sluice there has spoken with this one, so nothing goes or comes in clear"
+		p.warn("libvirtd", "without-sluice", "start sluice there; or migrate with --tls yes; or, if it was removed for good, restart sluice on this host", "%s has libvirt %s at %s, and had a sluice: nothing goes there or comes from there in clear", p.name, version, p.conf.LibvirtURI)
 	case at >= certain:
 		p.warn("libvirtd", "without-sluice", "have the port of sluice refuse connections rather than drop them", "%s has libvirt %s at %s; whether it has no sluice can't be told, so no guest goes there", p.name, version, p.conf.LibvirtURI)
 	default:
