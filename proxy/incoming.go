@@ -42,7 +42,8 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 		h, started = in, in.start
 	case workSteered:
 		if p := d.pulls.take(info); p != nil {
-			h, started = p.begin(d, entry, log), entry.opened
+			in := p.begin(d, entry, log)
+			h, started = in, in.start
 			break
 		}
 		in := &steered{d: d, info: info, entry: entry, log: log}

@@ -34,7 +34,7 @@ func (g *guard) meet(a *arrival, params libvirtrpc.Params, t transfer) (out libv
 	if err != nil {
 		return nil, "", err
 	}
-	p := &pull{uuid: a.guest.uuid, memory: memorySocket, dir: dir}
+	p := &pull{uuid: a.guest.uuid, memory: memorySocket, dir: dir, postcopy: t.postcopy()}
 	if t.disks() {
 		p.disk = diskSocket
 	}

@@ -27,6 +27,7 @@ type pull struct {
 	peer, uuid   string // peer: empty for any
 	memory, disk string // where QEMU listens: HOST:PORT on this host, or the name of a socket in dir
 	dir          sessionDir
+	postcopy     bool
 }
 
 // pulls are those whose Perform is under way, by the ID that their session
@@ -77,7 +78,7 @@ func (g *guide) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	if t.exposed == "" || t.flags&libvirt.MigratePeer2peer != 0 || call.Params.Has(libvirtrpc.ParamDisksURI) {
 		return libvirtrpc.Outcome{}
 	}
-	p := &pull{peer: g.peer.name, uuid: formatUUID(call.Domain.UUID)}
+	p := &pull{peer: g.peer.name, uuid: formatUUID(call.Domain.UUID), postcopy: t.postcopy()}
 	if err := p.aim(call, t); err != nil {
 		return libvirtrpc.Outcome{} // the peer has words for that
 	}
@@ -137,6 +138,13 @@ func (p *pull) begin(d *Daemon, e *entry, log zerolog.Logger) *pulled {
 	e.protect(bySluice, disks)
 	e.setPhase(control.PhaseMemory)
 	return &pulled{p, d, e, log}
+}
+
+func (p *pulled) start(s *stream.Session) {
+	p.entry.opened(s)
+	if p.postcopy {
+		s.Unbound()
+	}
 }
 
 // Connect connects to QEMU's port, which must be this host's own: beyond it

@@ -130,6 +130,9 @@ func (s *steered) preparing(t transfer, cut func(error)) {
 	if s.info.Clear && t.steered {
 		t.by = byNothing
 	}
+	if t.postcopy() {
+		s.session.Unbound()
+	}
 	s.transfer, s.cut, s.released = t, cut, make(chan struct{})
 	s.entry.protect(t.protection())
 	s.entry.setPhase(control.PhasePrepare)

@@ -77,6 +77,9 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 		return nil, err
 	}
 	m.entry.opened(m.session)
+	if t.postcopy() { // when it begins only libvirt here is told
+		m.session.Unbound()
+	}
 	m.entry.setPhase(control.PhasePrepare)
 	m.log.Info().Msg("session opened")
 	m.doors = doors{d: d, session: m.session, log: m.log}

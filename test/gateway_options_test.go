@@ -150,10 +150,11 @@ func TestVirshPersistent(t *testing.T) {
 	s.nothingLeft()
 }
 
+// No limit of a session's ends a post-copy, on either host.
 func TestVirshPostCopy(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	a, b := s.both(conf{})
+	a, b := s.both(conf{limits: "session_bytes = 20000000\n"})
 	g := s.guest(lab.GuestSpec{MemoryMiB: 64, DirtyMiB: 32})
 	s.check(s.SlowLink(24 << 20))
 	a.virshMigrate(b, g, "--p2p", "--postcopy", "--postcopy-after-precopy")
