@@ -51,6 +51,9 @@ func (ss *steeredSessions) claim(id, peer string) (*steered, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.session == nil { // its opener has not been told of it yet
+		return nil, fmt.Errorf("session %s is not open yet", id)
+	}
 	if s.claimed {
 		return nil, fmt.Errorf("session %s has a guest already", id)
 	}
@@ -68,7 +71,7 @@ type steered struct {
 	guest libvirt.UUID
 
 	mu       sync.Mutex
-	session  *stream.Session // set before anything comes to it
+	session  *stream.Session // set before anything comes to it, and before it is claimed
 	looks    sync.WaitGroup
 	asked    bool // libvirt has been asked to take the guest over
 	claimed  bool

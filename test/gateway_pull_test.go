@@ -35,6 +35,21 @@ func TestVirshPull(t *testing.T) {
 	s.nothingLeft()
 }
 
+// No limit of a session's ends a post-copy, on either host.
+func TestVirshPullPostCopy(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	few := "session_bytes = 20000000\n"
+	s.start(s.A, conf{peers: "[peers.host-b]\naccess = \"full\"\n", limits: few})
+	b := s.start(s.B, conf{limits: few})
+	g := s.guest(lab.GuestSpec{})
+	_, errs, status := s.run(s.B, "virsh", "-q", "-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--postcopy", "--postcopy-after-precopy")
+	if status != 0 {
+		t.Fatalf("virsh: %s", errs)
+	}
+	s.onlyOn(g, s.B)
+}
+
 // virsh on the destination tells the source's libvirt to bring a guest here.
 func TestVirshPullPeerToPeer(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,25 @@
+package proxy
+
+import (
+	"testing"
+
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// A peer chooses the ID of its session, and may name it to a Prepare before it
+// is open.
+func TestClaimTooEarly(t *testing.T) {
+	var ss steeredSessions
+	s := &steered{info: stream.Info{ID: stream.NewID(), Peer: "host-a"}}
+	ss.add(s)
+	_, err := ss.claim(s.info.ID, "host-a")
+	says(t, err, "is not open yet")
+	s.session = new(stream.Session)
+	_, err = ss.claim(s.info.ID, "host-b")
+	says(t, err, "there is no session")
+	if got, err := ss.claim(s.info.ID, "host-a"); err != nil || got != s {
+		t.Errorf("%v, %v", got, err)
+	}
+	_, err = ss.claim(s.info.ID, "host-a")
+	says(t, err, "has a guest already")
+}
