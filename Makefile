@@ -32,7 +32,7 @@ demo: ## migrate a real guest between two hosts made on this machine (root or su
 # by side would disturb each other. -timeout is for one package.
 test: ## everything, the two-host lab included (SLUICE_SKIP_LAB=1 without)
 	@test -n "$$SLUICE_SKIP_LAB" || test/install
-	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -p 1 -timeout 8m ./...
+	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -p 1 -timeout 20m ./...
 
 test-ktls: ## kernel TLS alone, in Debian's kernels booted under QEMU's emulation (no root; fetches them once)
 	$(GO) test -count=1 -v -timeout 15m ./test/ktls -args -all

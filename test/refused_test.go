@@ -204,7 +204,7 @@ func TestStrangers(t *testing.T) {
 	})
 	t.Run("without ALPN", func(t *testing.T) {
 		client(t, "-cert", cert, "-key", key)
-		b.logged("connection refused", "192.0.2.1", "sluice/1")
+		b.logged("connection refused", "192.0.2.1", "comes without its sluice")
 	})
 	t.Run("peer that says nothing", func(t *testing.T) {
 		client(t, "-cert", cert, "-key", key, "-alpn", "sluice/1")
