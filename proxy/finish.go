@@ -257,12 +257,14 @@ func (m *outgoing) failed(ctx context.Context, failure error) *control.Result {
 	if ctx.Err() != nil || cause.Code == stream.CodeCancelled {
 		result.Outcome = control.Cancelled
 	}
+	said := "" // by libvirt here, besides the cause
 	if m.session != nil {
 		m.session.Fail(cause)
-		// The session may have ended before, and for the reason behind this.
+		// The session may have ended before, and for the reason behind this. Both
+		// hosts show that one, as it is.
 		if first := m.session.Wait(); first != cause && !first.Done() {
 			if cause.Code == stream.CodeLibvirt && first.Text != cause.Text {
-				first = &stream.Cause{Code: first.Code, Host: first.Host, Channel: first.Channel, Text: first.Text + " (" + cause.Error() + ")"}
+				said = " (" + cause.Error() + ")"
 			}
 			cause = first
 		}
@@ -272,7 +274,7 @@ func (m *outgoing) failed(ctx context.Context, failure error) *control.Result {
 	if gone {
 		result.Outcome = control.Unknown
 	}
-	result.Message = fmt.Sprintf("%s. %s", where, result.Cause)
+	result.Message = fmt.Sprintf("%s. %s%s", where, result.Cause, said)
 	return result
 }
 

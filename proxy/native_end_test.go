@@ -71,7 +71,7 @@ func (n *nativeEnds) joins(address string) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	c := tls.Client(n.dial(address), &tls.Config{Certificates: []tls.Certificate{pair}, InsecureSkipVerify: true})
+	c := tls.Client(n.dial(address), &tls.Config{Certificates: []tls.Certificate{pair}, InsecureSkipVerify: true}) // it is the server that is tested
 	var got [4]byte
 	if _, err = c.Write([]byte("QEVM")); err == nil {
 		_, err = io.ReadFull(c, got[:])

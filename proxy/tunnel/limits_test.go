@@ -25,7 +25,7 @@ func TestIdle(t *testing.T) {
 	for range 5 {
 		client.Write([]byte("x"))
 		wantRead(t, server, "x")
-		time.Sleep(idle / 4)
+		time.Sleep(idle / 4) // silence is what is tested
 	}
 	if _, err := server.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the server reads %v", err)
@@ -124,7 +124,7 @@ func TestLaxEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		raw := dial(t, r.Address())
-		c := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair.TLS()}})
+		c := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair.TLS()}}) // it is the server that is tested
 		c.Write([]byte("all of it"))
 		server := accept(t, l)
 		wantRead(t, server, "all of it")

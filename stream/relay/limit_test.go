@@ -170,8 +170,8 @@ func TestRateOnTheWire(t *testing.T) {
 		expect(t, c.app[1], noise(n))
 		wg.Wait()
 		want := time.Duration(float64(n-64<<10) / bytesPerSecond * float64(time.Second))
-		if d := time.Since(began); d < want*9/10 {
-			t.Errorf("%d bytes in %v, want %v or more", n, d, want)
+		if d := time.Since(began); d < want*9/10 || d > 4*want {
+			t.Errorf("%d bytes in %v, want %v", n, d, want)
 		}
 		if err := l.WaitN(context.Background(), 1000); err != nil {
 			t.Fatal(err)
