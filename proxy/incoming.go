@@ -292,7 +292,9 @@ func (in *incoming) unfinished(failure error) (any, error) {
 		return &finishReply{Undecided: fmt.Sprintf("%v; the guest is %v there", cause, state)}, nil
 	}
 	in.finished = true
-	return nil, cause
+	ended := *cause
+	ended.Text += in.d.qemuEnded(in.info.Guest)
+	return nil, &ended
 }
 
 // libvirtFinish is libvirt's Finish. When it succeeds in giving up, libvirt
