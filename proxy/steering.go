@@ -31,12 +31,10 @@ type steering struct {
 	doors    doors
 	over     chan struct{} // closed when nothing of it is left
 
-	finishing sync.WaitGroup // until it is known what became of the guest
-
-	known func() // the end of finishing; nil before
-
-	mu    sync.Mutex
-	moved bool
+	mu      sync.Mutex
+	moved   bool
+	decided chan struct{} // nil before Finish; closed once it is known what became of the guest
+	known   func()        // closes decided; nil before Finish
 }
 
 // steer opens the session of a migration to p. What it opened is gone again
@@ -101,7 +99,12 @@ func (m *steering) wait() {
 	cause := m.session.Wait()
 	m.doors.accepts.Wait()
 	m.removeDir()
-	m.finishing.Wait()
+	m.mu.Lock()
+	decided := m.decided
+	m.mu.Unlock()
+	if decided != nil {
+		<-decided
+	}
 	m.mu.Lock()
 	moved := m.moved
 	m.mu.Unlock()
@@ -179,8 +182,11 @@ func (m *steering) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
 	o := libvirtrpc.Outcome{Body: call.Encode()}
 	known := func() {}
 	if !cancelled {
-		m.finishing.Add(1)
-		known = sync.OnceFunc(m.finishing.Done)
+		decided := make(chan struct{})
+		known = sync.OnceFunc(func() { close(decided) })
+		m.mu.Lock()
+		m.decided, m.known = decided, known
+		m.mu.Unlock()
 		o.Lost = func(ctx context.Context) *libvirtrpc.Reply {
 			defer known()
 			return m.resolve(ctx)
@@ -192,7 +198,6 @@ func (m *steering) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
 			return m.d.cfg.Limits.FinishTimeout
 		}
 	}
-	m.known = known
 	o.Reply = func(r *libvirtrpc.Reply) {
 		defer known()
 		switch {
@@ -274,8 +279,11 @@ func (m *steering) lost(cause *stream.Cause) {
 		text += fmt.Sprintf(": %v", cause)
 	}
 	m.fail(stream.CodeCancelled, text)
-	if m.known != nil {
-		m.known()
+	m.mu.Lock()
+	known := m.known
+	m.mu.Unlock()
+	if known != nil {
+		known()
 	}
 	<-m.over
 }
