@@ -62,8 +62,7 @@ func (l *line) block() {
 		return
 	}
 	l.conn.Close() // returns when nobody is within a call that must not wait
-	unix.SetNonblock(fd, false)
-	l.own.Store(&ownSocket{fd: fd})
+	l.own.Store(own(fd))
 }
 
 // duplicate returns a second descriptor of the net.Conn's socket, or -1.
@@ -175,7 +174,8 @@ func (l *line) Write(p []byte) (int, error) {
 // SetWriteDeadline is for the last write on the line.
 func (l *line) SetWriteDeadline(t time.Time) error {
 	if s := l.own.Load(); s != nil {
-		return s.setWriteDeadline(t)
+		s.setWriteDeadline(t)
+		return nil
 	}
 	return l.conn.SetWriteDeadline(t)
 }

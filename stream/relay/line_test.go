@@ -122,9 +122,8 @@ func TestLineWriteDeadline(t *testing.T) {
 	}
 }
 
-// Others that have the socket may change whether it waits. Then a line must
-// neither wait in a call of which Go's scheduler doesn't know, nor take what was
-// not read for bytes.
+// Others that have the socket may change whether it waits. A line waits for bytes
+// all the same, and takes nothing else for them.
 func TestLineOfSharedSocket(t *testing.T) {
 	for way, enter := range lineWays {
 		a, far := unixPair(t)
@@ -134,24 +133,60 @@ func TestLineOfSharedSocket(t *testing.T) {
 		if err := unix.SetNonblock(other, way == "blocking"); err != nil {
 			t.Fatal(err)
 		}
-		soon := time.Now().Add(10 * time.Millisecond)
-		l.conn.SetReadDeadline(soon)
-		read := make(chan error, 1)
-		go func() {
-			_, err := l.Read(make([]byte, 2))
-			read <- err
-		}()
-		select {
-		case err := <-read:
-			if !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("%s: %v", way, err)
-			}
-		case <-time.After(patienceOfTests):
-			t.Errorf("%s: waits in the system call", way)
-			far.Close()
-			<-read
+		read := reads(l)
+		stopWorld(t)
+		writeAll(t, far, []byte("ab"))
+		if got := <-read; got != "ab" {
+			t.Errorf("%s: %s", way, got)
 		}
 		l.close()
 		unix.Close(other)
+	}
+}
+
+// Whoever waits in a system call does not keep the runtime from collecting
+// garbage, nor other goroutines from a processor, be there one or two.
+func TestLineLeavesTheWorldAlone(t *testing.T) {
+	for processors := 1; processors <= 2; processors++ {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
+		for way, enter := range lineWays {
+			a, far := unixPair(t)
+			l := newLine(a)
+			enter(l)
+			read := reads(l)
+			stopWorld(t)
+			writeAll(t, far, []byte("ab"))
+			if got := <-read; got != "ab" {
+				t.Errorf("%s: %s", way, got)
+			}
+			l.close()
+		}
+	}
+}
+
+// reads is what comes of one read.
+func reads(l *line) <-chan string {
+	read := make(chan string, 1)
+	go func() {
+		b := make([]byte, 10)
+		n, err := l.Read(b)
+		if err != nil {
+			read <- err.Error()
+		}
+		read <- string(b[:n])
+	}()
+	return read
+}
+
+// stopWorld stops the world some times, between which others run.
+func stopWorld(t *testing.T) {
+	t.Helper()
+	began := time.Now()
+	for range 50 {
+		runtime.Gosched()
+		runtime.GC()
+	}
+	if took := time.Since(began); took > patienceOfTests {
+		t.Errorf("the world took %v to stop", took)
 	}
 }

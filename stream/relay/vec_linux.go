@@ -90,20 +90,22 @@ func (v iovecs) size() (n int) {
 	return n
 }
 
-// call is recvmsg or sendmsg, which may wait if blocks says so. If it may not
-// no flag of the socket's can make it: others may have that socket, and set it.
+// call is recvmsg or sendmsg. It waits if the socket is own; otherwise no flag of
+// the socket's can make it: others may have that socket, and set it.
 //
 // Where it can't wait, telling the scheduler of it is of use only for what else
 // it does; see transfer.
-func (v iovecs) call(trap uintptr, fd int, blocks, tell bool) (int, error) {
+func (v iovecs) call(trap uintptr, fd int, own *ownSocket, tell bool) (int, error) {
 	msg := unix.Msghdr{Iov: unsafe.SliceData(v)}
 	msg.SetIovlen(len(v))
 	for {
 		var n uintptr
 		var errno unix.Errno
 		switch {
-		case blocks:
-			n, _, errno = unix.Syscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&msg)), 0)
+		case own != nil:
+			var moved int
+			moved, errno = own.call(trap, &msg)
+			n = uintptr(moved)
 		case tell:
 			n, _, errno = unix.Syscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT)
 		default:
@@ -140,21 +142,12 @@ type transfer struct {
 	rest iovecs // write: of io
 }
 
-// socket is the descriptor to use, and whether its calls may wait.
-func (t *transfer) socket(polled uintptr) (fd int, blocks bool) {
-	if t.own != nil {
-		return t.own.fd, true
-	}
-	return int(polled), false
-}
-
 func (t *transfer) tell(v iovecs) bool { return !t.quiet && v.size() <= little }
 
 func (t *transfer) read(polled uintptr) bool {
-	fd, blocks := t.socket(polled)
 	t.io.set(t.into.Spaces(), t.n)
-	n, err := t.io.call(unix.SYS_RECVMSG, fd, blocks, t.tell(t.io))
-	if err == unix.EAGAIN && !blocks {
+	n, err := t.io.call(unix.SYS_RECVMSG, int(polled), t.own, t.tell(t.io))
+	if err == unix.EAGAIN && t.own == nil {
 		t.into.Idle()
 		return false
 	}
@@ -163,14 +156,13 @@ func (t *transfer) read(polled uintptr) bool {
 }
 
 func (t *transfer) write(polled uintptr) bool {
-	fd, blocks := t.socket(polled)
 	for t.err = nil; len(t.rest) > 0 && t.err == nil; {
 		var n int
-		n, t.err = t.rest.call(unix.SYS_SENDMSG, fd, blocks, t.tell(t.rest))
+		n, t.err = t.rest.call(unix.SYS_SENDMSG, int(polled), t.own, t.tell(t.rest))
 		t.n += n
 		t.rest.skip(n)
 	}
-	return blocks || t.err != unix.EAGAIN
+	return t.own != nil || t.err != unix.EAGAIN
 }
 
 func total(bufs [][]byte) (n int) {
