@@ -14,6 +14,7 @@ type report struct {
 	Machine      bench.Machine `json:"machine"`
 	Congestion   string        `json:"tcp_congestion_control"`
 	MemoryMiB    int           `json:"memory_mib"`
+	HugePages    bool          `json:"huge_pages"`
 	Rounds       int           `json:"rounds"`
 	Measurements []measurement `json:"measurements"`
 }
@@ -35,7 +36,7 @@ func cpu(m measurement) float64     { return m.CPU }
 func (rep *report) Write(out io.Writer) error {
 	m := rep.Machine
 	fmt.Fprintf(out, "%s, %s, %d cores, %s, %s; load %s at the start\n", rep.Date, m.CPU, m.Cores, m.Kernel, m.System, m.Load)
-	fmt.Fprintf(out, "a guest of %d MiB between two hosts of the lab, TCP %s; medians of %d rounds (least to most), ratios within a round\n", rep.MemoryMiB, rep.Congestion, rep.Rounds)
+	fmt.Fprintf(out, "a guest of %s between two hosts of the lab, TCP %s; medians of %d rounds (least to most), ratios within a round\n", rep.memory(), rep.Congestion, rep.Rounds)
 	gib := float64(rep.MemoryMiB) / 1024
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, state := range guests {
@@ -51,11 +52,19 @@ func (rep *report) Write(out io.Writer) error {
 	return w.Flush()
 }
 
+// memory is the guest's, in words.
+func (rep *report) memory() string {
+	if rep.HugePages {
+		return fmt.Sprintf("%d MiB in huge pages", rep.MemoryMiB)
+	}
+	return fmt.Sprintf("%d MiB in small pages", rep.MemoryMiB)
+}
+
 // Plot writes the report as an SVG image.
 func (rep *report) Plot(out io.Writer) error {
 	d := bench.Drawing{Title: "migration of a guest between two hosts of the lab", Notes: []string{
 		fmt.Sprintf("%s, %s, %d cores, Linux %s; TCP %s", rep.Date, rep.Machine.CPU, rep.Machine.Cores, rep.Machine.Kernel, rep.Congestion),
-		fmt.Sprintf("%d MiB of memory, medians of %d rounds, lines from least to most", rep.MemoryMiB, rep.Rounds),
+		fmt.Sprintf("a guest of %s, medians of %d rounds, lines from least to most", rep.memory(), rep.Rounds),
 	}}
 	for _, state := range guests {
 		p := bench.Panel{Title: state + " guest", Unit: "seconds: shorter is better"}

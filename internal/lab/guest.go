@@ -22,6 +22,8 @@ type GuestSpec struct {
 	DisksMiB []int
 	// Paused leaves the guest paused once its memory is filled. Its migration then shows the data path without the emulator's noise.
 	Paused bool
+	// HugePages has its memory in huge pages of 2 MiB, of which the machine must have enough free (vm.nr_hugepages).
+	HugePages bool
 	// Persistent defines the guest before starting it. A transient one leaves nothing behind when it ends.
 	Persistent bool
 }
@@ -122,9 +124,19 @@ func (g *Guest) xml() string {
       <target dev='vd%c' bus='virtio'/>
     </disk>`, g.DiskPath(i), 'a'+i)
 	}
+	backing := ""
+	if g.Spec.HugePages {
+		backing = `
+  <memoryBacking>
+    <hugepages>
+      <page size='2' unit='MiB'/>
+    </hugepages>
+    <source type='memfd'/>
+  </memoryBacking>`
+	}
 	return fmt.Sprintf(`<domain type='qemu'>
   <name>%s</name>
-  <memory unit='MiB'>%d</memory>
+  <memory unit='MiB'>%d</memory>%s
   <vcpu>1</vcpu>
   <os>
     <type arch='x86_64' machine='pc'>hvm</type>
@@ -140,7 +152,7 @@ func (g *Guest) xml() string {
     <memballoon model='none'/>
   </devices>
 </domain>
-`, g.Name, g.Spec.MemoryMiB, g.romPath(), disks.String(), g.serialPath())
+`, g.Name, g.Spec.MemoryMiB, backing, g.romPath(), disks.String(), g.serialPath())
 }
 
 // Destroy ends the guest on whichever hosts it is, and removes its definition.
