@@ -30,8 +30,9 @@ type line struct {
 	conn net.Conn
 	rc   syscall.RawConn
 
-	mu  sync.Mutex // held while the way changes
-	own atomic.Pointer[ownSocket]
+	mu       sync.Mutex // held while the way changes
+	own      atomic.Pointer[ownSocket]
+	deadline *time.Time // of writes, once there is one
 
 	in, out transfer
 	reading lent
@@ -62,7 +63,7 @@ func (l *line) block() {
 		return
 	}
 	l.conn.Close() // returns when nobody is within a call that must not wait
-	l.own.Store(own(fd))
+	l.own.Store(own(fd, l.deadline))
 }
 
 // duplicate returns a second descriptor of the net.Conn's socket, or -1.
@@ -173,8 +174,11 @@ func (l *line) Write(p []byte) (int, error) {
 
 // SetWriteDeadline is for the last write on the line.
 func (l *line) SetWriteDeadline(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deadline = &t
 	if s := l.own.Load(); s != nil {
-		s.setWriteDeadline(t)
+		s.deadline.Store(&t)
 		return nil
 	}
 	return l.conn.SetWriteDeadline(t)

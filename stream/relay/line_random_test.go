@@ -48,11 +48,11 @@ func lineAtRandom(t *testing.T, r *rand.Rand) {
 	at, changed := r.IntN(len(out)), make(chan struct{})
 	piece, space := 1+r.IntN(1<<r.IntN(18)), 1+r.IntN(1<<r.IntN(18))
 	change := func() {
-		switch {
-		case reset:
-			l.reset()
-		case at%4 > 0:
+		if at%4 > 0 {
 			l.block()
+		}
+		if reset {
+			l.reset()
 		}
 		close(changed)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -122,8 +123,9 @@ func TestLineWriteDeadline(t *testing.T) {
 	}
 }
 
-// Others that have the socket may change whether it waits. A line waits for bytes
-// all the same, and takes nothing else for them.
+// Others that have the socket may change whether it waits. A polled line must
+// not wait in a call all the same, for Go would not close the socket then; and
+// one that blocks must wait, and take nothing but bytes for bytes.
 func TestLineOfSharedSocket(t *testing.T) {
 	for way, enter := range lineWays {
 		a, far := unixPair(t)
@@ -133,38 +135,69 @@ func TestLineOfSharedSocket(t *testing.T) {
 		if err := unix.SetNonblock(other, way == "blocking"); err != nil {
 			t.Fatal(err)
 		}
+		want := "ab"
 		read := reads(l)
-		stopWorld(t)
-		writeAll(t, far, []byte("ab"))
-		if got := <-read; got != "ab" {
-			t.Errorf("%s: %s", way, got)
+		if way == "polled" {
+			l.conn.SetReadDeadline(time.Now())
+			want = os.ErrDeadlineExceeded.Error()
+		} else {
+			stopWorld(t)
+			writeAll(t, far, []byte(want))
+		}
+		select {
+		case got := <-read:
+			if !strings.HasSuffix(got, want) {
+				t.Errorf("%s: %s", way, got)
+			}
+		case <-time.After(patienceOfTests):
+			t.Errorf("%s: waits in the system call", way)
+			far.Close()
+			<-read
 		}
 		l.close()
 		unix.Close(other)
 	}
 }
 
-// Whoever waits in a system call does not keep the runtime from collecting
-// garbage, nor other goroutines from a processor, be there one or two.
+// Who waits in a system call leaves processors to others, and does not keep the
+// runtime from collecting garbage.
 func TestLineLeavesTheWorldAlone(t *testing.T) {
-	for processors := 1; processors <= 2; processors++ {
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
-		for way, enter := range lineWays {
+	for processors, most := range map[int]int32{1: 0, 2: 1, 5: 2} {
+		old := runtime.GOMAXPROCS(processors)
+		var lines []*line
+		var reading []<-chan string
+		for range 4 {
 			a, far := unixPair(t)
 			l := newLine(a)
-			enter(l)
-			read := reads(l)
-			stopWorld(t)
-			writeAll(t, far, []byte("ab"))
-			if got := <-read; got != "ab" {
-				t.Errorf("%s: %s", way, got)
+			l.block()
+			lines, reading = append(lines, l), append(reading, reads(l))
+			writeAll(t, far, []byte("a")) // one that does not wait
+			if got := <-reading[len(reading)-1]; got != "a" {
+				t.Errorf("%d processors: %s", processors, got)
+			}
+			reading[len(reading)-1] = reads(l)
+		}
+		if n := mayUntold.Load(); n != most {
+			t.Errorf("%d of %d processors may be kept, want %d", n, processors, most)
+		}
+		stopWorld(t)
+		for began := time.Now(); untold.Load() != 0; runtime.Gosched() {
+			if time.Since(began) > patienceOfTests {
+				t.Fatalf("%d processors: %d calls are not told of, and wait on", processors, untold.Load())
+			}
+		}
+		for i, l := range lines {
+			l.reset()
+			if got := <-reading[i]; got == "" {
+				t.Errorf("%d processors: a reset line reads on", processors)
 			}
 			l.close()
 		}
+		runtime.GOMAXPROCS(old)
 	}
 }
 
-// reads is what comes of one read.
+// reads is what comes of one read, in words.
 func reads(l *line) <-chan string {
 	read := make(chan string, 1)
 	go func() {
@@ -172,6 +205,7 @@ func reads(l *line) <-chan string {
 		n, err := l.Read(b)
 		if err != nil {
 			read <- err.Error()
+			return
 		}
 		read <- string(b[:n])
 	}()
@@ -189,4 +223,16 @@ func stopWorld(t *testing.T) {
 	if took := time.Since(began); took > patienceOfTests {
 		t.Errorf("the world took %v to stop", took)
 	}
+}
+
+// A write deadline stays when a line leaves the poller.
+func TestLineKeepsItsDeadline(t *testing.T) {
+	a, _ := unixPair(t)
+	l := newLine(a)
+	l.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+	l.block()
+	if _, err := l.Write(make([]byte, 4<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+	l.close()
 }

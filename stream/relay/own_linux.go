@@ -17,58 +17,78 @@ import (
 // waits for long, and being told costs it more than the wait, since the
 // runtime's monitor thread then looks every 20 us whether the call lasts
 // (bench/NOTES.md). After patience the scheduler is told, and the wait has no
-// limit. Until then the runtime can't stop the world, and nobody else can have
-// the processor; so one is always left to the others.
+// limit.
 //
-// The first step's limit is the socket's own timeout: with ppoll before the call
-// the relays took 3 to 4 % more.
+// Meanwhile nobody else can have the processor, so half of them are left to the
+// others. The runtime can have it at any time, to stop the world or because
+// another waits: its signal ends a call on a socket that has a timeout, with
+// EINTR, where one on any other socket would begin again without Go's knowing.
+// So both timeouts have to be there.
 type ownSocket struct {
 	fd       int
-	most     int32 // how many may wait untold at once
-	deadline atomic.Pointer[time.Time]
+	timeouts bool
+	deadline atomic.Pointer[time.Time] // of writes
 }
 
-// patience is how long a system call waits untold; the kernel rounds it up to
-// its ticks, of at most 10 ms.
+// patience is how long a system call waits at first. The kernel makes one to two
+// ticks of it, 1 to 20 ms, and on a unix socket for each piece that it sends.
 const patience = time.Millisecond
 
-// untold counts the threads that wait and keep their processor.
-var untold atomic.Int32
+// untold counts the calls of which Go's scheduler isn't told; mayUntold is how
+// many there may be.
+var untold, mayUntold atomic.Int32
 
-// own takes a socket that nobody else uses.
-func own(fd int) *ownSocket {
+// own takes a socket, and deadline for writes, nil for none. Others that have it
+// may do anything with it but change its timeouts.
+func own(fd int, deadline *time.Time) *ownSocket {
 	unix.SetNonblock(fd, false)
 	tv := unix.NsecToTimeval(patience.Nanoseconds())
-	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv)
-	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &tv)
-	return &ownSocket{fd: fd, most: int32(runtime.GOMAXPROCS(0)) - 1}
+	s := &ownSocket{fd: fd}
+	s.timeouts = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv) == nil &&
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &tv) == nil
+	s.deadline.Store(deadline)
+	countProcessors()
+	return s
 }
 
-// call is recvmsg or sendmsg. It returns EAGAIN after the write deadline.
+// countProcessors is called now and then, for their number may change.
+func countProcessors() { mayUntold.Store(int32(runtime.GOMAXPROCS(0) / 2)) }
+
+// call is recvmsg or sendmsg. It returns EAGAIN once the write deadline has
+// passed without anything written.
 func (s *ownSocket) call(trap uintptr, msg *unix.Msghdr) (int, unix.Errno) {
-	events := int16(unix.POLLIN)
-	if trap == unix.SYS_SENDMSG {
-		events = unix.POLLOUT
-	}
 	for {
-		var flags uintptr
-		if untold.Add(1) > s.most {
-			flags = unix.MSG_DONTWAIT
+		n, errno := s.once(trap, msg)
+		if errno != unix.EAGAIN && errno != unix.EINTR {
+			return n, errno
 		}
-		n, _, errno := unix.RawSyscall(trap, uintptr(s.fd), uintptr(unsafe.Pointer(msg)), flags)
-		untold.Add(-1)
-		if errno != unix.EAGAIN {
-			return int(n), errno
-		}
+		fds := [1]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}}
 		limit := -1
-		if d := s.deadline.Load(); d != nil && events == unix.POLLOUT {
-			if limit = int(time.Until(*d).Milliseconds()); limit <= 0 {
-				return 0, errno
+		if trap == unix.SYS_SENDMSG {
+			fds[0].Events = unix.POLLOUT
+			if d := s.deadline.Load(); d != nil {
+				if limit = int(time.Until(*d).Milliseconds()); limit <= 0 {
+					return 0, unix.EAGAIN
+				}
 			}
 		}
-		fds := [1]unix.PollFd{{Fd: int32(s.fd), Events: events}}
 		unix.Poll(fds[:], limit)
+		countProcessors()
 	}
+}
+
+// once waits for patience.
+func (s *ownSocket) once(trap uintptr, msg *unix.Msghdr) (int, unix.Errno) {
+	if s.timeouts && untold.Add(1) <= mayUntold.Load() {
+		n, _, errno := unix.RawSyscall(trap, uintptr(s.fd), uintptr(unsafe.Pointer(msg)), 0)
+		untold.Add(-1)
+		return int(n), errno
+	}
+	if s.timeouts {
+		untold.Add(-1)
+	}
+	n, _, errno := unix.Syscall(trap, uintptr(s.fd), uintptr(unsafe.Pointer(msg)), 0)
+	return int(n), errno
 }
 
 // reset makes those who read and write return. A TCP connection then ends with
@@ -77,6 +97,3 @@ func (s *ownSocket) reset() {
 	unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	unix.Shutdown(s.fd, unix.SHUT_RDWR)
 }
-
-// setWriteDeadline is for a write that has not begun.
-func (s *ownSocket) setWriteDeadline(t time.Time) { s.deadline.Store(&t) }

@@ -95,7 +95,7 @@ func (v iovecs) size() (n int) {
 //
 // Where it can't wait, telling the scheduler of it is of use only for what else
 // it does; see transfer.
-func (v iovecs) call(trap uintptr, fd int, own *ownSocket, tell bool) (int, error) {
+func (v iovecs) call(trap uintptr, fd int, own *ownSocket, quiet bool) (int, error) {
 	msg := unix.Msghdr{Iov: unsafe.SliceData(v)}
 	msg.SetIovlen(len(v))
 	for {
@@ -106,7 +106,7 @@ func (v iovecs) call(trap uintptr, fd int, own *ownSocket, tell bool) (int, erro
 			var moved int
 			moved, errno = own.call(trap, &msg)
 			n = uintptr(moved)
-		case tell:
+		case !quiet && v.size() <= little:
 			n, _, errno = unix.Syscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT)
 		default:
 			n, _, errno = unix.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT)
@@ -142,11 +142,9 @@ type transfer struct {
 	rest iovecs // write: of io
 }
 
-func (t *transfer) tell(v iovecs) bool { return !t.quiet && v.size() <= little }
-
 func (t *transfer) read(polled uintptr) bool {
 	t.io.set(t.into.Spaces(), t.n)
-	n, err := t.io.call(unix.SYS_RECVMSG, int(polled), t.own, t.tell(t.io))
+	n, err := t.io.call(unix.SYS_RECVMSG, int(polled), t.own, t.quiet)
 	if err == unix.EAGAIN && t.own == nil {
 		t.into.Idle()
 		return false
@@ -158,7 +156,7 @@ func (t *transfer) read(polled uintptr) bool {
 func (t *transfer) write(polled uintptr) bool {
 	for t.err = nil; len(t.rest) > 0 && t.err == nil; {
 		var n int
-		n, t.err = t.rest.call(unix.SYS_SENDMSG, int(polled), t.own, t.tell(t.rest))
+		n, t.err = t.rest.call(unix.SYS_SENDMSG, int(polled), t.own, t.quiet)
 		t.n += n
 		t.rest.skip(n)
 	}
