@@ -34,6 +34,7 @@ type steering struct {
 	mu      sync.Mutex
 	moved   bool
 	decided chan struct{} // nil before Finish; closed once it is known what became of the guest
+	ended   bool          // without a Finish
 	known   func()        // closes decided; nil before Finish
 }
 
@@ -101,6 +102,7 @@ func (m *steering) wait() {
 	m.removeDir()
 	m.mu.Lock()
 	decided := m.decided
+	m.ended = decided == nil
 	m.mu.Unlock()
 	if decided != nil {
 		<-decided
@@ -216,6 +218,9 @@ func (m *steering) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
 func (m *steering) done() {
 	m.mu.Lock()
 	m.moved = true
+	if m.ended {
+		m.log.Warn().Msg("the guest runs at the destination, although its session had failed before")
+	}
 	m.mu.Unlock()
 	m.session.Finish()
 }
