@@ -42,8 +42,8 @@ bench: ## the relay beside other programs, and migrations, into bench/results (a
 	test/install
 	@$(MAKE) --no-print-directory build
 	$(GO) build -buildvcs=false -o bin/bench-migration ./bench/migration
-	$(AS_ROOT) bin/sluice bench --results bench/results
 	$(AS_ROOT) bin/bench-migration -results bench/results
+	$(AS_ROOT) bin/sluice bench --results bench/results
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt's form: $$unformatted" >&2; exit 1; }

@@ -12,7 +12,8 @@
 // The guest's memory is in huge pages, which the machine keeps meanwhile. Small
 // ones say more of where the destination's come from: a virtual machine that
 // reports its free pages to its host gets them back at up to four times the
-// cost, the more the longer ago they were freed. --small-pages has them.
+// cost, the more the longer ago they were freed. --small-pages measures
+// with small ones.
 //
 // Ways take turns within a round, and ratios are taken within a round, because
 // a shared machine's speed drifts. Seconds are of the whole command; CPU is
@@ -50,7 +51,7 @@ func main() {
 	flag.BoolVar(&o.small, "small-pages", false, "leave the guest's memory in small pages")
 	flag.StringVar(&o.results, "results", "", "`FOLDER` to write migration.json, migration.txt and migration.svg to")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "migration:", err)
