@@ -141,12 +141,15 @@ func (ts *tunnels) dial(address string) net.Conn {
 	return c
 }
 
-// Two processes, unix to TLS to unix, as one would set them up; and their ends.
-func TestTunnels(t *testing.T) {
+func TestTunnels(t *testing.T) { testTunnels(t, "records") }
+
+// testTunnels has two processes, unix to TLS to unix, as one would set them up;
+// and their ends.
+func testTunnels(t *testing.T, path string) {
 	ts := newTunnels(t)
 	out := ts.echo("unix", filepath.Join(ts.dir, "out.sock"))
-	b, tls := ts.tunnel(append(ts.as("host-b"), "--listen", "tls:127.0.0.1:0", "--allow", "host-a", "--to", out, "--path", "records")...)
-	a, _ := ts.tunnel(append(ts.as("host-a"), "--listen", "unix:in.sock", "--to", tls, "--tls-name", "host-b", "--path", "records")...)
+	b, tls := ts.tunnel(append(ts.as("host-b"), "--listen", "tls:127.0.0.1:0", "--allow", "host-a", "--to", out, "--path", path)...)
+	a, _ := ts.tunnel(append(ts.as("host-a"), "--listen", "unix:in.sock", "--to", tls, "--tls-name", "host-b", "--path", path)...)
 	c := ts.dial("unix:" + filepath.Join(ts.dir, "in.sock"))
 	data := bytes.Repeat([]byte("sluice"), 1<<20)
 	go func() {
@@ -158,7 +161,7 @@ func TestTunnels(t *testing.T) {
 	}
 	for _, p := range []*process{a, b} {
 		line := p.await("connection ended")
-		for _, want := range []string{`"path":"records"`, `"tls":"TLS1.3"`, `"suite":"TLS_`, `"sent":6291456,"received":6291456`} {
+		for _, want := range []string{`"path":"` + path + `"`, `"tls":"TLS1.3"`, `"suite":"TLS_`, `"sent":6291456,"received":6291456`} {
 			if !strings.Contains(line, want) {
 				t.Errorf("the status line lacks %s: %s", want, line)
 			}

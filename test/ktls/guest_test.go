@@ -87,7 +87,7 @@ const relayTests = "^Test(BothDirections|HalfClose|EmptyStream|Sizes|FramesBefor
 var proofs = []string{
 	"TestSelfTest", "TestAutoGoesByTheSelfTest", "TestSpliceReallyRan/ktls", "TestKernelTook/ktls", "TestKernelTook/ktls_send", "TestKernelTook/ktls_receive",
 	"TestBothDirections/ktls", "TestBothDirections/ktls_tcp", "TestBothDirections/ktls_to_records", "TestBothDirections/ktls_to_crypto/tls",
-	"TestBothDirections/ktls_ChaCha20",
+	"TestBothDirections/ktls_ChaCha20", "TestTunnelsInTheKernel",
 }
 
 func TestKernelTLS(t *testing.T) {
@@ -95,6 +95,7 @@ func TestKernelTLS(t *testing.T) {
 	programs := []program{
 		{"1-ktls", build(t, "../../stream/ktls", false), []string{"-test.v", "-test.timeout=3m"}},
 		{"2-relay", build(t, "../../stream/relay", false), []string{"-test.v", "-test.timeout=4m", "-test.run=" + relayTests + "^ktls"}},
+		{"3-sluice", build(t, "../../cmd/sluice", false), []string{"-test.v", "-test.timeout=3m", "-test.run=^TestTunnelsInTheKernel$"}},
 	}
 	for _, k := range kernels {
 		k.unpacked(t) // one after another
