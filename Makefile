@@ -48,7 +48,7 @@ bench: ## the relay beside other programs, and migrations, into bench/results (a
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt's form: $$unformatted" >&2; exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags kerneltls ./stream/ktls
+	$(GO) vet -tags kerneltls ./stream/ktls ./cmd/sluice
 	$(GO) tool staticcheck ./...
 
 # -fuzzminimizetime: what is new is made shorter for a minute otherwise, which would be all of it.
