@@ -35,7 +35,7 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 	var started func(*stream.Session)
 	switch info.Work {
 	case workMigration:
-		in := &incoming{d: d, info: info, entry: entry, log: log}
+		in := &incoming{d: d, info: info, entry: entry, log: log, arrived: make(chan struct{})}
 		h, started, err = in, in.start, in.open(ctx)
 	case workLibvirt:
 		in := &incomingLibvirt{d: d, peer: p, entry: entry, log: log}
@@ -79,7 +79,8 @@ type incoming struct {
 	params   []libvirt.TypedParam // of Finish
 	flags    libvirt.DomainMigrateFlags
 	session  *stream.Session
-	arrived  atomic.Bool // a memory channel has connected
+	arrived  chan struct{} // closed once a memory channel has connected
+	arriving sync.Once
 	looks    sync.WaitGroup
 	taking   atomic.Bool // libvirt is taking the guest over, within a bound
 	prepared bool
@@ -124,7 +125,7 @@ func (in *incoming) Connect(_ context.Context, kind string, _ int) (net.Conn, er
 		if err != nil {
 			return nil, err // not c: an interface would hold its nil
 		}
-		in.arrived.Store(true)
+		in.arriving.Do(func() { close(in.arrived) })
 		return c, nil
 	case stream.ChannelDisk:
 		return in.dir.connect(diskSocket, in.d.qemuUID)
@@ -219,7 +220,7 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 		return nil, errors.New("there is no guest to finish")
 	}
 	if !call.Cancelled {
-		if !in.arrived.Load() {
+		if !in.hasMemory(ctx) {
 			// libvirt would wait for it, and hold us with no way to end that.
 			return nil, errors.New("no memory of the guest has come, so there is nothing to finish")
 		}
@@ -251,6 +252,29 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 		reply.Downtime = in.downtime()
 	}
 	return reply, nil
+}
+
+// hasMemory says whether a memory channel has connected. At the source a
+// post-copy is resumed, as libvirt sees it, as soon as QEMU there is connected
+// to sluice: the channel for it, which takes a handshake, is then still to come.
+func (in *incoming) hasMemory(ctx context.Context) bool {
+	limit := time.Duration(0)
+	if in.flags&libvirt.MigratePostcopyResume != 0 {
+		limit = in.d.cfg.Limits.HandshakeTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	select {
+	case <-in.arrived:
+		return true
+	case <-ctx.Done():
+	}
+	select { // both may be so
+	case <-in.arrived:
+		return true
+	default:
+		return false
+	}
 }
 
 // awaitResumed waits until libvirt here knows that a broken post-copy goes on.
