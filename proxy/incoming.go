@@ -258,18 +258,15 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 // post-copy is resumed, as libvirt sees it, as soon as QEMU there is connected
 // to sluice: the channel for it, which takes a handshake, is then still to come.
 func (in *incoming) hasMemory(ctx context.Context) bool {
-	limit := time.Duration(0)
 	if in.flags&libvirt.MigratePostcopyResume != 0 {
-		limit = in.d.cfg.Limits.HandshakeTimeout
+		ctx, cancel := context.WithTimeout(ctx, in.d.cfg.Limits.HandshakeTimeout)
+		defer cancel()
+		select {
+		case <-in.arrived:
+		case <-ctx.Done():
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	select {
-	case <-in.arrived:
-		return true
-	case <-ctx.Done():
-	}
-	select { // both may be so
 	case <-in.arrived:
 		return true
 	default:
