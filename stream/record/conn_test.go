@@ -144,23 +144,6 @@ func only(t *testing.T, id uint16) io.Reader {
 	return credentials.Server(tlsconf.Options{Policy: policy}).Rand
 }
 
-func mustWrite(t testing.TB, w io.Writer, b []byte) {
-	t.Helper()
-	if n, err := w.Write(b); n != len(b) || err != nil {
-		t.Errorf("wrote %d of %d bytes: %v", n, len(b), err)
-	}
-}
-
-func mustRead(t testing.TB, r io.Reader, want []byte) {
-	t.Helper()
-	got := make([]byte, len(want))
-	if n, err := io.ReadFull(r, got); err != nil {
-		t.Errorf("read %d of %d bytes: %v", n, len(want), err)
-	} else if !bytes.Equal(got, want) {
-		t.Errorf("%d bytes came out changed", len(want))
-	}
-}
-
 // Both ends change keys at once and all the time, asked and unasked, while both
 // send. testSuite sees to the nonces.
 func TestKeyUpdatesUnderLoad(t *testing.T) {

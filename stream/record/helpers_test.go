@@ -206,3 +206,20 @@ func certificateFiles(t testing.TB) (cert, key string) {
 	}
 	return cert, key
 }
+
+func mustWrite(t testing.TB, w io.Writer, b []byte) {
+	t.Helper()
+	if n, err := w.Write(b); n != len(b) || err != nil {
+		t.Errorf("wrote %d of %d bytes: %v", n, len(b), err)
+	}
+}
+
+func mustRead(t testing.TB, r io.Reader, want []byte) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(r, got); err != nil {
+		t.Errorf("read %d of %d bytes: %v", n, len(want), err)
+	} else if !bytes.Equal(got, want) {
+		t.Errorf("%d bytes came out changed", len(want))
+	}
+}
