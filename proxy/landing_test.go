@@ -16,23 +16,13 @@ import (
 func interceptTable(t *testing.T, migration int) string {
 	t.Helper()
 	needs.Root(t, "to ask the kernel about nftables")
-	return fmt.Sprintf("[intercept]\nport = %d\nports = '%d'\n", freePort(t), migration)
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return fmt.Sprintf("[intercept]\nport = %d\nports = '%d'\n", needs.Port(t), migration)
 }
 
 // What a peer may not ask of a host that takes intercepted connections.
 func TestLandingRefuses(t *testing.T) {
 	ca := newAuthority(t, "CA")
-	port := uint16(freePort(t))
+	port := uint16(needs.Port(t))
 	on := interceptTable(t, int(port))
 	for _, c := range []struct {
 		name, tables string

@@ -52,7 +52,7 @@ func TestNBDServerWithTLS(t *testing.T) {
 			needs.Program(t, "qemu-nbd")
 			s := newStand(t)
 			disk := s.disk("disk.img")
-			port := freePort(t)
+			port := needs.Port(t)
 			s.start("qemu-nbd", "--persistent", "--shared=4", "--format=raw", "--export-name=disk", "--bind=127.0.0.1", fmt.Sprintf("--port=%d", port),
 				"--object", s.credsObject("host-b", "server", priority), "--tls-creds=tls0", disk)
 			s.dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)).Close()
@@ -164,7 +164,7 @@ func TestNBDRefused(t *testing.T) {
 
 	// A server without TLS says so in NBD's words.
 	disk := s.disk("disk.img")
-	plain := freePort(t)
+	plain := needs.Port(t)
 	s.start("qemu-nbd", "--persistent", "--format=raw", "--export-name=disk", "--bind=127.0.0.1", fmt.Sprintf("--port=%d", plain), disk)
 	s.dial("tcp", fmt.Sprintf("127.0.0.1:%d", plain)).Close()
 	wire := s.tap("tcp", anyPort, fmt.Sprintf("127.0.0.1:%d", plain))

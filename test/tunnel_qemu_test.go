@@ -3,6 +3,8 @@ package test
 import (
 	"fmt"
 	"testing"
+
+	"github.com/virt-sluice/sluice/internal/needs"
 )
 
 // The TLS versions that both QEMU's GnuTLS and sluice speak, as priorities.
@@ -96,7 +98,7 @@ func (s *stand) incomingTLS(priority string) (*machine, string) {
 	s.t.Helper()
 	b := s.machine("host-b.vm", false, append(s.creds("host-b", "server", priority), "-incoming", "defer")...)
 	b.migrateTLS("")
-	at := fmt.Sprintf("127.0.0.1:%d", freePort(s.t))
+	at := fmt.Sprintf("127.0.0.1:%d", needs.Port(s.t))
 	b.do("migrate-incoming", map[string]any{"uri": "tcp:" + at})
 	return b, at
 }
@@ -104,7 +106,7 @@ func (s *stand) incomingTLS(priority string) (*machine, string) {
 // incomingClear is a destination without TLS.
 func (s *stand) incomingClear() string {
 	s.t.Helper()
-	at := fmt.Sprintf("127.0.0.1:%d", freePort(s.t))
+	at := fmt.Sprintf("127.0.0.1:%d", needs.Port(s.t))
 	s.machine("host-b.vm", false, "-incoming", "tcp:"+at)
 	return at
 }

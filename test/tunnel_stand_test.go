@@ -260,14 +260,3 @@ func (p *tap) nothing(t *testing.T, what string) {
 		t.Errorf("%s has got %d bytes", what, p.bytes)
 	}
 }
-
-// freePort is one that nobody has at the moment.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}

@@ -22,7 +22,7 @@ func TestChardevWithTLS(t *testing.T) {
 		t.Run("server "+version, func(t *testing.T) {
 			t.Parallel()
 			s := newStand(t)
-			port := freePort(t)
+			port := needs.Port(t)
 			s.machine("host-b.vm", true, append(s.creds("host-b", "server", priority), "-gdb", "chardev:c0",
 				"-chardev", fmt.Sprintf("socket,id=c0,host=127.0.0.1,port=%d,server=on,wait=off,tls-creds=tls0", port))...)
 			p, at := s.tunnel("host-a", "--listen", "unix:"+s.path("console.sock"), "--to", fmt.Sprintf("tls:127.0.0.1:%d", port), "--tls-name", "host-b", "--close-notify", "optional")
@@ -151,7 +151,7 @@ func TestTunnelPeers(t *testing.T) {
 			t.Run(name+" "+version, func(t *testing.T) {
 				t.Parallel()
 				s := newStand(t)
-				port := freePort(t)
+				port := needs.Port(t)
 				program, last := "gnutls-serv", fmt.Sprint(port)
 				files := s.files("host-b", "--x509cafile", "--x509certfile", "--x509keyfile")
 				if strings.HasPrefix(name, "openssl") {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -13,18 +14,6 @@ import (
 )
 
 // Other programs' TLS at either end of a tunnel.
-
-// freePort is one that nobody has at the moment.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
 
 // within ends a test's pipe that nothing comes of.
 func within(t *testing.T, r io.Reader, want string) {
@@ -91,7 +80,7 @@ func TestTunnelServers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			needs.Program(t, c.name)
 			ts := newTunnels(t)
-			port := freePort(t)
+			port := strconv.Itoa(needs.Port(t))
 			server := &process{Cmd: exec.Command(c.name, c.args(ts, port)...), t: t}
 			server.Stderr, server.Stdout = server, server
 			ts.run(server)

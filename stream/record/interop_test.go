@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -119,13 +120,6 @@ func checked(t *testing.T, c *Conn, err error, id uint16) *Conn {
 	return c
 }
 
-// freePort is a port that a program may listen on.
-func freePort(t *testing.T) string {
-	l, port := listen(t)
-	l.Close()
-	return port
-}
-
 func interopSizes() []int {
 	return []int{0, 1, 16383, 16384, 16385, 1 + rand.IntN(100_000), BatchBytes + rand.IntN(1_000_000)}
 }
@@ -166,7 +160,7 @@ func TestOpenSSLServer(t *testing.T) {
 	eachSuite(t, func(t *testing.T, id uint16) {
 		for _, n := range interopSizes() {
 			for _, direction := range []func(*testing.T, *Conn, *program, int){send, receive} {
-				port := freePort(t)
+				port := strconv.Itoa(needs.Port(t))
 				p := start(t, "openssl", "s_server", "-quiet", "-accept", "127.0.0.1:"+port, "-naccept", "1", "-tls1_3",
 					"-ciphersuites", names[id].openssl, "-cert", cert, "-key", key)
 				direction(t, dial(t, port, id), p, n)
@@ -197,7 +191,7 @@ func TestOpenSSLKeyUpdates(t *testing.T) {
 			var c *Conn
 			var p *program
 			if role == IsClient {
-				port := freePort(t)
+				port := strconv.Itoa(needs.Port(t))
 				p = start(t, "sh", "-c", `exec openssl "$@" 2>&1`, "sh", "s_server", "-accept", "127.0.0.1:"+port, "-naccept", "1", "-tls1_3", "-record_padding", "500",
 					"-ciphersuites", names[id].openssl, "-cert", cert, "-key", key)
 				c = dial(t, port, id)
@@ -297,7 +291,7 @@ func TestGnuTLSKeyUpdates(t *testing.T) {
 func TestGnuTLSServer(t *testing.T) {
 	cert, key := certificateFiles(t)
 	eachSuite(t, func(t *testing.T, id uint16) {
-		port := freePort(t)
+		port := strconv.Itoa(needs.Port(t))
 		p := start(t, "gnutls-serv", "--echo", "--quiet", "--port", port, "--priority", gnutlsPriority(id), "--x509certfile", cert, "--x509keyfile", key)
 		t.Cleanup(func() { p.cmd.Process.Kill() })
 		for _, keys := range []uint64{keyRecords, 3} {
