@@ -9,8 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/time/rate"
-
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
 )
@@ -32,16 +30,8 @@ type lanes struct {
 
 func newLanes(ctx context.Context, l stream.Limits, failed func(string, error)) *lanes {
 	ls := &lanes{ctx: ctx, most: l.Channels, failed: failed}
-	for _, one := range []*rate.Limiter{stream.NewLimiter(l.Bandwidth), l.TotalSend} {
-		if one != nil {
-			ls.limits.Send = append(ls.limits.Send, one)
-		}
-	}
-	for _, one := range []*rate.Limiter{stream.NewLimiter(l.Bandwidth), l.TotalReceive} {
-		if one != nil {
-			ls.limits.Receive = append(ls.limits.Receive, one)
-		}
-	}
+	ls.limits.Send = stream.Limiters(stream.NewLimiter(l.Bandwidth), l.TotalSend)
+	ls.limits.Receive = stream.Limiters(stream.NewLimiter(l.Bandwidth), l.TotalReceive)
 	if l.Bytes > 0 {
 		ls.limits.Budget = relay.NewBudget(l.Bytes)
 	}

@@ -203,8 +203,8 @@ func (s *Session) finish(c *Channel, err error) {
 
 func (s *Session) relayLimits() relay.Limits {
 	return relay.Limits{
-		Send:    limiters(s.send, s.limits.TotalSend),
-		Receive: limiters(s.receive, s.limits.TotalReceive),
+		Send:    Limiters(s.send, s.limits.TotalSend),
+		Receive: Limiters(s.receive, s.limits.TotalReceive),
 		Budget:  s.budget,
 	}
 }
@@ -224,10 +224,6 @@ func (s *Session) localGone(c *Channel) func(*relay.Error) {
 		return func(err *relay.Error) { h.LocalGone(s.relayCause(c, err)) }
 	}
 	return nil
-}
-
-func limiters(of ...*rate.Limiter) []*rate.Limiter {
-	return slices.DeleteFunc(of, func(l *rate.Limiter) bool { return l == nil })
 }
 
 // relayCause says in words how a relay failed.
@@ -272,7 +268,7 @@ func (s *Session) Bytes() (sent, received int64) {
 // SetBandwidth changes this end's limit of the session, bytes per second each
 // way, while it runs. It does nothing for a session that began without one.
 func (s *Session) SetBandwidth(bytesPerSecond int64) {
-	for _, l := range limiters(s.send, s.receive) {
+	for _, l := range Limiters(s.send, s.receive) {
 		if bytesPerSecond <= 0 {
 			l.SetLimit(rate.Inf)
 			continue

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -53,6 +54,11 @@ func NewLimiter(bytesPerSecond int64) *rate.Limiter {
 		return nil
 	}
 	return rate.NewLimiter(rate.Limit(bytesPerSecond), burst(bytesPerSecond))
+}
+
+// Limiters are those that are not nil.
+func Limiters(of ...*rate.Limiter) []*rate.Limiter {
+	return slices.DeleteFunc(of, func(l *rate.Limiter) bool { return l == nil })
 }
 
 // Deadlines that no one needs to set.

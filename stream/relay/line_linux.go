@@ -14,10 +14,10 @@ import (
 )
 
 // blocking counts the relays that wait in system calls, with a thread for each
-// direction, instead of in Go's poller. As long as there is a processor for
-// each that costs a tenth less for those that move much; it costs more when
-// there are more of them, and makes small exchanges slower. So a relay begins
-// in the poller.
+// direction, instead of in Go's poller. For those that move much that is cheaper
+// by far (bench/NOTES.md), as long as there is a processor for each; it costs
+// more when there are more of them, and makes small exchanges slower. So a relay
+// begins in the poller.
 var blocking atomic.Int32
 
 // line is one socket of a relay. It reads and writes many pieces of memory with
@@ -172,7 +172,7 @@ func (l *line) Write(p []byte) (int, error) {
 	return l.Writev(l.writes[:])
 }
 
-// SetWriteDeadline is for the last write on the line.
+// SetWriteDeadline is for the last write on the line: none is not to be had again.
 func (l *line) SetWriteDeadline(t time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
