@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/digitalocean/go-libvirt"
@@ -32,3 +33,9 @@ func answered(err error) bool {
 // brokenBetween are the words of libvirt's client for its connection
 // (src/rpc/virnetclient.c, virkeepalive.c) that come as VIR_ERR_INTERNAL_ERROR.
 var brokenBetween = []string{"client socket is closed", "client socket hangup", "hangup event on socket", "hangup / error event on socket", "server closed connection", "keepalive timeout"}
+
+// libvirtWords are libvirt's words, which may have a trailing line break, with
+// what it was to do.
+func libvirtWords(doing string, err error) string {
+	return fmt.Sprintf("libvirt, %s: %s", doing, strings.TrimSpace(err.Error()))
+}

@@ -53,7 +53,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	case t.exposed != "" && g.d.requireSecure():
 		return outcome{g.insecure(t.exposed)}
 	case g.access != config.AccessFull && usesPath(call.Params): // whoever encrypts what goes there
-		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.cfg.Name)}
+		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.Config.Name)}
 	}
 	a := &arrival{guest: guest, transfer: t}
 	meeting := ""
@@ -72,7 +72,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 		}
 		a.session.preparing(t, g.cut)
 	} else if meets {
-		if g.d.sessions.isDraining() {
+		if g.d.Sessions.isDraining() {
 			return refused(libvirtrpc.ErrOperationInvalid, errDraining)
 		}
 		if call.Params, meeting, err = g.meet(a, call.Params, t); err != nil {
@@ -106,7 +106,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 // session.
 func (g *guard) enter(a *arrival, t transfer) (err error) {
 	info := stream.Info{ID: stream.NewID(), Work: workSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
-	if a.entry, err = g.d.sessions.add(info, control.Incoming); err != nil {
+	if a.entry, err = g.d.Sessions.add(info, control.Incoming); err != nil {
 		return err
 	}
 	a.entry.protect(t.protection())
@@ -115,7 +115,7 @@ func (g *guard) enter(a *arrival, t transfer) (err error) {
 	a.leave = func(what verdict) {
 		cause := &stream.Cause{Code: stream.CodeDone}
 		if what != ran {
-			cause = &stream.Cause{Code: stream.CodeCancelled, Host: g.d.cfg.Name, Text: "the libvirt client gave the guest up, or went away"}
+			cause = &stream.Cause{Code: stream.CodeCancelled, Host: g.d.Config.Name, Text: "the libvirt client gave the guest up, or went away"}
 		}
 		g.d.endSteered(a.entry, log, what == ran, cause)
 	}
@@ -160,7 +160,7 @@ func (g *guard) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]by
 		return outcome{g.denied(c, "guest %.80q is being finished already", name)}
 	}
 	if a != nil && a.transfer.flags&libvirt.MigratePostcopyResume != 0 && call.Cancelled == 0 {
-		g.d.awaitResumed(ctx, a.guest.id)
+		g.d.AwaitResumed(ctx, a.guest.id)
 	}
 	if a != nil && a.native != nil {
 		call.Flags &^= uint32(libvirt.MigrateTLS)
@@ -189,10 +189,10 @@ func (d *Daemon) awaitFinish(a *arrival) func() time.Duration {
 		return nil
 	}
 	return func() time.Duration {
-		if a.transfer.postcopy() && d.split(a.guest.id) {
+		if a.transfer.postcopy() && d.Libvirt.InPostcopy(a.guest.id) {
 			return 0
 		}
-		return d.cfg.Limits.FinishTimeout
+		return d.Config.Limits.FinishTimeout
 	}
 }
 

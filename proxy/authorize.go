@@ -26,11 +26,11 @@ func (d *Daemon) authorize(state tls.ConnectionState, creds *tlsconf.Credentials
 	}
 	p := d.identify(id)
 	if p == nil {
-		return nil, denied("your certificate is valid, but no peer configured on %s has its name (%s): add it there under [peers.NAME], in names", d.cfg.Name, id)
+		return nil, denied("your certificate is valid, but no peer configured on %s has its name (%s): add it there under [peers.NAME], in names", d.Config.Name, id)
 	}
 	if d.dnList != nil {
 		if _, ok := d.dnList.Match(id); !ok {
-			return nil, denied("your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.cfg.Name, id.DN)
+			return nil, denied("your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.Config.Name, id.DN)
 		}
 	}
 	if err := d.within(p, creds, state); err != nil {
@@ -53,7 +53,7 @@ func (d *Daemon) within(p *peer, creds *tlsconf.Credentials, state tls.Connectio
 	if err == nil {
 		return nil
 	}
-	return plainly(err, fmt.Sprintf("%s has a priority of its own for the peer %s: set the same one on both hosts", d.cfg.Name, p.name))
+	return plainly(err, fmt.Sprintf("%s has a priority of its own for the peer %s: set the same one on both hosts", d.Config.Name, p.name))
 }
 
 func denied(format string, args ...any) error {

@@ -69,7 +69,7 @@ type bare struct {
 // mayGoBare says how a guest may go to a host where none answered, and why
 // not.
 func (m *outgoing) mayGoBare(ctx context.Context, none *noSluice) (native bool, err error) {
-	allowed, here, name := m.peer.conf.WithoutSluice, m.d.cfg.Name, m.peer.name
+	allowed, here, name := m.peer.conf.WithoutSluice, m.d.Config.Name, m.peer.name
 	native = allowed == config.WithoutNativeTLS || m.req.TLS == control.Yes
 	_, _, secure := m.peer.conf.LibvirtAt()
 	refuse := func(format string, args ...any) (bool, error) {
@@ -102,7 +102,7 @@ func (p *peer) hadSluice() string {
 
 // forget says what to do where p has a sluice no more.
 func (d *Daemon) forget(p *peer) string {
-	return fmt.Sprintf("if it was removed from %s for good, restart sluice on %s", p.name, d.cfg.Name)
+	return fmt.Sprintf("if it was removed from %s for good, restart sluice on %s", p.name, d.Config.Name)
 }
 
 // ledHere is an address of p's that interception on this host still covers, or
@@ -112,7 +112,7 @@ func (d *Daemon) ledHere(ctx context.Context, p *peer) (string, error) {
 	switch {
 	case errors.Is(err, intercept.ErrOff):
 		return "", nil
-	case err != nil && d.cfg.Intercept == nil && !errors.Is(err, intercept.ErrForeign):
+	case err != nil && d.Config.Intercept == nil && !errors.Is(err, intercept.ErrForeign):
 		return "", nil // a daemon that intercepts nothing may lack the right to ask (CAP_NET_ADMIN)
 	case err != nil:
 		return "", err
@@ -149,7 +149,7 @@ func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bo
 	b.host, _, _ = m.peer.conf.LibvirtAt()
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
 	b.lanes = newLanes(b.ctx, limits, func(lane string, err error) {
-		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.d.cfg.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.name, err)})
+		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.d.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.name, err)})
 	})
 	by := byNative
 	if !native {
@@ -239,7 +239,7 @@ func (b *bare) end() {
 	b.calls.Lock()
 	defer b.calls.Unlock()
 	if b.prepared && !b.asked && !b.finished {
-		ctx, cancel := context.WithTimeout(context.Background(), b.d.cfg.Limits.GiveUpTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), b.d.Config.Limits.GiveUpTimeout)
 		b.libvirtFinish(ctx, &finishCall{Cancelled: true})
 		cancel()
 	}
@@ -259,7 +259,7 @@ func (b *bare) settle(c *stream.Cause) {
 func (b *bare) Fail(c *stream.Cause) {
 	if c.Host == "" {
 		own := *c
-		own.Host = b.d.cfg.Name
+		own.Host = b.d.Config.Name
 		c = &own
 	}
 	if broke := b.broke.Load(); broke != nil && c.Code == stream.CodeLibvirt {

@@ -24,7 +24,7 @@ import (
 func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t transfer, guest movingGuest) outcome {
 	p, a := g.bare, &arrival{guest: guest, transfer: t}
 	refuse := func(format string, args ...any) outcome {
-		words := fmt.Sprintf("sluice on %s: %s has no sluice: ", g.d.cfg.Name, p.name) + fmt.Sprintf(format, args...)
+		words := fmt.Sprintf("sluice on %s: %s has no sluice: ", g.d.Config.Name, p.name) + fmt.Sprintf(format, args...)
 		g.log.Warn().Str("caller", g.who).Str("cause", words).Msg("migration refused")
 		return outcome{outcomeErr(libvirtrpc.ErrOperationInvalid, "%s", words)}
 	}
@@ -34,17 +34,17 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 	_, closed := g.d.closedPorts()
 	switch {
 	case usesPath(call.Params):
-		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.cfg.Name)}
+		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.Config.Name)}
 	case native:
 		point, err = g.enterNative(a, call, t)
 	case t.by == byTunnel || t.by == "":
 		err = g.enter(a, t)
 	case p.conf.WithoutSluice != config.WithoutPlain:
-		return refuse("the guest's memory would go in clear, and peers.%s.without_sluice on %s allows QEMU's own TLS alone: add --tls (or --tunnelled)", p.name, g.d.cfg.Name)
+		return refuse("the guest's memory would go in clear, and peers.%s.without_sluice on %s allows QEMU's own TLS alone: add --tls (or --tunnelled)", p.name, g.d.Config.Name)
 	case p.seen.Load():
 		return refuse("the guest's memory would come in clear, and %s: add --tls (or --tunnelled), or %s", p.hadSluice(), g.d.forget(p))
 	case closed != 0:
-		return refuse("its QEMU would connect to a port that `sluice intercept` has closed here: add --tls (or --tunnelled), or `sluice intercept down` on %s", g.d.cfg.Name)
+		return refuse("its QEMU would connect to a port that `sluice intercept` has closed here: add --tls (or --tunnelled), or `sluice intercept down` on %s", g.d.Config.Name)
 	default:
 		t.by = byNothing
 		if err = g.enter(a, t); err == nil {
@@ -88,7 +88,7 @@ func (g *guard) enterNative(a *arrival, call *libvirtrpc.Prepare, t transfer) (p
 	if err != nil {
 		return nil, err
 	}
-	if a.entry, err = g.d.sessions.add(info, control.Incoming); err != nil {
+	if a.entry, err = g.d.Sessions.add(info, control.Incoming); err != nil {
 		return nil, err
 	}
 	t.by = byNative
@@ -98,18 +98,18 @@ func (g *guard) enterNative(a *arrival, call *libvirtrpc.Prepare, t transfer) (p
 	e := &nativeEnd{d: g.d, peer: g.bare, log: log}
 	if err = e.open(info.ID, t, port); err != nil {
 		e.end(false)
-		g.d.sessions.end(a.entry, control.Failed, stream.CodeLocal, err.Error())
+		g.d.Sessions.end(a.entry, control.Failed, stream.CodeLocal, err.Error())
 		return nil, err
 	}
 	a.entry.open(e.lanes.views)
 	a.native = e
 	a.leave = func(what verdict) {
-		g.d.work.Go(func() { // the answer to Finish is not to wait for it
+		g.d.Work.Go(func() { // the answer to Finish is not to wait for it
 			cause := e.end(what == ran)
 			if what == ran {
 				cause = &stream.Cause{Code: stream.CodeDone}
 			} else if cause == nil {
-				cause = &stream.Cause{Code: stream.CodeCancelled, Host: g.d.cfg.Name, Text: "the libvirt client gave the guest up, or went away"}
+				cause = &stream.Cause{Code: stream.CodeCancelled, Host: g.d.Config.Name, Text: "the libvirt client gave the guest up, or went away"}
 			}
 			g.d.endSteered(a.entry, log, what == ran, cause)
 		})

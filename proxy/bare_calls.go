@@ -33,11 +33,11 @@ func (b *bare) Call(ctx context.Context, name string, body, reply any) error {
 		}
 		return err
 	}
-	return &stream.Cause{Code: stream.CodeRefused, Host: b.d.cfg.Name, Text: "without a sluice there is no " + name}
+	return &stream.Cause{Code: stream.CodeRefused, Host: b.d.Config.Name, Text: "without a sluice there is no " + name}
 }
 
 func (b *bare) prepare(ctx context.Context, call *prepareCall, reply *prepareReply) error {
-	limit := b.d.cfg.Limits.PrepareTimeout
+	limit := b.d.Config.Limits.PrepareTimeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("QEMU was not started within %v (limits.prepare_timeout)", limit))
 	defer cancel()
 	switch state, err := b.virt.state(ctx, b.uuid); {
@@ -76,7 +76,7 @@ func (b *bare) prepare(ctx context.Context, call *prepareCall, reply *prepareRep
 	b.prepared = true
 	b.log.Info().Msg("guest prepared by libvirt there")
 	if err := b.learnPorts(uri, reply.Cookie); err != nil {
-		return &stream.Cause{Code: stream.CodeProtocol, Host: b.d.cfg.Name, Text: err.Error()}
+		return &stream.Cause{Code: stream.CodeProtocol, Host: b.d.Config.Name, Text: err.Error()}
 	}
 	return nil
 }
@@ -109,15 +109,15 @@ func (b *bare) learnPorts(uri libvirt.OptString, cookie []byte) error {
 // way goes on whatever becomes of the migration's context.
 func (b *bare) finish(call *finishCall) (*finishReply, error) {
 	if !b.prepared || b.finished {
-		return nil, &stream.Cause{Code: stream.CodeRefused, Host: b.d.cfg.Name, Text: "there is no guest to finish"}
+		return nil, &stream.Cause{Code: stream.CodeRefused, Host: b.d.Config.Name, Text: "there is no guest to finish"}
 	}
 	if !call.Cancelled {
 		if len(b.channels()) == 0 {
-			return nil, &stream.Cause{Code: stream.CodeLocal, Host: b.d.cfg.Name, Text: "no memory of the guest has gone, so there is nothing to finish"}
+			return nil, &stream.Cause{Code: stream.CodeLocal, Host: b.d.Config.Name, Text: "no memory of the guest has gone, so there is nothing to finish"}
 		}
 		b.asked = true
 	}
-	limit := b.d.cfg.Limits.FinishTimeout
+	limit := b.d.Config.Limits.FinishTimeout
 	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("libvirt did not answer within %v (limits.finish_timeout)", limit))
 	defer cancel()
 	ctx, lost := context.WithCancelCause(ctx)
@@ -138,7 +138,7 @@ func (b *bare) finish(call *finishCall) (*finishReply, error) {
 // which no one can tell.
 func (b *bare) unfinished(failure error) (*finishReply, error) {
 	cause := b.said("taking the guest over", failure)
-	ctx, cancel := context.WithTimeout(context.Background(), b.d.cfg.Limits.GiveUpTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), b.d.Config.Limits.GiveUpTimeout)
 	defer cancel()
 	state, err := b.state(ctx)
 	switch {
@@ -170,7 +170,7 @@ func (b *bare) libvirtFinish(ctx context.Context, call *finishCall) (*finishRepl
 
 // downtime is in nanoseconds, as libvirt there has measured it.
 func (b *bare) downtime() int64 {
-	ctx, cancel := context.WithTimeout(context.Background(), b.d.cfg.Limits.GiveUpTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), b.d.Config.Limits.GiveUpTimeout)
 	defer cancel()
 	var stats jobStats
 	b.virt.bound(ctx, func() error {

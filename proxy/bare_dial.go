@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/digitalocean/go-libvirt"
-	"github.com/digitalocean/go-libvirt/socket/dialers"
 	"golang.org/x/sys/unix"
 
 	"github.com/virt-sluice/sluice/proxy/tunnel"
@@ -29,7 +27,7 @@ func (d *Daemon) connectFar(ctx context.Context, p *peer) (*virt, error) {
 		if late(ctx) {
 			code, text = stream.CodeLink, context.Cause(ctx).Error()
 		}
-		return &stream.Cause{Code: code, Host: d.cfg.Name, Text: fmt.Sprintf("%s has no sluice, and its libvirt can't be used (%s): %s", p.name, p.conf.LibvirtURI, text)}
+		return &stream.Cause{Code: code, Host: d.Config.Name, Text: fmt.Sprintf("%s has no sluice, and its libvirt can't be used (%s): %s", p.name, p.conf.LibvirtURI, text)}
 	}
 	dialer := net.Dialer{KeepAliveConfig: keepAlive}
 	raw, err := dialer.DialContext(ctx, "tcp", address)
@@ -44,7 +42,7 @@ func (d *Daemon) connectFar(ctx context.Context, p *peer) (*virt, error) {
 		conn, err = d.secure(ctx, p, raw)
 		switch {
 		case errors.Is(err, errSluice):
-			return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf("no libvirtd of %s's at %s: %v", p.name, p.conf.LibvirtURI, err)}
+			return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.Config.Name, Text: fmt.Sprintf("no libvirtd of %s's at %s: %v", p.name, p.conf.LibvirtURI, err)}
 		case err != nil:
 			return nil, fail(stream.CodeRefused, "%v", err)
 		}
@@ -56,17 +54,8 @@ func (d *Daemon) connectFar(ctx context.Context, p *peer) (*virt, error) {
 			return nil, fail(stream.CodeRefused, "libvirtd does not take this host's certificate, or is something else (%v): its log says why, and tls_allowed_dn_list in libvirtd.conf is one reason", err)
 		}
 	}
-	watched := &watchedConn{Conn: &packets{Conn: conn}, gone: make(chan struct{})}
-	v := &virt{Libvirt: libvirt.NewWithDialer(dialers.NewAlreadyConnected(watched)), conn: watched}
-	err = v.bound(ctx, func() error {
-		if err := v.ConnectToURI(libvirt.QEMUSystem); err != nil {
-			return err
-		}
-		_, err := v.ConnectSupportsFeature(featureKeepAlive)
-		return err
-	})
+	v, err := newRemoteConn(ctx, conn)
 	if err != nil {
-		v.close()
 		code := stream.CodeRefused
 		if errors.Is(err, errLibvirtGone) {
 			code = stream.CodeLink
@@ -129,7 +118,7 @@ func (b *bare) dialQEMU(ctx context.Context, kind string, local net.Conn) (relay
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return &stream.Cause{Code: stream.CodeLink, Host: b.d.cfg.Name, Text: fmt.Sprintf("no connection with QEMU on %s (%s): %v", b.peer.name, address, err)}
+		return &stream.Cause{Code: stream.CodeLink, Host: b.d.Config.Name, Text: fmt.Sprintf("no connection with QEMU on %s (%s): %v", b.peer.name, address, err)}
 	}
 	dialer := net.Dialer{KeepAliveConfig: keepAlive}
 	raw, err := dialer.DialContext(ctx, "tcp", address)

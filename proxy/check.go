@@ -23,12 +23,12 @@ func Check(ctx context.Context, cfg *config.Config, version string, req *control
 	}
 	h := &check.Host{
 		Config: cfg, Version: version, By: control.ByCommand,
-		Libvirt: func(ctx context.Context) (string, error) { return libvirtVersion(ctx, cfg.LibvirtSocket) },
+		Libvirt: libvirtVersion(Libvirt{Socket: cfg.LibvirtSocket, Host: cfg.Name}),
 	}
 	certs, err := loadCertificates(cfg, zerolog.Nop())
 	if h.Err = err; err == nil {
 		h.Credentials, h.Policies = certs.current(), certs.policies.Load()
-		d := &Daemon{cfg: cfg, certs: certs} // what it takes to connect
+		d := &Daemon{Host: &Host{Config: cfg}, certs: certs} // what it takes to connect
 		if d.peers, err = makePeers(cfg.Peers); err == nil {
 			h.Bare = d.askBare
 		}
@@ -55,15 +55,15 @@ func orNone(s string) string {
 
 // check answers `sluice check`.
 func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control.Report, error) {
-	if err := checkRequest(d.cfg, req); err != nil {
+	if err := checkRequest(d.Config, req); err != nil {
 		return nil, err
 	}
 	h := &check.Host{
-		Config: d.cfg, Version: d.version, By: control.ByDaemon,
+		Config: d.Config, Version: d.version, By: control.ByDaemon,
 		Policies: d.certs.policies.Load(), Credentials: d.certs.current(),
 		Listening: d.listening(),
 		Reload:    d.certs.status(time.Now()).ReloadErrors,
-		Libvirt:   func(ctx context.Context) (string, error) { return libvirtVersion(ctx, d.cfg.LibvirtSocket) },
+		Libvirt:   libvirtVersion(d.Libvirt),
 		Bare:      d.askBare,
 		Spoken:    func(peer string) bool { return d.peers[peer].seen.Load() },
 	}
@@ -80,7 +80,7 @@ func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control
 func (d *Daemon) checked(ctx context.Context, peer string) *check.Answer {
 	certs := d.certs.status(time.Now())
 	a := &check.Answer{
-		Host: d.cfg.Name, Version: d.version, Time: time.Now(), You: peer,
+		Host: d.Config.Name, Version: d.version, Time: time.Now(), You: peer,
 		Priority: d.certs.with(d.peers[peer]).Source,
 	}
 	for _, e := range certs.ReloadErrors {
@@ -91,19 +91,20 @@ func (d *Daemon) checked(ctx context.Context, peer string) *check.Answer {
 			a.Warnings = append(a.Warnings, fmt.Sprintf("its %s certificate %q ends on %s", e.What, e.Subject, e.NotAfter.UTC().Format(time.DateTime)))
 		}
 	}
-	_, _, a.Draining = d.sessions.status()
-	ctx, cancel := context.WithTimeoutCause(ctx, d.cfg.Limits.HandshakeTimeout/2, fmt.Errorf("it does not answer within %v", d.cfg.Limits.HandshakeTimeout/2))
+	_, _, a.Draining = d.Sessions.status()
+	ctx, cancel := context.WithTimeoutCause(ctx, d.Config.Limits.HandshakeTimeout/2, fmt.Errorf("it does not answer within %v", d.Config.Limits.HandshakeTimeout/2))
 	defer cancel()
-	versions, err := askVersions(ctx, func() (*virt, error) { return connectLibvirt(ctx, d.cfg.LibvirtSocket) })
-	if a.Libvirt = versions.libvirt; err != nil {
+	versions, err := d.Libvirt.Versions(ctx)
+	if a.Libvirt = versions.Libvirt; err != nil {
 		a.LibvirtError = err.Error()
 	}
 	a.Offers = d.offers(d.peers[peer], versions)
 	return a
 }
 
-// libvirtVersion asks libvirt for its version, within ctx.
-func libvirtVersion(ctx context.Context, socket string) (string, error) {
-	v, err := askVersions(ctx, func() (*virt, error) { return connectLibvirt(ctx, socket) })
-	return v.libvirt, err
+func libvirtVersion(l Libvirt) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		v, err := l.Versions(ctx)
+		return v.Libvirt, err
+	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/stream"
@@ -27,11 +28,11 @@ func (d *Daemon) serveClients(ctx context.Context, p *peer, l *net.UnixListener)
 			}
 			return
 		}
-		d.work.Go(func() {
+		d.Work.Go(func() {
 			if err := d.serveClient(ctx, p, c); err != nil {
-				d.log.Warn().Err(err).Str("peer", p.name).Msg("libvirt client refused")
+				d.Log.Warn().Err(err).Str("peer", p.name).Msg("libvirt client refused")
 				// virsh and its kin show this as they show libvirt's own errors.
-				libvirtrpc.Refuse(c, d.cfg.Limits.HandshakeTimeout, "sluice: "+err.Error())
+				libvirtrpc.Refuse(c, d.Config.Limits.HandshakeTimeout, "sluice: "+err.Error())
 				c.Close()
 			}
 		})
@@ -45,17 +46,17 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 		return err
 	}
 	info := stream.Info{ID: stream.NewID(), Work: workLibvirt, Peer: p.name, Address: p.conf.Address}
-	entry, err := d.sessions.add(info, control.Outgoing)
+	entry, err := d.Sessions.add(info, control.Outgoing)
 	if err != nil {
 		return err
 	}
 	log := d.sessionLog(info, control.Outgoing)
 	s, none, err := openOrNone(ctx, d.opener(p), info)
 	if none != nil && err != nil {
-		err = none.and("without one there libvirt's clients have libvirt's own URI (%s), and `sluice migrate GUEST %s` what peers.%s.without_sluice on %s allows", p.conf.LibvirtURI, p.name, p.name, d.cfg.Name)
+		err = none.and("without one there libvirt's clients have libvirt's own URI (%s), and `sluice migrate GUEST %s` what peers.%s.without_sluice on %s allows", p.conf.LibvirtURI, p.name, p.name, d.Config.Name)
 	}
 	if err != nil {
-		d.sessions.end(entry, control.Failed, asCause(err).Code, err.Error())
+		d.Sessions.end(entry, control.Failed, asCause(err).Code, err.Error())
 		return err
 	}
 	entry.opened(s)
@@ -71,7 +72,7 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 		Rules:    g,
 		Failing:  failing(s, conn, "the libvirt client's connection", log),
 		Ended:    g.ended,
-		Draining: d.sessions.draining,
+		Draining: d.Sessions.draining,
 		Parting:  func(err error) *libvirtrpc.Error { return parting(s, err) },
 	}
 	// It may outlive the session: a call may have to be answered after that.
@@ -146,7 +147,7 @@ func (in *incomingLibvirt) Connect(ctx context.Context, kind string, number int)
 		return nil, errors.New("a libvirt client's session has one libvirt channel, and no others")
 	}
 	access := in.peer.access()
-	server, err := in.d.dialLibvirt(ctx, access)
+	server, err := in.d.Libvirt.Dial(ctx, access == config.AccessReadOnly)
 	if err != nil {
 		return nil, err
 	}

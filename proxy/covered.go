@@ -19,7 +19,7 @@ const byInterception = "sluice (interception)"
 // the caller has named, if any. Which those are its table says: the
 // configuration may have been changed since.
 func (d *Daemon) covered(params libvirtrpc.Params) bool {
-	if d.cfg.Intercept == nil {
+	if d.Config.Intercept == nil {
 		return false
 	}
 	table, err := intercept.Read()
@@ -69,7 +69,7 @@ func (d *Daemon) checkPorts(r *libvirtrpc.Reply, params libvirtrpc.Params, disks
 		return libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
 	}
 	refuse := func(format string, args ...any) *libvirtrpc.Error {
-		return libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice on %s: %s", d.cfg.Name, fmt.Sprintf(format, args...))
+		return libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice on %s: %s", d.Config.Name, fmt.Sprintf(format, args...))
 	}
 	table, err := intercept.Read()
 	if err != nil {
@@ -79,7 +79,7 @@ func (d *Daemon) checkPorts(r *libvirtrpc.Reply, params libvirtrpc.Params, disks
 		return refuse("`sluice intercept` was changed meanwhile, and does not cover the migration's URI any more: migrate again")
 	}
 	remedy := fmt.Sprintf("which is open to other hosts: the kernel has closed %d-%d. migration_port_min and migration_port_max in qemu.conf must be intercept.ports (%s), which `sluice intercept up` takes over",
-		table.First, table.Last, d.cfg.Intercept.Ports)
+		table.First, table.Last, d.Config.Intercept.Ports)
 	switch {
 	case prepared.URI != nil && !closedAt(&table.Table, *prepared.URI):
 		return refuse("libvirt waits for the guest at %.80q, %s", *prepared.URI, remedy)

@@ -44,7 +44,7 @@ func closing(t *testing.T, first, last uint16) {
 // has run `sluice intercept up` since.
 func TestCoveredByTheKernel(t *testing.T) {
 	closing(t, 49152, 49160)
-	d := &Daemon{cfg: &config.Config{Name: "host-b", Intercept: &config.Intercept{Port: 16516, Ports: "49152-49300"}}}
+	d := &Daemon{Host: &Host{Config: &config.Config{Name: "host-b", Intercept: &config.Intercept{Port: 16516, Ports: "49152-49300"}}}}
 	if st := d.interceptStatus(); st.Problem == "" {
 		t.Error("the status has no problem")
 	} else {

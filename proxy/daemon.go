@@ -9,11 +9,9 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/time/rate"
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
@@ -30,30 +28,27 @@ type Options struct {
 
 // Daemon is one host's sluice.
 type Daemon struct {
-	cfg     *config.Config
-	log     zerolog.Logger
+	*Host
+
 	version string
 	started time.Time
 
 	uids    []uint32 // may use the local sockets
-	qemuUID int
 	peers   map[string]*peer
 	clients []*clientRule
 	certs   *certificates
 	dnList  *tlsconf.Rules // tls_allowed_dn_list; nil if there is none
 
-	totalSend, totalReceive *rate.Limiter // of all sessions
-	sessions                *registry
-	verdicts                verdicts
-	waiting                 waiting
-	steered                 steeredSessions
-	pulls                   pulls
-	doors                   openDoors
-	refusals                refusals
-	plain                   plainCounts
-	acceptor                *stream.Acceptor
-	refusing                chan struct{}    // places of those who are told why not
-	clock                   func() time.Time // by which peers' certificates are valid; nil is time.Now
+	verdicts verdicts
+	waiting  waiting
+	steered  steeredSessions
+	pulls    pulls
+	doors    openDoors
+	refusals refusals
+	plain    plainCounts
+	acceptor *stream.Acceptor
+	refusing chan struct{}    // places of those who are told why not
+	clock    func() time.Time // by which peers' certificates are valid; nil is time.Now
 
 	tunnels []*tunnelEntry
 
@@ -61,30 +56,31 @@ type Daemon struct {
 	draining <-chan struct{} // as Run has it
 
 	// Set by Run.
-	dir         *runDir
 	listener    net.Listener
-	metricsAddr string         // empty: nowhere
-	work        sync.WaitGroup // connections and sessions under way
+	metricsAddr string // empty: nowhere
 }
 
 // New checks everything that can be checked before a socket is opened.
 func New(o Options) (*Daemon, error) {
 	d := &Daemon{
-		cfg:          o.Config,
-		log:          o.Log,
-		version:      o.Version,
-		started:      time.Now(),
-		sessions:     newRegistry(o.Config.Limits.Sessions, o.Config.Limits.PeerSessions),
-		totalSend:    stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
-		totalReceive: stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
-		refusing:     make(chan struct{}, maxRefusals),
-		ready:        make(chan struct{}),
+		Host: &Host{
+			Config:       o.Config,
+			Log:          o.Log,
+			Libvirt:      Libvirt{Socket: o.Config.LibvirtSocket, Host: o.Config.Name},
+			Sessions:     newRegistry(o.Config.Limits.Sessions, o.Config.Limits.PeerSessions),
+			TotalSend:    stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
+			TotalReceive: stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
+		},
+		version:  o.Version,
+		started:  time.Now(),
+		refusing: make(chan struct{}, maxRefusals),
+		ready:    make(chan struct{}),
 	}
 	var err error
 	if d.uids, err = o.Config.UIDs(); err != nil {
 		return nil, err
 	}
-	if d.qemuUID, _, err = o.Config.QEMU(); err != nil {
+	if d.QEMUUID, _, err = o.Config.QEMU(); err != nil {
 		return nil, err
 	}
 	if d.peers, err = makePeers(o.Config.Peers); err != nil {
@@ -106,9 +102,9 @@ func New(o Options) (*Daemon, error) {
 	if err := d.makeTunnels(); err != nil {
 		return nil, err
 	}
-	d.acceptor = &stream.Acceptor{Host: d.cfg.Name, Limits: d.limits(0), Accept: d.accept, Ask: d.answer, Share: stream.Share{
-		Channels: d.cfg.Limits.PeerChannels,
-		Asks:     d.cfg.Limits.PeerAsks,
+	d.acceptor = &stream.Acceptor{Host: d.Config.Name, Limits: d.Limits(0), Accept: d.accept, Ask: d.answer, Share: stream.Share{
+		Channels: d.Config.Limits.PeerChannels,
+		Asks:     d.Config.Limits.PeerAsks,
 		Memory:   func(peer string) *stream.Memory { return d.peers[peer].memory },
 	}}
 	for _, p := range d.peers {
@@ -121,31 +117,14 @@ func New(o Options) (*Daemon, error) {
 }
 
 // newMemory is what may be held at once of what one peer has sent.
-func (d *Daemon) newMemory() *stream.Memory { return stream.NewMemory(d.cfg.Limits.PeerMemory << 20) }
+func (d *Daemon) newMemory() *stream.Memory {
+	return stream.NewMemory(d.Config.Limits.PeerMemory << 20)
+}
 
 // Reload takes over certificates, revocation lists and GnuTLS's settings as
 // they are now. What is not good leaves what was there before in use, and is
 // the error, which has been logged.
 func (d *Daemon) Reload() error { return errors.Join(d.certs.reload(), d.reloadTunnels()) }
-
-// limits of a session; bandwidth, MiB/s, narrows the configured one.
-func (d *Daemon) limits(bandwidth uint64) stream.Limits {
-	l := d.cfg.Limits
-	perSession := l.SessionBandwidth << 20
-	if asked := int64(bandwidth) << 20; asked > 0 && (perSession <= 0 || asked < perSession) {
-		perSession = asked
-	}
-	return stream.Limits{
-		Channels:     l.Channels,
-		Handshake:    l.HandshakeTimeout,
-		Idle:         l.IdleTimeout,
-		Length:       l.SessionTimeout,
-		Bytes:        l.SessionBytes,
-		Bandwidth:    perSession,
-		TotalSend:    d.totalSend,
-		TotalReceive: d.totalReceive,
-	}
-}
 
 // Ready is closed when all sockets are open.
 func (d *Daemon) Ready() <-chan struct{} { return d.ready }
@@ -161,16 +140,16 @@ func (d *Daemon) Ready() <-chan struct{} { return d.ready }
 //  4. Sockets are closed and their files removed, and everything that Run
 //     started has ended when it returns.
 func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
-	dir, err := openRunDir(d.cfg.RunDir)
+	dir, err := openRunDir(d.Config.RunDir)
 	if err != nil {
 		return err
 	}
 	defer dir.close()
-	d.dir, d.draining = dir, drain
-	defer d.work.Wait()
+	d.Dir, d.draining = dir, drain
+	defer d.Work.Wait()
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
-	d.work.Go(func() { d.certs.run(working) })
+	d.Work.Go(func() { d.certs.run(working) })
 	closers, err := d.listen(working)
 	defer func() {
 		for _, c := range closers {
@@ -181,8 +160,8 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 		return err
 	}
 	close(d.ready)
-	d.work.Go(d.tryKernel)
-	ready := d.log.Info()
+	d.Work.Go(d.tryKernel)
+	ready := d.Log.Info()
 	if d.metricsAddr != "" {
 		ready.Str("metrics", d.metricsAddr)
 	}
@@ -193,11 +172,11 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	case <-drain:
 	case <-ctx.Done():
 	}
-	empty, over := d.sessions.drain(), d.tunnelsOver()
-	d.log.Info().Msg("stopping: no new sessions")
+	empty, over := d.Sessions.drain(), d.tunnelsOver()
+	d.Log.Info().Msg("stopping: no new sessions")
 	var limit <-chan time.Time
-	if d.cfg.Limits.DrainTimeout > 0 {
-		t := time.NewTimer(d.cfg.Limits.DrainTimeout)
+	if d.Config.Limits.DrainTimeout > 0 {
+		t := time.NewTimer(d.Config.Limits.DrainTimeout)
 		defer t.Stop()
 		limit = t.C
 	}
@@ -210,7 +189,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 			over = nil
 			continue
 		case <-limit:
-			d.log.Warn().Stringer("after", d.cfg.Limits.DrainTimeout).Msg("sessions and tunnels' connections are cut off (limits.drain_timeout)")
+			d.Log.Warn().Stringer("after", d.Config.Limits.DrainTimeout).Msg("sessions and tunnels' connections are cut off (limits.drain_timeout)")
 		case <-ctx.Done():
 		}
 		break
@@ -225,35 +204,35 @@ var errStopping = &stream.Cause{Code: stream.CodeShutdown, Text: "the daemon sto
 // them, also with an error.
 func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 	// Control first: it tells another daemon of this host.
-	l, err := d.dir.listen(controlSocket, -1, 0o666)
+	l, err := d.Dir.listen(controlSocket, -1, 0o666)
 	if err != nil {
 		return closers, err
 	}
 	server := d.controlServer(ctx)
 	closers = append(closers, func() { shutdown(server, shutdownTimeout) })
-	d.work.Go(func() { server.Serve(l) })
+	d.Work.Go(func() { server.Serve(l) })
 
 	var lc net.ListenConfig
-	d.listener, err = lc.Listen(ctx, "tcp", d.cfg.Listen)
+	d.listener, err = lc.Listen(ctx, "tcp", d.Config.Listen)
 	if err != nil {
-		return closers, fmt.Errorf("listen for peers at %s (listen): %w: if libvirtd's own TLS listener holds the port, turn that off or choose another port for both hosts", d.cfg.Listen, err)
+		return closers, fmt.Errorf("listen for peers at %s (listen): %w: if libvirtd's own TLS listener holds the port, turn that off or choose another port for both hosts", d.Config.Listen, err)
 	}
 	closers = append(closers, func() { d.listener.Close() })
-	d.work.Go(func() { d.servePeers(ctx) })
+	d.Work.Go(func() { d.servePeers(ctx) })
 
 	for _, p := range d.peers {
-		if err := d.dir.mkdir(filepath.Join(peersDir, p.name), 0o711); err != nil {
+		if err := d.Dir.mkdir(filepath.Join(peersDir, p.name), 0o711); err != nil {
 			return closers, err
 		}
-		l, err := d.dir.listen(d.peerSocket(p), -1, 0o666)
+		l, err := d.Dir.listen(d.peerSocket(p), -1, 0o666)
 		if err != nil {
 			return closers, err
 		}
 		closers = append(closers, func() { l.Close() })
-		d.work.Go(func() { d.serveClients(ctx, p, l) })
+		d.Work.Go(func() { d.serveClients(ctx, p, l) })
 	}
 
-	if d.cfg.Intercept != nil {
+	if d.Config.Intercept != nil {
 		more, err := d.listenIntercepted(ctx)
 		closers = append(closers, more...)
 		if err != nil {
@@ -267,7 +246,7 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 		return closers, err
 	}
 
-	if d.cfg.Metrics != "" {
+	if d.Config.Metrics != "" {
 		closer, err := d.listenForScrapes(ctx)
 		if err != nil {
 			return closers, err
@@ -298,7 +277,7 @@ func (d *Daemon) listening() string {
 	select {
 	case <-d.ready:
 	default:
-		return d.cfg.Listen
+		return d.Config.Listen
 	}
 	return d.listener.Addr().String()
 }
@@ -312,21 +291,23 @@ func (d *Daemon) peerStatus() []control.PeerStatus {
 			Address:  p.conf.Address,
 			Names:    p.conf.Names,
 			Priority: d.certs.with(p).Source,
-			Socket:   filepath.Join(d.cfg.RunDir, d.peerSocket(p)),
+			Socket:   filepath.Join(d.Config.RunDir, d.peerSocket(p)),
 		})
 	}
 	return out
 }
 
-func (d *Daemon) requireSecure() bool { return d.cfg.RequireSecure == nil || *d.cfg.RequireSecure }
+func (d *Daemon) requireSecure() bool {
+	return d.Config.RequireSecure == nil || *d.Config.RequireSecure
+}
 
 // tlsDefault is what holds for p where a migration says nothing.
 func (d *Daemon) tlsDefault(p *peer) string {
 	switch {
 	case p.conf.TLS != "":
 		return p.conf.TLS
-	case d.cfg.TLSDefault != "":
-		return d.cfg.TLSDefault
+	case d.Config.TLSDefault != "":
+		return d.Config.TLSDefault
 	}
 	return control.Yes
 }

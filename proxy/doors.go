@@ -88,7 +88,7 @@ func (d *Daemon) opens(params libvirtrpc.Params) bool {
 }
 
 func (o *doors) socket(dir sessionDir, name, kind string) (uri string, err error) {
-	l, err := dir.listen(name, o.d.qemuUID)
+	l, err := dir.listen(name, o.d.QEMUUID)
 	if err != nil {
 		return "", err
 	}
@@ -118,7 +118,7 @@ func (o *doors) serve(kind string, l net.Listener) {
 				}
 				return
 			}
-			if uid, err := uidOf(c); err != nil || uid != 0 && uid != o.d.qemuUID {
+			if uid, err := uidOf(c); err != nil || uid != 0 && uid != o.d.QEMUUID {
 				o.log.Warn().Str("channel", kind).Int("uid", uid).AnErr("error", err).Msg("a process that is neither QEMU nor libvirt came to QEMU's door; closed")
 				c.Close()
 				continue

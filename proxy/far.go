@@ -110,7 +110,7 @@ func openOrNone(ctx context.Context, o *stream.Opener, info stream.Info) (s *str
 // where there is none, and the configuration allows it, the host without it.
 func (m *outgoing) reach(ctx context.Context) (far, error) {
 	o := m.d.opener(m.peer)
-	o.Limits = m.d.limits(m.req.Bandwidth)
+	o.Limits = m.d.Limits(m.req.Bandwidth)
 	s, none, err := openOrNone(ctx, o, m.info)
 	switch {
 	case err == nil:

@@ -59,7 +59,7 @@ func (g *guard) serve(ctx context.Context, caller, server libvirtrpc.Conn, faili
 	defer cancel(nil)
 	g.cut, g.coming = func(err error) { cancel(err) }, make(map[string]*arrival)
 	g.going = make(map[string]*steering)
-	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended, Memory: g.memory, Draining: g.d.sessions.draining}
+	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended, Memory: g.memory, Draining: g.d.Sessions.draining}
 	err := c.Run(ctx)
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -172,7 +172,7 @@ func (g *guard) open(c *libvirtrpc.Call) libvirtrpc.Outcome {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
 	if g.access != config.AccessFull && call.Name != nil && *call.Name != "" && *call.Name != "qemu:///system" {
-		return g.denied(c, "%.80q: only qemu:///system may be opened on %s", *call.Name, g.d.cfg.Name)
+		return g.denied(c, "%.80q: only qemu:///system may be opened on %s", *call.Name, g.d.Config.Name)
 	}
 	return libvirtrpc.Outcome{Body: call.Encode()}
 }

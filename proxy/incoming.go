@@ -7,7 +7,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/digitalocean/go-libvirt"
 	"github.com/rs/zerolog"
@@ -21,12 +20,12 @@ import (
 func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, func(*stream.Session), error) {
 	p := d.peers[info.Peer]
 	if info.Clear && (d.requireSecure() || p.conf.TLS == control.Yes) {
-		return nil, nil, fmt.Errorf("%s asks for data in clear, which %s does not allow: migrate with TLS, or set require_secure = false on both hosts", info.Peer, d.cfg.Name)
+		return nil, nil, fmt.Errorf("%s asks for data in clear, which %s does not allow: migrate with TLS, or set require_secure = false on both hosts", info.Peer, d.Config.Name)
 	}
 	if info.Clear && info.Work == workLibvirt {
 		return nil, nil, fmt.Errorf("%s asks for libvirt's own connection in clear, which is never so, whatever require_secure says", info.Peer)
 	}
-	entry, err := d.sessions.add(info, control.Incoming)
+	entry, err := d.Sessions.add(info, control.Incoming)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -52,10 +51,10 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 		h, err = d.land(p, entry, log)
 		started = entry.opened
 	default:
-		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, d.cfg.Name)
+		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, d.Config.Name)
 	}
 	if err != nil {
-		d.sessions.end(entry, control.Failed, stream.CodeRefused, err.Error())
+		d.Sessions.end(entry, control.Failed, stream.CodeRefused, err.Error())
 		log.Warn().Err(err).Msg("session refused")
 		return nil, nil, err
 	}
@@ -95,10 +94,10 @@ func (in *incoming) open(ctx context.Context) error {
 	if in.uuid, err = parseUUID(in.info.UUID); err != nil {
 		return err
 	}
-	if in.virt, err = connectLibvirt(ctx, in.d.cfg.LibvirtSocket); err != nil {
+	if in.virt, err = in.d.Libvirt.Connect(ctx); err != nil {
 		return err
 	}
-	if in.dir, err = in.d.dir.sessionDir(in.info.ID, in.d.qemuUID); err != nil {
+	if in.dir, err = in.d.Dir.sessionDir(in.info.ID, in.d.QEMUUID); err != nil {
 		in.virt.close()
 	}
 	return err
@@ -121,21 +120,21 @@ func (in *incoming) start(s *stream.Session) {
 func (in *incoming) Connect(_ context.Context, kind string, _ int) (net.Conn, error) {
 	switch kind {
 	case stream.ChannelMemory:
-		c, err := in.dir.connect(memorySocket, in.d.qemuUID)
+		c, err := in.dir.connect(memorySocket, in.d.QEMUUID)
 		if err != nil {
 			return nil, err // not c: an interface would hold its nil
 		}
 		in.arriving.Do(func() { close(in.arrived) })
 		return c, nil
 	case stream.ChannelDisk:
-		return in.dir.connect(diskSocket, in.d.qemuUID)
+		return in.dir.connect(diskSocket, in.d.QEMUUID)
 	}
 	return nil, fmt.Errorf("a migration has no %s channels", kind)
 }
 
 // LocalGone fails the session if QEMU has died.
 func (in *incoming) LocalGone(cause *stream.Cause) {
-	in.looks.Go(func() { in.d.qemuGone(in.session, in.uuid, cause) })
+	in.looks.Go(func() { in.d.Libvirt.FailIfQEMUEnded(in.session, in.uuid, cause) })
 }
 
 // Call runs libvirt's half of the migration on this host.
@@ -171,8 +170,8 @@ func (in *incoming) prepare(ctx context.Context, call *prepareCall) (any, error)
 		return nil, fmt.Errorf("migration flags 0x%x are not carried by sluice", uint32(odd))
 	}
 	in.entry.setPhase(control.PhasePrepare)
-	ctx, cancel := context.WithTimeoutCause(ctx, in.d.cfg.Limits.PrepareTimeout, fmt.Errorf(
-		"QEMU was not started within %v (limits.prepare_timeout)", in.d.cfg.Limits.PrepareTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, in.d.Config.Limits.PrepareTimeout, fmt.Errorf(
+		"QEMU was not started within %v (limits.prepare_timeout)", in.d.Config.Limits.PrepareTimeout))
 	defer cancel()
 	if err := in.checkGuest(ctx, call); err != nil {
 		return nil, err
@@ -208,9 +207,9 @@ func (in *incoming) checkGuest(ctx context.Context, call *prepareCall) error {
 	case err != nil:
 		return in.cause("looking for the guest", err)
 	case resume && !state.inPostcopy():
-		return fmt.Errorf("guest %s (%s) is %v on %s: there is no post-copy to resume", call.Name, in.info.UUID, state, in.d.cfg.Name)
+		return fmt.Errorf("guest %s (%s) is %v on %s: there is no post-copy to resume", call.Name, in.info.UUID, state, in.d.Config.Name)
 	case !resume && !state.absent:
-		return fmt.Errorf("guest %s (%s) is already on %s, %v", call.Name, in.info.UUID, in.d.cfg.Name, state)
+		return fmt.Errorf("guest %s (%s) is already on %s, %v", call.Name, in.info.UUID, in.d.Config.Name, state)
 	}
 	return nil
 }
@@ -230,7 +229,7 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 	// From here on the outcome is decided by libvirt: a session that ends
 	// meanwhile does not interrupt it, and the source asks what became of it.
 	ctx = context.WithoutCancel(ctx)
-	limit := in.d.cfg.Limits.FinishTimeout
+	limit := in.d.Config.Limits.FinishTimeout
 	if !call.Postcopy || call.Cancelled {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("libvirt did not answer within %v (limits.finish_timeout)", limit))
@@ -239,7 +238,7 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 		defer in.taking.Store(false)
 	}
 	if in.flags&libvirt.MigratePostcopyResume != 0 && !call.Cancelled {
-		in.d.awaitResumed(ctx, in.uuid)
+		in.d.AwaitResumed(ctx, in.uuid)
 	}
 	reply, err := in.libvirtFinish(ctx, call)
 	if err != nil {
@@ -259,7 +258,7 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 // to sluice: the channel for it, which takes a handshake, is then still to come.
 func (in *incoming) hasMemory(ctx context.Context) bool {
 	if in.flags&libvirt.MigratePostcopyResume != 0 {
-		ctx, cancel := context.WithTimeout(ctx, in.d.cfg.Limits.HandshakeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, in.d.Config.Limits.HandshakeTimeout)
 		defer cancel()
 		select {
 		case <-in.arrived:
@@ -274,27 +273,6 @@ func (in *incoming) hasMemory(ctx context.Context) bool {
 	}
 }
 
-// awaitResumed waits until libvirt here knows that a broken post-copy goes on.
-// The source's QEMU knows first, and a Finish that comes before QEMU's event
-// finds the post-copy still failed, and fails it again.
-func (d *Daemon) awaitResumed(ctx context.Context, uuid libvirt.UUID) {
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Limits.HandshakeTimeout)
-	defer cancel()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
-		state, err := d.guestState(ctx, uuid)
-		if err != nil || !state.inFailedPostcopy() {
-			return // libvirt's Finish has the words for what else there is
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // Finishing says whether the answer of a Finish is to be waited for before the
 // daemon stops.
 func (in *incoming) Finishing() bool { return in.taking.Load() }
@@ -303,9 +281,9 @@ func (in *incoming) Finishing() bool { return in.taking.Load() }
 // which no one can tell.
 func (in *incoming) unfinished(failure error) (any, error) {
 	cause := in.cause("taking the guest over", failure)
-	ctx, cancel := context.WithTimeout(context.Background(), in.d.cfg.Limits.GiveUpTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), in.d.Config.Limits.GiveUpTimeout)
 	defer cancel()
-	state, err := in.d.guestState(ctx, in.uuid)
+	state, err := in.d.Libvirt.State(ctx, in.uuid)
 	switch {
 	case err != nil:
 		return &finishReply{Undecided: fmt.Sprintf("%v; then: %v", cause, err)}, nil
@@ -314,7 +292,7 @@ func (in *incoming) unfinished(failure error) (any, error) {
 	}
 	in.finished = true
 	ended := *cause
-	ended.Text += in.d.qemuEnded(in.info.Guest)
+	ended.Text += in.d.Libvirt.QEMUEnded(in.info.Guest)
 	return nil, &ended
 }
 
@@ -340,7 +318,7 @@ func (in *incoming) libvirtFinish(ctx context.Context, call *finishCall) (*finis
 // downtime is how long the guest did not run, in nanoseconds, 0 if libvirt
 // does not say.
 func (in *incoming) downtime() int64 {
-	ctx, cancel := context.WithTimeout(context.Background(), in.d.cfg.Limits.GiveUpTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), in.d.Config.Limits.GiveUpTimeout)
 	defer cancel()
 	var stats jobStats
 	in.virt.bound(ctx, func() error {
@@ -360,7 +338,7 @@ func (in *incoming) End(cause *stream.Cause) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.prepared && !in.asked && !in.finished {
-		ctx, cancel := context.WithTimeout(context.Background(), in.d.cfg.Limits.GiveUpTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), in.d.Config.Limits.GiveUpTimeout)
 		// Its error changes nothing: the end of the connection does the same.
 		in.libvirtFinish(ctx, &finishCall{Cancelled: true})
 		cancel()
@@ -384,5 +362,5 @@ func (in *incoming) End(cause *stream.Cause) {
 }
 
 func (in *incoming) cause(doing string, err error) *stream.Cause {
-	return &stream.Cause{Code: stream.CodeLibvirt, Host: in.d.cfg.Name, Text: libvirtWords(doing, err)}
+	return &stream.Cause{Code: stream.CodeLibvirt, Host: in.d.Config.Name, Text: libvirtWords(doing, err)}
 }

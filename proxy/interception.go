@@ -60,13 +60,13 @@ type intercepted struct {
 func (d *Daemon) listenIntercepted(ctx context.Context) (closers []func(), err error) {
 	switch _, err := intercept.Read(); {
 	case errors.Is(err, intercept.ErrOff), errors.Is(err, intercept.ErrForeign):
-		d.log.Warn().Err(err).Msg("connections of QEMU's own go as QEMU makes them: `sluice intercept up` turns interception on")
+		d.Log.Warn().Err(err).Msg("connections of QEMU's own go as QEMU makes them: `sluice intercept up` turns interception on")
 	case err != nil:
 		return nil, fmt.Errorf("interception ([intercept]): %w", err)
 	}
 	i := &interception{d: d, last: make(map[netip.AddrPort]*turn)}
 	for _, ip := range []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback} {
-		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: ip, Port: d.cfg.Intercept.Port})
+		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: ip, Port: d.Config.Intercept.Port})
 		if ip.To4() == nil && (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)) {
 			continue // a host without IPv6
 		}
@@ -74,14 +74,14 @@ func (d *Daemon) listenIntercepted(ctx context.Context) (closers []func(), err e
 			return closers, fmt.Errorf("listen for intercepted connections (intercept.port): %w", err)
 		}
 		closers = append(closers, func() { l.Close() })
-		d.work.Go(func() { i.serve(ctx, l) })
+		d.Work.Go(func() { i.serve(ctx, l) })
 	}
 	return closers, nil
 }
 
 // interceptStatus is nil where interception is not configured.
 func (d *Daemon) interceptStatus() *control.InterceptStatus {
-	if d.cfg.Intercept == nil {
+	if d.Config.Intercept == nil {
 		return nil
 	}
 	st := intercept.Status(nil)
@@ -89,11 +89,11 @@ func (d *Daemon) interceptStatus() *control.InterceptStatus {
 		return st
 	}
 	var all []string
-	if first, last := d.cfg.Intercept.Range(); st.Ports != fmt.Sprintf("%d-%d", first, last) {
-		all = append(all, fmt.Sprintf("the kernel has closed the ports %s, and intercept.ports is %s", st.Ports, d.cfg.Intercept.Ports))
+	if first, last := d.Config.Intercept.Range(); st.Ports != fmt.Sprintf("%d-%d", first, last) {
+		all = append(all, fmt.Sprintf("the kernel has closed the ports %s, and intercept.ports is %s", st.Ports, d.Config.Intercept.Ports))
 	}
-	if len(st.Routes) > 0 && st.Port != d.cfg.Intercept.Port {
-		all = append(all, fmt.Sprintf("the kernel leads connections to port %d, and this daemon takes them at %d", st.Port, d.cfg.Intercept.Port))
+	if len(st.Routes) > 0 && st.Port != d.Config.Intercept.Port {
+		all = append(all, fmt.Sprintf("the kernel leads connections to port %d, and this daemon takes them at %d", st.Port, d.Config.Intercept.Port))
 	}
 	if len(all) > 0 {
 		st.Problem = strings.Join(all, "; ") + ": `sluice intercept up` sets it"
@@ -113,11 +113,11 @@ func (i *interception) serve(ctx context.Context, l *net.TCPListener) {
 		}
 		c := &intercepted{TCPConn: tcp}
 		if err := i.take(c); err != nil {
-			i.d.log.Warn().Stringer("address", tcp.RemoteAddr()).Stringer("intended", c.to).Err(err).Msg("intercepted connection refused")
+			i.d.Log.Warn().Stringer("address", tcp.RemoteAddr()).Stringer("intended", c.to).Err(err).Msg("intercepted connection refused")
 			resetTCP(tcp)
 			continue
 		}
-		i.d.work.Go(func() { i.carry(ctx, c) })
+		i.d.Work.Go(func() { i.carry(ctx, c) })
 	}
 }
 
@@ -131,7 +131,7 @@ func (i *interception) take(c *intercepted) (err error) {
 		return err
 	}
 	info := stream.Info{ID: stream.NewID(), Work: workIntercept, Peer: c.peer.name, Address: c.peer.conf.Address}
-	if c.entry, err = i.d.sessions.add(info, control.Outgoing); err != nil {
+	if c.entry, err = i.d.Sessions.add(info, control.Outgoing); err != nil {
 		return err
 	}
 	c.entry.intendedFor(c.to)
@@ -193,7 +193,7 @@ func (i *interception) judge(c *intercepted) (*peer, error) {
 	from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
 	if uid, err := sockets.Owner(from, c.to); err != nil {
 		return nil, err
-	} else if uid != 0 && uid != i.d.qemuUID {
+	} else if uid != 0 && uid != i.d.QEMUUID {
 		return nil, fmt.Errorf("uid %d may not connect to peers' migration ports: only QEMU (qemu_user) and root may", uid)
 	}
 	return i.d.peers[name], nil

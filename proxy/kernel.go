@@ -12,7 +12,7 @@ import (
 // tls is which path a connection with a peer takes: the best one, but for what the
 // configuration keeps from the kernel.
 func (d *Daemon) tls() relay.TLS {
-	k := d.cfg.KernelTLS
+	k := d.Config.KernelTLS
 	return relay.TLS{Kernel: relay.Kernel{NotSend: k.Send == config.KernelOff, NotReceive: k.Receive == config.KernelOff}}
 }
 
@@ -27,7 +27,7 @@ func (d *Daemon) tryKernel() {
 		if errors.Is(s.Send, ktls.ErrNone) {
 			return
 		}
-		d.log.Info().Str("suite", tls.CipherSuiteName(suite)).AnErr("send", s.Send).AnErr("receive", s.Receive).AnErr("rekey", s.Rekey).
+		d.Log.Info().Str("suite", tls.CipherSuiteName(suite)).AnErr("send", s.Send).AnErr("receive", s.Receive).AnErr("rekey", s.Rekey).
 			Msg("kernel TLS was tried; what has no error works, and is used if all do")
 	}
 }

@@ -31,8 +31,8 @@ type landing struct {
 // land makes a landing for a peer that may migrate.
 func (d *Daemon) land(p *peer, entry *entry, log zerolog.Logger) (*landing, error) {
 	switch {
-	case d.cfg.Intercept == nil:
-		return nil, fmt.Errorf("intercepted connections are not taken: write [intercept] into the configuration of %s", d.cfg.Name)
+	case d.Config.Intercept == nil:
+		return nil, fmt.Errorf("intercepted connections are not taken: write [intercept] into the configuration of %s", d.Config.Name)
 	case p.access() == config.AccessReadOnly:
 		return nil, fmt.Errorf("access denied: peers.%s.access is %q there, which has no migrations by connections of QEMU's own", p.name, config.AccessReadOnly)
 	case entry.info.Clear:
@@ -96,20 +96,20 @@ func dialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 // else is connected to for a peer, whatever listens there.
 func (d *Daemon) qemuListener(port uint16) (netip.AddrPort, error) {
 	none := netip.AddrPort{}
-	if first, last := d.cfg.Intercept.Range(); port < first || port > last {
-		return none, fmt.Errorf("port %d is no migration port there: intercept.ports is %s", port, d.cfg.Intercept.Ports)
+	if first, last := d.Config.Intercept.Range(); port < first || port > last {
+		return none, fmt.Errorf("port %d is no migration port there: intercept.ports is %s", port, d.Config.Intercept.Ports)
 	}
 	all, err := sockets.Listeners(port)
 	if err != nil {
 		return none, err
 	}
 	for _, l := range all {
-		if l.UID == d.qemuUID && !l.Mine {
+		if l.UID == d.QEMUUID && !l.Mine {
 			return netip.AddrPortFrom(l.Addr, port), nil
 		}
 	}
 	if len(all) > 0 {
-		return none, fmt.Errorf("at port %d listens another program (uid %d) than QEMU (qemu_user, uid %d)", port, all[0].UID, d.qemuUID)
+		return none, fmt.Errorf("at port %d listens another program (uid %d) than QEMU (qemu_user, uid %d)", port, all[0].UID, d.QEMUUID)
 	}
 	return none, fmt.Errorf("nothing listens at port %d: no guest is waited for there", port)
 }

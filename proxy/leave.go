@@ -32,7 +32,7 @@ func (g *guard) leave(c *libvirtrpc.Call, decode func() (uint32, libvirtrpc.Para
 
 // begin looks at the first call of a migration away from this host.
 func (g *guard) begin(c *libvirtrpc.Call) libvirtrpc.Outcome {
-	if g.d.sessions.isDraining() {
+	if g.d.Sessions.isDraining() {
 		return refused(libvirtrpc.ErrOperationInvalid, errDraining).Outcome
 	}
 	call, err := libvirtrpc.DecodeBegin(c.Body)
@@ -71,7 +71,7 @@ func (g *guard) perform(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outc
 		return g.leave(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, params, nil })
 	}
 	switch here := g.d.leadsHere(call.Destination); {
-	case g.d.sessions.isDraining():
+	case g.d.Sessions.isDraining():
 		return refused(libvirtrpc.ErrOperationInvalid, errDraining).Outcome
 	case here:
 	case flags&libvirt.MigrateTunnelled != 0:
@@ -160,7 +160,7 @@ func (d *Daemon) leadsHere(uri *string) bool {
 		return false
 	}
 	for _, p := range d.peers {
-		if sockets[0] == filepath.Join(d.cfg.RunDir, d.peerSocket(p)) {
+		if sockets[0] == filepath.Join(d.Config.RunDir, d.peerSocket(p)) {
 			return true
 		}
 	}

@@ -37,11 +37,11 @@ func (d *Daemon) servePeers(ctx context.Context) {
 			}
 			return
 		}
-		d.work.Go(func() {
+		d.Work.Go(func() {
 			e, err := d.admit(ctx, raw.(*net.TCPConn), handshakes)
 			if err != nil {
 				d.refusals.add(err)
-				d.log.Warn().Stringer("address", raw.RemoteAddr()).Err(err).Msg("connection refused")
+				d.Log.Warn().Stringer("address", raw.RemoteAddr()).Err(err).Msg("connection refused")
 				return
 			}
 			if e.stranger != nil {
@@ -49,7 +49,7 @@ func (d *Daemon) servePeers(ctx context.Context) {
 				return
 			}
 			if err := d.acceptor.Serve(ctx, e.conn, e.peer); err != nil {
-				d.log.Warn().Str("peer", e.peer).Stringer("address", raw.RemoteAddr()).Err(err).Msg("channel refused")
+				d.Log.Warn().Str("peer", e.peer).Stringer("address", raw.RemoteAddr()).Err(err).Msg("channel refused")
 			}
 		})
 	}
@@ -62,7 +62,7 @@ func (d *Daemon) acceptAgain(ctx context.Context, doing string, err error) bool 
 	if errors.Is(err, net.ErrClosed) {
 		return false
 	}
-	d.log.Error().Err(err).Msg(doing)
+	d.Log.Error().Err(err).Msg(doing)
 	select {
 	case <-time.After(100 * time.Millisecond):
 		return true
@@ -92,7 +92,7 @@ type entrant struct {
 // to speak. Nothing of what it says has been read yet. With an error it is
 // closed.
 func (d *Daemon) admit(ctx context.Context, raw *net.TCPConn, handshakes chan struct{}) (*entrant, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, d.cfg.Limits.HandshakeTimeout, noHandshake(d.cfg.Limits.HandshakeTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, d.Config.Limits.HandshakeTimeout, noHandshake(d.Config.Limits.HandshakeTimeout))
 	defer cancel()
 	first, err := d.waiting.firstByte(ctx, raw)
 	if err != nil {

@@ -21,7 +21,7 @@ func (d *Daemon) allowed(c *net.UnixConn) error {
 		return fmt.Errorf("find out who is calling: %w", err)
 	}
 	if !slices.Contains(d.uids, cred.Uid) {
-		return fmt.Errorf("uid %d may not use sluice on %s: run as root, or add the user to `users` in the daemon's configuration", cred.Uid, d.cfg.Name)
+		return fmt.Errorf("uid %d may not use sluice on %s: run as root, or add the user to `users` in the daemon's configuration", cred.Uid, d.Config.Name)
 	}
 	return nil
 }
@@ -35,7 +35,7 @@ func (d *Daemon) controlServer(ctx context.Context) *http.Server {
 	return &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if err := d.allowed(r.Context().Value(connKey{}).(*net.UnixConn)); err != nil {
-				d.log.Warn().Err(err).Msg("refused a caller of the control socket")
+				d.Log.Warn().Err(err).Msg("refused a caller of the control socket")
 				w.Header().Set("Content-Type", "application/json")
 				w.Header().Set("Connection", "close") // a stranger holds no descriptor of ours
 				w.WriteHeader(http.StatusForbidden)
@@ -44,8 +44,8 @@ func (d *Daemon) controlServer(ctx context.Context) *http.Server {
 			}
 			handler.ServeHTTP(w, r)
 		}),
-		ReadHeaderTimeout: d.cfg.Limits.HandshakeTimeout,
-		IdleTimeout:       d.cfg.Limits.IdleTimeout,
+		ReadHeaderTimeout: d.Config.Limits.HandshakeTimeout,
+		IdleTimeout:       d.Config.Limits.IdleTimeout,
 		MaxHeaderBytes:    64 << 10,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
@@ -57,11 +57,11 @@ func (d *Daemon) controlServer(ctx context.Context) *http.Server {
 // status is the whole daemon as `sluice status` shows it.
 func (d *Daemon) status() *control.Status {
 	st := &control.Status{
-		Name:    d.cfg.Name,
+		Name:    d.Config.Name,
 		Version: d.version,
 		Started: d.started,
 		Listen:  d.listening(),
-		Libvirt: d.cfg.LibvirtSocket,
+		Libvirt: d.Libvirt.Socket,
 		Peers:   d.peerStatus(),
 
 		Certificates: d.certs.status(time.Now()),
@@ -69,6 +69,6 @@ func (d *Daemon) status() *control.Status {
 	}
 	st.Intercept = d.interceptStatus()
 	st.Tunnels = d.tunnelStatus(time.Now())
-	st.Sessions, st.Ended, st.Draining = d.sessions.status()
+	st.Sessions, st.Ended, st.Draining = d.Sessions.status()
 	return st
 }

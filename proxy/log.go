@@ -8,7 +8,7 @@ import (
 
 // sessionLog is a logger that says which session it is about.
 func (d *Daemon) sessionLog(info stream.Info, direction string) zerolog.Logger {
-	c := d.log.With().Str("session", info.ID).Str("work", info.Work).Str("direction", direction).
+	c := d.Log.With().Str("session", info.ID).Str("work", info.Work).Str("direction", direction).
 		Str("peer", info.Peer).Str("address", info.Address)
 	if info.Guest != "" {
 		c = c.Str("guest", info.Guest)
@@ -24,6 +24,6 @@ func (d *Daemon) endSession(e *entry, log zerolog.Logger, outcome string, cause 
 		words = cause.Error()
 		event = log.Warn().Str("code", cause.Code).Str("cause", words)
 	}
-	d.sessions.end(e, outcome, cause.Code, words)
+	d.Sessions.end(e, outcome, cause.Code, words)
 	event.Str("outcome", outcome).Msg("session ended")
 }

@@ -30,7 +30,7 @@ const meetHint = "reach-the-source-through-sluice-too-or-add---tls"
 // meet prepares for a session that is yet to come.
 func (g *guard) meet(a *arrival, params libvirtrpc.Params, t transfer) (out libvirtrpc.Params, uri string, err error) {
 	id := stream.NewID()
-	dir, err := g.d.dir.sessionDir(id, g.d.qemuUID)
+	dir, err := g.d.Dir.sessionDir(id, g.d.QEMUUID)
 	if err != nil {
 		return nil, "", err
 	}
@@ -45,7 +45,7 @@ func (g *guard) meet(a *arrival, params libvirtrpc.Params, t transfer) (out libv
 			g.log.Error().Err(err).Msg("the session's folder could not be removed")
 		}
 	}
-	u := url.URL{Scheme: meetScheme, Host: meetHint, Path: "/" + g.d.cfg.Name + "/" + id}
+	u := url.URL{Scheme: meetScheme, Host: meetHint, Path: "/" + g.d.Config.Name + "/" + id}
 	return ownParams(params, dir, t), u.String(), nil
 }
 
@@ -77,5 +77,5 @@ func (d *Daemon) met(params libvirtrpc.Params) (p *peer, id string, err error) {
 			return p, id, nil
 		}
 	}
-	return nil, "", fmt.Errorf("the guest goes to %.80q, which is no peer in the configuration of %s: add it there under [peers.NAME]", host, d.cfg.Name)
+	return nil, "", fmt.Errorf("the guest goes to %.80q, which is no peer in the configuration of %s: add it there under [peers.NAME]", host, d.Config.Name)
 }

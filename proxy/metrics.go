@@ -59,7 +59,7 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, n uint64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
 	}
-	live, t := m.d.sessions.totals()
+	live, t := m.d.Sessions.totals()
 	for l, n := range live {
 		gauge(sessionsMetric, float64(n), l.direction, l.work)
 	}

@@ -1,9 +1,6 @@
 package proxy
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/digitalocean/go-libvirt"
 )
 
@@ -111,10 +108,4 @@ func transferParams(name string, bandwidth uint64, parallel int, dir sessionDir)
 		params = append(params, paramInt(libvirt.MigrateParamParallelConnections, parallel))
 	}
 	return params
-}
-
-// libvirtWords are libvirt's words, which may have a trailing line break, with
-// what it was to do.
-func libvirtWords(doing string, err error) string {
-	return fmt.Sprintf("libvirt, %s: %s", doing, strings.TrimSpace(err.Error()))
 }

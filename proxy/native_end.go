@@ -41,16 +41,16 @@ type nativeEnd struct {
 }
 
 func (e *nativeEnd) open(id string, t transfer, port int) (err error) {
-	limits := e.d.limits(0)
+	limits := e.d.Limits(0)
 	if t.postcopy() { // where cutting it off does more harm than any excess
 		limits.Bytes, limits.Bandwidth = 0, 0
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	e.lanes = newLanes(e.ctx, limits, func(lane string, err error) {
-		e.keep(&e.failure, &stream.Cause{Code: stream.CodeLink, Host: e.d.cfg.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", e.peer.name, err)})
+		e.keep(&e.failure, &stream.Cause{Code: stream.CodeLink, Host: e.d.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", e.peer.name, err)})
 	})
 	e.ports = make(map[string]int)
-	if e.dir, err = e.d.dir.sessionDir(id, e.d.qemuUID); err != nil {
+	if e.dir, err = e.d.Dir.sessionDir(id, e.d.QEMUUID); err != nil {
 		return err
 	}
 	if err = e.listen(stream.ChannelMemory, memorySocket, port); err == nil && t.disks() {
@@ -111,12 +111,12 @@ func (e *nativeEnd) refused(kind string, raw net.Conn, err error, as **stream.Ca
 		return
 	}
 	e.log.Warn().Stringer("address", raw.RemoteAddr()).Str("channel", kind).Err(err).Msg("connection refused")
-	e.keep(as, &stream.Cause{Code: stream.CodeRefused, Host: e.d.cfg.Name, Channel: kind, Text: fmt.Sprintf("a connection from %s was refused: %v", raw.RemoteAddr(), err)})
+	e.keep(as, &stream.Cause{Code: stream.CodeRefused, Host: e.d.Config.Name, Channel: kind, Text: fmt.Sprintf("a connection from %s was refused: %v", raw.RemoteAddr(), err)})
 }
 
 // limit is for one step with a connection.
 func (e *nativeEnd) limit() (context.Context, context.CancelFunc) {
-	limit := e.d.cfg.Limits.HandshakeTimeout
+	limit := e.d.Config.Limits.HandshakeTimeout
 	return context.WithTimeoutCause(e.ctx, limit, noHandshake(limit))
 }
 
@@ -138,7 +138,7 @@ func (e *nativeEnd) admit(kind string, raw net.Conn) (remote relay.Conn, flags u
 func (e *nativeEnd) join(kind, socket string, remote relay.Conn, flags uint32) error {
 	ctx, cancel := e.limit()
 	defer cancel()
-	local, err := e.dir.connect(socket, e.d.qemuUID)
+	local, err := e.dir.connect(socket, e.d.QEMUUID)
 	if err == nil && kind == stream.ChannelDisk {
 		if err = tunnel.NBDServer(ctx, local, flags, false); err != nil {
 			local.Close()

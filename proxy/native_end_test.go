@@ -138,9 +138,9 @@ func TestNativeEndPorts(t *testing.T) {
 	}
 	closing(t, 49152, 49215)
 	for _, configured := range []bool{true, false} {
-		d := &Daemon{cfg: n.b.configure("", peerA)}
+		d := &Daemon{Host: &Host{Config: n.b.configure("", peerA)}}
 		if configured {
-			d = &Daemon{cfg: n.b.configure("", peerA+"[intercept]\nports = '40000-40100'\n")}
+			d = &Daemon{Host: &Host{Config: n.b.configure("", peerA+"[intercept]\nports = '40000-40100'\n")}}
 		}
 		if first, last := d.closedPorts(); first != 49152 || last != 49215 {
 			t.Errorf("configured %t: %d-%d are closed", configured, first, last)
@@ -149,7 +149,7 @@ func TestNativeEndPorts(t *testing.T) {
 	if _, err := intercept.Down(); err != nil {
 		t.Fatal(err)
 	}
-	d := &Daemon{cfg: n.b.configure("", peerA+"[intercept]\n")}
+	d := &Daemon{Host: &Host{Config: n.b.configure("", peerA+"[intercept]\n")}}
 	if first, last := d.closedPorts(); last != 0 {
 		t.Errorf("%d-%d are closed by nothing", first, last)
 	}

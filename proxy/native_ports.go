@@ -19,7 +19,7 @@ const leastPort = 1024
 
 // listen listens at a port, or at one of ownPorts if it is 0.
 func (e *nativeEnd) listen(kind, socket string, port int) error {
-	host, _, err := net.SplitHostPort(e.d.cfg.Listen)
+	host, _, err := net.SplitHostPort(e.d.Config.Listen)
 	if err != nil {
 		return err
 	}
@@ -69,10 +69,10 @@ func (d *Daemon) closedPorts() (first, last int) {
 	switch {
 	case err == nil:
 		return int(table.First), int(table.Last)
-	case errors.Is(err, intercept.ErrOff), d.cfg.Intercept == nil:
+	case errors.Is(err, intercept.ErrOff), d.Config.Intercept == nil:
 		return 0, 0
 	}
-	from, to := d.cfg.Intercept.Range()
+	from, to := d.Config.Intercept.Range()
 	return int(from), int(to)
 }
 

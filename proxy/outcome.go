@@ -34,9 +34,9 @@ func (d *Daemon) outcome(ctx context.Context, peer string, ask *outcomeAsk) (*ou
 		return nil, err
 	}
 	if err := d.acceptor.Over(ctx, peer, ask.Session); err != nil {
-		return nil, fmt.Errorf("session %s still ends on %s", ask.Session, d.cfg.Name)
+		return nil, fmt.Errorf("session %s still ends on %s", ask.Session, d.Config.Name)
 	}
-	state, err := d.guestState(ctx, uuid)
+	state, err := d.Libvirt.State(ctx, uuid)
 	if err != nil {
 		return nil, err
 	}

@@ -55,8 +55,8 @@ type outgoing struct {
 // migrate runs one migration, for as long as ctx lives or until it can no
 // longer be taken back. An error means that nothing was started.
 func (d *Daemon) migrate(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
-	d.work.Add(1)
-	defer d.work.Done()
+	d.Work.Add(1)
+	defer d.Work.Done()
 	m := &outgoing{d: d, req: req, report: report, started: time.Now(), postcopy: req.PostCopyResume}
 	if err := m.check(ctx); err != nil {
 		return nil, err
@@ -75,11 +75,11 @@ func (m *outgoing) check(ctx context.Context) error {
 	m.peer = d.peers[m.req.Peer]
 	if m.peer == nil {
 		return control.WrongUse("no peer is named %q in the configuration of %s; there are: %s",
-			m.req.Peer, d.cfg.Name, strings.Join(slices.Sorted(maps.Keys(d.peers)), ", "))
+			m.req.Peer, d.Config.Name, strings.Join(slices.Sorted(maps.Keys(d.peers)), ", "))
 	}
 	clear := m.req.TLS == control.No || m.req.TLS == control.Unset && d.tlsDefault(m.peer) == control.No
 	if clear && d.requireSecure() {
-		return control.WrongUse("the guest's memory would cross the network in clear, and %s requires security: leave out --tls no, or set require_secure = false on both hosts", d.cfg.Name)
+		return control.WrongUse("the guest's memory would cross the network in clear, and %s requires security: leave out --tls no, or set require_secure = false on both hosts", d.Config.Name)
 	}
 	if err := m.findGuest(ctx); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (m *outgoing) check(ctx context.Context) error {
 		Clear:   clear,
 	}
 	var err error
-	if m.entry, err = d.sessions.add(m.info, control.Outgoing); err != nil {
+	if m.entry, err = d.Sessions.add(m.info, control.Outgoing); err != nil {
 		m.virt.close()
 		return &control.Error{Code: http.StatusConflict, Message: err.Error()}
 	}
@@ -107,12 +107,12 @@ func (m *outgoing) check(ctx context.Context) error {
 
 // findGuest connects to libvirt and finds the guest, which must be active.
 func (m *outgoing) findGuest(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, m.d.cfg.Limits.HandshakeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, m.d.Config.Limits.HandshakeTimeout)
 	defer cancel()
-	if m.virt, err = connectLibvirt(ctx, m.d.cfg.LibvirtSocket); err != nil {
+	if m.virt, err = m.d.Libvirt.Connect(ctx); err != nil {
 		return err
 	}
-	m.watch = &spare{socket: m.d.cfg.LibvirtSocket}
+	m.watch = &spare{libvirt: m.d.Libvirt}
 	var state guestState
 	err = m.virt.bound(ctx, func() (err error) {
 		m.dom, err = m.virt.guest(m.req.Guest)
@@ -120,7 +120,7 @@ func (m *outgoing) findGuest(ctx context.Context) (err error) {
 	})
 	if libvirt.IsNotFound(err) {
 		err = control.WrongUse("there is no guest %q on %s (libvirt: %s); `virsh list` shows those that run",
-			m.req.Guest, m.d.cfg.Name, strings.TrimSpace(err.Error()))
+			m.req.Guest, m.d.Config.Name, strings.TrimSpace(err.Error()))
 	}
 	if err == nil {
 		state, err = m.virt.state(ctx, m.dom.UUID)
@@ -139,7 +139,7 @@ func (m *outgoing) findGuest(ctx context.Context) (err error) {
 // checkState refuses a guest that can't be migrated from the state that it is
 // in.
 func (m *outgoing) checkState(state guestState) error {
-	name, here := m.dom.Name, m.d.cfg.Name
+	name, here := m.dom.Name, m.d.Config.Name
 	switch {
 	case state.absent:
 		return control.WrongUse("guest %s does not run on %s: only running guests are migrated live", name, here)
@@ -199,7 +199,7 @@ func (m *outgoing) run(ctx context.Context) *control.Result {
 // open makes the session: the sockets for QEMU here, and the peer's half.
 func (m *outgoing) open(ctx context.Context) error {
 	var err error
-	if m.dir, err = m.d.dir.sessionDir(m.info.ID, -1); err != nil {
+	if m.dir, err = m.d.Dir.sessionDir(m.info.ID, -1); err != nil {
 		return err
 	}
 	if m.session, err = m.reach(ctx); err != nil {
@@ -212,7 +212,7 @@ func (m *outgoing) open(ctx context.Context) error {
 		kinds[stream.ChannelDisk] = diskSocket
 	}
 	for kind, socket := range kinds {
-		l, err := m.dir.listen(socket, m.d.qemuUID)
+		l, err := m.dir.listen(socket, m.d.QEMUUID)
 		if err != nil {
 			return err
 		}
@@ -234,7 +234,7 @@ func (m *outgoing) serveQEMU(kind string, l *net.UnixListener) {
 			}
 			return
 		}
-		if cred, err := peerCred(c); err != nil || cred.Uid != 0 && int(cred.Uid) != m.d.qemuUID {
+		if cred, err := peerCred(c); err != nil || cred.Uid != 0 && int(cred.Uid) != m.d.QEMUUID {
 			m.log.Warn().Str("channel", kind).Msg("a process that is neither QEMU nor libvirt came to QEMU's socket; closed")
 			c.Close()
 			continue
@@ -247,7 +247,7 @@ func (m *outgoing) serveQEMU(kind string, l *net.UnixListener) {
 
 // prepare is Begin here and Prepare there.
 func (m *outgoing) prepare(ctx context.Context) error {
-	limit := m.d.cfg.Limits.PrepareTimeout
+	limit := m.d.Config.Limits.PrepareTimeout
 	ctx, stop := context.WithTimeoutCause(ctx, 2*limit, fmt.Errorf("the guest was not prepared within %v (limits.prepare_timeout)", 2*limit))
 	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -305,5 +305,5 @@ func (m *outgoing) libvirtCause(doing string, err error) *stream.Cause {
 	if errors.As(err, &c) {
 		return c
 	}
-	return &stream.Cause{Code: stream.CodeLibvirt, Host: m.d.cfg.Name, Text: libvirtWords(doing, err)}
+	return &stream.Cause{Code: stream.CodeLibvirt, Host: m.d.Config.Name, Text: libvirtWords(doing, err)}
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -27,6 +28,23 @@ type packets struct {
 
 	writing sync.Mutex
 	out     []byte // of a packet whose end has not been written yet
+}
+
+// newRemoteConn speaks with another host's libvirtd, and has it send its signs of life.
+func newRemoteConn(ctx context.Context, c net.Conn) (*virt, error) {
+	v, err := newConn(ctx, &packets{Conn: c})
+	if err != nil {
+		return nil, err
+	}
+	err = v.bound(ctx, func() error {
+		_, err := v.ConnectSupportsFeature(featureKeepAlive)
+		return err
+	})
+	if err != nil {
+		v.close()
+		return nil, err
+	}
+	return v, nil
 }
 
 const (

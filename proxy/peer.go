@@ -50,15 +50,15 @@ func makePeers(conf map[string]config.Peer) (map[string]*peer, error) {
 // opener is what opens sessions with p.
 func (d *Daemon) opener(p *peer) *stream.Opener {
 	return &stream.Opener{
-		Host:    d.cfg.Name,
+		Host:    d.Config.Name,
 		Peer:    p.name,
 		Address: p.conf.Address,
-		Limits:  d.limits(0),
+		Limits:  d.Limits(0),
 		Dial: func(ctx context.Context, clear bool) (relay.Conn, error) {
 			return d.dial(ctx, p, clear)
 		},
 		// libvirt's own answer says whether this host's QEMU has failed.
-		LocalGone: func(c *stream.Cause) { d.log.Info().Str("cause", c.Error()).Msg("QEMU closed its end") },
+		LocalGone: func(c *stream.Cause) { d.Log.Info().Str("cause", c.Error()).Msg("QEMU closed its end") },
 	}
 }
 
@@ -87,11 +87,11 @@ func (d *Daemon) dial(ctx context.Context, p *peer, clear bool) (relay.Conn, err
 	}
 	var other *tlsconf.ProtocolError
 	if errors.As(err, &other) { // whose certificate is the peer's
-		return nil, &noSluice{&stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf(
+		return nil, &noSluice{&stream.Cause{Code: stream.CodeRefused, Host: d.Config.Name, Text: fmt.Sprintf(
 			"no TLS with %s (%s): %v", p.name, p.conf.Address, policy.Explain(err, p.name))}}
 	}
 	if err != nil {
-		return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.cfg.Name, Text: fmt.Sprintf(
+		return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.Config.Name, Text: fmt.Sprintf(
 			"no TLS with %s (%s): %v", p.name, p.conf.Address, policy.Explain(err, p.name))}
 	}
 	p.seen.Store(true)
@@ -100,7 +100,7 @@ func (d *Daemon) dial(ctx context.Context, p *peer, clear bool) (relay.Conn, err
 
 // dialFailed puts a connect error into words.
 func (d *Daemon) dialFailed(p *peer, err error) error {
-	c := &stream.Cause{Code: stream.CodeLink, Host: d.cfg.Name}
+	c := &stream.Cause{Code: stream.CodeLink, Host: d.Config.Name}
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &dns):

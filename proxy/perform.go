@@ -97,7 +97,7 @@ func (m *outgoing) intervene(st jobStats, timedOut bool) {
 			m.switchOver()
 		}
 	case timedOut && m.req.TimeoutAction != control.TimeoutSuspend:
-		m.abort(&stream.Cause{Code: stream.CodeTimeout, Host: m.d.cfg.Name, Text: fmt.Sprintf("it took longer than %d seconds (--timeout)", m.req.Timeout)})
+		m.abort(&stream.Cause{Code: stream.CodeTimeout, Host: m.d.Config.Name, Text: fmt.Sprintf("it took longer than %d seconds (--timeout)", m.req.Timeout)})
 	case m.req.PostCopy && st.iteration >= 2:
 		// The first pass has sent every page once: the rest follows on demand.
 		m.switchOver()
@@ -148,7 +148,7 @@ func (m *outgoing) poll() (<-chan jobStats, func()) {
 		defer close(done)
 		tick := time.NewTicker(pollInterval)
 		defer tick.Stop()
-		libvirt := &spare{socket: m.d.cfg.LibvirtSocket}
+		libvirt := &spare{libvirt: m.d.Libvirt}
 		defer libvirt.close()
 		for {
 			select {

@@ -155,7 +155,7 @@ func (p *pulled) Connect(ctx context.Context, kind string, _ int) (net.Conn, err
 		return nil, fmt.Errorf("the migration has no %s channels", kind)
 	}
 	if p.dir.runDir != nil {
-		c, err := p.dir.connect(address, p.d.qemuUID)
+		c, err := p.dir.connect(address, p.d.QEMUUID)
 		if err != nil {
 			return nil, err // not c: an interface would hold its nil
 		}

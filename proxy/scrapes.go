@@ -28,13 +28,13 @@ const (
 // watched to its end.
 func (d *Daemon) listenForScrapes(ctx context.Context) (closer func(), err error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", d.cfg.Metrics)
+	l, err := lc.Listen(ctx, "tcp", d.Config.Metrics)
 	if err != nil {
-		return nil, fmt.Errorf("listen for Prometheus at %s (metrics): %w", d.cfg.Metrics, err)
+		return nil, fmt.Errorf("listen for Prometheus at %s (metrics): %w", d.Config.Metrics, err)
 	}
 	d.metricsAddr = l.Addr().String()
 	server := d.scrapeServer()
-	d.work.Go(func() { server.Serve(netutil.LimitListener(l, maxScrapers)) })
+	d.Work.Go(func() { server.Serve(netutil.LimitListener(l, maxScrapers)) })
 	return func() { shutdown(server, scrapeShutdown) }, nil
 }
 
@@ -42,14 +42,14 @@ func (d *Daemon) listenForScrapes(ctx context.Context) (closer func(), err error
 func (d *Daemon) scrapeServer() *http.Server {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(metrics{d})
-	errors := log.New(d.log, "metrics: ", 0)
+	errors := log.New(d.Log, "metrics: ", 0)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: errors}))
 	return &http.Server{
 		Handler:        mux,
 		ReadTimeout:    scrapeTimeout,
 		WriteTimeout:   scrapeTimeout,
-		IdleTimeout:    d.cfg.Limits.IdleTimeout,
+		IdleTimeout:    d.Config.Limits.IdleTimeout,
 		MaxHeaderBytes: 8 << 10,
 		ErrorLog:       errors,
 	}

@@ -14,8 +14,8 @@ const spareTimeout = 40 * time.Second
 // it is needed. A call that takes too long costs the connection, and the next
 // one makes another. One goroutine uses it.
 type spare struct {
-	socket string
-	virt   *virt
+	libvirt Libvirt
+	virt    *virt
 }
 
 func (s *spare) call(f func(*virt) error) error {
@@ -23,7 +23,7 @@ func (s *spare) call(f func(*virt) error) error {
 	defer cancel()
 	if s.virt == nil {
 		var err error
-		if s.virt, err = connectLibvirt(ctx, s.socket); err != nil {
+		if s.virt, err = s.libvirt.Connect(ctx); err != nil {
 			return err
 		}
 	}

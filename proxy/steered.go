@@ -85,7 +85,7 @@ func (s *steered) open() (err error) {
 	if s.guest, err = parseUUID(s.info.UUID); err != nil {
 		return err
 	}
-	if s.dir, err = s.d.dir.sessionDir(s.info.ID, s.d.qemuUID); err != nil {
+	if s.dir, err = s.d.Dir.sessionDir(s.info.ID, s.d.QEMUUID); err != nil {
 		return err
 	}
 	s.d.steered.add(s)
@@ -96,9 +96,9 @@ func (s *steered) open() (err error) {
 func (s *steered) Connect(_ context.Context, kind string, _ int) (net.Conn, error) {
 	switch kind {
 	case stream.ChannelMemory:
-		return s.dir.connect(memorySocket, s.d.qemuUID)
+		return s.dir.connect(memorySocket, s.d.QEMUUID)
 	case stream.ChannelDisk:
-		return s.dir.connect(diskSocket, s.d.qemuUID)
+		return s.dir.connect(diskSocket, s.d.QEMUUID)
 	}
 	return nil, fmt.Errorf("a migration has no %s channels", kind)
 }
@@ -123,7 +123,7 @@ func (s *steered) lost(why error) {
 
 // LocalGone fails the session if QEMU has died.
 func (s *steered) LocalGone(cause *stream.Cause) {
-	s.looks.Go(func() { s.d.qemuGone(s.session, s.guest, cause) })
+	s.looks.Go(func() { s.d.Libvirt.FailIfQEMUEnded(s.session, s.guest, cause) })
 }
 
 // preparing: libvirt may hold a guest from now on, until release.
@@ -195,8 +195,8 @@ func (s *steered) giveUp(cause *stream.Cause) verdict {
 	s.mu.Lock()
 	cut, t := s.cut, s.transfer
 	s.mu.Unlock()
-	split := func() bool { return t.postcopy() && s.d.split(s.guest) }
-	patience := time.NewTimer(s.d.cfg.Limits.GiveUpTimeout)
+	split := func() bool { return t.postcopy() && s.d.Libvirt.InPostcopy(s.guest) }
+	patience := time.NewTimer(s.d.Config.Limits.GiveUpTimeout)
 	defer patience.Stop()
 	select {
 	case <-s.released:

@@ -58,7 +58,7 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 	}
 	m := &steering{d: d, transfer: t, guest: g, opener: d.opener(p), over: make(chan struct{})}
 	var err error
-	if m.entry, err = d.sessions.add(info, control.Outgoing); err != nil {
+	if m.entry, err = d.Sessions.add(info, control.Outgoing); err != nil {
 		return nil, err
 	}
 	m.entry.protect(t.protection())
@@ -66,12 +66,12 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 	if t.by == byNothing {
 		m.log.Warn().Msg("memory and disks go in clear, as configured")
 	}
-	if m.dir, err = d.dir.sessionDir(info.ID, -1); err == nil {
+	if m.dir, err = d.Dir.sessionDir(info.ID, -1); err == nil {
 		m.session, err = m.opener.Open(ctx, info)
 	}
 	if err != nil {
 		m.removeDir()
-		d.sessions.end(m.entry, control.Failed, asCause(err).Code, err.Error())
+		d.Sessions.end(m.entry, control.Failed, asCause(err).Code, err.Error())
 		m.log.Warn().Err(err).Msg("session refused")
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 	if t.steered {
 		err = m.doors.open(m.dir, t.disks(), told)
 	}
-	d.work.Go(m.wait)
+	d.Work.Go(m.wait)
 	if err != nil {
 		m.fail(stream.CodeLocal, err.Error())
 		<-m.over
@@ -197,7 +197,7 @@ func (m *steering) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
 			if m.split() {
 				return 0
 			}
-			return m.d.cfg.Limits.FinishTimeout
+			return m.d.Config.Limits.FinishTimeout
 		}
 	}
 	o.Reply = func(r *libvirtrpc.Reply) {
@@ -275,7 +275,7 @@ func (m *steering) resolve(ctx context.Context) *libvirtrpc.Reply {
 }
 
 // split says whether a part of the guest is on each host.
-func (m *steering) split() bool { return m.transfer.postcopy() && m.d.split(m.guest.id) }
+func (m *steering) split() bool { return m.transfer.postcopy() && m.d.Libvirt.InPostcopy(m.guest.id) }
 
 // lost ends what the client's connection leaves behind.
 func (m *steering) lost(cause *stream.Cause) {

@@ -61,7 +61,7 @@ func (d *Daemon) recognize(state tls.ConnectionState, verify func(tls.Connection
 	}
 	if d.dnList != nil {
 		if _, ok := d.dnList.Match(id); !ok {
-			return &stranger{refusal: denied("access denied: your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.cfg.Name, id.DN)}
+			return &stranger{refusal: denied("access denied: your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.Config.Name, id.DN)}
 		}
 	}
 	for _, c := range d.clients {
@@ -78,11 +78,11 @@ func (d *Daemon) recognize(state tls.ConnectionState, verify func(tls.Connection
 		}
 		return &stranger{refusal: denied(
 			"access denied: %s (%s) comes without its sluice, by libvirt's own protocol, and peers.%s.without_sluice on %s does not allow that; a libvirt client of another kind has its name under [clients.NAME], in names",
-			p.name, id, p.name, d.cfg.Name)}
+			p.name, id, p.name, d.Config.Name)}
 	}
 	return &stranger{refusal: denied(
 		"access denied: the connection did not ask for sluice's protocol (%s), so it is a libvirt client's, and no client configured on %s has a name of its certificate (%s): add it there under [clients.NAME], in names",
-		alpn, d.cfg.Name, id)}
+		alpn, d.Config.Name, id)}
 }
 
 // confirmation is what libvirtd sends once it has found a client's certificate
@@ -94,8 +94,8 @@ var confirmation = []byte{1}
 // reason, in place of a connection that just closes.
 func (d *Daemon) serveStranger(ctx context.Context, conn relay.Conn, s *stranger) {
 	defer conn.Close()
-	log := d.log.With().Stringer("address", conn.RemoteAddr()).Str("client", s.who).Logger()
-	conn.SetDeadline(time.Now().Add(d.cfg.Limits.HandshakeTimeout))
+	log := d.Log.With().Stringer("address", conn.RemoteAddr()).Str("client", s.who).Logger()
+	conn.SetDeadline(time.Now().Add(d.Config.Limits.HandshakeTimeout))
 	_, err := conn.Write(confirmation)
 	if err != nil {
 		log.Warn().Err(err).Msg("connection refused")
@@ -108,7 +108,7 @@ func (d *Daemon) serveStranger(ctx context.Context, conn relay.Conn, s *stranger
 	}
 	if err != nil {
 		log.Warn().Err(err).Msg("connection refused")
-		libvirtrpc.Refuse(conn, d.cfg.Limits.HandshakeTimeout, fmt.Sprintf("sluice: %v", err))
+		libvirtrpc.Refuse(conn, d.Config.Limits.HandshakeTimeout, fmt.Sprintf("sluice: %v", err))
 	}
 }
 
@@ -116,14 +116,14 @@ func (d *Daemon) serveStranger(ctx context.Context, conn relay.Conn, s *stranger
 // means that nothing of it has been carried, and leaves it open.
 func (d *Daemon) serveKnown(ctx context.Context, conn relay.Conn, s *stranger) error {
 	info := stream.Info{ID: stream.NewID(), Work: workClient, Peer: s.name, Address: conn.RemoteAddr().String()}
-	entry, err := d.sessions.add(info, control.Incoming)
+	entry, err := d.Sessions.add(info, control.Incoming)
 	if err != nil {
 		return err
 	}
 	log := d.sessionLog(info, control.Incoming).With().Str("client", s.who).Logger()
-	server, err := d.dialLibvirt(ctx, s.access)
+	server, err := d.Libvirt.Dial(ctx, s.access == config.AccessReadOnly)
 	if err != nil {
-		d.sessions.end(entry, control.Failed, stream.CodeLocal, err.Error())
+		d.Sessions.end(entry, control.Failed, stream.CodeLocal, err.Error())
 		return err
 	}
 	conn.SetDeadline(time.Time{})

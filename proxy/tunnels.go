@@ -30,8 +30,8 @@ type tunnelEntry struct {
 // makeTunnels checks all and loads their certificates. No socket is opened and no
 // descriptor looked at.
 func (d *Daemon) makeTunnels() error {
-	for i, t := range d.cfg.Tunnels {
-		e := &tunnelEntry{conf: t, log: d.log.With().Str("tunnel", t.Name).Logger(), over: make(chan struct{})}
+	for i, t := range d.Config.Tunnels {
+		e := &tunnelEntry{conf: t, log: d.Log.With().Str("tunnel", t.Name).Logger(), over: make(chan struct{})}
 		err := d.completeTunnel(e, i)
 		if err != nil {
 			return fmt.Errorf("tunnel %q: %w", t.Name, err)
@@ -42,13 +42,13 @@ func (d *Daemon) makeTunnels() error {
 }
 
 func (d *Daemon) completeTunnel(e *tunnelEntry, i int) (err error) {
-	if e.opts, err = e.conf.Options(d.cfg.TunnelHost()); err != nil {
+	if e.opts, err = e.conf.Options(d.Config.TunnelHost()); err != nil {
 		return err
 	}
 	e.opts.Kernel = d.tls().Kernel
 	creds := d.certs
 	if c := e.conf.Certificates; c.Given() {
-		conf := *d.cfg
+		conf := *d.Config
 		conf.Certificates, conf.Priority, conf.Peers, conf.Tunnels = c, cmp.Or(e.conf.Priority, conf.Priority), nil, nil
 		if e.own, err = loadCertificates(&conf, e.log); err != nil {
 			return err
@@ -60,7 +60,7 @@ func (d *Daemon) completeTunnel(e *tunnelEntry, i int) (err error) {
 	for _, l := range []struct {
 		total *rate.Limiter
 		to    *[]*rate.Limiter
-	}{{d.totalSend, &e.opts.Limits.Send}, {d.totalReceive, &e.opts.Limits.Receive}} {
+	}{{d.TotalSend, &e.opts.Limits.Send}, {d.TotalReceive, &e.opts.Limits.Receive}} {
 		if l.total != nil {
 			*l.to = append(*l.to, l.total)
 		}
@@ -81,11 +81,11 @@ func (d *Daemon) listenTunnels(ctx context.Context) (closers []func(), err error
 	}
 	for _, e := range d.tunnels {
 		if e.own != nil {
-			d.work.Go(func() { e.own.run(ctx) })
+			d.Work.Go(func() { e.own.run(ctx) })
 		}
 		effect := e.Effect()
 		e.log.Info().Stringer("address", e.Address()).Str("to", e.conf.To).Str("tls", effect.TLS()).Str("why", effect.Why).Msg("tunnel listens")
-		d.work.Go(func() {
+		d.Work.Go(func() {
 			defer close(e.over)
 			if err := e.Serve(ctx, d.draining); err != nil {
 				e.log.Error().Err(err).Msg("tunnel ended")
@@ -98,7 +98,7 @@ func (d *Daemon) listenTunnels(ctx context.Context) (closers []func(), err error
 // tunnelsOver is closed when all tunnels have ended, after a drain.
 func (d *Daemon) tunnelsOver() <-chan struct{} {
 	over := make(chan struct{})
-	d.work.Go(func() {
+	d.Work.Go(func() {
 		for _, e := range d.tunnels {
 			<-e.over
 		}

@@ -1,0 +1,92 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/digitalocean/go-libvirt"
+	"github.com/digitalocean/go-libvirt/socket/dialers"
+)
+
+// virt is one connection to this host's libvirt. A call that may block for
+// long has a connection of its own. go-libvirt knows no contexts: what ends a
+// call is the end of its connection (see bound).
+type virt struct {
+	*libvirt.Libvirt
+	conn *watchedConn
+}
+
+// watchedConn tells when libvirt has gone away.
+type watchedConn struct {
+	net.Conn
+	ours atomic.Bool // we have closed it
+	once sync.Once
+	gone chan struct{} // closed when libvirt has ended it
+}
+
+func (c *watchedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil && !c.ours.Load() {
+		c.once.Do(func() { close(c.gone) })
+	}
+	return n, err
+}
+
+func (c *watchedConn) Close() error {
+	c.ours.Store(true)
+	return c.Conn.Close()
+}
+
+// newConn speaks libvirt's protocol over c, which it closes, and opens qemu:///system within ctx.
+func newConn(ctx context.Context, c net.Conn) (*virt, error) {
+	watched := &watchedConn{Conn: c, gone: make(chan struct{})}
+	v := &virt{Libvirt: libvirt.NewWithDialer(dialers.NewAlreadyConnected(watched)), conn: watched}
+	if err := v.bound(ctx, func() error { return v.ConnectToURI(libvirt.QEMUSystem) }); err != nil {
+		v.close()
+		return nil, err
+	}
+	return v, nil
+}
+
+// close ends the connection, and with it what libvirt keeps for it: a guest
+// that was prepared and not finished is destroyed.
+func (v *virt) close() { v.conn.Close() }
+
+// gone is closed when libvirt has ended the connection.
+func (v *virt) gone() <-chan struct{} { return v.conn.gone }
+
+// bound makes one call that ends with ctx at the latest, at the cost of the
+// connection.
+func (v *virt) bound(ctx context.Context, call func() error) error {
+	stop := context.AfterFunc(ctx, v.close)
+	err := call()
+	if !stop() && err != nil {
+		return context.Cause(ctx)
+	}
+	if errors.Is(err, libvirt.ErrInterrupted) || errors.Is(err, syscall.EINVAL) || errors.Is(err, net.ErrClosed) {
+		return errLibvirtGone
+	}
+	return err
+}
+
+var errLibvirtGone = errors.New("libvirt closed its connection: it was stopped, or has crashed")
+
+// guest finds a guest by name, UUID or id, as virsh does.
+func (v *virt) guest(name string) (libvirt.Domain, error) {
+	if id, err := strconv.ParseInt(name, 10, 32); err == nil {
+		if dom, err := v.DomainLookupByID(int32(id)); err == nil {
+			return dom, nil
+		}
+	}
+	if uuid, err := parseUUID(name); err == nil {
+		if dom, err := v.DomainLookupByUUID(uuid); err == nil {
+			return dom, nil
+		}
+	}
+	return v.DomainLookupByName(name)
+}

@@ -1,0 +1,54 @@
+package proxy
+
+import (
+	"context"
+	"sync"
+
+	"github.com/digitalocean/go-libvirt"
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// Host is what the parts of one host's daemon share. All fields are set before any part runs.
+type Host struct {
+	Config   *config.Config
+	Log      zerolog.Logger
+	QEMUUID  int // of the user that libvirt runs QEMU as
+	Dir      *runDir
+	Libvirt  Libvirt
+	Sessions *registry
+
+	TotalSend, TotalReceive *rate.Limiter // of all sessions
+
+	Work sync.WaitGroup // connections and sessions under way
+}
+
+// AwaitResumed waits, for limits.handshake_timeout at the most, until libvirt here knows that a
+// broken post-copy goes on.
+func (h *Host) AwaitResumed(ctx context.Context, uuid libvirt.UUID) {
+	ctx, cancel := context.WithTimeout(ctx, h.Config.Limits.HandshakeTimeout)
+	defer cancel()
+	h.Libvirt.AwaitResumed(ctx, uuid)
+}
+
+// Limits are those of a session. bandwidth, in MiB/s, narrows the configured one; 0 does not.
+func (h *Host) Limits(bandwidth uint64) stream.Limits {
+	l := h.Config.Limits
+	perSession := l.SessionBandwidth << 20
+	if asked := int64(bandwidth) << 20; asked > 0 && (perSession <= 0 || asked < perSession) {
+		perSession = asked
+	}
+	return stream.Limits{
+		Channels:     l.Channels,
+		Handshake:    l.HandshakeTimeout,
+		Idle:         l.IdleTimeout,
+		Length:       l.SessionTimeout,
+		Bytes:        l.SessionBytes,
+		Bandwidth:    perSession,
+		TotalSend:    h.TotalSend,
+		TotalReceive: h.TotalReceive,
+	}
+}

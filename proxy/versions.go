@@ -1,0 +1,40 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+)
+
+// Versions are those of a host's programs, as libvirt tells them; QEMU's is empty where it has none.
+type Versions struct{ Libvirt, QEMU string }
+
+// Versions asks this host's libvirt, within ctx.
+func (l Libvirt) Versions(ctx context.Context) (Versions, error) {
+	v, err := l.Connect(ctx)
+	if err != nil {
+		return Versions{}, err
+	}
+	defer v.close()
+	return v.versions(ctx)
+}
+
+// versions asks within ctx.
+func (v *virt) versions(ctx context.Context) (all Versions, err error) {
+	err = v.bound(ctx, func() error {
+		n, err := v.ConnectGetLibVersion()
+		if err != nil {
+			return err
+		}
+		all.Libvirt = version(n)
+		if n, err := v.ConnectGetVersion(); err == nil {
+			all.QEMU = version(n)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// version is one as libvirt writes it: 1,000,000 for each major one.
+func version(n uint64) string {
+	return fmt.Sprintf("%d.%d.%d", n/1_000_000, n/1000%1000, n%1000)
+}
