@@ -15,6 +15,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -58,7 +59,7 @@ type bare struct {
 	over    chan struct{} // closed when nothing is left
 
 	calls    sync.Mutex // one at a time; the fields below are theirs
-	virt     *virt
+	virt     *virt.Conn
 	params   []libvirt.TypedParam
 	flags    libvirt.DomainMigrateFlags
 	prepared bool
@@ -132,7 +133,7 @@ func (d *Daemon) ledHere(ctx context.Context, p *peer) (string, error) {
 
 // openBare connects to libvirt at a host without a sluice.
 func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bool) (far, error) {
-	uuid, err := parseUUID(m.info.UUID)
+	uuid, err := virt.ParseUUID(m.info.UUID)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +195,7 @@ func (b *bare) run() {
 		select {
 		case <-b.settled:
 			settled = true
-		case <-b.virt.gone():
+		case <-b.virt.Gone():
 			b.Fail(&stream.Cause{Code: stream.CodeLink, Text: fmt.Sprintf("libvirt on %s closed its connection: it was stopped, or has crashed, or the link broke", b.peer.name)})
 		case <-length:
 			b.Fail(&stream.Cause{Code: stream.CodeLimit, Text: fmt.Sprintf("the migration has lasted as long as it may, %v (limits.session_timeout)", b.limits.Length)})
@@ -243,7 +244,7 @@ func (b *bare) end() {
 		b.libvirtFinish(ctx, &finishCall{Cancelled: true})
 		cancel()
 	}
-	b.virt.close()
+	b.virt.Close()
 }
 
 func (b *bare) settle(c *stream.Cause) {
@@ -292,24 +293,24 @@ func (b *bare) outcome(ctx context.Context) (*outcomeReply, error) {
 	b.calls.Unlock()
 	reply := &outcomeReply{Outcome: outcomeUndecided, State: state.String()}
 	switch {
-	case state.running():
+	case state.Running():
 		reply.Outcome = outcomeRuns
-	case state.absent && !asked:
+	case state.Absent && !asked:
 		reply.Outcome = outcomeAbsent
-	case state.absent:
+	case state.Absent:
 		reply.State = "absent, and may have run there and ended, which no one there remembers without a sluice"
 	}
 	return reply, nil
 }
 
 // state is the guest's at the other host.
-func (b *bare) state(ctx context.Context) (guestState, error) {
+func (b *bare) state(ctx context.Context) (virt.State, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.limits.Handshake, errors.New("libvirt does not answer"))
 	defer cancel()
 	v, err := b.d.connectFar(ctx, b.peer)
 	if err != nil {
-		return guestState{}, err
+		return virt.State{}, err
 	}
-	defer v.close()
-	return v.state(ctx, b.uuid)
+	defer v.Close()
+	return v.State(ctx, b.uuid)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/digitalocean/go-libvirt"
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
 )
@@ -40,10 +41,10 @@ func (b *bare) prepare(ctx context.Context, call *prepareCall, reply *prepareRep
 	limit := b.d.Config.Limits.PrepareTimeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("QEMU was not started within %v (limits.prepare_timeout)", limit))
 	defer cancel()
-	switch state, err := b.virt.state(ctx, b.uuid); {
+	switch state, err := b.virt.State(ctx, b.uuid); {
 	case err != nil:
 		return b.said("looking for the guest", err)
-	case !state.absent:
+	case !state.Absent:
 		return &stream.Cause{Code: stream.CodeRefused, Host: b.peer.name, Text: fmt.Sprintf("guest %s (%s) is already on %s, %v", call.Name, b.info.UUID, b.peer.name, state)}
 	}
 	b.flags = libvirt.DomainMigrateFlags(call.Flags) &^ sourceOnlyFlags
@@ -65,7 +66,7 @@ func (b *bare) prepare(ctx context.Context, call *prepareCall, reply *prepareRep
 		b.params = append(b.params, paramInt(libvirt.MigrateParamParallelConnections, call.Parallel))
 	}
 	var uri libvirt.OptString
-	err := b.virt.bound(ctx, func() (err error) {
+	err := b.virt.Bound(ctx, func() (err error) {
 		params := append(b.params[:len(b.params):len(b.params)], paramString(libvirt.MigrateParamDestXML, call.XML))
 		reply.Cookie, uri, err = b.virt.DomainMigratePrepare3Params(params, call.Cookie, uint32(b.flags))
 		return err
@@ -144,7 +145,7 @@ func (b *bare) unfinished(failure error) (*finishReply, error) {
 	switch {
 	case err != nil:
 		return &finishReply{Undecided: fmt.Sprintf("%v; then: %v", cause, err)}, nil
-	case !state.absent, !answered(failure):
+	case !state.Absent, !virt.FromDriver(failure):
 		return &finishReply{Undecided: fmt.Sprintf("%v; the guest is %v there", cause, state)}, nil
 	}
 	b.finished = true
@@ -157,7 +158,7 @@ func (b *bare) libvirtFinish(ctx context.Context, call *finishCall) (*finishRepl
 		cancelled = 1
 	}
 	var reply finishReply
-	err := b.virt.bound(ctx, func() (err error) {
+	err := b.virt.Bound(ctx, func() (err error) {
 		_, reply.Cookie, err = b.virt.DomainMigrateFinish3Params(b.params, call.Cookie, uint32(b.flags), cancelled)
 		return err
 	})
@@ -172,20 +173,20 @@ func (b *bare) libvirtFinish(ctx context.Context, call *finishCall) (*finishRepl
 func (b *bare) downtime() int64 {
 	ctx, cancel := context.WithTimeout(context.Background(), b.d.Config.Limits.GiveUpTimeout)
 	defer cancel()
-	var stats jobStats
-	b.virt.bound(ctx, func() error {
+	var stats virt.JobStats
+	b.virt.Bound(ctx, func() error {
 		dom, err := b.virt.DomainLookupByUUID(b.uuid)
 		if err == nil {
-			stats, err = b.virt.jobStats(dom, libvirt.DomainJobStatsCompleted)
+			stats, err = b.virt.JobStats(dom, libvirt.DomainJobStatsCompleted)
 		}
 		return err
 	})
-	return int64(stats.downtime)
+	return int64(stats.Downtime)
 }
 
 // said is an error of libvirt's there.
 func (b *bare) said(doing string, err error) *stream.Cause {
-	text := libvirtWords(doing, err)
+	text := virt.Words(doing, err)
 	if b.native && strings.Contains(err.Error(), "credentials") { // QEMU's words (crypto/tlscreds.c)
 		text += fmt.Sprintf("; QEMU's own TLS needs ca-cert.pem, server-cert.pem and server-key.pem in migrate_tls_x509_cert_dir of %s's qemu.conf (/etc/pki/libvirt-migrate or /etc/pki/qemu unless set)", b.peer.name)
 	}

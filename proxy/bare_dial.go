@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virt-sluice/sluice/proxy/tunnel"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/virt-sluice/sluice/tlsconf"
@@ -20,7 +21,7 @@ import (
 // connectFar opens qemu:///system of a host without a sluice, at its
 // libvirt_uri, with this host's certificate, and only if the other is the
 // peer's.
-func (d *Daemon) connectFar(ctx context.Context, p *peer) (*virt, error) {
+func (d *Daemon) connectFar(ctx context.Context, p *peer) (*virt.Conn, error) {
 	_, address, secure := p.conf.LibvirtAt()
 	fail := func(code, format string, args ...any) error {
 		text := fmt.Sprintf(format, args...)
@@ -54,10 +55,10 @@ func (d *Daemon) connectFar(ctx context.Context, p *peer) (*virt, error) {
 			return nil, fail(stream.CodeRefused, "libvirtd does not take this host's certificate, or is something else (%v): its log says why, and tls_allowed_dn_list in libvirtd.conf is one reason", err)
 		}
 	}
-	v, err := newRemoteConn(ctx, conn)
+	v, err := virt.NewRemoteConn(ctx, conn)
 	if err != nil {
 		code := stream.CodeRefused
-		if errors.Is(err, errLibvirtGone) {
+		if errors.Is(err, virt.ErrGone) {
 			code = stream.CodeLink
 		}
 		return nil, fail(code, "open qemu:///system: %v", err)

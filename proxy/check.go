@@ -13,6 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
 // Check checks a host on which no daemon is asked, by its configuration and the
@@ -23,7 +24,7 @@ func Check(ctx context.Context, cfg *config.Config, version string, req *control
 	}
 	h := &check.Host{
 		Config: cfg, Version: version, By: control.ByCommand,
-		Libvirt: libvirtVersion(Libvirt{Socket: cfg.LibvirtSocket, Host: cfg.Name}),
+		Libvirt: libvirtVersion(virt.Libvirt{Socket: cfg.LibvirtSocket, Host: cfg.Name}),
 	}
 	certs, err := loadCertificates(cfg, zerolog.Nop())
 	if h.Err = err; err == nil {
@@ -102,7 +103,7 @@ func (d *Daemon) checked(ctx context.Context, peer string) *check.Answer {
 	return a
 }
 
-func libvirtVersion(l Libvirt) func(context.Context) (string, error) {
+func libvirtVersion(l virt.Libvirt) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		v, err := l.Versions(ctx)
 		return v.Libvirt, err

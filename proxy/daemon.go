@@ -15,6 +15,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
@@ -66,7 +67,7 @@ func New(o Options) (*Daemon, error) {
 		Host: &Host{
 			Config:       o.Config,
 			Log:          o.Log,
-			Libvirt:      Libvirt{Socket: o.Config.LibvirtSocket, Host: o.Config.Name},
+			Libvirt:      virt.Libvirt{Socket: o.Config.LibvirtSocket, Host: o.Config.Name},
 			Sessions:     newRegistry(o.Config.Limits.Sessions, o.Config.Limits.PeerSessions),
 			TotalSend:    stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
 			TotalReceive: stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),

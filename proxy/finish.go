@@ -137,7 +137,7 @@ func (m *outgoing) confirm(cancelled bool) error {
 	if cancelled {
 		flag = 1
 	}
-	return m.virt.bound(ctx, func() error {
+	return m.virt.Bound(ctx, func() error {
 		return m.virt.DomainMigrateConfirm3Params(m.dom, m.params, m.cookie, uint32(m.flags), flag)
 	})
 }
@@ -206,7 +206,7 @@ func (m *outgoing) split() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), m.d.Config.Limits.GiveUpTimeout)
 	defer cancel()
 	state, err := m.d.Libvirt.State(ctx, m.dom.UUID)
-	return err == nil && state.inPostcopy() || err != nil && m.postcopy
+	return err == nil && state.InPostcopy() || err != nil && m.postcopy
 }
 
 // lost is the result of a post-copy that broke: each host has a part of the
@@ -295,9 +295,9 @@ func (m *outgoing) atSource() (words string, gone bool) {
 	switch {
 	case err != nil:
 		return fmt.Sprintf("guest %s was left on %s, whose libvirt does not answer now (%v)", m.dom.Name, m.d.Config.Name, err), true
-	case state.absent:
+	case state.Absent:
 		return fmt.Sprintf("guest %s is no longer on %s", m.dom.Name, m.d.Config.Name), true
-	case state.running():
+	case state.Running():
 		return fmt.Sprintf("guest %s goes on running on %s", m.dom.Name, m.d.Config.Name), false
 	}
 	words = fmt.Sprintf("guest %s is on %s, %v", m.dom.Name, m.d.Config.Name, state)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -85,7 +86,7 @@ func (g *guard) ended() {
 	defer g.mu.Unlock()
 	for _, a := range g.coming {
 		if a.session != nil {
-			a.session.lost(errLibvirtGone)
+			a.session.lost(virt.ErrGone)
 		}
 	}
 }
@@ -183,7 +184,7 @@ func (g *guard) abort(c *libvirtrpc.Call, decode func([]byte) (libvirtrpc.Domain
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
-	uuid := formatUUID(dom.UUID)
+	uuid := virt.FormatUUID(dom.UUID)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, a := range g.coming {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/digitalocean/go-libvirt"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
 // movingGuest is the guest that a Prepare is about.
@@ -24,15 +25,15 @@ func guestOf(params libvirtrpc.Params) (g movingGuest, err error) {
 	if !is {
 		return g, errors.New("the call has no description of the guest")
 	}
-	dom, err := describe(text)
+	dom, err := virt.Describe(text)
 	if err != nil {
 		return g, err
 	}
-	uuid, err := parseUUID(dom.UUID)
+	uuid, err := virt.ParseUUID(dom.UUID)
 	if err != nil {
 		return g, fmt.Errorf("read the guest's description: %w", err)
 	}
-	g.id, g.uuid, g.name = uuid, formatUUID(uuid), dom.Name
+	g.id, g.uuid, g.name = uuid, virt.FormatUUID(uuid), dom.Name
 	if name, is, err := params.Text(libvirtrpc.ParamDestName); err != nil {
 		return g, err
 	} else if is {

@@ -128,7 +128,7 @@ func (g *guide) prepare(ctx context.Context, c *libvirtrpc.Call, decode func([]b
 		return refused(libvirtrpc.ErrRPC, err)
 	}
 	// A guest that is not here is another host's, and its data's way not ours.
-	if state, err := g.d.Libvirt.State(ctx, guest.id); t.steered && err == nil && state.absent {
+	if state, err := g.d.Libvirt.State(ctx, guest.id); t.steered && err == nil && state.Absent {
 		return outcome{libvirtrpc.Outcome{Body: call.Encode()}}
 	}
 	m, err := g.d.steer(ctx, g.peer, stream.NewID(), guest, t, false)

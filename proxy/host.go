@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -18,7 +19,7 @@ type Host struct {
 	Log      zerolog.Logger
 	QEMUUID  int // of the user that libvirt runs QEMU as
 	Dir      *runDir
-	Libvirt  Libvirt
+	Libvirt  virt.Libvirt
 	Sessions *registry
 
 	TotalSend, TotalReceive *rate.Limiter // of all sessions

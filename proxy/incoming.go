@@ -13,6 +13,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -70,7 +71,7 @@ type incoming struct {
 	entry *entry
 	log   zerolog.Logger
 	uuid  libvirt.UUID
-	virt  *virt
+	virt  *virt.Conn
 	dir   sessionDir
 
 	// One call at a time; the fields below are theirs, and End's after them.
@@ -91,14 +92,14 @@ type incoming struct {
 // open makes what the session needs before its first call.
 func (in *incoming) open(ctx context.Context) error {
 	var err error
-	if in.uuid, err = parseUUID(in.info.UUID); err != nil {
+	if in.uuid, err = virt.ParseUUID(in.info.UUID); err != nil {
 		return err
 	}
 	if in.virt, err = in.d.Libvirt.Connect(ctx); err != nil {
 		return err
 	}
 	if in.dir, err = in.d.Dir.sessionDir(in.info.ID, in.d.QEMUUID); err != nil {
-		in.virt.close()
+		in.virt.Close()
 	}
 	return err
 }
@@ -109,8 +110,8 @@ func (in *incoming) start(s *stream.Session) {
 	in.entry.opened(s)
 	go func() {
 		select {
-		case <-in.virt.gone():
-			s.Fail(&stream.Cause{Code: stream.CodeLibvirt, Text: errLibvirtGone.Error()})
+		case <-in.virt.Gone():
+			s.Fail(&stream.Cause{Code: stream.CodeLibvirt, Text: virt.ErrGone.Error()})
 		case <-s.Settled():
 		}
 	}()
@@ -179,7 +180,7 @@ func (in *incoming) prepare(ctx context.Context, call *prepareCall) (any, error)
 	in.params = transferParams(call.Name, call.Bandwidth, call.Parallel, in.dir)
 	params := append(in.params, paramString(libvirt.MigrateParamDestXML, call.XML))
 	var reply prepareReply
-	err := in.virt.bound(ctx, func() (err error) {
+	err := in.virt.Bound(ctx, func() (err error) {
 		reply.Cookie, _, err = in.virt.DomainMigratePrepare3Params(params, call.Cookie, uint32(in.flags&^sourceOnlyFlags))
 		return err
 	})
@@ -195,20 +196,20 @@ func (in *incoming) prepare(ctx context.Context, call *prepareCall) (any, error)
 // checkGuest makes sure that the guest described is the one the session is
 // for, and that it is not here.
 func (in *incoming) checkGuest(ctx context.Context, call *prepareCall) error {
-	dom, err := describe(call.XML)
+	dom, err := virt.Describe(call.XML)
 	if err != nil {
 		return err
 	}
-	if uuid, err := parseUUID(dom.UUID); err != nil || uuid != in.uuid {
+	if uuid, err := virt.ParseUUID(dom.UUID); err != nil || uuid != in.uuid {
 		return fmt.Errorf("the guest's description is of %.64q, the session of %s", dom.UUID, in.info.UUID)
 	}
-	state, err := in.virt.state(ctx, in.uuid)
+	state, err := in.virt.State(ctx, in.uuid)
 	switch resume := in.flags&libvirt.MigratePostcopyResume != 0; {
 	case err != nil:
 		return in.cause("looking for the guest", err)
-	case resume && !state.inPostcopy():
+	case resume && !state.InPostcopy():
 		return fmt.Errorf("guest %s (%s) is %v on %s: there is no post-copy to resume", call.Name, in.info.UUID, state, in.d.Config.Name)
-	case !resume && !state.absent:
+	case !resume && !state.Absent:
 		return fmt.Errorf("guest %s (%s) is already on %s, %v", call.Name, in.info.UUID, in.d.Config.Name, state)
 	}
 	return nil
@@ -287,7 +288,7 @@ func (in *incoming) unfinished(failure error) (any, error) {
 	switch {
 	case err != nil:
 		return &finishReply{Undecided: fmt.Sprintf("%v; then: %v", cause, err)}, nil
-	case !state.absent, !answered(failure): // which may still come to run, or has
+	case !state.Absent, !virt.FromDriver(failure): // which may still come to run, or has
 		return &finishReply{Undecided: fmt.Sprintf("%v; the guest is %v there", cause, state)}, nil
 	}
 	in.finished = true
@@ -304,7 +305,7 @@ func (in *incoming) libvirtFinish(ctx context.Context, call *finishCall) (*finis
 		cancelled = 1
 	}
 	var reply finishReply
-	err := in.virt.bound(ctx, func() (err error) {
+	err := in.virt.Bound(ctx, func() (err error) {
 		_, reply.Cookie, err = in.virt.DomainMigrateFinish3Params(in.params, call.Cookie, uint32(in.flags&^sourceOnlyFlags), cancelled)
 		return err
 	})
@@ -320,15 +321,15 @@ func (in *incoming) libvirtFinish(ctx context.Context, call *finishCall) (*finis
 func (in *incoming) downtime() int64 {
 	ctx, cancel := context.WithTimeout(context.Background(), in.d.Config.Limits.GiveUpTimeout)
 	defer cancel()
-	var stats jobStats
-	in.virt.bound(ctx, func() error {
+	var stats virt.JobStats
+	in.virt.Bound(ctx, func() error {
 		dom, err := in.virt.DomainLookupByUUID(in.uuid)
 		if err == nil {
-			stats, err = in.virt.jobStats(dom, libvirt.DomainJobStatsCompleted)
+			stats, err = in.virt.JobStats(dom, libvirt.DomainJobStatsCompleted)
 		}
 		return err
 	})
-	return int64(stats.downtime)
+	return int64(stats.Downtime)
 }
 
 // End gives up what was not finished. A guest that libvirt has been asked to
@@ -343,7 +344,7 @@ func (in *incoming) End(cause *stream.Cause) {
 		in.libvirtFinish(ctx, &finishCall{Cancelled: true})
 		cancel()
 	}
-	in.virt.close()
+	in.virt.Close()
 	if err := in.dir.remove(); err != nil {
 		in.log.Error().Err(err).Msg("the session's folder could not be removed")
 	}
@@ -362,5 +363,5 @@ func (in *incoming) End(cause *stream.Cause) {
 }
 
 func (in *incoming) cause(doing string, err error) *stream.Cause {
-	return &stream.Cause{Code: stream.CodeLibvirt, Host: in.d.Config.Name, Text: libvirtWords(doing, err)}
+	return &stream.Cause{Code: stream.CodeLibvirt, Host: in.d.Config.Name, Text: virt.Words(doing, err)}
 }

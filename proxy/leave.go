@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -91,7 +92,7 @@ func (g *guard) give(ctx context.Context, call *libvirtrpc.Perform, to *peer, id
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
-	guest := movingGuest{name: call.Domain.Name, id: call.Domain.UUID, uuid: formatUUID(call.Domain.UUID)}
+	guest := movingGuest{name: call.Domain.Name, id: call.Domain.UUID, uuid: virt.FormatUUID(call.Domain.UUID)}
 	m, err := g.d.steer(ctx, to, id, guest, t, true)
 	if err != nil {
 		return refused(libvirtrpc.ErrOperationInvalid, err).Outcome
@@ -110,7 +111,7 @@ func (g *guard) give(ctx context.Context, call *libvirtrpc.Perform, to *peer, id
 	}
 	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
 		if r.Err != nil {
-			m.fail(stream.CodeLibvirt, libvirtWords("sending the guest", r.Err))
+			m.fail(stream.CodeLibvirt, virt.Words("sending the guest", r.Err))
 		}
 	}}
 }
@@ -122,7 +123,7 @@ func (g *guard) confirm(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
-	uuid := formatUUID(call.Domain.UUID)
+	uuid := virt.FormatUUID(call.Domain.UUID)
 	g.mu.Lock()
 	m := g.going[uuid]
 	delete(g.going, uuid)
@@ -134,7 +135,7 @@ func (g *guard) confirm(c *libvirtrpc.Call) libvirtrpc.Outcome {
 		case call.Cancelled != 0:
 			m.fail(stream.CodeCancelled, "the libvirt client gave the migration up")
 		case r.Err != nil:
-			m.fail(stream.CodeLibvirt, libvirtWords("letting go of the guest", r.Err))
+			m.fail(stream.CodeLibvirt, virt.Words("letting go of the guest", r.Err))
 		default:
 			m.done()
 		}

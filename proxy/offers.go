@@ -5,6 +5,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream/ktls"
 	"github.com/virt-sluice/sluice/stream/relay"
 )
@@ -15,13 +16,13 @@ func (d *Daemon) askBare(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer v.close()
-	all, err := v.versions(ctx)
+	defer v.Close()
+	all, err := v.Versions(ctx)
 	return all.Libvirt, err
 }
 
 // offers is what this sluice can do, for p.
-func (d *Daemon) offers(p *peer, v Versions) *control.Offers {
+func (d *Daemon) offers(p *peer, v virt.Versions) *control.Offers {
 	o := &control.Offers{
 		Sluice: d.version, Protocol: alpn, Libvirt: v.Libvirt, QEMU: v.QEMU,
 		Priority: d.certs.with(p).Source, TLS: d.tlsDefault(p), RequireSecure: d.requireSecure(),

@@ -7,6 +7,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/virt-sluice/sluice/internal/check"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -29,7 +30,7 @@ func (d *Daemon) answer(ctx context.Context, peer, name string, body []byte) (an
 // only once the session is over here, so that Finish has returned or will not be
 // asked for any more.
 func (d *Daemon) outcome(ctx context.Context, peer string, ask *outcomeAsk) (*outcomeReply, error) {
-	uuid, err := parseUUID(ask.UUID)
+	uuid, err := virt.ParseUUID(ask.UUID)
 	if err != nil {
 		return nil, err
 	}
@@ -42,9 +43,9 @@ func (d *Daemon) outcome(ctx context.Context, peer string, ask *outcomeAsk) (*ou
 	}
 	reply := &outcomeReply{Outcome: outcomeUndecided, State: state.String()}
 	switch known := d.verdicts.get(peer, ask.Session); {
-	case known == ran, state.running():
+	case known == ran, state.Running():
 		reply.Outcome = outcomeRuns
-	case known == neverRan && state.absent:
+	case known == neverRan && state.Absent:
 		reply.Outcome = outcomeAbsent
 	}
 	return reply, nil

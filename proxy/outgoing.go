@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -27,8 +28,8 @@ type outgoing struct {
 	report func(control.Progress)
 	log    zerolog.Logger
 
-	virt  *virt  // runs Begin, Perform and Confirm, and holds libvirt's job
-	watch *spare // interventions meanwhile
+	virt  *virt.Conn     // runs Begin, Perform and Confirm, and holds libvirt's job
+	watch *virt.LazyConn // interventions meanwhile
 	dom   libvirt.Domain
 	flags libvirt.DomainMigrateFlags
 	info  stream.Info
@@ -44,7 +45,7 @@ type outgoing struct {
 	begun     bool          // libvirt's job is ours to confirm
 	postcopy  bool          // the guest has been switched over
 	suspended bool          // the guest has been paused, by us
-	stats     jobStats      // the last that libvirt gave
+	stats     virt.JobStats // the last that libvirt gave
 	asked     *stream.Cause // why the job was aborted, by us
 	code      string        // of what the result has as its cause
 	downtime  time.Duration
@@ -61,8 +62,8 @@ func (d *Daemon) migrate(ctx context.Context, req *control.MigrateRequest, repor
 	if err := m.check(ctx); err != nil {
 		return nil, err
 	}
-	defer m.virt.close()
-	defer m.watch.close()
+	defer m.virt.Close()
+	defer m.watch.Close()
 	m.progress(control.PhaseConnect)
 	result := m.run(ctx)
 	m.finishResult(result)
@@ -88,14 +89,14 @@ func (m *outgoing) check(ctx context.Context) error {
 		ID:      stream.NewID(),
 		Work:    workMigration,
 		Guest:   m.dom.Name,
-		UUID:    formatUUID(m.dom.UUID),
+		UUID:    virt.FormatUUID(m.dom.UUID),
 		Peer:    m.peer.name,
 		Address: m.peer.conf.Address,
 		Clear:   clear,
 	}
 	var err error
 	if m.entry, err = d.Sessions.add(m.info, control.Outgoing); err != nil {
-		m.virt.close()
+		m.virt.Close()
 		return &control.Error{Code: http.StatusConflict, Message: err.Error()}
 	}
 	m.log = d.sessionLog(m.info, control.Outgoing)
@@ -112,10 +113,10 @@ func (m *outgoing) findGuest(ctx context.Context) (err error) {
 	if m.virt, err = m.d.Libvirt.Connect(ctx); err != nil {
 		return err
 	}
-	m.watch = &spare{libvirt: m.d.Libvirt}
-	var state guestState
-	err = m.virt.bound(ctx, func() (err error) {
-		m.dom, err = m.virt.guest(m.req.Guest)
+	m.watch = &virt.LazyConn{Libvirt: m.d.Libvirt}
+	var state virt.State
+	err = m.virt.Bound(ctx, func() (err error) {
+		m.dom, err = m.virt.Find(m.req.Guest)
 		return err
 	})
 	if libvirt.IsNotFound(err) {
@@ -123,13 +124,13 @@ func (m *outgoing) findGuest(ctx context.Context) (err error) {
 			m.req.Guest, m.d.Config.Name, strings.TrimSpace(err.Error()))
 	}
 	if err == nil {
-		state, err = m.virt.state(ctx, m.dom.UUID)
+		state, err = m.virt.State(ctx, m.dom.UUID)
 	}
 	if err == nil {
 		err = m.checkState(state)
 	}
 	if err != nil {
-		m.virt.close()
+		m.virt.Close()
 		return err
 	}
 	m.flags = m.requestFlags()
@@ -138,18 +139,18 @@ func (m *outgoing) findGuest(ctx context.Context) (err error) {
 
 // checkState refuses a guest that can't be migrated from the state that it is
 // in.
-func (m *outgoing) checkState(state guestState) error {
+func (m *outgoing) checkState(state virt.State) error {
 	name, here := m.dom.Name, m.d.Config.Name
 	switch {
-	case state.absent:
+	case state.Absent:
 		return control.WrongUse("guest %s does not run on %s: only running guests are migrated live", name, here)
-	case m.req.PostCopyResume && !state.inPostcopy():
+	case m.req.PostCopyResume && !state.InPostcopy():
 		return control.WrongUse("guest %s is %v on %s: there is no post-copy to resume", name, state, here)
 	case m.req.PostCopyResume:
 		return nil
-	case state.inPostcopy():
+	case state.InPostcopy():
 		return control.WrongUse("guest %s is %v on %s, with a part of it on another host: `sluice migrate --postcopy-resume %s HOST` goes on with it", name, state, here, name)
-	case state.pausedForMigration():
+	case state.PausedForMigration():
 		return control.WrongUse("guest %s is %v on %s: a migration of it is under way, or its outcome was never known, and then it may run on the other host. Look there first. If it runs there: `virsh destroy %s` here; if it does not: `virsh resume %s` here",
 			name, state, here, name, name)
 	}
@@ -257,7 +258,7 @@ func (m *outgoing) prepare(ctx context.Context) error {
 	m.progress(control.PhaseBegin)
 	m.params = transferParams(m.dom.Name, m.req.Bandwidth, m.req.ParallelConnections, m.dir)
 	var xml string
-	err := m.virt.bound(ctx, func() (err error) {
+	err := m.virt.Bound(ctx, func() (err error) {
 		m.cookie, xml, err = m.virt.DomainMigrateBegin3Params(m.dom, m.params, uint32(m.flags))
 		return err
 	})
@@ -266,11 +267,11 @@ func (m *outgoing) prepare(ctx context.Context) error {
 	}
 	// From now on libvirt lets no one else change the guest's state.
 	m.begun = true
-	state, err := m.virt.state(ctx, m.dom.UUID)
+	state, err := m.virt.State(ctx, m.dom.UUID)
 	if err != nil {
 		return m.libvirtCause("looking at the guest", err)
 	}
-	if state.paused() {
+	if state.Paused() {
 		m.flags |= libvirt.MigratePaused
 	}
 	m.progress(control.PhasePrepare)
@@ -305,5 +306,5 @@ func (m *outgoing) libvirtCause(doing string, err error) *stream.Cause {
 	if errors.As(err, &c) {
 		return c
 	}
-	return &stream.Cause{Code: stream.CodeLibvirt, Host: m.d.Config.Name, Text: libvirtWords(doing, err)}
+	return &stream.Cause{Code: stream.CodeLibvirt, Host: m.d.Config.Name, Text: virt.Words(doing, err)}
 }

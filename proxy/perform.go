@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -39,9 +40,9 @@ func (m *outgoing) perform(ctx context.Context) error {
 		select {
 		case err := <-done:
 			if err != nil {
-				err = m.virt.bound(context.Background(), func() error { return err })
+				err = m.virt.Bound(context.Background(), func() error { return err })
 				cause := m.libvirtCause("sending the guest", err)
-				if errors.Is(err, errLibvirtGone) {
+				if errors.Is(err, virt.ErrGone) {
 					m.session.Fail(cause) // before anything breaks for it
 				}
 				return cause
@@ -54,7 +55,7 @@ func (m *outgoing) perform(ctx context.Context) error {
 			m.intervene(st, timedOut)
 		case <-timeout:
 			timedOut = true
-			m.intervene(jobStats{}, true)
+			m.intervene(virt.JobStats{}, true)
 		case <-cancelled:
 			cancelled = nil
 			m.abort(m.called(ctx))
@@ -65,17 +66,17 @@ func (m *outgoing) perform(ctx context.Context) error {
 			patience = time.After(abortTimeout)
 		case <-patience:
 			m.log.Error().Stringer("after", abortTimeout).Msg("libvirt does not end the migration job; its connection is closed")
-			m.virt.close()
+			m.virt.Close()
 		}
 	}
 }
 
 // phase is what a running Perform is at.
-func (m *outgoing) phase(st jobStats) string {
+func (m *outgoing) phase(st virt.JobStats) string {
 	switch {
 	case m.postcopy:
 		return control.PhasePost
-	case m.req.CopyStorage != control.CopyNone && st.iteration == 0:
+	case m.req.CopyStorage != control.CopyNone && st.Iteration == 0:
 		return control.PhaseDisks
 	}
 	return control.PhaseMemory
@@ -87,7 +88,7 @@ const abortTimeout = 2 * time.Minute
 
 // intervene does what is due at this moment. libvirt refuses what comes too
 // early or too late; what is still due is tried again with the next figures.
-func (m *outgoing) intervene(st jobStats, timedOut bool) {
+func (m *outgoing) intervene(st virt.JobStats, timedOut bool) {
 	switch {
 	case m.postcopy:
 	case m.asked != nil:
@@ -98,11 +99,11 @@ func (m *outgoing) intervene(st jobStats, timedOut bool) {
 		}
 	case timedOut && m.req.TimeoutAction != control.TimeoutSuspend:
 		m.abort(&stream.Cause{Code: stream.CodeTimeout, Host: m.d.Config.Name, Text: fmt.Sprintf("it took longer than %d seconds (--timeout)", m.req.Timeout)})
-	case m.req.PostCopy && st.iteration >= 2:
+	case m.req.PostCopy && st.Iteration >= 2:
 		// The first pass has sent every page once: the rest follows on demand.
 		m.switchOver()
 	case timedOut && !m.suspended:
-		if m.watch.call(func(v *virt) error { return v.DomainSuspend(m.dom) }) == nil {
+		if m.watch.Call(func(v *virt.Conn) error { return v.DomainSuspend(m.dom) }) == nil {
 			m.suspended = true
 			m.log.Warn().Msg("timeout: the guest is suspended until it has moved")
 		}
@@ -112,12 +113,12 @@ func (m *outgoing) intervene(st jobStats, timedOut bool) {
 // switchOver switches to post-copy. From then on a page that the guest waits
 // for is not held back, and no limit ends the session: the guest would stop.
 func (m *outgoing) switchOver() {
-	ctx, cancel := context.WithTimeout(context.Background(), spareTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), virt.LazyTimeout)
 	defer cancel()
 	if m.session.Call(ctx, callPostcopy, nil, nil) != nil {
 		return // the session ends of it, or the next figures bring us back
 	}
-	if m.watch.call(func(v *virt) error { return v.DomainMigrateStartPostCopy(m.dom, 0) }) != nil {
+	if m.watch.Call(func(v *virt.Conn) error { return v.DomainMigrateStartPostCopy(m.dom, 0) }) != nil {
 		return
 	}
 	m.postcopy = true
@@ -137,28 +138,28 @@ func (m *outgoing) abort(why *stream.Cause) {
 		m.asked = why
 		m.session.Fail(why)
 	}
-	m.watch.call(func(v *virt) error { return v.DomainAbortJob(m.dom) })
+	m.watch.Call(func(v *virt.Conn) error { return v.DomainAbortJob(m.dom) })
 }
 
 // poll asks libvirt for its figures at intervals, until stop, over a connection
 // of its own.
-func (m *outgoing) poll() (<-chan jobStats, func()) {
-	figures, stopped, done := make(chan jobStats), make(chan struct{}), make(chan struct{})
+func (m *outgoing) poll() (<-chan virt.JobStats, func()) {
+	figures, stopped, done := make(chan virt.JobStats), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		tick := time.NewTicker(pollInterval)
 		defer tick.Stop()
-		libvirt := &spare{libvirt: m.d.Libvirt}
-		defer libvirt.close()
+		libvirt := &virt.LazyConn{Libvirt: m.d.Libvirt}
+		defer libvirt.Close()
 		for {
 			select {
 			case <-tick.C:
 			case <-stopped:
 				return
 			}
-			var st jobStats
-			if err := libvirt.call(func(v *virt) (err error) {
-				st, err = v.jobStats(m.dom, 0)
+			var st virt.JobStats
+			if err := libvirt.Call(func(v *virt.Conn) (err error) {
+				st, err = v.JobStats(m.dom, 0)
 				return err
 			}); err != nil {
 				continue // no job yet, or none any more
@@ -183,11 +184,11 @@ func (m *outgoing) progress(phase string) {
 	p := control.Progress{
 		Phase:     phase,
 		Elapsed:   time.Since(m.started),
-		Total:     st.total,
-		Processed: st.processed,
-		Remaining: st.remaining,
-		DirtyRate: st.dirtyRate,
-		Iteration: st.iteration,
+		Total:     st.Total,
+		Processed: st.Processed,
+		Remaining: st.Remaining,
+		DirtyRate: st.DirtyRate,
+		Iteration: st.Iteration,
 	}
 	if m.session != nil {
 		all := m.session.channels()
@@ -200,11 +201,11 @@ func (m *outgoing) progress(phase string) {
 	switch {
 	case phase == control.PhaseFinish, phase == control.PhaseConfirm:
 		p.Percent = 100
-	case st.total > 0:
-		p.Percent = 100 * float64(st.total-min(st.remaining, st.total)) / float64(st.total)
+	case st.Total > 0:
+		p.Percent = 100 * float64(st.Total-min(st.Remaining, st.Total)) / float64(st.Total)
 	}
-	if speed := float64(p.Rate) - float64(st.dirtyRate); speed > 0 && st.remaining > 0 {
-		p.ETA = time.Duration(float64(st.remaining) / speed * float64(time.Second))
+	if speed := float64(p.Rate) - float64(st.DirtyRate); speed > 0 && st.Remaining > 0 {
+		p.ETA = time.Duration(float64(st.Remaining) / speed * float64(time.Second))
 	}
 	m.report(p)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -78,7 +79,7 @@ func (g *guide) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	if t.exposed == "" || t.flags&libvirt.MigratePeer2peer != 0 || call.Params.Has(libvirtrpc.ParamDisksURI) {
 		return libvirtrpc.Outcome{}
 	}
-	p := &pull{peer: g.peer.name, uuid: formatUUID(call.Domain.UUID), postcopy: t.postcopy()}
+	p := &pull{peer: g.peer.name, uuid: virt.FormatUUID(call.Domain.UUID), postcopy: t.postcopy()}
 	if err := p.aim(call, t); err != nil {
 		return libvirtrpc.Outcome{} // the peer has words for that
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -70,8 +71,8 @@ func (r *registry) add(info stream.Info, direction string) (*entry, error) {
 	if from >= r.mostFrom {
 		return nil, fmt.Errorf("%s has %d sessions here, as many as it may (limits.peer_sessions)", info.Peer, from)
 	}
-	if uuid, err := parseUUID(info.UUID); err == nil {
-		info.UUID = formatUUID(uuid) // however its peer spells it
+	if uuid, err := virt.ParseUUID(info.UUID); err == nil {
+		info.UUID = virt.FormatUUID(uuid) // however its peer spells it
 	}
 	for _, e := range r.live {
 		if info.UUID != "" && e.info.UUID == info.UUID {

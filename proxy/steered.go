@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -82,7 +83,7 @@ type steered struct {
 }
 
 func (s *steered) open() (err error) {
-	if s.guest, err = parseUUID(s.info.UUID); err != nil {
+	if s.guest, err = virt.ParseUUID(s.info.UUID); err != nil {
 		return err
 	}
 	if s.dir, err = s.d.Dir.sessionDir(s.info.ID, s.d.QEMUUID); err != nil {

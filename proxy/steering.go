@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -140,7 +141,7 @@ func (m *steering) prepare(call *libvirtrpc.Prepare, failed func()) libvirtrpc.O
 	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
 		if r.Err != nil {
 			failed()
-			m.fail(stream.CodeLibvirt, libvirtWords("preparing the guest", r.Err))
+			m.fail(stream.CodeLibvirt, virt.Words("preparing the guest", r.Err))
 			return
 		}
 		if err := m.point(r); err != nil {
@@ -206,7 +207,7 @@ func (m *steering) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
 		case cancelled:
 			m.fail(stream.CodeCancelled, "libvirt at the source gave the migration up")
 		case r.Err != nil:
-			m.fail(stream.CodeLibvirt, libvirtWords("taking the guest over", r.Err))
+			m.fail(stream.CodeLibvirt, virt.Words("taking the guest over", r.Err))
 		default:
 			m.done()
 		}

@@ -1,4 +1,4 @@
-package proxy
+package virt
 
 import (
 	"context"
@@ -8,16 +8,16 @@ import (
 	"github.com/digitalocean/go-libvirt"
 )
 
-// guestState is a guest's state and libvirt's reason for it. A guest that
+// State is a guest's state and libvirt's reason for it. A guest that
 // libvirt does not know, or that is shut off, is absent.
-type guestState struct {
-	absent        bool
+type State struct {
+	Absent        bool
 	state, reason int32
 }
 
-// state asks libvirt for the state of the guest with this UUID, within ctx.
-func (v *virt) state(ctx context.Context, uuid libvirt.UUID) (st guestState, err error) {
-	err = v.bound(ctx, func() error {
+// State asks libvirt for the state of the guest with this UUID, within ctx.
+func (v *Conn) State(ctx context.Context, uuid libvirt.UUID) (st State, err error) {
+	err = v.Bound(ctx, func() error {
 		dom, err := v.DomainLookupByUUID(uuid)
 		if err == nil {
 			st.state, st.reason, err = v.DomainGetState(dom, 0)
@@ -25,35 +25,35 @@ func (v *virt) state(ctx context.Context, uuid libvirt.UUID) (st guestState, err
 		return err
 	})
 	if libvirt.IsNotFound(err) {
-		return guestState{absent: true}, nil
+		return State{Absent: true}, nil
 	}
-	st.absent = libvirt.DomainState(st.state) == libvirt.DomainShutoff
+	st.Absent = libvirt.DomainState(st.state) == libvirt.DomainShutoff
 	return st, err
 }
 
-// running says whether the guest has its CPUs at this host and owes no memory
+// Running says whether the guest has its CPUs at this host and owes no memory
 // to another.
-func (g guestState) running() bool { return g.String() == "running" }
+func (g State) Running() bool { return g.String() == "running" }
 
-// paused says whether it was paused by anything but a migration.
-func (g guestState) paused() bool { return g.String() == "paused" }
+// Paused says whether it was paused by anything but a migration.
+func (g State) Paused() bool { return g.String() == "paused" }
 
-// pausedForMigration says whether libvirt keeps it paused because another host
+// PausedForMigration says whether libvirt keeps it paused because another host
 // may run it.
-func (g guestState) pausedForMigration() bool { return g.String() == "paused for migration" }
+func (g State) PausedForMigration() bool { return g.String() == "paused for migration" }
 
-// inPostcopy says whether a part of the guest is on another host.
-func (g guestState) inPostcopy() bool { return strings.HasSuffix(g.String(), "in post-copy") }
+// InPostcopy says whether a part of the guest is on another host.
+func (g State) InPostcopy() bool { return strings.HasSuffix(g.String(), "in post-copy") }
 
 // inFailedPostcopy says whether libvirt holds it for a post-copy to be resumed.
-func (g guestState) inFailedPostcopy() bool {
-	return !g.absent && (libvirt.DomainState(g.state) == libvirt.DomainPaused && g.reason == int32(libvirt.DomainPausedPostcopyFailed) ||
+func (g State) inFailedPostcopy() bool {
+	return !g.Absent && (libvirt.DomainState(g.state) == libvirt.DomainPaused && g.reason == int32(libvirt.DomainPausedPostcopyFailed) ||
 		libvirt.DomainState(g.state) == libvirt.DomainRunning && g.reason == int32(libvirt.DomainRunningPostcopyFailed))
 }
 
 // String is the state as virsh domstate words it.
-func (g guestState) String() string {
-	if g.absent {
+func (g State) String() string {
+	if g.Absent {
 		return "absent"
 	}
 	switch libvirt.DomainState(g.state) {

@@ -1,4 +1,4 @@
-package proxy
+package virt
 
 import (
 	"bytes"
@@ -33,7 +33,7 @@ func TestPackets(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	c := &packets{Conn: &pieces{a, iotest.OneByteReader(a)}}
+	c := &remoteConn{Conn: &pieces{a, iotest.OneByteReader(a)}}
 	first, last := rawPacket(0x20008086, 66, "hello"), rawPacket(0x20008086, 1, "")
 	answers := make(chan []byte)
 	go func() {
@@ -82,7 +82,7 @@ func TestPacketOfNoLength(t *testing.T) {
 	for _, length := range []uint32{0, packetHead - 1, longestPacket + 1} {
 		a, b := net.Pipe()
 		go b.Write(append(binary.BigEndian.AppendUint32(nil, length), make([]byte, packetHead-4)...))
-		if _, err := (&packets{Conn: a}).Read(make([]byte, 64)); !errors.Is(err, errPacket) {
+		if _, err := (&remoteConn{Conn: a}).Read(make([]byte, 64)); !errors.Is(err, errPacket) {
 			t.Errorf("length %d: %v", length, err)
 		}
 		b.Close()

@@ -1,4 +1,4 @@
-package proxy
+package virt
 
 import (
 	"context"
@@ -18,7 +18,7 @@ type Libvirt struct {
 }
 
 // Connect opens qemu:///system within ctx.
-func (l Libvirt) Connect(ctx context.Context) (*virt, error) {
+func (l Libvirt) Connect(ctx context.Context) (*Conn, error) {
 	raw, err := l.dial(ctx, l.Socket)
 	if err != nil {
 		return nil, err
@@ -53,21 +53,21 @@ func (l Libvirt) dial(ctx context.Context, socket string) (*net.UnixConn, error)
 }
 
 // State asks for a guest's state, over a connection of its own.
-func (l Libvirt) State(ctx context.Context, uuid libvirt.UUID) (guestState, error) {
+func (l Libvirt) State(ctx context.Context, uuid libvirt.UUID) (State, error) {
 	v, err := l.Connect(ctx)
 	if err != nil {
-		return guestState{}, err
+		return State{}, err
 	}
-	defer v.close()
-	return v.state(ctx, uuid)
+	defer v.Close()
+	return v.State(ctx, uuid)
 }
 
 // InPostcopy says whether a part of a guest is on another host, as far as libvirt here can tell.
 func (l Libvirt) InPostcopy(uuid libvirt.UUID) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), spareTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), LazyTimeout)
 	defer cancel()
 	state, err := l.State(ctx, uuid)
-	return err == nil && state.inPostcopy()
+	return err == nil && state.InPostcopy()
 }
 
 // AwaitResumed waits until libvirt here knows that a broken post-copy goes on, or until ctx ends.

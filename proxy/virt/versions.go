@@ -1,4 +1,4 @@
-package proxy
+package virt
 
 import (
 	"context"
@@ -14,13 +14,13 @@ func (l Libvirt) Versions(ctx context.Context) (Versions, error) {
 	if err != nil {
 		return Versions{}, err
 	}
-	defer v.close()
-	return v.versions(ctx)
+	defer v.Close()
+	return v.Versions(ctx)
 }
 
-// versions asks within ctx.
-func (v *virt) versions(ctx context.Context) (all Versions, err error) {
-	err = v.bound(ctx, func() error {
+// Versions asks within ctx.
+func (v *Conn) Versions(ctx context.Context) (all Versions, err error) {
+	err = v.Bound(ctx, func() error {
 		n, err := v.ConnectGetLibVersion()
 		if err != nil {
 			return err

@@ -1,4 +1,4 @@
-package proxy
+package virt
 
 import (
 	"errors"
@@ -25,10 +25,10 @@ func TestAnswered(t *testing.T) {
 		{of(libvirt.ErrInternalError, "internal error: connection closed due to keepalive timeout"), false},
 		{of(libvirt.ErrRPC, "connection closed due to keepalive timeout"), false},
 		{of(libvirt.ErrSystemError, "Cannot recv data: Connection reset by peer"), false},
-		{errLibvirtGone, false},
+		{ErrGone, false},
 		{errors.New("EOF"), false},
 	} {
-		if got := answered(c.err); got != c.want {
+		if got := FromDriver(c.err); got != c.want {
 			t.Errorf("%v: %t", c.err, got)
 		}
 	}

@@ -1,4 +1,4 @@
-package proxy
+package virt
 
 import (
 	"encoding/hex"
@@ -8,7 +8,7 @@ import (
 	"github.com/digitalocean/go-libvirt"
 )
 
-func parseUUID(s string) (libvirt.UUID, error) {
+func ParseUUID(s string) (libvirt.UUID, error) {
 	b, err := hex.DecodeString(strings.ReplaceAll(s, "-", ""))
 	if err != nil || len(b) != len(libvirt.UUID{}) {
 		return libvirt.UUID{}, fmt.Errorf("%.64q is no UUID", s)
@@ -16,6 +16,6 @@ func parseUUID(s string) (libvirt.UUID, error) {
 	return libvirt.UUID(b), nil
 }
 
-func formatUUID(u libvirt.UUID) string {
+func FormatUUID(u libvirt.UUID) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", u[0:4], u[4:6], u[6:8], u[8:10], u[10:16])
 }

@@ -1,4 +1,4 @@
-package proxy
+package virt
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 )
 
-// packets is a connection with another host's libvirtd, for go-libvirt, which
+// remoteConn is a connection with another host's libvirtd, for go-libvirt, which
 // would make room for any length that a packet claims, and does not answer
 // libvirtd's signs of life. libvirtd asks for those once it is asked whether it
 // knows keepalive (featureKeepAlive), and ends a connection of which it hears
@@ -20,7 +20,7 @@ import (
 //
 // The packets are those of src/rpc/virnetprotocol.x: a length that counts
 // itself, and six words of header.
-type packets struct {
+type remoteConn struct {
 	net.Conn
 
 	rest []byte // of the packet's start, for Read
@@ -30,18 +30,18 @@ type packets struct {
 	out     []byte // of a packet whose end has not been written yet
 }
 
-// newRemoteConn speaks with another host's libvirtd, and has it send its signs of life.
-func newRemoteConn(ctx context.Context, c net.Conn) (*virt, error) {
-	v, err := newConn(ctx, &packets{Conn: c})
+// NewRemoteConn speaks with another host's libvirtd, and has it send its signs of life.
+func NewRemoteConn(ctx context.Context, c net.Conn) (*Conn, error) {
+	v, err := newConn(ctx, &remoteConn{Conn: c})
 	if err != nil {
 		return nil, err
 	}
-	err = v.bound(ctx, func() error {
+	err = v.Bound(ctx, func() error {
 		_, err := v.ConnectSupportsFeature(featureKeepAlive)
 		return err
 	})
 	if err != nil {
-		v.close()
+		v.Close()
 		return nil, err
 	}
 	return v, nil
@@ -60,7 +60,7 @@ const (
 var errPacket = errors.New("the packet's length is none of libvirt's")
 
 // Read returns packets but for those of keepalive, which it answers.
-func (c *packets) Read(p []byte) (int, error) {
+func (c *remoteConn) Read(p []byte) (int, error) {
 	for len(c.rest) == 0 && c.left == 0 {
 		head := make([]byte, packetHead)
 		if _, err := io.ReadFull(c.Conn, head); err != nil {
@@ -95,7 +95,7 @@ func (c *packets) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *packets) pong() error {
+func (c *remoteConn) pong() error {
 	var b []byte
 	for _, word := range []uint32{packetHead, libvirtrpc.ProgramKeepalive, 1, keepAlivePong, uint32(libvirtrpc.TypeMessage), 0, 0} {
 		b = binary.BigEndian.AppendUint32(b, word)
@@ -108,7 +108,7 @@ func (c *packets) pong() error {
 
 // Write writes whole packets, so that none is cut in two by an answer to
 // keepalive. What is no whole packet yet waits for the rest.
-func (c *packets) Write(p []byte) (int, error) {
+func (c *remoteConn) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	c.out = append(c.out, p...)

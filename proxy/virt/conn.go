@@ -1,4 +1,4 @@
-package proxy
+package virt
 
 import (
 	"context"
@@ -13,10 +13,10 @@ import (
 	"github.com/digitalocean/go-libvirt/socket/dialers"
 )
 
-// virt is one connection to this host's libvirt. A call that may block for
+// Conn is one connection to this host's libvirt. A call that may block for
 // long has a connection of its own. go-libvirt knows no contexts: what ends a
 // call is the end of its connection (see bound).
-type virt struct {
+type Conn struct {
 	*libvirt.Libvirt
 	conn *watchedConn
 }
@@ -43,47 +43,47 @@ func (c *watchedConn) Close() error {
 }
 
 // newConn speaks libvirt's protocol over c, which it closes, and opens qemu:///system within ctx.
-func newConn(ctx context.Context, c net.Conn) (*virt, error) {
+func newConn(ctx context.Context, c net.Conn) (*Conn, error) {
 	watched := &watchedConn{Conn: c, gone: make(chan struct{})}
-	v := &virt{Libvirt: libvirt.NewWithDialer(dialers.NewAlreadyConnected(watched)), conn: watched}
-	if err := v.bound(ctx, func() error { return v.ConnectToURI(libvirt.QEMUSystem) }); err != nil {
-		v.close()
+	v := &Conn{Libvirt: libvirt.NewWithDialer(dialers.NewAlreadyConnected(watched)), conn: watched}
+	if err := v.Bound(ctx, func() error { return v.ConnectToURI(libvirt.QEMUSystem) }); err != nil {
+		v.Close()
 		return nil, err
 	}
 	return v, nil
 }
 
-// close ends the connection, and with it what libvirt keeps for it: a guest
+// Close ends the connection, and with it what libvirt keeps for it: a guest
 // that was prepared and not finished is destroyed.
-func (v *virt) close() { v.conn.Close() }
+func (v *Conn) Close() { v.conn.Close() }
 
-// gone is closed when libvirt has ended the connection.
-func (v *virt) gone() <-chan struct{} { return v.conn.gone }
+// Gone is closed when libvirt has ended the connection.
+func (v *Conn) Gone() <-chan struct{} { return v.conn.gone }
 
-// bound makes one call that ends with ctx at the latest, at the cost of the
+// Bound makes one call that ends with ctx at the latest, at the cost of the
 // connection.
-func (v *virt) bound(ctx context.Context, call func() error) error {
-	stop := context.AfterFunc(ctx, v.close)
+func (v *Conn) Bound(ctx context.Context, call func() error) error {
+	stop := context.AfterFunc(ctx, v.Close)
 	err := call()
 	if !stop() && err != nil {
 		return context.Cause(ctx)
 	}
 	if errors.Is(err, libvirt.ErrInterrupted) || errors.Is(err, syscall.EINVAL) || errors.Is(err, net.ErrClosed) {
-		return errLibvirtGone
+		return ErrGone
 	}
 	return err
 }
 
-var errLibvirtGone = errors.New("libvirt closed its connection: it was stopped, or has crashed")
+var ErrGone = errors.New("libvirt closed its connection: it was stopped, or has crashed")
 
-// guest finds a guest by name, UUID or id, as virsh does.
-func (v *virt) guest(name string) (libvirt.Domain, error) {
+// Find finds a guest by name, UUID or id, as virsh does.
+func (v *Conn) Find(name string) (libvirt.Domain, error) {
 	if id, err := strconv.ParseInt(name, 10, 32); err == nil {
 		if dom, err := v.DomainLookupByID(int32(id)); err == nil {
 			return dom, nil
 		}
 	}
-	if uuid, err := parseUUID(name); err == nil {
+	if uuid, err := ParseUUID(name); err == nil {
 		if dom, err := v.DomainLookupByUUID(uuid); err == nil {
 			return dom, nil
 		}

@@ -1,4 +1,4 @@
-package proxy
+package virt
 
 import (
 	"errors"
@@ -8,11 +8,11 @@ import (
 	"github.com/digitalocean/go-libvirt"
 )
 
-// answered says whether err is what libvirt's QEMU driver has answered, and so
+// FromDriver says whether err is what libvirt's QEMU driver has answered, and so
 // what became of the call is certain. What stands before the driver (virtproxyd)
 // puts its own broken connection into an error of libvirt's, though the driver
 // may have done what was asked for, or be at it.
-func answered(err error) bool {
+func FromDriver(err error) bool {
 	var e libvirt.Error
 	if !errors.As(err, &e) {
 		return false
@@ -34,8 +34,8 @@ func answered(err error) bool {
 // (src/rpc/virnetclient.c, virkeepalive.c) that come as VIR_ERR_INTERNAL_ERROR.
 var brokenBetween = []string{"client socket is closed", "client socket hangup", "hangup event on socket", "hangup / error event on socket", "server closed connection", "keepalive timeout"}
 
-// libvirtWords are libvirt's words, which may have a trailing line break, with
+// Words are libvirt's words, which may have a trailing line break, with
 // what it was to do.
-func libvirtWords(doing string, err error) string {
+func Words(doing string, err error) string {
 	return fmt.Sprintf("libvirt, %s: %s", doing, strings.TrimSpace(err.Error()))
 }

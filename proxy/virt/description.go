@@ -1,4 +1,4 @@
-package proxy
+package virt
 
 import (
 	"encoding/xml"
@@ -9,9 +9,9 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// describe reads a guest's description. libvirt and Go's decoder would each take
+// Describe reads a guest's description. libvirt and Go's decoder would each take
 // another of two UUIDs or names, so a description may have one of either.
-func describe(text string) (*libvirtxml.Domain, error) {
+func Describe(text string) (*libvirtxml.Domain, error) {
 	var dom libvirtxml.Domain
 	if err := dom.Unmarshal(text); err != nil {
 		return nil, fmt.Errorf("read the guest's description: %w", err)

@@ -1,4 +1,4 @@
-package proxy
+package virt
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func (l Libvirt) FailIfQEMUEnded(s *stream.Session, uuid libvirt.UUID, cause *st
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
-		if state, err := l.State(ctx, uuid); err == nil && state.absent {
+		if state, err := l.State(ctx, uuid); err == nil && state.Absent {
 			cause.Text += l.QEMUEnded(s.Guest)
 			s.Fail(cause)
 			return
