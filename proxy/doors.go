@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -10,7 +9,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
-	"github.com/virt-sluice/sluice/internal/sockets"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -105,39 +103,16 @@ func (o *doors) loopback(kind string) (port int, err error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// serve joins QEMU's connections to channels, one after the other, in the
-// order in which QEMU made them.
+// serve joins QEMU's connections to channels. One that can't be fails the session.
 func (o *doors) serve(kind string, l net.Listener) {
 	context.AfterFunc(o.session.Context(), func() { l.Close() })
 	o.accepts.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				if !errors.Is(err, net.ErrClosed) {
-					o.session.Fail(&stream.Cause{Code: stream.CodeLocal, Text: fmt.Sprintf("accept QEMU's connection for %s: %v", kind, err)})
-				}
-				return
-			}
-			if uid, err := uidOf(c); err != nil || uid != 0 && uid != o.d.QEMUUID {
-				o.log.Warn().Str("channel", kind).Int("uid", uid).AnErr("error", err).Msg("a process that is neither QEMU nor libvirt came to QEMU's door; closed")
-				c.Close()
-				continue
-			}
-			if _, err := o.session.OpenChannel(o.session.Context(), kind, c); err != nil {
-				return // the session fails of it
-			}
+		err := o.d.ServeQEMU(kind, l, o.log, func(c net.Conn) error {
+			_, err := o.session.OpenChannel(o.session.Context(), kind, c)
+			return err
+		})
+		if err != nil {
+			o.session.Fail(err)
 		}
 	})
-}
-
-// uidOf is whose process is at the other end of a local connection.
-func uidOf(c net.Conn) (int, error) {
-	if c, ok := c.(*net.UnixConn); ok {
-		cred, err := peerCred(c)
-		if err != nil {
-			return -1, err
-		}
-		return int(cred.Uid), nil
-	}
-	return sockets.Owner(c.RemoteAddr().(*net.TCPAddr).AddrPort(), c.LocalAddr().(*net.TCPAddr).AddrPort())
 }

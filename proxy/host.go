@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"sync"
 
 	"github.com/digitalocean/go-libvirt"
@@ -33,6 +35,18 @@ func (h *Host) AwaitResumed(ctx context.Context, uuid libvirt.UUID) {
 	ctx, cancel := context.WithTimeout(ctx, h.Config.Limits.HandshakeTimeout)
 	defer cancel()
 	h.Libvirt.AwaitResumed(ctx, uuid)
+}
+
+// ServeQEMU hands QEMU's connections at l to join, as virt's does. Its error is a session's cause.
+func (h *Host) ServeQEMU(kind string, l net.Listener, log zerolog.Logger, join func(net.Conn) error) *stream.Cause {
+	refused := func(uid int, err error) {
+		log.Warn().Str("channel", kind).Int("uid", uid).AnErr("error", err).
+			Msg("a process that is neither QEMU nor libvirt connected to QEMU's socket; closed")
+	}
+	if err := ServeQEMU(l, h.QEMUUID, refused, join); err != nil {
+		return &stream.Cause{Code: stream.CodeLocal, Text: fmt.Sprintf("accept QEMU's connection for %s: %v", kind, err)}
+	}
+	return nil
 }
 
 // Limits are those of a session. bandwidth, in MiB/s, narrows the configured one; 0 does not.

@@ -345,9 +345,7 @@ func (in *incoming) End(cause *stream.Cause) {
 		cancel()
 	}
 	in.virt.Close()
-	if err := in.dir.remove(); err != nil {
-		in.log.Error().Err(err).Msg("the session's folder could not be removed")
-	}
+	in.dir.remove(in.log)
 	outcome, what := control.Failed, neverRan
 	switch {
 	case in.moved:

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/sockets"
 )
 
 // allowed says whether the process at the other end of a local socket may use
 // it, and in words why not. The sockets are open to everyone, and the uid is
 // looked at here, so that who may not gets a reason and not just EACCES.
 func (d *Daemon) allowed(c *net.UnixConn) error {
-	cred, err := peerCred(c)
+	cred, err := sockets.PeerCred(c)
 	if err != nil {
 		return fmt.Errorf("find out who is calling: %w", err)
 	}

@@ -41,9 +41,7 @@ func (g *guard) meet(a *arrival, params libvirtrpc.Params, t transfer) (out libv
 	g.d.pulls.add(id, p)
 	a.leave = func(verdict) {
 		g.d.pulls.remove(id)
-		if err := dir.remove(); err != nil {
-			g.log.Error().Err(err).Msg("the session's folder could not be removed")
-		}
+		dir.remove(g.log)
 	}
 	u := url.URL{Scheme: meetScheme, Host: meetHint, Path: "/" + g.d.Config.Name + "/" + id}
 	return ownParams(params, dir, t), u.String(), nil

@@ -216,11 +216,7 @@ func (e *nativeEnd) end(well bool) *stream.Cause {
 	e.cancel(nil)
 	e.accepts.Wait()
 	e.lanes.wait()
-	if e.dir.runDir != nil {
-		if err := e.dir.remove(); err != nil {
-			e.log.Error().Err(err).Msg("the session's folder could not be removed")
-		}
-	}
+	e.dir.remove(e.log)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.failure == nil && !e.joined {

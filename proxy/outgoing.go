@@ -218,32 +218,14 @@ func (m *outgoing) open(ctx context.Context) error {
 			return err
 		}
 		context.AfterFunc(m.session.Context(), func() { l.Close() })
-		m.sockets.Go(func() { m.serveQEMU(kind, l) })
+		m.sockets.Go(func() {
+			join := func(c net.Conn) error { return m.session.join(m.session.Context(), kind, c) }
+			if err := m.d.ServeQEMU(kind, l, m.log, join); err != nil {
+				m.session.Fail(err)
+			}
+		})
 	}
 	return nil
-}
-
-// serveQEMU joins QEMU's connections to channels, one after the other, so that
-// the destination's QEMU sees them in the order in which this one made them:
-// before 8.0 it takes the first for the main channel.
-func (m *outgoing) serveQEMU(kind string, l *net.UnixListener) {
-	for {
-		c, err := l.AcceptUnix()
-		if err != nil {
-			if !errors.Is(err, net.ErrClosed) {
-				m.session.Fail(&stream.Cause{Code: stream.CodeLocal, Text: fmt.Sprintf("accept QEMU's connection for %s: %v", kind, err)})
-			}
-			return
-		}
-		if cred, err := peerCred(c); err != nil || cred.Uid != 0 && int(cred.Uid) != m.d.QEMUUID {
-			m.log.Warn().Str("channel", kind).Msg("a process that is neither QEMU nor libvirt came to QEMU's socket; closed")
-			c.Close()
-			continue
-		}
-		if m.session.join(m.session.Context(), kind, c) != nil {
-			return // the session fails of it
-		}
-	}
 }
 
 // prepare is Begin here and Prepare there.
@@ -291,12 +273,7 @@ func (m *outgoing) prepare(ctx context.Context) error {
 // release waits until nothing of the session is left here.
 func (m *outgoing) release() {
 	m.sockets.Wait()
-	if m.dir.runDir == nil {
-		return
-	}
-	if err := m.dir.remove(); err != nil {
-		m.log.Error().Err(err).Msg("the session's folder could not be removed")
-	}
+	m.dir.remove(m.log)
 }
 
 // libvirtCause is a failure of this host's libvirt, unless the call was ended

@@ -155,7 +155,7 @@ func (p *pulled) Connect(ctx context.Context, kind string, _ int) (net.Conn, err
 	if address == "" {
 		return nil, fmt.Errorf("the migration has no %s channels", kind)
 	}
-	if p.dir.runDir != nil {
+	if p.dir.made() {
 		c, err := p.dir.connect(address, p.d.QEMUUID)
 		if err != nil {
 			return nil, err // not c: an interface would hold its nil

@@ -50,7 +50,7 @@ func TestSessionDirIsAnothers(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := d.sessionDir("one", -1)
-	if err == nil || again.runDir != nil {
+	if err == nil || again.made() {
 		t.Errorf("%+v, %v", again, err)
 	}
 	if _, err := d.root.Stat(first.name); err != nil {

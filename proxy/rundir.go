@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -119,89 +118,4 @@ func (d *runDir) listen(name string, uid int, mode fs.FileMode) (*net.UnixListen
 		return nil, fmt.Errorf("make a socket in %s: %w", d.path, err)
 	}
 	return l, nil
-}
-
-// sessionDir makes the folder of a session. At the destination QEMU makes its
-// sockets in it, so there it is QEMU's; at the source it stays ours.
-func (d *runDir) sessionDir(id string, owner int) (sessionDir, error) {
-	s := sessionDir{runDir: d, name: filepath.Join(sessionsDir, id)}
-	if err := d.mkdir(s.name, 0o711); err != nil {
-		return sessionDir{}, err // not s: what is there already is another's, and not to be removed
-	}
-	if owner != os.Geteuid() {
-		if err := d.root.Lchown(s.name, owner, -1); err != nil {
-			s.remove()
-			return sessionDir{}, fmt.Errorf("give a session's folder to QEMU's user (qemu_user): %w", err)
-		}
-	}
-	return s, nil
-}
-
-// sessionDir is one session's folder.
-type sessionDir struct {
-	*runDir
-	name string // beneath the run folder
-}
-
-// socketPath is the full path of a socket in the folder, for URIs.
-func (s sessionDir) socketPath(socket string) string { return filepath.Join(s.path, s.name, socket) }
-
-func (s sessionDir) listen(socket string, uid int) (*net.UnixListener, error) {
-	return s.runDir.listen(filepath.Join(s.name, socket), uid, 0o600)
-}
-
-func (s sessionDir) remove() error { return s.root.RemoveAll(s.name) }
-
-// connect connects to a socket that QEMU has made. The folder is QEMU's, and
-// QEMU may be in the hands of its guest: what it put there could be a link to
-// libvirtd's socket, to which this daemon would then carry the peer's bytes.
-// So the socket is opened without following links, and connected to by its
-// file descriptor; and who listens must be QEMU's user.
-func (s sessionDir) connect(socket string, qemuUID int) (*net.UnixConn, error) {
-	f, err := s.root.OpenFile(filepath.Join(s.name, socket), unix.O_PATH|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open the socket that QEMU was to make: %w", err)
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("look at the socket that QEMU was to make: %w", err)
-	}
-	if st.Mode().Type() != fs.ModeSocket {
-		return nil, fmt.Errorf("%s is not the socket that QEMU was to make, but %v", s.socketPath(socket), st.Mode().Type())
-	}
-	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: fmt.Sprintf("/proc/self/fd/%d", f.Fd())})
-	if err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) { // without the name of our descriptor
-			err = op.Err
-		}
-		return nil, fmt.Errorf("connect to QEMU's %s: %w", s.socketPath(socket), err)
-	}
-	cred, err := peerCred(c)
-	if err == nil && cred.Uid != 0 && int(cred.Uid) != qemuUID {
-		err = fmt.Errorf("it belongs to uid %d, where QEMU (qemu_user) is uid %d", cred.Uid, qemuUID)
-	}
-	if err != nil {
-		c.Close()
-		return nil, fmt.Errorf("%s: %w", s.socketPath(socket), err)
-	}
-	return c, nil
-}
-
-// peerCred is who is at the other end of a unix socket: who connected, or who
-// listens.
-func peerCred(c *net.UnixConn) (*unix.Ucred, error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var cred *unix.Ucred
-	var sockErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, sockErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return nil, err
-	}
-	return cred, os.NewSyscallError("getsockopt SO_PEERCRED", sockErr)
 }

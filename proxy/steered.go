@@ -183,9 +183,7 @@ func (s *steered) End(cause *stream.Cause) {
 	if released != nil {
 		what = s.giveUp(cause)
 	}
-	if err := s.dir.remove(); err != nil {
-		s.log.Error().Err(err).Msg("the session's folder could not be removed")
-	}
+	s.dir.remove(s.log)
 	s.d.verdicts.set(s.info.Peer, s.info.ID, what)
 	s.d.endSteered(s.entry, s.log, what == ran, cause)
 }

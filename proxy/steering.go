@@ -71,7 +71,7 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 		m.session, err = m.opener.Open(ctx, info)
 	}
 	if err != nil {
-		m.removeDir()
+		m.dir.remove(m.log)
 		d.Sessions.end(m.entry, control.Failed, asCause(err).Code, err.Error())
 		m.log.Warn().Err(err).Msg("session refused")
 		return nil, err
@@ -100,7 +100,7 @@ func (m *steering) wait() {
 	defer close(m.over)
 	cause := m.session.Wait()
 	m.doors.accepts.Wait()
-	m.removeDir()
+	m.dir.remove(m.log)
 	m.mu.Lock()
 	decided := m.decided
 	m.ended = decided == nil
@@ -121,15 +121,6 @@ func (m *steering) isOver() bool {
 		return true
 	default:
 		return false
-	}
-}
-
-func (m *steering) removeDir() {
-	if m.dir.runDir == nil {
-		return
-	}
-	if err := m.dir.remove(); err != nil {
-		m.log.Error().Err(err).Msg("the session's folder could not be removed")
 	}
 }
 

@@ -1,0 +1,37 @@
+package sockets
+
+import (
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// PeerCred is who is at the other end of a unix socket: who connected, or who
+// listens.
+func PeerCred(c *net.UnixConn) (*unix.Ucred, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var cred *unix.Ucred
+	var sockErr error
+	if err := raw.Control(func(fd uintptr) {
+		cred, sockErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return nil, err
+	}
+	return cred, os.NewSyscallError("getsockopt SO_PEERCRED", sockErr)
+}
+
+// PeerUID is whose process is at the other end of a connection within this host, unix or TCP.
+func PeerUID(c net.Conn) (int, error) {
+	if c, ok := c.(*net.UnixConn); ok {
+		cred, err := PeerCred(c)
+		if err != nil {
+			return -1, err
+		}
+		return int(cred.Uid), nil
+	}
+	return Owner(c.RemoteAddr().(*net.TCPAddr).AddrPort(), c.LocalAddr().(*net.TCPAddr).AddrPort())
+}
