@@ -11,6 +11,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -123,11 +124,11 @@ func (g *guard) enter(a *arrival, t transfer) (err error) {
 }
 
 // ownParams are a Prepare's parameters with this host's paths in them.
-func ownParams(params libvirtrpc.Params, dir sessionDir, t transfer) libvirtrpc.Params {
+func ownParams(params libvirtrpc.Params, dir rundir.SessionDir, t transfer) libvirtrpc.Params {
 	params = params.Without(libvirtrpc.ParamListen, libvirtrpc.ParamDisksPort).
-		With(libvirtrpc.ParamURI, "unix://"+dir.socketPath(memorySocket))
+		With(libvirtrpc.ParamURI, "unix://"+dir.SocketPath(rundir.MemorySocket))
 	if t.disks() {
-		params = params.With(libvirtrpc.ParamDisksURI, "unix://"+dir.socketPath(diskSocket))
+		params = params.With(libvirtrpc.ParamDisksURI, "unix://"+dir.SocketPath(rundir.DiskSocket))
 	}
 	return params
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/tlsconf"
@@ -141,11 +142,11 @@ func (d *Daemon) Ready() <-chan struct{} { return d.ready }
 //  4. Sockets are closed and their files removed, and everything that Run
 //     started has ended when it returns.
 func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
-	dir, err := openRunDir(d.Config.RunDir)
+	dir, err := rundir.Open(d.Config.RunDir)
 	if err != nil {
 		return err
 	}
-	defer dir.close()
+	defer dir.Close()
 	d.Dir, d.draining = dir, drain
 	defer d.Work.Wait()
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -205,7 +206,7 @@ var errStopping = &stream.Cause{Code: stream.CodeShutdown, Text: "the daemon sto
 // them, also with an error.
 func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 	// Control first: it tells another daemon of this host.
-	l, err := d.Dir.listen(controlSocket, -1, 0o666)
+	l, err := d.Dir.Listen(rundir.ControlSocket, -1, 0o666)
 	if err != nil {
 		return closers, err
 	}
@@ -222,10 +223,10 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 	d.Work.Go(func() { d.servePeers(ctx) })
 
 	for _, p := range d.peers {
-		if err := d.Dir.mkdir(filepath.Join(peersDir, p.name), 0o711); err != nil {
+		if err := d.Dir.Mkdir(filepath.Join(rundir.PeersDir, p.name), 0o711); err != nil {
 			return closers, err
 		}
-		l, err := d.Dir.listen(d.peerSocket(p), -1, 0o666)
+		l, err := d.Dir.Listen(d.peerSocket(p), -1, 0o666)
 		if err != nil {
 			return closers, err
 		}
@@ -272,7 +273,9 @@ const shutdownTimeout = 2 * time.Minute
 
 // peerSocket is where libvirt clients of a peer connect, beneath the run
 // folder.
-func (d *Daemon) peerSocket(p *peer) string { return filepath.Join(peersDir, p.name, libvirtSocket) }
+func (d *Daemon) peerSocket(p *peer) string {
+	return filepath.Join(rundir.PeersDir, p.name, rundir.LibvirtSocket)
+}
 
 func (d *Daemon) listening() string {
 	select {

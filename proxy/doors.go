@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -33,7 +34,7 @@ type doors struct {
 
 // open opens the doors; they close with the session. told says that libvirt can
 // be told where disks go.
-func (o *doors) open(dir sessionDir, disks, told bool) (err error) {
+func (o *doors) open(dir rundir.SessionDir, disks, told bool) (err error) {
 	defer func() {
 		if uri := o.uri; err == nil {
 			o.d.doors.set(uri, true)
@@ -41,8 +42,8 @@ func (o *doors) open(dir sessionDir, disks, told bool) (err error) {
 		}
 	}()
 	if !disks || told {
-		if o.uri, err = o.socket(dir, memorySocket, stream.ChannelMemory); err == nil && disks {
-			o.disksURI, err = o.socket(dir, diskSocket, stream.ChannelDisk)
+		if o.uri, err = o.socket(dir, rundir.MemorySocket, stream.ChannelMemory); err == nil && disks {
+			o.disksURI, err = o.socket(dir, rundir.DiskSocket, stream.ChannelDisk)
 		}
 		return err
 	}
@@ -85,13 +86,13 @@ func (d *Daemon) opens(params libvirtrpc.Params) bool {
 	return d.doors.m[uri]
 }
 
-func (o *doors) socket(dir sessionDir, name, kind string) (uri string, err error) {
-	l, err := dir.listen(name, o.d.QEMUUID)
+func (o *doors) socket(dir rundir.SessionDir, name, kind string) (uri string, err error) {
+	l, err := dir.Listen(name, o.d.QEMUUID)
 	if err != nil {
 		return "", err
 	}
 	o.serve(kind, l)
-	return "unix://" + dir.socketPath(name), nil
+	return "unix://" + dir.SocketPath(name), nil
 }
 
 func (o *doors) loopback(kind string) (port int, err error) {

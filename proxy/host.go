@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -20,7 +21,7 @@ type Host struct {
 	Config   *config.Config
 	Log      zerolog.Logger
 	QEMUUID  int // of the user that libvirt runs QEMU as
-	Dir      *runDir
+	Dir      *rundir.Dir
 	Libvirt  virt.Libvirt
 	Sessions *registry
 
@@ -43,7 +44,7 @@ func (h *Host) ServeQEMU(kind string, l net.Listener, log zerolog.Logger, join f
 		log.Warn().Str("channel", kind).Int("uid", uid).AnErr("error", err).
 			Msg("a process that is neither QEMU nor libvirt connected to QEMU's socket; closed")
 	}
-	if err := ServeQEMU(l, h.QEMUUID, refused, join); err != nil {
+	if err := virt.ServeQEMU(l, h.QEMUUID, refused, join); err != nil {
 		return &stream.Cause{Code: stream.CodeLocal, Text: fmt.Sprintf("accept QEMU's connection for %s: %v", kind, err)}
 	}
 	return nil

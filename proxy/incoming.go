@@ -13,6 +13,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -72,7 +73,7 @@ type incoming struct {
 	log   zerolog.Logger
 	uuid  libvirt.UUID
 	virt  *virt.Conn
-	dir   sessionDir
+	dir   rundir.SessionDir
 
 	// One call at a time; the fields below are theirs, and End's after them.
 	mu       sync.Mutex
@@ -98,7 +99,7 @@ func (in *incoming) open(ctx context.Context) error {
 	if in.virt, err = in.d.Libvirt.Connect(ctx); err != nil {
 		return err
 	}
-	if in.dir, err = in.d.Dir.sessionDir(in.info.ID, in.d.QEMUUID); err != nil {
+	if in.dir, err = in.d.Dir.MakeSession(in.info.ID, in.d.QEMUUID); err != nil {
 		in.virt.Close()
 	}
 	return err
@@ -121,14 +122,14 @@ func (in *incoming) start(s *stream.Session) {
 func (in *incoming) Connect(_ context.Context, kind string, _ int) (net.Conn, error) {
 	switch kind {
 	case stream.ChannelMemory:
-		c, err := in.dir.connect(memorySocket, in.d.QEMUUID)
+		c, err := in.dir.Connect(rundir.MemorySocket, in.d.QEMUUID)
 		if err != nil {
 			return nil, err // not c: an interface would hold its nil
 		}
 		in.arriving.Do(func() { close(in.arrived) })
 		return c, nil
 	case stream.ChannelDisk:
-		return in.dir.connect(diskSocket, in.d.QEMUUID)
+		return in.dir.Connect(rundir.DiskSocket, in.d.QEMUUID)
 	}
 	return nil, fmt.Errorf("a migration has no %s channels", kind)
 }
@@ -345,7 +346,7 @@ func (in *incoming) End(cause *stream.Cause) {
 		cancel()
 	}
 	in.virt.Close()
-	in.dir.remove(in.log)
+	in.dir.Remove(in.log)
 	outcome, what := control.Failed, neverRan
 	switch {
 	case in.moved:

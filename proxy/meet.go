@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -30,18 +31,18 @@ const meetHint = "reach-the-source-through-sluice-too-or-add---tls"
 // meet prepares for a session that is yet to come.
 func (g *guard) meet(a *arrival, params libvirtrpc.Params, t transfer) (out libvirtrpc.Params, uri string, err error) {
 	id := stream.NewID()
-	dir, err := g.d.Dir.sessionDir(id, g.d.QEMUUID)
+	dir, err := g.d.Dir.MakeSession(id, g.d.QEMUUID)
 	if err != nil {
 		return nil, "", err
 	}
-	p := &pull{uuid: a.guest.uuid, memory: memorySocket, dir: dir, postcopy: t.postcopy()}
+	p := &pull{uuid: a.guest.uuid, memory: rundir.MemorySocket, dir: dir, postcopy: t.postcopy()}
 	if t.disks() {
-		p.disk = diskSocket
+		p.disk = rundir.DiskSocket
 	}
 	g.d.pulls.add(id, p)
 	a.leave = func(verdict) {
 		g.d.pulls.remove(id)
-		dir.remove(g.log)
+		dir.Remove(g.log)
 	}
 	u := url.URL{Scheme: meetScheme, Host: meetHint, Path: "/" + g.d.Config.Name + "/" + id}
 	return ownParams(params, dir, t), u.String(), nil

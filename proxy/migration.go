@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"github.com/digitalocean/go-libvirt"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 )
 
 // What a session is for (stream.Info.Work).
@@ -95,11 +96,11 @@ func paramInt(field string, value int) libvirt.TypedParam {
 
 // transferParams are what both ends tell libvirt about how data goes, with
 // the sockets of the session on that host.
-func transferParams(name string, bandwidth uint64, parallel int, dir sessionDir) []libvirt.TypedParam {
+func transferParams(name string, bandwidth uint64, parallel int, dir rundir.SessionDir) []libvirt.TypedParam {
 	params := []libvirt.TypedParam{
 		paramString(libvirt.MigrateParamDestName, name),
-		paramString(libvirt.MigrateParamURI, "unix://"+dir.socketPath(memorySocket)),
-		paramString(libvirt.MigrateParamDisksURI, "unix://"+dir.socketPath(diskSocket)),
+		paramString(libvirt.MigrateParamURI, "unix://"+dir.SocketPath(rundir.MemorySocket)),
+		paramString(libvirt.MigrateParamDisksURI, "unix://"+dir.SocketPath(rundir.DiskSocket)),
 	}
 	if bandwidth > 0 {
 		params = append(params, paramUlong(libvirt.MigrateParamBandwidth, bandwidth))

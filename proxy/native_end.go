@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
@@ -25,7 +26,7 @@ type nativeEnd struct {
 	d     *Daemon
 	peer  *peer
 	log   zerolog.Logger
-	dir   sessionDir
+	dir   rundir.SessionDir
 	ports map[string]int
 
 	ctx       context.Context
@@ -50,11 +51,11 @@ func (e *nativeEnd) open(id string, t transfer, port int) (err error) {
 		e.keep(&e.failure, &stream.Cause{Code: stream.CodeLink, Host: e.d.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", e.peer.name, err)})
 	})
 	e.ports = make(map[string]int)
-	if e.dir, err = e.d.Dir.sessionDir(id, e.d.QEMUUID); err != nil {
+	if e.dir, err = e.d.Dir.MakeSession(id, e.d.QEMUUID); err != nil {
 		return err
 	}
-	if err = e.listen(stream.ChannelMemory, memorySocket, port); err == nil && t.disks() {
-		err = e.listen(stream.ChannelDisk, diskSocket, 0)
+	if err = e.listen(stream.ChannelMemory, rundir.MemorySocket, port); err == nil && t.disks() {
+		err = e.listen(stream.ChannelDisk, rundir.DiskSocket, 0)
 	}
 	return err
 }
@@ -138,7 +139,7 @@ func (e *nativeEnd) admit(kind string, raw net.Conn) (remote relay.Conn, flags u
 func (e *nativeEnd) join(kind, socket string, remote relay.Conn, flags uint32) error {
 	ctx, cancel := e.limit()
 	defer cancel()
-	local, err := e.dir.connect(socket, e.d.QEMUUID)
+	local, err := e.dir.Connect(socket, e.d.QEMUUID)
 	if err == nil && kind == stream.ChannelDisk {
 		if err = tunnel.NBDServer(ctx, local, flags, false); err != nil {
 			local.Close()
@@ -216,7 +217,7 @@ func (e *nativeEnd) end(well bool) *stream.Cause {
 	e.cancel(nil)
 	e.accepts.Wait()
 	e.lanes.wait()
-	e.dir.remove(e.log)
+	e.dir.Remove(e.log)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.failure == nil && !e.joined {

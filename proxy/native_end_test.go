@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -34,7 +35,7 @@ func (n *nativeEnds) open() (e *nativeEnd, address string) {
 		n.t.Fatal(err)
 	}
 	n.t.Cleanup(func() { e.end(false) })
-	l, err := e.dir.listen(memorySocket, -1)
+	l, err := e.dir.Listen(rundir.MemorySocket, -1)
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -35,7 +36,7 @@ type outgoing struct {
 	info  stream.Info
 
 	entry   *entry
-	dir     sessionDir
+	dir     rundir.SessionDir
 	session far
 	sockets sync.WaitGroup // accept loops
 
@@ -200,7 +201,7 @@ func (m *outgoing) run(ctx context.Context) *control.Result {
 // open makes the session: the sockets for QEMU here, and the peer's half.
 func (m *outgoing) open(ctx context.Context) error {
 	var err error
-	if m.dir, err = m.d.Dir.sessionDir(m.info.ID, -1); err != nil {
+	if m.dir, err = m.d.Dir.MakeSession(m.info.ID, -1); err != nil {
 		return err
 	}
 	if m.session, err = m.reach(ctx); err != nil {
@@ -208,12 +209,12 @@ func (m *outgoing) open(ctx context.Context) error {
 	}
 	m.entry.open(m.session.channels)
 	m.log.Info().Msg("session opened")
-	kinds := map[string]string{stream.ChannelMemory: memorySocket}
+	kinds := map[string]string{stream.ChannelMemory: rundir.MemorySocket}
 	if m.req.CopyStorage != control.CopyNone {
-		kinds[stream.ChannelDisk] = diskSocket
+		kinds[stream.ChannelDisk] = rundir.DiskSocket
 	}
 	for kind, socket := range kinds {
-		l, err := m.dir.listen(socket, m.d.QEMUUID)
+		l, err := m.dir.Listen(socket, m.d.QEMUUID)
 		if err != nil {
 			return err
 		}
@@ -273,7 +274,7 @@ func (m *outgoing) prepare(ctx context.Context) error {
 // release waits until nothing of the session is left here.
 func (m *outgoing) release() {
 	m.sockets.Wait()
-	m.dir.remove(m.log)
+	m.dir.Remove(m.log)
 }
 
 // libvirtCause is a failure of this host's libvirt, unless the call was ended

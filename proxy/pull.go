@@ -16,6 +16,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -27,7 +28,7 @@ import (
 type pull struct {
 	peer, uuid   string // peer: empty for any
 	memory, disk string // where QEMU listens: HOST:PORT on this host, or the name of a socket in dir
-	dir          sessionDir
+	dir          rundir.SessionDir
 	postcopy     bool
 }
 
@@ -155,8 +156,8 @@ func (p *pulled) Connect(ctx context.Context, kind string, _ int) (net.Conn, err
 	if address == "" {
 		return nil, fmt.Errorf("the migration has no %s channels", kind)
 	}
-	if p.dir.made() {
-		c, err := p.dir.connect(address, p.d.QEMUUID)
+	if p.dir.Made() {
+		c, err := p.dir.Connect(address, p.d.QEMUUID)
 		if err != nil {
 			return nil, err // not c: an interface would hold its nil
 		}

@@ -36,24 +36,3 @@ func TestPeerSessions(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// A session that can't have its folder leaves the one that is there to whom it
-// belongs to.
-func TestSessionDirIsAnothers(t *testing.T) {
-	d, err := openRunDir(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.close()
-	first, err := d.sessionDir("one", -1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := d.sessionDir("one", -1)
-	if err == nil || again.made() {
-		t.Errorf("%+v, %v", again, err)
-	}
-	if _, err := d.root.Stat(first.name); err != nil {
-		t.Error(err)
-	}
-}

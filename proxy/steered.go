@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -68,7 +69,7 @@ type steered struct {
 	info  stream.Info
 	entry *entry
 	log   zerolog.Logger
-	dir   sessionDir
+	dir   rundir.SessionDir
 	guest libvirt.UUID
 
 	mu       sync.Mutex
@@ -86,7 +87,7 @@ func (s *steered) open() (err error) {
 	if s.guest, err = virt.ParseUUID(s.info.UUID); err != nil {
 		return err
 	}
-	if s.dir, err = s.d.Dir.sessionDir(s.info.ID, s.d.QEMUUID); err != nil {
+	if s.dir, err = s.d.Dir.MakeSession(s.info.ID, s.d.QEMUUID); err != nil {
 		return err
 	}
 	s.d.steered.add(s)
@@ -97,9 +98,9 @@ func (s *steered) open() (err error) {
 func (s *steered) Connect(_ context.Context, kind string, _ int) (net.Conn, error) {
 	switch kind {
 	case stream.ChannelMemory:
-		return s.dir.connect(memorySocket, s.d.QEMUUID)
+		return s.dir.Connect(rundir.MemorySocket, s.d.QEMUUID)
 	case stream.ChannelDisk:
-		return s.dir.connect(diskSocket, s.d.QEMUUID)
+		return s.dir.Connect(rundir.DiskSocket, s.d.QEMUUID)
 	}
 	return nil, fmt.Errorf("a migration has no %s channels", kind)
 }
@@ -183,7 +184,7 @@ func (s *steered) End(cause *stream.Cause) {
 	if released != nil {
 		what = s.giveUp(cause)
 	}
-	s.dir.remove(s.log)
+	s.dir.Remove(s.log)
 	s.d.verdicts.set(s.info.Peer, s.info.ID, what)
 	s.d.endSteered(s.entry, s.log, what == ran, cause)
 }

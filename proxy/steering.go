@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -27,7 +28,7 @@ type steering struct {
 	session  *stream.Session
 	transfer transfer
 	guest    movingGuest
-	dir      sessionDir
+	dir      rundir.SessionDir
 	opener   *stream.Opener
 	doors    doors
 	over     chan struct{} // closed when nothing of it is left
@@ -67,11 +68,11 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 	if t.by == byNothing {
 		m.log.Warn().Msg("memory and disks go in clear, as configured")
 	}
-	if m.dir, err = d.Dir.sessionDir(info.ID, -1); err == nil {
+	if m.dir, err = d.Dir.MakeSession(info.ID, -1); err == nil {
 		m.session, err = m.opener.Open(ctx, info)
 	}
 	if err != nil {
-		m.dir.remove(m.log)
+		m.dir.Remove(m.log)
 		d.Sessions.end(m.entry, control.Failed, asCause(err).Code, err.Error())
 		m.log.Warn().Err(err).Msg("session refused")
 		return nil, err
@@ -100,7 +101,7 @@ func (m *steering) wait() {
 	defer close(m.over)
 	cause := m.session.Wait()
 	m.doors.accepts.Wait()
-	m.dir.remove(m.log)
+	m.dir.Remove(m.log)
 	m.mu.Lock()
 	decided := m.decided
 	m.ended = decided == nil

@@ -1,4 +1,4 @@
-package proxy
+package rundir
 
 import (
 	"fmt"
@@ -11,33 +11,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Names within the run folder.
+// Names within the folder, and of the sockets in a session's.
 const (
-	controlSocket = "control.sock"
-	libvirtSocket = "libvirt.sock"
-	memorySocket  = "memory.sock"
-	diskSocket    = "disk.sock"
-	peersDir      = "peers"
+	ControlSocket = "control.sock"
+	LibvirtSocket = "libvirt.sock"
+	MemorySocket  = "memory.sock"
+	DiskSocket    = "disk.sock"
+	PeersDir      = "peers"
 	sessionsDir   = "sessions"
 	tunnelsDir    = "tunnels"
 )
 
-// runDir is the folder of this daemon's sockets. All changes are made beneath
-// it without following a link that leads out of it.
-//
-//	control.sock             for sluice's own command line
-//	peers/NAME/libvirt.sock  for libvirt clients of a peer
-//	sessions/ID/*.sock       for QEMU, as long as the session
-//	tunnels/                 for what the configuration has tunnels listen at
-type runDir struct {
+// Dir is the folder, held by one daemon at a time.
+type Dir struct {
 	path string
 	root *os.Root
-	lock *os.File // the folder itself; one daemon at a time
+	lock *os.File // the folder itself
 }
 
-// openRunDir makes the folder if need be, takes it for this daemon, and clears
+// Open makes the folder if need be, takes it for this daemon, and clears
 // away what one that was killed has left.
-func openRunDir(path string) (*runDir, error) {
+func Open(path string) (*Dir, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("make the run folder (run_dir): %w", err)
 	}
@@ -45,7 +39,7 @@ func openRunDir(path string) (*runDir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the run folder (run_dir): %w", err)
 	}
-	d := &runDir{path: path, lock: lock}
+	d := &Dir{path: path, lock: lock}
 	if err := d.take(); err != nil {
 		lock.Close()
 		return nil, err
@@ -53,7 +47,7 @@ func openRunDir(path string) (*runDir, error) {
 	return d, nil
 }
 
-func (d *runDir) take() error {
+func (d *Dir) take() error {
 	st, err := d.lock.Stat()
 	if err != nil {
 		return fmt.Errorf("run folder %s: %w", d.path, err)
@@ -68,31 +62,31 @@ func (d *runDir) take() error {
 	if d.root, err = os.OpenRoot(d.path); err != nil {
 		return fmt.Errorf("run folder: %w", err)
 	}
-	for _, name := range []string{peersDir, sessionsDir, tunnelsDir, controlSocket} {
+	for _, name := range []string{PeersDir, sessionsDir, tunnelsDir, ControlSocket} {
 		if err := d.root.RemoveAll(name); err != nil {
 			return fmt.Errorf("clear what an earlier sluice left in the run folder: %w", err)
 		}
 	}
-	for _, name := range []string{peersDir, sessionsDir, tunnelsDir} {
-		if err := d.mkdir(name, 0o711); err != nil {
+	for _, name := range []string{PeersDir, sessionsDir, tunnelsDir} {
+		if err := d.Mkdir(name, 0o711); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// close removes everything in the folder. The sockets' listeners have been
+// Close removes everything in the folder. The sockets' listeners have been
 // closed.
-func (d *runDir) close() {
-	for _, name := range []string{peersDir, sessionsDir, tunnelsDir, controlSocket} {
+func (d *Dir) Close() {
+	for _, name := range []string{PeersDir, sessionsDir, tunnelsDir, ControlSocket} {
 		d.root.RemoveAll(name)
 	}
 	d.root.Close()
 	d.lock.Close()
 }
 
-// mkdir makes a folder with the given mode, whatever the umask.
-func (d *runDir) mkdir(name string, mode fs.FileMode) error {
+// Mkdir makes a folder with the given mode, whatever the umask.
+func (d *Dir) Mkdir(name string, mode fs.FileMode) error {
 	if err := d.root.Mkdir(name, 0o700); err != nil {
 		return fmt.Errorf("make a folder in %s: %w", d.path, err)
 	}
@@ -102,9 +96,9 @@ func (d *runDir) mkdir(name string, mode fs.FileMode) error {
 	return nil
 }
 
-// listen makes a socket with the given owner and mode. Its folder is writable
+// Listen makes a socket with the given owner and mode. Its folder is writable
 // by this daemon alone, so the path can't lead elsewhere.
-func (d *runDir) listen(name string, uid int, mode fs.FileMode) (*net.UnixListener, error) {
+func (d *Dir) Listen(name string, uid int, mode fs.FileMode) (*net.UnixListener, error) {
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: filepath.Join(d.path, name)})
 	if err != nil {
 		return nil, fmt.Errorf("make a socket: %w", err)

@@ -1,0 +1,96 @@
+package rundir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/rs/zerolog"
+	"github.com/virt-sluice/sluice/internal/sockets"
+	"golang.org/x/sys/unix"
+)
+
+// MakeSession makes the folder of a session. At the destination QEMU makes its
+// sockets in it, so there it is QEMU's; at the source it stays ours.
+func (d *Dir) MakeSession(id string, owner int) (SessionDir, error) {
+	s := SessionDir{dir: d, name: filepath.Join(sessionsDir, id)}
+	if err := d.Mkdir(s.name, 0o711); err != nil {
+		return SessionDir{}, err // not s: what is there already is another's, and not to be removed
+	}
+	if owner != os.Geteuid() {
+		if err := d.root.Lchown(s.name, owner, -1); err != nil {
+			d.root.RemoveAll(s.name)
+			return SessionDir{}, fmt.Errorf("give a session's folder to QEMU's user (qemu_user): %w", err)
+		}
+	}
+	return s, nil
+}
+
+// SessionDir is one session's folder.
+type SessionDir struct {
+	dir  *Dir
+	name string // beneath the run folder
+}
+
+// SocketPath is the full path of a socket in the folder, for URIs.
+func (s SessionDir) SocketPath(socket string) string {
+	return filepath.Join(s.dir.path, s.name, socket)
+}
+
+func (s SessionDir) Listen(socket string, uid int) (*net.UnixListener, error) {
+	return s.dir.Listen(filepath.Join(s.name, socket), uid, 0o600)
+}
+
+// Made says whether there is a folder: not of the zero value.
+func (s SessionDir) Made() bool { return s.dir != nil }
+
+// Remove removes the folder and what is in it. What can't be removed is logged: the next daemon
+// clears it away. The zero value has nothing to remove.
+func (s SessionDir) Remove(log zerolog.Logger) {
+	if !s.Made() {
+		return
+	}
+	if err := s.dir.root.RemoveAll(s.name); err != nil {
+		log.Error().Err(err).Msg("the session's folder could not be removed")
+	}
+}
+
+// Connect connects to a socket that QEMU has made. The folder is QEMU's, and
+// QEMU may be in the hands of its guest: what it put there could be a link to
+// libvirtd's socket, to which this daemon would then carry the peer's bytes.
+// So the socket is opened without following links, and connected to by its
+// file descriptor; and who listens must be QEMU's user.
+func (s SessionDir) Connect(socket string, qemuUID int) (*net.UnixConn, error) {
+	f, err := s.dir.root.OpenFile(filepath.Join(s.name, socket), unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the socket that QEMU was to make: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("look at the socket that QEMU was to make: %w", err)
+	}
+	if st.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("%s is not the socket that QEMU was to make, but %v", s.SocketPath(socket), st.Mode().Type())
+	}
+	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: fmt.Sprintf("/proc/self/fd/%d", f.Fd())})
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) { // without the name of our descriptor
+			err = op.Err
+		}
+		return nil, fmt.Errorf("connect to QEMU's %s: %w", s.SocketPath(socket), err)
+	}
+	cred, err := sockets.PeerCred(c)
+	if err == nil && cred.Uid != 0 && int(cred.Uid) != qemuUID {
+		err = fmt.Errorf("it belongs to uid %d, where QEMU (qemu_user) is uid %d", cred.Uid, qemuUID)
+	}
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("%s: %w", s.SocketPath(socket), err)
+	}
+	return c, nil
+}
