@@ -44,11 +44,11 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	}
 	meets := t.steered && !steered && t.flags&libvirt.MigratePeer2peer == 0 && g.d.requireSecure()
 	if t.steered && !steered && !meets { // libvirt would open a port to all
-		t.steered, t.by, t.exposed = false, byNothing, "memory by tcp:"
+		t.steered, t.by, t.exposed = false, ByNothing, "memory by tcp:"
 	}
 	covered := t.exposed != "" && g.d.covered(call.Params)
 	if covered {
-		t.by, t.exposed = byInterception, ""
+		t.by, t.exposed = ByInterception, ""
 	}
 	switch {
 	case t.exposed != "" && g.d.requireSecure():
@@ -106,19 +106,19 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 // enter makes a place for a migration whose data does not come through a
 // session.
 func (g *guard) enter(a *arrival, t transfer) (err error) {
-	info := stream.Info{ID: stream.NewID(), Work: workSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
+	info := stream.Info{ID: stream.NewID(), Work: WorkSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
 	if a.entry, err = g.d.Sessions.add(info, control.Incoming); err != nil {
 		return err
 	}
 	a.entry.protect(t.protection())
 	a.entry.setPhase(control.PhasePrepare)
-	log := g.d.sessionLog(info, control.Incoming)
+	log := Log(g.d.Log, info, control.Incoming)
 	a.leave = func(what verdict) {
 		cause := &stream.Cause{Code: stream.CodeDone}
 		if what != ran {
 			cause = &stream.Cause{Code: stream.CodeCancelled, Host: g.d.Config.Name, Text: "the libvirt client gave the guest up, or went away"}
 		}
-		g.d.endSteered(a.entry, log, what == ran, cause)
+		g.d.Sessions.EndMigration(a.entry, log, what == ran, cause)
 	}
 	return nil
 }

@@ -19,9 +19,6 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// How data is kept secret on the way to a host without a sluice, or from one.
-const byNative = "sluice, with QEMU's own TLS at the other host"
-
 // bare is a host without a sluice as a migration's destination: the calls that
 // its sluice would answer are made to its libvirtd from here, and the data goes
 // to the ports of its QEMU. There is TLS at that end where QEMU's own is
@@ -152,10 +149,10 @@ func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bo
 	b.lanes = newLanes(b.ctx, limits, func(lane string, err error) {
 		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.d.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.name, err)})
 	})
-	by := byNative
+	by := ByQEMUThere
 	if !native {
-		by = byNothing
-		m.d.plain.count(control.Outgoing)
+		by = ByNothing
+		m.d.inClear.count(control.Outgoing)
 	}
 	m.warnBare(native)
 	disks := ""

@@ -33,7 +33,7 @@ func (h *testHost) reaching(tls string) error {
 	ctx, cancel := context.WithTimeout(h.t.Context(), 20*time.Second)
 	defer cancel()
 	m := &outgoing{d: h.Daemon, req: &control.MigrateRequest{TLS: tls}, peer: h.peers["host-b"], log: zerolog.Nop(),
-		info: stream.Info{ID: stream.NewID(), Work: workMigration, UUID: "c7a5fdbd-edaf-9455-926a-d65c16db1809"}}
+		info: stream.Info{ID: stream.NewID(), Work: WorkMigration, UUID: "c7a5fdbd-edaf-9455-926a-d65c16db1809"}}
 	f, err := m.reach(ctx)
 	if err == nil {
 		f.Fail(&stream.Cause{Code: stream.CodeCancelled})
@@ -72,7 +72,7 @@ func TestSluiceThatWasThereEndsPlain(t *testing.T) {
 	from := b.peers["host-a"]
 	clear := func() string {
 		g := &guard{d: b.Daemon, bare: from, log: zerolog.Nop()}
-		out := g.prepareBare(nil, &libvirtrpc.Prepare{}, transfer{by: byNothing}, movingGuest{name: "guest", uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809"})
+		out := g.prepareBare(nil, &libvirtrpc.Prepare{}, transfer{by: ByNothing}, movingGuest{name: "guest", uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809"})
 		if out.Err == nil {
 			return ""
 		}

@@ -45,12 +45,12 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 	if err := d.allowed(c); err != nil {
 		return err
 	}
-	info := stream.Info{ID: stream.NewID(), Work: workLibvirt, Peer: p.name, Address: p.conf.Address}
+	info := stream.Info{ID: stream.NewID(), Work: WorkLibvirt, Peer: p.name, Address: p.conf.Address}
 	entry, err := d.Sessions.add(info, control.Outgoing)
 	if err != nil {
 		return err
 	}
-	log := d.sessionLog(info, control.Outgoing)
+	log := Log(d.Log, info, control.Outgoing)
 	s, none, err := openOrNone(ctx, d.opener(p), info)
 	if none != nil && err != nil {
 		err = none.and("without one there libvirt's clients have libvirt's own URI (%s), and `sluice migrate GUEST %s` what peers.%s.without_sluice on %s allows", p.conf.LibvirtURI, p.name, p.name, d.Config.Name)
@@ -62,7 +62,7 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 	entry.opened(s)
 	conn, err := s.OpenConn(ctx, stream.ChannelLibvirt)
 	if err != nil {
-		d.endSession(entry, log, control.Failed, s.Wait())
+		d.Sessions.EndLogged(entry, log, control.Failed, s.Wait())
 		return err
 	}
 	g := &guide{d: d, peer: p, log: log, moving: make(map[string]*steering)}
@@ -78,12 +78,12 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 	// It may outlive the session: a call may have to be answered after that.
 	conversation.Run(ctx)
 	if ctx.Err() != nil {
-		s.Fail(errStopping)
+		s.Fail(ErrStopping)
 	}
 	s.Finish()
 	cause := s.Wait()
 	g.end(cause)
-	d.endSession(entry, log, outcomeOf(cause), cause)
+	d.Sessions.EndLogged(entry, log, outcomeOf(cause), cause)
 	return nil
 }
 
@@ -92,7 +92,7 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 func parting(s *stream.Session, err error) *libvirtrpc.Error {
 	patience := time.NewTimer(graceForCause)
 	defer patience.Stop()
-	if !errors.Is(err, errStopping) {
+	if !errors.Is(err, ErrStopping) {
 		select {
 		case <-s.Settled():
 			if cause := context.Cause(s.Context()); cause != nil {
@@ -114,7 +114,7 @@ func failing(s *stream.Session, conn *stream.Conn, what string, log zerolog.Logg
 			return
 		default:
 		}
-		if errors.Is(err, errStopping) {
+		if errors.Is(err, ErrStopping) {
 			return
 		}
 		log.Info().Err(err).Msg(what + " broke")
@@ -168,7 +168,7 @@ func (e *guarded) Take(conn *stream.Conn) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.stopped {
-		stop(errStopping)
+		stop(ErrStopping)
 	}
 	in.stop, in.ended = stop, make(chan struct{})
 	go func() {
@@ -186,7 +186,7 @@ func (in *incomingLibvirt) Stop() {
 	in.mu.Lock()
 	in.stopped = true
 	if in.stop != nil {
-		in.stop(errStopping)
+		in.stop(ErrStopping)
 	}
 	in.mu.Unlock()
 	in.wait()
@@ -207,13 +207,5 @@ func (in *incomingLibvirt) Call(context.Context, string, []byte) (any, error) {
 
 func (in *incomingLibvirt) End(cause *stream.Cause) {
 	in.wait()
-	in.d.endSession(in.entry, in.log, outcomeOf(cause), cause)
-}
-
-// outcomeOf is the outcome of a session without a guest.
-func outcomeOf(cause *stream.Cause) string {
-	if cause.Done() {
-		return ""
-	}
-	return control.Failed
+	in.d.Sessions.EndLogged(in.entry, in.log, outcomeOf(cause), cause)
 }

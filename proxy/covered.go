@@ -10,10 +10,6 @@ import (
 	"github.com/virt-sluice/sluice/proxy/intercept"
 )
 
-// byInterception is what keeps the data of a migration secret that QEMU sends
-// to this host by itself.
-const byInterception = "sluice (interception)"
-
 // covered says whether the data of a migration to this host by tcp: can come
 // through sluice alone: the kernel is closed to other hosts at the ports that
 // the caller has named, if any. Which those are its table says: the

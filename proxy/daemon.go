@@ -47,7 +47,7 @@ type Daemon struct {
 	pulls    pulls
 	doors    openDoors
 	refusals refusals
-	plain    plainCounts
+	inClear  clearCounts
 	acceptor *stream.Acceptor
 	refusing chan struct{}    // places of those who are told why not
 	clock    func() time.Time // by which peers' certificates are valid; nil is time.Now
@@ -196,11 +196,9 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 		}
 		break
 	}
-	stop(errStopping)
+	stop(ErrStopping)
 	return nil
 }
-
-var errStopping = &stream.Cause{Code: stream.CodeShutdown, Text: "the daemon stops"}
 
 // listen opens all sockets and starts what serves them. It returns what closes
 // them, also with an error.

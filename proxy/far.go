@@ -33,22 +33,6 @@ type far interface {
 	Unbound()
 }
 
-// channelView is one channel as status shows it.
-type channelView struct {
-	kind string
-	channel
-}
-
-// channel is a *stream.Channel or a *lane.
-type channel interface {
-	Name() string
-	Path() string
-	TLS() (version, suite string)
-	Sent() int64
-	Received() int64
-	Open() bool
-}
-
 // farSluice is a session with the peer's sluice.
 type farSluice struct {
 	*stream.Session
@@ -66,14 +50,6 @@ func (f *farSluice) outcome(ctx context.Context) (*outcomeReply, error) {
 }
 
 func (f *farSluice) channels() []channelView { return viewsOf(f.Session) }
-
-func viewsOf(s *stream.Session) []channelView {
-	var all []channelView
-	for _, c := range s.Channels() {
-		all = append(all, channelView{c.Kind, c})
-	}
-	return all
-}
 
 // noSluice says that no sluice is where the peer's should be: nothing listens
 // there, or what does has the peer's certificate and speaks another protocol.

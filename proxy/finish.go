@@ -280,8 +280,8 @@ func (m *outgoing) failed(ctx context.Context, failure error) *control.Result {
 
 // called is the cause when the caller's context has ended.
 func (m *outgoing) called(ctx context.Context) *stream.Cause {
-	if errors.Is(context.Cause(ctx), errStopping) {
-		return &stream.Cause{Code: stream.CodeShutdown, Host: m.d.Config.Name, Text: errStopping.Text}
+	if errors.Is(context.Cause(ctx), ErrStopping) {
+		return &stream.Cause{Code: stream.CodeShutdown, Host: m.d.Config.Name, Text: ErrStopping.Text}
 	}
 	return &stream.Cause{Code: stream.CodeCancelled, Host: m.d.Config.Name, Text: "the caller cancelled the migration"}
 }
@@ -325,12 +325,4 @@ func (m *outgoing) finishResult(r *control.Result) {
 		event = m.log.Warn().Str("cause", r.Cause)
 	}
 	event.Str("outcome", r.Outcome).Uint64("bytes", r.Carried).Dur("elapsed", r.Elapsed).Msg(r.Message)
-}
-
-func asCause(err error) *stream.Cause {
-	var c *stream.Cause
-	if errors.As(err, &c) {
-		return c
-	}
-	return &stream.Cause{Code: stream.CodeLocal, Text: err.Error()}
 }

@@ -24,24 +24,24 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 	if info.Clear && (d.requireSecure() || p.conf.TLS == control.Yes) {
 		return nil, nil, fmt.Errorf("%s asks for data in clear, which %s does not allow: migrate with TLS, or set require_secure = false on both hosts", info.Peer, d.Config.Name)
 	}
-	if info.Clear && info.Work == workLibvirt {
+	if info.Clear && info.Work == WorkLibvirt {
 		return nil, nil, fmt.Errorf("%s asks for libvirt's own connection in clear, which is never so, whatever require_secure says", info.Peer)
 	}
 	entry, err := d.Sessions.add(info, control.Incoming)
 	if err != nil {
 		return nil, nil, err
 	}
-	log := d.sessionLog(info, control.Incoming)
+	log := Log(d.Log, info, control.Incoming)
 	var h stream.Handler
 	var started func(*stream.Session)
 	switch info.Work {
-	case workMigration:
+	case WorkMigration:
 		in := &incoming{d: d, info: info, entry: entry, log: log, arrived: make(chan struct{})}
 		h, started, err = in, in.start, in.open(ctx)
-	case workLibvirt:
+	case WorkLibvirt:
 		in := &incomingLibvirt{d: d, peer: p, entry: entry, log: log}
 		h, started = in, in.start
-	case workSteered:
+	case WorkSteered:
 		if p := d.pulls.take(info); p != nil {
 			in := p.begin(d, entry, log)
 			h, started = in, in.start
@@ -49,7 +49,7 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 		}
 		in := &steered{d: d, info: info, entry: entry, log: log}
 		h, started, err = in, in.start, in.open()
-	case workIntercept:
+	case WorkIntercept:
 		h, err = d.land(p, entry, log)
 		started = entry.opened
 	default:
@@ -358,7 +358,7 @@ func (in *incoming) End(cause *stream.Cause) {
 		outcome = control.Cancelled
 	}
 	in.d.verdicts.set(in.info.Peer, in.info.ID, what)
-	in.d.endSession(in.entry, in.log, outcome, cause)
+	in.d.Sessions.EndLogged(in.entry, in.log, outcome, cause)
 }
 
 func (in *incoming) cause(doing string, err error) *stream.Cause {

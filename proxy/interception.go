@@ -16,10 +16,6 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// workIntercept is a session for one connection that QEMU made to another
-// host's migration port, and that the kernel has led here instead.
-const workIntercept = "intercept"
-
 // callPort tells the peer the port that the connection was meant for.
 const callPort = "port"
 
@@ -130,7 +126,7 @@ func (i *interception) take(c *intercepted) (err error) {
 	if c.peer, err = i.judge(c); err != nil {
 		return err
 	}
-	info := stream.Info{ID: stream.NewID(), Work: workIntercept, Peer: c.peer.name, Address: c.peer.conf.Address}
+	info := stream.Info{ID: stream.NewID(), Work: WorkIntercept, Peer: c.peer.name, Address: c.peer.conf.Address}
 	if c.entry, err = i.d.Sessions.add(info, control.Outgoing); err != nil {
 		return err
 	}
@@ -156,15 +152,15 @@ func (i *interception) over(c *intercepted, err error) {
 // carry is c's whole life here. Whatever fails, c is reset, so that QEMU can't
 // take it for the end of its peer's stream.
 func (i *interception) carry(ctx context.Context, c *intercepted) {
-	log := i.d.sessionLog(c.entry.info, control.Outgoing).With().Stringer("intended", c.to).Logger()
+	log := Log(i.d.Log, c.entry.info, control.Outgoing).With().Stringer("intended", c.to).Logger()
 	s, ch, err := i.open(ctx, c)
 	i.over(c, err)
 	if s == nil {
 		resetTCP(c.TCPConn)
-		i.d.endSession(c.entry, log, control.Failed, asCause(err))
+		i.d.Sessions.EndLogged(c.entry, log, control.Failed, asCause(err))
 		return
 	}
-	stop := context.AfterFunc(ctx, func() { s.Fail(errStopping) })
+	stop := context.AfterFunc(ctx, func() { s.Fail(ErrStopping) })
 	defer stop()
 	if ch != nil {
 		log.Info().Msg("intercepted connection carried")
@@ -174,7 +170,7 @@ func (i *interception) carry(ctx context.Context, c *intercepted) {
 		}
 	}
 	cause := s.Wait()
-	i.d.endSession(c.entry, log, outcomeOf(cause), cause)
+	i.d.Sessions.EndLogged(c.entry, log, outcomeOf(cause), cause)
 }
 
 // judge finds whose address c was meant for, and whether it is QEMU's.
@@ -218,7 +214,7 @@ func (i *interception) open(ctx context.Context, c *intercepted) (*stream.Sessio
 		return nil, nil, err
 	}
 	c.entry.opened(s)
-	c.entry.protect(bySluice, "")
+	c.entry.protect(BySluice, "")
 	if err := s.Call(ctx, callPort, &portCall{c.to.Port()}, nil); err != nil {
 		resetTCP(c.TCPConn)
 		s.Fail(asCause(err))

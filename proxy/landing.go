@@ -38,7 +38,7 @@ func (d *Daemon) land(p *peer, entry *entry, log zerolog.Logger) (*landing, erro
 	case entry.info.Clear:
 		return nil, errors.New("intercepted connections go by TLS alone")
 	}
-	entry.protect(bySluice, "")
+	entry.protect(BySluice, "")
 	return &landing{d: d, entry: entry, log: log}, nil
 }
 
@@ -122,5 +122,5 @@ func (l *landing) LocalGone(cause *stream.Cause) {
 
 // End implements stream.Handler.
 func (l *landing) End(cause *stream.Cause) {
-	l.d.endSession(l.entry, l.log, outcomeOf(cause), cause)
+	l.d.Sessions.EndLogged(l.entry, l.log, outcomeOf(cause), cause)
 }

@@ -78,7 +78,7 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 	for cause, n := range m.d.refusals.counts() {
 		count(refusedMetric, n, string(cause))
 	}
-	for direction, n := range m.d.plain.counts() {
+	for direction, n := range m.d.inClear.counts() {
 		count(plainMetric, n, direction)
 	}
 	for _, t := range m.d.tunnelStatus(time.Now()) {

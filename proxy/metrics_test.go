@@ -16,9 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/pki"
-	"github.com/virt-sluice/sluice/stream"
 )
 
 const withMetrics = "metrics = '127.0.0.1:0'"
@@ -163,29 +161,6 @@ func TestMetricsNeverFall(t *testing.T) {
 		`sluice_sent_bytes_total{channel="libvirt"}`:     sessions * echoCall,
 		`sluice_received_bytes_total{channel="libvirt"}`: sessions * echoReply,
 	})
-}
-
-// Words of a peer's make no series.
-func TestTallyIsClosed(t *testing.T) {
-	r := newRegistry(10, 10)
-	before := len(r.tally.ended) + len(r.tally.failed)
-	for _, work := range []string{"a\xff", "another"} {
-		e, err := r.add(stream.Info{Work: work}, control.Incoming)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.end(e, control.Failed, "own code "+work, "")
-	}
-	live, tally := r.totals()
-	if len(live) != len(lines()) || len(tally.ended)+len(tally.failed) != before {
-		t.Errorf("%d lines, %d series: %v", len(live), len(tally.ended)+len(tally.failed), tally)
-	}
-	if n := tally.ended[ending{line{control.Incoming, otherWord}, control.Failed}]; n != 2 {
-		t.Errorf("%d ended", n)
-	}
-	if n := tally.failed[failed{control.Incoming, otherWord}]; n != 2 {
-		t.Errorf("%d failed", n)
-	}
 }
 
 func TestMetricsOfCertificates(t *testing.T) {

@@ -5,13 +5,6 @@ import (
 	"github.com/virt-sluice/sluice/proxy/rundir"
 )
 
-// What a session is for (stream.Info.Work).
-const (
-	workMigration = "migration"
-	workLibvirt   = "libvirt" // a client of the source's, speaking with the peer's libvirtd
-	workClient    = "client"  // a client without a sluice, speaking with this host's libvirtd; no peer asks for it
-)
-
 // Calls of a migration's session, and the question about one that broke.
 const (
 	callPrepare  = "prepare"

@@ -88,7 +88,7 @@ func (m *outgoing) check(ctx context.Context) error {
 	}
 	m.info = stream.Info{
 		ID:      stream.NewID(),
-		Work:    workMigration,
+		Work:    WorkMigration,
 		Guest:   m.dom.Name,
 		UUID:    virt.FormatUUID(m.dom.UUID),
 		Peer:    m.peer.name,
@@ -100,7 +100,7 @@ func (m *outgoing) check(ctx context.Context) error {
 		m.virt.Close()
 		return &control.Error{Code: http.StatusConflict, Message: err.Error()}
 	}
-	m.log = d.sessionLog(m.info, control.Outgoing)
+	m.log = Log(d.Log, m.info, control.Outgoing)
 	if clear {
 		m.log.Warn().Msg("memory and disks go in clear, as configured")
 	}

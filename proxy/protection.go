@@ -10,21 +10,13 @@ import (
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 )
 
-// What keeps a migration's data secret on its way, as status shows it.
-const (
-	bySluice  = "sluice"
-	byTunnel  = "sluice (libvirt's tunnel)"
-	byQEMU    = "QEMU's own TLS"
-	byNothing = "nothing"
-)
-
 // transfer is how a migration's data is to go, as its flags and parameters
 // say.
 type transfer struct {
 	flags libvirt.DomainMigrateFlags
 	// steered: the user has set no URI, and the data goes through a session.
 	steered bool
-	by      string // bySluice and so on; empty when there is no data
+	by      string // BySluice and so on; empty when there is no data
 	exposed string // what would go in clear, in words
 }
 
@@ -41,14 +33,14 @@ func transferOf(flags uint32, params libvirtrpc.Params) (transfer, error) {
 	}
 	switch {
 	case t.flags&libvirt.MigrateTunnelled != 0:
-		t.by = byTunnel
+		t.by = ByTunnel
 	case t.flags&libvirt.MigrateTLS != 0:
-		t.by = byQEMU
+		t.by = ByQEMU
 	case t.flags&libvirt.MigrateOffline != 0 && !t.disks():
 	case !own && !ownDisks:
-		t.steered, t.by = true, bySluice
+		t.steered, t.by = true, BySluice
 	default:
-		t.by = byNothing
+		t.by = ByNothing
 		var parts []string
 		if own {
 			parts = append(parts, "memory by "+scheme(uri))

@@ -135,9 +135,9 @@ type pulled struct {
 func (p *pull) begin(d *Daemon, e *entry, log zerolog.Logger) *pulled {
 	disks := ""
 	if p.disk != "" {
-		disks = bySluice
+		disks = BySluice
 	}
-	e.protect(bySluice, disks)
+	e.protect(BySluice, disks)
 	e.setPhase(control.PhaseMemory)
 	return &pulled{p, d, e, log}
 }
@@ -179,4 +179,6 @@ func (p *pulled) Call(context.Context, string, []byte) (any, error) {
 	return nil, errors.New("a steered migration's session has no calls: libvirt's go beside it")
 }
 
-func (p *pulled) End(cause *stream.Cause) { p.d.endSteered(p.entry, p.log, cause.Done(), cause) }
+func (p *pulled) End(cause *stream.Cause) {
+	p.d.Sessions.EndMigration(p.entry, p.log, cause.Done(), cause)
+}

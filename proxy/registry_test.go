@@ -15,16 +15,16 @@ func TestPeerSessions(t *testing.T) {
 	add := func(peer, work, direction string) (*entry, error) {
 		return r.add(stream.Info{Peer: peer, Work: work}, direction)
 	}
-	first, err := add("b", workLibvirt, control.Incoming)
+	first, err := add("b", WorkLibvirt, control.Incoming)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ peer, work, direction, refusal string }{
-		{"b", workMigration, control.Incoming, ""},
-		{"b", workSteered, control.Incoming, "b has 2 sessions here, as many as it may (limits.peer_sessions)"},
-		{"b", workMigration, control.Outgoing, ""},
-		{"b", workClient, control.Incoming, ""}, // clients of that name are others
-		{"c", workMigration, control.Incoming, "limits.sessions"},
+		{"b", WorkMigration, control.Incoming, ""},
+		{"b", WorkSteered, control.Incoming, "b has 2 sessions here, as many as it may (limits.peer_sessions)"},
+		{"b", WorkMigration, control.Outgoing, ""},
+		{"b", WorkClient, control.Incoming, ""}, // clients of that name are others
+		{"c", WorkMigration, control.Incoming, "limits.sessions"},
 	} {
 		_, err := add(c.peer, c.work, c.direction)
 		if (err == nil) != (c.refusal == "") || err != nil && !strings.Contains(err.Error(), c.refusal) {
@@ -32,7 +32,7 @@ func TestPeerSessions(t *testing.T) {
 		}
 	}
 	r.end(first, control.Failed, stream.CodeLink, "")
-	if _, err := add("b", workSteered, control.Incoming); err != nil {
+	if _, err := add("b", WorkSteered, control.Incoming); err != nil {
 		t.Error(err)
 	}
 }

@@ -17,10 +17,6 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// workSteered is a session for the data of a migration that a libvirt client
-// runs, beside the session of work "libvirt" that carries its calls.
-const workSteered = "steered"
-
 // steeredSessions are this host's halves of such sessions, by ID. The guard of
 // the calls finds there where a Prepare's data comes in.
 type steeredSessions struct {
@@ -133,7 +129,7 @@ func (s *steered) preparing(t transfer, cut func(error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.info.Clear && t.steered {
-		t.by = byNothing
+		t.by = ByNothing
 	}
 	if t.postcopy() {
 		s.session.Unbound()
@@ -186,7 +182,7 @@ func (s *steered) End(cause *stream.Cause) {
 	}
 	s.dir.Remove(s.log)
 	s.d.verdicts.set(s.info.Peer, s.info.ID, what)
-	s.d.endSteered(s.entry, s.log, what == ran, cause)
+	s.d.Sessions.EndMigration(s.entry, s.log, what == ran, cause)
 }
 
 // giveUp waits until libvirt here has the guest as its own, or not at all, and
@@ -222,17 +218,4 @@ func (s *steered) giveUp(cause *stream.Cause) verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.what
-}
-
-// endSteered ends the place here of a migration that a libvirt client ran.
-func (d *Daemon) endSteered(e *entry, log zerolog.Logger, moved bool, cause *stream.Cause) {
-	outcome := control.Failed
-	switch {
-	case moved:
-		outcome = control.Moved
-		e.setPhase(control.PhaseDone)
-	case cause.Code == stream.CodeCancelled:
-		outcome = control.Cancelled
-	}
-	d.endSession(e, log, outcome, cause)
 }

@@ -48,7 +48,7 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 	}
 	info := stream.Info{
 		ID:      id,
-		Work:    workSteered,
+		Work:    WorkSteered,
 		Guest:   g.name,
 		UUID:    g.uuid,
 		Peer:    p.name,
@@ -56,7 +56,7 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 		Clear:   t.steered && d.tlsDefault(p) == control.No,
 	}
 	if info.Clear {
-		t.by = byNothing
+		t.by = ByNothing
 	}
 	m := &steering{d: d, transfer: t, guest: g, opener: d.opener(p), over: make(chan struct{})}
 	var err error
@@ -64,8 +64,8 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 		return nil, err
 	}
 	m.entry.protect(t.protection())
-	m.log = d.sessionLog(info, control.Outgoing)
-	if t.by == byNothing {
+	m.log = Log(d.Log, info, control.Outgoing)
+	if t.by == ByNothing {
 		m.log.Warn().Msg("memory and disks go in clear, as configured")
 	}
 	if m.dir, err = d.Dir.MakeSession(info.ID, -1); err == nil {
@@ -112,7 +112,7 @@ func (m *steering) wait() {
 	m.mu.Lock()
 	moved := m.moved
 	m.mu.Unlock()
-	m.d.endSteered(m.entry, m.log, moved, cause)
+	m.d.Sessions.EndMigration(m.entry, m.log, moved, cause)
 }
 
 // isOver says whether nothing is left of it.

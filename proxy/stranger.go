@@ -115,12 +115,12 @@ func (d *Daemon) serveStranger(ctx context.Context, conn relay.Conn, s *stranger
 // serveKnown carries the connection of a client that may come in. An error
 // means that nothing of it has been carried, and leaves it open.
 func (d *Daemon) serveKnown(ctx context.Context, conn relay.Conn, s *stranger) error {
-	info := stream.Info{ID: stream.NewID(), Work: workClient, Peer: s.name, Address: conn.RemoteAddr().String()}
+	info := stream.Info{ID: stream.NewID(), Work: WorkClient, Peer: s.name, Address: conn.RemoteAddr().String()}
 	entry, err := d.Sessions.add(info, control.Incoming)
 	if err != nil {
 		return err
 	}
-	log := d.sessionLog(info, control.Incoming).With().Str("client", s.who).Logger()
+	log := Log(d.Log, info, control.Incoming).With().Str("client", s.who).Logger()
 	server, err := d.Libvirt.Dial(ctx, s.access == config.AccessReadOnly)
 	if err != nil {
 		d.Sessions.end(entry, control.Failed, stream.CodeLocal, err.Error())
@@ -133,7 +133,7 @@ func (d *Daemon) serveKnown(ctx context.Context, conn relay.Conn, s *stranger) e
 	if err := g.serve(ctx, lax{conn}, relay.Quick(server), nil); err != nil {
 		cause = asCause(err)
 	}
-	d.endSession(entry, log, outcomeOf(cause), cause)
+	d.Sessions.EndLogged(entry, log, outcomeOf(cause), cause)
 	return nil
 }
 

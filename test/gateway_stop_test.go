@@ -137,7 +137,7 @@ func TestStopWords(t *testing.T) {
 	b.signal(syscall.SIGTERM)
 	b.logged("no new sessions")
 	b.signal(syscall.SIGTERM)
-	if err := <-answer; err == nil || !strings.Contains(err.Error(), "the daemon stops") {
+	if err := <-answer; err == nil || !strings.Contains(err.Error(), "the daemon is stopping") {
 		t.Errorf("the caller is told %v", err)
 	}
 	thaw()

@@ -25,7 +25,7 @@ func TestInterceptedStop(t *testing.T) {
 	a.signal(syscall.SIGTERM)
 	v.fails()
 	a.stopped()
-	says(t, "host-b", b.ended().Cause, "host-a: the daemon stops")
+	says(t, "host-b", b.ended().Cause, "host-a: the daemon is stopping")
 	s.onlyOn(g, s.A)
 }
 

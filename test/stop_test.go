@@ -66,9 +66,9 @@ func TestStopSource(t *testing.T) {
 	if r.Outcome == control.Moved || status == 0 || status == 4 {
 		t.Errorf("exit status %d: %s", status, r.Message)
 	}
-	says(t, "the message", r.Message, "goes on running on host-a", "host-a: ", "the daemon stops")
+	says(t, "the message", r.Message, "goes on running on host-a", "host-a: ", "the daemon is stopping")
 	a.stopped()
-	says(t, "host-b", b.ended().Cause, "host-a: ", "the daemon stops")
+	says(t, "host-b", b.ended().Cause, "host-a: ", "the daemon is stopping")
 	s.onlyOn(g, s.A)
 }
 
@@ -82,9 +82,9 @@ func TestStopDestination(t *testing.T) {
 	b.signal(syscall.SIGTERM)
 	b.logged("no new sessions")
 	b.signal(syscall.SIGTERM)
-	m.stays(control.Failed, 1, "host-b: ", "the daemon stops")
+	m.stays(control.Failed, 1, "host-b: ", "the daemon is stopping")
 	b.stopped()
-	says(t, "host-a", a.ended().Cause, "host-b: ", "the daemon stops")
+	says(t, "host-a", a.ended().Cause, "host-b: ", "the daemon is stopping")
 	s.onlyOn(g, s.A)
 }
 
@@ -96,7 +96,7 @@ func TestDrainTimeout(t *testing.T) {
 	m := a.migrate(g.Name, slow...)
 	m.halfway()
 	b.signal(syscall.SIGTERM)
-	m.stays(control.Failed, 1, "host-b: ", "the daemon stops")
+	m.stays(control.Failed, 1, "host-b: ", "the daemon is stopping")
 	b.stopped()
 	s.onlyOn(g, s.A)
 }

@@ -1,0 +1,110 @@
+package proxy
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// counters is what sessions have come to since the daemon's start. Its keys are
+// closed sets, whatever peers send, and all there from the beginning: to
+// Prometheus a count that first appears as 1 has not risen.
+type counters struct {
+	ended          map[endKey]uint64
+	failed         map[failureKey]uint64
+	sent, received map[string]uint64 // bytes, by the kind of channel
+}
+
+// class is what sessions are counted by.
+type class struct{ direction, work string }
+
+type endKey struct {
+	class
+	outcome string
+}
+
+type failureKey struct{ direction, code string }
+
+const (
+	// outcomeDone is the outcome of a session without a guest that was done.
+	outcomeDone = "done"
+	// otherWord stands for what a peer says and this sluice does not know.
+	otherWord = "other"
+)
+
+// classes are all of them.
+func classes() []class {
+	var all []class
+	for _, direction := range []string{control.Outgoing, control.Incoming} {
+		for _, work := range []string{WorkMigration, WorkSteered, WorkLibvirt, WorkIntercept} {
+			all = append(all, class{direction, work})
+		}
+	}
+	return append(all, class{control.Incoming, WorkClient}, class{control.Incoming, otherWord})
+}
+
+// outcomes are all outcomes of a class.
+func (l class) outcomes() []string {
+	switch l.work {
+	case WorkMigration, WorkSteered:
+		return []string{control.Moved, control.Failed, control.Cancelled, control.Unknown}
+	case WorkLibvirt, WorkClient, WorkIntercept:
+		return []string{outcomeDone, control.Failed}
+	}
+	return []string{control.Failed}
+}
+
+// codes are all codes that a cause may have: stream's, and those of a refused
+// handshake.
+func codes() []string {
+	all := append(stream.Codes(), otherWord)
+	for _, c := range tlsconf.Causes() {
+		all = append(all, string(c))
+	}
+	return all
+}
+
+func newCounters() counters {
+	c := counters{ended: make(map[endKey]uint64), failed: make(map[failureKey]uint64), sent: make(map[string]uint64), received: make(map[string]uint64)}
+	for _, l := range classes() {
+		for _, outcome := range l.outcomes() {
+			c.ended[endKey{l, outcome}] = 0
+		}
+		for _, code := range codes() {
+			c.failed[failureKey{l.direction, code}] = 0
+		}
+	}
+	for _, kind := range []string{stream.ChannelMemory, stream.ChannelDisk, stream.ChannelLibvirt, stream.ChannelIntercept} {
+		c.sent[kind], c.received[kind] = 0, 0
+	}
+	return c
+}
+
+func (c counters) clone() counters {
+	return counters{maps.Clone(c.ended), maps.Clone(c.failed), maps.Clone(c.sent), maps.Clone(c.received)}
+}
+
+// end counts a session's end.
+func (c counters) end(e *entry, outcome, code string) {
+	outcome = cmp.Or(outcome, outcomeDone)
+	c.ended[endKey{e.class(), outcome}]++
+	if outcome == outcomeDone || outcome == control.Moved {
+		return
+	}
+	if !slices.Contains(codes(), code) {
+		code = otherWord
+	}
+	c.failed[failureKey{e.direction, code}]++
+}
+
+// carry counts a session's bytes, once.
+func (c counters) carry(channels []channelView) {
+	for _, ch := range channels {
+		c.sent[ch.kind] += uint64(ch.Sent())
+		c.received[ch.kind] += uint64(ch.Received())
+	}
+}

@@ -1,0 +1,18 @@
+package proxy
+
+// What a session is for (stream.Info.Work).
+const (
+	// WorkMigration is a migration by `sluice migrate`: its calls and its data.
+	WorkMigration = "migration"
+	// WorkLibvirt is a libvirt client of the source's that speaks with the peer's libvirtd.
+	WorkLibvirt = "libvirt"
+	// WorkClient is a client without a sluice that speaks with this host's libvirtd. No peer asks
+	// for it.
+	WorkClient = "client"
+	// WorkSteered is the data of a migration that a libvirt client runs, beside the session of
+	// WorkLibvirt that carries its calls.
+	WorkSteered = "steered"
+	// WorkIntercept is one connection that QEMU made to another host's migration port, and that the
+	// kernel has led to sluice instead.
+	WorkIntercept = "intercept"
+)
