@@ -12,6 +12,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/rundir"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -44,11 +45,11 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	}
 	meets := t.steered && !steered && t.flags&libvirt.MigratePeer2peer == 0 && g.d.requireSecure()
 	if t.steered && !steered && !meets { // libvirt would open a port to all
-		t.steered, t.by, t.exposed = false, ByNothing, "memory by tcp:"
+		t.steered, t.by, t.exposed = false, session.ByNothing, "memory by tcp:"
 	}
 	covered := t.exposed != "" && g.d.covered(call.Params)
 	if covered {
-		t.by, t.exposed = ByInterception, ""
+		t.by, t.exposed = session.ByInterception, ""
 	}
 	switch {
 	case t.exposed != "" && g.d.requireSecure():
@@ -73,8 +74,8 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 		}
 		a.session.preparing(t, g.cut)
 	} else if meets {
-		if g.d.Sessions.isDraining() {
-			return refused(libvirtrpc.ErrOperationInvalid, errDraining)
+		if g.d.Sessions.Draining() {
+			return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining)
 		}
 		if call.Params, meeting, err = g.meet(a, call.Params, t); err != nil {
 			return refused(libvirtrpc.ErrOperationInvalid, err)
@@ -106,13 +107,13 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 // enter makes a place for a migration whose data does not come through a
 // session.
 func (g *guard) enter(a *arrival, t transfer) (err error) {
-	info := stream.Info{ID: stream.NewID(), Work: WorkSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
-	if a.entry, err = g.d.Sessions.add(info, control.Incoming); err != nil {
+	info := stream.Info{ID: stream.NewID(), Work: session.WorkSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
+	if a.entry, err = g.d.Sessions.Add(info, control.Incoming); err != nil {
 		return err
 	}
-	a.entry.protect(t.protection())
-	a.entry.setPhase(control.PhasePrepare)
-	log := Log(g.d.Log, info, control.Incoming)
+	a.entry.SecuredBy(t.protection())
+	a.entry.SetPhase(control.PhasePrepare)
+	log := session.Log(g.d.Log, info, control.Incoming)
 	a.leave = func(what verdict) {
 		cause := &stream.Cause{Code: stream.CodeDone}
 		if what != ran {

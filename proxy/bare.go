@@ -15,6 +15,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -149,17 +150,17 @@ func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bo
 	b.lanes = newLanes(b.ctx, limits, func(lane string, err error) {
 		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.d.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.name, err)})
 	})
-	by := ByQEMUThere
+	by := session.ByQEMUThere
 	if !native {
-		by = ByNothing
-		m.d.inClear.count(control.Outgoing)
+		by = session.ByNothing
+		m.d.inClear.Count(control.Outgoing)
 	}
 	m.warnBare(native)
 	disks := ""
 	if m.req.CopyStorage != control.CopyNone {
 		disks = by
 	}
-	m.entry.protect(by, disks)
+	m.entry.SecuredBy(by, disks)
 	go b.run()
 	return b, nil
 }
@@ -266,11 +267,11 @@ func (b *bare) Fail(c *stream.Cause) {
 	b.settle(c)
 }
 
-func (b *bare) Finish()                  { b.settle(&stream.Cause{Code: stream.CodeDone, Text: "done"}) }
-func (b *bare) Context() context.Context { return b.ctx }
-func (b *bare) Settled() <-chan struct{} { return b.settled }
-func (b *bare) Unbound()                 {} // is for post-copy
-func (b *bare) channels() []channelView  { return b.lanes.views() }
+func (b *bare) Finish()                     { b.settle(&stream.Cause{Code: stream.CodeDone, Text: "done"}) }
+func (b *bare) Context() context.Context    { return b.ctx }
+func (b *bare) Settled() <-chan struct{}    { return b.settled }
+func (b *bare) Unbound()                    {} // is for post-copy
+func (b *bare) channels() []session.Channel { return b.lanes.views() }
 
 func (b *bare) Wait() *stream.Cause {
 	<-b.over

@@ -14,6 +14,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -37,7 +38,7 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.Config.Name)}
 	case native:
 		point, err = g.enterNative(a, call, t)
-	case t.by == ByTunnel || t.by == "":
+	case t.by == session.ByTunnel || t.by == "":
 		err = g.enter(a, t)
 	case p.conf.WithoutSluice != config.WithoutPlain:
 		return refuse("the guest's memory would go in clear, and peers.%s.without_sluice on %s allows QEMU's own TLS alone: add --tls (or --tunnelled)", p.name, g.d.Config.Name)
@@ -46,9 +47,9 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 	case closed != 0:
 		return refuse("its QEMU would connect to a port that `sluice intercept` has closed here: add --tls (or --tunnelled), or `sluice intercept down` on %s", g.d.Config.Name)
 	default:
-		t.by = ByNothing
+		t.by = session.ByNothing
 		if err = g.enter(a, t); err == nil {
-			g.d.inClear.count(control.Incoming)
+			g.d.inClear.Count(control.Incoming)
 			g.log.Warn().Str("guest", guest.name).Msgf("%s has no sluice: the guest's memory and disks come in clear (peers.%s.without_sluice = %q)", p.name, p.name, config.WithoutPlain)
 		}
 	}
@@ -79,7 +80,7 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 // here is told of unix sockets and of no TLS, and the source of ports of
 // sluice's. point puts those into the reply.
 func (g *guard) enterNative(a *arrival, call *libvirtrpc.Prepare, t transfer) (point func(*libvirtrpc.Reply) error, err error) {
-	info := stream.Info{ID: stream.NewID(), Work: WorkSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
+	info := stream.Info{ID: stream.NewID(), Work: session.WorkSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
 	uri, own, err := call.Params.Text(libvirtrpc.ParamURI)
 	if err != nil {
 		return nil, err
@@ -88,20 +89,20 @@ func (g *guard) enterNative(a *arrival, call *libvirtrpc.Prepare, t transfer) (p
 	if err != nil {
 		return nil, err
 	}
-	if a.entry, err = g.d.Sessions.add(info, control.Incoming); err != nil {
+	if a.entry, err = g.d.Sessions.Add(info, control.Incoming); err != nil {
 		return nil, err
 	}
-	t.by = ByQEMUThere
-	a.entry.protect(t.protection())
-	a.entry.setPhase(control.PhasePrepare)
-	log := Log(g.d.Log, info, control.Incoming)
+	t.by = session.ByQEMUThere
+	a.entry.SecuredBy(t.protection())
+	a.entry.SetPhase(control.PhasePrepare)
+	log := session.Log(g.d.Log, info, control.Incoming)
 	e := &nativeEnd{d: g.d, peer: g.bare, log: log}
 	if err = e.open(info.ID, t, port); err != nil {
 		e.end(false)
-		g.d.Sessions.end(a.entry, control.Failed, stream.CodeLocal, err.Error())
+		g.d.Sessions.End(a.entry, control.Failed, stream.CodeLocal, err.Error())
 		return nil, err
 	}
-	a.entry.open(e.lanes.views)
+	a.entry.SetChannels(e.lanes.views)
 	a.native = e
 	a.leave = func(what verdict) {
 		g.d.Work.Go(func() { // the answer to Finish is not to wait for it

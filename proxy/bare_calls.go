@@ -12,6 +12,7 @@ import (
 	"github.com/digitalocean/go-libvirt"
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
@@ -207,7 +208,7 @@ func (b *bare) join(ctx context.Context, kind string, local net.Conn) error {
 		local.Close()
 	}
 	if err != nil {
-		c := asCause(err)
+		c := session.CauseOf(err)
 		c.Channel = kind
 		b.Fail(c)
 		return c

@@ -13,6 +13,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -33,7 +34,7 @@ func (h *testHost) reaching(tls string) error {
 	ctx, cancel := context.WithTimeout(h.t.Context(), 20*time.Second)
 	defer cancel()
 	m := &outgoing{d: h.Daemon, req: &control.MigrateRequest{TLS: tls}, peer: h.peers["host-b"], log: zerolog.Nop(),
-		info: stream.Info{ID: stream.NewID(), Work: WorkMigration, UUID: "c7a5fdbd-edaf-9455-926a-d65c16db1809"}}
+		info: stream.Info{ID: stream.NewID(), Work: session.WorkMigration, UUID: "c7a5fdbd-edaf-9455-926a-d65c16db1809"}}
 	f, err := m.reach(ctx)
 	if err == nil {
 		f.Fail(&stream.Cause{Code: stream.CodeCancelled})
@@ -72,7 +73,7 @@ func TestSluiceThatWasThereEndsPlain(t *testing.T) {
 	from := b.peers["host-a"]
 	clear := func() string {
 		g := &guard{d: b.Daemon, bare: from, log: zerolog.Nop()}
-		out := g.prepareBare(nil, &libvirtrpc.Prepare{}, transfer{by: ByNothing}, movingGuest{name: "guest", uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809"})
+		out := g.prepareBare(nil, &libvirtrpc.Prepare{}, transfer{by: session.ByNothing}, movingGuest{name: "guest", uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809"})
 		if out.Err == nil {
 			return ""
 		}

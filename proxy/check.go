@@ -92,7 +92,7 @@ func (d *Daemon) checked(ctx context.Context, peer string) *check.Answer {
 			a.Warnings = append(a.Warnings, fmt.Sprintf("its %s certificate %q ends on %s", e.What, e.Subject, e.NotAfter.UTC().Format(time.DateTime)))
 		}
 	}
-	_, _, a.Draining = d.Sessions.status()
+	_, _, a.Draining = d.Sessions.Status()
 	ctx, cancel := context.WithTimeoutCause(ctx, d.Config.Limits.HandshakeTimeout/2, fmt.Errorf("it does not answer within %v", d.Config.Limits.HandshakeTimeout/2))
 	defer cancel()
 	versions, err := d.Libvirt.Versions(ctx)

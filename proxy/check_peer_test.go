@@ -139,7 +139,7 @@ func TestCheckPeerThatAnswers(t *testing.T) {
 	b.noLibvirt = true
 	b.start("priority = 'SECURE128'", peerA)
 	a.start("", peerTable(b, ""))
-	b.Sessions.drain()
+	b.Sessions.Drain()
 	b.put("cert.pem", []byte("cut"))
 	b.Reload()
 	found := a.checkPeer()

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -16,7 +17,7 @@ func TestNoLibvirtInClear(t *testing.T) {
 	a.start("require_secure = false", peerTable(b, ""))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	_, err := a.opener(a.peers["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: WorkLibvirt, Clear: true})
+	_, err := a.opener(a.peers["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: session.WorkLibvirt, Clear: true})
 	if err == nil {
 		t.Fatal("libvirt's connection may go in clear")
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
 )
@@ -45,21 +46,21 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 	if err := d.allowed(c); err != nil {
 		return err
 	}
-	info := stream.Info{ID: stream.NewID(), Work: WorkLibvirt, Peer: p.name, Address: p.conf.Address}
-	entry, err := d.Sessions.add(info, control.Outgoing)
+	info := stream.Info{ID: stream.NewID(), Work: session.WorkLibvirt, Peer: p.name, Address: p.conf.Address}
+	entry, err := d.Sessions.Add(info, control.Outgoing)
 	if err != nil {
 		return err
 	}
-	log := Log(d.Log, info, control.Outgoing)
+	log := session.Log(d.Log, info, control.Outgoing)
 	s, none, err := openOrNone(ctx, d.opener(p), info)
 	if none != nil && err != nil {
 		err = none.and("without one there libvirt's clients have libvirt's own URI (%s), and `sluice migrate GUEST %s` what peers.%s.without_sluice on %s allows", p.conf.LibvirtURI, p.name, p.name, d.Config.Name)
 	}
 	if err != nil {
-		d.Sessions.end(entry, control.Failed, asCause(err).Code, err.Error())
+		d.Sessions.End(entry, control.Failed, session.CauseOf(err).Code, err.Error())
 		return err
 	}
-	entry.opened(s)
+	entry.SetSession(s)
 	conn, err := s.OpenConn(ctx, stream.ChannelLibvirt)
 	if err != nil {
 		d.Sessions.EndLogged(entry, log, control.Failed, s.Wait())
@@ -72,18 +73,18 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 		Rules:    g,
 		Failing:  failing(s, conn, "the libvirt client's connection", log),
 		Ended:    g.ended,
-		Draining: d.Sessions.draining,
+		Draining: d.Sessions.DrainingC,
 		Parting:  func(err error) *libvirtrpc.Error { return parting(s, err) },
 	}
 	// It may outlive the session: a call may have to be answered after that.
 	conversation.Run(ctx)
 	if ctx.Err() != nil {
-		s.Fail(ErrStopping)
+		s.Fail(session.ErrStopping)
 	}
 	s.Finish()
 	cause := s.Wait()
 	g.end(cause)
-	d.Sessions.EndLogged(entry, log, outcomeOf(cause), cause)
+	d.Sessions.EndLogged(entry, log, session.OutcomeOf(cause), cause)
 	return nil
 }
 
@@ -92,7 +93,7 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 func parting(s *stream.Session, err error) *libvirtrpc.Error {
 	patience := time.NewTimer(graceForCause)
 	defer patience.Stop()
-	if !errors.Is(err, ErrStopping) {
+	if !errors.Is(err, session.ErrStopping) {
 		select {
 		case <-s.Settled():
 			if cause := context.Cause(s.Context()); cause != nil {
@@ -114,7 +115,7 @@ func failing(s *stream.Session, conn *stream.Conn, what string, log zerolog.Logg
 			return
 		default:
 		}
-		if errors.Is(err, ErrStopping) {
+		if errors.Is(err, session.ErrStopping) {
 			return
 		}
 		log.Info().Err(err).Msg(what + " broke")
@@ -126,7 +127,7 @@ func failing(s *stream.Session, conn *stream.Conn, what string, log zerolog.Logg
 type incomingLibvirt struct {
 	d     *Daemon
 	peer  *peer
-	entry *entry
+	entry *session.Entry
 	log   zerolog.Logger
 
 	session *stream.Session // set before the channel
@@ -139,7 +140,7 @@ type incomingLibvirt struct {
 
 func (in *incomingLibvirt) start(s *stream.Session) {
 	in.session = s
-	in.entry.opened(s)
+	in.entry.SetSession(s)
 }
 
 func (in *incomingLibvirt) Connect(ctx context.Context, kind string, number int) (net.Conn, error) {
@@ -168,7 +169,7 @@ func (e *guarded) Take(conn *stream.Conn) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.stopped {
-		stop(ErrStopping)
+		stop(session.ErrStopping)
 	}
 	in.stop, in.ended = stop, make(chan struct{})
 	go func() {
@@ -186,7 +187,7 @@ func (in *incomingLibvirt) Stop() {
 	in.mu.Lock()
 	in.stopped = true
 	if in.stop != nil {
-		in.stop(ErrStopping)
+		in.stop(session.ErrStopping)
 	}
 	in.mu.Unlock()
 	in.wait()
@@ -207,5 +208,5 @@ func (in *incomingLibvirt) Call(context.Context, string, []byte) (any, error) {
 
 func (in *incomingLibvirt) End(cause *stream.Cause) {
 	in.wait()
-	in.d.Sessions.EndLogged(in.entry, in.log, outcomeOf(cause), cause)
+	in.d.Sessions.EndLogged(in.entry, in.log, session.OutcomeOf(cause), cause)
 }

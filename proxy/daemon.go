@@ -16,6 +16,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/rundir"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/tlsconf"
@@ -47,7 +48,7 @@ type Daemon struct {
 	pulls    pulls
 	doors    openDoors
 	refusals refusals
-	inClear  clearCounts
+	inClear  session.ClearCounts
 	acceptor *stream.Acceptor
 	refusing chan struct{}    // places of those who are told why not
 	clock    func() time.Time // by which peers' certificates are valid; nil is time.Now
@@ -69,7 +70,7 @@ func New(o Options) (*Daemon, error) {
 			Config:       o.Config,
 			Log:          o.Log,
 			Libvirt:      virt.Libvirt{Socket: o.Config.LibvirtSocket, Host: o.Config.Name},
-			Sessions:     newRegistry(o.Config.Limits.Sessions, o.Config.Limits.PeerSessions),
+			Sessions:     session.NewRegistry(o.Config.Limits.Sessions, o.Config.Limits.PeerSessions),
 			TotalSend:    stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
 			TotalReceive: stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
 		},
@@ -174,7 +175,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	case <-drain:
 	case <-ctx.Done():
 	}
-	empty, over := d.Sessions.drain(), d.tunnelsOver()
+	empty, over := d.Sessions.Drain(), d.tunnelsOver()
 	d.Log.Info().Msg("stopping: no new sessions")
 	var limit <-chan time.Time
 	if d.Config.Limits.DrainTimeout > 0 {
@@ -196,7 +197,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 		}
 		break
 	}
-	stop(ErrStopping)
+	stop(session.ErrStopping)
 	return nil
 }
 

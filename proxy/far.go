@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync/atomic"
 
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
 )
@@ -22,7 +23,7 @@ type far interface {
 	join(ctx context.Context, kind string, c net.Conn) error
 	// outcome asks, on a new connection, what became of the guest. All is over.
 	outcome(ctx context.Context) (*outcomeReply, error)
-	channels() []channelView
+	channels() []session.Channel
 
 	// As stream.Session has them.
 	Context() context.Context
@@ -49,7 +50,7 @@ func (f *farSluice) outcome(ctx context.Context) (*outcomeReply, error) {
 	return reply, f.opener.Ask(ctx, askOutcome, &outcomeAsk{Session: f.ID, UUID: f.UUID}, reply)
 }
 
-func (f *farSluice) channels() []channelView { return viewsOf(f.Session) }
+func (f *farSluice) channels() []session.Channel { return session.ChannelsOf(f.Session) }
 
 // noSluice says that no sluice is where the peer's should be: nothing listens
 // there, or what does has the peer's certificate and speaks another protocol.

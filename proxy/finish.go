@@ -9,6 +9,7 @@ import (
 	"github.com/digitalocean/go-libvirt"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -121,7 +122,7 @@ func (m *outgoing) giveUp(ctx context.Context, failure error) *control.Result {
 	err := m.session.Call(limit, callFinish, &finishCall{Cookie: m.cookie, Cancelled: true}, nil)
 	// The destination's QEMU may have died first, and its libvirt knows why.
 	if m.asked == nil && err != nil && m.answered(err) {
-		both := *asCause(failure)
+		both := *session.CauseOf(failure)
 		both.Text += "; " + err.Error()
 		failure = &both
 	}
@@ -146,7 +147,7 @@ func (m *outgoing) confirm(cancelled bool) error {
 // lost. libvirt here keeps it paused meanwhile. Without a certain answer it
 // stays so: a paused guest can be resumed, one that has run twice is lost.
 func (m *outgoing) resolve(failure error) *control.Result {
-	m.session.Fail(asCause(failure))
+	m.session.Fail(session.CauseOf(failure))
 	m.session.Wait()
 	m.log.Warn().Err(failure).Msg("the answer to Finish was lost; asking what became of the guest")
 	limit := m.d.Config.Limits.FinishTimeout + m.d.Config.Limits.GiveUpTimeout
@@ -187,7 +188,7 @@ func (m *outgoing) resolve(failure error) *control.Result {
 		m.confirm(true) // libvirt then holds it as a post-copy that can be resumed
 		return m.lost(fmt.Errorf("%w; %s", failure, last))
 	}
-	m.code = asCause(failure).Code
+	m.code = session.CauseOf(failure).Code
 	return &control.Result{
 		Outcome: control.Unknown,
 		Cause:   failure.Error(),
@@ -213,10 +214,10 @@ func (m *outgoing) split() bool {
 // guest.
 func (m *outgoing) lost(failure error) *control.Result {
 	if m.session != nil {
-		m.session.Fail(asCause(failure))
+		m.session.Fail(session.CauseOf(failure))
 		m.session.Wait()
 	}
-	m.code = asCause(failure).Code
+	m.code = session.CauseOf(failure).Code
 	return &control.Result{
 		Outcome: control.Unknown,
 		Cause:   failure.Error(),
@@ -231,7 +232,7 @@ func (m *outgoing) lost(failure error) *control.Result {
 // flight at that moment decide; no relay can make QEMU wait for them.
 func (m *outgoing) torn(failure error) *control.Result {
 	m.confirm(true)
-	m.code = asCause(failure).Code
+	m.code = session.CauseOf(failure).Code
 	return &control.Result{
 		Outcome: control.Unknown,
 		Cause:   failure.Error(),
@@ -247,7 +248,7 @@ func (m *outgoing) failed(ctx context.Context, failure error) *control.Result {
 		return m.lost(failure)
 	}
 	result := &control.Result{Outcome: control.Failed}
-	cause := asCause(failure)
+	cause := session.CauseOf(failure)
 	switch {
 	case m.asked != nil:
 		cause = m.asked
@@ -280,8 +281,8 @@ func (m *outgoing) failed(ctx context.Context, failure error) *control.Result {
 
 // called is the cause when the caller's context has ended.
 func (m *outgoing) called(ctx context.Context) *stream.Cause {
-	if errors.Is(context.Cause(ctx), ErrStopping) {
-		return &stream.Cause{Code: stream.CodeShutdown, Host: m.d.Config.Name, Text: ErrStopping.Text}
+	if errors.Is(context.Cause(ctx), session.ErrStopping) {
+		return &stream.Cause{Code: stream.CodeShutdown, Host: m.d.Config.Name, Text: session.ErrStopping.Text}
 	}
 	return &stream.Cause{Code: stream.CodeCancelled, Host: m.d.Config.Name, Text: "the caller cancelled the migration"}
 }
@@ -309,7 +310,7 @@ func (m *outgoing) atSource() (words string, gone bool) {
 
 // finishResult fills in what every result has, and ends the entry.
 func (m *outgoing) finishResult(r *control.Result) {
-	st := m.entry.status()
+	st := m.entry.Status()
 	r.Session, r.Guest, r.UUID = m.info.ID, m.dom.Name, m.info.UUID
 	r.Source, r.Destination = m.d.Config.Name, m.peer.name
 	r.Carried, r.Channels = st.Sent+st.Received, len(st.Channels)
@@ -317,9 +318,9 @@ func (m *outgoing) finishResult(r *control.Result) {
 	r.Warnings = m.warnings
 	r.Elapsed, r.Downtime = time.Since(m.started), m.downtime
 	if r.Outcome == control.Moved {
-		m.entry.setPhase(control.PhaseDone)
+		m.entry.SetPhase(control.PhaseDone)
 	}
-	m.d.Sessions.end(m.entry, r.Outcome, m.code, r.Cause)
+	m.d.Sessions.End(m.entry, r.Outcome, m.code, r.Cause)
 	event := m.log.Info()
 	if r.Outcome != control.Moved {
 		event = m.log.Warn().Str("cause", r.Cause)

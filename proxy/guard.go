@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -40,17 +41,17 @@ type guard struct {
 type arrival struct {
 	guest    movingGuest
 	transfer transfer
-	session  *steered      // nil where data comes by another way
-	native   *nativeEnd    // where QEMU's own TLS ends here
-	entry    *entry        // the migration's place, where it has no session
-	leave    func(verdict) // ends that
-	prepared atomic.Bool   // libvirt has prepared it for this caller: only now is it the caller's
-	finished atomic.Bool   // a Finish has been asked for, of which there is one
+	session  *steered       // nil where data comes by another way
+	native   *nativeEnd     // where QEMU's own TLS ends here
+	entry    *session.Entry // the migration's place, where it has no session
+	leave    func(verdict)  // ends that
+	prepared atomic.Bool    // libvirt has prepared it for this caller: only now is it the caller's
+	finished atomic.Bool    // a Finish has been asked for, of which there is one
 }
 
 func (a *arrival) setPhase(phase string) {
 	if a.entry != nil {
-		a.entry.setPhase(phase)
+		a.entry.SetPhase(phase)
 	}
 }
 
@@ -60,7 +61,7 @@ func (g *guard) serve(ctx context.Context, caller, server libvirtrpc.Conn, faili
 	defer cancel(nil)
 	g.cut, g.coming = func(err error) { cancel(err) }, make(map[string]*arrival)
 	g.going = make(map[string]*steering)
-	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended, Memory: g.memory, Draining: g.d.Sessions.draining}
+	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended, Memory: g.memory, Draining: g.d.Sessions.DrainingC}
 	err := c.Run(ctx)
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/proxy/rundir"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -23,7 +24,7 @@ type Host struct {
 	QEMUUID  int // of the user that libvirt runs QEMU as
 	Dir      *rundir.Dir
 	Libvirt  virt.Libvirt
-	Sessions *registry
+	Sessions *session.Registry
 
 	TotalSend, TotalReceive *rate.Limiter // of all sessions
 

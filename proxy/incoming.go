@@ -14,6 +14,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/rundir"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -24,24 +25,24 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 	if info.Clear && (d.requireSecure() || p.conf.TLS == control.Yes) {
 		return nil, nil, fmt.Errorf("%s asks for data in clear, which %s does not allow: migrate with TLS, or set require_secure = false on both hosts", info.Peer, d.Config.Name)
 	}
-	if info.Clear && info.Work == WorkLibvirt {
+	if info.Clear && info.Work == session.WorkLibvirt {
 		return nil, nil, fmt.Errorf("%s asks for libvirt's own connection in clear, which is never so, whatever require_secure says", info.Peer)
 	}
-	entry, err := d.Sessions.add(info, control.Incoming)
+	entry, err := d.Sessions.Add(info, control.Incoming)
 	if err != nil {
 		return nil, nil, err
 	}
-	log := Log(d.Log, info, control.Incoming)
+	log := session.Log(d.Log, info, control.Incoming)
 	var h stream.Handler
 	var started func(*stream.Session)
 	switch info.Work {
-	case WorkMigration:
+	case session.WorkMigration:
 		in := &incoming{d: d, info: info, entry: entry, log: log, arrived: make(chan struct{})}
 		h, started, err = in, in.start, in.open(ctx)
-	case WorkLibvirt:
+	case session.WorkLibvirt:
 		in := &incomingLibvirt{d: d, peer: p, entry: entry, log: log}
 		h, started = in, in.start
-	case WorkSteered:
+	case session.WorkSteered:
 		if p := d.pulls.take(info); p != nil {
 			in := p.begin(d, entry, log)
 			h, started = in, in.start
@@ -49,14 +50,14 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 		}
 		in := &steered{d: d, info: info, entry: entry, log: log}
 		h, started, err = in, in.start, in.open()
-	case WorkIntercept:
+	case session.WorkIntercept:
 		h, err = d.land(p, entry, log)
-		started = entry.opened
+		started = entry.SetSession
 	default:
 		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, d.Config.Name)
 	}
 	if err != nil {
-		d.Sessions.end(entry, control.Failed, stream.CodeRefused, err.Error())
+		d.Sessions.End(entry, control.Failed, stream.CodeRefused, err.Error())
 		log.Warn().Err(err).Msg("session refused")
 		return nil, nil, err
 	}
@@ -69,7 +70,7 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 type incoming struct {
 	d     *Daemon
 	info  stream.Info
-	entry *entry
+	entry *session.Entry
 	log   zerolog.Logger
 	uuid  libvirt.UUID
 	virt  *virt.Conn
@@ -108,7 +109,7 @@ func (in *incoming) open(ctx context.Context) error {
 // start watches libvirt for the session's length.
 func (in *incoming) start(s *stream.Session) {
 	in.session = s
-	in.entry.opened(s)
+	in.entry.SetSession(s)
 	go func() {
 		select {
 		case <-in.virt.Gone():
@@ -171,7 +172,7 @@ func (in *incoming) prepare(ctx context.Context, call *prepareCall) (any, error)
 	if odd := in.flags &^ migrationFlags; odd != 0 {
 		return nil, fmt.Errorf("migration flags 0x%x are not carried by sluice", uint32(odd))
 	}
-	in.entry.setPhase(control.PhasePrepare)
+	in.entry.SetPhase(control.PhasePrepare)
 	ctx, cancel := context.WithTimeoutCause(ctx, in.d.Config.Limits.PrepareTimeout, fmt.Errorf(
 		"QEMU was not started within %v (limits.prepare_timeout)", in.d.Config.Limits.PrepareTimeout))
 	defer cancel()
@@ -189,7 +190,7 @@ func (in *incoming) prepare(ctx context.Context, call *prepareCall) (any, error)
 		return nil, in.cause("preparing the guest", err)
 	}
 	in.prepared = true
-	in.entry.setPhase(control.PhaseMemory)
+	in.entry.SetPhase(control.PhaseMemory)
 	in.log.Info().Msg("guest prepared")
 	return &reply, nil
 }
@@ -226,7 +227,7 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 			return nil, errors.New("no memory of the guest has come, so there is nothing to finish")
 		}
 		in.asked = true
-		in.entry.setPhase(control.PhaseFinish)
+		in.entry.SetPhase(control.PhaseFinish)
 	}
 	// From here on the outcome is decided by libvirt: a session that ends
 	// meanwhile does not interrupt it, and the source asks what became of it.
@@ -351,7 +352,7 @@ func (in *incoming) End(cause *stream.Cause) {
 	switch {
 	case in.moved:
 		outcome, what = control.Moved, ran
-		in.entry.setPhase(control.PhaseDone)
+		in.entry.SetPhase(control.PhaseDone)
 	case in.asked && !in.finished:
 		outcome, what = control.Unknown, undecided
 	case cause.Code == stream.CodeCancelled:

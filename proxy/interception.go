@@ -13,6 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/sockets"
 	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -45,7 +46,7 @@ type intercepted struct {
 	*net.TCPConn
 	to     netip.AddrPort
 	peer   *peer
-	entry  *entry
+	entry  *session.Entry
 	before *turn // nil: none
 	turn   *turn
 }
@@ -126,11 +127,11 @@ func (i *interception) take(c *intercepted) (err error) {
 	if c.peer, err = i.judge(c); err != nil {
 		return err
 	}
-	info := stream.Info{ID: stream.NewID(), Work: WorkIntercept, Peer: c.peer.name, Address: c.peer.conf.Address}
-	if c.entry, err = i.d.Sessions.add(info, control.Outgoing); err != nil {
+	info := stream.Info{ID: stream.NewID(), Work: session.WorkIntercept, Peer: c.peer.name, Address: c.peer.conf.Address}
+	if c.entry, err = i.d.Sessions.Add(info, control.Outgoing); err != nil {
 		return err
 	}
-	c.entry.intendedFor(c.to)
+	c.entry.IntendedFor(c.to)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	c.before, c.turn = i.last[c.to], &turn{done: make(chan struct{})}
@@ -152,15 +153,15 @@ func (i *interception) over(c *intercepted, err error) {
 // carry is c's whole life here. Whatever fails, c is reset, so that QEMU can't
 // take it for the end of its peer's stream.
 func (i *interception) carry(ctx context.Context, c *intercepted) {
-	log := Log(i.d.Log, c.entry.info, control.Outgoing).With().Stringer("intended", c.to).Logger()
+	log := session.Log(i.d.Log, c.entry.Info, control.Outgoing).With().Stringer("intended", c.to).Logger()
 	s, ch, err := i.open(ctx, c)
 	i.over(c, err)
 	if s == nil {
 		resetTCP(c.TCPConn)
-		i.d.Sessions.EndLogged(c.entry, log, control.Failed, asCause(err))
+		i.d.Sessions.EndLogged(c.entry, log, control.Failed, session.CauseOf(err))
 		return
 	}
-	stop := context.AfterFunc(ctx, func() { s.Fail(ErrStopping) })
+	stop := context.AfterFunc(ctx, func() { s.Fail(session.ErrStopping) })
 	defer stop()
 	if ch != nil {
 		log.Info().Msg("intercepted connection carried")
@@ -170,7 +171,7 @@ func (i *interception) carry(ctx context.Context, c *intercepted) {
 		}
 	}
 	cause := s.Wait()
-	i.d.Sessions.EndLogged(c.entry, log, outcomeOf(cause), cause)
+	i.d.Sessions.EndLogged(c.entry, log, session.OutcomeOf(cause), cause)
 }
 
 // judge finds whose address c was meant for, and whether it is QEMU's.
@@ -209,15 +210,15 @@ func (i *interception) open(ctx context.Context, c *intercepted) (*stream.Sessio
 			return nil, nil, c.before.err
 		}
 	}
-	s, err := i.d.opener(c.peer).Open(ctx, c.entry.info)
+	s, err := i.d.opener(c.peer).Open(ctx, c.entry.Info)
 	if err != nil {
 		return nil, nil, err
 	}
-	c.entry.opened(s)
-	c.entry.protect(BySluice, "")
+	c.entry.SetSession(s)
+	c.entry.SecuredBy(session.BySluice, "")
 	if err := s.Call(ctx, callPort, &portCall{c.to.Port()}, nil); err != nil {
 		resetTCP(c.TCPConn)
-		s.Fail(asCause(err))
+		s.Fail(session.CauseOf(err))
 		return s, nil, err
 	}
 	ch, err := s.OpenChannel(ctx, stream.ChannelIntercept, c.TCPConn)

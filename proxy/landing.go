@@ -14,6 +14,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/sockets"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -21,7 +22,7 @@ import (
 // has intercepted to the QEMU that waits for it here.
 type landing struct {
 	d     *Daemon
-	entry *entry
+	entry *session.Entry
 	log   zerolog.Logger
 
 	mu sync.Mutex
@@ -29,16 +30,16 @@ type landing struct {
 }
 
 // land makes a landing for a peer that may migrate.
-func (d *Daemon) land(p *peer, entry *entry, log zerolog.Logger) (*landing, error) {
+func (d *Daemon) land(p *peer, entry *session.Entry, log zerolog.Logger) (*landing, error) {
 	switch {
 	case d.Config.Intercept == nil:
 		return nil, fmt.Errorf("intercepted connections are not taken: write [intercept] into the configuration of %s", d.Config.Name)
 	case p.access() == config.AccessReadOnly:
 		return nil, fmt.Errorf("access denied: peers.%s.access is %q there, which has no migrations by connections of QEMU's own", p.name, config.AccessReadOnly)
-	case entry.info.Clear:
+	case entry.Info.Clear:
 		return nil, errors.New("intercepted connections go by TLS alone")
 	}
-	entry.protect(BySluice, "")
+	entry.SecuredBy(session.BySluice, "")
 	return &landing{d: d, entry: entry, log: log}, nil
 }
 
@@ -58,7 +59,7 @@ func (l *landing) Call(_ context.Context, name string, body []byte) (any, error)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.to = to
-	l.entry.intendedFor(to)
+	l.entry.IntendedFor(to)
 	return nil, nil
 }
 
@@ -122,5 +123,5 @@ func (l *landing) LocalGone(cause *stream.Cause) {
 
 // End implements stream.Handler.
 func (l *landing) End(cause *stream.Cause) {
-	l.d.Sessions.EndLogged(l.entry, l.log, outcomeOf(cause), cause)
+	l.d.Sessions.EndLogged(l.entry, l.log, session.OutcomeOf(cause), cause)
 }

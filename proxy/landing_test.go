@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/needs"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -41,7 +42,7 @@ func TestLandingRefuses(t *testing.T) {
 			a.start("", peerTable(b, ""))
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			s, err := a.opener(a.peers["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: WorkIntercept})
+			s, err := a.opener(a.peers["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: session.WorkIntercept})
 			if err == nil && c.port != 0 {
 				err = s.Call(ctx, callPort, &portCall{c.port}, nil)
 			} else if err == nil {
@@ -51,7 +52,7 @@ func TestLandingRefuses(t *testing.T) {
 			}
 			says(t, err, c.words...)
 			if s != nil {
-				s.Fail(asCause(err))
+				s.Fail(session.CauseOf(err))
 				s.Wait()
 			}
 		})
@@ -73,12 +74,12 @@ func TestLandingIsNotForOwnSockets(t *testing.T) {
 	a.start("", peerTable(b, ""))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	s, err := a.opener(a.peers["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: WorkIntercept})
+	s, err := a.opener(a.peers["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: session.WorkIntercept})
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = s.Call(ctx, callPort, &portCall{uint16(port)}, nil)
 	says(t, err, fmt.Sprintf("at port %d listens another program (uid 0) than QEMU", port))
-	s.Fail(asCause(err))
+	s.Fail(session.CauseOf(err))
 	s.Wait()
 }

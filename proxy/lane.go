@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
 )
@@ -55,12 +56,12 @@ func (l *lane) Open() bool            { return l.open.Load() }
 func (l *lane) TLS() (string, string) { return l.version, l.suite }
 func (l *lane) Path() string          { p, _ := l.path.Load().(string); return p }
 
-func (ls *lanes) views() []channelView {
+func (ls *lanes) views() []session.Channel {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	var all []channelView
+	var all []session.Channel
 	for _, l := range ls.list {
-		all = append(all, channelView{l.kind, l})
+		all = append(all, session.Channel{Kind: l.kind, ChannelStats: l})
 	}
 	return all
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -33,8 +34,8 @@ func (g *guard) leave(c *libvirtrpc.Call, decode func() (uint32, libvirtrpc.Para
 
 // begin looks at the first call of a migration away from this host.
 func (g *guard) begin(c *libvirtrpc.Call) libvirtrpc.Outcome {
-	if g.d.Sessions.isDraining() {
-		return refused(libvirtrpc.ErrOperationInvalid, errDraining).Outcome
+	if g.d.Sessions.Draining() {
+		return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining).Outcome
 	}
 	call, err := libvirtrpc.DecodeBegin(c.Body)
 	o := g.leave(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, call.Params, err })
@@ -72,8 +73,8 @@ func (g *guard) perform(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outc
 		return g.leave(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, params, nil })
 	}
 	switch here := g.d.leadsHere(call.Destination); {
-	case g.d.Sessions.isDraining():
-		return refused(libvirtrpc.ErrOperationInvalid, errDraining).Outcome
+	case g.d.Sessions.Draining():
+		return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining).Outcome
 	case here:
 	case flags&libvirt.MigrateTunnelled != 0:
 		if !encrypted(call.Destination) && g.d.requireSecure() {
@@ -104,7 +105,7 @@ func (g *guard) give(ctx context.Context, call *libvirtrpc.Perform, to *peer, id
 	if old != nil { // it is over, or there would be no other
 		old.lost(nil)
 	}
-	m.entry.setPhase("memory")
+	m.entry.SetPhase("memory")
 	call.Params = params.With(libvirtrpc.ParamURI, m.doors.uri)
 	if m.doors.disksURI != "" {
 		call.Params = call.Params.With(libvirtrpc.ParamDisksURI, m.doors.disksURI)

@@ -70,6 +70,6 @@ func (d *Daemon) status() *control.Status {
 	}
 	st.Intercept = d.interceptStatus()
 	st.Tunnels = d.tunnelStatus(time.Now())
-	st.Sessions, st.Ended, st.Draining = d.Sessions.status()
+	st.Sessions, st.Ended, st.Draining = d.Sessions.Status()
 	return st
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -59,32 +60,32 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, n uint64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
 	}
-	live, t := m.d.Sessions.totals()
+	live, t := m.d.Sessions.Totals()
 	for l, n := range live {
-		gauge(sessionsMetric, float64(n), l.direction, l.work)
+		gauge(sessionsMetric, float64(n), l.Direction, l.Work)
 	}
-	for e, n := range t.ended {
-		count(endedMetric, n, e.direction, e.work, e.outcome)
+	for e, n := range t.Ended {
+		count(endedMetric, n, e.Direction, e.Work, e.Outcome)
 	}
-	for f, n := range t.failed {
-		count(failedMetric, n, f.direction, f.code)
+	for f, n := range t.Failed {
+		count(failedMetric, n, f.Direction, f.Code)
 	}
-	for kind, n := range t.sent {
+	for kind, n := range t.Sent {
 		count(sentMetric, n, kind)
 	}
-	for kind, n := range t.received {
+	for kind, n := range t.Received {
 		count(receivedMetric, n, kind)
 	}
 	for cause, n := range m.d.refusals.counts() {
 		count(refusedMetric, n, string(cause))
 	}
-	for direction, n := range m.d.inClear.counts() {
+	for direction, n := range m.d.inClear.Counts() {
 		count(plainMetric, n, direction)
 	}
 	for _, t := range m.d.tunnelStatus(time.Now()) {
 		name := stream.Printable(t.Name)
 		gauge(tunnelMetric, float64(len(t.Connections)), name)
-		count(tunnelEndedMetric, t.Done, name, outcomeDone)
+		count(tunnelEndedMetric, t.Done, name, session.OutcomeDone)
 		count(tunnelEndedMetric, t.Failed, name, control.Failed)
 		count(tunnelSentMetric, t.Sent, name)
 		count(tunnelBackMetric, t.Received, name)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/rundir"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -35,7 +36,7 @@ type outgoing struct {
 	flags libvirt.DomainMigrateFlags
 	info  stream.Info
 
-	entry   *entry
+	entry   *session.Entry
 	dir     rundir.SessionDir
 	session far
 	sockets sync.WaitGroup // accept loops
@@ -51,7 +52,7 @@ type outgoing struct {
 	code      string        // of what the result has as its cause
 	downtime  time.Duration
 	warnings  []string // for the caller
-	meter     rateMeter
+	meter     session.RateMeter
 }
 
 // migrate runs one migration, for as long as ctx lives or until it can no
@@ -88,7 +89,7 @@ func (m *outgoing) check(ctx context.Context) error {
 	}
 	m.info = stream.Info{
 		ID:      stream.NewID(),
-		Work:    WorkMigration,
+		Work:    session.WorkMigration,
 		Guest:   m.dom.Name,
 		UUID:    virt.FormatUUID(m.dom.UUID),
 		Peer:    m.peer.name,
@@ -96,11 +97,11 @@ func (m *outgoing) check(ctx context.Context) error {
 		Clear:   clear,
 	}
 	var err error
-	if m.entry, err = d.Sessions.add(m.info, control.Outgoing); err != nil {
+	if m.entry, err = d.Sessions.Add(m.info, control.Outgoing); err != nil {
 		m.virt.Close()
 		return &control.Error{Code: http.StatusConflict, Message: err.Error()}
 	}
-	m.log = Log(d.Log, m.info, control.Outgoing)
+	m.log = session.Log(d.Log, m.info, control.Outgoing)
 	if clear {
 		m.log.Warn().Msg("memory and disks go in clear, as configured")
 	}
@@ -207,7 +208,7 @@ func (m *outgoing) open(ctx context.Context) error {
 	if m.session, err = m.reach(ctx); err != nil {
 		return err
 	}
-	m.entry.open(m.session.channels)
+	m.entry.SetChannels(m.session.channels)
 	m.log.Info().Msg("session opened")
 	kinds := map[string]string{stream.ChannelMemory: rundir.MemorySocket}
 	if m.req.CopyStorage != control.CopyNone {

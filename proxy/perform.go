@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -61,7 +62,7 @@ func (m *outgoing) perform(ctx context.Context) error {
 			m.abort(m.called(ctx))
 		case <-settled:
 			settled = nil
-			m.abort(asCause(context.Cause(m.session.Context())))
+			m.abort(session.CauseOf(context.Cause(m.session.Context())))
 			// QEMU's sockets are closed, so the job can't but end.
 			patience = time.After(abortTimeout)
 		case <-patience:
@@ -179,7 +180,7 @@ func (m *outgoing) poll() (<-chan virt.JobStats, func()) {
 
 // progress tells the caller, and status, how far it is.
 func (m *outgoing) progress(phase string) {
-	m.entry.setPhase(phase)
+	m.entry.SetPhase(phase)
 	st := m.stats
 	p := control.Progress{
 		Phase:     phase,
@@ -197,7 +198,7 @@ func (m *outgoing) progress(phase string) {
 		}
 		p.Channels = len(all)
 	}
-	p.Rate = m.meter.at(time.Now(), p.Carried)
+	p.Rate = m.meter.At(time.Now(), p.Carried)
 	switch {
 	case phase == control.PhaseFinish, phase == control.PhaseConfirm:
 		p.Percent = 100

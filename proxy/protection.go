@@ -8,6 +8,7 @@ import (
 	"github.com/digitalocean/go-libvirt"
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/session"
 )
 
 // transfer is how a migration's data is to go, as its flags and parameters
@@ -33,14 +34,14 @@ func transferOf(flags uint32, params libvirtrpc.Params) (transfer, error) {
 	}
 	switch {
 	case t.flags&libvirt.MigrateTunnelled != 0:
-		t.by = ByTunnel
+		t.by = session.ByTunnel
 	case t.flags&libvirt.MigrateTLS != 0:
-		t.by = ByQEMU
+		t.by = session.ByQEMU
 	case t.flags&libvirt.MigrateOffline != 0 && !t.disks():
 	case !own && !ownDisks:
-		t.steered, t.by = true, BySluice
+		t.steered, t.by = true, session.BySluice
 	default:
-		t.by = ByNothing
+		t.by = session.ByNothing
 		var parts []string
 		if own {
 			parts = append(parts, "memory by "+scheme(uri))

@@ -17,6 +17,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/rundir"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -128,22 +129,22 @@ func (p *pull) aim(call *libvirtrpc.Perform, t transfer) error {
 type pulled struct {
 	*pull
 	d     *Daemon
-	entry *entry
+	entry *session.Entry
 	log   zerolog.Logger
 }
 
-func (p *pull) begin(d *Daemon, e *entry, log zerolog.Logger) *pulled {
+func (p *pull) begin(d *Daemon, e *session.Entry, log zerolog.Logger) *pulled {
 	disks := ""
 	if p.disk != "" {
-		disks = BySluice
+		disks = session.BySluice
 	}
-	e.protect(BySluice, disks)
-	e.setPhase(control.PhaseMemory)
+	e.SecuredBy(session.BySluice, disks)
+	e.SetPhase(control.PhaseMemory)
 	return &pulled{p, d, e, log}
 }
 
 func (p *pulled) start(s *stream.Session) {
-	p.entry.opened(s)
+	p.entry.SetSession(s)
 	if p.postcopy {
 		s.Unbound()
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/rundir"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -63,7 +64,7 @@ func (ss *steeredSessions) claim(id, peer string) (*steered, error) {
 type steered struct {
 	d     *Daemon
 	info  stream.Info
-	entry *entry
+	entry *session.Entry
 	log   zerolog.Logger
 	dir   rundir.SessionDir
 	guest libvirt.UUID
@@ -106,7 +107,7 @@ func (s *steered) Call(context.Context, string, []byte) (any, error) {
 }
 
 func (s *steered) start(session *stream.Session) {
-	s.entry.opened(session)
+	s.entry.SetSession(session)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session = session
@@ -129,14 +130,14 @@ func (s *steered) preparing(t transfer, cut func(error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.info.Clear && t.steered {
-		t.by = ByNothing
+		t.by = session.ByNothing
 	}
 	if t.postcopy() {
 		s.session.Unbound()
 	}
 	s.transfer, s.cut, s.released = t, cut, make(chan struct{})
-	s.entry.protect(t.protection())
-	s.entry.setPhase(control.PhasePrepare)
+	s.entry.SecuredBy(t.protection())
+	s.entry.SetPhase(control.PhasePrepare)
 }
 
 // finishing: libvirt is asked to take the guest over.
@@ -144,7 +145,7 @@ func (s *steered) finishing() {
 	s.mu.Lock()
 	s.asked = true
 	s.mu.Unlock()
-	s.entry.setPhase(control.PhaseFinish)
+	s.entry.SetPhase(control.PhaseFinish)
 }
 
 // release: libvirt has finished the guest, or given it up, or can no longer be

@@ -11,6 +11,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/rundir"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -23,7 +24,7 @@ const paramSession = "sluice.session"
 // client: a session for its data, from the client's Prepare to its Finish.
 type steering struct {
 	d        *Daemon
-	entry    *entry
+	entry    *session.Entry
 	log      zerolog.Logger
 	session  *stream.Session
 	transfer transfer
@@ -48,7 +49,7 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 	}
 	info := stream.Info{
 		ID:      id,
-		Work:    WorkSteered,
+		Work:    session.WorkSteered,
 		Guest:   g.name,
 		UUID:    g.uuid,
 		Peer:    p.name,
@@ -56,16 +57,16 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 		Clear:   t.steered && d.tlsDefault(p) == control.No,
 	}
 	if info.Clear {
-		t.by = ByNothing
+		t.by = session.ByNothing
 	}
 	m := &steering{d: d, transfer: t, guest: g, opener: d.opener(p), over: make(chan struct{})}
 	var err error
-	if m.entry, err = d.Sessions.add(info, control.Outgoing); err != nil {
+	if m.entry, err = d.Sessions.Add(info, control.Outgoing); err != nil {
 		return nil, err
 	}
-	m.entry.protect(t.protection())
-	m.log = Log(d.Log, info, control.Outgoing)
-	if t.by == ByNothing {
+	m.entry.SecuredBy(t.protection())
+	m.log = session.Log(d.Log, info, control.Outgoing)
+	if t.by == session.ByNothing {
 		m.log.Warn().Msg("memory and disks go in clear, as configured")
 	}
 	if m.dir, err = d.Dir.MakeSession(info.ID, -1); err == nil {
@@ -73,15 +74,15 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 	}
 	if err != nil {
 		m.dir.Remove(m.log)
-		d.Sessions.end(m.entry, control.Failed, asCause(err).Code, err.Error())
+		d.Sessions.End(m.entry, control.Failed, session.CauseOf(err).Code, err.Error())
 		m.log.Warn().Err(err).Msg("session refused")
 		return nil, err
 	}
-	m.entry.opened(m.session)
+	m.entry.SetSession(m.session)
 	if t.postcopy() { // when it begins only libvirt here is told
 		m.session.Unbound()
 	}
-	m.entry.setPhase(control.PhasePrepare)
+	m.entry.SetPhase(control.PhasePrepare)
 	m.log.Info().Msg("session opened")
 	m.doors = doors{d: d, session: m.session, log: m.log}
 	if t.steered {
@@ -142,7 +143,7 @@ func (m *steering) prepare(call *libvirtrpc.Prepare, failed func()) libvirtrpc.O
 			r.Err = libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
 			return
 		}
-		m.entry.setPhase(control.PhaseMemory)
+		m.entry.SetPhase(control.PhaseMemory)
 	}}
 }
 
@@ -172,7 +173,7 @@ func (m *steering) point(r *libvirtrpc.Reply) error {
 
 // finish is what becomes of the client's Finish: the reply ends the session.
 func (m *steering) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
-	m.entry.setPhase(control.PhaseFinish)
+	m.entry.SetPhase(control.PhaseFinish)
 	cancelled := call.Cancelled != 0
 	o := libvirtrpc.Outcome{Body: call.Encode()}
 	known := func() {}

@@ -13,6 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/virt-sluice/sluice/tlsconf"
@@ -115,15 +116,15 @@ func (d *Daemon) serveStranger(ctx context.Context, conn relay.Conn, s *stranger
 // serveKnown carries the connection of a client that may come in. An error
 // means that nothing of it has been carried, and leaves it open.
 func (d *Daemon) serveKnown(ctx context.Context, conn relay.Conn, s *stranger) error {
-	info := stream.Info{ID: stream.NewID(), Work: WorkClient, Peer: s.name, Address: conn.RemoteAddr().String()}
-	entry, err := d.Sessions.add(info, control.Incoming)
+	info := stream.Info{ID: stream.NewID(), Work: session.WorkClient, Peer: s.name, Address: conn.RemoteAddr().String()}
+	entry, err := d.Sessions.Add(info, control.Incoming)
 	if err != nil {
 		return err
 	}
-	log := Log(d.Log, info, control.Incoming).With().Str("client", s.who).Logger()
+	log := session.Log(d.Log, info, control.Incoming).With().Str("client", s.who).Logger()
 	server, err := d.Libvirt.Dial(ctx, s.access == config.AccessReadOnly)
 	if err != nil {
-		d.Sessions.end(entry, control.Failed, stream.CodeLocal, err.Error())
+		d.Sessions.End(entry, control.Failed, stream.CodeLocal, err.Error())
 		return err
 	}
 	conn.SetDeadline(time.Time{})
@@ -131,9 +132,9 @@ func (d *Daemon) serveKnown(ctx context.Context, conn relay.Conn, s *stranger) e
 	g := &guard{d: d, bare: s.bare, access: s.access, memory: s.memory, name: s.name, address: info.Address, who: s.who, log: log}
 	cause := &stream.Cause{Code: stream.CodeDone}
 	if err := g.serve(ctx, lax{conn}, relay.Quick(server), nil); err != nil {
-		cause = asCause(err)
+		cause = session.CauseOf(err)
 	}
-	d.Sessions.EndLogged(entry, log, outcomeOf(cause), cause)
+	d.Sessions.EndLogged(entry, log, session.OutcomeOf(cause), cause)
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package proxy
+package session
 
 import (
 	"cmp"
@@ -14,24 +14,24 @@ import (
 // closed sets, whatever peers send, and all there from the beginning: to
 // Prometheus a count that first appears as 1 has not risen.
 type counters struct {
-	ended          map[endKey]uint64
-	failed         map[failureKey]uint64
-	sent, received map[string]uint64 // bytes, by the kind of channel
+	Ended          map[endKey]uint64
+	Failed         map[failureKey]uint64
+	Sent, Received map[string]uint64 // bytes, by the kind of channel
 }
 
 // class is what sessions are counted by.
-type class struct{ direction, work string }
+type class struct{ Direction, Work string }
 
 type endKey struct {
 	class
-	outcome string
+	Outcome string
 }
 
-type failureKey struct{ direction, code string }
+type failureKey struct{ Direction, Code string }
 
 const (
-	// outcomeDone is the outcome of a session without a guest that was done.
-	outcomeDone = "done"
+	// OutcomeDone is the outcome of a session without a guest that was done.
+	OutcomeDone = "done"
 	// otherWord stands for what a peer says and this sluice does not know.
 	otherWord = "other"
 )
@@ -49,11 +49,11 @@ func classes() []class {
 
 // outcomes are all outcomes of a class.
 func (l class) outcomes() []string {
-	switch l.work {
+	switch l.Work {
 	case WorkMigration, WorkSteered:
 		return []string{control.Moved, control.Failed, control.Cancelled, control.Unknown}
 	case WorkLibvirt, WorkClient, WorkIntercept:
-		return []string{outcomeDone, control.Failed}
+		return []string{OutcomeDone, control.Failed}
 	}
 	return []string{control.Failed}
 }
@@ -69,42 +69,42 @@ func codes() []string {
 }
 
 func newCounters() counters {
-	c := counters{ended: make(map[endKey]uint64), failed: make(map[failureKey]uint64), sent: make(map[string]uint64), received: make(map[string]uint64)}
+	c := counters{Ended: make(map[endKey]uint64), Failed: make(map[failureKey]uint64), Sent: make(map[string]uint64), Received: make(map[string]uint64)}
 	for _, l := range classes() {
 		for _, outcome := range l.outcomes() {
-			c.ended[endKey{l, outcome}] = 0
+			c.Ended[endKey{l, outcome}] = 0
 		}
 		for _, code := range codes() {
-			c.failed[failureKey{l.direction, code}] = 0
+			c.Failed[failureKey{l.Direction, code}] = 0
 		}
 	}
 	for _, kind := range []string{stream.ChannelMemory, stream.ChannelDisk, stream.ChannelLibvirt, stream.ChannelIntercept} {
-		c.sent[kind], c.received[kind] = 0, 0
+		c.Sent[kind], c.Received[kind] = 0, 0
 	}
 	return c
 }
 
 func (c counters) clone() counters {
-	return counters{maps.Clone(c.ended), maps.Clone(c.failed), maps.Clone(c.sent), maps.Clone(c.received)}
+	return counters{maps.Clone(c.Ended), maps.Clone(c.Failed), maps.Clone(c.Sent), maps.Clone(c.Received)}
 }
 
 // end counts a session's end.
-func (c counters) end(e *entry, outcome, code string) {
-	outcome = cmp.Or(outcome, outcomeDone)
-	c.ended[endKey{e.class(), outcome}]++
-	if outcome == outcomeDone || outcome == control.Moved {
+func (c counters) end(e *Entry, outcome, code string) {
+	outcome = cmp.Or(outcome, OutcomeDone)
+	c.Ended[endKey{e.class(), outcome}]++
+	if outcome == OutcomeDone || outcome == control.Moved {
 		return
 	}
 	if !slices.Contains(codes(), code) {
 		code = otherWord
 	}
-	c.failed[failureKey{e.direction, code}]++
+	c.Failed[failureKey{e.direction, code}]++
 }
 
 // carry counts a session's bytes, once.
-func (c counters) carry(channels []channelView) {
+func (c counters) carry(channels []Channel) {
 	for _, ch := range channels {
-		c.sent[ch.kind] += uint64(ch.Sent())
-		c.received[ch.kind] += uint64(ch.Received())
+		c.Sent[ch.Kind] += uint64(ch.Sent())
+		c.Received[ch.Kind] += uint64(ch.Received())
 	}
 }

@@ -1,9 +1,9 @@
-package proxy
+package session
 
 import "time"
 
-// rateMeter turns a growing count, looked at now and then, into a rate.
-type rateMeter struct {
+// RateMeter turns a growing count, looked at now and then, into a rate.
+type RateMeter struct {
 	since time.Time
 	count uint64
 	rate  uint64 // of the last whole interval
@@ -12,8 +12,8 @@ type rateMeter struct {
 // meterInterval is the shortest time over which a rate is taken.
 const meterInterval = 500 * time.Millisecond
 
-// at is the rate, per second, when the count is n at time now.
-func (m *rateMeter) at(now time.Time, n uint64) uint64 {
+// At is the rate, per second, when the count is n at time now.
+func (m *RateMeter) At(now time.Time, n uint64) uint64 {
 	switch elapsed := now.Sub(m.since); {
 	case m.since.IsZero():
 		m.since, m.count = now, n

@@ -1,4 +1,4 @@
-package proxy
+package session
 
 import (
 	"github.com/rs/zerolog"
@@ -16,13 +16,13 @@ func Log(log zerolog.Logger, info stream.Info, direction string) zerolog.Logger 
 }
 
 // EndLogged is End, and logs how the session ended.
-func (r *registry) EndLogged(e *entry, log zerolog.Logger, outcome string, cause *stream.Cause) {
+func (r *Registry) EndLogged(e *Entry, log zerolog.Logger, outcome string, cause *stream.Cause) {
 	words := ""
 	event := log.Info()
 	if !cause.Done() {
 		words = cause.Error()
 		event = log.Warn().Str("code", cause.Code).Str("cause", words)
 	}
-	r.end(e, outcome, cause.Code, words)
+	r.End(e, outcome, cause.Code, words)
 	event.Str("outcome", outcome).Msg("session ended")
 }

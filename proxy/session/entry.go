@@ -1,4 +1,4 @@
-package proxy
+package session
 
 import (
 	"cmp"
@@ -11,17 +11,17 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// entry is one session's place in the registry, from before it is opened until
+// Entry is one session's place in the registry, from before it is opened until
 // it has been ended.
-type entry struct {
-	info      stream.Info
+type Entry struct {
+	Info      stream.Info
 	direction string
 	started   time.Time
 
 	mu      sync.Mutex
-	carried func() []channelView // nil until it is open
+	carried func() []Channel // nil until it is open
 	phase   string
-	rate    rateMeter
+	rate    RateMeter
 	memory  string // what protects it on the wire; empty: as the session says
 	disks   string
 
@@ -29,7 +29,7 @@ type entry struct {
 }
 
 // channels are the session's so far, live and ended.
-func (e *entry) channels() []channelView {
+func (e *Entry) channels() []Channel {
 	e.mu.Lock()
 	carried := e.carried
 	e.mu.Unlock()
@@ -39,52 +39,52 @@ func (e *entry) channels() []channelView {
 	return carried()
 }
 
-// open says whose the session's channels are.
-func (e *entry) open(carried func() []channelView) {
+// SetChannels says whose the session's channels are.
+func (e *Entry) SetChannels(carried func() []Channel) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.carried = carried
 }
 
-// opened is open for a session.
-func (e *entry) opened(s *stream.Session) {
-	e.open(func() []channelView { return viewsOf(s) })
+// SetSession is open for a session.
+func (e *Entry) SetSession(s *stream.Session) {
+	e.SetChannels(func() []Channel { return ChannelsOf(s) })
 }
 
-func (e *entry) setPhase(phase string) {
+func (e *Entry) SetPhase(phase string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.phase = phase
 }
 
-// protect says what keeps memory and disks secret, where it is not the session
+// SecuredBy says what keeps memory and disks secret, where it is not the session
 // itself. Empty: there are none.
-func (e *entry) protect(memory, disks string) {
+func (e *Entry) SecuredBy(memory, disks string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.memory, e.disks = memory, disks
 }
 
-// intendedFor says where an intercepted connection was meant to go, or has come
+// IntendedFor says where an intercepted connection was meant to go, or has come
 // to.
-func (e *entry) intendedFor(a netip.AddrPort) {
+func (e *Entry) IntendedFor(a netip.AddrPort) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.intended = a
 }
 
-// status is the entry as `sluice status` shows it.
-func (e *entry) status() control.SessionStatus {
+// Status is the entry as `sluice status` shows it.
+func (e *Entry) Status() control.SessionStatus {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	st := control.SessionStatus{
-		ID:        e.info.ID,
-		Kind:      e.info.Work,
+		ID:        e.Info.ID,
+		Kind:      e.Info.Work,
 		Direction: e.direction,
-		Guest:     e.info.Guest,
-		UUID:      e.info.UUID,
-		Peer:      e.info.Peer,
-		Address:   e.info.Address,
+		Guest:     e.Info.Guest,
+		UUID:      e.Info.UUID,
+		Peer:      e.Info.Peer,
+		Address:   e.Info.Address,
 		Phase:     e.phase,
 		Started:   e.started,
 		Channels:  []control.ChannelStatus{},
@@ -94,9 +94,9 @@ func (e *entry) status() control.SessionStatus {
 	if e.intended.IsValid() {
 		st.Intended = e.intended.String()
 	}
-	if e.info.Work == WorkMigration && e.memory == "" {
+	if e.Info.Work == WorkMigration && e.memory == "" {
 		st.Memory = BySluice
-		if e.info.Clear {
+		if e.Info.Clear {
 			st.Memory = ByNothing
 		}
 	}
@@ -107,7 +107,7 @@ func (e *entry) status() control.SessionStatus {
 		version, suite := c.TLS()
 		ch := control.ChannelStatus{
 			Name:     c.Name(),
-			Kind:     c.kind,
+			Kind:     c.Kind,
 			Path:     c.Path(),
 			TLS:      version,
 			Suite:    suite,
@@ -116,7 +116,7 @@ func (e *entry) status() control.SessionStatus {
 			Open:     c.Open(),
 		}
 		st.Channels = append(st.Channels, ch)
-		if c.kind == stream.ChannelDisk {
+		if c.Kind == stream.ChannelDisk {
 			st.Disks = st.Memory
 		}
 		st.Sent += ch.Sent
@@ -125,14 +125,14 @@ func (e *entry) status() control.SessionStatus {
 		st.TLS = cmp.Or(st.TLS, ch.TLS)
 		st.Suite = cmp.Or(st.Suite, ch.Suite)
 	}
-	st.Rate = e.rate.at(time.Now(), st.Sent+st.Received)
+	st.Rate = e.rate.At(time.Now(), st.Sent+st.Received)
 	return st
 }
 
-func (e *entry) class() class {
-	l := class{e.direction, e.info.Work}
+func (e *Entry) class() class {
+	l := class{e.direction, e.Info.Work}
 	if !slices.Contains(classes(), l) {
-		l.work = otherWord
+		l.Work = otherWord
 	}
 	return l
 }

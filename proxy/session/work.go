@@ -1,4 +1,4 @@
-package proxy
+package session
 
 // What a session is for (stream.Info.Work).
 const (

@@ -1,4 +1,4 @@
-package proxy
+package session
 
 // What keeps a migration's data secret on its way, as status shows it.
 const (

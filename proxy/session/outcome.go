@@ -1,4 +1,4 @@
-package proxy
+package session
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// outcomeOf is the outcome of a session without a guest.
-func outcomeOf(cause *stream.Cause) string {
+// OutcomeOf is the outcome of a session without a guest.
+func OutcomeOf(cause *stream.Cause) string {
 	if cause.Done() {
 		return ""
 	}
@@ -18,12 +18,12 @@ func outcomeOf(cause *stream.Cause) string {
 
 // EndMigration ends a migration that a libvirt client ran. moved says that the guest runs at the
 // destination.
-func (r *registry) EndMigration(e *entry, log zerolog.Logger, moved bool, cause *stream.Cause) {
+func (r *Registry) EndMigration(e *Entry, log zerolog.Logger, moved bool, cause *stream.Cause) {
 	outcome := control.Failed
 	switch {
 	case moved:
 		outcome = control.Moved
-		e.setPhase(control.PhaseDone)
+		e.SetPhase(control.PhaseDone)
 	case cause.Code == stream.CodeCancelled:
 		outcome = control.Cancelled
 	}
@@ -33,7 +33,7 @@ func (r *registry) EndMigration(e *entry, log zerolog.Logger, moved bool, cause 
 // ErrStopping is the cause of sessions that the daemon's stop ends.
 var ErrStopping = &stream.Cause{Code: stream.CodeShutdown, Text: "the daemon is stopping"}
 
-func asCause(err error) *stream.Cause {
+func CauseOf(err error) *stream.Cause {
 	var c *stream.Cause
 	if errors.As(err, &c) {
 		return c

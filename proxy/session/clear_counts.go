@@ -1,4 +1,4 @@
-package proxy
+package session
 
 import (
 	"sync/atomic"
@@ -6,10 +6,10 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 )
 
-// clearCounts are the migrations begun in clear with hosts without a sluice.
-type clearCounts struct{ out, in atomic.Uint64 }
+// ClearCounts are the migrations begun in clear with hosts without a sluice.
+type ClearCounts struct{ out, in atomic.Uint64 }
 
-func (c *clearCounts) count(direction string) {
+func (c *ClearCounts) Count(direction string) {
 	if direction == control.Outgoing {
 		c.out.Add(1)
 		return
@@ -17,6 +17,6 @@ func (c *clearCounts) count(direction string) {
 	c.in.Add(1)
 }
 
-func (c *clearCounts) counts() map[string]uint64 {
+func (c *ClearCounts) Counts() map[string]uint64 {
 	return map[string]uint64{control.Outgoing: c.out.Load(), control.Incoming: c.in.Load()}
 }

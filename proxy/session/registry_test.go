@@ -1,4 +1,4 @@
-package proxy
+package session
 
 import (
 	"strings"
@@ -11,9 +11,9 @@ import (
 // One peer can't take the sessions of all, and what this host opens itself is
 // not the peer's.
 func TestPeerSessions(t *testing.T) {
-	r := newRegistry(4, 2)
-	add := func(peer, work, direction string) (*entry, error) {
-		return r.add(stream.Info{Peer: peer, Work: work}, direction)
+	r := NewRegistry(4, 2)
+	add := func(peer, work, direction string) (*Entry, error) {
+		return r.Add(stream.Info{Peer: peer, Work: work}, direction)
 	}
 	first, err := add("b", WorkLibvirt, control.Incoming)
 	if err != nil {
@@ -31,7 +31,7 @@ func TestPeerSessions(t *testing.T) {
 			t.Errorf("%s %s %s: %v, want %q", c.peer, c.work, c.direction, err, c.refusal)
 		}
 	}
-	r.end(first, control.Failed, stream.CodeLink, "")
+	r.End(first, control.Failed, stream.CodeLink, "")
 	if _, err := add("b", WorkSteered, control.Incoming); err != nil {
 		t.Error(err)
 	}

@@ -1,0 +1,148 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/virt"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// keptEnded is how many ended sessions status shows.
+const keptEnded = 32
+
+// Registry is the sessions of this host: those that live, and the last ones
+// that ended.
+type Registry struct {
+	most     int // live at once, in and out
+	mostFrom int // of those, that one peer has opened, or one kind of clients
+
+	mu        sync.Mutex
+	live      []*Entry
+	ended     []control.SessionStatus // newest first
+	counters  counters                // of all that ended
+	DrainingC chan struct{}           // closed once no session may begin any more
+	empty     chan struct{}           // closed once draining and nothing lives
+}
+
+func NewRegistry(most, mostFrom int) *Registry {
+	return &Registry{most: most, mostFrom: mostFrom, counters: newCounters(), DrainingC: make(chan struct{}), empty: make(chan struct{})}
+}
+
+// Add makes a place for a session, or says why there is none.
+func (r *Registry) Add(info stream.Info, direction string) (*Entry, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.Draining() {
+		return nil, ErrDraining
+	}
+	if len(r.live) >= r.most {
+		return nil, fmt.Errorf("this host has %d sessions, as many as it may (limits.sessions)", len(r.live))
+	}
+	from := 0
+	for _, e := range r.live {
+		if direction == control.Incoming && e.direction == control.Incoming && e.Info.Peer == info.Peer && (e.Info.Work == WorkClient) == (info.Work == WorkClient) {
+			from++
+		}
+	}
+	if from >= r.mostFrom {
+		return nil, fmt.Errorf("%s has %d sessions here, as many as it may (limits.peer_sessions)", info.Peer, from)
+	}
+	if uuid, err := virt.ParseUUID(info.UUID); err == nil {
+		info.UUID = virt.FormatUUID(uuid) // however its peer spells it
+	}
+	for _, e := range r.live {
+		if info.UUID != "" && e.Info.UUID == info.UUID {
+			return nil, fmt.Errorf("guest %s is being migrated already: session %s with %s", e.Info.Guest, e.Info.ID, e.Info.Peer)
+		}
+	}
+	e := &Entry{Info: info, direction: direction, started: time.Now(), phase: control.PhaseConnect}
+	r.live = append(r.live, e)
+	return e, nil
+}
+
+// End moves an entry to the ended ones, once its channels have ended. code is
+// the cause's.
+func (r *Registry) End(e *Entry, outcome, code, cause string) {
+	st, channels := e.Status(), e.channels()
+	st.Ended, st.Outcome, st.Cause, st.Rate = time.Now(), outcome, cause, 0
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.live = slices.DeleteFunc(r.live, func(o *Entry) bool { return o == e })
+	r.counters.end(e, outcome, code)
+	r.counters.carry(channels)
+	r.ended = slices.Insert(r.ended, 0, st)
+	if len(r.ended) > keptEnded {
+		r.ended = r.ended[:keptEnded]
+	}
+	r.checkEmpty()
+}
+
+// Drain lets no session begin any more; the channel is closed when none lives.
+func (r *Registry) Drain() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.Draining() {
+		close(r.DrainingC)
+	}
+	r.checkEmpty()
+	return r.empty
+}
+
+var ErrDraining = errors.New("this host's sluice is being stopped and takes no new sessions")
+
+func (r *Registry) Draining() bool {
+	select {
+	case <-r.DrainingC:
+		return true
+	default:
+		return false
+	}
+}
+
+func (r *Registry) checkEmpty() {
+	if !r.Draining() || len(r.live) > 0 {
+		return
+	}
+	select {
+	case <-r.empty:
+	default:
+		close(r.empty)
+	}
+}
+
+// Status lists the live and the ended sessions.
+func (r *Registry) Status() (live, ended []control.SessionStatus, draining bool) {
+	r.mu.Lock()
+	entries := slices.Clone(r.live)
+	ended, draining = slices.Clone(r.ended), r.Draining()
+	r.mu.Unlock()
+	live = make([]control.SessionStatus, 0, len(entries))
+	for _, e := range entries {
+		live = append(live, e.Status())
+	}
+	slices.SortFunc(live, func(a, b control.SessionStatus) int { return a.Started.Compare(b.Started) })
+	return live, ended, draining
+}
+
+// Totals are how many sessions live, and what these and the ended ones come to.
+// All is of one moment: a session counts as live or as ended, and its bytes
+// once, so that no total ever falls.
+func (r *Registry) Totals() (map[class]int, counters) {
+	r.mu.Lock()
+	entries, t := slices.Clone(r.live), r.counters.clone()
+	r.mu.Unlock()
+	live := make(map[class]int)
+	for _, l := range classes() {
+		live[l] = 0
+	}
+	for _, e := range entries {
+		live[e.class()]++
+		t.carry(e.channels())
+	}
+	return live, t
+}
