@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,49 +10,33 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
-// authorize decides who a connection's certificate stands for and whether it
-// may come in, once the handshake has proved that the other end has its key.
-// verify is the check of the certificate itself: chain, dates, revocation,
-// role, policy. The error is a *stream.Cause for the one at the other end, in
-// words; its code is a tlsconf.Cause.
-func (d *Daemon) authorize(state tls.ConnectionState, creds *tlsconf.Credentials, verify func(tls.ConnectionState) error) (*peer, error) {
-	if err := verify(state); err != nil {
-		return nil, plainly(err, "")
-	}
-	id, err := tlsconf.IdentityOf(state.PeerCertificates[0])
-	if err != nil {
-		return nil, &stream.Cause{Code: string(tlsconf.CauseBadCert), Text: fmt.Sprintf("your certificate's names can't be used: %v", err)}
-	}
-	p := d.identify(id)
+// authorize decides whom a good certificate stands for and whether it may come
+// in. The error is a *stream.Cause for the one at the other end, in words; its
+// code is a tlsconf.Cause.
+func (d *Daemon) authorize(who *tlsconf.Peer) (*peer, error) {
+	p := d.identify(who.Identity)
 	if p == nil {
-		return nil, denied("your certificate is valid, but no peer configured on %s has its name (%s): add it there under [peers.NAME], in names", d.Config.Name, id)
+		return nil, denied("your certificate is valid, but no peer configured on %s has its name (%s): add it there under [peers.NAME], in names", d.Config.Name, who.Identity)
 	}
 	if d.dnList != nil {
-		if _, ok := d.dnList.Match(id); !ok {
-			return nil, denied("your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.Config.Name, id.DN)
+		if _, ok := d.dnList.Match(who.Identity); !ok {
+			return nil, denied("your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.Config.Name, who.DN)
 		}
 	}
-	if err := d.within(p, creds, state); err != nil {
-		return nil, err
-	}
-	return p, nil
+	return p, d.within(p, who)
 }
 
 // within checks a handshake, which went by the host's policy, by p's own, which
 // may be stricter.
-func (d *Daemon) within(p *peer, creds *tlsconf.Credentials, state tls.ConnectionState) error {
+func (d *Daemon) within(p *peer, who *tlsconf.Peer) error {
 	policy := d.certs.with(p)
 	if policy == d.certs.host() {
 		return nil
 	}
-	err := creds.Server(tlsconf.Options{Policy: policy, Time: d.clock}).VerifyConnection(state)
-	if err == nil {
-		err = policy.Finish(state)
+	if err := who.Within(policy); err != nil {
+		return plainly(err, fmt.Sprintf("%s has a priority of its own for the peer %s: set the same one on both hosts", d.Config.Name, p.name))
 	}
-	if err == nil {
-		return nil
-	}
-	return plainly(err, fmt.Sprintf("%s has a priority of its own for the peer %s: set the same one on both hosts", d.Config.Name, p.name))
+	return nil
 }
 
 func denied(format string, args ...any) error {
@@ -71,8 +54,12 @@ func (d *Daemon) identify(id tlsconf.Identity) *peer {
 }
 
 // plainly is what tlsconf says of a handshake, without whom it was with, and
-// with another remedy if there is one.
+// with another remedy if there is one. A *stream.Cause is in words already.
 func plainly(err error, remedy string) error {
+	var cause *stream.Cause
+	if errors.As(err, &cause) {
+		return cause
+	}
 	var he *tlsconf.HandshakeError
 	if !errors.As(tlsconf.Explain(err, ""), &he) {
 		return err

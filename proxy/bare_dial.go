@@ -83,23 +83,16 @@ var errSluice = errors.New("a sluice answers there: it has just been started, or
 // libvirt's clients on the same port, and what it is fit for is not to be had
 // from it in clear.
 func (d *Daemon) secure(ctx context.Context, p *peer, raw net.Conn) (relay.Conn, error) {
-	policy := d.certs.with(p)
-	cfg := d.certs.current().Client(p.rules, tlsconf.Options{Policy: policy})
-	cfg.NextProtos = []string{alpn} // and not in Options, which would demand it
-	gated, cfg := tlsconf.Gate(raw, cfg)
-	c, err := d.tls().Client(ctx, gated, cfg)
-	if err == nil {
-		state, _ := c.ConnectionState()
-		if err = policy.Finish(state); err != nil {
-			raw.Close()
-		} else if state.NegotiatedProtocol == alpn {
-			c.Close()
-			p.seen.Store(true)
-			return nil, errSluice
-		}
-	}
+	c, other, err := tlsconf.Connect(ctx, d.tls(), raw, tlsconf.Client{
+		Credentials: d.certs.current(), Policy: d.certs.with(p), Name: p.name, Expect: p.rules, Protocols: []string{alpn}, AnyProto: true,
+	})
 	if err != nil {
-		return nil, policy.Explain(err, p.name)
+		return nil, err
+	}
+	if other.Protocol == alpn {
+		c.Close()
+		p.seen.Store(true)
+		return nil, errSluice
 	}
 	return c, nil
 }

@@ -2,11 +2,9 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"time"
 
 	"github.com/virt-sluice/sluice/stream/relay"
@@ -125,40 +123,32 @@ func (d *Daemon) admit(ctx context.Context, raw *net.TCPConn, handshakes chan st
 // handshake finds out who has come. An error with a connection is one that its
 // peer may be told.
 func (d *Daemon) handshake(ctx context.Context, raw net.Conn) (e *entrant, refused relay.Conn, err error) {
-	creds, policy := d.certs.current(), d.certs.host()
-	cfg := creds.Server(tlsconf.Options{NextProtos: []string{alpn}, Policy: policy, Time: d.clock})
-	// A handshake can only say "bad certificate", so what verify says is asked
-	// below, and told in words. Of a peer that is all there is to check; of
-	// anyone else crypto/tls looks at the chain and its dates first.
-	beforehand := cfg.VerifyConnection
-	cfg.VerifyConnection = nil
-	verify := func(state tls.ConnectionState) error {
-		if err := beforehand(state); err != nil {
-			return err
-		}
-		return policy.Finish(state)
+	e = new(entrant)
+	e.conn, _, err = tlsconf.Accept(ctx, d.tls(), raw, tlsconf.Server{
+		Credentials: d.certs.current(), Policy: d.certs.host(), Name: raw.RemoteAddr().String(), Protocols: []string{alpn}, InWords: true, Time: d.clock,
+		Authorize: func(who *tlsconf.Peer) error {
+			if who.Protocol != alpn {
+				var err error
+				e.stranger, err = d.recognize(who)
+				return err
+			}
+			p, err := d.authorize(who)
+			if err != nil {
+				return err
+			}
+			p.seen.Store(true)
+			e.peer = p.name
+			return nil
+		},
+	})
+	var told *tlsconf.Refusal[relay.Conn]
+	switch {
+	case err == nil:
+		return e, nil, nil
+	case !errors.As(err, &told):
+		return nil, nil, err
+	case told.Protocol != alpn:
+		return &entrant{conn: told.Conn, stranger: &stranger{refusal: plainly(told.Err, "")}}, nil, nil
 	}
-	gated, cfg := tlsconf.Gate(raw, cfg)
-	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if !slices.Contains(hello.SupportedProtos, alpn) {
-			return nil, nil
-		}
-		ofPeers := cfg.Clone()
-		ofPeers.ClientAuth = tls.RequireAnyClientCert
-		return ofPeers, nil
-	}
-	conn, err := d.tls().Server(ctx, gated, cfg)
-	if err != nil {
-		return nil, nil, policy.Explain(err, raw.RemoteAddr().String())
-	}
-	state, _ := conn.ConnectionState()
-	if state.NegotiatedProtocol != alpn {
-		return &entrant{conn: conn, stranger: d.recognize(state, verify)}, nil, nil
-	}
-	p, err := d.authorize(state, creds, verify)
-	if err != nil {
-		return nil, conn, err
-	}
-	p.seen.Store(true)
-	return &entrant{conn: conn, peer: p.name}, nil, nil
+	return nil, told.Conn, plainly(told.Err, "")
 }

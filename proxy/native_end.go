@@ -2,8 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -161,34 +159,15 @@ func (e *nativeEnd) join(kind, socket string, remote relay.Conn, flags uint32) e
 // secure lets in QEMU of the peer alone, whose refusal is an alert: its stream
 // has no place for words.
 func (e *nativeEnd) secure(ctx context.Context, raw net.Conn) (relay.Conn, error) {
-	policy := e.d.certs.with(e.peer)
-	cfg := e.d.certs.current().Server(tlsconf.Options{Policy: policy, Time: e.d.clock})
-	verify := cfg.VerifyConnection
-	cfg.VerifyConnection = func(state tls.ConnectionState) error {
-		if err := verify(state); err != nil {
-			return err
-		}
-		id, err := tlsconf.IdentityOf(state.PeerCertificates[0])
-		if err != nil {
-			return err
-		}
-		if _, ok := e.peer.rules.Match(id); !ok {
-			return denied("its certificate (%s) has no name of %s, whose migration this is: QEMU shows client-cert.pem of migrate_tls_x509_cert_dir", id, e.peer.name)
-		}
-		return nil
-	}
-	gated, cfg := tlsconf.Gate(raw, cfg)
-	c, err := e.d.tls().Server(ctx, gated, cfg)
-	if err == nil {
-		state, _ := c.ConnectionState()
-		if err = policy.Finish(state); err != nil {
-			raw.Close()
-		}
-	}
-	var own *stream.Cause
-	if err != nil && !errors.As(err, &own) {
-		err = policy.Explain(err, e.peer.name)
-	}
+	c, _, err := tlsconf.Accept(ctx, e.d.tls(), raw, tlsconf.Server{
+		Credentials: e.d.certs.current(), Policy: e.d.certs.with(e.peer), Name: e.peer.name, Time: e.d.clock,
+		Authorize: func(p *tlsconf.Peer) error {
+			if _, ok := e.peer.rules.Match(p.Identity); !ok {
+				return denied("its certificate (%s) has no name of %s, whose migration this is: QEMU shows client-cert.pem of migrate_tls_x509_cert_dir", p.Identity, e.peer.name)
+			}
+			return nil
+		},
+	})
 	return c, err
 }
 

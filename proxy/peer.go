@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -73,26 +72,16 @@ func (d *Daemon) dial(ctx context.Context, p *peer, clear bool) (relay.Conn, err
 	if clear {
 		return relay.Plain(raw), nil
 	}
-	policy := d.certs.with(p)
-	cfg := d.certs.current().Client(p.rules, tlsconf.Options{NextProtos: []string{alpn}, Policy: policy})
-	check.ShowCertificate(cfg, nil)
-	gated, cfg := tlsconf.Gate(raw, cfg)
-	c, err := d.tls().Client(ctx, gated, cfg)
-	var state tls.ConnectionState
-	if err == nil {
-		state, _ = c.ConnectionState()
-		if err = policy.Finish(state); err != nil {
-			c.Close()
-		}
-	}
-	var other *tlsconf.ProtocolError
-	if errors.As(err, &other) { // whose certificate is the peer's
-		return nil, &noSluice{&stream.Cause{Code: stream.CodeRefused, Host: d.Config.Name, Text: fmt.Sprintf(
-			"no TLS with %s (%s): %v", p.name, p.conf.Address, policy.Explain(err, p.name))}}
-	}
+	c, _, err := tlsconf.Connect(ctx, d.tls(), raw, tlsconf.Client{
+		Credentials: d.certs.current(), Policy: d.certs.with(p), Name: p.name, Expect: p.rules, Protocols: []string{alpn},
+	})
 	if err != nil {
-		return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.Config.Name, Text: fmt.Sprintf(
-			"no TLS with %s (%s): %v", p.name, p.conf.Address, policy.Explain(err, p.name))}
+		cause := &stream.Cause{Code: stream.CodeRefused, Host: d.Config.Name, Text: fmt.Sprintf("no TLS with %s (%s): %v", p.name, p.conf.Address, err)}
+		var other *tlsconf.ProtocolError
+		if errors.As(err, &other) { // whose certificate is the peer's
+			return nil, &noSluice{cause}
+		}
+		return nil, cause
 	}
 	p.seen.Store(true)
 	return c, nil

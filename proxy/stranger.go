@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -49,41 +48,31 @@ type stranger struct {
 	refusal error  // why it may do nothing, in words for it
 }
 
-// recognize decides what a client may do whose certificate comes from the CA
-// and is within its dates. verify is what is left of the check of the
-// handshake: revocation, role, policy.
-func (d *Daemon) recognize(state tls.ConnectionState, verify func(tls.ConnectionState) error) *stranger {
-	if err := verify(state); err != nil {
-		return &stranger{refusal: plainly(err, "")}
-	}
-	id, err := tlsconf.IdentityOf(state.PeerCertificates[0])
-	if err != nil {
-		return &stranger{refusal: &stream.Cause{Code: string(tlsconf.CauseBadCert), Text: fmt.Sprintf("read the names in the client's certificate: %v", err)}}
-	}
+// recognize decides what a client may do whose certificate is good. The error
+// is in words for it.
+func (d *Daemon) recognize(who *tlsconf.Peer) (*stranger, error) {
+	id := who.Identity
 	if d.dnList != nil {
 		if _, ok := d.dnList.Match(id); !ok {
-			return &stranger{refusal: denied("access denied: your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.Config.Name, id.DN)}
+			return nil, denied("access denied: your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.Config.Name, id.DN)
 		}
 	}
 	for _, c := range d.clients {
 		if _, ok := c.rules.Match(id); ok {
-			return &stranger{name: c.name, access: c.access, memory: c.memory, who: fmt.Sprintf("client %s (%s)", c.name, id)}
+			return &stranger{name: c.name, access: c.access, memory: c.memory, who: fmt.Sprintf("client %s (%s)", c.name, id)}, nil
 		}
 	}
 	if p := d.identify(id); p != nil {
 		if p.mayComeBare() {
-			if err := d.within(p, d.certs.current(), state); err != nil {
-				return &stranger{refusal: err}
-			}
-			return &stranger{name: p.name, bare: p, access: p.access(), memory: p.memory, who: fmt.Sprintf("peer %s without its sluice (%s)", p.name, id)}
+			return &stranger{name: p.name, bare: p, access: p.access(), memory: p.memory, who: fmt.Sprintf("peer %s without its sluice (%s)", p.name, id)}, d.within(p, who)
 		}
-		return &stranger{refusal: denied(
+		return nil, denied(
 			"access denied: %s (%s) comes without its sluice, by libvirt's own protocol, and peers.%s.without_sluice on %s does not allow that; a libvirt client of another kind has its name under [clients.NAME], in names",
-			p.name, id, p.name, d.Config.Name)}
+			p.name, id, p.name, d.Config.Name)
 	}
-	return &stranger{refusal: denied(
+	return nil, denied(
 		"access denied: the connection did not ask for sluice's protocol (%s), so it is a libvirt client's, and no client configured on %s has a name of its certificate (%s): add it there under [clients.NAME], in names",
-		alpn, d.Config.Name, id)}
+		alpn, d.Config.Name, id)
 }
 
 // confirmation is what libvirtd sends once it has found a client's certificate

@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// Options are what a configuration takes besides the credentials. The zero value is usable.
-type Options struct {
+// settings are what a configuration takes besides the credentials. The zero value is usable.
+type settings struct {
 	NextProtos []string         // ALPN, most wanted first. A client refuses a server that chooses none of them; none means ALPN is not used
 	MinVersion uint16           // if zero the policy's, or TLS 1.3 without one
-	Policy     *Policy          // nil is Go's defaults; see Gate
+	Policy     *Policy          // nil is Go's defaults; see gated
 	Time       func() time.Time // time.Now if nil
 }
 
-// Client makes the configuration for connecting to a peer that must have one of the names
+// clientConfig makes the configuration for connecting to a peer that must have one of the names
 // in expect. Which address is dialled has no part in it, and no server name is sent.
 //
 // A handshake fails with a *ChainError if the peer's certificate does not come
 // from the CA or is out of date, with a *NameError if it is somebody else's, with a
 // *ProtocolError if the peer does not speak one of NextProtos.
-func (c *Credentials) Client(expect Rules, opts Options) *tls.Config {
+func (c *Credentials) clientConfig(expect Rules, opts settings) *tls.Config {
 	cfg := c.config(c.client, opts)
 	// Not insecure: VerifyConnection below does what crypto/tls would do, with the names
 	// that are expected in place of the one that was dialled.
@@ -45,13 +45,12 @@ func (c *Credentials) Client(expect Rules, opts Options) *tls.Config {
 	return cfg
 }
 
-// Server makes the configuration for peers that connect here. They must show a certificate
-// from the CA. Whether its holder may come in is for the caller to decide
-// after the handshake, with IdentityOf and Rules.Match, so that it can refuse in words.
+// serverConfig makes the configuration for peers that connect here. They must show a certificate
+// from the CA. Whether its holder may come in is not looked at.
 //
 // Session tickets are off: libvirt's client takes a ticket for the byte with which
 // libvirtd confirms the client's certificate, and gives up.
-func (c *Credentials) Server(opts Options) *tls.Config {
+func (c *Credentials) serverConfig(opts settings) *tls.Config {
 	cfg := c.config(c.server, opts)
 	cfg.ClientAuth = tls.RequireAndVerifyClientCert
 	cfg.ClientCAs = c.pool
@@ -61,7 +60,7 @@ func (c *Credentials) Server(opts Options) *tls.Config {
 	return cfg
 }
 
-func (c *Credentials) config(certs []tls.Certificate, opts Options) *tls.Config {
+func (c *Credentials) config(certs []tls.Certificate, opts settings) *tls.Config {
 	cfg := &tls.Config{
 		Certificates:           certs,
 		MinVersion:             opts.MinVersion,

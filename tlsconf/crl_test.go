@@ -42,8 +42,8 @@ func TestRevokedPeersAreRefusedInEitherRole(t *testing.T) {
 		cause Cause
 	}{{"good", good, ""}, {"bad", bad, CauseRevoked}} {
 		peer := s.creds(tt.peer)
-		_, asClient, _ := shake(t, here.Client(expect, Options{}), peer.Server(Options{}))
-		_, _, asServer := shake(t, peer.Client(expect, Options{}), here.Server(Options{}))
+		_, asClient, _ := shake(t, here.clientConfig(expect, settings{}), peer.serverConfig(settings{}))
+		_, _, asServer := shake(t, peer.clientConfig(expect, settings{}), here.serverConfig(settings{}))
 		for _, err := range []error{Explain(asClient, tt.name), Explain(asServer, tt.name)} {
 			var he *HandshakeError
 			switch {
@@ -55,8 +55,8 @@ func TestRevokedPeersAreRefusedInEitherRole(t *testing.T) {
 		}
 	}
 	// A priority string can switch it off, as it can in GnuTLS.
-	off := Options{Policy: policy(t, "NORMAL:%VERIFY_DISABLE_CRL_CHECKS")}
-	if _, err, _ := shake(t, here.Client(expect, off), s.creds(bad).Server(Options{})); err != nil {
+	off := settings{Policy: policy(t, "NORMAL:%VERIFY_DISABLE_CRL_CHECKS")}
+	if _, err, _ := shake(t, here.clientConfig(expect, off), s.creds(bad).serverConfig(settings{})); err != nil {
 		t.Errorf("with the checks off: %v", err)
 	}
 }
@@ -70,7 +70,7 @@ func TestStaleListRefusesItsCAsPeers(t *testing.T) {
 	if len(here.Warnings) != 1 || here.Warnings[0].Severity != Error || here.Warnings[0].File != f.CRL || !strings.Contains(here.Warnings[0].Problem, "ran out on") {
 		t.Errorf("findings: %v", here.Warnings)
 	}
-	_, _, err := shake(t, s.creds(s.host("a")).Client(rules(t, "*"), Options{}), here.Server(Options{}))
+	_, _, err := shake(t, s.creds(s.host("a")).clientConfig(rules(t, "*"), settings{}), here.serverConfig(settings{}))
 	var he *HandshakeError
 	if err = Explain(err, "a"); !errors.As(err, &he) || he.Cause != CauseStaleCRL {
 		t.Errorf("a peer of the list's CA: %v", err)
@@ -78,11 +78,11 @@ func TestStaleListRefusesItsCAsPeers(t *testing.T) {
 	// The other CA has no list: its peers come in. They trust the first CA as well.
 	of := other.files(other.host("b"), s.ca)
 	write(t, of.CA, append(s.ca.CertPEM(), other.ca.CertPEM()...), 0o644)
-	if _, cerr, serr := shake(t, mustLoad(t, of).Client(rules(t, "*"), Options{}), here.Server(Options{})); cerr != nil || serr != nil {
+	if _, cerr, serr := shake(t, mustLoad(t, of).clientConfig(rules(t, "*"), settings{}), here.serverConfig(settings{})); cerr != nil || serr != nil {
 		t.Errorf("a peer of the other CA: %v, %v", cerr, serr)
 	}
 	// Before it ran out it was good, and being revoked counts before age.
-	early := Options{Time: func() time.Time { return yesterday.Add(-time.Hour) }}
+	early := settings{Time: func() time.Time { return yesterday.Add(-time.Hour) }}
 	if err := here.checkRevoked([]*x509.Certificate{s.host("a").Cert, s.ca.Cert}, early.Time()); err != nil {
 		t.Errorf("before it ran out: %v", err)
 	}
@@ -138,8 +138,8 @@ func TestTheNewestListCounts(t *testing.T) {
 		if len(here.Warnings) > 0 {
 			t.Errorf("findings: %v", here.Warnings)
 		}
-		_, _, err := shake(t, s.creds(held).Client(rules(t, "*"), Options{}), here.Server(Options{}))
-		_, _, lostErr := shake(t, s.creds(lost).Client(rules(t, "*"), Options{}), here.Server(Options{}))
+		_, _, err := shake(t, s.creds(held).clientConfig(rules(t, "*"), settings{}), here.serverConfig(settings{}))
+		_, _, lostErr := shake(t, s.creds(lost).clientConfig(rules(t, "*"), settings{}), here.serverConfig(settings{}))
 		var revoked *RevokedError
 		if err != nil || !errors.As(lostErr, &revoked) {
 			t.Errorf("held: %v; lost: %v", err, lostErr)
@@ -176,7 +176,7 @@ func TestIntermediateCAsCanBeRevoked(t *testing.T) {
 	}
 	list := s.crl(pki.Revocation{Number: 1, Revoked: []*x509.Certificate{sub.Cert}})
 	here := mustLoad(t, withCRL(t, s.files(s.host("here"), s.ca), list))
-	_, _, err = shake(t, s.creds(p).Client(rules(t, "*"), Options{}), here.Server(Options{}))
+	_, _, err = shake(t, s.creds(p).clientConfig(rules(t, "*"), settings{}), here.serverConfig(settings{}))
 	var revoked *RevokedError
 	if !errors.As(err, &revoked) || revoked.Cert.Subject.CommonName != "sub CA" {
 		t.Errorf("%v", err)

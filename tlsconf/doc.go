@@ -8,19 +8,17 @@
 //	go store.Run(ctx)                                     // follows them
 //
 //	expect, err := tlsconf.ParseRules([]string{"host-b.example.org"})
-//	cfg := store.Current().Client(expect, tlsconf.Options{Policy: policy, NextProtos: []string{"sluice/1"}})
-//	conn := tlsconf.Client(raw, cfg)
-//	if err := conn.HandshakeContext(ctx); err != nil {
-//		return policy.Explain(err, "host-b")
-//	}
-//	err = policy.Finish(conn.ConnectionState())
+//	conn, peer, err := tlsconf.Connect(ctx, relay.TLS{}, raw, tlsconf.Client{
+//		Credentials: store.Current(), Policy: policy, Name: "host-b", Expect: expect, Protocols: []string{"sluice/1"},
+//	})
 //
 // A peer is known by the names in its certificate and by nothing else: the
 // address that was dialled is never compared with anything. A chain to the CA
-// is necessary and not sufficient: somebody must have listed the name. A server's
-// configuration leaves that last step to its caller, who can refuse in words.
+// is necessary and not sufficient: somebody must have listed the name.
+//
+// Connect and Accept are the only way to a connection, and a connection is what they give once all has been
+// checked. Where a client is to be told why it is refused, its connection comes with the error, as a Refusal.
 //
 // The package writes no file, asks nothing of the network, and opens no
-// connection. It does not run handshakes; crypto/tls does, with the
-// configurations made here, over a connection that has passed Gate.
+// connection. The handshake itself is crypto/tls's, run by an Engine.
 package tlsconf

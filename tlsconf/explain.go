@@ -102,7 +102,11 @@ func explainOwn(e *HandshakeError, err error) bool {
 	var revoked *RevokedError
 	var stale *StaleError
 	var policy *PolicyError
+	var names *namesError
 	switch {
+	case errors.As(err, &names):
+		e.Cause, e.What = CauseBadCert, "this host refused the peer: "+names.Error()
+		e.Remedy = "have its certificate issued again with the host's names alone"
 	case errors.As(err, &name):
 		e.Cause, e.What = CauseName, name.Error()
 		e.Remedy = "issue it a certificate with the expected name, or set the peer's name in the configuration to one that it has"

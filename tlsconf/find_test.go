@@ -88,7 +88,7 @@ func TestFindRoles(t *testing.T) {
 	if !c.Leaf.Equal(server.Cert) || !c.client[0].Leaf.Equal(client.Cert) || len(c.crls) != 1 {
 		t.Error("the roles are mixed up")
 	}
-	if _, cerr, serr := shake(t, c.Client(rules(t, "a"), Options{}), c.Server(Options{})); cerr != nil || serr != nil {
+	if _, cerr, serr := shake(t, c.clientConfig(rules(t, "a"), settings{}), c.serverConfig(settings{})); cerr != nil || serr != nil {
 		t.Error(cerr, serr)
 	}
 	// libvirt's clients may need to read the client's key; peers' keys are nobody else's business.
@@ -129,13 +129,13 @@ func TestFindWithAListOfItsOwn(t *testing.T) {
 	write(t, list, s.crl(pki.Revocation{Number: 2, Revoked: []*x509.Certificate{peer.Cert}}), 0o644)
 	w := watch(t, search)
 	var revoked *RevokedError
-	if _, cerr, _ := shake(t, w.Current().Client(rules(t, "b"), Options{}), s.creds(peer).Server(Options{})); !errors.As(cerr, &revoked) || revoked.File != list {
+	if _, cerr, _ := shake(t, w.Current().clientConfig(rules(t, "b"), settings{}), s.creds(peer).serverConfig(settings{})); !errors.As(cerr, &revoked) || revoked.File != list {
 		t.Errorf("%v", cerr)
 	}
 	// It is followed like the rest.
 	write(t, list, s.crl(pki.Revocation{Number: 3}), 0o644)
 	w.becomes(t, &pki.Pair{Cert: w.Current().Leaf})
-	if _, cerr, serr := shake(t, w.Current().Client(rules(t, "b"), Options{}), s.creds(peer).Server(Options{})); cerr != nil || serr != nil {
+	if _, cerr, serr := shake(t, w.Current().clientConfig(rules(t, "b"), settings{}), s.creds(peer).serverConfig(settings{})); cerr != nil || serr != nil {
 		t.Error(cerr, serr)
 	}
 }
@@ -164,8 +164,8 @@ func TestFindIndexed(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A client that takes P-384 signatures alone gets the second.
-	pol := Options{Policy: policy(t, "NORMAL:-VERS-ALL:+VERS-TLS1.3:-SIGN-ALL:+SIGN-ECDSA-SECP384R1-SHA384")}
-	state, cerr, _ := shake(t, s.creds(s.issue(pki.Host{Names: []string{"b"}, Algorithm: pki.P384})).Client(rules(t, "a"), pol), c.Server(pol))
+	pol := settings{Policy: policy(t, "NORMAL:-VERS-ALL:+VERS-TLS1.3:-SIGN-ALL:+SIGN-ECDSA-SECP384R1-SHA384")}
+	state, cerr, _ := shake(t, s.creds(s.issue(pki.Host{Names: []string{"b"}, Algorithm: pki.P384})).clientConfig(rules(t, "a"), pol), c.serverConfig(pol))
 	if cerr != nil || len(state.PeerCertificates) == 0 || curveOf(state.PeerCertificates[0]) != 384 {
 		t.Errorf("%v", cerr)
 	}

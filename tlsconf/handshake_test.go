@@ -16,6 +16,12 @@ import (
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
+// clientOver is tls.Client after gated.
+func clientOver(conn net.Conn, cfg *tls.Config) *tls.Conn { return tls.Client(gated(conn, cfg)) }
+
+// serverOver is tls.Server after gated.
+func serverOver(conn net.Conn, cfg *tls.Config) *tls.Conn { return tls.Server(gated(conn, cfg)) }
+
 // shake runs one handshake over TCP and one byte in each direction, and returns each side's error.
 func shake(t *testing.T, client, server *tls.Config) (state tls.ConnectionState, clientErr, serverErr error) {
 	t.Helper()
@@ -35,7 +41,7 @@ func shake(t *testing.T, client, server *tls.Config) (state tls.ConnectionState,
 			return
 		}
 		defer raw.Close()
-		conn := Server(raw, server)
+		conn := serverOver(raw, server)
 		done <- talk(ctx, conn)
 	}()
 	raw, err := net.Dial("tcp", ln.Addr().String())
@@ -44,7 +50,7 @@ func shake(t *testing.T, client, server *tls.Config) (state tls.ConnectionState,
 		return state, err, err
 	}
 	defer raw.Close()
-	conn := Client(raw, client)
+	conn := clientOver(raw, client)
 	clientErr = talk(ctx, conn)
 	raw.Close()
 	return conn.ConnectionState(), clientErr, <-done
@@ -72,15 +78,15 @@ func TestHandshake(t *testing.T) {
 	a, b := s.creds(s.host("a.example.org")), s.creds(s.issue(pki.Host{
 		Names: []string{"b.example.org"}, Algorithm: pki.RSA,
 	}))
-	opts := Options{NextProtos: []string{"sluice/1"}}
+	opts := settings{NextProtos: []string{"sluice/1"}}
 	var seen Identity
-	server := b.Server(opts)
+	server := b.serverConfig(opts)
 	server.VerifyConnection = func(cs tls.ConnectionState) (err error) {
 		seen, err = IdentityOf(cs.PeerCertificates[0])
 		return err
 	}
 	// The address dialled is 127.0.0.1, which no certificate holds.
-	cs, cerr, serr := shake(t, a.Client(rules(t, "b.example.org"), opts), server)
+	cs, cerr, serr := shake(t, a.clientConfig(rules(t, "b.example.org"), opts), server)
 	if cerr != nil || serr != nil {
 		t.Fatal(cerr, serr)
 	}
@@ -123,34 +129,34 @@ func TestExplainTellsFailuresApart(t *testing.T) {
 		wantClient     side
 		wantServer     side
 	}{
-		{"server of another CA", a.Client(b1, Options{}), stranger.Server(Options{}),
+		{"server of another CA", a.clientConfig(b1, settings{}), stranger.serverConfig(settings{}),
 			side{CauseWrongCA, Here, `"CN=test CA"`}, side{CauseBadCert, There, "refused this host's certificate"}},
-		{"client of another CA", plain(stranger.Client(b1, Options{}), func(c *tls.Config) { c.VerifyConnection = nil }), b.Server(Options{}),
+		{"client of another CA", plain(stranger.clientConfig(b1, settings{}), func(c *tls.Config) { c.VerifyConnection = nil }), b.serverConfig(settings{}),
 			side{CauseWrongCA, There, "does not come from a CA that the peer trusts"}, side{CauseWrongCA, Here, "does not come from"}},
-		{"server's name", a.Client(rules(t, "c.example.org", "d.*"), Options{}), b.Server(Options{}),
+		{"server's name", a.clientConfig(rules(t, "c.example.org", "d.*"), settings{}), b.serverConfig(settings{}),
 			side{CauseName, Here, "DNS:b, DN:O=test CA,CN=b; expected c.example.org, d.*"}, side{CauseBadCert, There, ""}},
-		{"server expired", a.Client(b1, Options{Time: at(2 * years)}), b.Server(Options{}),
+		{"server expired", a.clientConfig(b1, settings{Time: at(2 * years)}), b.serverConfig(settings{}),
 			side{CauseExpired, Here, "current time"}, side{CauseBadCert, There, ""}},
-		{"client expired", a.Client(b1, Options{}), b.Server(Options{Time: at(2 * years)}),
+		{"client expired", a.clientConfig(b1, settings{}), b.serverConfig(settings{Time: at(2 * years)}),
 			side{CauseExpired, There, "out of date"}, side{CauseExpired, Here, "current time"}},
-		{"client not yet valid", a.Client(b1, Options{}), b.Server(Options{Time: at(-2 * years)}),
+		{"client not yet valid", a.clientConfig(b1, settings{}), b.serverConfig(settings{Time: at(-2 * years)}),
 			side{CauseExpired, There, ""}, side{CauseNotYetValid, Here, "is before"}},
-		{"a CA above the client expired", s.creds(below).Client(b1, Options{}), b.Server(Options{Time: at(48 * time.Hour)}),
+		{"a CA above the client expired", s.creds(below).clientConfig(b1, settings{}), b.serverConfig(settings{Time: at(48 * time.Hour)}),
 			side{CauseExpired, There, ""}, side{CauseExpired, Here, `issued by "CN=sub CA") is good, and that of a CA above it, "CN=sub CA", is out of date`}},
-		{"no client certificate", plain(a.Client(b1, Options{}), func(c *tls.Config) { c.Certificates = nil }), b.Server(Options{}),
+		{"no client certificate", plain(a.clientConfig(b1, settings{}), func(c *tls.Config) { c.Certificates = nil }), b.serverConfig(settings{}),
 			side{CauseNoCertificate, There, "was shown none"}, side{CauseNoCertificate, Here, "showed no certificate"}},
-		{"client not for this role", plain(a.Client(b1, Options{}), func(c *tls.Config) { c.Certificates = []tls.Certificate{onlyServer.TLS()} }), b.Server(Options{}),
+		{"client not for this role", plain(a.clientConfig(b1, settings{}), func(c *tls.Config) { c.Certificates = []tls.Certificate{onlyServer.TLS()} }), b.serverConfig(settings{}),
 			side{CauseBadCert, There, ""}, side{CauseUsage, Here, "extended key usage"}},
-		{"old client", a.Client(b1, Options{MinVersion: tls.VersionTLS12}), b.Server(Options{}),
+		{"old client", a.clientConfig(b1, settings{MinVersion: tls.VersionTLS12}), b.serverConfig(settings{}),
 			side{CauseVersion, There, "TLS versions"}, side{CauseVersion, Here, "303"}},
-		{"old server", a.Client(b1, Options{}), plain(b.Server(Options{MinVersion: tls.VersionTLS12}), func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }),
+		{"old server", a.clientConfig(b1, settings{}), plain(b.serverConfig(settings{MinVersion: tls.VersionTLS12}), func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }),
 			side{CauseVersion, There, ""}, side{CauseVersion, Here, ""}},
-		{"no protocol in common", a.Client(b1, Options{NextProtos: []string{"sluice/1"}}), b.Server(Options{NextProtos: []string{"sluice/2"}}),
+		{"no protocol in common", a.clientConfig(b1, settings{NextProtos: []string{"sluice/1"}}), b.serverConfig(settings{NextProtos: []string{"sluice/2"}}),
 			side{CauseProtocol, There, "ALPN"}, side{CauseProtocol, Here, "sluice/1"}},
-		{"server without protocols", a.Client(b1, Options{NextProtos: []string{"sluice/1"}}), b.Server(Options{}),
+		{"server without protocols", a.clientConfig(b1, settings{NextProtos: []string{"sluice/1"}}), b.serverConfig(settings{}),
 			side{CauseProtocol, Here, "sluice/1"}, side{CauseBadCert, There, ""}},
-		{"no group in common", plain(a.Client(b1, Options{}), func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.X25519} }),
-			plain(b.Server(Options{}), func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP521} }),
+		{"no group in common", plain(a.clientConfig(b1, settings{}), func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.X25519} }),
+			plain(b.serverConfig(settings{}), func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP521} }),
 			side{CausePolicy, There, "in common"}, side{CausePolicy, Here, "group"}},
 	}
 	tests[9].client.MaxVersion = tls.VersionTLS12
@@ -177,7 +183,7 @@ func TestExplainTellsFailuresApart(t *testing.T) {
 
 func TestExplainPeersThatDoNotSpeakTLS(t *testing.T) {
 	s := newSite(t)
-	cfg := s.creds(s.host("a")).Client(rules(t, "b"), Options{})
+	cfg := s.creds(s.host("a")).clientConfig(rules(t, "b"), settings{})
 	for _, tt := range []struct {
 		name, says string
 		cause      Cause

@@ -49,7 +49,7 @@ func TestHostileServers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			server := &tls.Config{Certificates: []tls.Certificate{tt.peer.TLS()}}
-			_, err, _ := shake(t, here.Client(rules(t, "*", "*=*", "*://*"), Options{}), server)
+			_, err, _ := shake(t, here.clientConfig(rules(t, "*", "*=*", "*://*"), settings{}), server)
 			var he *HandshakeError
 			if err = Explain(err, "b"); !errors.As(err, &he) || he.Side != Here || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got  %v\nwant %q", err, tt.want)
@@ -61,7 +61,7 @@ func TestHostileServers(t *testing.T) {
 		t.Error("IdentityOf takes 5000 names")
 	}
 	// InsecureSkipVerify: it is the server that is tested.
-	_, _, err = shake(t, &tls.Config{Certificates: []tls.Certificate{deepLeaf.TLS()}, InsecureSkipVerify: true}, here.Server(Options{}))
+	_, _, err = shake(t, &tls.Config{Certificates: []tls.Certificate{deepLeaf.TLS()}, InsecureSkipVerify: true}, here.serverConfig(settings{}))
 	if err == nil || !strings.Contains(err.Error(), "more than 10 certificates") {
 		t.Errorf("a deep chain of a client: %v", err)
 	}

@@ -11,8 +11,11 @@ import (
 // Explain is the function Explain, with this host's offer, and the peer's as far as it is known, added
 // where the two have nothing in common. p may be nil: then the configuration was made without a policy.
 func (p *Policy) Explain(err error, peer string) error {
-	err = Explain(err, peer)
 	var he *HandshakeError
+	if errors.As(err, &he) {
+		return err
+	}
+	err = Explain(err, peer)
 	if !errors.As(err, &he) || he.Cause != CauseVersion && he.Cause != CausePolicy {
 		return err
 	}

@@ -100,7 +100,7 @@ func TestPoliciesAgainstPeers(t *testing.T) {
 			if err := pol.verify(cs, nil); err != nil {
 				t.Error(err)
 			}
-			if err := pol.Finish(cs); err != nil {
+			if err := pol.finish(cs); err != nil {
 				t.Error(err)
 			}
 			t.Logf("%s, %s, %v", tls.VersionName(cs.Version), tls.CipherSuiteName(cs.CipherSuite), cs.CurveID)
@@ -111,14 +111,14 @@ func TestPoliciesAgainstPeers(t *testing.T) {
 				return "Server listening", exec.Command("gnutls-serv", "--port", port, "--echo", "--require-client-cert", "--verify-client-cert",
 					"--priority", tt.gnutls, "--x509cafile", peer.CA, "--x509certfile", peer.Cert, "--x509keyfile", peer.Key)
 			})
-			inside(t, dialEcho(t, addr, here.Client(rules(t, "there.example.org"), Options{Policy: pol})))
+			inside(t, dialEcho(t, addr, here.clientConfig(rules(t, "there.example.org"), settings{Policy: pol})))
 		})
 		t.Run(name+", openssl s_server", func(t *testing.T) {
 			addr := serve(t, func(port string) (string, *exec.Cmd) {
 				args := append([]string{"s_server", "-accept", "127.0.0.1:" + port, "-rev", "-serverpref", "-Verify", "3", "-verify_return_error", "-CAfile", peer.CA, "-cert", peer.Cert, "-key", peer.Key}, tt.openssl...)
 				return "ACCEPT", exec.Command("openssl", args...)
 			})
-			inside(t, dialEcho(t, addr, here.Client(rules(t, "there.example.org"), Options{Policy: pol})))
+			inside(t, dialEcho(t, addr, here.clientConfig(rules(t, "there.example.org"), settings{Policy: pol})))
 		})
 		for _, client := range []struct {
 			name string
@@ -135,7 +135,7 @@ func TestPoliciesAgainstPeers(t *testing.T) {
 			}},
 		} {
 			t.Run(name+", "+client.name, func(t *testing.T) {
-				cs, err := acceptEcho(t, here.Server(Options{Policy: pol}), client.cmd)
+				cs, err := acceptEcho(t, here.serverConfig(settings{Policy: pol}), client.cmd)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -213,7 +213,7 @@ func dialEcho(t *testing.T, addr string, cfg *tls.Config) tls.ConnectionState {
 	if err := raw.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	conn := Client(raw, cfg)
+	conn := clientOver(raw, cfg)
 	if _, err := conn.Write([]byte("hello\n")); err != nil {
 		t.Fatal(Explain(err, addr))
 	}
@@ -264,7 +264,7 @@ func acceptEcho(t *testing.T, cfg *tls.Config, client func(port string) *exec.Cm
 	if err := raw.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	conn := Server(raw, cfg)
+	conn := serverOver(raw, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return tls.ConnectionState{}, err
 	}
@@ -328,10 +328,10 @@ func TestNothingInCommon(t *testing.T) {
 			if err := raw.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
-			check(t, Client(raw, here.Client(rules(t, "there.example.org"), Options{Policy: pol})).Handshake(), tt.client)
+			check(t, clientOver(raw, here.clientConfig(rules(t, "there.example.org"), settings{Policy: pol})).Handshake(), tt.client)
 		})
 		t.Run(tt.name+", the peer connects", func(t *testing.T) {
-			_, err := acceptEcho(t, here.Server(Options{Policy: pol}), func(port string) *exec.Cmd {
+			_, err := acceptEcho(t, here.serverConfig(settings{Policy: pol}), func(port string) *exec.Cmd {
 				return exec.Command("gnutls-cli", "--port", port, "--priority", tt.gnutls, "--insecure",
 					"--x509certfile", peer.Cert, "--x509keyfile", peer.Key, "127.0.0.1")
 			})
@@ -352,12 +352,12 @@ func TestFinish(t *testing.T) {
 				return "ACCEPT", exec.Command("openssl", "s_server", "-accept", "127.0.0.1:"+port, "-rev", "-sigalgs", sigalg,
 					"-CAfile", peer.CA, "-cert", peer.Cert, "-key", peer.Key)
 			})
-			err := pol.Finish(dialEcho(t, addr, here.Client(rules(t, "there.example.org"), Options{Policy: pol})))
+			err := pol.finish(dialEcho(t, addr, here.clientConfig(rules(t, "there.example.org"), settings{Policy: pol})))
 			var pe *PolicyError
 			if (err == nil) != ok || err != nil && (!errors.As(err, &pe) || !strings.Contains(err.Error(), "the peer signed with PSSWithSHA256")) {
 				t.Errorf("%v", err)
 			}
-			cs, err := acceptEcho(t, here.Server(Options{Policy: pol}), func(port string) *exec.Cmd {
+			cs, err := acceptEcho(t, here.serverConfig(settings{Policy: pol}), func(port string) *exec.Cmd {
 				return exec.Command("openssl", "s_client", "-connect", "127.0.0.1:"+port, "-quiet", "-client_sigalgs", sigalg, "-sigalgs", "RSA-PSS+SHA384:RSA-PSS+SHA256",
 					"-CAfile", peer.CA, "-cert", peer.Cert, "-key", peer.Key)
 			})
@@ -369,7 +369,7 @@ func TestFinish(t *testing.T) {
 			}
 		})
 	}
-	if err := (*Policy)(nil).Finish(tls.ConnectionState{}); err != nil {
+	if err := (*Policy)(nil).finish(tls.ConnectionState{}); err != nil {
 		t.Error(err)
 	}
 }

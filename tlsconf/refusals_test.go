@@ -67,7 +67,7 @@ func TestRefusalsOfPeers(t *testing.T) {
 			if err := raw.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
-			conn := Client(raw, tt.here.Client(rules(t, "there.example.org"), Options{}))
+			conn := clientOver(raw, tt.here.clientConfig(rules(t, "there.example.org"), settings{}))
 			if err := conn.Handshake(); err != nil {
 				return err
 			}
@@ -99,7 +99,7 @@ func TestRefusalsOfPeers(t *testing.T) {
 			},
 		} {
 			t.Run(tt.name+", "+name, func(t *testing.T) {
-				_, err := acceptEcho(t, tt.here.Server(Options{}), client)
+				_, err := acceptEcho(t, tt.here.serverConfig(settings{}), client)
 				if err == nil {
 					t.Fatal("it was not refused")
 				}
@@ -113,7 +113,7 @@ func TestRefusalsOfPeers(t *testing.T) {
 		return "Server listening", exec.Command("gnutls-serv", "--port", port, "--echo", "--require-client-cert", "--verify-client-cert",
 			"--x509cafile", peer.CA, "--x509certfile", peer.Cert, "--x509keyfile", peer.Key)
 	})
-	if cs := dialEcho(t, addr, good.Client(rules(t, "there.example.org"), Options{})); !strings.Contains(cs.PeerCertificates[0].Subject.String(), "there") {
+	if cs := dialEcho(t, addr, good.clientConfig(rules(t, "there.example.org"), settings{})); !strings.Contains(cs.PeerCertificates[0].Subject.String(), "there") {
 		t.Error("somebody else answered")
 	}
 }

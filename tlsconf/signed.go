@@ -6,13 +6,13 @@ import (
 	"slices"
 )
 
-// Finish checks what shows only once a handshake is done: the algorithm with which the peer has signed it. crypto/tls
+// finish checks what shows only once a handshake is done: the algorithm with which the peer has signed it. crypto/tls
 // offers all the algorithms that it has, whatever the policy says, so an RSA peer may sign with another hash than SIGN-
 // allows. It is to be called after each handshake with a policy; a nil policy allows everything. The error is a
 // *PolicyError.
 //
 // What this host signs with needs no check: its certificates carry the list of what they may be used with.
-func (p *Policy) Finish(cs tls.ConnectionState) error {
+func (p *Policy) finish(cs tls.ConnectionState) error {
 	if p == nil {
 		return nil
 	}

@@ -308,7 +308,7 @@ func TestStoreRollsOverToANewCA(t *testing.T) {
 		t.Helper()
 		for _, pair := range [][2]string{{"a", "b"}, {"b", "a"}} {
 			client, server := stores[pair[0]].Current(), stores[pair[1]].Current()
-			if _, cerr, serr := shake(t, client.Client(rules(t, pair[1]), Options{}), server.Server(Options{})); cerr != nil || serr != nil {
+			if _, cerr, serr := shake(t, client.clientConfig(rules(t, pair[1]), settings{}), server.serverConfig(settings{})); cerr != nil || serr != nil {
 				t.Errorf("%s: %s to %s: %v, %v", step, pair[0], pair[1], cerr, serr)
 			}
 		}

@@ -99,14 +99,14 @@ func (g *gate) leave() {
 	g.moved.Broadcast()
 }
 
-// Gate prepares one handshake. A configuration whose Options.Policy leaves out a TLS 1.3 suite needs it: without
+// Gate prepares one handshake. A configuration whose options.Policy leaves out a TLS 1.3 suite needs it: without
 // it the handshake fails, rather than offer all suites. Other configurations of a process that has
 // such ones should go through it too.
 //
 // The handshake, client or server, is to be run over the returned connection with the returned configuration. Once it is
 // done the returned connection does no more than pass calls on to conn, which its method NetConn returns and
 // which may then be used directly. Closing it closes conn.
-func Gate(conn net.Conn, cfg *tls.Config) (net.Conn, *tls.Config) {
+func gated(conn net.Conn, cfg *tls.Config) (net.Conn, *tls.Config) {
 	g := &gatedConn{Conn: conn, mask: allSuites13}
 	if m, ok := cfg.Rand.(maskedRand); ok {
 		g.mask = suiteMask(m)
@@ -116,21 +116,11 @@ func Gate(conn net.Conn, cfg *tls.Config) (net.Conn, *tls.Config) {
 	return g, cfg
 }
 
-// Client is tls.Client after Gate.
-func Client(conn net.Conn, cfg *tls.Config) *tls.Conn {
-	return tls.Client(Gate(conn, cfg))
-}
-
-// Server is tls.Server after Gate.
-func Server(conn net.Conn, cfg *tls.Config) *tls.Conn {
-	return tls.Server(Gate(conn, cfg))
-}
-
 // maskedRand is the Config.Rand of a configuration that leaves out suites. It fails if it comes to be
-// used, for then the handshake does not go through Gate, and would offer all suites.
+// used, for then the handshake does not go through gated, and would offer all suites.
 type maskedRand suiteMask
 
-var errNotGated = errors.New("this TLS policy leaves out TLS 1.3 suites: pass the connection through tlsconf.Gate")
+var errNotGated = errors.New("this TLS policy leaves out TLS 1.3 suites: its handshakes go through tlsconf.Connect and tlsconf.Accept alone")
 
 func (maskedRand) Read([]byte) (int, error) { return 0, errNotGated }
 

@@ -32,7 +32,7 @@ const only = "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+"
 func TestSuites13(t *testing.T) {
 	s := newSite(t)
 	a, b := s.creds(s.host("a")), s.creds(s.host("b"))
-	free := Options{MinVersion: tls.VersionTLS13}
+	free := settings{MinVersion: tls.VersionTLS13}
 	for _, tt := range []struct {
 		ciphers string
 		want    uint16
@@ -43,18 +43,18 @@ func TestSuites13(t *testing.T) {
 		{"AES-256-GCM:+CHACHA20-POLY1305", tls.TLS_AES_256_GCM_SHA384},
 		{"AES-128-GCM:+CHACHA20-POLY1305", tls.TLS_AES_128_GCM_SHA256},
 	} {
-		narrow := Options{Policy: policy(t, only+tt.ciphers)}
+		narrow := settings{Policy: policy(t, only+tt.ciphers)}
 		// Only a group for which the client has sent no share, so that the server asks it to try again.
-		retry := Options{Policy: policy(t, only+tt.ciphers+":-GROUP-ALL:+GROUP-SECP521R1")}
+		retry := settings{Policy: policy(t, only+tt.ciphers+":-GROUP-ALL:+GROUP-SECP521R1")}
 		for _, c := range []struct {
 			name           string
-			client, server Options
+			client, server settings
 		}{
 			{"client", narrow, free}, {"server", free, narrow}, {"both", narrow, narrow},
 			{"server, second hello", free, retry},
 		} {
 			t.Run(tt.ciphers+", "+c.name, func(t *testing.T) {
-				state, cerr, serr := shake(t, a.Client(rules(t, "b"), c.client), b.Server(c.server))
+				state, cerr, serr := shake(t, a.clientConfig(rules(t, "b"), c.client), b.serverConfig(c.server))
 				if cerr != nil || serr != nil {
 					t.Fatal(cerr, serr)
 				}
@@ -73,7 +73,7 @@ func TestSuites13(t *testing.T) {
 func TestSuites13Unlike(t *testing.T) {
 	s := newSite(t)
 	a, b := s.creds(s.host("a")), s.creds(s.host("b"))
-	opts := []Options{
+	opts := []settings{
 		{MinVersion: tls.VersionTLS13},
 		{Policy: policy(t, only+"AES-128-GCM")},
 		{Policy: policy(t, only+"AES-256-GCM")},
@@ -90,7 +90,7 @@ func TestSuites13Unlike(t *testing.T) {
 				if narrow {
 					client, server = server, client
 				}
-				state, cerr, serr := shake(t, a.Client(expect, client), b.Server(server))
+				state, cerr, serr := shake(t, a.clientConfig(expect, client), b.serverConfig(server))
 				if cerr != nil || serr != nil {
 					t.Errorf("policy %d: %v, %v", k, cerr, serr)
 				} else if want[k] != 0 && state.CipherSuite != want[k] {
@@ -105,17 +105,17 @@ func TestSuites13Unlike(t *testing.T) {
 func TestSuites13NeedTheGate(t *testing.T) {
 	s := newSite(t)
 	a, b := s.creds(s.host("a")), s.creds(s.host("b"))
-	narrow := Options{Policy: policy(t, only+"AES-256-GCM")}
+	narrow := settings{Policy: policy(t, only+"AES-256-GCM")}
 	here, there := net.Pipe()
 	defer here.Close()
 	defer there.Close()
-	if err := tls.Client(here, a.Client(rules(t, "b"), narrow)).Handshake(); err == nil || !strings.Contains(err.Error(), "tlsconf.Gate") {
+	if err := tls.Client(here, a.clientConfig(rules(t, "b"), narrow)).Handshake(); err == nil || !strings.Contains(err.Error(), "tlsconf.Connect") {
 		t.Errorf("a client without the gate: %v", err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- tls.Server(there, b.Server(narrow)).Handshake() }()
-	Client(here, a.Client(rules(t, "b"), Options{})).Handshake()
-	if err := <-done; err == nil || !strings.Contains(err.Error(), "tlsconf.Gate") {
+	go func() { done <- tls.Server(there, b.serverConfig(narrow)).Handshake() }()
+	clientOver(here, a.clientConfig(rules(t, "b"), settings{})).Handshake()
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "tlsconf.Connect") {
 		t.Errorf("a server without the gate: %v", err)
 	}
 }
@@ -125,18 +125,18 @@ func TestSuites13NeedTheGate(t *testing.T) {
 func TestSuites13Verify(t *testing.T) {
 	s := newSite(t)
 	a, b := s.creds(s.host("a")), s.creds(s.host("b"))
-	narrow := Options{Policy: policy(t, only+"AES-256-GCM")}
-	only128 := b.Server(Options{Policy: policy(t, only+"AES-128-GCM")})
-	client := a.Client(rules(t, "b"), narrow)
+	narrow := settings{Policy: policy(t, only+"AES-256-GCM")}
+	only128 := b.serverConfig(settings{Policy: policy(t, only+"AES-128-GCM")})
+	client := a.clientConfig(rules(t, "b"), narrow)
 	client.Rand = nil
 	_, err, _ := shake(t, client, only128)
 	var pe *PolicyError
 	if !errors.As(err, &pe) || !strings.Contains(err.Error(), "TLS_AES_128_GCM_SHA256") {
 		t.Errorf("client: %v", err)
 	}
-	server := b.Server(narrow)
+	server := b.serverConfig(narrow)
 	server.Rand = nil
-	_, _, err = shake(t, a.Client(rules(t, "b"), Options{Policy: policy(t, only+"AES-128-GCM")}), server)
+	_, _, err = shake(t, a.clientConfig(rules(t, "b"), settings{Policy: policy(t, only+"AES-128-GCM")}), server)
 	if !errors.As(err, &pe) {
 		t.Errorf("server: %v", err)
 	}
@@ -147,7 +147,7 @@ func TestGateIsLeftByHandshakesThatFail(t *testing.T) {
 	s := newSite(t)
 	a, b := s.creds(s.host("a")), s.creds(s.host("b"))
 	expect := rules(t, "b")
-	narrow := Options{Policy: policy(t, only+"AES-256-GCM:-GROUP-ALL:+GROUP-SECP521R1")}
+	narrow := settings{Policy: policy(t, only+"AES-256-GCM:-GROUP-ALL:+GROUP-SECP521R1")}
 	// A client that sends its hello, is asked for another, and says no more.
 	here, there := net.Pipe()
 	defer here.Close()
@@ -155,20 +155,20 @@ func TestGateIsLeftByHandshakesThatFail(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 2)
-	go func() { done <- Server(there, b.Server(narrow)).HandshakeContext(ctx) }()
+	go func() { done <- serverOver(there, b.serverConfig(narrow)).HandshakeContext(ctx) }()
 	silent := &silentAfter{Conn: here, writes: 1}
 	go func() {
-		done <- Client(silent, a.Client(expect, Options{MinVersion: tls.VersionTLS13})).HandshakeContext(ctx)
+		done <- clientOver(silent, a.clientConfig(expect, settings{MinVersion: tls.VersionTLS13})).HandshakeContext(ctx)
 	}()
 	// One that the other end closes at once.
 	gone, other := net.Pipe()
 	other.Close()
-	if err := Client(gone, a.Client(expect, narrow)).Handshake(); err == nil {
+	if err := clientOver(gone, a.clientConfig(expect, narrow)).Handshake(); err == nil {
 		t.Error("a handshake with nobody")
 	}
 	// Meanwhile one with other suites goes through.
-	ok := Options{Policy: policy(t, only+"CHACHA20-POLY1305")}
-	if _, cerr, serr := shake(t, a.Client(expect, ok), b.Server(ok)); cerr != nil || serr != nil {
+	ok := settings{Policy: policy(t, only+"CHACHA20-POLY1305")}
+	if _, cerr, serr := shake(t, a.clientConfig(expect, ok), b.serverConfig(ok)); cerr != nil || serr != nil {
 		t.Error(cerr, serr)
 	}
 	cancel()
@@ -219,7 +219,7 @@ func TestProfileAndSignaturesOfPeers(t *testing.T) {
 		{"SUITEB192:+VERS-TLS1.3", p384, "signed with ECDSA-SHA256"},
 	} {
 		pol := policy(t, tt.priority)
-		_, err, _ := shake(t, a.Client(rules(t, "b"), Options{Policy: pol}), tt.peer.Server(Options{}))
+		_, err, _ := shake(t, a.clientConfig(rules(t, "b"), settings{Policy: pol}), tt.peer.serverConfig(settings{}))
 		var pe *PolicyError
 		if tt.want == "" && err != nil || tt.want != "" && (!errors.As(err, &pe) || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: %v; want %q", tt.priority, err, tt.want)
@@ -235,25 +235,25 @@ func BenchmarkGate(b *testing.B) {
 	s := newSite(b)
 	creds := s.creds(s.host("b"))
 	for _, priority := range []string{"", only + "AES-256-GCM"} {
-		var opts Options
+		var opts settings
 		if priority != "" {
 			opts.Policy = policy(b, priority)
 		}
-		client, server := creds.Client(rules(b, "b"), opts), creds.Server(opts)
+		client, server := creds.clientConfig(rules(b, "b"), opts), creds.serverConfig(opts)
 		b.Run(fmt.Sprintf("policy=%v", priority != ""), func(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					here, there := net.Pipe()
 					done := make(chan error, 1)
 					go func() {
-						conn := Server(there, server)
+						conn := serverOver(there, server)
 						err := conn.Handshake()
 						if err == nil {
 							_, err = conn.Write([]byte{1})
 						}
 						done <- err
 					}()
-					conn := Client(here, client)
+					conn := clientOver(here, client)
 					here.SetDeadline(time.Now().Add(20 * time.Second))
 					if _, err := conn.Read(make([]byte, 1)); err != nil {
 						b.Error(err)

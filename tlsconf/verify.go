@@ -14,7 +14,7 @@ const maxPeerChain = 10
 
 // verify is every check of a peer but that of its names: chain, dates, role, revocation, policy. crypto/tls has
 // checked a client's chain by then, and a server's not.
-func (c *Credentials) verify(cs tls.ConnectionState, role x509.ExtKeyUsage, opts Options) error {
+func (c *Credentials) verify(cs tls.ConnectionState, role x509.ExtKeyUsage, opts settings) error {
 	if len(cs.PeerCertificates) == 0 {
 		return &ChainError{Err: errNoPeerCertificate}
 	}

@@ -24,19 +24,13 @@ func (p *peer) talk(ctx context.Context) {
 		return
 	}
 	p.ok("connect", "%s answers", raw.RemoteAddr())
-	saw := new(seen)
-	conn, err := p.shake(ctx, raw, p.client(nil, saw))
-	var state tls.ConnectionState
-	if err == nil {
-		state, _ = conn.ConnectionState()
-		if err = p.policy.Finish(state); err != nil {
-			conn.Close()
-		}
-	}
+	saw := new(tlsconf.Seen)
+	conn, err := p.shake(ctx, raw, nil, saw)
 	if err != nil {
 		p.handshakeFailed(ctx, err, saw)
 		return
 	}
+	state, _ := conn.ConnectionState()
 	reading := &firstRead{Conn: conn}
 	sent := time.Now()
 	answer, err := p.ask(ctx, reading)
@@ -80,7 +74,7 @@ func (c *firstRead) Read(b []byte) (int, error) {
 }
 
 // askFailed finds out why. readErr is the connection's, if it ended.
-func (p *peer) askFailed(ctx context.Context, err, readErr error, saw *seen) {
+func (p *peer) askFailed(ctx context.Context, err, readErr error, saw *tlsconf.Seen) {
 	var cause *stream.Cause
 	if errors.As(err, &cause) && readErr == nil && cause.Host != p.host.Config.Name {
 		p.add(refusedBy(cause, saw))
@@ -105,13 +99,13 @@ func (p *peer) askFailed(ctx context.Context, err, readErr error, saw *seen) {
 
 // refusedBy is a peer's refusal in its own words, in which "this host" is the
 // peer, with what is known here besides.
-func refusedBy(cause *stream.Cause, saw *seen) control.Finding {
+func refusedBy(cause *stream.Cause, saw *tlsconf.Seen) control.Finding {
 	text := strings.TrimPrefix(cause.Text, "this host refused the peer: ")
 	f := control.Finding{Check: answer, Result: control.ResultError, Code: cause.Code, Side: string(tlsconf.There),
 		Text: cause.Host + " refuses this host: " + strings.ReplaceAll(text, "this host", cause.Host)}
 	switch tlsconf.Cause(cause.Code) {
 	case tlsconf.CauseWrongCA:
-		if trusts := names(saw.trusts); len(trusts) > 0 {
+		if trusts := names(saw.Trusts); len(trusts) > 0 {
 			f.Text += fmt.Sprintf("; %s trusts %s", cause.Host, strings.Join(trusts, "; "))
 		}
 	case tlsconf.CauseExpired, tlsconf.CauseNotYetValid:

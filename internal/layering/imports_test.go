@@ -25,7 +25,7 @@ var rows = [][]string{
 	{"bench/migration", "bench/rpc", "test/demo", "test/ktls/count", "test/ktls/init", "test/lab"},
 	{"internal/site"},
 	{"internal/lab"},
-	{"internal/needs"},
+	{"internal/needs", "internal/workloadapi"},
 
 	// The program.
 	{"cmd/sluice"},

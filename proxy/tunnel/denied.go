@@ -18,7 +18,7 @@ func (e *deniedError) Error() string {
 	return fmt.Sprintf("its certificate is valid, but its name is not let in: it holds %s; let in: %s", e.id, e.allowed)
 }
 
-// refusal puts the error of a handshake into words.
+// refusal puts the error of a handshake into the tunnel's words, where it has its own.
 func (t *Tunnel) refusal(err error, peer string) error {
 	var denied *deniedError
 	switch {
@@ -27,5 +27,5 @@ func (t *Tunnel) refusal(err error, peer string) error {
 	case errors.Is(err, record.ErrUnsupported):
 		return fmt.Errorf("TLS with %s: the path %s needs TLS 1.3, and the handshake came to something else; use the path auto", peer, t.opts.Path)
 	}
-	return t.opts.policy().Explain(err, peer)
+	return err
 }

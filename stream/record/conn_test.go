@@ -82,39 +82,85 @@ func testAgainstCryptoTLS(t *testing.T, id uint16) {
 func withCryptoTLS(t *testing.T, role Role, id uint16) (*Conn, *tls.Conn) {
 	t.Helper()
 	raw, b := tcpPair(t)
-	cfg := mutualTLS()
-	cfg.Rand = only(t, id)
-	a, cfg := tlsconf.Gate(raw, cfg)
-	var peer *tls.Conn
-	if role == IsClient {
-		peer = tls.Server(b, cfg)
-	} else {
-		peer = tls.Client(b, cfg)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
+	creds, policy := only(t, id)
+	var peer *tls.Conn
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		// Sent with the handshake's last flight, where there is one.
-		if err := peer.HandshakeContext(ctx); err != nil {
+		p, err := handshake(ctx, cryptoTLS{}, b, !role, creds, policy)
+		if err != nil {
 			t.Error(err)
+			return
 		}
+		peer = p.Conn
+		// Sent with the handshake's last flight, where there is one.
 		peer.Write([]byte("early"))
 	})
-	c, err := performAndTake(ctx, a, cfg, role)
-	if err != nil {
+	c, err := handshake(ctx, records{}, raw, role, creds, policy)
+	wg.Wait()
+	if err != nil || peer == nil {
 		t.Fatal(err)
 	}
-	wg.Wait()
 	deadline := time.Now().Add(soon)
 	c.SetDeadline(deadline)
 	peer.SetDeadline(deadline)
-	mustRead(t, c, []byte("early"))
-	return c, peer
+	mustRead(t, c.Conn, []byte("early"))
+	return c.Conn, peer
 }
 
-// only is what keeps tlsconf.Gate to one suite.
-func only(t *testing.T, id uint16) io.Reader {
+// handshake runs one that holds to a policy.
+func handshake[C tlsconf.Conn](ctx context.Context, engine tlsconf.Engine[C], raw net.Conn, role Role, creds *tlsconf.Credentials, policy *tlsconf.Policy) (c C, err error) {
+	if role == IsServer {
+		c, _, err = tlsconf.Accept(ctx, engine, raw, tlsconf.Server{Credentials: creds, Policy: policy, Authorize: func(*tlsconf.Peer) error { return nil }})
+		return c, err
+	}
+	expect, err := tlsconf.ParseRules([]string{"record"})
+	if err == nil {
+		c, _, err = tlsconf.Connect(ctx, engine, raw, tlsconf.Client{Credentials: creds, Policy: policy, Expect: expect})
+	}
+	return c, err
+}
+
+// records is this package's engine, and cryptoTLS the standard library's.
+type records struct{}
+
+type recordConn struct{ *Conn }
+
+func (c recordConn) ConnectionState() (tls.ConnectionState, bool) {
+	return c.Conn.ConnectionState(), true
+}
+
+func (records) Client(ctx context.Context, raw net.Conn, cfg *tls.Config) (recordConn, error) {
+	c, err := performAndTake(ctx, raw, cfg, IsClient)
+	return recordConn{c}, err
+}
+
+func (records) Server(ctx context.Context, raw net.Conn, cfg *tls.Config) (recordConn, error) {
+	c, err := performAndTake(ctx, raw, cfg, IsServer)
+	return recordConn{c}, err
+}
+
+type cryptoTLS struct{}
+
+type tlsConn struct{ *tls.Conn }
+
+func (c tlsConn) ConnectionState() (tls.ConnectionState, bool) {
+	return c.Conn.ConnectionState(), true
+}
+
+func (cryptoTLS) Client(ctx context.Context, raw net.Conn, cfg *tls.Config) (tlsConn, error) {
+	c := tlsConn{tls.Client(raw, cfg)}
+	return c, c.HandshakeContext(ctx)
+}
+
+func (cryptoTLS) Server(ctx context.Context, raw net.Conn, cfg *tls.Config) (tlsConn, error) {
+	c := tlsConn{tls.Server(raw, cfg)}
+	return c, c.HandshakeContext(ctx)
+}
+
+// only is this host's certificate, and a policy of one suite.
+func only(t *testing.T, id uint16) (*tlsconf.Credentials, *tlsconf.Policy) {
 	t.Helper()
 	cipher := map[uint16]string{tls.TLS_AES_128_GCM_SHA256: "AES-128-GCM", tls.TLS_AES_256_GCM_SHA384: "AES-256-GCM", tls.TLS_CHACHA20_POLY1305_SHA256: "CHACHA20-POLY1305"}[id]
 	policy, err := tlsconf.ParsePriority("NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+"+cipher, &tlsconf.System{})
@@ -141,7 +187,7 @@ func only(t *testing.T, id uint16) io.Reader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return credentials.Server(tlsconf.Options{Policy: policy}).Rand
+	return credentials, policy
 }
 
 // Both ends change keys at once and all the time, asked and unasked, while both

@@ -3,7 +3,7 @@
 //
 //	src, err := spiffe.New(ctx, spiffe.Config{Addr: "unix:///run/spire/agent/api.sock"})
 //	go src.Run(ctx)
-//	cfg := src.Current().Client(expect, opts)
+//	conn, peer, err := tlsconf.Connect(ctx, engine, raw, tlsconf.Client{Credentials: src.Current(), Expect: expect})
 //
 // Peers are then named by their SPIFFE ID: a rule is spiffe://site/kvm/host-b, or a glob. The CAs of a
 // trust domain vouch for that domain's IDs alone, those of federated domains for theirs.
