@@ -17,10 +17,13 @@ help: ## list the targets
 build: ## bin/sluice, one static binary
 	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
 
-install: build ## sluice and its systemd units into /usr/local and /etc/systemd (as root)
+# Nothing is built here: root has its own PATH, mostly without Go, and would own what it built.
+install: ## the built sluice, its units and, if there is none, a configuration (as root)
+	@test -x bin/sluice || { echo "bin/sluice is missing: run 'make build' first, as yourself and not as root" >&2; exit 1; }
 	install -D -m 0755 bin/sluice $(DESTDIR)/usr/local/bin/sluice
 	install -D -m 0644 docs/sluice.service $(DESTDIR)/etc/systemd/system/sluice.service
 	install -D -m 0644 docs/sluice-intercept.service $(DESTDIR)/etc/systemd/system/sluice-intercept.service
+	@test -e $(DESTDIR)/etc/sluice/sluice.toml || { set -x; install -D -m 0644 docs/sluice.toml $(DESTDIR)/etc/sluice/sluice.toml; }
 
 demo: ## migrate a real guest between two hosts made on this machine (root or sudo)
 	test/install

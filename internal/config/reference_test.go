@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -23,6 +24,27 @@ func TestExampleLoads(t *testing.T) {
 		if _, err := Parse(reference, []byte(example)); err != nil {
 			t.Errorf("%s\n%v", example, err)
 		}
+	}
+}
+
+// The configuration that `make install` installs loads, as it is and with every setting in it taken into use.
+func TestSampleLoads(t *testing.T) {
+	const sample = "../../docs/sluice.toml"
+	text, err := os.ReadFile(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Parse(sample, text); err != nil {
+		t.Error(err)
+	}
+	settings := regexp.MustCompile(`(?m)^#(\S)`)
+	used := settings.ReplaceAll(text, []byte("$1"))
+	c, err := Parse(sample, used)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Peers) != 1 || len(c.Clients) != 1 {
+		t.Errorf("%d peers and %d clients in\n%s", len(c.Peers), len(c.Clients), used)
 	}
 }
 
