@@ -2,28 +2,35 @@ package config
 
 import (
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 )
 
-// The example of the reference is one that loads.
-func TestExampleLoads(t *testing.T) {
-	const reference = "../../docs/config.md"
-	text, err := os.ReadFile(reference)
+// The documents' examples are ones that load.
+func TestExamplesLoad(t *testing.T) {
+	documents, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := strings.Split(string(text), "```toml\n")[1:]
-	if len(blocks) == 0 {
-		t.Fatalf("%s has no example", reference)
-	}
-	for _, b := range blocks {
-		example, _, _ := strings.Cut(b, "```")
-		if _, err := Parse(reference, []byte(example)); err != nil {
-			t.Errorf("%s\n%v", example, err)
+	found := 0
+	for _, path := range documents {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
 		}
+		for _, b := range strings.Split(string(text), "```toml\n")[1:] {
+			found++
+			example, _, _ := strings.Cut(b, "```")
+			if _, err := Parse(path, []byte(example)); err != nil {
+				t.Errorf("%s\n%v", example, err)
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d examples were found", found)
 	}
 }
 
@@ -48,17 +55,44 @@ func TestSampleLoads(t *testing.T) {
 	}
 }
 
-// Every key has its heading in the reference.
+// Every key has an item in the section of its table: "- `key`, default …".
 func TestReferenceIsComplete(t *testing.T) {
 	text, err := os.ReadFile("../../docs/config.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, table := range []reflect.Type{reflect.TypeFor[document](), reflect.TypeFor[Certificates](), reflect.TypeFor[KernelTLS](), reflect.TypeFor[documentLimits](), reflect.TypeFor[Peer](), reflect.TypeFor[documentTunnel](), reflect.TypeFor[Client](), reflect.TypeFor[Intercept]()} {
+	tables := reflect.TypeFor[document]()
+	for heading, table := range map[string]reflect.Type{
+		"This host":        tables,
+		"`[certificates]`": reflect.TypeFor[Certificates](),
+		"`[kernel_tls]`":   reflect.TypeFor[KernelTLS](),
+		"`[limits]`":       reflect.TypeFor[documentLimits](),
+		"`[peers.NAME]`":   reflect.TypeFor[Peer](),
+		"`[[tunnel]]`":     reflect.TypeFor[documentTunnel](),
+		"`[clients.NAME]`": reflect.TypeFor[Client](),
+		"`[intercept]`":    reflect.TypeFor[Intercept](),
+	} {
+		_, section, found := strings.Cut(string(text), "\n## "+heading+"\n")
+		if !found {
+			t.Errorf("docs/config.md has no section %s", heading)
+		}
+		section, _, _ = strings.Cut(section, "\n## ")
+		items := make(map[string]bool)
+		for _, m := range regexp.MustCompile("(?m)^- `([a-z_]+)`, (?:default|no default|required)").FindAllStringSubmatch(section, -1) {
+			items[m[1]] = true
+		}
 		for _, key := range members(table) {
-			if !strings.Contains(string(text), "`"+key+"`") && !strings.Contains(string(text), "["+key) && !strings.Contains(string(text), "[["+key+"]]") {
-				t.Errorf("docs/config.md says nothing of %s of %v", key, table)
+			own := regexp.MustCompile(`\n## .\[+` + regexp.QuoteMeta(key) + `[].]`)
+			if table == tables && own.Match(text) {
+				continue
 			}
+			if !items[key] {
+				t.Errorf("docs/config.md has no item for %s in %s", key, heading)
+			}
+			delete(items, key)
+		}
+		for key := range items {
+			t.Errorf("docs/config.md has an item for %s in %s, which has no such key", key, heading)
 		}
 	}
 }
