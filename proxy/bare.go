@@ -14,7 +14,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
-	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
@@ -107,11 +107,11 @@ func (d *Daemon) forget(p *peer) string {
 // ledHere is an address of p's that interception on this host still covers, or
 // none.
 func (d *Daemon) ledHere(ctx context.Context, p *peer) (string, error) {
-	table, err := intercept.Read()
+	table, err := rules.Read()
 	switch {
-	case errors.Is(err, intercept.ErrOff):
+	case errors.Is(err, rules.ErrOff):
 		return "", nil
-	case err != nil && d.Config.Intercept == nil && !errors.Is(err, intercept.ErrForeign):
+	case err != nil && d.Config.Intercept == nil && !errors.Is(err, rules.ErrForeign):
 		return "", nil // a daemon that intercepts nothing may lack the right to ask (CAP_NET_ADMIN)
 	case err != nil:
 		return "", err

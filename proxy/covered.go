@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
-	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 )
 
 // covered says whether the data of a migration to this host by tcp: can come
@@ -18,11 +18,11 @@ func (d *Daemon) covered(params libvirtrpc.Params) bool {
 	if d.Config.Intercept == nil {
 		return false
 	}
-	table, err := intercept.Read()
+	table, err := rules.Read()
 	return err == nil && coveredBy(&table.Table, params)
 }
 
-func coveredBy(table *intercept.Table, params libvirtrpc.Params) bool {
+func coveredBy(table *rules.Table, params libvirtrpc.Params) bool {
 	if params.Has(libvirtrpc.ParamDisksPort) {
 		return false
 	}
@@ -38,7 +38,7 @@ func coveredBy(table *intercept.Table, params libvirtrpc.Params) bool {
 // closedAt says whether a URI is of the kind tcp:HOST[:PORT], which libvirt
 // takes with and without slashes, and the port, if there is one, is closed to
 // other hosts.
-func closedAt(table *intercept.Table, uri string) bool {
+func closedAt(table *rules.Table, uri string) bool {
 	if rest, is := strings.CutPrefix(uri, "tcp:"); is && !strings.HasPrefix(rest, "//") {
 		uri = "tcp://" + rest
 	}
@@ -67,7 +67,7 @@ func (d *Daemon) checkPorts(r *libvirtrpc.Reply, params libvirtrpc.Params, disks
 	refuse := func(format string, args ...any) *libvirtrpc.Error {
 		return libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice on %s: %s", d.Config.Name, fmt.Sprintf(format, args...))
 	}
-	table, err := intercept.Read()
+	table, err := rules.Read()
 	if err != nil {
 		return refuse("nothing would keep the guest's data secret any more: %v", err)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/internal/needs"
-	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 )
 
 // closing puts the test's goroutine into a network of its own, where the kernel
@@ -35,7 +35,7 @@ func closing(t *testing.T, first, last uint16) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := intercept.Up(&intercept.Table{First: first, Last: last}); err != nil {
+	if _, err := rules.Up(&rules.Table{First: first, Last: last}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -94,7 +94,7 @@ func TestCoveredByTheKernel(t *testing.T) {
 		says(t, c.err, c.word, "the kernel has closed 49152-49160", "`sluice intercept up`")
 	}
 
-	if _, err := intercept.Down(); err != nil {
+	if _, err := rules.Down(); err != nil {
 		t.Fatal(err)
 	}
 	if d.covered(uris("tcp:host-b")) {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/sockets"
-	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -55,8 +55,8 @@ type intercepted struct {
 // starts what serves them. It fails where the kernel can't be asked whose
 // addresses connections were meant for.
 func (d *Daemon) listenIntercepted(ctx context.Context) (closers []func(), err error) {
-	switch _, err := intercept.Read(); {
-	case errors.Is(err, intercept.ErrOff), errors.Is(err, intercept.ErrForeign):
+	switch _, err := rules.Read(); {
+	case errors.Is(err, rules.ErrOff), errors.Is(err, rules.ErrForeign):
 		d.Log.Warn().Err(err).Msg("connections of QEMU's own go as QEMU makes them: `sluice intercept up` turns interception on")
 	case err != nil:
 		return nil, fmt.Errorf("interception ([intercept]): %w", err)
@@ -81,7 +81,7 @@ func (d *Daemon) interceptStatus() *control.InterceptStatus {
 	if d.Config.Intercept == nil {
 		return nil
 	}
-	st := intercept.Status(nil)
+	st := rules.Status(nil)
 	if !st.On {
 		return st
 	}
@@ -121,7 +121,7 @@ func (i *interception) serve(ctx context.Context, l *net.TCPListener) {
 // take finds where c was meant to go, and gives it a place and its turn after
 // those that came before.
 func (i *interception) take(c *intercepted) (err error) {
-	if c.to, err = intercept.Original(c.TCPConn); err != nil {
+	if c.to, err = rules.Original(c.TCPConn); err != nil {
 		return err
 	}
 	if c.peer, err = i.judge(c); err != nil {
@@ -176,7 +176,7 @@ func (i *interception) carry(ctx context.Context, c *intercepted) {
 
 // judge finds whose address c was meant for, and whether it is QEMU's.
 func (i *interception) judge(c *intercepted) (*peer, error) {
-	table, err := intercept.Read()
+	table, err := rules.Read()
 	if err != nil {
 		return nil, err
 	}

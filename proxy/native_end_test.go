@@ -9,7 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -147,7 +147,7 @@ func TestNativeEndPorts(t *testing.T) {
 			t.Errorf("configured %t: %d-%d are closed", configured, first, last)
 		}
 	}
-	if _, err := intercept.Down(); err != nil {
+	if _, err := rules.Down(); err != nil {
 		t.Fatal(err)
 	}
 	d := &Daemon{Host: &Host{Config: n.b.configure("", peerA+"[intercept]\n")}}

@@ -7,7 +7,7 @@ import (
 	"net"
 	"strconv"
 
-	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 )
 
 // Where libvirt's QEMUs listen by default (migration_port_min, migration_port_max in qemu.conf),
@@ -65,11 +65,11 @@ func ownPorts(first, last int) (from, to int) {
 // closedPorts are those that the kernel closes to other hosts, 0 for none: what
 // its table says, or the configuration where it is not to be read.
 func (d *Daemon) closedPorts() (first, last int) {
-	table, err := intercept.Read()
+	table, err := rules.Read()
 	switch {
 	case err == nil:
 		return int(table.First), int(table.Last)
-	case errors.Is(err, intercept.ErrOff), d.Config.Intercept == nil:
+	case errors.Is(err, rules.ErrOff), d.Config.Intercept == nil:
 		return 0, 0
 	}
 	from, to := d.Config.Intercept.Range()

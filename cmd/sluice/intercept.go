@@ -3,16 +3,16 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
+	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/sockets"
-	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 )
 
 const interceptHelp = `Lead the connections that QEMU makes by itself into sluice, for programs that
@@ -74,7 +74,7 @@ func newInterceptUp(io streams) *cobra.Command {
 				fmt.Fprint(io.out, t)
 				return nil
 			}
-			changed, err := intercept.Up(t)
+			changed, err := rules.Up(t)
 			if err != nil {
 				return failed(err)
 			}
@@ -106,7 +106,7 @@ Connections that there are go on as they are.
 Exit status: 0 it is not in the kernel, 1 failed, 2 wrong use.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			changed, err := intercept.Down()
+			changed, err := rules.Down()
 			if err != nil {
 				return failed(err)
 			}
@@ -133,7 +133,7 @@ func newInterceptShow(io streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			st := intercept.Status(t)
+			st := rules.Status(t)
 			if asJSON {
 				err = json.NewEncoder(io.out).Encode(st)
 			} else {
@@ -158,23 +158,23 @@ func addInterceptConfig(cmd *cobra.Command, file *string) {
 }
 
 // wantedTable is what the configuration says.
-func wantedTable(cmd *cobra.Command, file string) (*intercept.Table, error) {
+func wantedTable(cmd *cobra.Command, file string) (*rules.Table, error) {
 	cfg, err := config.Load(file)
 	if err != nil {
 		return nil, wrongUse(err)
 	}
-	t, err := intercept.FromConfig(cmd.Context(), cfg)
-	switch {
-	case errors.Is(err, intercept.ErrUnset):
-		return nil, wrongUse(fmt.Errorf("%s: %w", file, err))
-	case err != nil:
+	if cfg.Intercept == nil {
+		return nil, wrongUse(fmt.Errorf("%s: no [intercept] is configured: write at least that line, on every host (docs/config.md)", file))
+	}
+	t, err := check.InterceptTable(cmd.Context(), cfg)
+	if err != nil {
 		return nil, failed(err)
 	}
 	return t, nil
 }
 
 // addresses are those that connections are led away from, in words.
-func addresses(t *intercept.Table) string {
+func addresses(t *rules.Table) string {
 	var text string
 	for i, r := range t.Routes {
 		if i > 0 {

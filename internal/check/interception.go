@@ -3,26 +3,37 @@ package check
 import (
 	"context"
 
-	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 )
+
+// InterceptTable is what the kernel should have by a configuration with [intercept].
+func InterceptTable(ctx context.Context, cfg *config.Config) (*rules.Table, error) {
+	w := rules.Wanted{Port: uint16(cfg.Intercept.Port), Hosts: make(map[string][]string)}
+	w.First, w.Last = cfg.Intercept.Range()
+	for name, peer := range cfg.Peers {
+		w.Hosts[name] = peer.InterceptAt()
+	}
+	return w.Resolve(ctx)
+}
 
 // interception looks whether the kernel does with connections of QEMU's own
 // what the configuration says.
 func (h *Host) interception(ctx context.Context, l *list) {
 	const interception, code = "interception", "interception"
 	if h.Config.Intercept == nil {
-		if intercept.Status(nil).On {
+		if rules.Status(nil).On {
 			l.warn(interception, code, "`sluice intercept down`, or write [intercept] into the configuration",
 				"the kernel leads connections of QEMU's own to sluice, which does not take them: they are refused")
 		}
 		return
 	}
-	want, err := intercept.FromConfig(ctx, h.Config)
+	want, err := InterceptTable(ctx, h.Config)
 	if err != nil {
 		l.fail(interception, code, "", "%v", err)
 		return
 	}
-	st := intercept.Status(want)
+	st := rules.Status(want)
 	switch {
 	case !st.On:
 		l.fail(interception, code, "`sluice intercept up`; sluice-intercept.service does it when the host starts", "%s", st.Problem)

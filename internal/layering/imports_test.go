@@ -36,9 +36,10 @@ var rows = [][]string{
 	{"internal/check"},
 	{"proxy/migration", "proxy/gateway", "proxy/intercept"},
 	{"proxy/arrival"},
+	{"proxy/host"},
 	{"proxy/direct"},
 	{"proxy/peer", "proxy/session", "proxy/rundir"},
-	{"proxy/virt"},
+	{"proxy/virt", "proxy/intercept/rules"},
 	{"internal/config"},
 	{"proxy/tunnel"},
 

@@ -1,10 +1,10 @@
-// Package intercept keeps sluice's table in the kernel's packet filter
+// Package rules keeps sluice's table in the kernel's packet filter
 // (nftables), by which connections that QEMU makes to other hosts' migration
 // ports come to this host's sluice instead, and those that come in from other
 // hosts are refused:
 //
-//	t, err := intercept.FromConfig(ctx, cfg)
-//	changed, err := intercept.Up(t)
+//	t, err := rules.Wanted{…}.Resolve(ctx)
+//	changed, err := rules.Up(t)
 //
 // The table is of family inet and named sluice. Nothing outside of it is looked
 // at or changed, and no program is run. All of it wants CAP_NET_ADMIN in the
@@ -15,5 +15,5 @@
 // kernel may have given to any connection of this host's own, is none.
 //
 // What the package does not do: accept connections, or carry them (package
-// proxy).
-package intercept
+// intercept).
+package rules

@@ -1,4 +1,4 @@
-package intercept
+package rules
 
 import (
 	"errors"

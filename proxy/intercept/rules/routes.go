@@ -1,4 +1,4 @@
-package intercept
+package rules
 
 import (
 	"context"
@@ -9,33 +9,31 @@ import (
 	"net/netip"
 	"slices"
 	"time"
-
-	"github.com/virt-sluice/sluice/internal/config"
 )
-
-// ErrUnset says that a configuration has no [intercept].
-var ErrUnset = errors.New("no [intercept] is configured: write at least that line, on every host (docs/config.md)")
 
 // resolveTimeout is how long one name may take.
 const resolveTimeout = 10 * time.Second
 
-// FromConfig is the table that a configuration wants on this host. Names of
-// peers are resolved, all or it fails; addresses that are this host's own are
-// left out, since its table may be in the configuration of every host.
-func FromConfig(ctx context.Context, cfg *config.Config) (*Table, error) {
-	if cfg.Intercept == nil {
-		return nil, ErrUnset
-	}
+// Wanted is what a table is made from.
+type Wanted struct {
+	Port        uint16              // of this host's sluice, on loopback
+	First, Last uint16              // the migration ports
+	Hosts       map[string][]string // by peer: addresses and names at which its QEMUs are reached
+}
+
+// Resolve is the table that is wanted on this host. Names of peers are resolved, all or it fails;
+// addresses that are this host's own are left out, since its table may be in the configuration of
+// every host.
+func (w Wanted) Resolve(ctx context.Context) (*Table, error) {
 	own, err := ownAddresses()
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{Port: uint16(cfg.Intercept.Port)}
-	t.First, t.Last = cfg.Intercept.Range()
+	t := &Table{Port: w.Port, First: w.First, Last: w.Last}
 	whose := make(map[netip.Addr]string)
 	var faults []error
-	for _, peer := range slices.Sorted(maps.Keys(cfg.Peers)) {
-		for _, host := range cfg.Peers[peer].InterceptAt() {
+	for _, peer := range slices.Sorted(maps.Keys(w.Hosts)) {
+		for _, host := range w.Hosts[peer] {
 			addrs, err := resolve(ctx, host)
 			if err != nil {
 				faults = append(faults, fmt.Errorf("peer %s: %q does not resolve (%w): mend the name service, or write addresses into peers.%s.intercept", peer, host, err, peer))
