@@ -42,10 +42,8 @@ type Daemon struct {
 	certs   *certificates
 	dnList  *tlsconf.Rules // tls_allowed_dn_list; nil if there is none
 
-	verdicts verdicts
+	arrivals *Arrivals
 	waiting  waiting
-	steered  steeredSessions
-	pulls    pulls
 	doors    openDoors
 	refusals refusals
 	inClear  session.ClearCounts
@@ -79,6 +77,7 @@ func New(o Options) (*Daemon, error) {
 		refusing: make(chan struct{}, maxRefusals),
 		ready:    make(chan struct{}),
 	}
+	d.arrivals = &Arrivals{Host: d.Host}
 	var err error
 	if d.uids, err = o.Config.UIDs(); err != nil {
 		return nil, err

@@ -19,56 +19,10 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// accept decides on a session that a peer opens.
-func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, func(*stream.Session), error) {
-	p := d.peers[info.Peer]
-	if info.Clear && (d.requireSecure() || p.conf.TLS == control.Yes) {
-		return nil, nil, fmt.Errorf("%s asks for data in clear, which %s does not allow: migrate with TLS, or set require_secure = false on both hosts", info.Peer, d.Config.Name)
-	}
-	if info.Clear && info.Work == session.WorkLibvirt {
-		return nil, nil, fmt.Errorf("%s asks for libvirt's own connection in clear, which is never so, whatever require_secure says", info.Peer)
-	}
-	entry, err := d.Sessions.Add(info, control.Incoming)
-	if err != nil {
-		return nil, nil, err
-	}
-	log := session.Log(d.Log, info, control.Incoming)
-	var h stream.Handler
-	var started func(*stream.Session)
-	switch info.Work {
-	case session.WorkMigration:
-		in := &incoming{d: d, info: info, entry: entry, log: log, arrived: make(chan struct{})}
-		h, started, err = in, in.start, in.open(ctx)
-	case session.WorkLibvirt:
-		in := &incomingLibvirt{d: d, peer: p, entry: entry, log: log}
-		h, started = in, in.start
-	case session.WorkSteered:
-		if p := d.pulls.take(info); p != nil {
-			in := p.begin(d, entry, log)
-			h, started = in, in.start
-			break
-		}
-		in := &steered{d: d, info: info, entry: entry, log: log}
-		h, started, err = in, in.start, in.open()
-	case session.WorkIntercept:
-		h, err = d.land(p, entry, log)
-		started = entry.SetSession
-	default:
-		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, d.Config.Name)
-	}
-	if err != nil {
-		d.Sessions.End(entry, control.Failed, stream.CodeRefused, err.Error())
-		log.Warn().Err(err).Msg("session refused")
-		return nil, nil, err
-	}
-	log.Info().Msg("session opened")
-	return h, started, nil
-}
-
 // incoming is a migration's destination: what libvirt and QEMU hold here for a
 // session.
 type incoming struct {
-	d     *Daemon
+	d     *Arrivals
 	info  stream.Info
 	entry *session.Entry
 	log   zerolog.Logger

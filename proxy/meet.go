@@ -39,9 +39,9 @@ func (g *guard) meet(a *arrival, params libvirtrpc.Params, t transfer) (out libv
 	if t.disks() {
 		p.disk = rundir.DiskSocket
 	}
-	g.d.pulls.add(id, p)
+	g.d.arrivals.pulls.add(id, p)
 	a.leave = func(verdict) {
-		g.d.pulls.remove(id)
+		g.d.arrivals.pulls.remove(id)
 		dir.Remove(g.log)
 	}
 	u := url.URL{Scheme: meetScheme, Host: meetHint, Path: "/" + g.d.Config.Name + "/" + id}

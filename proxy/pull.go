@@ -6,19 +6,16 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/digitalocean/go-libvirt"
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
-	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -67,38 +64,6 @@ func (ps *pulls) remove(id string) {
 	delete(ps.m, id)
 }
 
-// pull names a session to a Perform that would have the peer's QEMU connect to
-// this host in clear.
-func (g *guide) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
-	call, err := libvirtrpc.DecodePerform(c.Body)
-	if err != nil {
-		return refused(libvirtrpc.ErrRPC, err).Outcome
-	}
-	t, err := transferOf(call.Flags, call.Params)
-	if err != nil {
-		return refused(libvirtrpc.ErrRPC, err).Outcome
-	}
-	if t.exposed == "" || t.flags&libvirt.MigratePeer2peer != 0 || call.Params.Has(libvirtrpc.ParamDisksURI) {
-		return libvirtrpc.Outcome{}
-	}
-	p := &pull{peer: g.peer.name, uuid: virt.FormatUUID(call.Domain.UUID), postcopy: t.postcopy()}
-	if err := p.aim(call, t); err != nil {
-		return libvirtrpc.Outcome{} // the peer has words for that
-	}
-	id := stream.NewID()
-	g.d.pulls.add(id, p)
-	g.mu.Lock()
-	g.pulled = append(g.pulled, id)
-	g.mu.Unlock()
-	call.Params = call.Params.With(paramSession, id)
-	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(*libvirtrpc.Reply) {
-		g.d.pulls.remove(id)
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.pulled = slices.DeleteFunc(g.pulled, func(o string) bool { return o == id })
-	}}
-}
-
 // aim finds out where QEMU listens.
 func (p *pull) aim(call *libvirtrpc.Perform, t transfer) error {
 	uri, _, err := call.Params.Text(libvirtrpc.ParamURI)
@@ -128,12 +93,12 @@ func (p *pull) aim(call *libvirtrpc.Perform, t transfer) error {
 // pulled is the destination's half of a pull's session.
 type pulled struct {
 	*pull
-	d     *Daemon
+	d     *Arrivals
 	entry *session.Entry
 	log   zerolog.Logger
 }
 
-func (p *pull) begin(d *Daemon, e *session.Entry, log zerolog.Logger) *pulled {
+func (p *pull) begin(d *Arrivals, e *session.Entry, log zerolog.Logger) *pulled {
 	disks := ""
 	if p.disk != "" {
 		disks = session.BySluice

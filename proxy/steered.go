@@ -62,7 +62,7 @@ func (ss *steeredSessions) claim(id, peer string) (*steered, error) {
 
 // steered is the destination's half of a session of work "steered".
 type steered struct {
-	d     *Daemon
+	d     *Arrivals
 	info  stream.Info
 	entry *session.Entry
 	log   zerolog.Logger

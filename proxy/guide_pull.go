@@ -1,0 +1,42 @@
+package proxy
+
+import (
+	"slices"
+
+	"github.com/digitalocean/go-libvirt"
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/virt"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// pull names a session to a Perform that would have the peer's QEMU connect to
+// this host in clear.
+func (g *guide) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
+	call, err := libvirtrpc.DecodePerform(c.Body)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	t, err := transferOf(call.Flags, call.Params)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	if t.exposed == "" || t.flags&libvirt.MigratePeer2peer != 0 || call.Params.Has(libvirtrpc.ParamDisksURI) {
+		return libvirtrpc.Outcome{}
+	}
+	p := &pull{peer: g.peer.name, uuid: virt.FormatUUID(call.Domain.UUID), postcopy: t.postcopy()}
+	if err := p.aim(call, t); err != nil {
+		return libvirtrpc.Outcome{} // the peer has words for that
+	}
+	id := stream.NewID()
+	g.d.arrivals.pulls.add(id, p)
+	g.mu.Lock()
+	g.pulled = append(g.pulled, id)
+	g.mu.Unlock()
+	call.Params = call.Params.With(paramSession, id)
+	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(*libvirtrpc.Reply) {
+		g.d.arrivals.pulls.remove(id)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.pulled = slices.DeleteFunc(g.pulled, func(o string) bool { return o == id })
+	}}
+}
