@@ -43,7 +43,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	if g.bare != nil && !steered {
 		return g.prepareBare(c, call, t, guest)
 	}
-	meets := t.steered && !steered && t.flags&libvirt.MigratePeer2peer == 0 && g.d.requireSecure()
+	meets := t.steered && !steered && t.flags&libvirt.MigratePeer2peer == 0 && g.d.Config.Secure()
 	if t.steered && !steered && !meets { // libvirt would open a port to all
 		t.steered, t.by, t.exposed = false, session.ByNothing, "memory by tcp:"
 	}
@@ -52,7 +52,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 		t.by, t.exposed = session.ByInterception, ""
 	}
 	switch {
-	case t.exposed != "" && g.d.requireSecure():
+	case t.exposed != "" && g.d.Config.Secure():
 		return outcome{g.insecure(t.exposed)}
 	case g.access != config.AccessFull && usesPath(call.Params): // whoever encrypts what goes there
 		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.Config.Name)}

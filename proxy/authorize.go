@@ -13,7 +13,7 @@ import (
 // authorize decides whom a good certificate stands for and whether it may come
 // in. The error is a *stream.Cause for the one at the other end, in words; its
 // code is a tlsconf.Cause.
-func (d *Daemon) authorize(who *tlsconf.Peer) (*peer, error) {
+func (d *Peers) authorize(who *tlsconf.Peer) (*peer, error) {
 	p := d.identify(who.Identity)
 	if p == nil {
 		return nil, denied("your certificate is valid, but no peer configured on %s has its name (%s): add it there under [peers.NAME], in names", d.Config.Name, who.Identity)
@@ -28,9 +28,9 @@ func (d *Daemon) authorize(who *tlsconf.Peer) (*peer, error) {
 
 // within checks a handshake, which went by the host's policy, by p's own, which
 // may be stricter.
-func (d *Daemon) within(p *peer, who *tlsconf.Peer) error {
-	policy := d.certs.with(p)
-	if policy == d.certs.host() {
+func (d *Peers) within(p *peer, who *tlsconf.Peer) error {
+	policy := d.Certs.with(p)
+	if policy == d.Certs.host() {
 		return nil
 	}
 	if err := who.Within(policy); err != nil {
@@ -44,10 +44,10 @@ func denied(format string, args ...any) error {
 }
 
 // identify finds the configured peer whose rules match a certificate's names.
-func (d *Daemon) identify(id tlsconf.Identity) *peer {
-	for _, name := range slices.Sorted(maps.Keys(d.peers)) {
-		if _, ok := d.peers[name].rules.Match(id); ok {
-			return d.peers[name]
+func (d *Peers) identify(id tlsconf.Identity) *peer {
+	for _, name := range slices.Sorted(maps.Keys(d.All)) {
+		if _, ok := d.All[name].rules.Match(id); ok {
+			return d.All[name]
 		}
 	}
 	return nil

@@ -84,7 +84,7 @@ func (m *outgoing) mayGoBare(ctx context.Context, none *noSluice) (native bool, 
 	case m.req.TLS == control.Yes && !secure:
 		return refuse("--tls yes needs libvirt's calls by TLS too: set peers.%s.libvirt_uri on %s to qemu+tls://", name, here)
 	case !native && m.peer.seen.Load():
-		return refuse("the guest's memory would go in clear, and %s: add --tls yes for QEMU's own TLS there, or %s", m.peer.hadSluice(), m.d.forget(m.peer))
+		return refuse("the guest's memory would go in clear, and %s: add --tls yes for QEMU's own TLS there, or %s", m.peer.hadSluice(), m.d.Peers.forget(m.peer))
 	}
 	if led, err := m.d.ledHere(ctx, m.peer); err != nil {
 		return refuse("whether the kernel leads connections to %s's migration ports to sluice can't be told: %v", name, err)
@@ -92,16 +92,6 @@ func (m *outgoing) mayGoBare(ctx context.Context, none *noSluice) (native bool, 
 		return refuse("the kernel leads connections to %s's migration ports to sluice, and there is none to take them: leave `intercept` of peers.%s out or empty, then `sluice intercept up`", led, name)
 	}
 	return native, nil
-}
-
-// hadSluice is why p is not taken for a host without a sluice.
-func (p *peer) hadSluice() string {
-	return fmt.Sprintf("a sluice of %s's has spoken with this one: it has just been stopped, or somebody resets connections to it", p.name)
-}
-
-// forget says what to do where p has a sluice no more.
-func (d *Daemon) forget(p *peer) string {
-	return fmt.Sprintf("if it was removed from %s for good, restart sluice on %s", p.name, d.Config.Name)
 }
 
 // ledHere is an address of p's that interception on this host still covers, or
@@ -137,7 +127,7 @@ func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bo
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limits.Handshake, fmt.Errorf("no answer within %v (limits.handshake_timeout)", limits.Handshake))
 	defer cancel()
-	virt, err := m.d.connectFar(ctx, m.peer)
+	virt, err := m.d.Peers.connectFar(ctx, m.peer)
 	if err != nil {
 		return nil, err
 	}
@@ -305,7 +295,7 @@ func (b *bare) outcome(ctx context.Context) (*outcomeReply, error) {
 func (b *bare) state(ctx context.Context) (virt.State, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.limits.Handshake, errors.New("libvirt does not answer"))
 	defer cancel()
-	v, err := b.d.connectFar(ctx, b.peer)
+	v, err := b.d.Peers.connectFar(ctx, b.peer)
 	if err != nil {
 		return virt.State{}, err
 	}

@@ -43,7 +43,7 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 	case p.conf.WithoutSluice != config.WithoutPlain:
 		return refuse("the guest's memory would go in clear, and peers.%s.without_sluice on %s allows QEMU's own TLS alone: add --tls (or --tunnelled)", p.name, g.d.Config.Name)
 	case p.seen.Load():
-		return refuse("the guest's memory would come in clear, and %s: add --tls (or --tunnelled), or %s", p.hadSluice(), g.d.forget(p))
+		return refuse("the guest's memory would come in clear, and %s: add --tls (or --tunnelled), or %s", p.hadSluice(), g.d.Peers.forget(p))
 	case closed != 0:
 		return refuse("its QEMU would connect to a port that `sluice intercept` has closed here: add --tls (or --tunnelled), or `sluice intercept down` on %s", g.d.Config.Name)
 	default:

@@ -33,7 +33,7 @@ func (h *testHost) reaching(tls string) error {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), 20*time.Second)
 	defer cancel()
-	m := &outgoing{d: h.Daemon, req: &control.MigrateRequest{TLS: tls}, peer: h.peers["host-b"], log: zerolog.Nop(),
+	m := &outgoing{d: h.Daemon, req: &control.MigrateRequest{TLS: tls}, peer: h.Peers.All["host-b"], log: zerolog.Nop(),
 		info: stream.Info{ID: stream.NewID(), Work: session.WorkMigration, UUID: "c7a5fdbd-edaf-9455-926a-d65c16db1809"}}
 	f, err := m.reach(ctx)
 	if err == nil {
@@ -59,7 +59,7 @@ func TestResetsOpenNoWayInClear(t *testing.T) {
 	err := a.reaching(control.Unset)
 	says(t, err, "a sluice answers there", "somebody resets connections")
 	hasCode(t, err, stream.CodeRefused)
-	if !a.peers["host-b"].seen.Load() {
+	if !a.Peers.All["host-b"].seen.Load() {
 		t.Error("that host-b has a sluice is not remembered")
 	}
 }
@@ -70,7 +70,7 @@ func TestSluiceThatWasThereEndsPlain(t *testing.T) {
 	a, b := pairOfHosts(t, newAuthority(t, "CA"))
 	b.start("", peerA+"without_sluice = 'plain'\n")
 	a.start("", peerTable(b, "without_sluice = 'plain'\nlibvirt_uri = 'qemu+tls://"+closedPort(t)+"/system'"))
-	from := b.peers["host-a"]
+	from := b.Peers.All["host-a"]
 	clear := func() string {
 		g := &guard{d: b.Daemon, bare: from, log: zerolog.Nop()}
 		out := g.prepareBare(nil, &libvirtrpc.Prepare{}, transfer{by: session.ByNothing}, movingGuest{name: "guest", uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809"})
@@ -79,7 +79,7 @@ func TestSluiceThatWasThereEndsPlain(t *testing.T) {
 		}
 		return out.Err.Message
 	}
-	to := a.peers["host-b"]
+	to := a.Peers.All["host-b"]
 	if to.seen.Load() || from.seen.Load() {
 		t.Fatal("a sluice is taken for seen before it has spoken")
 	}

@@ -26,13 +26,10 @@ func Check(ctx context.Context, cfg *config.Config, version string, req *control
 		Config: cfg, Version: version, By: control.ByCommand,
 		Libvirt: libvirtVersion(virt.Libvirt{Socket: cfg.LibvirtSocket, Host: cfg.Name}),
 	}
-	certs, err := loadCertificates(cfg, zerolog.Nop())
+	peers, err := NewPeers(cfg, zerolog.Nop())
 	if h.Err = err; err == nil {
-		h.Credentials, h.Policies = certs.current(), certs.policies.Load()
-		d := &Daemon{Host: &Host{Config: cfg}, certs: certs} // what it takes to connect
-		if d.peers, err = makePeers(cfg.Peers); err == nil {
-			h.Bare = d.askBare
-		}
+		h.Credentials, h.Policies = peers.Certs.current(), peers.Certs.policies.Load()
+		h.Bare = peers.remoteVersion
 	}
 	return h.Run(ctx, req), nil
 }
@@ -61,17 +58,17 @@ func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control
 	}
 	h := &check.Host{
 		Config: d.Config, Version: d.version, By: control.ByDaemon,
-		Policies: d.certs.policies.Load(), Credentials: d.certs.current(),
+		Policies: d.Peers.Certs.policies.Load(), Credentials: d.Peers.Certs.current(),
 		Listening: d.listening(),
-		Reload:    d.certs.status(time.Now()).ReloadErrors,
+		Reload:    d.Peers.Certs.status(time.Now()).ReloadErrors,
 		Libvirt:   libvirtVersion(d.Libvirt),
-		Bare:      d.askBare,
-		Spoken:    func(peer string) bool { return d.peers[peer].seen.Load() },
+		Bare:      d.Peers.remoteVersion,
+		Spoken:    func(peer string) bool { return d.Peers.All[peer].seen.Load() },
 	}
 	report := h.Run(ctx, req)
 	for _, v := range report.Peers {
 		if v.Found == control.PeerSluice {
-			d.peers[v.Name].seen.Store(true)
+			d.Peers.All[v.Name].seen.Store(true)
 		}
 	}
 	return report, nil
@@ -79,10 +76,10 @@ func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control
 
 // checked answers a peer's check.
 func (d *Daemon) checked(ctx context.Context, peer string) *check.Answer {
-	certs := d.certs.status(time.Now())
+	certs := d.Peers.Certs.status(time.Now())
 	a := &check.Answer{
 		Host: d.Config.Name, Version: d.version, Time: time.Now(), You: peer,
-		Priority: d.certs.with(d.peers[peer]).Source,
+		Priority: d.Peers.Certs.with(d.Peers.All[peer]).Source,
 	}
 	for _, e := range certs.ReloadErrors {
 		a.Warnings = append(a.Warnings, e.Error)
@@ -99,7 +96,7 @@ func (d *Daemon) checked(ctx context.Context, peer string) *check.Answer {
 	if a.Libvirt = versions.Libvirt; err != nil {
 		a.LibvirtError = err.Error()
 	}
-	a.Offers = d.offers(d.peers[peer], versions)
+	a.Offers = d.offers(d.Peers.All[peer], versions)
 	return a
 }
 

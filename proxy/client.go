@@ -24,7 +24,7 @@ func (d *Daemon) serveClients(ctx context.Context, p *peer, l *net.UnixListener)
 	for {
 		c, err := l.AcceptUnix()
 		if err != nil {
-			if d.acceptAgain(ctx, "accept a libvirt client of "+p.name, err) {
+			if d.AcceptAgain(ctx, "accept a libvirt client of "+p.name, err) {
 				continue
 			}
 			return
@@ -52,7 +52,7 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) erro
 		return err
 	}
 	log := session.Log(d.Log, info, control.Outgoing)
-	s, none, err := openOrNone(ctx, d.opener(p), info)
+	s, none, err := openOrNone(ctx, d.Opener(p), info)
 	if none != nil && err != nil {
 		err = none.and("without one there libvirt's clients have libvirt's own URI (%s), and `sluice migrate GUEST %s` what peers.%s.without_sluice on %s allows", p.conf.LibvirtURI, p.name, p.name, d.Config.Name)
 	}

@@ -19,7 +19,6 @@ import (
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
-	"github.com/virt-sluice/sluice/tlsconf"
 )
 
 // Options make a Daemon. All are needed.
@@ -36,20 +35,12 @@ type Daemon struct {
 	version string
 	started time.Time
 
-	uids    []uint32 // may use the local sockets
-	peers   map[string]*peer
-	clients []*clientRule
-	certs   *certificates
-	dnList  *tlsconf.Rules // tls_allowed_dn_list; nil if there is none
+	uids []uint32 // may use the local sockets
 
 	arrivals *Arrivals
-	waiting  waiting
 	doors    openDoors
-	refusals refusals
 	inClear  session.ClearCounts
 	acceptor *stream.Acceptor
-	refusing chan struct{}    // places of those who are told why not
-	clock    func() time.Time // by which peers' certificates are valid; nil is time.Now
 
 	tunnels []*tunnelEntry
 
@@ -72,10 +63,9 @@ func New(o Options) (*Daemon, error) {
 			TotalSend:    stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
 			TotalReceive: stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
 		},
-		version:  o.Version,
-		started:  time.Now(),
-		refusing: make(chan struct{}, maxRefusals),
-		ready:    make(chan struct{}),
+		version: o.Version,
+		started: time.Now(),
+		ready:   make(chan struct{}),
 	}
 	d.arrivals = &Arrivals{Host: d.Host}
 	var err error
@@ -85,20 +75,7 @@ func New(o Options) (*Daemon, error) {
 	if d.QEMUUID, _, err = o.Config.QEMU(); err != nil {
 		return nil, err
 	}
-	if d.peers, err = makePeers(o.Config.Peers); err != nil {
-		return nil, err
-	}
-	if d.clients, err = makeClientRules(o.Config.Clients); err != nil {
-		return nil, err
-	}
-	if o.Config.AllowedDNs != nil {
-		rules, err := config.ParseDNList(o.Config.AllowedDNs)
-		if err != nil {
-			return nil, fmt.Errorf("tls_allowed_dn_list: %w", err)
-		}
-		d.dnList = &rules
-	}
-	if d.certs, err = loadCertificates(o.Config, o.Log); err != nil {
+	if d.Peers, err = NewPeers(o.Config, o.Log); err != nil {
 		return nil, err
 	}
 	if err := d.makeTunnels(); err != nil {
@@ -107,26 +84,15 @@ func New(o Options) (*Daemon, error) {
 	d.acceptor = &stream.Acceptor{Host: d.Config.Name, Limits: d.Limits(0), Accept: d.accept, Ask: d.answer, Share: stream.Share{
 		Channels: d.Config.Limits.PeerChannels,
 		Asks:     d.Config.Limits.PeerAsks,
-		Memory:   func(peer string) *stream.Memory { return d.peers[peer].memory },
+		Memory:   func(peer string) *stream.Memory { return d.Peers.All[peer].memory },
 	}}
-	for _, p := range d.peers {
-		p.memory = d.newMemory()
-	}
-	for _, c := range d.clients {
-		c.memory = d.newMemory()
-	}
 	return d, nil
-}
-
-// newMemory is what may be held at once of what one peer has sent.
-func (d *Daemon) newMemory() *stream.Memory {
-	return stream.NewMemory(d.Config.Limits.PeerMemory << 20)
 }
 
 // Reload takes over certificates, revocation lists and GnuTLS's settings as
 // they are now. What is not good leaves what was there before in use, and is
 // the error, which has been logged.
-func (d *Daemon) Reload() error { return errors.Join(d.certs.reload(), d.reloadTunnels()) }
+func (d *Daemon) Reload() error { return errors.Join(d.Peers.Certs.reload(), d.reloadTunnels()) }
 
 // Ready is closed when all sockets are open.
 func (d *Daemon) Ready() <-chan struct{} { return d.ready }
@@ -151,7 +117,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	defer d.Work.Wait()
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
-	d.Work.Go(func() { d.certs.run(working) })
+	d.Work.Go(func() { d.Peers.Certs.run(working) })
 	closers, err := d.listen(working)
 	defer func() {
 		for _, c := range closers {
@@ -162,13 +128,13 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 		return err
 	}
 	close(d.ready)
-	d.Work.Go(d.tryKernel)
+	d.Work.Go(d.Peers.tryKernel)
 	ready := d.Log.Info()
 	if d.metricsAddr != "" {
 		ready.Str("metrics", d.metricsAddr)
 	}
-	ready.Str("listen", d.listening()).Strs("peers", slices.Sorted(maps.Keys(d.peers))).
-		Str("certificates", d.certs.current().Found.Why).Str("priority", d.certs.host().Source).Msg("ready")
+	ready.Str("listen", d.listening()).Strs("peers", slices.Sorted(maps.Keys(d.Peers.All))).
+		Str("certificates", d.Peers.Certs.current().Found.Why).Str("priority", d.Peers.Certs.host().Source).Msg("ready")
 
 	select {
 	case <-drain:
@@ -220,7 +186,7 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 	closers = append(closers, func() { d.listener.Close() })
 	d.Work.Go(func() { d.servePeers(ctx) })
 
-	for _, p := range d.peers {
+	for _, p := range d.Peers.All {
 		if err := d.Dir.Mkdir(filepath.Join(rundir.PeersDir, p.name), 0o711); err != nil {
 			return closers, err
 		}
@@ -285,31 +251,16 @@ func (d *Daemon) listening() string {
 }
 
 func (d *Daemon) peerStatus() []control.PeerStatus {
-	out := make([]control.PeerStatus, 0, len(d.peers))
-	for _, name := range slices.Sorted(maps.Keys(d.peers)) {
-		p := d.peers[name]
+	out := make([]control.PeerStatus, 0, len(d.Peers.All))
+	for _, name := range slices.Sorted(maps.Keys(d.Peers.All)) {
+		p := d.Peers.All[name]
 		out = append(out, control.PeerStatus{
 			Name:     p.name,
 			Address:  p.conf.Address,
 			Names:    p.conf.Names,
-			Priority: d.certs.with(p).Source,
+			Priority: d.Peers.Certs.with(p).Source,
 			Socket:   filepath.Join(d.Config.RunDir, d.peerSocket(p)),
 		})
 	}
 	return out
-}
-
-func (d *Daemon) requireSecure() bool {
-	return d.Config.RequireSecure == nil || *d.Config.RequireSecure
-}
-
-// tlsDefault is what holds for p where a migration says nothing.
-func (d *Daemon) tlsDefault(p *peer) string {
-	switch {
-	case p.conf.TLS != "":
-		return p.conf.TLS
-	case d.Config.TLSDefault != "":
-		return d.Config.TLSDefault
-	}
-	return control.Yes
 }

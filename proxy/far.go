@@ -2,14 +2,10 @@ package proxy
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net"
-	"sync/atomic"
 
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
-	"github.com/virt-sluice/sluice/stream/relay"
 )
 
 // far is the destination of a migration that this host runs: the peer's sluice,
@@ -52,41 +48,10 @@ func (f *farSluice) outcome(ctx context.Context) (*outcomeReply, error) {
 
 func (f *farSluice) channels() []session.Channel { return session.ChannelsOf(f.Session) }
 
-// noSluice says that no sluice is where the peer's should be: nothing listens
-// there, or what does has the peer's certificate and speaks another protocol.
-// Silence says no such thing, and neither does a certificate that is not the
-// peer's.
-type noSluice struct{ *stream.Cause }
-
-func (n *noSluice) Unwrap() error { return n.Cause }
-
-// and is the cause with what follows from it.
-func (n *noSluice) and(format string, args ...any) *stream.Cause {
-	c := *n.Cause
-	c.Text += "; " + fmt.Sprintf(format, args...)
-	return &c
-}
-
-// openOrNone opens a session with o's peer. That there is no sluice is also
-// told by none.
-func openOrNone(ctx context.Context, o *stream.Opener, info stream.Info) (s *stream.Session, none *noSluice, err error) {
-	dial := o.Dial
-	var seen atomic.Pointer[noSluice] // channels dial too, from other goroutines
-	o.Dial = func(ctx context.Context, clear bool) (relay.Conn, error) {
-		c, err := dial(ctx, clear)
-		if n := (*noSluice)(nil); errors.As(err, &n) {
-			seen.Store(n)
-		}
-		return c, err
-	}
-	s, err = o.Open(ctx, info)
-	return s, seen.Load(), err
-}
-
 // reach opens the far end of m: the peer's sluice wherever it answers, and only
 // where there is none, and the configuration allows it, the host without it.
 func (m *outgoing) reach(ctx context.Context) (far, error) {
-	o := m.d.opener(m.peer)
+	o := m.d.Opener(m.peer)
 	o.Limits = m.d.Limits(m.req.Bandwidth)
 	s, none, err := openOrNone(ctx, o, m.info)
 	switch {

@@ -118,7 +118,7 @@ func (g *guide) prepare(ctx context.Context, c *libvirtrpc.Call, decode func([]b
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
-	if t.exposed != "" && g.d.requireSecure() {
+	if t.exposed != "" && g.d.Config.Secure() {
 		refusal := g.d.insecure(t.exposed)
 		g.log.Warn().Str("cause", refusal.Message).Msg("migration refused")
 		return outcome{libvirtrpc.Outcome{Err: refusal}}

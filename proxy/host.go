@@ -2,19 +2,23 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/digitalocean/go-libvirt"
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/stream/relay"
 )
 
 // Host is what the parts of one host's daemon share. All fields are set before any part runs.
@@ -25,6 +29,7 @@ type Host struct {
 	Dir      *rundir.Dir
 	Libvirt  virt.Libvirt
 	Sessions *session.Registry
+	Peers    *Peers
 
 	TotalSend, TotalReceive *rate.Limiter // of all sessions
 
@@ -67,5 +72,47 @@ func (h *Host) Limits(bandwidth uint64) stream.Limits {
 		Bandwidth:    perSession,
 		TotalSend:    h.TotalSend,
 		TotalReceive: h.TotalReceive,
+	}
+}
+
+// TLSDefault is what holds for p where a migration says nothing.
+func (h *Host) TLSDefault(p *peer) string {
+	switch {
+	case p.conf.TLS != "":
+		return p.conf.TLS
+	case h.Config.TLSDefault != "":
+		return h.Config.TLSDefault
+	}
+	return control.Yes
+}
+
+// AcceptAgain says, after Accept has failed, whether to go on: not once the
+// listener is closed. Else the daemon is out of descriptors, most likely; what
+// comes waits in the kernel until there are some again.
+func (h *Host) AcceptAgain(ctx context.Context, doing string, err error) bool {
+	if errors.Is(err, net.ErrClosed) {
+		return false
+	}
+	h.Log.Error().Err(err).Msg(doing)
+	select {
+	case <-time.After(100 * time.Millisecond):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Opener is what opens sessions with p.
+func (h *Host) Opener(p *peer) *stream.Opener {
+	return &stream.Opener{
+		Host:    h.Config.Name,
+		Peer:    p.name,
+		Address: p.conf.Address,
+		Limits:  h.Limits(0),
+		Dial: func(ctx context.Context, clear bool) (relay.Conn, error) {
+			return h.Peers.dial(ctx, p, clear)
+		},
+		// libvirt's own answer says whether this host's QEMU has failed.
+		LocalGone: func(c *stream.Cause) { h.Log.Info().Str("cause", c.Error()).Msg("QEMU closed its end") },
 	}
 }

@@ -139,7 +139,7 @@ func (h *testHost) startWith(cfg *config.Config) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.Daemon, d.clock = d, h.clock
+	h.Daemon, d.Peers.Clock = d, h.clock
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx, nil) }()
@@ -171,7 +171,7 @@ func (h *testHost) ask(peer string) error {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), 20*time.Second)
 	defer cancel()
-	err := h.opener(h.peers[peer]).Ask(ctx, "nothing", nil, nil)
+	err := h.Opener(h.Peers.All[peer]).Ask(ctx, "nothing", nil, nil)
 	if err != nil && strings.Contains(err.Error(), `there is no question "nothing"`) {
 		return nil
 	}

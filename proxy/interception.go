@@ -103,7 +103,7 @@ func (i *interception) serve(ctx context.Context, l *net.TCPListener) {
 	for {
 		tcp, err := l.AcceptTCP()
 		if err != nil {
-			if i.d.acceptAgain(ctx, "accept an intercepted connection", err) {
+			if i.d.AcceptAgain(ctx, "accept an intercepted connection", err) {
 				continue
 			}
 			return
@@ -184,7 +184,7 @@ func (i *interception) judge(c *intercepted) (*peer, error) {
 	switch {
 	case name == "" || !table.Has(c.to.Port()):
 		return nil, errors.New("the kernel has not led it here: only connections to peers' migration ports are carried")
-	case i.d.peers[name] == nil:
+	case i.d.Peers.All[name] == nil:
 		return nil, fmt.Errorf("%v is an address of %s, which is no peer any more: `sluice intercept up` takes the configuration over", c.to.Addr(), name)
 	}
 	from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
@@ -193,7 +193,7 @@ func (i *interception) judge(c *intercepted) (*peer, error) {
 	} else if uid != 0 && uid != i.d.QEMUUID {
 		return nil, fmt.Errorf("uid %d may not connect to peers' migration ports: only QEMU (qemu_user) and root may", uid)
 	}
-	return i.d.peers[name], nil
+	return i.d.Peers.All[name], nil
 }
 
 // open makes c's session and its one channel, when it is c's turn. Without a
@@ -210,7 +210,7 @@ func (i *interception) open(ctx context.Context, c *intercepted) (*stream.Sessio
 			return nil, nil, c.before.err
 		}
 	}
-	s, err := i.d.opener(c.peer).Open(ctx, c.entry.Info)
+	s, err := i.d.Opener(c.peer).Open(ctx, c.entry.Info)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -42,7 +42,7 @@ func TestLandingRefuses(t *testing.T) {
 			a.start("", peerTable(b, ""))
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			s, err := a.opener(a.peers["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: session.WorkIntercept})
+			s, err := a.Opener(a.Peers.All["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: session.WorkIntercept})
 			if err == nil && c.port != 0 {
 				err = s.Call(ctx, callPort, &portCall{c.port}, nil)
 			} else if err == nil {
@@ -74,7 +74,7 @@ func TestLandingIsNotForOwnSockets(t *testing.T) {
 	a.start("", peerTable(b, ""))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	s, err := a.opener(a.peers["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: session.WorkIntercept})
+	s, err := a.Opener(a.Peers.All["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: session.WorkIntercept})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func (g *guard) leave(c *libvirtrpc.Call, decode func() (uint32, libvirtrpc.Para
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
-	if t.exposed != "" && g.d.requireSecure() {
+	if t.exposed != "" && g.d.Config.Secure() {
 		return g.insecure(t.exposed)
 	}
 	return libvirtrpc.Outcome{}
@@ -77,7 +77,7 @@ func (g *guard) perform(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outc
 		return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining).Outcome
 	case here:
 	case flags&libvirt.MigrateTunnelled != 0:
-		if !encrypted(call.Destination) && g.d.requireSecure() {
+		if !encrypted(call.Destination) && g.d.Config.Secure() {
 			return g.insecure("memory by libvirt's tunnel to a URI without TLS or ssh")
 		}
 	case !params.Has(libvirtrpc.ParamURI):
@@ -161,7 +161,7 @@ func (d *Daemon) leadsHere(uri *string) bool {
 	if len(sockets) != 1 || !strings.HasSuffix(u.Scheme, "+unix") {
 		return false
 	}
-	for _, p := range d.peers {
+	for _, p := range d.Peers.All {
 		if sockets[0] == filepath.Join(d.Config.RunDir, d.peerSocket(p)) {
 			return true
 		}

@@ -65,8 +65,8 @@ func (d *Daemon) status() *control.Status {
 		Libvirt: d.Libvirt.Socket,
 		Peers:   d.peerStatus(),
 
-		Certificates: d.certs.status(time.Now()),
-		Priority:     d.certs.host().Source,
+		Certificates: d.Peers.Certs.status(time.Now()),
+		Priority:     d.Peers.Certs.host().Source,
 	}
 	st.Intercept = d.interceptStatus()
 	st.Tunnels = d.tunnelStatus(time.Now())

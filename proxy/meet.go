@@ -71,7 +71,7 @@ func (d *Daemon) met(params libvirtrpc.Params) (p *peer, id string, err error) {
 		return nil, "", nil
 	}
 	host, id, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
-	for _, p := range d.peers {
+	for _, p := range d.Peers.All {
 		if p.name == host || slices.Contains(p.conf.Names, host) {
 			return p, id, nil
 		}

@@ -76,7 +76,7 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 	for kind, n := range t.Received {
 		count(receivedMetric, n, kind)
 	}
-	for cause, n := range m.d.refusals.counts() {
+	for cause, n := range m.d.Peers.Refusals.counts() {
 		count(refusedMetric, n, string(cause))
 	}
 	for direction, n := range m.d.inClear.Counts() {

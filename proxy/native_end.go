@@ -9,7 +9,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
 	"github.com/virt-sluice/sluice/stream"
@@ -73,7 +72,7 @@ func (e *nativeEnd) serve(kind, socket string, l net.Listener) {
 		raw, err := l.Accept()
 		if err != nil {
 			<-places
-			if e.d.acceptAgain(e.ctx, "accept a connection of QEMU's on "+e.peer.name, err) {
+			if e.d.AcceptAgain(e.ctx, "accept a connection of QEMU's on "+e.peer.name, err) {
 				continue
 			}
 			return
@@ -159,8 +158,8 @@ func (e *nativeEnd) join(kind, socket string, remote relay.Conn, flags uint32) e
 // secure lets in QEMU of the peer alone, whose refusal is an alert: its stream
 // has no place for words.
 func (e *nativeEnd) secure(ctx context.Context, raw net.Conn) (relay.Conn, error) {
-	c, _, err := tlsconf.Accept(ctx, e.d.tls(), raw, tlsconf.Server{
-		Credentials: e.d.certs.current(), Policy: e.d.certs.with(e.peer), Name: e.peer.name, Time: e.d.clock,
+	c, _, err := tlsconf.Accept(ctx, e.d.Peers.tls(), raw, tlsconf.Server{
+		Credentials: e.d.Peers.Certs.current(), Policy: e.d.Peers.Certs.with(e.peer), Name: e.peer.name, Time: e.d.Peers.Clock,
 		Authorize: func(p *tlsconf.Peer) error {
 			if _, ok := e.peer.rules.Match(p.Identity); !ok {
 				return denied("its certificate (%s) has no name of %s, whose migration this is: QEMU shows client-cert.pem of migrate_tls_x509_cert_dir", p.Identity, e.peer.name)
@@ -204,6 +203,3 @@ func (e *nativeEnd) end(well bool) *stream.Cause {
 	}
 	return e.failure
 }
-
-// mayComeBare says whether a peer may come without its sluice.
-func (p *peer) mayComeBare() bool { return p.conf.WithoutSluice != config.WithoutNo }

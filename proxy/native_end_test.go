@@ -30,7 +30,7 @@ func newNativeEnds(t *testing.T, limits string) *nativeEnds {
 // open is one for a migration, and where it listens.
 func (n *nativeEnds) open() (e *nativeEnd, address string) {
 	n.t.Helper()
-	e = &nativeEnd{d: n.b.Daemon, peer: n.b.peers["host-a"], log: zerolog.New(&n.b.logged)}
+	e = &nativeEnd{d: n.b.Daemon, peer: n.b.Peers.All["host-a"], log: zerolog.New(&n.b.logged)}
 	if err := e.open(stream.NewID(), transfer{}, 0); err != nil {
 		n.t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestNativeEndFull(t *testing.T) {
 
 func TestNativeEndPorts(t *testing.T) {
 	n := newNativeEnds(t, "")
-	e := &nativeEnd{d: n.b.Daemon, peer: n.b.peers["host-a"], log: zerolog.Nop()}
+	e := &nativeEnd{d: n.b.Daemon, peer: n.b.Peers.All["host-a"], log: zerolog.Nop()}
 	err := e.open(stream.NewID(), transfer{}, 22)
 	e.end(false)
 	says(t, err, "port 22 is none for a migration")

@@ -75,13 +75,13 @@ func (d *Daemon) migrate(ctx context.Context, req *control.MigrateRequest, repor
 // check refuses what can't be begun, and makes a place for the session.
 func (m *outgoing) check(ctx context.Context) error {
 	d := m.d
-	m.peer = d.peers[m.req.Peer]
+	m.peer = d.Peers.All[m.req.Peer]
 	if m.peer == nil {
 		return control.WrongUse("no peer is named %q in the configuration of %s; there are: %s",
-			m.req.Peer, d.Config.Name, strings.Join(slices.Sorted(maps.Keys(d.peers)), ", "))
+			m.req.Peer, d.Config.Name, strings.Join(slices.Sorted(maps.Keys(d.Peers.All)), ", "))
 	}
-	clear := m.req.TLS == control.No || m.req.TLS == control.Unset && d.tlsDefault(m.peer) == control.No
-	if clear && d.requireSecure() {
+	clear := m.req.TLS == control.No || m.req.TLS == control.Unset && d.TLSDefault(m.peer) == control.No
+	if clear && d.Config.Secure() {
 		return control.WrongUse("the guest's memory would cross the network in clear, and %s requires security: leave out --tls no, or set require_secure = false on both hosts", d.Config.Name)
 	}
 	if err := m.findGuest(ctx); err != nil {

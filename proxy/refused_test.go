@@ -111,13 +111,13 @@ func TestWithoutACertificateOfOurs(t *testing.T) {
 	})
 	t.Run("a peer, one of many", func(t *testing.T) {
 		for range maxRefusals {
-			b.refusing <- struct{}{}
+			b.Peers.refusing <- struct{}{}
 		}
 		if got, _ := told(t, showing()); len(got) > 0 {
 			t.Errorf("%q", got)
 		}
 		for range maxRefusals {
-			<-b.refusing
+			<-b.Peers.refusing
 		}
 	})
 	t.Run("a libvirt client", func(t *testing.T) {

@@ -54,12 +54,12 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 		UUID:    g.uuid,
 		Peer:    p.name,
 		Address: p.conf.Address,
-		Clear:   t.steered && d.tlsDefault(p) == control.No,
+		Clear:   t.steered && d.TLSDefault(p) == control.No,
 	}
 	if info.Clear {
 		t.by = session.ByNothing
 	}
-	m := &steering{d: d, transfer: t, guest: g, opener: d.opener(p), over: make(chan struct{})}
+	m := &steering{d: d, transfer: t, guest: g, opener: d.Opener(p), over: make(chan struct{})}
 	var err error
 	if m.entry, err = d.Sessions.Add(info, control.Outgoing); err != nil {
 		return nil, err

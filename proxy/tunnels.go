@@ -45,8 +45,8 @@ func (d *Daemon) completeTunnel(e *tunnelEntry, i int) (err error) {
 	if e.opts, err = e.conf.Options(d.Config.TunnelHost()); err != nil {
 		return err
 	}
-	e.opts.Kernel = d.tls().Kernel
-	creds := d.certs
+	e.opts.Kernel = d.Peers.tls().Kernel
+	creds := d.Peers.Certs
 	if c := e.conf.Certificates; c.Given() {
 		conf := *d.Config
 		conf.Certificates, conf.Priority, conf.Peers, conf.Tunnels = c, cmp.Or(e.conf.Priority, conf.Priority), nil, nil
@@ -56,7 +56,7 @@ func (d *Daemon) completeTunnel(e *tunnelEntry, i int) (err error) {
 		creds = e.own
 	}
 	e.opts.Credentials = creds.source
-	e.opts.Policy = func() *tlsconf.Policy { return d.certs.policies.Load().Tunnels[i] }
+	e.opts.Policy = func() *tlsconf.Policy { return d.Peers.Certs.policies.Load().Tunnels[i] }
 	for _, l := range []struct {
 		total *rate.Limiter
 		to    *[]*rate.Limiter
@@ -119,7 +119,7 @@ func (d *Daemon) reloadTunnels() (err error) {
 
 // allCertificates are the host's, and those of tunnels that have their own.
 func (d *Daemon) allCertificates() []*certificates {
-	all := []*certificates{d.certs}
+	all := []*certificates{d.Peers.Certs}
 	for _, e := range d.tunnels {
 		if e.own != nil {
 			all = append(all, e.own)

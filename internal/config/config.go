@@ -42,6 +42,9 @@ type Config struct {
 	Tunnels []Tunnel `toml:"tunnel"` // the relay for other connections than migrations'
 }
 
+// Secure says whether what would go in clear is refused.
+func (c *Config) Secure() bool { return c.RequireSecure == nil || *c.RequireSecure }
+
 // Certificates names this host's credentials. With none set the layouts of
 // libvirt and QEMU are searched.
 type Certificates struct {

@@ -41,7 +41,7 @@ const (
 
 // TunnelHost is what the host says of tunnels' TLS.
 func (c *Config) TunnelHost() tunnel.Host {
-	return tunnel.Host{TLS: c.TLSDefault, RequireSecure: c.RequireSecure == nil || *c.RequireSecure}
+	return tunnel.Host{TLS: c.TLSDefault, RequireSecure: c.Secure()}
 }
 
 // Options are the tunnel's, but for credentials and policy, on a host. The

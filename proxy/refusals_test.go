@@ -1,0 +1,12 @@
+package proxy
+
+import (
+	"testing"
+	"time"
+)
+
+func TestRefusalOfLateHandshake(t *testing.T) {
+	if cause := refusalCause(noHandshake(time.Second)); cause != "timeout" {
+		t.Errorf("a handshake that takes too long is %q", cause)
+	}
+}
