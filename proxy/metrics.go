@@ -10,6 +10,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/tlsconf"
 )
 
 // What Prometheus is told; docs/metrics.md has the same. Guests and peers are
@@ -129,15 +130,14 @@ type ends struct{ role, file, name string }
 func (d *Daemon) remaining(now time.Time) map[ends]time.Duration {
 	all := make(map[ends]time.Duration)
 	for _, c := range d.allCertificates() {
-		maps.Copy(all, c.remaining(now)) // of two in one file the same
+		maps.Copy(all, lifetimes(c.current(), now)) // of two in one file the same
 	}
 	return all
 }
 
-// remaining is how long what is in use lasts. A file may hold two of one name,
+// lifetimes are how long what is in use lasts. A file may hold two of one name,
 // as where an authority has changed its key; the one that ends first counts.
-func (c *certificates) remaining(now time.Time) map[ends]time.Duration {
-	creds := c.current()
+func lifetimes(creds *tlsconf.Credentials, now time.Time) map[ends]time.Duration {
 	all := make(map[ends]time.Duration)
 	add := func(role, file, name string, at time.Time) {
 		// A label that is not UTF-8 would end the scrape.
