@@ -12,7 +12,7 @@ import (
 // accept decides on a session that a peer opens.
 func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, func(*stream.Session), error) {
 	p := d.Peers.All[info.Peer]
-	if info.Clear && (d.Config.Secure() || p.conf.TLS == control.Yes) {
+	if info.Clear && (d.Config.Secure() || p.Conf.TLS == control.Yes) {
 		return nil, nil, fmt.Errorf("%s asks for data in clear, which %s does not allow: migrate with TLS, or set require_secure = false on both hosts", info.Peer, d.Config.Name)
 	}
 	if info.Clear && info.Work == session.WorkLibvirt {

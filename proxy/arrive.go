@@ -63,7 +63,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 		if g.peer == nil {
 			return outcome{g.denied(c, "sessions are for peers")}
 		}
-		if a.session, err = g.d.arrivals.steered.claim(id, g.peer.name); err != nil {
+		if a.session, err = g.d.arrivals.steered.claim(id, g.peer.Name); err != nil {
 			return outcome{g.denied(c, "%v", err)}
 		}
 		if a.session.info.UUID != guest.uuid {

@@ -15,6 +15,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
@@ -32,7 +33,7 @@ import (
 // gone: an absent guest may have run, and ended. It then stays paused here.
 type bare struct {
 	d      *Daemon
-	peer   *peer
+	peer   *peer.Peer
 	info   stream.Info
 	log    zerolog.Logger
 	limits stream.Limits
@@ -67,12 +68,12 @@ type bare struct {
 
 // mayGoBare says how a guest may go to a host where none answered, and why
 // not.
-func (m *outgoing) mayGoBare(ctx context.Context, none *noSluice) (native bool, err error) {
-	allowed, here, name := m.peer.conf.WithoutSluice, m.d.Config.Name, m.peer.name
+func (m *outgoing) mayGoBare(ctx context.Context, none *peer.NoSluiceError) (native bool, err error) {
+	allowed, here, name := m.peer.Conf.WithoutSluice, m.d.Config.Name, m.peer.Name
 	native = allowed == config.WithoutNativeTLS || m.req.TLS == control.Yes
-	_, _, secure := m.peer.conf.LibvirtAt()
+	_, _, secure := m.peer.Conf.LibvirtAt()
 	refuse := func(format string, args ...any) (bool, error) {
-		return false, none.and(format, args...)
+		return false, none.And(format, args...)
 	}
 	switch {
 	case allowed == config.WithoutNo:
@@ -83,8 +84,8 @@ func (m *outgoing) mayGoBare(ctx context.Context, none *noSluice) (native bool, 
 		return refuse("post-copy needs a sluice there, which can tell what became of the guest: leave out --postcopy")
 	case m.req.TLS == control.Yes && !secure:
 		return refuse("--tls yes needs libvirt's calls by TLS too: set peers.%s.libvirt_uri on %s to qemu+tls://", name, here)
-	case !native && m.peer.seen.Load():
-		return refuse("the guest's memory would go in clear, and %s: add --tls yes for QEMU's own TLS there, or %s", m.peer.hadSluice(), m.d.Peers.forget(m.peer))
+	case !native && m.peer.SluiceSeen.Load():
+		return refuse("the guest's memory would go in clear, and %s: add --tls yes for QEMU's own TLS there, or %s", m.peer.SeenText(), m.d.Peers.RestartHint(m.peer))
 	}
 	if led, err := m.d.ledHere(ctx, m.peer); err != nil {
 		return refuse("whether the kernel leads connections to %s's migration ports to sluice can't be told: %v", name, err)
@@ -96,7 +97,7 @@ func (m *outgoing) mayGoBare(ctx context.Context, none *noSluice) (native bool, 
 
 // ledHere is an address of p's that interception on this host still covers, or
 // none.
-func (d *Daemon) ledHere(ctx context.Context, p *peer) (string, error) {
+func (d *Daemon) ledHere(ctx context.Context, p *peer.Peer) (string, error) {
 	table, err := rules.Read()
 	switch {
 	case errors.Is(err, rules.ErrOff):
@@ -106,7 +107,7 @@ func (d *Daemon) ledHere(ctx context.Context, p *peer) (string, error) {
 	case err != nil:
 		return "", err
 	}
-	host, _, _ := p.conf.LibvirtAt()
+	host, _, _ := p.Conf.LibvirtAt()
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return "", err
@@ -127,7 +128,7 @@ func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bo
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limits.Handshake, fmt.Errorf("no answer within %v (limits.handshake_timeout)", limits.Handshake))
 	defer cancel()
-	virt, err := m.d.Peers.connectFar(ctx, m.peer)
+	virt, err := m.d.Peers.ConnectLibvirt(ctx, m.peer)
 	if err != nil {
 		return nil, err
 	}
@@ -135,10 +136,10 @@ func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bo
 		d: m.d, peer: m.peer, info: m.info, log: m.log, limits: limits, native: native, uuid: uuid, virt: virt,
 		settled: make(chan struct{}), over: make(chan struct{}),
 	}
-	b.host, _, _ = m.peer.conf.LibvirtAt()
+	b.host, _, _ = m.peer.Conf.LibvirtAt()
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
 	b.lanes = newLanes(b.ctx, limits, func(lane string, err error) {
-		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.d.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.name, err)})
+		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.d.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.Name, err)})
 	})
 	by := session.ByQEMUThere
 	if !native {
@@ -157,9 +158,9 @@ func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bo
 
 // warnBare tells of what a host without a sluice costs.
 func (m *outgoing) warnBare(native bool) {
-	text := fmt.Sprintf("%s has no sluice: data goes to QEMU's own TLS there (peers.%s.without_sluice)", m.peer.name, m.peer.name)
+	text := fmt.Sprintf("%s has no sluice: data goes to QEMU's own TLS there (peers.%s.without_sluice)", m.peer.Name, m.peer.Name)
 	if !native {
-		text = fmt.Sprintf("%s has no sluice: the guest's memory and disks go in clear (peers.%s.without_sluice = %q)", m.peer.name, m.peer.name, config.WithoutPlain)
+		text = fmt.Sprintf("%s has no sluice: the guest's memory and disks go in clear (peers.%s.without_sluice = %q)", m.peer.Name, m.peer.Name, config.WithoutPlain)
 	}
 	m.warnings = append(m.warnings, text)
 	m.log.Warn().Bool("tls", native).Msg(text)
@@ -184,7 +185,7 @@ func (b *bare) run() {
 		case <-b.settled:
 			settled = true
 		case <-b.virt.Gone():
-			b.Fail(&stream.Cause{Code: stream.CodeLink, Text: fmt.Sprintf("libvirt on %s closed its connection: it was stopped, or has crashed, or the link broke", b.peer.name)})
+			b.Fail(&stream.Cause{Code: stream.CodeLink, Text: fmt.Sprintf("libvirt on %s closed its connection: it was stopped, or has crashed, or the link broke", b.peer.Name)})
 		case <-length:
 			b.Fail(&stream.Cause{Code: stream.CodeLimit, Text: fmt.Sprintf("the migration has lasted as long as it may, %v (limits.session_timeout)", b.limits.Length)})
 		case <-again.C:
@@ -205,7 +206,7 @@ func (b *bare) run() {
 // beat asks libvirt there for a sign of life.
 func (b *bare) beat() {
 	t := time.AfterFunc(b.limits.Idle, func() {
-		b.Fail(&stream.Cause{Code: stream.CodeLink, Text: fmt.Sprintf("nothing was heard from libvirt on %s for %v (limits.idle_timeout): the link is down, or the host is frozen", b.peer.name, b.limits.Idle)})
+		b.Fail(&stream.Cause{Code: stream.CodeLink, Text: fmt.Sprintf("nothing was heard from libvirt on %s for %v (limits.idle_timeout): the link is down, or the host is frozen", b.peer.Name, b.limits.Idle)})
 	})
 	b.virt.ConnectGetLibVersion() // returns at the latest when end closes the connection
 	t.Stop()
@@ -273,7 +274,7 @@ func (b *bare) Wait() *stream.Cause {
 func (b *bare) outcome(ctx context.Context) (*outcomeReply, error) {
 	state, err := b.state(ctx)
 	if err != nil {
-		late(ctx)
+		peer.Late(ctx)
 		return nil, err
 	}
 	b.calls.Lock()
@@ -295,7 +296,7 @@ func (b *bare) outcome(ctx context.Context) (*outcomeReply, error) {
 func (b *bare) state(ctx context.Context) (virt.State, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.limits.Handshake, errors.New("libvirt does not answer"))
 	defer cancel()
-	v, err := b.d.Peers.connectFar(ctx, b.peer)
+	v, err := b.d.Peers.ConnectLibvirt(ctx, b.peer)
 	if err != nil {
 		return virt.State{}, err
 	}

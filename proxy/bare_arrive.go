@@ -25,7 +25,7 @@ import (
 func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t transfer, guest movingGuest) outcome {
 	p, a := g.bare, &arrival{guest: guest, transfer: t}
 	refuse := func(format string, args ...any) outcome {
-		words := fmt.Sprintf("sluice on %s: %s has no sluice: ", g.d.Config.Name, p.name) + fmt.Sprintf(format, args...)
+		words := fmt.Sprintf("sluice on %s: %s has no sluice: ", g.d.Config.Name, p.Name) + fmt.Sprintf(format, args...)
 		g.log.Warn().Str("caller", g.who).Str("cause", words).Msg("migration refused")
 		return outcome{outcomeErr(libvirtrpc.ErrOperationInvalid, "%s", words)}
 	}
@@ -40,17 +40,17 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 		point, err = g.enterNative(a, call, t)
 	case t.by == session.ByTunnel || t.by == "":
 		err = g.enter(a, t)
-	case p.conf.WithoutSluice != config.WithoutPlain:
-		return refuse("the guest's memory would go in clear, and peers.%s.without_sluice on %s allows QEMU's own TLS alone: add --tls (or --tunnelled)", p.name, g.d.Config.Name)
-	case p.seen.Load():
-		return refuse("the guest's memory would come in clear, and %s: add --tls (or --tunnelled), or %s", p.hadSluice(), g.d.Peers.forget(p))
+	case p.Conf.WithoutSluice != config.WithoutPlain:
+		return refuse("the guest's memory would go in clear, and peers.%s.without_sluice on %s allows QEMU's own TLS alone: add --tls (or --tunnelled)", p.Name, g.d.Config.Name)
+	case p.SluiceSeen.Load():
+		return refuse("the guest's memory would come in clear, and %s: add --tls (or --tunnelled), or %s", p.SeenText(), g.d.Peers.RestartHint(p))
 	case closed != 0:
 		return refuse("its QEMU would connect to a port that `sluice intercept` has closed here: add --tls (or --tunnelled), or `sluice intercept down` on %s", g.d.Config.Name)
 	default:
 		t.by = session.ByNothing
 		if err = g.enter(a, t); err == nil {
 			g.d.inClear.Count(control.Incoming)
-			g.log.Warn().Str("guest", guest.name).Msgf("%s has no sluice: the guest's memory and disks come in clear (peers.%s.without_sluice = %q)", p.name, p.name, config.WithoutPlain)
+			g.log.Warn().Str("guest", guest.name).Msgf("%s has no sluice: the guest's memory and disks come in clear (peers.%s.without_sluice = %q)", p.Name, p.Name, config.WithoutPlain)
 		}
 	}
 	if err != nil {

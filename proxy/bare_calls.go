@@ -46,7 +46,7 @@ func (b *bare) prepare(ctx context.Context, call *prepareCall, reply *prepareRep
 	case err != nil:
 		return b.said("looking for the guest", err)
 	case !state.Absent:
-		return &stream.Cause{Code: stream.CodeRefused, Host: b.peer.name, Text: fmt.Sprintf("guest %s (%s) is already on %s, %v", call.Name, b.info.UUID, b.peer.name, state)}
+		return &stream.Cause{Code: stream.CodeRefused, Host: b.peer.Name, Text: fmt.Sprintf("guest %s (%s) is already on %s, %v", call.Name, b.info.UUID, b.peer.Name, state)}
 	}
 	b.flags = libvirt.DomainMigrateFlags(call.Flags) &^ sourceOnlyFlags
 	if b.native {
@@ -87,20 +87,20 @@ func (b *bare) prepare(ctx context.Context, call *prepareCall, reply *prepareRep
 // memory, its cookie that of disks.
 func (b *bare) learnPorts(uri libvirt.OptString, cookie []byte) error {
 	if len(uri) == 0 {
-		return fmt.Errorf("libvirt on %s does not say where QEMU waits for the guest", b.peer.name)
+		return fmt.Errorf("libvirt on %s does not say where QEMU waits for the guest", b.peer.Name)
 	}
 	u, err := url.Parse(uri[0])
 	if err != nil {
-		return fmt.Errorf("libvirt on %s says that QEMU waits at %.80q", b.peer.name, uri[0])
+		return fmt.Errorf("libvirt on %s says that QEMU waits at %.80q", b.peer.Name, uri[0])
 	}
 	port, err := strconv.ParseUint(u.Port(), 10, 16)
 	if err != nil {
-		return fmt.Errorf("libvirt on %s says that QEMU waits at %.80q, which has no port", b.peer.name, uri[0])
+		return fmt.Errorf("libvirt on %s says that QEMU waits at %.80q, which has no port", b.peer.Name, uri[0])
 	}
 	ports := map[string]int{stream.ChannelMemory: int(port)}
 	if b.flags&(libvirt.MigrateNonSharedDisk|libvirt.MigrateNonSharedInc) != 0 {
 		if ports[stream.ChannelDisk], err = libvirtrpc.NBDPort(cookie); err != nil {
-			return fmt.Errorf("where QEMU on %s waits for disks: %w", b.peer.name, err)
+			return fmt.Errorf("where QEMU on %s waits for disks: %w", b.peer.Name, err)
 		}
 	}
 	b.ports.Store(&ports)
@@ -189,9 +189,9 @@ func (b *bare) downtime() int64 {
 func (b *bare) said(doing string, err error) *stream.Cause {
 	text := virt.Words(doing, err)
 	if b.native && strings.Contains(err.Error(), "credentials") { // QEMU's words (crypto/tlscreds.c)
-		text += fmt.Sprintf("; QEMU's own TLS needs ca-cert.pem, server-cert.pem and server-key.pem in migrate_tls_x509_cert_dir of %s's qemu.conf (/etc/pki/libvirt-migrate or /etc/pki/qemu unless set)", b.peer.name)
+		text += fmt.Sprintf("; QEMU's own TLS needs ca-cert.pem, server-cert.pem and server-key.pem in migrate_tls_x509_cert_dir of %s's qemu.conf (/etc/pki/libvirt-migrate or /etc/pki/qemu unless set)", b.peer.Name)
 	}
-	return &stream.Cause{Code: stream.CodeLibvirt, Host: b.peer.name, Text: text}
+	return &stream.Cause{Code: stream.CodeLibvirt, Host: b.peer.Name, Text: text}
 }
 
 // join connects one connection of QEMU's to QEMU there, and those of a kind

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
@@ -19,16 +20,16 @@ func (b *bare) dialQEMU(ctx context.Context, kind string, local net.Conn) (relay
 		port = (*ports)[kind]
 	}
 	if port == 0 {
-		return nil, fmt.Errorf("QEMU on %s waits for no %s", b.peer.name, kind)
+		return nil, fmt.Errorf("QEMU on %s waits for no %s", b.peer.Name, kind)
 	}
 	address := net.JoinHostPort(b.host, strconv.Itoa(port))
 	fail := func(err error) error {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return &stream.Cause{Code: stream.CodeLink, Host: b.d.Config.Name, Text: fmt.Sprintf("no connection with QEMU on %s (%s): %v", b.peer.name, address, err)}
+		return &stream.Cause{Code: stream.CodeLink, Host: b.d.Config.Name, Text: fmt.Sprintf("no connection with QEMU on %s (%s): %v", b.peer.Name, address, err)}
 	}
-	dialer := net.Dialer{KeepAliveConfig: keepAlive}
+	dialer := net.Dialer{KeepAliveConfig: peer.KeepAlive}
 	raw, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, fail(fmt.Errorf("%w: is the port open between the hosts?", err))
@@ -46,7 +47,7 @@ func (b *bare) dialQEMU(ctx context.Context, kind string, local net.Conn) (relay
 	if !b.native {
 		return relay.Plain(raw), nil
 	}
-	c, err := b.d.Peers.secure(ctx, b.peer, raw)
+	c, err := b.d.Peers.SecureOther(ctx, b.peer, raw)
 	if err != nil {
 		return nil, fail(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -59,7 +60,7 @@ func TestResetsOpenNoWayInClear(t *testing.T) {
 	err := a.reaching(control.Unset)
 	says(t, err, "a sluice answers there", "somebody resets connections")
 	hasCode(t, err, stream.CodeRefused)
-	if !a.Peers.All["host-b"].seen.Load() {
+	if !a.Peers.All["host-b"].SluiceSeen.Load() {
 		t.Error("that host-b has a sluice is not remembered")
 	}
 }
@@ -80,7 +81,7 @@ func TestSluiceThatWasThereEndsPlain(t *testing.T) {
 		return out.Err.Message
 	}
 	to := a.Peers.All["host-b"]
-	if to.seen.Load() || from.seen.Load() {
+	if to.SluiceSeen.Load() || from.SluiceSeen.Load() {
 		t.Fatal("a sluice is taken for seen before it has spoken")
 	}
 	if err := a.ask("host-b"); err != nil {
@@ -89,7 +90,7 @@ func TestSluiceThatWasThereEndsPlain(t *testing.T) {
 	if got := clear(); !strings.Contains(got, "a sluice of host-a's has spoken") || !strings.Contains(got, "restart sluice on host-b") {
 		t.Errorf("a guest may come in clear: %q", got)
 	}
-	to.conf.Address = closedPort(t) // it is stopped
+	to.Conf.Address = closedPort(t) // it is stopped
 	err := a.reaching(control.Unset)
 	says(t, err, "a sluice of host-b's has spoken", "--tls yes", "restart sluice on host-a")
 	hasCode(t, err, stream.CodeLink) // as it is without the key
@@ -126,7 +127,7 @@ func TestBareWayRefused(t *testing.T) {
 
 // A channel of QEMU's may come while libvirt's answer to Prepare is read.
 func TestPortsAreLearntAtOnce(t *testing.T) {
-	b := &bare{peer: &peer{name: "host-b"}}
+	b := &bare{peer: &peer.Peer{Name: "host-b"}}
 	var learning sync.WaitGroup
 	learning.Go(func() {
 		for range 1000 {

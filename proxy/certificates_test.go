@@ -55,7 +55,7 @@ func TestAuthorityIsChanged(t *testing.T) {
 		}
 		echoes(t, stream, step.name)
 	}
-	if issuer := a.Peers.Certs.current().Leaf.Issuer.CommonName; issuer != "new" {
+	if issuer := a.Peers.Certs.Current().Leaf.Issuer.CommonName; issuer != "new" {
 		t.Errorf("host-a shows a certificate of %q", issuer)
 	}
 }
@@ -99,14 +99,14 @@ func TestChangedFilesAreNoticed(t *testing.T) {
 	b.start("", peerA)
 	a.start("", peerTable(b, ""))
 	renewed := b.certify(ca, pki.Host{})
-	eventually(t, "the renewed certificate", func() bool { return b.Peers.Certs.current().Leaf.Equal(renewed.Cert) })
+	eventually(t, "the renewed certificate", func() bool { return b.Peers.Certs.Current().Leaf.Equal(renewed.Cert) })
 	if err := a.ask("host-b"); err != nil {
 		t.Error(err)
 	}
 	other := newAuthority(t, "another")
 	b.certify(other, pki.Host{})
 	eventually(t, "the failure in status", func() bool { return len(b.status().Certificates.ReloadErrors) == 1 })
-	if !b.Peers.Certs.current().Leaf.Equal(renewed.Cert) {
+	if !b.Peers.Certs.Current().Leaf.Equal(renewed.Cert) {
 		t.Error("a certificate of another CA is in use")
 	}
 	eventually(t, "the failure in the log", func() bool { return strings.Contains(b.logged.String(), "reload failed") })
@@ -131,11 +131,11 @@ func TestStatusOfCertificates(t *testing.T) {
 	}
 	// Once each, however often it is looked at.
 	eventually(t, "the warning", func() bool { return strings.Contains(a.logged.String(), "a certificate ends soon") })
-	a.Peers.Certs.warnOfEnds(time.Now())
+	a.Peers.Certs.WarnOfEnds(time.Now())
 	if log := a.logged.String(); strings.Count(log, "a certificate ends soon") != 1 {
 		t.Errorf("the log has\n%s", log)
 	}
-	a.Peers.Certs.warnOfEnds(time.Now().AddDate(9, 0, 0))
+	a.Peers.Certs.WarnOfEnds(time.Now().AddDate(9, 0, 0))
 	if log := a.logged.String(); strings.Count(log, "a certificate ends soon") != 2 || !strings.Contains(log, `"certificate":"ca"`) {
 		t.Errorf("eight years later the log has\n%s", log)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
@@ -26,10 +27,10 @@ func Check(ctx context.Context, cfg *config.Config, version string, req *control
 		Config: cfg, Version: version, By: control.ByCommand,
 		Libvirt: libvirtVersion(virt.Libvirt{Socket: cfg.LibvirtSocket, Host: cfg.Name}),
 	}
-	peers, err := NewPeers(cfg, zerolog.Nop())
+	peers, err := peer.New(cfg, zerolog.Nop())
 	if h.Err = err; err == nil {
-		h.Credentials, h.Policies = peers.Certs.current(), peers.Certs.policies.Load()
-		h.Bare = peers.remoteVersion
+		h.Credentials, h.Policies = peers.Certs.Current(), peers.Certs.Policies.Load()
+		h.Bare = peers.LibvirtVersion
 	}
 	return h.Run(ctx, req), nil
 }
@@ -58,17 +59,17 @@ func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control
 	}
 	h := &check.Host{
 		Config: d.Config, Version: d.version, By: control.ByDaemon,
-		Policies: d.Peers.Certs.policies.Load(), Credentials: d.Peers.Certs.current(),
+		Policies: d.Peers.Certs.Policies.Load(), Credentials: d.Peers.Certs.Current(),
 		Listening: d.listening(),
-		Reload:    d.Peers.Certs.status(time.Now()).ReloadErrors,
+		Reload:    d.Peers.Certs.Status(time.Now()).ReloadErrors,
 		Libvirt:   libvirtVersion(d.Libvirt),
-		Bare:      d.Peers.remoteVersion,
-		Spoken:    func(peer string) bool { return d.Peers.All[peer].seen.Load() },
+		Bare:      d.Peers.LibvirtVersion,
+		Spoken:    func(peer string) bool { return d.Peers.All[peer].SluiceSeen.Load() },
 	}
 	report := h.Run(ctx, req)
 	for _, v := range report.Peers {
 		if v.Found == control.PeerSluice {
-			d.Peers.All[v.Name].seen.Store(true)
+			d.Peers.All[v.Name].SluiceSeen.Store(true)
 		}
 	}
 	return report, nil
@@ -76,10 +77,10 @@ func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control
 
 // checked answers a peer's check.
 func (d *Daemon) checked(ctx context.Context, peer string) *check.Answer {
-	certs := d.Peers.Certs.status(time.Now())
+	certs := d.Peers.Certs.Status(time.Now())
 	a := &check.Answer{
 		Host: d.Config.Name, Version: d.version, Time: time.Now(), You: peer,
-		Priority: d.Peers.Certs.with(d.Peers.All[peer]).Source,
+		Priority: d.Peers.Certs.For(d.Peers.All[peer]).Source,
 	}
 	for _, e := range certs.ReloadErrors {
 		a.Warnings = append(a.Warnings, e.Error)

@@ -61,7 +61,7 @@ func TestCheckPeerByWhoseClockWeAreOutOfDate(t *testing.T) {
 			b.clock = func() time.Time { return time.Now().Add(ahead) }
 			b.start("", peerA)
 			a.start("", peerTable(b, ""))
-			leaf := a.Peers.Certs.current().Leaf
+			leaf := a.Peers.Certs.Current().Leaf
 			end := leaf.NotAfter
 			if ahead < 0 {
 				end = leaf.NotBefore

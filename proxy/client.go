@@ -13,6 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
@@ -20,18 +21,18 @@ import (
 
 // serveClients joins each libvirt client that connects to a peer's socket with
 // the peer's libvirt, until the listener is closed.
-func (d *Daemon) serveClients(ctx context.Context, p *peer, l *net.UnixListener) {
+func (d *Daemon) serveClients(ctx context.Context, p *peer.Peer, l *net.UnixListener) {
 	for {
 		c, err := l.AcceptUnix()
 		if err != nil {
-			if d.AcceptAgain(ctx, "accept a libvirt client of "+p.name, err) {
+			if d.AcceptAgain(ctx, "accept a libvirt client of "+p.Name, err) {
 				continue
 			}
 			return
 		}
 		d.Work.Go(func() {
 			if err := d.serveClient(ctx, p, c); err != nil {
-				d.Log.Warn().Err(err).Str("peer", p.name).Msg("libvirt client refused")
+				d.Log.Warn().Err(err).Str("peer", p.Name).Msg("libvirt client refused")
 				// virsh and its kin show this as they show libvirt's own errors.
 				libvirtrpc.Refuse(c, d.Config.Limits.HandshakeTimeout, "sluice: "+err.Error())
 				c.Close()
@@ -42,19 +43,19 @@ func (d *Daemon) serveClients(ctx context.Context, p *peer, l *net.UnixListener)
 
 // serveClient carries one client's connection. An error means that nothing of
 // it has been carried, and leaves it open.
-func (d *Daemon) serveClient(ctx context.Context, p *peer, c *net.UnixConn) error {
+func (d *Daemon) serveClient(ctx context.Context, p *peer.Peer, c *net.UnixConn) error {
 	if err := d.allowed(c); err != nil {
 		return err
 	}
-	info := stream.Info{ID: stream.NewID(), Work: session.WorkLibvirt, Peer: p.name, Address: p.conf.Address}
+	info := stream.Info{ID: stream.NewID(), Work: session.WorkLibvirt, Peer: p.Name, Address: p.Conf.Address}
 	entry, err := d.Sessions.Add(info, control.Outgoing)
 	if err != nil {
 		return err
 	}
 	log := session.Log(d.Log, info, control.Outgoing)
-	s, none, err := openOrNone(ctx, d.Opener(p), info)
+	s, none, err := peer.Open(ctx, d.Opener(p), info)
 	if none != nil && err != nil {
-		err = none.and("without one there libvirt's clients have libvirt's own URI (%s), and `sluice migrate GUEST %s` what peers.%s.without_sluice on %s allows", p.conf.LibvirtURI, p.name, p.name, d.Config.Name)
+		err = none.And("without one there libvirt's clients have libvirt's own URI (%s), and `sluice migrate GUEST %s` what peers.%s.without_sluice on %s allows", p.Conf.LibvirtURI, p.Name, p.Name, d.Config.Name)
 	}
 	if err != nil {
 		d.Sessions.End(entry, control.Failed, session.CauseOf(err).Code, err.Error())
@@ -126,7 +127,7 @@ func failing(s *stream.Session, conn *stream.Conn, what string, log zerolog.Logg
 // incomingLibvirt is a peer's client at this host's libvirt.
 type incomingLibvirt struct {
 	d     *Daemon
-	peer  *peer
+	peer  *peer.Peer
 	entry *session.Entry
 	log   zerolog.Logger
 
@@ -147,7 +148,7 @@ func (in *incomingLibvirt) Connect(ctx context.Context, kind string, number int)
 	if kind != stream.ChannelLibvirt || number > 0 {
 		return nil, errors.New("a libvirt client's session has one libvirt channel, and no others")
 	}
-	access := in.peer.access()
+	access := in.peer.Access()
 	server, err := in.d.Libvirt.Dial(ctx, access == config.AccessReadOnly)
 	if err != nil {
 		return nil, err
@@ -175,7 +176,7 @@ func (e *guarded) Take(conn *stream.Conn) {
 	go func() {
 		defer close(in.ended)
 		g := &guard{
-			d: in.d, peer: in.peer, access: e.access, memory: in.peer.memory, name: in.peer.name, address: in.session.Address, who: "peer " + in.peer.name, log: in.log,
+			d: in.d, peer: in.peer, access: e.access, memory: in.peer.Memory, name: in.peer.Name, address: in.session.Address, who: "peer " + in.peer.Name, log: in.log,
 		}
 		g.serve(ctx, conn, relay.Quick(e.UnixConn), failing(in.session, conn, "the connection with libvirt", in.log))
 	}()

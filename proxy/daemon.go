@@ -15,6 +15,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
@@ -75,7 +76,7 @@ func New(o Options) (*Daemon, error) {
 	if d.QEMUUID, _, err = o.Config.QEMU(); err != nil {
 		return nil, err
 	}
-	if d.Peers, err = NewPeers(o.Config, o.Log); err != nil {
+	if d.Peers, err = peer.New(o.Config, o.Log); err != nil {
 		return nil, err
 	}
 	if err := d.makeTunnels(); err != nil {
@@ -84,7 +85,7 @@ func New(o Options) (*Daemon, error) {
 	d.acceptor = &stream.Acceptor{Host: d.Config.Name, Limits: d.Limits(0), Accept: d.accept, Ask: d.answer, Share: stream.Share{
 		Channels: d.Config.Limits.PeerChannels,
 		Asks:     d.Config.Limits.PeerAsks,
-		Memory:   func(peer string) *stream.Memory { return d.Peers.All[peer].memory },
+		Memory:   func(peer string) *stream.Memory { return d.Peers.All[peer].Memory },
 	}}
 	return d, nil
 }
@@ -92,7 +93,7 @@ func New(o Options) (*Daemon, error) {
 // Reload takes over certificates, revocation lists and GnuTLS's settings as
 // they are now. What is not good leaves what was there before in use, and is
 // the error, which has been logged.
-func (d *Daemon) Reload() error { return errors.Join(d.Peers.Certs.reload(), d.reloadTunnels()) }
+func (d *Daemon) Reload() error { return errors.Join(d.Peers.Certs.Reload(), d.reloadTunnels()) }
 
 // Ready is closed when all sockets are open.
 func (d *Daemon) Ready() <-chan struct{} { return d.ready }
@@ -117,7 +118,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	defer d.Work.Wait()
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
-	d.Work.Go(func() { d.Peers.Certs.run(working) })
+	d.Work.Go(func() { d.Peers.Certs.Run(working) })
 	closers, err := d.listen(working)
 	defer func() {
 		for _, c := range closers {
@@ -128,13 +129,13 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 		return err
 	}
 	close(d.ready)
-	d.Work.Go(d.Peers.tryKernel)
+	d.Work.Go(d.Peers.TryKernel)
 	ready := d.Log.Info()
 	if d.metricsAddr != "" {
 		ready.Str("metrics", d.metricsAddr)
 	}
 	ready.Str("listen", d.listening()).Strs("peers", slices.Sorted(maps.Keys(d.Peers.All))).
-		Str("certificates", d.Peers.Certs.current().Found.Why).Str("priority", d.Peers.Certs.host().Source).Msg("ready")
+		Str("certificates", d.Peers.Certs.Current().Found.Why).Str("priority", d.Peers.Certs.Host().Source).Msg("ready")
 
 	select {
 	case <-drain:
@@ -187,7 +188,7 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 	d.Work.Go(func() { d.servePeers(ctx) })
 
 	for _, p := range d.Peers.All {
-		if err := d.Dir.Mkdir(filepath.Join(rundir.PeersDir, p.name), 0o711); err != nil {
+		if err := d.Dir.Mkdir(filepath.Join(rundir.PeersDir, p.Name), 0o711); err != nil {
 			return closers, err
 		}
 		l, err := d.Dir.Listen(d.peerSocket(p), -1, 0o666)
@@ -237,8 +238,8 @@ const shutdownTimeout = 2 * time.Minute
 
 // peerSocket is where libvirt clients of a peer connect, beneath the run
 // folder.
-func (d *Daemon) peerSocket(p *peer) string {
-	return filepath.Join(rundir.PeersDir, p.name, rundir.LibvirtSocket)
+func (d *Daemon) peerSocket(p *peer.Peer) string {
+	return filepath.Join(rundir.PeersDir, p.Name, rundir.LibvirtSocket)
 }
 
 func (d *Daemon) listening() string {
@@ -255,10 +256,10 @@ func (d *Daemon) peerStatus() []control.PeerStatus {
 	for _, name := range slices.Sorted(maps.Keys(d.Peers.All)) {
 		p := d.Peers.All[name]
 		out = append(out, control.PeerStatus{
-			Name:     p.name,
-			Address:  p.conf.Address,
-			Names:    p.conf.Names,
-			Priority: d.Peers.Certs.with(p).Source,
+			Name:     p.Name,
+			Address:  p.Conf.Address,
+			Names:    p.Conf.Names,
+			Priority: d.Peers.Certs.For(p).Source,
 			Socket:   filepath.Join(d.Config.RunDir, d.peerSocket(p)),
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -53,7 +54,7 @@ func (f *farSluice) channels() []session.Channel { return session.ChannelsOf(f.S
 func (m *outgoing) reach(ctx context.Context) (far, error) {
 	o := m.d.Opener(m.peer)
 	o.Limits = m.d.Limits(m.req.Bandwidth)
-	s, none, err := openOrNone(ctx, o, m.info)
+	s, none, err := peer.Open(ctx, o, m.info)
 	switch {
 	case err == nil:
 		return &farSluice{s, o}, nil

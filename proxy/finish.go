@@ -31,7 +31,7 @@ func (m *outgoing) finish() *control.Result {
 		m.cookie, m.downtime = reply.Cookie, time.Duration(reply.Downtime)
 		return m.moved()
 	case err == nil:
-		return m.resolve(&stream.Cause{Code: stream.CodeLibvirt, Host: m.peer.name, Text: stream.Printable(reply.Undecided)})
+		return m.resolve(&stream.Cause{Code: stream.CodeLibvirt, Host: m.peer.Name, Text: stream.Printable(reply.Undecided)})
 	case m.answered(err):
 		// libvirt over there has failed and holds no guest.
 		m.confirm(true)
@@ -50,7 +50,7 @@ func (m *outgoing) callFinish() (*finishReply, error) {
 	if !m.postcopy {
 		// The peer has the same limit, and answers that it has passed.
 		limit := m.d.Config.Limits.FinishTimeout + m.d.Config.Limits.GiveUpTimeout + 5*time.Second
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s did not answer within %v (limits.finish_timeout)", m.peer.name, limit))
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s did not answer within %v (limits.finish_timeout)", m.peer.Name, limit))
 	}
 	defer cancel()
 	done := make(chan answer, 1)
@@ -93,7 +93,7 @@ func (m *outgoing) answered(err error) bool {
 // moved lets go of the guest here.
 func (m *outgoing) moved() *control.Result {
 	m.progress(control.PhaseConfirm)
-	result := &control.Result{Outcome: control.Moved, Message: fmt.Sprintf("guest %s runs on %s", m.dom.Name, m.peer.name)}
+	result := &control.Result{Outcome: control.Moved, Message: fmt.Sprintf("guest %s runs on %s", m.dom.Name, m.peer.Name)}
 	// Settled first: Confirm ends QEMU here, and how its sockets break then is
 	// no failure any more.
 	m.session.Finish()
@@ -156,7 +156,7 @@ func (m *outgoing) resolve(failure error) *control.Result {
 	split := m.split()
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
-	last := fmt.Sprintf("%s did not answer for %v", m.peer.name, limit)
+	last := fmt.Sprintf("%s did not answer for %v", m.peer.Name, limit)
 	for {
 		reply, err := m.session.outcome(ctx)
 		switch {
@@ -170,7 +170,7 @@ func (m *outgoing) resolve(failure error) *control.Result {
 		case err == nil && reply.Outcome == outcomeAbsent:
 			return m.torn(failure)
 		case err == nil:
-			last = fmt.Sprintf("on %s it is %s", m.peer.name, stream.Printable(reply.State))
+			last = fmt.Sprintf("on %s it is %s", m.peer.Name, stream.Printable(reply.State))
 		case ctx.Err() == nil:
 			last = err.Error()
 		}
@@ -193,7 +193,7 @@ func (m *outgoing) resolve(failure error) *control.Result {
 		Outcome: control.Unknown,
 		Cause:   failure.Error(),
 		Message: fmt.Sprintf("no one can tell whether guest %s runs on %s (%s). On %s it is paused, so that it does not run twice. If it runs on %s: `virsh destroy %s` on %s. If it does not, and can't come to: `virsh resume %s` on %s",
-			m.dom.Name, m.peer.name, last, m.d.Config.Name, m.peer.name, m.dom.Name, m.d.Config.Name, m.dom.Name, m.d.Config.Name),
+			m.dom.Name, m.peer.Name, last, m.d.Config.Name, m.peer.Name, m.dom.Name, m.d.Config.Name, m.dom.Name, m.d.Config.Name),
 	}
 }
 
@@ -222,7 +222,7 @@ func (m *outgoing) lost(failure error) *control.Result {
 		Outcome: control.Unknown,
 		Cause:   failure.Error(),
 		Message: fmt.Sprintf("post-copy is broken: guest %s is paused, with its state on %s and a part of its memory on %s alone. Destroy neither. When the hosts reach each other again: `sluice migrate --postcopy-resume %s %s`",
-			m.dom.Name, m.peer.name, m.d.Config.Name, m.dom.Name, m.peer.name),
+			m.dom.Name, m.peer.Name, m.d.Config.Name, m.dom.Name, m.peer.Name),
 	}
 }
 
@@ -237,7 +237,7 @@ func (m *outgoing) torn(failure error) *control.Result {
 		Outcome: control.Unknown,
 		Cause:   failure.Error(),
 		Message: fmt.Sprintf("post-copy broke at the moment of its switch: %s has nothing of guest %s, and QEMU on %s can't take it back. Save what its memory may be needed for (`virsh dump --memory-only`), then start it anew: `virsh destroy %s`, `virsh start %s`",
-			m.peer.name, m.dom.Name, m.d.Config.Name, m.dom.Name, m.dom.Name),
+			m.peer.Name, m.dom.Name, m.d.Config.Name, m.dom.Name, m.dom.Name),
 	}
 }
 
@@ -312,7 +312,7 @@ func (m *outgoing) atSource() (words string, gone bool) {
 func (m *outgoing) finishResult(r *control.Result) {
 	st := m.entry.Status()
 	r.Session, r.Guest, r.UUID = m.info.ID, m.dom.Name, m.info.UUID
-	r.Source, r.Destination = m.d.Config.Name, m.peer.name
+	r.Source, r.Destination = m.d.Config.Name, m.peer.Name
 	r.Carried, r.Channels = st.Sent+st.Received, len(st.Channels)
 	r.Path, r.TLS, r.Suite = st.Path, st.TLS, st.Suite
 	r.Warnings = m.warnings

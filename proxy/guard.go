@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
@@ -21,8 +22,8 @@ import (
 // trusts no other sluice to have done so.
 type guard struct {
 	d       *Daemon
-	peer    *peer // nil for a caller that is no sluice
-	bare    *peer // one that comes without its sluice
+	peer    *peer.Peer // nil for a caller that is no sluice
+	bare    *peer.Peer // one that comes without its sluice
 	access  string
 	memory  *stream.Memory // holds its calls
 	name    string         // the caller's, in the configuration

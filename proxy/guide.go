@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -17,7 +18,7 @@ import (
 // called over there is for the peer to say.
 type guide struct {
 	d    *Daemon
-	peer *peer
+	peer *peer.Peer
 	log  zerolog.Logger
 
 	mu     sync.Mutex

@@ -23,7 +23,7 @@ func (g *guide) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	if t.exposed == "" || t.flags&libvirt.MigratePeer2peer != 0 || call.Params.Has(libvirtrpc.ParamDisksURI) {
 		return libvirtrpc.Outcome{}
 	}
-	p := &pull{peer: g.peer.name, uuid: virt.FormatUUID(call.Domain.UUID), postcopy: t.postcopy()}
+	p := &pull{peer: g.peer.Name, uuid: virt.FormatUUID(call.Domain.UUID), postcopy: t.postcopy()}
 	if err := p.aim(call, t); err != nil {
 		return libvirtrpc.Outcome{} // the peer has words for that
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
@@ -29,7 +30,7 @@ type Host struct {
 	Dir      *rundir.Dir
 	Libvirt  virt.Libvirt
 	Sessions *session.Registry
-	Peers    *Peers
+	Peers    *peer.Set
 
 	TotalSend, TotalReceive *rate.Limiter // of all sessions
 
@@ -76,10 +77,10 @@ func (h *Host) Limits(bandwidth uint64) stream.Limits {
 }
 
 // TLSDefault is what holds for p where a migration says nothing.
-func (h *Host) TLSDefault(p *peer) string {
+func (h *Host) TLSDefault(p *peer.Peer) string {
 	switch {
-	case p.conf.TLS != "":
-		return p.conf.TLS
+	case p.Conf.TLS != "":
+		return p.Conf.TLS
 	case h.Config.TLSDefault != "":
 		return h.Config.TLSDefault
 	}
@@ -103,14 +104,14 @@ func (h *Host) AcceptAgain(ctx context.Context, doing string, err error) bool {
 }
 
 // Opener is what opens sessions with p.
-func (h *Host) Opener(p *peer) *stream.Opener {
+func (h *Host) Opener(p *peer.Peer) *stream.Opener {
 	return &stream.Opener{
 		Host:    h.Config.Name,
-		Peer:    p.name,
-		Address: p.conf.Address,
+		Peer:    p.Name,
+		Address: p.Conf.Address,
 		Limits:  h.Limits(0),
 		Dial: func(ctx context.Context, clear bool) (relay.Conn, error) {
-			return h.Peers.dial(ctx, p, clear)
+			return h.Peers.Dial(ctx, p, clear)
 		},
 		// libvirt's own answer says whether this host's QEMU has failed.
 		LocalGone: func(c *stream.Cause) { h.Log.Info().Str("cause", c.Error()).Msg("QEMU closed its end") },

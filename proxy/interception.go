@@ -13,6 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/sockets"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -45,7 +46,7 @@ type turn struct {
 type intercepted struct {
 	*net.TCPConn
 	to     netip.AddrPort
-	peer   *peer
+	peer   *peer.Peer
 	entry  *session.Entry
 	before *turn // nil: none
 	turn   *turn
@@ -127,7 +128,7 @@ func (i *interception) take(c *intercepted) (err error) {
 	if c.peer, err = i.judge(c); err != nil {
 		return err
 	}
-	info := stream.Info{ID: stream.NewID(), Work: session.WorkIntercept, Peer: c.peer.name, Address: c.peer.conf.Address}
+	info := stream.Info{ID: stream.NewID(), Work: session.WorkIntercept, Peer: c.peer.Name, Address: c.peer.Conf.Address}
 	if c.entry, err = i.d.Sessions.Add(info, control.Outgoing); err != nil {
 		return err
 	}
@@ -175,7 +176,7 @@ func (i *interception) carry(ctx context.Context, c *intercepted) {
 }
 
 // judge finds whose address c was meant for, and whether it is QEMU's.
-func (i *interception) judge(c *intercepted) (*peer, error) {
+func (i *interception) judge(c *intercepted) (*peer.Peer, error) {
 	table, err := rules.Read()
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/sockets"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -30,12 +31,12 @@ type landing struct {
 }
 
 // land makes a landing for a peer that may migrate.
-func (d *Daemon) land(p *peer, entry *session.Entry, log zerolog.Logger) (*landing, error) {
+func (d *Daemon) land(p *peer.Peer, entry *session.Entry, log zerolog.Logger) (*landing, error) {
 	switch {
 	case d.Config.Intercept == nil:
 		return nil, fmt.Errorf("intercepted connections are not taken: write [intercept] into the configuration of %s", d.Config.Name)
-	case p.access() == config.AccessReadOnly:
-		return nil, fmt.Errorf("access denied: peers.%s.access is %q there, which has no migrations by connections of QEMU's own", p.name, config.AccessReadOnly)
+	case p.Access() == config.AccessReadOnly:
+		return nil, fmt.Errorf("access denied: peers.%s.access is %q there, which has no migrations by connections of QEMU's own", p.Name, config.AccessReadOnly)
 	case entry.Info.Clear:
 		return nil, errors.New("intercepted connections go by TLS alone")
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
@@ -87,7 +88,7 @@ func (g *guard) perform(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outc
 }
 
 // give carries a guest to another host through a session.
-func (g *guard) give(ctx context.Context, call *libvirtrpc.Perform, to *peer, id string) libvirtrpc.Outcome {
+func (g *guard) give(ctx context.Context, call *libvirtrpc.Perform, to *peer.Peer, id string) libvirtrpc.Outcome {
 	params := call.Params.Without(paramSession, libvirtrpc.ParamURI, libvirtrpc.ParamDisksURI)
 	t, err := transferOf(call.Flags, params)
 	if err != nil {

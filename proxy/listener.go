@@ -17,18 +17,18 @@ func (d *Daemon) servePeers(ctx context.Context) {
 			return
 		}
 		d.Work.Go(func() {
-			e, err := d.Peers.admit(ctx, raw.(*net.TCPConn), d.acceptor.Refuse)
+			e, err := d.Peers.Admit(ctx, raw.(*net.TCPConn), d.acceptor.Refuse)
 			if err != nil {
-				d.Peers.Refusals.add(err)
+				d.Peers.Refusals.Add(err)
 				d.Log.Warn().Stringer("address", raw.RemoteAddr()).Err(err).Msg("connection refused")
 				return
 			}
-			if e.stranger != nil {
-				d.serveStranger(ctx, e.conn, e.stranger)
+			if e.LibvirtClient != nil {
+				d.serveStranger(ctx, e.Conn, e.LibvirtClient)
 				return
 			}
-			if err := d.acceptor.Serve(ctx, e.conn, e.peer); err != nil {
-				d.Log.Warn().Str("peer", e.peer).Stringer("address", raw.RemoteAddr()).Err(err).Msg("channel refused")
+			if err := d.acceptor.Serve(ctx, e.Conn, e.Peer); err != nil {
+				d.Log.Warn().Str("peer", e.Peer).Stringer("address", raw.RemoteAddr()).Err(err).Msg("channel refused")
 			}
 		})
 	}

@@ -65,8 +65,8 @@ func (d *Daemon) status() *control.Status {
 		Libvirt: d.Libvirt.Socket,
 		Peers:   d.peerStatus(),
 
-		Certificates: d.Peers.Certs.status(time.Now()),
-		Priority:     d.Peers.Certs.host().Source,
+		Certificates: d.Peers.Certs.Status(time.Now()),
+		Priority:     d.Peers.Certs.Host().Source,
 	}
 	st.Intercept = d.interceptStatus()
 	st.Tunnels = d.tunnelStatus(time.Now())

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -61,7 +62,7 @@ func meetAt(r *libvirtrpc.Reply, uri string) *libvirtrpc.Error {
 
 // met finds the peer and the session that a URI of a meeting names, if it is
 // one.
-func (d *Daemon) met(params libvirtrpc.Params) (p *peer, id string, err error) {
+func (d *Daemon) met(params libvirtrpc.Params) (p *peer.Peer, id string, err error) {
 	text, _, err := params.Text(libvirtrpc.ParamURI)
 	if err != nil {
 		return nil, "", err
@@ -72,7 +73,7 @@ func (d *Daemon) met(params libvirtrpc.Params) (p *peer, id string, err error) {
 	}
 	host, id, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
 	for _, p := range d.Peers.All {
-		if p.name == host || slices.Contains(p.conf.Names, host) {
+		if p.Name == host || slices.Contains(p.Conf.Names, host) {
 			return p, id, nil
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/tlsconf"
@@ -77,7 +78,7 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 	for kind, n := range t.Received {
 		count(receivedMetric, n, kind)
 	}
-	for cause, n := range m.d.Peers.Refusals.counts() {
+	for cause, n := range m.d.Peers.Refusals.Counts() {
 		count(refusedMetric, n, string(cause))
 	}
 	for direction, n := range m.d.inClear.Counts() {
@@ -98,10 +99,10 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(certificateMetric, left.Seconds(), s.role, s.file, s.name)
 	}
-	for _, part := range reloads() {
+	for _, part := range peer.ReloadParts() {
 		value, failures := 1.0, uint64(0)
 		for _, c := range m.d.allCertificates() {
-			good, n := c.reloaded(part)
+			good, n := c.Reloaded(part)
 			if failures += n; !good {
 				value = 0
 			}
@@ -130,7 +131,7 @@ type ends struct{ role, file, name string }
 func (d *Daemon) remaining(now time.Time) map[ends]time.Duration {
 	all := make(map[ends]time.Duration)
 	for _, c := range d.allCertificates() {
-		maps.Copy(all, lifetimes(c.current(), now)) // of two in one file the same
+		maps.Copy(all, lifetimes(c.Current(), now)) // of two in one file the same
 	}
 	return all
 }

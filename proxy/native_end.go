@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
 	"github.com/virt-sluice/sluice/stream"
@@ -21,7 +22,7 @@ import (
 // sockets of a session's folder, where QEMU here waits and has no keys.
 type nativeEnd struct {
 	d     *Daemon
-	peer  *peer
+	peer  *peer.Peer
 	log   zerolog.Logger
 	dir   rundir.SessionDir
 	ports map[string]int
@@ -45,7 +46,7 @@ func (e *nativeEnd) open(id string, t transfer, port int) (err error) {
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	e.lanes = newLanes(e.ctx, limits, func(lane string, err error) {
-		e.keep(&e.failure, &stream.Cause{Code: stream.CodeLink, Host: e.d.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", e.peer.name, err)})
+		e.keep(&e.failure, &stream.Cause{Code: stream.CodeLink, Host: e.d.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", e.peer.Name, err)})
 	})
 	e.ports = make(map[string]int)
 	if e.dir, err = e.d.Dir.MakeSession(id, e.d.QEMUUID); err != nil {
@@ -58,7 +59,7 @@ func (e *nativeEnd) open(id string, t transfer, port int) (err error) {
 }
 
 func (e *nativeEnd) serve(kind, socket string, l net.Listener) {
-	places := make(chan struct{}, maxHandshakes)
+	places := make(chan struct{}, peer.MaxHandshakes)
 	before := make(chan struct{}) // closed when the connection before is joined to QEMU, or never will be
 	close(before)
 	for {
@@ -72,7 +73,7 @@ func (e *nativeEnd) serve(kind, socket string, l net.Listener) {
 		raw, err := l.Accept()
 		if err != nil {
 			<-places
-			if e.d.AcceptAgain(e.ctx, "accept a connection of QEMU's on "+e.peer.name, err) {
+			if e.d.AcceptAgain(e.ctx, "accept a connection of QEMU's on "+e.peer.Name, err) {
 				continue
 			}
 			return
@@ -115,7 +116,7 @@ func (e *nativeEnd) refused(kind string, raw net.Conn, err error, as **stream.Ca
 // limit is for one step with a connection.
 func (e *nativeEnd) limit() (context.Context, context.CancelFunc) {
 	limit := e.d.Config.Limits.HandshakeTimeout
-	return context.WithTimeoutCause(e.ctx, limit, noHandshake(limit))
+	return context.WithTimeoutCause(e.ctx, limit, peer.NoHandshake(limit))
 }
 
 // admit closes what it does not let in. flags are those of NBD.
@@ -158,11 +159,11 @@ func (e *nativeEnd) join(kind, socket string, remote relay.Conn, flags uint32) e
 // secure lets in QEMU of the peer alone, whose refusal is an alert: its stream
 // has no place for words.
 func (e *nativeEnd) secure(ctx context.Context, raw net.Conn) (relay.Conn, error) {
-	c, _, err := tlsconf.Accept(ctx, e.d.Peers.tls(), raw, tlsconf.Server{
-		Credentials: e.d.Peers.Certs.current(), Policy: e.d.Peers.Certs.with(e.peer), Name: e.peer.name, Time: e.d.Peers.Clock,
+	c, _, err := tlsconf.Accept(ctx, e.d.Peers.TLS(), raw, tlsconf.Server{
+		Credentials: e.d.Peers.Certs.Current(), Policy: e.d.Peers.Certs.For(e.peer), Name: e.peer.Name, Time: e.d.Peers.Clock,
 		Authorize: func(p *tlsconf.Peer) error {
-			if _, ok := e.peer.rules.Match(p.Identity); !ok {
-				return denied("its certificate (%s) has no name of %s, whose migration this is: QEMU shows client-cert.pem of migrate_tls_x509_cert_dir", p.Identity, e.peer.name)
+			if _, ok := e.peer.Rules.Match(p.Identity); !ok {
+				return peer.Denied("its certificate (%s) has no name of %s, whose migration this is: QEMU shows client-cert.pem of migrate_tls_x509_cert_dir", p.Identity, e.peer.Name)
 			}
 			return nil
 		},

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -110,7 +111,7 @@ func TestNativeEndStranger(t *testing.T) {
 func TestNativeEndFull(t *testing.T) {
 	n := newNativeEnds(t, "handshake_timeout = '2s'\n")
 	_, address := n.open()
-	for range maxHandshakes {
+	for range peer.MaxHandshakes {
 		n.dial(address) // and says nothing
 	}
 	n.joins(address)

@@ -41,7 +41,7 @@ func (e *nativeEnd) listen(kind, socket string, port int) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("listen for QEMU of %s: %w", e.peer.name, err)
+		return fmt.Errorf("listen for QEMU of %s: %w", e.peer.Name, err)
 	}
 	e.listeners = append(e.listeners, l)
 	e.ports[kind] = l.Addr().(*net.TCPAddr).Port

@@ -3,18 +3,19 @@ package proxy
 import (
 	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
 // offers is what this sluice can do, for p.
-func (d *Daemon) offers(p *peer, v virt.Versions) *control.Offers {
+func (d *Daemon) offers(p *peer.Peer, v virt.Versions) *control.Offers {
 	o := &control.Offers{
-		Sluice: d.version, Protocol: alpn, Libvirt: v.Libvirt, QEMU: v.QEMU,
-		Priority: d.Peers.Certs.with(p).Source, TLS: d.TLSDefault(p), RequireSecure: d.Config.Secure(),
-		Access: p.access(), WithoutSluice: p.conf.WithoutSluice, Interception: "none", NativeTLS: check.Native(),
+		Sluice: d.version, Protocol: peer.ALPN, Libvirt: v.Libvirt, QEMU: v.QEMU,
+		Priority: d.Peers.Certs.For(p).Source, TLS: d.TLSDefault(p), RequireSecure: d.Config.Secure(),
+		Access: p.Access(), WithoutSluice: p.Conf.WithoutSluice, Interception: "none", NativeTLS: check.Native(),
 	}
-	if d.Peers.kernelTLS() {
+	if d.Peers.KernelTLS() {
 		o.Paths = append(o.Paths, string(relay.KTLS))
 	}
 	o.Paths = append(o.Paths, string(relay.Records), string(relay.CryptoTLS))

@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
@@ -26,7 +27,7 @@ import (
 type outgoing struct {
 	d      *Daemon
 	req    *control.MigrateRequest
-	peer   *peer
+	peer   *peer.Peer
 	report func(control.Progress)
 	log    zerolog.Logger
 
@@ -92,8 +93,8 @@ func (m *outgoing) check(ctx context.Context) error {
 		Work:    session.WorkMigration,
 		Guest:   m.dom.Name,
 		UUID:    virt.FormatUUID(m.dom.UUID),
-		Peer:    m.peer.name,
-		Address: m.peer.conf.Address,
+		Peer:    m.peer.Name,
+		Address: m.peer.Conf.Address,
 		Clear:   clear,
 	}
 	var err error

@@ -15,6 +15,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/virt-sluice/sluice/internal/pki"
+	"github.com/virt-sluice/sluice/proxy/peer"
 )
 
 // Whoever has no certificate of ours gets one frame that says so, or an alert,
@@ -50,7 +51,7 @@ func TestWithoutACertificateOfOurs(t *testing.T) {
 	}
 	showing := func() *tls.Config {
 		cert := stranger.TLS()
-		return &tls.Config{NextProtos: []string{alpn}, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }}
+		return &tls.Config{NextProtos: []string{peer.ALPN}, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }}
 	}
 
 	t.Run("a peer", func(t *testing.T) {
@@ -110,14 +111,14 @@ func TestWithoutACertificateOfOurs(t *testing.T) {
 		}
 	})
 	t.Run("a peer, one of many", func(t *testing.T) {
-		for range maxRefusals {
-			b.Peers.refusing <- struct{}{}
+		for range peer.MaxRefusals {
+			b.Peers.Refusing <- struct{}{}
 		}
 		if got, _ := told(t, showing()); len(got) > 0 {
 			t.Errorf("%q", got)
 		}
-		for range maxRefusals {
-			<-b.Peers.refusing
+		for range peer.MaxRefusals {
+			<-b.Peers.Refusing
 		}
 	})
 	t.Run("a libvirt client", func(t *testing.T) {
@@ -128,7 +129,7 @@ func TestWithoutACertificateOfOurs(t *testing.T) {
 		}
 	})
 	t.Run("no certificate at all", func(t *testing.T) {
-		if got, err := told(t, &tls.Config{NextProtos: []string{alpn}}); len(got) > 0 || err == nil || !strings.Contains(err.Error(), "certificate required") {
+		if got, err := told(t, &tls.Config{NextProtos: []string{peer.ALPN}}); len(got) > 0 || err == nil || !strings.Contains(err.Error(), "certificate required") {
 			t.Errorf("%q, %v", got, err)
 		}
 	})

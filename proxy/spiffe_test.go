@@ -36,7 +36,7 @@ func TestSPIFFE(t *testing.T) {
 	finds(t, found, "ok", "TLS", "", "", "it shows URI:spiffe://site/kvm/b")
 
 	next := agentB.Issue(t, ca, "spiffe://site/kvm/b")
-	eventually(t, "the next certificate", func() bool { return b.Peers.Certs.current().Leaf.Equal(next.Cert) })
+	eventually(t, "the next certificate", func() bool { return b.Peers.Certs.Current().Leaf.Equal(next.Cert) })
 	if err := a.ask("host-b"); err != nil {
 		t.Error(err)
 	}

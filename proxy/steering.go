@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
@@ -43,7 +44,7 @@ type steering struct {
 
 // steer opens the session of a migration to p. What it opened is gone again
 // when it fails. id is the session's; told is as doors have it.
-func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t transfer, told bool) (*steering, error) {
+func (d *Daemon) steer(ctx context.Context, p *peer.Peer, id string, g movingGuest, t transfer, told bool) (*steering, error) {
 	if !stream.ValidID(id) { // it becomes the name of a folder
 		return nil, fmt.Errorf("%.40q is no session ID", id)
 	}
@@ -52,8 +53,8 @@ func (d *Daemon) steer(ctx context.Context, p *peer, id string, g movingGuest, t
 		Work:    session.WorkSteered,
 		Guest:   g.name,
 		UUID:    g.uuid,
-		Peer:    p.name,
-		Address: p.conf.Address,
+		Peer:    p.Name,
+		Address: p.Conf.Address,
 		Clear:   t.steered && d.TLSDefault(p) == control.No,
 	}
 	if info.Clear {

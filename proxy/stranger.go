@@ -10,6 +10,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
@@ -18,17 +19,17 @@ import (
 // serveStranger answers a libvirt client as libvirtd's own TLS port would,
 // until its connection has ended. A client that may not come in gets the
 // reason, in place of a connection that just closes.
-func (d *Daemon) serveStranger(ctx context.Context, conn relay.Conn, s *stranger) {
+func (d *Daemon) serveStranger(ctx context.Context, conn relay.Conn, s *peer.LibvirtClient) {
 	defer conn.Close()
-	log := d.Log.With().Stringer("address", conn.RemoteAddr()).Str("client", s.who).Logger()
+	log := d.Log.With().Stringer("address", conn.RemoteAddr()).Str("client", s.Who).Logger()
 	conn.SetDeadline(time.Now().Add(d.Config.Limits.HandshakeTimeout))
-	_, err := conn.Write(confirmation)
+	_, err := conn.Write(peer.LibvirtConfirmation)
 	if err != nil {
 		log.Warn().Err(err).Msg("connection refused")
 		return
 	}
-	if err = s.refusal; err != nil {
-		d.Peers.Refusals.add(err)
+	if err = s.Refusal; err != nil {
+		d.Peers.Refusals.Add(err)
 	} else {
 		err = d.serveKnown(ctx, conn, s)
 	}
@@ -40,21 +41,21 @@ func (d *Daemon) serveStranger(ctx context.Context, conn relay.Conn, s *stranger
 
 // serveKnown carries the connection of a client that may come in. An error
 // means that nothing of it has been carried, and leaves it open.
-func (d *Daemon) serveKnown(ctx context.Context, conn relay.Conn, s *stranger) error {
-	info := stream.Info{ID: stream.NewID(), Work: session.WorkClient, Peer: s.name, Address: conn.RemoteAddr().String()}
+func (d *Daemon) serveKnown(ctx context.Context, conn relay.Conn, s *peer.LibvirtClient) error {
+	info := stream.Info{ID: stream.NewID(), Work: session.WorkClient, Peer: s.Name, Address: conn.RemoteAddr().String()}
 	entry, err := d.Sessions.Add(info, control.Incoming)
 	if err != nil {
 		return err
 	}
-	log := session.Log(d.Log, info, control.Incoming).With().Str("client", s.who).Logger()
-	server, err := d.Libvirt.Dial(ctx, s.access == config.AccessReadOnly)
+	log := session.Log(d.Log, info, control.Incoming).With().Str("client", s.Who).Logger()
+	server, err := d.Libvirt.Dial(ctx, s.Access == config.AccessReadOnly)
 	if err != nil {
 		d.Sessions.End(entry, control.Failed, stream.CodeLocal, err.Error())
 		return err
 	}
 	conn.SetDeadline(time.Time{})
-	log.Info().Str("access", s.access).Msg("libvirt client connected")
-	g := &guard{d: d, bare: s.bare, access: s.access, memory: s.memory, name: s.name, address: info.Address, who: s.who, log: log}
+	log.Info().Str("access", s.Access).Msg("libvirt client connected")
+	g := &guard{d: d, bare: s.WithoutSluice, access: s.Access, memory: s.Memory, name: s.Name, address: info.Address, who: s.Who, log: log}
 	cause := &stream.Cause{Code: stream.CodeDone}
 	if err := g.serve(ctx, lax{conn}, relay.Quick(server), nil); err != nil {
 		cause = session.CauseOf(err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
@@ -21,7 +22,7 @@ type tunnelEntry struct {
 	conf config.Tunnel
 	opts tunnel.Options
 	log  zerolog.Logger
-	own  *certificates // nil: the host's
+	own  *peer.Certificates // nil: the host's
 
 	*tunnel.Tunnel               // set once it listens
 	over           chan struct{} // closed when its connections have ended
@@ -45,18 +46,18 @@ func (d *Daemon) completeTunnel(e *tunnelEntry, i int) (err error) {
 	if e.opts, err = e.conf.Options(d.Config.TunnelHost()); err != nil {
 		return err
 	}
-	e.opts.Kernel = d.Peers.tls().Kernel
+	e.opts.Kernel = d.Peers.TLS().Kernel
 	creds := d.Peers.Certs
 	if c := e.conf.Certificates; c.Given() {
 		conf := *d.Config
 		conf.Certificates, conf.Priority, conf.Peers, conf.Tunnels = c, cmp.Or(e.conf.Priority, conf.Priority), nil, nil
-		if e.own, err = loadCertificates(&conf, e.log); err != nil {
+		if e.own, err = peer.LoadCertificates(&conf, e.log); err != nil {
 			return err
 		}
 		creds = e.own
 	}
-	e.opts.Credentials = creds.source
-	e.opts.Policy = func() *tlsconf.Policy { return d.Peers.Certs.policies.Load().Tunnels[i] }
+	e.opts.Credentials = creds.Source
+	e.opts.Policy = func() *tlsconf.Policy { return d.Peers.Certs.Policies.Load().Tunnels[i] }
 	for _, l := range []struct {
 		total *rate.Limiter
 		to    *[]*rate.Limiter
@@ -81,7 +82,7 @@ func (d *Daemon) listenTunnels(ctx context.Context) (closers []func(), err error
 	}
 	for _, e := range d.tunnels {
 		if e.own != nil {
-			d.Work.Go(func() { e.own.run(ctx) })
+			d.Work.Go(func() { e.own.Run(ctx) })
 		}
 		effect := e.Effect()
 		e.log.Info().Stringer("address", e.Address()).Str("to", e.conf.To).Str("tls", effect.TLS()).Str("why", effect.Why).Msg("tunnel listens")
@@ -111,15 +112,15 @@ func (d *Daemon) tunnelsOver() <-chan struct{} {
 func (d *Daemon) reloadTunnels() (err error) {
 	for _, e := range d.tunnels {
 		if e.own != nil {
-			err = errors.Join(err, e.own.reload())
+			err = errors.Join(err, e.own.Reload())
 		}
 	}
 	return err
 }
 
 // allCertificates are the host's, and those of tunnels that have their own.
-func (d *Daemon) allCertificates() []*certificates {
-	all := []*certificates{d.Peers.Certs}
+func (d *Daemon) allCertificates() []*peer.Certificates {
+	all := []*peer.Certificates{d.Peers.Certs}
 	for _, e := range d.tunnels {
 		if e.own != nil {
 			all = append(all, e.own)
@@ -159,7 +160,7 @@ func (e *tunnelEntry) status(now time.Time) control.TunnelStatus {
 		st.TLSSides, st.ServerName = append(st.TLSSides, "to"), cmp.Or(e.conf.TLSName, e.opts.To.Host())
 	}
 	if e.own != nil {
-		own := e.own.status(now)
+		own := e.own.Status(now)
 		st.Own = &own
 	}
 	select {

@@ -1,4 +1,4 @@
-package proxy
+package peer
 
 import (
 	"context"
@@ -22,15 +22,15 @@ const (
 
 var errSilent = errors.New("it was closed before it had said anything")
 
-// waiting counts the connections that have not said anything yet.
-type waiting struct {
+// silent counts the connections that have not said anything yet.
+type silent struct {
 	mu   sync.Mutex
 	all  int
 	from map[netip.Addr]int
 }
 
 // add makes a place for a connection from a, or says that there is none.
-func (w *waiting) add(a netip.Addr) bool {
+func (w *silent) add(a netip.Addr) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.all >= mostWaiting || w.from[a] >= mostWaitingFrom {
@@ -44,7 +44,7 @@ func (w *waiting) add(a netip.Addr) bool {
 	return true
 }
 
-func (w *waiting) remove(a netip.Addr) {
+func (w *silent) remove(a netip.Addr) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.all--
@@ -54,7 +54,7 @@ func (w *waiting) remove(a netip.Addr) {
 }
 
 // firstByte waits for a connection's first byte and leaves it there.
-func (w *waiting) firstByte(ctx context.Context, c *net.TCPConn) (byte, error) {
+func (w *silent) firstByte(ctx context.Context, c *net.TCPConn) (byte, error) {
 	from := c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 	if !w.add(from) {
 		return 0, fmt.Errorf("too many connections that say nothing (%d from one address, %d in all)", mostWaitingFrom, mostWaiting)

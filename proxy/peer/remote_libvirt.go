@@ -1,4 +1,4 @@
-package proxy
+package peer
 
 import (
 	"context"
@@ -14,19 +14,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// connectFar opens qemu:///system of a host without a sluice, at its
+// ConnectLibvirt opens qemu:///system of a host without a sluice, at its
 // libvirt_uri, with this host's certificate, and only if the other is the
 // peer's.
-func (d *Peers) connectFar(ctx context.Context, p *peer) (*virt.Conn, error) {
-	_, address, secure := p.conf.LibvirtAt()
+func (s *Set) ConnectLibvirt(ctx context.Context, p *Peer) (*virt.Conn, error) {
+	_, address, secure := p.Conf.LibvirtAt()
 	fail := func(code, format string, args ...any) error {
 		text := fmt.Sprintf(format, args...)
-		if late(ctx) {
+		if Late(ctx) {
 			code, text = stream.CodeLink, context.Cause(ctx).Error()
 		}
-		return &stream.Cause{Code: code, Host: d.Config.Name, Text: fmt.Sprintf("%s has no sluice, and its libvirt can't be used (%s): %s", p.name, p.conf.LibvirtURI, text)}
+		return &stream.Cause{Code: code, Host: s.Config.Name, Text: fmt.Sprintf("%s has no sluice, and its libvirt can't be used (%s): %s", p.Name, p.Conf.LibvirtURI, text)}
 	}
-	dialer := net.Dialer{KeepAliveConfig: keepAlive}
+	dialer := net.Dialer{KeepAliveConfig: KeepAlive}
 	raw, err := dialer.DialContext(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, unix.ECONNREFUSED):
@@ -36,17 +36,17 @@ func (d *Peers) connectFar(ctx context.Context, p *peer) (*virt.Conn, error) {
 	}
 	conn := relay.Plain(raw)
 	if secure {
-		conn, err = d.secure(ctx, p, raw)
+		conn, err = s.SecureOther(ctx, p, raw)
 		switch {
 		case errors.Is(err, errSluice):
-			return nil, &stream.Cause{Code: stream.CodeRefused, Host: d.Config.Name, Text: fmt.Sprintf("no libvirtd of %s's at %s: %v", p.name, p.conf.LibvirtURI, err)}
+			return nil, &stream.Cause{Code: stream.CodeRefused, Host: s.Config.Name, Text: fmt.Sprintf("no libvirtd of %s's at %s: %v", p.Name, p.Conf.LibvirtURI, err)}
 		case err != nil:
 			return nil, fail(stream.CodeRefused, "%v", err)
 		}
 		var taken [1]byte
 		stop := context.AfterFunc(ctx, func() { raw.Close() })
 		_, err = io.ReadFull(conn, taken[:])
-		if !stop() || err != nil || taken != [1]byte(confirmation) {
+		if !stop() || err != nil || taken != [1]byte(LibvirtConfirmation) {
 			conn.Close()
 			return nil, fail(stream.CodeRefused, "libvirtd does not take this host's certificate, or is something else (%v): its log says why, and tls_allowed_dn_list in libvirtd.conf is one reason", err)
 		}
@@ -62,17 +62,17 @@ func (d *Peers) connectFar(ctx context.Context, p *peer) (*virt.Conn, error) {
 	return v, nil
 }
 
-// late says whether ctx has ended. A socket may see its deadline a moment before.
-func late(ctx context.Context) bool {
+// Late says whether ctx has ended. A socket may see its deadline a moment before.
+func Late(ctx context.Context) bool {
 	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
 		<-ctx.Done()
 	}
 	return ctx.Err() != nil
 }
 
-// remoteVersion asks libvirtd of a peer that has no sluice for its version.
-func (d *Peers) remoteVersion(ctx context.Context, name string) (string, error) {
-	v, err := d.connectFar(ctx, d.All[name])
+// LibvirtVersion asks libvirtd of a peer that has no sluice for its version.
+func (s *Set) LibvirtVersion(ctx context.Context, name string) (string, error) {
+	v, err := s.ConnectLibvirt(ctx, s.All[name])
 	if err != nil {
 		return "", err
 	}

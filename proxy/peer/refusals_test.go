@@ -1,4 +1,4 @@
-package proxy
+package peer
 
 import (
 	"testing"
@@ -6,7 +6,7 @@ import (
 )
 
 func TestRefusalOfLateHandshake(t *testing.T) {
-	if cause := refusalCause(noHandshake(time.Second)); cause != "timeout" {
+	if cause := refusalCause(NoHandshake(time.Second)); cause != "timeout" {
 		t.Errorf("a handshake that takes too long is %q", cause)
 	}
 }

@@ -1,4 +1,4 @@
-package proxy
+package peer
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ type refusals struct {
 	by map[tlsconf.Cause]uint64
 }
 
-func (r *refusals) add(err error) {
+func (r *refusals) Add(err error) {
 	cause := refusalCause(err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -26,8 +26,8 @@ func (r *refusals) add(err error) {
 	r.by[cause]++
 }
 
-// counts has every cause.
-func (r *refusals) counts() map[tlsconf.Cause]uint64 {
+// Counts has every cause.
+func (r *refusals) Counts() map[tlsconf.Cause]uint64 {
 	all := make(map[tlsconf.Cause]uint64)
 	for _, cause := range tlsconf.Causes() {
 		all[cause] = 0

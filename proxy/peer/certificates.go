@@ -1,4 +1,4 @@
-package proxy
+package peer
 
 import (
 	"context"
@@ -17,14 +17,14 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf/spiffe"
 )
 
-// certificates are this host's credentials and TLS policies, which follow what
+// Certificates are this host's credentials and TLS policies, which follow what
 // they are made of. A handshake takes the newest; connections that are open
 // keep what they began with.
-type certificates struct {
+type Certificates struct {
 	conf     *config.Config
 	log      zerolog.Logger
-	source   source
-	policies atomic.Pointer[config.Policies]
+	Source   source
+	Policies atomic.Pointer[config.Policies]
 
 	mu     sync.Mutex
 	loaded time.Time
@@ -51,58 +51,58 @@ const (
 	aboutChanges  = "changes" // they are not followed any more
 )
 
-// reloads is all of them.
-func reloads() []string { return []string{aboutPolicies, aboutFiles, aboutChanges} }
+// ReloadParts is all of them.
+func ReloadParts() []string { return []string{aboutPolicies, aboutFiles, aboutChanges} }
 
 // spiffePatience is how long New waits for a Workload API that is still coming
 // up.
 const spiffePatience = 30 * time.Second
 
-// loadCertificates loads everything once, and fails unless all of it is good.
-func loadCertificates(conf *config.Config, log zerolog.Logger) (*certificates, error) {
-	c := &certificates{conf: conf, log: log, loaded: time.Now(), failed: make(map[string]failure), fails: make(map[string]uint64), told: make(map[string]bool)}
+// LoadCertificates loads everything once, and fails unless all of it is good.
+func LoadCertificates(conf *config.Config, log zerolog.Logger) (*Certificates, error) {
+	c := &Certificates{conf: conf, log: log, loaded: time.Now(), failed: make(map[string]failure), fails: make(map[string]uint64), told: make(map[string]bool)}
 	policies, err := conf.Policies()
 	if err != nil {
 		return nil, err
 	}
-	c.policies.Store(policies)
+	c.Policies.Store(policies)
 	if conf.Certificates.SPIFFE != "" {
 		ctx, cancel := context.WithTimeoutCause(context.Background(), spiffePatience, fmt.Errorf("nothing came within %v", spiffePatience))
 		defer cancel()
-		c.source, err = spiffe.New(ctx, spiffe.Config{Addr: conf.Certificates.SPIFFE, Changed: c.changed, Failed: c.refused, Mended: c.recovered})
+		c.Source, err = spiffe.New(ctx, spiffe.Config{Addr: conf.Certificates.SPIFFE, Changed: c.changed, Failed: c.refused, Mended: c.recovered})
 	} else {
-		c.source, err = tlsconf.NewStore(tlsconf.StoreConfig{
+		c.Source, err = tlsconf.NewStore(tlsconf.StoreConfig{
 			Search: check.Search(conf.Certificates), Poll: conf.Certificates.Reload, Changed: c.changed, Failed: c.refused, Mended: c.recovered,
 		})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("certificates: %w", err)
 	}
-	c.warn(c.current())
+	c.warn(c.Current())
 	return c, nil
 }
 
-func (c *certificates) current() *tlsconf.Credentials { return c.source.Current() }
+func (c *Certificates) Current() *tlsconf.Credentials { return c.Source.Current() }
 
-// host is the policy of handshakes with those whose name is not known yet.
-func (c *certificates) host() *tlsconf.Policy { return c.policies.Load().Host }
+// Host is the policy of handshakes with those whose name is not known yet.
+func (c *Certificates) Host() *tlsconf.Policy { return c.Policies.Load().Host }
 
-// with is the policy of connections with a peer.
-func (c *certificates) with(p *peer) *tlsconf.Policy { return c.policies.Load().Peers[p.name] }
+// For is the policy of connections with a peer.
+func (c *Certificates) For(p *Peer) *tlsconf.Policy { return c.Policies.Load().Peers[p.Name] }
 
-// run follows the certificates, and warns of their end, until ctx is done.
-func (c *certificates) run(ctx context.Context) {
+// Run follows the certificates, and warns of their end, until ctx is done.
+func (c *Certificates) Run(ctx context.Context) {
 	var following sync.WaitGroup
 	defer following.Wait()
 	following.Go(func() {
-		if err := c.source.Run(ctx); err != nil && ctx.Err() == nil {
+		if err := c.Source.Run(ctx); err != nil && ctx.Err() == nil {
 			c.fail(aboutChanges, fmt.Errorf("changes are not followed any more; SIGHUP takes them over: %w", err))
 		}
 	})
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
 	for {
-		c.warnOfEnds(time.Now())
+		c.WarnOfEnds(time.Now())
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -111,26 +111,26 @@ func (c *certificates) run(ctx context.Context) {
 	}
 }
 
-// reload takes over what has changed, at once. What is not good leaves what
+// Reload takes over what has changed, at once. What is not good leaves what
 // was there before in use, and is the error.
-func (c *certificates) reload() error {
+func (c *Certificates) Reload() error {
 	policies, err := c.conf.Policies()
 	if err != nil {
 		err = fmt.Errorf("GnuTLS's settings are not taken over, those read before stay in use: %w", err)
 		c.fail(aboutPolicies, err)
 	} else {
-		c.policies.Store(policies)
+		c.Policies.Store(policies)
 		c.mended(aboutPolicies)
 	}
 	// A Workload API pushes what is new; there is nothing to read again.
-	if store, ok := c.source.(interface{ Reload() error }); ok {
+	if store, ok := c.Source.(interface{ Reload() error }); ok {
 		return errors.Join(err, store.Reload())
 	}
 	return err
 }
 
 // changed is told of each new set.
-func (c *certificates) changed(creds *tlsconf.Credentials) {
+func (c *Certificates) changed(creds *tlsconf.Credentials) {
 	c.mended(aboutFiles)
 	c.mu.Lock()
 	c.loaded = time.Now()
@@ -138,16 +138,16 @@ func (c *certificates) changed(creds *tlsconf.Credentials) {
 	c.log.Info().Str("certificates", creds.Found.Why).Str("subject", creds.Leaf.Subject.String()).Time("not_after", creds.Leaf.NotAfter).
 		Msg("new certificates are in use; connections that are open go on with the old ones")
 	c.warn(creds)
-	c.warnOfEnds(time.Now())
+	c.WarnOfEnds(time.Now())
 }
 
 // refused is told of each set that is not good.
-func (c *certificates) refused(err error) { c.fail(aboutFiles, err) }
+func (c *Certificates) refused(err error) { c.fail(aboutFiles, err) }
 
 // recovered is told when nothing is new and what was refused is over.
-func (c *certificates) recovered() { c.mended(aboutFiles) }
+func (c *Certificates) recovered() { c.mended(aboutFiles) }
 
-func (c *certificates) fail(about string, err error) {
+func (c *Certificates) fail(about string, err error) {
 	c.mu.Lock()
 	c.failed[about] = failure{err, time.Now()}
 	c.fails[about]++
@@ -155,27 +155,27 @@ func (c *certificates) fail(about string, err error) {
 	c.log.Error().Err(err).Msg("reload failed")
 }
 
-func (c *certificates) mended(about string) {
+func (c *Certificates) mended(about string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.failed, about)
 }
 
 // warn logs what works today and should be seen to.
-func (c *certificates) warn(creds *tlsconf.Credentials) {
+func (c *Certificates) warn(creds *tlsconf.Credentials) {
 	for _, w := range creds.Warnings {
 		c.log.Warn().Msg(w.Error())
 	}
-	for _, f := range c.host().Check(creds) {
+	for _, f := range c.Host().Check(creds) {
 		c.log.Warn().Msg(f.Error())
 	}
 }
 
-// warnOfEnds logs, once for each certificate, that a fifth of its life is left.
-func (c *certificates) warnOfEnds(now time.Time) {
+// WarnOfEnds logs, once for each certificate, that a fifth of its life is left.
+func (c *Certificates) WarnOfEnds(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, e := range c.current().Expiries(now) {
+	for _, e := range c.Current().Expiries(now) {
 		id := e.What + e.Subject + e.NotAfter.String()
 		if !e.Warn || c.told[id] {
 			continue
@@ -186,18 +186,18 @@ func (c *certificates) warnOfEnds(now time.Time) {
 	}
 }
 
-// reloaded says whether what there was to take over has been, and how often it
+// Reloaded says whether what there was to take over has been, and how often it
 // was not.
-func (c *certificates) reloaded(about string) (good bool, failures uint64) {
+func (c *Certificates) Reloaded(about string) (good bool, failures uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, bad := c.failed[about]
 	return !bad, c.fails[about]
 }
 
-// status is what `sluice status` shows of them.
-func (c *certificates) status(now time.Time) control.CertificateStatus {
-	creds := c.current()
+// Status is what `sluice status` shows of them.
+func (c *Certificates) Status(now time.Time) control.CertificateStatus {
+	creds := c.Current()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	st := control.CertificateStatus{
@@ -213,7 +213,7 @@ func (c *certificates) status(now time.Time) control.CertificateStatus {
 	for _, w := range creds.Warnings {
 		st.Warnings = append(st.Warnings, w.Error())
 	}
-	for _, about := range reloads() {
+	for _, about := range ReloadParts() {
 		if f, ok := c.failed[about]; ok {
 			st.ReloadErrors = append(st.ReloadErrors, control.ReloadError{At: f.at, Error: f.err.Error()})
 		}

@@ -1,4 +1,4 @@
-package proxy
+package peer
 
 import (
 	"errors"
@@ -13,41 +13,41 @@ import (
 // authorize decides whom a good certificate stands for and whether it may come
 // in. The error is a *stream.Cause for the one at the other end, in words; its
 // code is a tlsconf.Cause.
-func (d *Peers) authorize(who *tlsconf.Peer) (*peer, error) {
-	p := d.identify(who.Identity)
+func (s *Set) authorize(who *tlsconf.Peer) (*Peer, error) {
+	p := s.identify(who.Identity)
 	if p == nil {
-		return nil, denied("your certificate is valid, but no peer configured on %s has its name (%s): add it there under [peers.NAME], in names", d.Config.Name, who.Identity)
+		return nil, Denied("your certificate is valid, but no peer configured on %s has its name (%s): add it there under [peers.NAME], in names", s.Config.Name, who.Identity)
 	}
-	if d.dnList != nil {
-		if _, ok := d.dnList.Match(who.Identity); !ok {
-			return nil, denied("your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", d.Config.Name, who.DN)
+	if s.dnList != nil {
+		if _, ok := s.dnList.Match(who.Identity); !ok {
+			return nil, Denied("your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", s.Config.Name, who.DN)
 		}
 	}
-	return p, d.within(p, who)
+	return p, s.within(p, who)
 }
 
 // within checks a handshake, which went by the host's policy, by p's own, which
 // may be stricter.
-func (d *Peers) within(p *peer, who *tlsconf.Peer) error {
-	policy := d.Certs.with(p)
-	if policy == d.Certs.host() {
+func (s *Set) within(p *Peer, who *tlsconf.Peer) error {
+	policy := s.Certs.For(p)
+	if policy == s.Certs.Host() {
 		return nil
 	}
 	if err := who.Within(policy); err != nil {
-		return plainly(err, fmt.Sprintf("%s has a priority of its own for the peer %s: set the same one on both hosts", d.Config.Name, p.name))
+		return plainly(err, fmt.Sprintf("%s has a priority of its own for the peer %s: set the same one on both hosts", s.Config.Name, p.Name))
 	}
 	return nil
 }
 
-func denied(format string, args ...any) error {
+func Denied(format string, args ...any) error {
 	return &stream.Cause{Code: string(tlsconf.CauseDenied), Text: fmt.Sprintf(format, args...)}
 }
 
 // identify finds the configured peer whose rules match a certificate's names.
-func (d *Peers) identify(id tlsconf.Identity) *peer {
-	for _, name := range slices.Sorted(maps.Keys(d.All)) {
-		if _, ok := d.All[name].rules.Match(id); ok {
-			return d.All[name]
+func (s *Set) identify(id tlsconf.Identity) *Peer {
+	for _, name := range slices.Sorted(maps.Keys(s.All)) {
+		if _, ok := s.All[name].Rules.Match(id); ok {
+			return s.All[name]
 		}
 	}
 	return nil

@@ -1,0 +1,108 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/virt-sluice/sluice/stream/relay"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// maxHandshakes is how many connections may be in their handshake at once, and
+// maxRefusals how many may be told why there is nothing for them here: that
+// takes as long as the other end likes, within bounds, and anyone can ask for it.
+const (
+	MaxHandshakes = 64
+	MaxRefusals   = 64
+)
+
+// firstOfTLS is the first byte of a TLS handshake (RFC 8446, section 5.1). The
+// length of an open frame begins with 0.
+const firstOfTLS = 22
+
+// NoHandshake is a handshake that took longer than this.
+type NoHandshake time.Duration
+
+func (n NoHandshake) Error() string {
+	return fmt.Sprintf("no TLS handshake within %v (limits.handshake_timeout)", time.Duration(n))
+}
+
+// Timeout tells tlsconf.Explain, as a net.Error does.
+func (NoHandshake) Timeout() bool { return true }
+
+// Caller is a connection that has come in by the port.
+type Caller struct {
+	Conn          relay.Conn
+	Peer          string         // the configured peer at its other end; none in clear, where that may be
+	LibvirtClient *LibvirtClient // not nil: it did not ask for sluice's protocol (ALPN), and speaks libvirt's
+}
+
+// Admit authenticates one connection, in a place of handshakes once it has begun
+// to speak. Nothing of what it says has been read yet. With an error it is
+// closed.
+func (s *Set) Admit(ctx context.Context, raw *net.TCPConn, refuse func(relay.Conn, error)) (*Caller, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Config.Limits.HandshakeTimeout, NoHandshake(s.Config.Limits.HandshakeTimeout))
+	defer cancel()
+	first, err := s.waiting.firstByte(ctx, raw)
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	if first != firstOfTLS && !s.Config.Secure() {
+		return &Caller{Conn: relay.Plain(raw)}, nil
+	}
+	select {
+	case s.handshakes <- struct{}{}:
+	case <-ctx.Done():
+		raw.Close()
+		return nil, context.Cause(ctx)
+	}
+	e, refused, err := s.handshake(ctx, raw)
+	<-s.handshakes
+	if refused != nil {
+		select {
+		case s.Refusing <- struct{}{}:
+			refuse(refused, err)
+			<-s.Refusing
+		default:
+			refused.Close()
+		}
+	}
+	return e, err
+}
+
+// handshake finds out who has come. An error with a connection is one that its
+// peer may be told.
+func (s *Set) handshake(ctx context.Context, raw net.Conn) (e *Caller, refused relay.Conn, err error) {
+	e = new(Caller)
+	e.Conn, _, err = tlsconf.Accept(ctx, s.TLS(), raw, tlsconf.Server{
+		Credentials: s.Certs.Current(), Policy: s.Certs.Host(), Name: raw.RemoteAddr().String(), Protocols: []string{ALPN}, InWords: true, Time: s.Clock,
+		Authorize: func(who *tlsconf.Peer) error {
+			if who.Protocol != ALPN {
+				var err error
+				e.LibvirtClient, err = s.recognize(who)
+				return err
+			}
+			p, err := s.authorize(who)
+			if err != nil {
+				return err
+			}
+			p.SluiceSeen.Store(true)
+			e.Peer = p.Name
+			return nil
+		},
+	})
+	var told *tlsconf.Refusal[relay.Conn]
+	switch {
+	case err == nil:
+		return e, nil, nil
+	case !errors.As(err, &told):
+		return nil, nil, err
+	case told.Protocol != ALPN:
+		return &Caller{Conn: told.Conn, LibvirtClient: &LibvirtClient{Refusal: plainly(told.Err, "")}}, nil, nil
+	}
+	return nil, told.Conn, plainly(told.Err, "")
+}

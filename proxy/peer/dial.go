@@ -1,0 +1,65 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/stream/relay"
+	"github.com/virt-sluice/sluice/tlsconf"
+	"golang.org/x/sys/unix"
+)
+
+// Dial connects to p and, unless in clear, authenticates it by its configured
+// names, whatever its address.
+func (s *Set) Dial(ctx context.Context, p *Peer, clear bool) (relay.Conn, error) {
+	dialer := net.Dialer{KeepAliveConfig: KeepAlive}
+	raw, err := dialer.DialContext(ctx, "tcp", p.Conf.Address)
+	if err != nil {
+		return nil, s.dialFailed(p, err)
+	}
+	if clear {
+		return relay.Plain(raw), nil
+	}
+	c, _, err := tlsconf.Connect(ctx, s.TLS(), raw, tlsconf.Client{
+		Credentials: s.Certs.Current(), Policy: s.Certs.For(p), Name: p.Name, Expect: p.Rules, Protocols: []string{ALPN},
+	})
+	if err != nil {
+		cause := &stream.Cause{Code: stream.CodeRefused, Host: s.Config.Name, Text: fmt.Sprintf("no TLS with %s (%s): %v", p.Name, p.Conf.Address, err)}
+		var other *tlsconf.ProtocolError
+		if errors.As(err, &other) { // whose certificate is the peer's
+			return nil, &NoSluiceError{cause}
+		}
+		return nil, cause
+	}
+	p.SluiceSeen.Store(true)
+	return c, nil
+}
+
+// dialFailed puts a connect error into words.
+func (s *Set) dialFailed(p *Peer, err error) error {
+	c := &stream.Cause{Code: stream.CodeLink, Host: s.Config.Name}
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns):
+		c.Text = fmt.Sprintf("the name of %s does not resolve (%v): set peers.%s.address, or mend the name service", p.Name, dns, p.Name)
+	case errors.Is(err, unix.ECONNREFUSED):
+		c.Text = fmt.Sprintf("nothing listens at %s's %s: is sluice running there?", p.Name, p.Conf.Address)
+		return &NoSluiceError{c}
+	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
+		c.Text = fmt.Sprintf("no way to %s (%s): %v", p.Name, p.Conf.Address, err)
+	case errors.Is(err, unix.ETIMEDOUT):
+		c.Text = fmt.Sprintf("%s (%s) does not answer: the link is down, a firewall drops the packets, or the host is off", p.Name, p.Conf.Address)
+	default:
+		return err // a deadline's words are the caller's
+	}
+	return c
+}
+
+// KeepAlive finds a dead peer on a channel that is silent. A link that is down is
+// found by the session's control channel. (TCP_USER_TIMEOUT would take a reader
+// that is slow for a link that is down.)
+var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 6}

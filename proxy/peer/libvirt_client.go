@@ -1,0 +1,49 @@
+package peer
+
+import (
+	"fmt"
+
+	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// LibvirtClient is a libvirt client without a sluice that has come in by the port.
+type LibvirtClient struct {
+	Name          string // of its table
+	WithoutSluice *Peer  // that comes without its sluice
+	Access        string
+	Memory        *stream.Memory
+	Who           string // for the log
+	Refusal       error  // why it may do nothing, in words for it
+}
+
+// recognize decides what a client may do whose certificate is good. The error
+// is in words for it.
+func (s *Set) recognize(who *tlsconf.Peer) (*LibvirtClient, error) {
+	id := who.Identity
+	if s.dnList != nil {
+		if _, ok := s.dnList.Match(id); !ok {
+			return nil, Denied("access denied: your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", s.Config.Name, id.DN)
+		}
+	}
+	for _, c := range s.clients {
+		if _, ok := c.rules.Match(id); ok {
+			return &LibvirtClient{Name: c.name, Access: c.access, Memory: c.memory, Who: fmt.Sprintf("client %s (%s)", c.name, id)}, nil
+		}
+	}
+	if p := s.identify(id); p != nil {
+		if p.MayComeWithoutSluice() {
+			return &LibvirtClient{Name: p.Name, WithoutSluice: p, Access: p.Access(), Memory: p.Memory, Who: fmt.Sprintf("peer %s without its sluice (%s)", p.Name, id)}, s.within(p, who)
+		}
+		return nil, Denied(
+			"access denied: %s (%s) comes without its sluice, by libvirt's own protocol, and peers.%s.without_sluice on %s does not allow that; a libvirt client of another kind has its name under [clients.NAME], in names",
+			p.Name, id, p.Name, s.Config.Name)
+	}
+	return nil, Denied(
+		"access denied: the connection did not ask for sluice's protocol (%s), so it is a libvirt client's, and no client configured on %s has a name of its certificate (%s): add it there under [clients.NAME], in names",
+		ALPN, s.Config.Name, id)
+}
+
+// LibvirtConfirmation is what libvirtd sends once it has found a client's certificate
+// in order; the client waits for it (virNetServerClientCheckAccess).
+var LibvirtConfirmation = []byte{1}

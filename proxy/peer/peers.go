@@ -1,0 +1,67 @@
+package peer
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
+
+// Set are those whom this host knows by their certificates, the sluices of other hosts and libvirt
+// clients without one, and the certificates of its own that it shows them.
+type Set struct {
+	Config *config.Config
+	Log    zerolog.Logger
+
+	All      map[string]*Peer
+	Certs    *Certificates
+	Refusals refusals
+	Clock    func() time.Time // by which peers' certificates are valid; nil is time.Now
+
+	clients    []*clientRule
+	dnList     *tlsconf.Rules // tls_allowed_dn_list; nil if there is none
+	waiting    silent
+	handshakes chan struct{} // places of those in their handshake
+	Refusing   chan struct{} // places of those who are told why not
+}
+
+// New loads this host's certificates, and fails unless all is good.
+func New(cfg *config.Config, log zerolog.Logger) (*Set, error) {
+	s := &Set{
+		Config: cfg, Log: log,
+		handshakes: make(chan struct{}, MaxHandshakes), Refusing: make(chan struct{}, MaxRefusals),
+	}
+	var err error
+	if s.All, err = makePeers(cfg.Peers); err != nil {
+		return nil, err
+	}
+	if s.clients, err = makeClientRules(cfg.Clients); err != nil {
+		return nil, err
+	}
+	if cfg.AllowedDNs != nil {
+		rules, err := config.ParseDNList(cfg.AllowedDNs)
+		if err != nil {
+			return nil, fmt.Errorf("tls_allowed_dn_list: %w", err)
+		}
+		s.dnList = &rules
+	}
+	if s.Certs, err = LoadCertificates(cfg, log); err != nil {
+		return nil, err
+	}
+	for _, p := range s.All {
+		p.Memory = s.newMemory()
+	}
+	for _, c := range s.clients {
+		c.memory = s.newMemory()
+	}
+	return s, nil
+}
+
+// newMemory is what may be held at once of what one peer has sent.
+func (s *Set) newMemory() *stream.Memory {
+	return stream.NewMemory(s.Config.Limits.PeerMemory << 20)
+}
