@@ -30,7 +30,7 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 		in := &incoming{d: d.arrivals, info: info, entry: entry, log: log, arrived: make(chan struct{})}
 		h, started, err = in, in.start, in.open(ctx)
 	case session.WorkLibvirt:
-		in := &incomingLibvirt{d: d, peer: p, entry: entry, log: log}
+		in := &incomingLibvirt{d: d.gateway, peer: p, entry: entry, log: log}
 		h, started = in, in.start
 	case session.WorkSteered:
 		if p := d.arrivals.pulls.take(info); p != nil {
@@ -41,7 +41,7 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 		in := &steered{d: d.arrivals, info: info, entry: entry, log: log}
 		h, started, err = in, in.start, in.open()
 	case session.WorkIntercept:
-		h, err = d.land(p, entry, log)
+		h, err = land(d.Host, p, entry, log)
 		started = entry.SetSession
 	default:
 		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, d.Config.Name)

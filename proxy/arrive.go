@@ -186,7 +186,7 @@ func (g *guard) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]by
 // awaitFinish says for how long libvirt is left to answer a Finish whose caller
 // is gone: without the answer no one can tell whether the guest runs. A guest
 // in post-copy is libvirt's to keep.
-func (d *Daemon) awaitFinish(a *arrival) func() time.Duration {
+func (d *Gateway) awaitFinish(a *arrival) func() time.Duration {
 	if a == nil {
 		return nil
 	}

@@ -32,13 +32,13 @@ import (
 // had without a sluice there is a memory of what became of a guest that is
 // gone: an absent guest may have run, and ended. It then stays paused here.
 type bare struct {
-	d      *Daemon
+	d      *Host
 	peer   *peer.Peer
 	info   stream.Info
 	log    zerolog.Logger
 	limits stream.Limits
 	native bool // QEMU there has TLS
-	host   string
+	qemu   *qemuThere
 	uuid   libvirt.UUID
 
 	ctx     context.Context // ends with a *stream.Cause
@@ -97,7 +97,7 @@ func (m *outgoing) mayGoBare(ctx context.Context, none *peer.NoSluiceError) (nat
 
 // ledHere is an address of p's that interception on this host still covers, or
 // none.
-func (d *Daemon) ledHere(ctx context.Context, p *peer.Peer) (string, error) {
+func (d *Host) ledHere(ctx context.Context, p *peer.Peer) (string, error) {
 	table, err := rules.Read()
 	switch {
 	case errors.Is(err, rules.ErrOff):
@@ -136,7 +136,8 @@ func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bo
 		d: m.d, peer: m.peer, info: m.info, log: m.log, limits: limits, native: native, uuid: uuid, virt: virt,
 		settled: make(chan struct{}), over: make(chan struct{}),
 	}
-	b.host, _, _ = m.peer.Conf.LibvirtAt()
+	host, _, _ := m.peer.Conf.LibvirtAt()
+	b.qemu = &qemuThere{peers: m.d.Peers, peer: m.peer, host: host, tls: native}
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
 	b.lanes = newLanes(b.ctx, limits, func(lane string, err error) {
 		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.d.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.Name, err)})
@@ -144,7 +145,7 @@ func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bo
 	by := session.ByQEMUThere
 	if !native {
 		by = session.ByNothing
-		m.d.inClear.Count(control.Outgoing)
+		m.d.Sessions.InClear.Count(control.Outgoing)
 	}
 	m.warnBare(native)
 	disks := ""

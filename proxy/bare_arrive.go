@@ -32,7 +32,7 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 	native := t.flags&libvirt.MigrateTLS != 0 && t.flags&libvirt.MigrateTunnelled == 0
 	var point func(*libvirtrpc.Reply) error
 	var err error
-	_, closed := g.d.closedPorts()
+	_, closed := closedPorts(g.d.Config.Intercept)
 	switch {
 	case usesPath(call.Params):
 		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.Config.Name)}
@@ -49,7 +49,7 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 	default:
 		t.by = session.ByNothing
 		if err = g.enter(a, t); err == nil {
-			g.d.inClear.Count(control.Incoming)
+			g.d.Sessions.InClear.Count(control.Incoming)
 			g.log.Warn().Str("guest", guest.name).Msgf("%s has no sluice: the guest's memory and disks come in clear (peers.%s.without_sluice = %q)", p.Name, p.Name, config.WithoutPlain)
 		}
 	}
@@ -96,8 +96,8 @@ func (g *guard) enterNative(a *arrival, call *libvirtrpc.Prepare, t transfer) (p
 	a.entry.SecuredBy(t.protection())
 	a.entry.SetPhase(control.PhasePrepare)
 	log := session.Log(g.d.Log, info, control.Incoming)
-	e := &nativeEnd{d: g.d, peer: g.bare, log: log}
-	if err = e.open(info.ID, t, port); err != nil {
+	e := &nativeEnd{d: g.d.Host, peer: g.bare, log: log}
+	if err = e.open(info.ID, nativeData{disks: t.disks(), postcopy: t.postcopy(), port: port}); err != nil {
 		e.end(false)
 		g.d.Sessions.End(a.entry, control.Failed, stream.CodeLocal, err.Error())
 		return nil, err

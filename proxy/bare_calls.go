@@ -52,7 +52,7 @@ func (b *bare) prepare(ctx context.Context, call *prepareCall, reply *prepareRep
 	if b.native {
 		b.flags |= libvirt.MigrateTLS
 	}
-	host := b.host
+	host := b.qemu.host
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
@@ -105,6 +105,14 @@ func (b *bare) learnPorts(uri libvirt.OptString, cookie []byte) error {
 	}
 	b.ports.Store(&ports)
 	return nil
+}
+
+// port is where QEMU there waits for a kind of channel.
+func (b *bare) port(kind string) (int, error) {
+	if ports := b.ports.Load(); ports != nil && (*ports)[kind] != 0 {
+		return (*ports)[kind], nil
+	}
+	return 0, fmt.Errorf("QEMU on %s waits for no %s", b.peer.Name, kind)
 }
 
 // finish has libvirt there take the guest over, or give it up. What is under
@@ -201,7 +209,11 @@ func (b *bare) join(ctx context.Context, kind string, local net.Conn) error {
 	defer b.joining.Unlock()
 	ctx, cancel := context.WithTimeoutCause(ctx, b.limits.Handshake, fmt.Errorf("no answer within %v (limits.handshake_timeout)", b.limits.Handshake))
 	defer cancel()
-	remote, err := b.dialQEMU(ctx, kind, local)
+	var remote relay.Conn
+	port, err := b.port(kind)
+	if err == nil {
+		remote, err = b.qemu.dial(ctx, kind, port, local)
+	}
 	if err == nil {
 		err = b.lanes.carry(kind, local, remote, func(e *relay.Error) { b.log.Info().Str("cause", e.Error()).Msg("QEMU closed its end") })
 	} else {

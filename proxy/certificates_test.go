@@ -8,28 +8,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/pki"
 )
-
-// pairOfHosts are two hosts that trust one CA; b does not call a.
-func pairOfHosts(t *testing.T, ca *pki.CA) (a, b *testHost) {
-	t.Helper()
-	a, b = newTestHost(t, "host-a"), newTestHost(t, "host-b")
-	for _, h := range []*testHost{a, b} {
-		h.trust(ca)
-		h.certify(ca, pki.Host{})
-	}
-	return a, b
-}
-
-const peerA = "[peers.host-a]\naddress = '127.0.0.1:1'\n"
 
 // A fleet changes its CA while a connection is open: at no step does a new
 // connection fail, and the one that is open never notices.
 func TestAuthorityIsChanged(t *testing.T) {
-	before, after := newAuthority(t, "old"), newAuthority(t, "new")
+	before, after := hosttest.NewAuthority(t, "old"), hosttest.NewAuthority(t, "new")
 	a, b := pairOfHosts(t, before)
-	b.start("", peerA)
+	b.start("", hosttest.PeerA)
 	a.start("", peerTable(b, ""))
 	stream := a.echo("host-b")
 	echoes(t, stream, "before")
@@ -37,12 +25,12 @@ func TestAuthorityIsChanged(t *testing.T) {
 		name string
 		do   func()
 	}{
-		{"a trusts both", func() { a.trust(before, after) }},
-		{"b trusts both", func() { b.trust(before, after) }},
-		{"b is renewed", func() { b.certify(after, pki.Host{}) }},
-		{"a is renewed", func() { a.certify(after, pki.Host{}) }},
-		{"a forgets the old one", func() { a.trust(after) }},
-		{"b forgets the old one", func() { b.trust(after) }},
+		{"a trusts both", func() { a.Trust(before, after) }},
+		{"b trusts both", func() { b.Trust(before, after) }},
+		{"b is renewed", func() { b.Certify(after, pki.Host{}) }},
+		{"a is renewed", func() { a.Certify(after, pki.Host{}) }},
+		{"a forgets the old one", func() { a.Trust(after) }},
+		{"b forgets the old one", func() { b.Trust(after) }},
 	} {
 		step.do()
 		for _, h := range []*testHost{a, b} {
@@ -62,17 +50,17 @@ func TestAuthorityIsChanged(t *testing.T) {
 
 // A set that is not good keeps the one before it, and is told until it is mended.
 func TestReloadOfABadSet(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	a, b := pairOfHosts(t, ca)
-	b.start("", peerA)
+	b.start("", hosttest.PeerA)
 	a.start("", peerTable(b, ""))
-	good, err := os.ReadFile(b.path("cert.pem"))
+	good, err := os.ReadFile(b.Path("cert.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.put("cert.pem", good[:len(good)/2])
+	b.Put("cert.pem", good[:len(good)/2])
 	err = b.Reload()
-	says(t, err, b.path("cert.pem"), "damaged or cut off", "stay in use")
+	hosttest.Says(t, err, b.Path("cert.pem"), "damaged or cut off", "stay in use")
 	if err := a.ask("host-b"); err != nil {
 		t.Errorf("after a bad reload: %v", err)
 	}
@@ -83,7 +71,7 @@ func TestReloadOfABadSet(t *testing.T) {
 	if log := b.logged.String(); strings.Count(log, "damaged or cut off") != 1 {
 		t.Errorf("the log has\n%s", log)
 	}
-	b.put("cert.pem", good)
+	b.Put("cert.pem", good)
 	if err := b.Reload(); err != nil {
 		t.Error(err)
 	}
@@ -94,43 +82,43 @@ func TestReloadOfABadSet(t *testing.T) {
 
 // Files are followed without being told.
 func TestChangedFilesAreNoticed(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	a, b := pairOfHosts(t, ca)
-	b.start("", peerA)
+	b.start("", hosttest.PeerA)
 	a.start("", peerTable(b, ""))
-	renewed := b.certify(ca, pki.Host{})
-	eventually(t, "the renewed certificate", func() bool { return b.Peers.Certs.Current().Leaf.Equal(renewed.Cert) })
+	renewed := b.Certify(ca, pki.Host{})
+	hosttest.Eventually(t, "the renewed certificate", func() bool { return b.Peers.Certs.Current().Leaf.Equal(renewed.Cert) })
 	if err := a.ask("host-b"); err != nil {
 		t.Error(err)
 	}
-	other := newAuthority(t, "another")
-	b.certify(other, pki.Host{})
-	eventually(t, "the failure in status", func() bool { return len(b.status().Certificates.ReloadErrors) == 1 })
+	other := hosttest.NewAuthority(t, "another")
+	b.Certify(other, pki.Host{})
+	hosttest.Eventually(t, "the failure in status", func() bool { return len(b.status().Certificates.ReloadErrors) == 1 })
 	if !b.Peers.Certs.Current().Leaf.Equal(renewed.Cert) {
 		t.Error("a certificate of another CA is in use")
 	}
-	eventually(t, "the failure in the log", func() bool { return strings.Contains(b.logged.String(), "reload failed") })
+	hosttest.Eventually(t, "the failure in the log", func() bool { return strings.Contains(b.logged.String(), "reload failed") })
 }
 
 func TestStatusOfCertificates(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	a := newTestHost(t, "host-a")
-	a.trust(ca)
-	a.certify(ca, pki.Host{NotBefore: time.Now().Add(-90 * 24 * time.Hour), NotAfter: time.Now().Add(10*24*time.Hour + time.Minute)})
+	a.Trust(ca)
+	a.Certify(ca, pki.Host{NotBefore: time.Now().Add(-90 * 24 * time.Hour), NotAfter: time.Now().Add(10*24*time.Hour + time.Minute)})
 	a.start("priority = 'SECURE192'", "[peers.host-b]\npriority = 'NORMAL'")
 	st := a.status()
 	if st.Priority != "SECURE192" || st.Peers[0].Priority != "NORMAL" {
 		t.Errorf("priorities %q and %q", st.Priority, st.Peers[0].Priority)
 	}
 	c := st.Certificates
-	if c.Source != "files" || c.Why != "named in the configuration" || len(c.Files) != 3 || c.Files[0] != a.path("ca.pem") {
+	if c.Source != "files" || c.Why != "named in the configuration" || len(c.Files) != 3 || c.Files[0] != a.Path("ca.pem") {
 		t.Errorf("%+v", c)
 	}
 	if len(c.Expiry) != 2 || c.Expiry[0].What != "server" || c.Expiry[0].Seconds/3600 != 240 || !c.Expiry[0].Warn || c.Expiry[1].What != "ca" || c.Expiry[1].Warn {
 		t.Errorf("%+v", c.Expiry)
 	}
 	// Once each, however often it is looked at.
-	eventually(t, "the warning", func() bool { return strings.Contains(a.logged.String(), "a certificate ends soon") })
+	hosttest.Eventually(t, "the warning", func() bool { return strings.Contains(a.logged.String(), "a certificate ends soon") })
 	a.Peers.Certs.WarnOfEnds(time.Now())
 	if log := a.logged.String(); strings.Count(log, "a certificate ends soon") != 1 {
 		t.Errorf("the log has\n%s", log)
@@ -143,7 +131,7 @@ func TestStatusOfCertificates(t *testing.T) {
 
 // What a peer is told when its certificate is good and it may not come in.
 func TestRefusedInWords(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	gb := pki.Host{Subject: &pkix.Name{Country: []string{"GB"}, Organization: []string{"Site"}, CommonName: "host-a"}, Names: []string{"host-a"}}
 	for _, c := range []struct {
 		name  string
@@ -161,16 +149,16 @@ func TestRefusedInWords(t *testing.T) {
 		{name: "in the list of names", a: gb, top: "tls_allowed_dn_list = ['C=GB,O=Site,*']", words: nil},
 		{name: "not in the list of names", a: gb, top: "tls_allowed_dn_list = ['C=DE,*', 'O=Site,C=GB,*']", words: []string{"host-b: ", "tls_allowed_dn_list on host-b", `"C=GB,O=Site,CN=host-a"`}},
 		{name: "empty list of names", a: gb, top: "tls_allowed_dn_list = []", words: []string{"host-b: ", "tls_allowed_dn_list on host-b"}},
-		{name: "stricter priority of the peer", peers: peerA + "priority = 'SECURE192:-CHACHA20-POLY1305'\n",
+		{name: "stricter priority of the peer", peers: hosttest.PeerA + "priority = 'SECURE192:-CHACHA20-POLY1305'\n",
 			words: []string{"host-b: this host refused the peer", "SECURE192:-CHACHA20-POLY1305", "does not allow", "priority of its own for the peer host-a", "same one on both hosts"}},
 		{name: "too short a key for the policy", top: "priority = 'NORMAL:%PROFILE_ULTRA'", words: []string{"host-b: this host refused the peer", "PROFILE_ULTRA"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a, b := newTestHost(t, "host-a"), newTestHost(t, "host-b")
-			a.trust(ca)
-			b.trust(ca)
-			pair := a.certify(ca, c.a)
-			b.certify(ca, pki.Host{Algorithm: pki.RSA})
+			a.Trust(ca)
+			b.Trust(ca)
+			pair := a.Certify(ca, c.a)
+			b.Certify(ca, pki.Host{Algorithm: pki.RSA})
 			tables := ""
 			if c.crl != nil {
 				if c.crl.Revoked == nil {
@@ -180,11 +168,11 @@ func TestRefusedInWords(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				b.put("crl.pem", list)
-				tables = "crl = '" + b.path("crl.pem") + "'\n"
+				b.Put("crl.pem", list)
+				tables = "crl = '" + b.Path("crl.pem") + "'\n"
 			}
 			if c.peers == "" {
-				c.peers = peerA
+				c.peers = hosttest.PeerA
 			}
 			b.start(c.top, tables+c.peers)
 			a.start("", peerTable(b, ""))
@@ -195,8 +183,8 @@ func TestRefusedInWords(t *testing.T) {
 				}
 				return
 			}
-			says(t, err, c.words...)
-			eventually(t, "the refusal in the log", func() bool { return strings.Contains(b.logged.String(), "connection refused") })
+			hosttest.Says(t, err, c.words...)
+			hosttest.Eventually(t, "the refusal in the log", func() bool { return strings.Contains(b.logged.String(), "connection refused") })
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/pki"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
@@ -59,7 +60,7 @@ func TestCheckPeerByWhoseClockWeAreOutOfDate(t *testing.T) {
 		t.Run(code, func(t *testing.T) {
 			a, b := pairOfHosts(t, ca)
 			b.clock = func() time.Time { return time.Now().Add(ahead) }
-			b.start("", peerA)
+			b.start("", hosttest.PeerA)
 			a.start("", peerTable(b, ""))
 			leaf := a.Peers.Certs.Current().Leaf
 			end := leaf.NotAfter
@@ -69,7 +70,7 @@ func TestCheckPeerByWhoseClockWeAreOutOfDate(t *testing.T) {
 			finds(t, a.checkPeer(), control.ResultError, "answer", code, "there", "host-b refuses this host: its certificate", `"CN=host-a,O=CA"`,
 				"current time "+b.clock().UTC().Format("2006-01-02T15:"), end.UTC().Format(time.RFC3339), "this host's clock says "+time.Now().UTC().Format("2006-01-02 15:"))
 			// Whoever asks for more is told the same.
-			says(t, a.ask("host-b"), "host-b: this host refused the peer", "out of date")
+			hosttest.Says(t, a.ask("host-b"), "host-b: this host refused the peer", "out of date")
 		})
 	}
 }
@@ -102,7 +103,7 @@ func standIn(t *testing.T, ca, by *pki.CA, host pki.Host, ahead time.Duration) s
 	}}
 	cfg := serverConfig(t, ca, by, host)
 	cfg.Time = clock
-	return someone(t, func(c net.Conn) {
+	return hosttest.Serve(t, func(c net.Conn) {
 		conn, err := relay.Server(t.Context(), c, cfg)
 		if err == nil {
 			acceptor.Serve(t.Context(), conn, "host-a")
@@ -123,10 +124,10 @@ func serverConfig(t *testing.T, ca, by *pki.CA, host pki.Host) *tls.Config {
 
 // Versions that do not fit: of the protocol, and of what may be asked.
 func TestCheckPeerOfAnotherVersion(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	t.Run("of the protocol", func(t *testing.T) {
 		cfg := serverConfig(t, ca, ca, pki.Host{Names: []string{"host-b"}})
-		address := someone(t, func(c net.Conn) {
+		address := hosttest.Serve(t, func(c net.Conn) {
 			conn := tls.Server(c, cfg)
 			body, err := msgpack.Marshal(map[string]any{"kind": "accept", "version": 2, "host": "host-b"})
 			if err != nil {
@@ -139,7 +140,7 @@ func TestCheckPeerOfAnotherVersion(t *testing.T) {
 	})
 	t.Run("that knows no such question", func(t *testing.T) {
 		a, b := pairOfHosts(t, ca)
-		b.start("", peerA)
+		b.start("", hosttest.PeerA)
 		b.acceptor.Ask = func(ctx context.Context, peer, name string, body []byte) (any, error) {
 			return b.answer(ctx, peer, "newer than "+name, body)
 		}

@@ -8,16 +8,17 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/needs"
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
 // What is wrong with this host, told apart. Each case is right but for one thing.
 func TestCheckHost(t *testing.T) {
-	ca, other := newAuthority(t, "CA"), newAuthority(t, "another CA")
+	ca, other := hosttest.NewAuthority(t, "CA"), hosttest.NewAuthority(t, "another CA")
 	good := func(h *testHost) {
-		h.trust(ca)
-		h.certify(ca, pki.Host{})
+		h.Trust(ca)
+		h.Certify(ca, pki.Host{})
 	}
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -34,26 +35,26 @@ func TestCheckHost(t *testing.T) {
 		{name: "nothing", result: "ok", check: "certificates", words: []string{"named in the configuration", "DNS:host-a", `issued by "CN=CA"`, "in 364 days"}},
 		{name: "no files", set: func(*testHost) {}, result: "error", check: "certificates", code: "file", words: []string{"ca.pem", "no such file"}},
 		{name: "expired", set: func(h *testHost) {
-			h.trust(ca)
-			h.certify(ca, pki.Host{NotBefore: time.Now().Add(-2 * time.Minute), NotAfter: time.Now().Add(-time.Minute)})
+			h.Trust(ca)
+			h.Certify(ca, pki.Host{NotBefore: time.Now().Add(-2 * time.Minute), NotAfter: time.Now().Add(-time.Minute)})
 		}, result: "error", check: "certificates", code: "file", words: []string{"cert.pem", "expired on", "this host's clock says", "renewed"}},
 		{name: "expires soon", set: func(h *testHost) {
-			h.trust(ca)
-			h.certify(ca, pki.Host{NotAfter: time.Now().Add(time.Minute)})
+			h.Trust(ca)
+			h.Certify(ca, pki.Host{NotAfter: time.Now().Add(time.Minute)})
 		}, result: "warning", check: "certificates", code: "file", words: []string{"cert.pem", "expires on"}},
 		{name: "from another CA", set: func(h *testHost) {
-			h.trust(ca)
-			h.certify(other, pki.Host{})
+			h.Trust(ca)
+			h.Certify(other, pki.Host{})
 		}, result: "error", check: "certificates", code: "file", words: []string{"cert.pem", "does not come from a CA"}},
 		{name: "a key for everyone", set: func(h *testHost) {
 			good(h)
-			if err := os.Chmod(h.path("key.pem"), 0o644); err != nil {
+			if err := os.Chmod(h.Path("key.pem"), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}, result: "error", check: "certificates", code: "file", words: []string{"key.pem", "chmod 0600"}},
 		{name: "a name of its own", set: func(h *testHost) {
-			h.trust(ca)
-			h.certify(ca, pki.Host{Names: []string{"vm7.example.org"}})
+			h.Trust(ca)
+			h.Certify(ca, pki.Host{Names: []string{"vm7.example.org"}})
 		}, result: "warning", check: "certificates", code: "own-name", words: []string{"cert.pem: this host is called host-a", "DNS:vm7.example.org"}},
 		{name: "a key that the policy forbids", top: "priority = 'SECURE192:-SIGN-ALL:+SIGN-RSA-PSS-RSAE-SHA384'", result: "error", check: "priority", code: "certificate", words: []string{"EC key of 256 bits", "signs with none"}},
 		{name: "TLS 1.2 alone", top: "priority = 'NORMAL:-VERS-ALL:+VERS-TLS1.2'", result: "warning", check: "priority", code: "no-tls1.3", words: []string{"slower"}},
@@ -61,12 +62,12 @@ func TestCheckHost(t *testing.T) {
 		{name: "an address of another host", top: "listen = '192.0.2.1:16514'", result: "error", check: "listen", code: "listen", words: []string{"192.0.2.1:16514"}},
 		{name: "a folder open to all", set: func(h *testHost) {
 			good(h)
-			os.Mkdir(h.path("run"), 0o755)
-			os.Chmod(h.path("run"), 0o777)
+			os.Mkdir(h.Path("run"), 0o755)
+			os.Chmod(h.Path("run"), 0o777)
 		}, result: "error", check: "run folder", code: "folder-rights", words: []string{"replace its sockets", "chmod go-w"}},
 		{name: "a file for a folder", set: func(h *testHost) {
 			good(h)
-			h.put("run", nil)
+			h.Put("run", nil)
 		}, result: "error", check: "run folder", code: "no-folder", words: []string{"is no folder"}},
 		{name: "many sessions", tables: "[limits]\nsessions = 10000\n", result: "warning", check: "nofile", code: "nofile", words: []string{"limits.sessions is 10000", "LimitNOFILE"}},
 		{name: "no libvirt", result: "error", check: "libvirt", code: "libvirt", words: []string{"does not listen at", "start libvirtd"}},
@@ -77,7 +78,7 @@ func TestCheckHost(t *testing.T) {
 				c.set = good
 			}
 			c.set(h)
-			cfg := h.configure(c.top, c.tables+"[peers.host-b]\n")
+			cfg := h.Configure(c.top, c.tables+"[peers.host-b]\n")
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			r, err := Check(ctx, cfg, "test", &control.CheckRequest{})
@@ -92,7 +93,7 @@ func TestCheckHost(t *testing.T) {
 				}
 			}
 			finds(t, found, c.result, c.check, c.code, "", c.words...)
-			if _, err := os.Stat(h.path("run")); err == nil && c.check != "run folder" {
+			if _, err := os.Stat(h.Path("run")); err == nil && c.check != "run folder" {
 				t.Error("the check has made the run folder")
 			}
 		})
@@ -102,11 +103,11 @@ func TestCheckHost(t *testing.T) {
 // QEMU's user must get through every folder on the way.
 func TestCheckHostOfAnotherQEMUUser(t *testing.T) {
 	needs.Root(t, "for two users")
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	h := newTestHost(t, "host-a")
-	h.trust(ca)
-	h.certify(ca, pki.Host{})
-	cfg := h.configure("", "")
+	h.Trust(ca)
+	h.Certify(ca, pki.Host{})
+	cfg := h.Configure("", "")
 	cfg.QEMUUser = "65534"
 	look := func(result, code string, words ...string) {
 		t.Helper()
@@ -122,8 +123,8 @@ func TestCheckHostOfAnotherQEMUUser(t *testing.T) {
 		}
 		finds(t, found, result, "run folder", code, "", words...)
 	}
-	look("error", "qemu-cannot-enter", h.dir, "uid 65534", "chmod o+x "+h.dir)
-	if err := os.Chmod(h.dir, 0o711); err != nil {
+	look("error", "qemu-cannot-enter", h.Folder, "uid 65534", "chmod o+x "+h.Folder)
+	if err := os.Chmod(h.Folder, 0o711); err != nil {
 		t.Fatal(err)
 	}
 	look("ok", "", "uid 65534")
@@ -131,13 +132,13 @@ func TestCheckHostOfAnotherQEMUUser(t *testing.T) {
 
 // A daemon answers for what it has in use.
 func TestCheckHostByDaemon(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	a, _ := pairOfHosts(t, ca)
 	a.noLibvirt = true
 	a.start("", "[peers.host-b]\naddress = '127.0.0.1:1'")
 	look := func() (*control.Report, []control.Finding) {
 		t.Helper()
-		r, err := control.New(a.path("run/control.sock")).Check(t.Context(), &control.CheckRequest{})
+		r, err := control.New(a.Path("run/control.sock")).Check(t.Context(), &control.CheckRequest{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,25 +158,25 @@ func TestCheckHostByDaemon(t *testing.T) {
 	finds(t, found, "ok", "listen", "", "", "the daemon listens on "+a.listening())
 	finds(t, found, "ok", "sockets", "", "", "2, under")
 
-	a.put("cert.pem", []byte("cut"))
+	a.Put("cert.pem", []byte("cut"))
 	if a.Reload() == nil {
 		t.Fatal("a certificate that is none was taken over")
 	}
 	_, found = look()
 	finds(t, found, "error", "certificates", "file", "", "cert.pem: holds no certificate")
-	a.certify(ca, pki.Host{})
+	a.Certify(ca, pki.Host{})
 	if err := a.Reload(); err != nil {
 		t.Fatal(err)
 	}
 
-	if err := os.Remove(a.path("run/peers/host-b/libvirt.sock")); err != nil {
+	if err := os.Remove(a.Path("run/peers/host-b/libvirt.sock")); err != nil {
 		t.Fatal(err)
 	}
 	_, found = look()
 	finds(t, found, "error", "sockets", "socket-gone", "", "peers/host-b/libvirt.sock is gone")
 
-	_, err := control.New(a.path("run/control.sock")).Check(t.Context(), &control.CheckRequest{Peers: []string{"host-x"}})
-	says(t, err, `no peer "host-x" is configured on host-a; there is host-b`)
+	_, err := control.New(a.Path("run/control.sock")).Check(t.Context(), &control.CheckRequest{Peers: []string{"host-x"}})
+	hosttest.Says(t, err, `no peer "host-x" is configured on host-a; there is host-b`)
 	if !control.IsWrongUse(err) {
 		t.Errorf("%v is no wrong use", err)
 	}

@@ -8,21 +8,22 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
 // checkPeer checks host-b from h.
 func (h *testHost) checkPeer() []control.Finding {
-	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
+	h.T.Helper()
+	ctx, cancel := context.WithTimeout(h.T.Context(), 30*time.Second)
 	defer cancel()
-	r, err := control.New(h.path("run/control.sock")).Check(ctx, &control.CheckRequest{Peers: []string{"host-b"}})
+	r, err := control.New(h.Path("run/control.sock")).Check(ctx, &control.CheckRequest{Peers: []string{"host-b"}})
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	for _, f := range r.Findings {
 		if f.Peer != "host-b" {
-			h.t.Errorf("about another peer: %+v", f)
+			h.T.Errorf("about another peer: %+v", f)
 		}
 	}
 	return r.Findings
@@ -52,15 +53,15 @@ func finds(t *testing.T, found []control.Finding, result, check, code, side stri
 
 // What keeps host-a from host-b, told apart, with daemons on both.
 func TestCheckPeerTellsRefusalsApart(t *testing.T) {
-	ca, other, namesake := newAuthority(t, "CA"), newAuthority(t, "another CA"), newAuthority(t, "CA")
+	ca, other, namesake := hosttest.NewAuthority(t, "CA"), hosttest.NewAuthority(t, "another CA"), hosttest.NewAuthority(t, "CA")
 	const only13 = "NORMAL:-VERS-ALL:+VERS-TLS1.3"
 	revoke := func(h *testHost, p *pki.Pair) string {
 		list, err := ca.CRL(pki.Revocation{Number: 1, Revoked: []*x509.Certificate{p.Cert}})
 		if err != nil {
-			h.t.Fatal(err)
+			h.T.Fatal(err)
 		}
-		h.put("crl.pem", list)
-		return "crl = '" + h.path("crl.pem") + "'\n"
+		h.Put("crl.pem", list)
+		return "crl = '" + h.Path("crl.pem") + "'\n"
 	}
 	for _, c := range []struct {
 		name              string
@@ -73,31 +74,31 @@ func TestCheckPeerTellsRefusalsApart(t *testing.T) {
 		{name: "libvirt behind it does not answer", check: "libvirt", code: "libvirt", words: []string{"host-b reaches no libvirt", "start libvirtd"}},
 		{name: "wrong CA here", check: "TLS", code: "wrong-ca", side: "here", words: []string{`issued by "CN=another CA"`, "this host's CA file"},
 			set: func(a, b *testHost) (string, string) {
-				b.trust(ca, other)
-				b.certify(other, pki.Host{})
+				b.Trust(ca, other)
+				b.Certify(other, pki.Host{})
 				return "", ""
 			}},
 		{name: "wrong CA there", check: "answer", code: "wrong-ca", side: "there", words: []string{`issued by "CN=another CA"`, "does not come from a CA that host-b trusts", "host-b trusts CN=CA", "host-b's CA file"},
 			set: func(a, b *testHost) (string, string) {
-				a.trust(ca, other)
-				a.certify(other, pki.Host{})
+				a.Trust(ca, other)
+				a.Certify(other, pki.Host{})
 				return "", ""
 			}},
 		{name: "wrong CA of the same name there", check: "answer", code: "wrong-ca", side: "there", words: []string{`issued by "CN=CA"`, "does not come from a CA that host-b trusts"},
 			set: func(a, b *testHost) (string, string) {
-				a.trust(ca, namesake)
-				a.certify(namesake, pki.Host{})
+				a.Trust(ca, namesake)
+				a.Certify(namesake, pki.Host{})
 				return "", ""
 			}},
 		{name: "name not in the SAN", check: "TLS", code: "name", side: "here", words: []string{"it holds DNS:host-x, DNS:host-x.example.org", "expected host-b"},
 			set: func(a, b *testHost) (string, string) {
-				b.certify(ca, pki.Host{Names: []string{"host-x", "host-x.example.org"}})
+				b.Certify(ca, pki.Host{Names: []string{"host-x", "host-x.example.org"}})
 				return "", ""
 			}},
 		{name: "revoked here", check: "TLS", code: "revoked", side: "here", words: []string{"this host refused the peer", "was revoked on", "crl.pem"},
-			set: func(a, b *testHost) (string, string) { return revoke(a, b.certify(ca, pki.Host{})), "" }},
+			set: func(a, b *testHost) (string, string) { return revoke(a, b.Certify(ca, pki.Host{})), "" }},
 		{name: "revoked there", check: "answer", code: "revoked", side: "there", words: []string{"host-b refuses this host", "was revoked on", "crl.pem"},
-			set: func(a, b *testHost) (string, string) { return "", revoke(b, a.certify(ca, pki.Host{})) }},
+			set: func(a, b *testHost) (string, string) { return "", revoke(b, a.Certify(ca, pki.Host{})) }},
 		{name: "not allowed there", bPeers: "[peers.host-c]\naddress = '127.0.0.1:1'\n", check: "answer", code: "denied", side: "there",
 			words: []string{"host-b refuses this host", "no peer configured on host-b has its name (DNS:host-a"}},
 		{name: "not in its list of names", bTop: "tls_allowed_dn_list = ['C=DE,*']", check: "answer", code: "denied", side: "there", words: []string{"tls_allowed_dn_list on host-b"}},
@@ -107,11 +108,11 @@ func TestCheckPeerTellsRefusalsApart(t *testing.T) {
 			check: "TLS", code: "version", side: "there", words: []string{"none of the TLS versions", "this host allows TLS1.2"}},
 		{name: "its signature", aTop: "priority = 'SECURE256'", check: "TLS", code: "policy", side: "here", words: []string{"the peer signed with PSSWithSHA256", "PSSWithSHA384"},
 			set: func(a, b *testHost) (string, string) {
-				a.certify(ca, pki.Host{Algorithm: pki.RSA})
-				b.certify(ca, pki.Host{Algorithm: pki.RSA})
+				a.Certify(ca, pki.Host{Algorithm: pki.RSA})
+				b.Certify(ca, pki.Host{Algorithm: pki.RSA})
 				return "", ""
 			}},
-		{name: "outside its policy for this peer", bPeers: peerA + "priority = 'NORMAL:-AES-128-GCM'\n", check: "answer", code: "policy", side: "there",
+		{name: "outside its policy for this peer", bPeers: hosttest.PeerA + "priority = 'NORMAL:-AES-128-GCM'\n", check: "answer", code: "policy", side: "there",
 			words: []string{"TLS_AES_128_GCM_SHA256", "same one on both hosts"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -121,7 +122,7 @@ func TestCheckPeerTellsRefusalsApart(t *testing.T) {
 				aTables, bTables = c.set(a, b)
 			}
 			if c.bPeers == "" {
-				c.bPeers = peerA
+				c.bPeers = hosttest.PeerA
 			}
 			b.noLibvirt = true
 			b.start(c.bTop, bTables+c.bPeers)
@@ -133,14 +134,14 @@ func TestCheckPeerTellsRefusalsApart(t *testing.T) {
 
 // What a peer that lets this host in says of itself.
 func TestCheckPeerThatAnswers(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	a, b := pairOfHosts(t, ca)
-	b.certify(ca, pki.Host{NotBefore: time.Now().Add(-90 * 24 * time.Hour), NotAfter: time.Now().Add(5*24*time.Hour + time.Minute)})
+	b.Certify(ca, pki.Host{NotBefore: time.Now().Add(-90 * 24 * time.Hour), NotAfter: time.Now().Add(5*24*time.Hour + time.Minute)})
 	b.noLibvirt = true
-	b.start("priority = 'SECURE128'", peerA)
+	b.start("priority = 'SECURE128'", hosttest.PeerA)
 	a.start("", peerTable(b, ""))
 	b.Sessions.Drain()
-	b.put("cert.pem", []byte("cut"))
+	b.Put("cert.pem", []byte("cut"))
 	b.Reload()
 	found := a.checkPeer()
 	for _, want := range []control.Finding{
@@ -153,7 +154,7 @@ func TestCheckPeerThatAnswers(t *testing.T) {
 		{Check: "answer", Result: "warning", Code: "its-certificates", Text: "stay in use"},
 		{Check: "answer", Result: "warning", Code: "its-certificates", Text: "its server certificate"},
 		{Check: "clock", Result: "ok", Text: "of this host's"},
-		{Check: "libvirt", Result: "error", Code: "libvirt", Text: "does not listen at " + b.libvirt},
+		{Check: "libvirt", Result: "error", Code: "libvirt", Text: "does not listen at " + b.LibvirtSocket},
 	} {
 		ok := false
 		for _, f := range found {

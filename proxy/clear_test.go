@@ -5,15 +5,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
 
 // Data may go in clear where both hosts say so; libvirt's calls never do.
 func TestNoLibvirtInClear(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	a, b := pairOfHosts(t, ca)
-	b.start("require_secure = false", peerA)
+	b.start("require_secure = false", hosttest.PeerA)
 	a.start("require_secure = false", peerTable(b, ""))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -21,5 +22,5 @@ func TestNoLibvirtInClear(t *testing.T) {
 	if err == nil {
 		t.Fatal("libvirt's connection may go in clear")
 	}
-	says(t, err, "host-b: ", "libvirt's own connection in clear")
+	hosttest.Says(t, err, "host-b: ", "libvirt's own connection in clear")
 }

@@ -19,9 +19,9 @@ import (
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
-// serveClients joins each libvirt client that connects to a peer's socket with
+// ServeClients joins each libvirt client that connects to a peer's socket with
 // the peer's libvirt, until the listener is closed.
-func (d *Daemon) serveClients(ctx context.Context, p *peer.Peer, l *net.UnixListener) {
+func (d *Gateway) ServeClients(ctx context.Context, p *peer.Peer, l *net.UnixListener) {
 	for {
 		c, err := l.AcceptUnix()
 		if err != nil {
@@ -43,8 +43,8 @@ func (d *Daemon) serveClients(ctx context.Context, p *peer.Peer, l *net.UnixList
 
 // serveClient carries one client's connection. An error means that nothing of
 // it has been carried, and leaves it open.
-func (d *Daemon) serveClient(ctx context.Context, p *peer.Peer, c *net.UnixConn) error {
-	if err := d.allowed(c); err != nil {
+func (d *Gateway) serveClient(ctx context.Context, p *peer.Peer, c *net.UnixConn) error {
+	if err := d.Allowed(c); err != nil {
 		return err
 	}
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkLibvirt, Peer: p.Name, Address: p.Conf.Address}
@@ -74,7 +74,7 @@ func (d *Daemon) serveClient(ctx context.Context, p *peer.Peer, c *net.UnixConn)
 		Rules:    g,
 		Failing:  failing(s, conn, "the libvirt client's connection", log),
 		Ended:    g.ended,
-		Draining: d.Sessions.DrainingC,
+		Draining: d.Sessions.DrainBegan(),
 		Parting:  func(err error) *libvirtrpc.Error { return parting(s, err) },
 	}
 	// It may outlive the session: a call may have to be answered after that.
@@ -126,7 +126,7 @@ func failing(s *stream.Session, conn *stream.Conn, what string, log zerolog.Logg
 
 // incomingLibvirt is a peer's client at this host's libvirt.
 type incomingLibvirt struct {
-	d     *Daemon
+	d     *Gateway
 	peer  *peer.Peer
 	entry *session.Entry
 	log   zerolog.Logger

@@ -14,7 +14,7 @@ import (
 // through sluice alone: the kernel is closed to other hosts at the ports that
 // the caller has named, if any. Which those are its table says: the
 // configuration may have been changed since.
-func (d *Daemon) covered(params libvirtrpc.Params) bool {
+func (d *Gateway) covered(params libvirtrpc.Params) bool {
 	if d.Config.Intercept == nil {
 		return false
 	}
@@ -55,7 +55,7 @@ func closedAt(table *rules.Table, uri string) bool {
 
 // checkPorts refuses a migration for which libvirt here has chosen a port, for
 // memory or for disks, that is open to other hosts.
-func (d *Daemon) checkPorts(r *libvirtrpc.Reply, params libvirtrpc.Params, disks bool) *libvirtrpc.Error {
+func (d *Gateway) checkPorts(r *libvirtrpc.Reply, params libvirtrpc.Params, disks bool) *libvirtrpc.Error {
 	prepared, err := libvirtrpc.DecodePrepared(r.Body)
 	disksPort := 0
 	if err == nil && disks {

@@ -1,55 +1,20 @@
 package proxy
 
 import (
-	"errors"
-	"os"
-	"runtime"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
-	"github.com/virt-sluice/sluice/internal/needs"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
+	"github.com/virt-sluice/sluice/proxy/intercept/rules/rulestest"
 )
-
-// closing puts the test's goroutine into a network of its own, where the kernel
-// closes these ports, until the test ends.
-func closing(t *testing.T, first, last uint16) {
-	t.Helper()
-	needs.Root(t, "for a network of its own")
-	runtime.LockOSThread()
-	before, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		defer before.Close()
-		if err := unix.Setns(int(before.Fd()), unix.CLONE_NEWNET); err != nil {
-			t.Error(err) // and the thread ends with the goroutine
-			return
-		}
-		runtime.UnlockOSThread()
-	})
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := rules.Up(&rules.Table{First: first, Last: last}); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // What is closed the kernel says: intercept.ports was made wider, and nobody
 // has run `sluice intercept up` since.
 func TestCoveredByTheKernel(t *testing.T) {
-	closing(t, 49152, 49160)
-	d := &Daemon{Host: &Host{Config: &config.Config{Name: "host-b", Intercept: &config.Intercept{Port: 16516, Ports: "49152-49300"}}}}
-	if st := d.interceptStatus(); st.Problem == "" {
-		t.Error("the status has no problem")
-	} else {
-		says(t, errors.New(st.Problem), "closed the ports 49152-49160", "intercept.ports is 49152-49300", "`sluice intercept up`")
-	}
+	rulestest.Close(t, 49152, 49160)
+	d := NewGateway(&Host{Config: &config.Config{Name: "host-b", Intercept: &config.Intercept{Port: 16516, Ports: "49152-49300"}}}, nil)
 	uris := func(uri string) libvirtrpc.Params {
 		return libvirtrpc.Params{}.With(libvirtrpc.ParamURI, uri)
 	}
@@ -91,7 +56,7 @@ func TestCoveredByTheKernel(t *testing.T) {
 			t.Errorf("no error; want %q", c.word)
 			continue
 		}
-		says(t, c.err, c.word, "the kernel has closed 49152-49160", "`sluice intercept up`")
+		hosttest.Says(t, c.err, c.word, "the kernel has closed 49152-49160", "`sluice intercept up`")
 	}
 
 	if _, err := rules.Down(); err != nil {

@@ -36,11 +36,8 @@ type Daemon struct {
 	version string
 	started time.Time
 
-	uids []uint32 // may use the local sockets
-
 	arrivals *Arrivals
-	doors    openDoors
-	inClear  session.ClearCounts
+	gateway  *Gateway
 	acceptor *stream.Acceptor
 
 	tunnels []*tunnelEntry
@@ -69,8 +66,9 @@ func New(o Options) (*Daemon, error) {
 		ready:   make(chan struct{}),
 	}
 	d.arrivals = &Arrivals{Host: d.Host}
+	d.gateway = NewGateway(d.Host, d.arrivals)
 	var err error
-	if d.uids, err = o.Config.UIDs(); err != nil {
+	if d.UIDs, err = o.Config.UIDs(); err != nil {
 		return nil, err
 	}
 	if d.QEMUUID, _, err = o.Config.QEMU(); err != nil {
@@ -191,16 +189,16 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 		if err := d.Dir.Mkdir(filepath.Join(rundir.PeersDir, p.Name), 0o711); err != nil {
 			return closers, err
 		}
-		l, err := d.Dir.Listen(d.peerSocket(p), -1, 0o666)
+		l, err := d.Dir.Listen(d.PeerSocket(p), -1, 0o666)
 		if err != nil {
 			return closers, err
 		}
 		closers = append(closers, func() { l.Close() })
-		d.Work.Go(func() { d.serveClients(ctx, p, l) })
+		d.Work.Go(func() { d.gateway.ServeClients(ctx, p, l) })
 	}
 
 	if d.Config.Intercept != nil {
-		more, err := d.listenIntercepted(ctx)
+		more, err := listenIntercepted(ctx, d.Host)
 		closers = append(closers, more...)
 		if err != nil {
 			return closers, err
@@ -236,12 +234,6 @@ func shutdown(server *http.Server, patience time.Duration) {
 // shutdownTimeout is longer than the longest that a session takes to end.
 const shutdownTimeout = 2 * time.Minute
 
-// peerSocket is where libvirt clients of a peer connect, beneath the run
-// folder.
-func (d *Daemon) peerSocket(p *peer.Peer) string {
-	return filepath.Join(rundir.PeersDir, p.Name, rundir.LibvirtSocket)
-}
-
 func (d *Daemon) listening() string {
 	select {
 	case <-d.ready:
@@ -260,7 +252,7 @@ func (d *Daemon) peerStatus() []control.PeerStatus {
 			Address:  p.Conf.Address,
 			Names:    p.Conf.Names,
 			Priority: d.Peers.Certs.For(p).Source,
-			Socket:   filepath.Join(d.Config.RunDir, d.peerSocket(p)),
+			Socket:   filepath.Join(d.Config.RunDir, d.PeerSocket(p)),
 		})
 	}
 	return out

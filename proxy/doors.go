@@ -22,7 +22,7 @@ import (
 // words for unix sockets. So a migration with disks goes by ports of the
 // loopback interface.
 type doors struct {
-	d       *Daemon
+	d       *Gateway
 	session *stream.Session
 	log     zerolog.Logger
 	accepts sync.WaitGroup
@@ -76,7 +76,7 @@ func (od *openDoors) set(uri string, open bool) {
 // opens says whether a Perform's data goes to a door of this daemon's: the
 // client has been told of it by the reply to Prepare, which went through here
 // as well.
-func (d *Daemon) opens(params libvirtrpc.Params) bool {
+func (d *Gateway) opens(params libvirtrpc.Params) bool {
 	uri, is, err := params.Text(libvirtrpc.ParamURI)
 	if err != nil || !is || params.Has(libvirtrpc.ParamDisksURI) {
 		return false

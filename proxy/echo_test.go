@@ -14,10 +14,10 @@ import (
 
 // startEcho listens where libvirt would.
 func (h *testHost) startEcho() {
-	h.t.Helper()
-	l, err := net.Listen("unix", h.libvirt)
+	h.T.Helper()
+	l, err := net.Listen("unix", h.LibvirtSocket)
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	var echoing sync.WaitGroup
 	echoing.Go(func() {
@@ -42,7 +42,7 @@ func (h *testHost) startEcho() {
 			})
 		}
 	})
-	h.t.Cleanup(func() {
+	h.T.Cleanup(func() {
 		l.Close()
 		echoing.Wait()
 	})
@@ -50,12 +50,12 @@ func (h *testHost) startEcho() {
 
 // echo is a connection through h and its peer to the peer's libvirt.
 func (h *testHost) echo(peer string) net.Conn {
-	h.t.Helper()
-	c, err := net.Dial("unix", h.path("run/peers/"+peer+"/libvirt.sock"))
+	h.T.Helper()
+	c, err := net.Dial("unix", h.Path("run/peers/"+peer+"/libvirt.sock"))
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
-	h.t.Cleanup(func() { c.Close() })
+	h.T.Cleanup(func() { c.Close() })
 	return c
 }
 

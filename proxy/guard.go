@@ -21,7 +21,7 @@ import (
 // in clear, and chooses where this host takes in the data of migrations. It
 // trusts no other sluice to have done so.
 type guard struct {
-	d       *Daemon
+	d       *Gateway
 	peer    *peer.Peer // nil for a caller that is no sluice
 	bare    *peer.Peer // one that comes without its sluice
 	access  string
@@ -62,7 +62,7 @@ func (g *guard) serve(ctx context.Context, caller, server libvirtrpc.Conn, faili
 	defer cancel(nil)
 	g.cut, g.coming = func(err error) { cancel(err) }, make(map[string]*arrival)
 	g.going = make(map[string]*steering)
-	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended, Memory: g.memory, Draining: g.d.Sessions.DrainingC}
+	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended, Memory: g.memory, Draining: g.d.Sessions.DrainBegan()}
 	err := c.Run(ctx)
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 // every migration that it sees begin a session of its own. What may not be
 // called over there is for the peer to say.
 type guide struct {
-	d    *Daemon
+	d    *Gateway
 	peer *peer.Peer
 	log  zerolog.Logger
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -26,7 +27,8 @@ import (
 type Host struct {
 	Config   *config.Config
 	Log      zerolog.Logger
-	QEMUUID  int // of the user that libvirt runs QEMU as
+	UIDs     []uint32 // may use the local sockets
+	QEMUUID  int      // of the user that libvirt runs QEMU as
 	Dir      *rundir.Dir
 	Libvirt  virt.Libvirt
 	Sessions *session.Registry
@@ -116,4 +118,10 @@ func (h *Host) Opener(p *peer.Peer) *stream.Opener {
 		// libvirt's own answer says whether this host's QEMU has failed.
 		LocalGone: func(c *stream.Cause) { h.Log.Info().Str("cause", c.Error()).Msg("QEMU closed its end") },
 	}
+}
+
+// PeerSocket is where libvirt clients of a peer connect, beneath the run
+// folder.
+func (h *Host) PeerSocket(p *peer.Peer) string {
+	return filepath.Join(rundir.PeersDir, p.Name, rundir.LibvirtSocket)
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/sockets"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
@@ -30,7 +31,7 @@ type portCall struct {
 // connected there in the order in which QEMU made them: before 8.0 it takes the
 // first for the main channel.
 type interception struct {
-	d *Daemon
+	d *Host
 
 	mu   sync.Mutex
 	last map[netip.AddrPort]*turn // by where it is meant to go
@@ -55,7 +56,7 @@ type intercepted struct {
 // listenIntercepted opens the sockets, one for each of IPv4 and IPv6, and
 // starts what serves them. It fails where the kernel can't be asked whose
 // addresses connections were meant for.
-func (d *Daemon) listenIntercepted(ctx context.Context) (closers []func(), err error) {
+func listenIntercepted(ctx context.Context, d *Host) (closers []func(), err error) {
 	switch _, err := rules.Read(); {
 	case errors.Is(err, rules.ErrOff), errors.Is(err, rules.ErrForeign):
 		d.Log.Warn().Err(err).Msg("connections of QEMU's own go as QEMU makes them: `sluice intercept up` turns interception on")
@@ -78,8 +79,8 @@ func (d *Daemon) listenIntercepted(ctx context.Context) (closers []func(), err e
 }
 
 // interceptStatus is nil where interception is not configured.
-func (d *Daemon) interceptStatus() *control.InterceptStatus {
-	if d.Config.Intercept == nil {
+func interceptStatus(conf *config.Intercept) *control.InterceptStatus {
+	if conf == nil {
 		return nil
 	}
 	st := rules.Status(nil)
@@ -87,11 +88,11 @@ func (d *Daemon) interceptStatus() *control.InterceptStatus {
 		return st
 	}
 	var all []string
-	if first, last := d.Config.Intercept.Range(); st.Ports != fmt.Sprintf("%d-%d", first, last) {
-		all = append(all, fmt.Sprintf("the kernel has closed the ports %s, and intercept.ports is %s", st.Ports, d.Config.Intercept.Ports))
+	if first, last := conf.Range(); st.Ports != fmt.Sprintf("%d-%d", first, last) {
+		all = append(all, fmt.Sprintf("the kernel has closed the ports %s, and intercept.ports is %s", st.Ports, conf.Ports))
 	}
-	if len(st.Routes) > 0 && st.Port != d.Config.Intercept.Port {
-		all = append(all, fmt.Sprintf("the kernel leads connections to port %d, and this daemon takes them at %d", st.Port, d.Config.Intercept.Port))
+	if len(st.Routes) > 0 && st.Port != conf.Port {
+		all = append(all, fmt.Sprintf("the kernel leads connections to port %d, and this daemon takes them at %d", st.Port, conf.Port))
 	}
 	if len(all) > 0 {
 		st.Problem = strings.Join(all, "; ") + ": `sluice intercept up` sets it"

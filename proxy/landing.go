@@ -22,7 +22,7 @@ import (
 // landing is the other end of an interception: it connects what a peer's sluice
 // has intercepted to the QEMU that waits for it here.
 type landing struct {
-	d     *Daemon
+	d     *Host
 	entry *session.Entry
 	log   zerolog.Logger
 
@@ -31,7 +31,7 @@ type landing struct {
 }
 
 // land makes a landing for a peer that may migrate.
-func (d *Daemon) land(p *peer.Peer, entry *session.Entry, log zerolog.Logger) (*landing, error) {
+func land(d *Host, p *peer.Peer, entry *session.Entry, log zerolog.Logger) (*landing, error) {
 	switch {
 	case d.Config.Intercept == nil:
 		return nil, fmt.Errorf("intercepted connections are not taken: write [intercept] into the configuration of %s", d.Config.Name)
@@ -53,7 +53,7 @@ func (l *landing) Call(_ context.Context, name string, body []byte) (any, error)
 	if err := msgpack.Unmarshal(body, &call); err != nil {
 		return nil, fmt.Errorf("read the call %s: %w", name, err)
 	}
-	to, err := l.d.qemuListener(call.Port)
+	to, err := l.qemuListener(call.Port)
 	if err != nil {
 		return nil, err
 	}
@@ -96,24 +96,24 @@ func dialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 
 // qemuListener is where this host's QEMU waits at a migration port. Nothing
 // else is connected to for a peer, whatever listens there.
-func (d *Daemon) qemuListener(port uint16) (netip.AddrPort, error) {
+func (l *landing) qemuListener(port uint16) (netip.AddrPort, error) {
 	none := netip.AddrPort{}
-	if first, last := d.Config.Intercept.Range(); port < first || port > last {
-		return none, fmt.Errorf("port %d is no migration port there: intercept.ports is %s", port, d.Config.Intercept.Ports)
+	if first, last := l.d.Config.Intercept.Range(); port < first || port > last {
+		return none, fmt.Errorf("port %d is no migration port there: intercept.ports is %s", port, l.d.Config.Intercept.Ports)
 	}
 	all, err := sockets.Listeners(port)
 	if err != nil {
 		return none, err
 	}
-	for _, l := range all {
-		if l.UID == d.QEMUUID && !l.Mine {
-			return netip.AddrPortFrom(l.Addr, port), nil
+	for _, at := range all {
+		if at.UID == l.d.QEMUUID && !at.Mine {
+			return netip.AddrPortFrom(at.Addr, port), nil
 		}
 	}
 	if len(all) > 0 {
-		return none, fmt.Errorf("at port %d listens another program (uid %d) than QEMU (qemu_user, uid %d)", port, all[0].UID, d.QEMUUID)
+		return none, fmt.Errorf("port %d is held by another program (uid %d), not QEMU (qemu_user, uid %d)", port, all[0].UID, l.d.QEMUUID)
 	}
-	return none, fmt.Errorf("nothing listens at port %d: no guest is waited for there", port)
+	return none, fmt.Errorf("nothing listens at port %d: no guest is expected there", port)
 }
 
 // LocalGone: QEMU closes its end with bytes under way after some migrations

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/needs"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
@@ -22,7 +23,7 @@ func interceptTable(t *testing.T, migration int) string {
 
 // What a peer may not ask of a host that takes intercepted connections.
 func TestLandingRefuses(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	port := uint16(needs.Port(t))
 	on := interceptTable(t, int(port))
 	for _, c := range []struct {
@@ -30,11 +31,11 @@ func TestLandingRefuses(t *testing.T) {
 		port         uint16
 		words        []string
 	}{
-		{name: "not configured", tables: peerA, words: []string{"host-b: intercepted connections are not taken", "[intercept]"}},
-		{name: "read-only", tables: peerA + "access = 'read-only'\n" + on, words: []string{"access denied", `peers.host-a.access is "read-only"`}},
-		{name: "another port", tables: peerA + on, port: 22, words: []string{"port 22 is no migration port there", "intercept.ports"}},
-		{name: "no listener", tables: peerA + on, port: port, words: []string{"nothing listens at port", "no guest is waited for"}},
-		{name: "no port", tables: peerA + on, words: []string{"once its port has been told"}},
+		{name: "not configured", tables: hosttest.PeerA, words: []string{"host-b: intercepted connections are not taken", "[intercept]"}},
+		{name: "read-only", tables: hosttest.PeerA + "access = 'read-only'\n" + on, words: []string{"access denied", `peers.host-a.access is "read-only"`}},
+		{name: "another port", tables: hosttest.PeerA + on, port: 22, words: []string{"port 22 is no migration port there", "intercept.ports"}},
+		{name: "no listener", tables: hosttest.PeerA + on, port: port, words: []string{"nothing listens at port", "no guest is expected"}},
+		{name: "no port", tables: hosttest.PeerA + on, words: []string{"once its port has been told"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a, b := pairOfHosts(t, ca)
@@ -44,13 +45,13 @@ func TestLandingRefuses(t *testing.T) {
 			defer cancel()
 			s, err := a.Opener(a.Peers.All["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: session.WorkIntercept})
 			if err == nil && c.port != 0 {
-				err = s.Call(ctx, callPort, &portCall{c.port}, nil)
+				err = s.Call(ctx, "port", map[string]uint16{"port": c.port}, nil)
 			} else if err == nil {
 				near, far := net.Pipe()
 				defer near.Close()
 				_, err = s.OpenChannel(ctx, stream.ChannelIntercept, far)
 			}
-			says(t, err, c.words...)
+			hosttest.Says(t, err, c.words...)
 			if s != nil {
 				s.Fail(session.CauseOf(err))
 				s.Wait()
@@ -62,7 +63,7 @@ func TestLandingRefuses(t *testing.T) {
 // A peer does not get at sluice's own sockets, whatever port the kernel has
 // given them.
 func TestLandingIsNotForOwnSockets(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +71,7 @@ func TestLandingIsNotForOwnSockets(t *testing.T) {
 	defer l.Close()
 	port := l.Addr().(*net.TCPAddr).Port
 	a, b := pairOfHosts(t, ca)
-	b.start("", peerA+interceptTable(t, port))
+	b.start("", hosttest.PeerA+interceptTable(t, port))
 	a.start("", peerTable(b, ""))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -78,8 +79,8 @@ func TestLandingIsNotForOwnSockets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.Call(ctx, callPort, &portCall{uint16(port)}, nil)
-	says(t, err, fmt.Sprintf("at port %d listens another program (uid 0) than QEMU", port))
+	err = s.Call(ctx, "port", map[string]uint16{"port": uint16(port)}, nil)
+	hosttest.Says(t, err, fmt.Sprintf("port %d is held by another program (uid 0), not QEMU", port))
 	s.Fail(session.CauseOf(err))
 	s.Wait()
 }

@@ -145,7 +145,7 @@ func (g *guard) confirm(c *libvirtrpc.Call) libvirtrpc.Outcome {
 }
 
 // leadsHere says whether a libvirt URI is one of this sluice's sockets.
-func (d *Daemon) leadsHere(uri *string) bool {
+func (d *Gateway) leadsHere(uri *string) bool {
 	if uri == nil {
 		return false
 	}
@@ -163,7 +163,7 @@ func (d *Daemon) leadsHere(uri *string) bool {
 		return false
 	}
 	for _, p := range d.Peers.All {
-		if sockets[0] == filepath.Join(d.Config.RunDir, d.peerSocket(p)) {
+		if sockets[0] == filepath.Join(d.Config.RunDir, d.PeerSocket(p)) {
 			return true
 		}
 	}

@@ -1,13 +1,16 @@
 package proxy
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/proxy/peer"
+)
 
 // Where a peer-to-peer migration leads is told by its URI as libvirt reads it.
 func TestLeadsHere(t *testing.T) {
-	a, b := pairOfHosts(t, newAuthority(t, "CA"))
-	b.start("", peerA)
-	a.start("", peerTable(b, ""))
-	socket := a.path("run/peers/host-b/libvirt.sock")
+	g := NewGateway(&Host{Config: &config.Config{RunDir: "/run/sluice"}, Peers: &peer.Set{All: map[string]*peer.Peer{"host-b": {Name: "host-b"}}}}, nil)
+	socket := "/run/sluice/peers/host-b/libvirt.sock"
 	for _, c := range []struct {
 		uri       string
 		here, tls bool
@@ -26,7 +29,7 @@ func TestLeadsHere(t *testing.T) {
 		{"qemu+ext://host-c/system?command=/bin/cat", false, false},
 		{"%", false, false},
 	} {
-		if here, tls := a.leadsHere(&c.uri), encrypted(&c.uri); here != c.here || tls != c.tls {
+		if here, tls := g.leadsHere(&c.uri), encrypted(&c.uri); here != c.here || tls != c.tls {
 			t.Errorf("%s: leads here %v, encrypted %v", c.uri, here, tls)
 		}
 	}

@@ -24,7 +24,7 @@ func (d *Daemon) servePeers(ctx context.Context) {
 				return
 			}
 			if e.LibvirtClient != nil {
-				d.serveStranger(ctx, e.Conn, e.LibvirtClient)
+				d.gateway.ServeLibvirtClient(ctx, e.Conn, e.LibvirtClient)
 				return
 			}
 			if err := d.acceptor.Serve(ctx, e.Conn, e.Peer); err != nil {

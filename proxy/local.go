@@ -3,39 +3,24 @@ package proxy
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
-	"github.com/virt-sluice/sluice/internal/sockets"
 )
-
-// allowed says whether the process at the other end of a local socket may use
-// it, and in words why not. The sockets are open to everyone, and the uid is
-// looked at here, so that who may not gets a reason and not just EACCES.
-func (d *Daemon) allowed(c *net.UnixConn) error {
-	cred, err := sockets.PeerCred(c)
-	if err != nil {
-		return fmt.Errorf("find out who is calling: %w", err)
-	}
-	if !slices.Contains(d.uids, cred.Uid) {
-		return fmt.Errorf("uid %d may not use sluice on %s: run as root, or add the user to `users` in the daemon's configuration", cred.Uid, d.Config.Name)
-	}
-	return nil
-}
 
 // connKey is the key of an http.Request's *net.UnixConn.
 type connKey struct{}
 
 // controlServer serves the control socket.
 func (d *Daemon) controlServer(ctx context.Context) *http.Server {
-	handler := &control.Handler{Status: d.status, Check: d.check, Migrate: d.migrate}
+	handler := &control.Handler{Status: d.status, Check: d.check, Migrate: func(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
+		return Migrate(ctx, d.Host, req, report)
+	}}
 	return &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := d.allowed(r.Context().Value(connKey{}).(*net.UnixConn)); err != nil {
+			if err := d.Allowed(r.Context().Value(connKey{}).(*net.UnixConn)); err != nil {
 				d.Log.Warn().Err(err).Msg("refused a caller of the control socket")
 				w.Header().Set("Content-Type", "application/json")
 				w.Header().Set("Connection", "close") // a stranger holds no descriptor of ours
@@ -68,7 +53,7 @@ func (d *Daemon) status() *control.Status {
 		Certificates: d.Peers.Certs.Status(time.Now()),
 		Priority:     d.Peers.Certs.Host().Source,
 	}
-	st.Intercept = d.interceptStatus()
+	st.Intercept = interceptStatus(d.Config.Intercept)
 	st.Tunnels = d.tunnelStatus(time.Now())
 	st.Sessions, st.Ended, st.Draining = d.Sessions.Status()
 	return st

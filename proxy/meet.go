@@ -62,7 +62,7 @@ func meetAt(r *libvirtrpc.Reply, uri string) *libvirtrpc.Error {
 
 // met finds the peer and the session that a URI of a meeting names, if it is
 // one.
-func (d *Daemon) met(params libvirtrpc.Params) (p *peer.Peer, id string, err error) {
+func (d *Gateway) met(params libvirtrpc.Params) (p *peer.Peer, id string, err error) {
 	text, _, err := params.Text(libvirtrpc.ParamURI)
 	if err != nil {
 		return nil, "", err

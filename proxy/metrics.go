@@ -81,7 +81,7 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 	for cause, n := range m.d.Peers.Refusals.Counts() {
 		count(refusedMetric, n, string(cause))
 	}
-	for direction, n := range m.d.inClear.Counts() {
+	for direction, n := range m.d.Sessions.InClear.Counts() {
 		count(plainMetric, n, direction)
 	}
 	for _, t := range m.d.tunnelStatus(time.Now()) {
@@ -110,7 +110,7 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(reloadMetric, value, part)
 		count(reloadFailedMetric, failures, part)
 	}
-	if st := m.d.interceptStatus(); st != nil {
+	if st := interceptStatus(m.d.Config.Intercept); st != nil {
 		on := 0.0
 		if st.Problem == "" {
 			on = 1

@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
@@ -23,24 +24,24 @@ const withMetrics = "metrics = '127.0.0.1:0'"
 
 // exposition is what Prometheus would read.
 func (h *testHost) exposition() []byte {
-	h.t.Helper()
+	h.T.Helper()
 	client := &http.Client{Timeout: 20 * time.Second}
 	defer client.CloseIdleConnections()
 	r, err := client.Get("http://" + h.metricsAddr + "/metrics")
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
 	if err != nil || r.StatusCode != http.StatusOK {
-		h.t.Fatalf("%s, %v:\n%s", r.Status, err, body)
+		h.T.Fatalf("%s, %v:\n%s", r.Status, err, body)
 	}
 	return body
 }
 
 // scrape is each series with its value.
 func (h *testHost) scrape() map[string]float64 {
-	h.t.Helper()
+	h.T.Helper()
 	all := make(map[string]float64)
 	for line := range strings.Lines(string(h.exposition())) {
 		if strings.HasPrefix(line, "#") {
@@ -49,7 +50,7 @@ func (h *testHost) scrape() map[string]float64 {
 		i := strings.LastIndexByte(line, ' ')
 		v, err := strconv.ParseFloat(strings.TrimSpace(line[i+1:]), 64)
 		if err != nil {
-			h.t.Fatalf("%q: %v", line, err)
+			h.T.Fatalf("%q: %v", line, err)
 		}
 		all[line[:i]] = v
 	}
@@ -58,9 +59,9 @@ func (h *testHost) scrape() map[string]float64 {
 
 // shows waits until the host shows the values.
 func (h *testHost) shows(when string, want map[string]float64) {
-	h.t.Helper()
+	h.T.Helper()
 	var got map[string]float64
-	if within(20*time.Second, func() bool {
+	if hosttest.Within(20*time.Second, func() bool {
 		got = h.scrape()
 		same := true
 		for series, v := range want {
@@ -74,20 +75,20 @@ func (h *testHost) shows(when string, want map[string]float64) {
 	for series, v := range want {
 		have, ok := got[series]
 		if !ok {
-			h.t.Errorf("%s: %s has no %s", when, h.name, series)
+			h.T.Errorf("%s: %s has no %s", when, h.Name, series)
 		} else if have != v {
-			h.t.Errorf("%s: %s has %s %v, want %v", when, h.name, series, have, v)
+			h.T.Errorf("%s: %s has %s %v, want %v", when, h.Name, series, have, v)
 		}
 	}
-	h.t.FailNow()
+	h.T.FailNow()
 }
 
 // A call of echoes and its answer, in bytes.
 const echoCall, echoReply = 28, 36
 
 func TestMetricsOfSessions(t *testing.T) {
-	a, b := pairOfHosts(t, newAuthority(t, "CA"))
-	b.start(withMetrics, peerA)
+	a, b := pairOfHosts(t, hosttest.NewAuthority(t, "CA"))
+	b.start(withMetrics, hosttest.PeerA)
 	a.start(withMetrics, peerTable(b, ""))
 	a.shows("at first", map[string]float64{
 		`sluice_sessions{direction="out",work="libvirt"}`:                                0,
@@ -136,8 +137,8 @@ func TestMetricsOfSessions(t *testing.T) {
 
 // No scrape sees fewer bytes than the one before it, whatever ends meanwhile.
 func TestMetricsNeverFall(t *testing.T) {
-	a, b := pairOfHosts(t, newAuthority(t, "CA"))
-	b.start("", peerA)
+	a, b := pairOfHosts(t, hosttest.NewAuthority(t, "CA"))
+	b.start("", hosttest.PeerA)
 	a.start(withMetrics, peerTable(b, ""))
 	const sessions = 20
 	const ended = `sluice_sessions_ended_total{direction="out",outcome="done",work="libvirt"}`
@@ -164,26 +165,26 @@ func TestMetricsNeverFall(t *testing.T) {
 }
 
 func TestMetricsOfCertificates(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	b := newTestHost(t, "host-b")
-	b.trust(ca)
-	pair := b.certify(ca, pki.Host{NotAfter: time.Now().Add(240 * time.Hour)})
+	b.Trust(ca)
+	pair := b.Certify(ca, pki.Host{NotAfter: time.Now().Add(240 * time.Hour)})
 	list, err := ca.CRL(pki.Revocation{Number: 1, NextUpdate: time.Now().Add(48 * time.Hour), Revoked: []*x509.Certificate{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.put("crl.pem", list)
-	b.start(withMetrics, "crl = '"+b.path("crl.pem")+"'\n"+peerA)
+	b.Put("crl.pem", list)
+	b.start(withMetrics, "crl = '"+b.Path("crl.pem")+"'\n"+hosttest.PeerA)
 	got := b.scrape()
 	for series, want := range map[string]time.Duration{
-		`sluice_certificate_remaining_seconds{file="` + b.path("cert.pem") + `",role="server",subject="` + pair.Cert.Subject.String() + `"}`: 240 * time.Hour,
-		`sluice_crl_remaining_seconds{file="` + b.path("crl.pem") + `",issuer="CN=CA"}`:                                                      48 * time.Hour,
+		`sluice_certificate_remaining_seconds{file="` + b.Path("cert.pem") + `",role="server",subject="` + pair.Cert.Subject.String() + `"}`: 240 * time.Hour,
+		`sluice_crl_remaining_seconds{file="` + b.Path("crl.pem") + `",issuer="CN=CA"}`:                                                      48 * time.Hour,
 	} {
 		if left, ok := got[series]; !ok || left > want.Seconds() || left < want.Seconds()-60 {
 			t.Errorf("%s %v, want %v", series, left, want.Seconds())
 		}
 	}
-	if series := `sluice_certificate_remaining_seconds{file="` + b.path("ca.pem") + `",role="ca",subject="CN=CA"}`; got[series] <= 0 {
+	if series := `sluice_certificate_remaining_seconds{file="` + b.Path("ca.pem") + `",role="ca",subject="CN=CA"}`; got[series] <= 0 {
 		t.Errorf("%s %v", series, got[series])
 	}
 	good := map[string]float64{
@@ -196,7 +197,7 @@ func TestMetricsOfCertificates(t *testing.T) {
 
 	// The watch may be quicker than Reload; what it found is then not counted twice.
 	cert := pair.CertPEM()
-	b.put("cert.pem", cert[:len(cert)/2])
+	b.Put("cert.pem", cert[:len(cert)/2])
 	if b.Reload() == nil {
 		t.Fatal("half a certificate was taken over")
 	}
@@ -205,7 +206,7 @@ func TestMetricsOfCertificates(t *testing.T) {
 		`sluice_last_reload_successful{part="priority"}`:     1,
 		`sluice_reload_failures_total{part="certificates"}`:  1,
 	})
-	b.put("cert.pem", cert)
+	b.Put("cert.pem", cert)
 	if err := b.Reload(); err != nil {
 		t.Fatal(err)
 	}
@@ -215,18 +216,18 @@ func TestMetricsOfCertificates(t *testing.T) {
 
 // Two authorities of one name in one file must not end the scrape.
 func TestMetricsOfAuthoritiesOfOneName(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	b := newTestHost(t, "host-b")
-	b.trust(ca, newAuthority(t, "CA"))
-	b.certify(ca, pki.Host{})
-	b.start(withMetrics, peerA)
+	b.Trust(ca, hosttest.NewAuthority(t, "CA"))
+	b.Certify(ca, pki.Host{})
+	b.start(withMetrics, hosttest.PeerA)
 	if n := bytes.Count(b.exposition(), []byte(`role="ca"`)); n != 1 {
 		t.Errorf("%d series", n)
 	}
 }
 
 func TestMetricsOfRefusals(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	a, b := pairOfHosts(t, ca)
 	b.start(withMetrics, "[peers.host-c]\naddress = '127.0.0.1:1'\n")
 	a.start("", peerTable(b, ""))
@@ -256,16 +257,16 @@ func TestMetricsOfRefusals(t *testing.T) {
 // docs/metrics.md has every metric with its labels and its type, and no others;
 // and they are as Prometheus wants them.
 func TestMetricsReference(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	b := newTestHost(t, "host-b")
-	b.trust(ca)
-	b.certify(ca, pki.Host{})
+	b.Trust(ca)
+	b.Certify(ca, pki.Host{})
 	list, err := ca.CRL(pki.Revocation{Number: 1, Revoked: []*x509.Certificate{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.put("crl.pem", list)
-	b.start(withMetrics, "crl = '"+b.path("crl.pem")+"'\n"+peerA+interceptTable(t, 49152)+toCat)
+	b.Put("crl.pem", list)
+	b.start(withMetrics, "crl = '"+b.Path("crl.pem")+"'\n"+hosttest.PeerA+interceptTable(t, 49152)+toCat)
 	text := b.exposition()
 
 	problems, err := promlint.New(bytes.NewReader(text)).Lint()

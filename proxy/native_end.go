@@ -21,7 +21,7 @@ import (
 // migration to this host: a port for each kind of channel, and behind it the
 // sockets of a session's folder, where QEMU here waits and has no keys.
 type nativeEnd struct {
-	d     *Daemon
+	d     *Host
 	peer  *peer.Peer
 	log   zerolog.Logger
 	dir   rundir.SessionDir
@@ -39,9 +39,16 @@ type nativeEnd struct {
 	joined  bool          // to QEMU here was one
 }
 
-func (e *nativeEnd) open(id string, t transfer, port int) (err error) {
+// nativeData is what comes to a native end.
+type nativeData struct {
+	disks    bool
+	postcopy bool // cutting it off does more harm than any excess
+	port     int  // for memory, as the source wants it; 0 where it does not say
+}
+
+func (e *nativeEnd) open(id string, data nativeData) (err error) {
 	limits := e.d.Limits(0)
-	if t.postcopy() { // where cutting it off does more harm than any excess
+	if data.postcopy {
 		limits.Bytes, limits.Bandwidth = 0, 0
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
@@ -52,7 +59,7 @@ func (e *nativeEnd) open(id string, t transfer, port int) (err error) {
 	if e.dir, err = e.d.Dir.MakeSession(id, e.d.QEMUUID); err != nil {
 		return err
 	}
-	if err = e.listen(stream.ChannelMemory, rundir.MemorySocket, port); err == nil && t.disks() {
+	if err = e.listen(stream.ChannelMemory, rundir.MemorySocket, data.port); err == nil && data.disks {
 		err = e.listen(stream.ChannelDisk, rundir.DiskSocket, 0)
 	}
 	return err

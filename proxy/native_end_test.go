@@ -4,12 +4,15 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"testing"
 
 	"github.com/rs/zerolog"
 
+	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
+	"github.com/virt-sluice/sluice/proxy/intercept/rules/rulestest"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/stream"
@@ -19,20 +22,30 @@ import (
 // test, and QEMU here an echo.
 type nativeEnds struct {
 	t    *testing.T
-	a, b *testHost
+	a, b *hosttest.Files
+	host *Host // b
 }
 
 func newNativeEnds(t *testing.T, limits string) *nativeEnds {
-	a, b := pairOfHosts(t, newAuthority(t, "CA"))
-	b.start("", peerA+"without_sluice = 'native-tls'\n[limits]\n"+limits)
-	return &nativeEnds{t, a, b}
+	t.Helper()
+	a, b := hosttest.Pair(t, hosttest.NewAuthority(t, "CA"))
+	h := &Host{Config: b.Configure("", hosttest.PeerA+"without_sluice = 'native-tls'\n[limits]\n"+limits), QEMUUID: os.Getuid()}
+	var err error
+	if h.Peers, err = peer.New(h.Config, zerolog.Nop()); err == nil {
+		h.Dir, err = rundir.Open(h.Config.RunDir)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Dir.Close)
+	return &nativeEnds{t, a, b, h}
 }
 
 // open is one for a migration, and where it listens.
 func (n *nativeEnds) open() (e *nativeEnd, address string) {
 	n.t.Helper()
-	e = &nativeEnd{d: n.b.Daemon, peer: n.b.Peers.All["host-a"], log: zerolog.New(&n.b.logged)}
-	if err := e.open(stream.NewID(), transfer{}, 0); err != nil {
+	e = &nativeEnd{d: n.host, peer: n.host.Peers.All["host-a"], log: zerolog.Nop()}
+	if err := e.open(stream.NewID(), nativeData{}); err != nil {
 		n.t.Fatal(err)
 	}
 	n.t.Cleanup(func() { e.end(false) })
@@ -69,7 +82,7 @@ func (n *nativeEnds) dial(address string) net.Conn {
 // joins has QEMU of host-a heard by QEMU here.
 func (n *nativeEnds) joins(address string) {
 	n.t.Helper()
-	pair, err := tls.LoadX509KeyPair(n.a.path("cert.pem"), n.a.path("key.pem"))
+	pair, err := tls.LoadX509KeyPair(n.a.Path("cert.pem"), n.a.Path("key.pem"))
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -101,7 +114,7 @@ func TestNativeEndStranger(t *testing.T) {
 			if cause == nil {
 				t.Fatal("no cause")
 			}
-			says(t, cause, "a connection from "+stranger.LocalAddr().String()+" was refused")
+			hosttest.Says(t, cause, "a connection from "+stranger.LocalAddr().String()+" was refused")
 		}
 	}
 }
@@ -119,10 +132,10 @@ func TestNativeEndFull(t *testing.T) {
 
 func TestNativeEndPorts(t *testing.T) {
 	n := newNativeEnds(t, "")
-	e := &nativeEnd{d: n.b.Daemon, peer: n.b.Peers.All["host-a"], log: zerolog.Nop()}
-	err := e.open(stream.NewID(), transfer{}, 22)
+	e := &nativeEnd{d: n.host, peer: n.host.Peers.All["host-a"], log: zerolog.Nop()}
+	err := e.open(stream.NewID(), nativeData{port: 22})
 	e.end(false)
-	says(t, err, "port 22 is none for a migration")
+	hosttest.Says(t, err, "port 22 is none for a migration")
 
 	for _, c := range []struct{ first, last, from, to int }{
 		{0, 0, 49152, 49215}, // none is closed
@@ -138,21 +151,21 @@ func TestNativeEndPorts(t *testing.T) {
 	if from, to := ownPorts(1024, 65535); from <= to {
 		t.Errorf("%d-%d of none", from, to)
 	}
-	closing(t, 49152, 49215)
+	rulestest.Close(t, 49152, 49215)
 	for _, configured := range []bool{true, false} {
-		d := &Daemon{Host: &Host{Config: n.b.configure("", peerA)}}
+		cfg := n.b.Configure("", hosttest.PeerA)
 		if configured {
-			d = &Daemon{Host: &Host{Config: n.b.configure("", peerA+"[intercept]\nports = '40000-40100'\n")}}
+			cfg = n.b.Configure("", hosttest.PeerA+"[intercept]\nports = '40000-40100'\n")
 		}
-		if first, last := d.closedPorts(); first != 49152 || last != 49215 {
+		if first, last := closedPorts(cfg.Intercept); first != 49152 || last != 49215 {
 			t.Errorf("configured %t: %d-%d are closed", configured, first, last)
 		}
 	}
 	if _, err := rules.Down(); err != nil {
 		t.Fatal(err)
 	}
-	d := &Daemon{Host: &Host{Config: n.b.configure("", peerA+"[intercept]\n")}}
-	if first, last := d.closedPorts(); last != 0 {
+	cfg := n.b.Configure("", hosttest.PeerA+"[intercept]\n")
+	if first, last := closedPorts(cfg.Intercept); last != 0 {
 		t.Errorf("%d-%d are closed by nothing", first, last)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 
+	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 )
 
@@ -23,7 +24,7 @@ func (e *nativeEnd) listen(kind, socket string, port int) error {
 	if err != nil {
 		return err
 	}
-	first, last := e.d.closedPorts()
+	first, last := closedPorts(e.d.Config.Intercept)
 	from, to := port, port
 	switch {
 	case port == 0:
@@ -64,15 +65,15 @@ func ownPorts(first, last int) (from, to int) {
 
 // closedPorts are those that the kernel closes to other hosts, 0 for none: what
 // its table says, or the configuration where it is not to be read.
-func (d *Daemon) closedPorts() (first, last int) {
+func closedPorts(conf *config.Intercept) (first, last int) {
 	table, err := rules.Read()
 	switch {
 	case err == nil:
 		return int(table.First), int(table.Last)
-	case errors.Is(err, rules.ErrOff), d.Config.Intercept == nil:
+	case errors.Is(err, rules.ErrOff), conf == nil:
 		return 0, 0
 	}
-	from, to := d.Config.Intercept.Range()
+	from, to := conf.Range()
 	return int(from), int(to)
 }
 

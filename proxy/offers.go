@@ -19,7 +19,7 @@ func (d *Daemon) offers(p *peer.Peer, v virt.Versions) *control.Offers {
 		o.Paths = append(o.Paths, string(relay.KTLS))
 	}
 	o.Paths = append(o.Paths, string(relay.Records), string(relay.CryptoTLS))
-	if st := d.interceptStatus(); st != nil {
+	if st := interceptStatus(d.Config.Intercept); st != nil {
 		o.Interception = "off"
 		if st.Problem == "" {
 			o.Interception = "on"

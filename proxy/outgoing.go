@@ -25,7 +25,7 @@ import (
 
 // outgoing is one migration at its source, from the request to the result.
 type outgoing struct {
-	d      *Daemon
+	d      *Host
 	req    *control.MigrateRequest
 	peer   *peer.Peer
 	report func(control.Progress)
@@ -56,9 +56,9 @@ type outgoing struct {
 	meter     session.RateMeter
 }
 
-// migrate runs one migration, for as long as ctx lives or until it can no
+// Migrate runs one migration, for as long as ctx lives or until it can no
 // longer be taken back. An error means that nothing was started.
-func (d *Daemon) migrate(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
+func Migrate(ctx context.Context, d *Host, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
 	d.Work.Add(1)
 	defer d.Work.Done()
 	m := &outgoing{d: d, req: req, report: report, started: time.Now(), postcopy: req.PostCopyResume}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
@@ -37,20 +38,20 @@ func TestPolicies(t *testing.T) {
 		{name: "signatures, listener's", b: "SECURE256", keys: rsa, words: []string{"host-b: ", "the peer signed with PSSWithSHA256", `priority "SECURE256" does not allow`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ca := newAuthority(t, "CA")
+			ca := hosttest.NewAuthority(t, "CA")
 			a, b := pairOfHosts(t, ca)
-			a.certify(ca, pki.Host{Algorithm: c.keys[0]})
-			b.certify(ca, pki.Host{Algorithm: c.keys[1]})
+			a.Certify(ca, pki.Host{Algorithm: c.keys[0]})
+			b.Certify(ca, pki.Host{Algorithm: c.keys[1]})
 			set := func(priority string) string {
 				if priority == "" {
 					return ""
 				}
 				return "priority = '" + priority + "'"
 			}
-			b.start(set(c.b), peerA)
+			b.start(set(c.b), hosttest.PeerA)
 			a.start(set(c.a), peerTable(b, set(c.atA)))
 			if c.words != nil {
-				says(t, a.ask("host-b"), c.words...)
+				hosttest.Says(t, a.ask("host-b"), c.words...)
 				return
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5"
 
+	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/pki"
 	"github.com/virt-sluice/sluice/proxy/peer"
 )
@@ -21,10 +22,10 @@ import (
 // Whoever has no certificate of ours gets one frame that says so, or an alert,
 // and nothing that it says is read.
 func TestWithoutACertificateOfOurs(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	_, b := pairOfHosts(t, ca)
-	b.start("", peerA)
-	stranger, err := newAuthority(t, "another CA").Issue(pki.Host{Names: []string{"host-a"}})
+	b.start("", hosttest.PeerA)
+	stranger, err := hosttest.NewAuthority(t, "another CA").Issue(pki.Host{Names: []string{"host-a"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +95,7 @@ func TestWithoutACertificateOfOurs(t *testing.T) {
 		}
 	})
 	t.Run("a name of 100 KB that nobody vouches for", func(t *testing.T) {
-		other := newAuthority(t, "another CA")
+		other := hosttest.NewAuthority(t, "another CA")
 		pair, err := other.Issue(pki.Host{Names: []string{"host-a"}, Subject: &pkix.Name{CommonName: strings.Repeat("long", 25_000)}})
 		if err != nil {
 			t.Fatal(err)
@@ -105,7 +106,7 @@ func TestWithoutACertificateOfOurs(t *testing.T) {
 		if got, err := told(t, cfg); err != nil || len(got) > 2000 || !bytes.Contains(got, []byte("wrong-ca")) || !bytes.Contains(got, []byte("longl…")) {
 			t.Errorf("%d bytes, %.300q, %v", len(got), got, err)
 		}
-		eventually(t, "the refusal in the log", func() bool { return strings.Contains(b.logged.String()[before:], "another CA") })
+		hosttest.Eventually(t, "the refusal in the log", func() bool { return strings.Contains(b.logged.String()[before:], "another CA") })
 		if line := b.logged.String()[before:]; len(line) > 2000 {
 			t.Errorf("%d bytes are logged", len(line))
 		}

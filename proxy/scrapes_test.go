@@ -8,14 +8,15 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
 // Prometheus' path alone is served, to be read.
 func TestNothingButMetrics(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	a, b := pairOfHosts(t, ca)
-	b.start(withMetrics, peerA)
+	b.start(withMetrics, hosttest.PeerA)
 	for _, c := range []struct {
 		method, path string
 		status       int
@@ -60,15 +61,15 @@ func TestMetricsPortIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	a := newTestHost(t, "host-a")
-	a.trust(ca)
-	a.certify(ca, pki.Host{})
-	d, err := New(Options{Config: a.configure("metrics = '"+l.Addr().String()+"'", ""), Log: zerolog.New(&a.logged), Version: "test"})
+	a.Trust(ca)
+	a.Certify(ca, pki.Host{})
+	d, err := New(Options{Config: a.Configure("metrics = '"+l.Addr().String()+"'", ""), Log: zerolog.New(&a.logged), Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	says(t, d.Run(t.Context(), nil), l.Addr().String(), "(metrics)", "address already in use")
+	hosttest.Says(t, d.Run(t.Context(), nil), l.Addr().String(), "(metrics)", "address already in use")
 	if c, err := net.Dial("tcp", d.listener.Addr().String()); err == nil {
 		c.Close()
 		t.Error("peers can still connect")
@@ -77,11 +78,11 @@ func TestMetricsPortIsTaken(t *testing.T) {
 
 // Metrics are there as long as sessions are, and gone when Run returns.
 func TestMetricsOfADrain(t *testing.T) {
-	ca := newAuthority(t, "CA")
+	ca := hosttest.NewAuthority(t, "CA")
 	a, b := pairOfHosts(t, ca)
-	b.start("", peerA)
+	b.start("", hosttest.PeerA)
 	a.startEcho()
-	d, err := New(Options{Config: a.configure(withMetrics, peerTable(b, "")), Log: zerolog.New(&a.logged), Version: "test"})
+	d, err := New(Options{Config: a.Configure(withMetrics, peerTable(b, "")), Log: zerolog.New(&a.logged), Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func TestMetricsOfADrain(t *testing.T) {
 	c := a.echo("host-b")
 	echoes(t, c, "before the drain")
 	close(drain)
-	eventually(t, "the drain", func() bool { return d.status().Draining })
+	hosttest.Eventually(t, "the drain", func() bool { return d.status().Draining })
 	a.shows("draining", map[string]float64{`sluice_sessions{direction="out",work="libvirt"}`: 1})
 	idle, err := net.Dial("tcp", d.metricsAddr) // and says nothing
 	if err != nil {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"testing"
 
+	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -13,13 +14,13 @@ func TestClaimTooEarly(t *testing.T) {
 	s := &steered{info: stream.Info{ID: stream.NewID(), Peer: "host-a"}}
 	ss.add(s)
 	_, err := ss.claim(s.info.ID, "host-a")
-	says(t, err, "is not open yet")
+	hosttest.Says(t, err, "is not open yet")
 	s.session = new(stream.Session)
 	_, err = ss.claim(s.info.ID, "host-b")
-	says(t, err, "there is no session")
+	hosttest.Says(t, err, "there is no session")
 	if got, err := ss.claim(s.info.ID, "host-a"); err != nil || got != s {
 		t.Errorf("%v, %v", got, err)
 	}
 	_, err = ss.claim(s.info.ID, "host-a")
-	says(t, err, "has a guest already")
+	hosttest.Says(t, err, "has a guest already")
 }

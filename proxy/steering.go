@@ -24,7 +24,7 @@ const paramSession = "sluice.session"
 // steering is a migration that a libvirt client runs, at the host of the
 // client: a session for its data, from the client's Prepare to its Finish.
 type steering struct {
-	d        *Daemon
+	d        *Gateway
 	entry    *session.Entry
 	log      zerolog.Logger
 	session  *stream.Session
@@ -44,7 +44,7 @@ type steering struct {
 
 // steer opens the session of a migration to p. What it opened is gone again
 // when it fails. id is the session's; told is as doors have it.
-func (d *Daemon) steer(ctx context.Context, p *peer.Peer, id string, g movingGuest, t transfer, told bool) (*steering, error) {
+func (d *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g movingGuest, t transfer, told bool) (*steering, error) {
 	if !stream.ValidID(id) { // it becomes the name of a folder
 		return nil, fmt.Errorf("%.40q is no session ID", id)
 	}

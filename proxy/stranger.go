@@ -16,10 +16,10 @@ import (
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
-// serveStranger answers a libvirt client as libvirtd's own TLS port would,
+// ServeLibvirtClient answers a libvirt client as libvirtd's own TLS port would,
 // until its connection has ended. A client that may not come in gets the
 // reason, in place of a connection that just closes.
-func (d *Daemon) serveStranger(ctx context.Context, conn relay.Conn, s *peer.LibvirtClient) {
+func (d *Gateway) ServeLibvirtClient(ctx context.Context, conn relay.Conn, s *peer.LibvirtClient) {
 	defer conn.Close()
 	log := d.Log.With().Stringer("address", conn.RemoteAddr()).Str("client", s.Who).Logger()
 	conn.SetDeadline(time.Now().Add(d.Config.Limits.HandshakeTimeout))
@@ -41,7 +41,7 @@ func (d *Daemon) serveStranger(ctx context.Context, conn relay.Conn, s *peer.Lib
 
 // serveKnown carries the connection of a client that may come in. An error
 // means that nothing of it has been carried, and leaves it open.
-func (d *Daemon) serveKnown(ctx context.Context, conn relay.Conn, s *peer.LibvirtClient) error {
+func (d *Gateway) serveKnown(ctx context.Context, conn relay.Conn, s *peer.LibvirtClient) error {
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkClient, Peer: s.Name, Address: conn.RemoteAddr().String()}
 	entry, err := d.Sessions.Add(info, control.Incoming)
 	if err != nil {

@@ -11,33 +11,34 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
 // tunnelNamed is what status says of a tunnel.
 func (h *testHost) tunnelNamed(name string) control.TunnelStatus {
-	h.t.Helper()
+	h.T.Helper()
 	for _, t := range h.status().Tunnels {
 		if t.Name == name {
 			return t
 		}
 	}
-	h.t.Fatalf("%s has no tunnel %q", h.name, name)
+	h.T.Fatalf("%s has no tunnel %q", h.Name, name)
 	return control.TunnelStatus{}
 }
 
 // dialTunnel connects to where a tunnel listens.
 func (h *testHost) dialTunnel(name string) net.Conn {
-	h.t.Helper()
+	h.T.Helper()
 	network, at, _ := strings.Cut(h.tunnelNamed(name).Address, ":")
 	if network == "tls" {
 		network = "tcp"
 	}
 	c, err := net.Dial(network, at)
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
-	h.t.Cleanup(func() { c.Close() })
+	h.T.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(20 * time.Second))
 	return c
 }
@@ -55,13 +56,13 @@ func passes(t *testing.T, c net.Conn, text string) {
 const toCat = "[[tunnel]]\nname = 'cat'\nlisten = 'tcp:127.0.0.1:0'\nto = 'exec:cat'\nallow = ['host-a']\n"
 
 func (h *testHost) toTunnelOf(other *testHost) string {
-	return fmt.Sprintf("[[tunnel]]\nname = 'out'\nlisten = 'unix:%s/run/tunnels/out.sock'\nto = '%s'\ntls_name = 'host-b'\n", h.dir, other.tunnelNamed("cat").Address)
+	return fmt.Sprintf("[[tunnel]]\nname = 'out'\nlisten = 'unix:%s/run/tunnels/out.sock'\nto = '%s'\ntls_name = 'host-b'\n", h.Folder, other.tunnelNamed("cat").Address)
 }
 
 // Two daemons and a stream through both, TLS by the hosts' default alone; what
 // status and metrics say of it.
 func TestTunnels(t *testing.T) {
-	a, b := pairOfHosts(t, newAuthority(t, "CA"))
+	a, b := pairOfHosts(t, hosttest.NewAuthority(t, "CA"))
 	b.start(withMetrics, toCat)
 	a.start(withMetrics, a.toTunnelOf(b))
 	a.shows("at first", map[string]float64{
@@ -82,10 +83,10 @@ func TestTunnels(t *testing.T) {
 		got := h.tunnelNamed(want.Name)
 		if got.TLS != control.Unset || got.TLSInEffect != control.Yes || got.TLSWhy != "this host's default" || got.To != want.To ||
 			fmt.Sprint(got.TLSSides) != fmt.Sprint(want.TLSSides) || got.ServerName != want.ServerName || got.Certificates != "named in the configuration" {
-			t.Errorf("%s: %+v", h.name, got)
+			t.Errorf("%s: %+v", h.Name, got)
 		}
 		if len(got.Connections) != 1 || got.Connections[0].TLS != "TLS1.3" || got.Connections[0].Path == "" || got.Sent != 12 || got.Received != 12 {
-			t.Errorf("%s: %+v", h.name, got)
+			t.Errorf("%s: %+v", h.Name, got)
 		}
 	}
 	c.(*net.UnixConn).CloseWrite()
@@ -105,7 +106,7 @@ func TestTunnels(t *testing.T) {
 	// In clear nobody gets in.
 	plain := b.dialTunnel("cat")
 	io.WriteString(plain, "GET / HTTP/1.1\r\n\r\n")
-	eventually(t, "the failure", func() bool { return b.tunnelNamed("cat").Failed == 1 })
+	hosttest.Eventually(t, "the failure", func() bool { return b.tunnelNamed("cat").Failed == 1 })
 	if e := b.tunnelNamed("cat").Ended[0]; !strings.Contains(e.Cause, "HTTP without TLS") || e.Sent != 0 {
 		t.Errorf("%+v", e)
 	}
@@ -114,12 +115,12 @@ func TestTunnels(t *testing.T) {
 // A tunnel's own certificates are what it shows, and are reloaded with the
 // host's; new connections have the new ones.
 func TestTunnelCertificates(t *testing.T) {
-	ca, other := newAuthority(t, "CA"), newAuthority(t, "other")
+	ca, other := hosttest.NewAuthority(t, "CA"), hosttest.NewAuthority(t, "other")
 	a, b := pairOfHosts(t, ca)
 	store := newTestHost(t, "host-b") // only its folder
-	store.trust(other)
-	store.certify(other, pki.Host{})
-	own := fmt.Sprintf("certificates = { ca = '%[1]s/ca.pem', cert = '%[1]s/cert.pem', key = '%[1]s/key.pem', reload = '-1s' }\n", store.dir)
+	store.Trust(other)
+	store.Certify(other, pki.Host{})
+	own := fmt.Sprintf("certificates = { ca = '%[1]s/ca.pem', cert = '%[1]s/cert.pem', key = '%[1]s/key.pem', reload = '-1s' }\n", store.Folder)
 	b.start(withMetrics, toCat+own)
 	a.start("", a.toTunnelOf(b))
 	failed := func(n uint64, words string) {
@@ -127,7 +128,7 @@ func TestTunnelCertificates(t *testing.T) {
 		c := a.dialTunnel("out")
 		io.WriteString(c, "secret")
 		io.Copy(io.Discard, c)
-		eventually(t, "the failure", func() bool { return a.tunnelNamed("out").Failed == n })
+		hosttest.Eventually(t, "the failure", func() bool { return a.tunnelNamed("out").Failed == n })
 		if e := a.tunnelNamed("out").Ended[0]; !strings.Contains(e.Cause, words) || e.Sent != 0 {
 			t.Errorf("%+v", e)
 		}
@@ -136,7 +137,7 @@ func TestTunnelCertificates(t *testing.T) {
 	if st := b.tunnelNamed("cat"); st.Own == nil || len(st.Own.Files) != 3 {
 		t.Errorf("%+v", st)
 	}
-	store.put("cert.pem", []byte("spoilt"))
+	store.Put("cert.pem", []byte("spoilt"))
 	if b.Reload() == nil {
 		t.Error("a spoilt certificate was taken over")
 	}
@@ -145,8 +146,8 @@ func TestTunnelCertificates(t *testing.T) {
 		t.Errorf("%+v", st.Own)
 	}
 	failed(2, "does not come from a CA that this host trusts")
-	store.trust(ca)
-	store.certify(ca, pki.Host{})
+	store.Trust(ca)
+	store.Certify(ca, pki.Host{})
 	if err := b.Reload(); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +157,7 @@ func TestTunnelCertificates(t *testing.T) {
 
 // A policy of the tunnel's own, and none in common.
 func TestTunnelPolicy(t *testing.T) {
-	a, b := pairOfHosts(t, newAuthority(t, "CA"))
+	a, b := pairOfHosts(t, hosttest.NewAuthority(t, "CA"))
 	b.start("", toCat+"priority = 'NORMAL:-VERS-ALL:+VERS-TLS1.2'\n")
 	a.start("", a.toTunnelOf(b)+"priority = 'NORMAL:-VERS-ALL:+VERS-TLS1.3'\n"+
 		strings.NewReplacer("'out'", "'older'", "out.sock", "older.sock").Replace(a.toTunnelOf(b)))
@@ -168,17 +169,17 @@ func TestTunnelPolicy(t *testing.T) {
 	io.WriteString(c, "secret")
 	io.Copy(io.Discard, c)
 	for h, name := range map[*testHost]string{a: "out", b: "cat"} {
-		eventually(t, "the failure", func() bool { return h.tunnelNamed(name).Failed == 1 })
+		hosttest.Eventually(t, "the failure", func() bool { return h.tunnelNamed(name).Failed == 1 })
 		if e := h.tunnelNamed(name).Ended[0]; !strings.Contains(e.Cause, "version") || e.Sent != 0 {
-			t.Errorf("%s: %+v", h.name, e)
+			t.Errorf("%s: %+v", h.Name, e)
 		}
 	}
 }
 
 // A drain ends the listening and waits for what is under way.
 func TestTunnelDrain(t *testing.T) {
-	_, b := pairOfHosts(t, newAuthority(t, "CA"))
-	d, err := New(Options{Config: b.configure("", toCat+"tls = 'no'\n[[tunnel]]\nname = 'once'\nlisten = 'exec:true'\nto = 'exec:cat'\n"), Log: zerolog.New(&b.logged), Version: "test"})
+	_, b := pairOfHosts(t, hosttest.NewAuthority(t, "CA"))
+	d, err := New(Options{Config: b.Configure("", toCat+"tls = 'no'\n[[tunnel]]\nname = 'once'\nlisten = 'exec:true'\nto = 'exec:cat'\n"), Log: zerolog.New(&b.logged), Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +187,7 @@ func TestTunnelDrain(t *testing.T) {
 	drain, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- d.Run(t.Context(), drain) }()
 	<-d.Ready()
-	eventually(t, "the end of the one connection", func() bool { return b.tunnelNamed("once").Over })
+	hosttest.Eventually(t, "the end of the one connection", func() bool { return b.tunnelNamed("once").Over })
 	if st := b.tunnelNamed("cat"); st.TLS != control.No || st.TLSInEffect != control.No || st.TLSWhy != `tls = "no"` {
 		t.Errorf("%+v", st)
 	}
@@ -194,7 +195,7 @@ func TestTunnelDrain(t *testing.T) {
 	passes(t, c, "before")
 	at := strings.TrimPrefix(b.tunnelNamed("cat").Address, "tcp:")
 	close(drain)
-	eventually(t, "the listening's end", func() bool {
+	hosttest.Eventually(t, "the listening's end", func() bool {
 		late, err := net.Dial("tcp", at)
 		if err == nil {
 			late.Close()
@@ -216,17 +217,17 @@ func TestTunnelDrain(t *testing.T) {
 // What a tunnel cannot have is told before anything is opened, and says where
 // certificates were looked for.
 func TestTunnelsRefused(t *testing.T) {
-	_, b := pairOfHosts(t, newAuthority(t, "CA"))
+	_, b := pairOfHosts(t, hosttest.NewAuthority(t, "CA"))
 	for _, c := range []struct{ tables, want string }{
 		{toCat + "certificates = { dir = '/nonexistent/pki', layout = 'qemu' }\n", `tunnel "cat": certificates: no certificates found; looked at qemu's /nonexistent/pki`},
 		{toCat + "tls = 'yes'\ncertificates = { ca = '/nonexistent/ca.pem', cert = '/c.pem', key = '/k.pem' }\n", "/nonexistent/ca.pem"},
 	} {
-		_, err := New(Options{Config: b.configure("", c.tables), Log: zerolog.Nop(), Version: "test"})
-		says(t, err, c.want)
+		_, err := New(Options{Config: b.Configure("", c.tables), Log: zerolog.Nop(), Version: "test"})
+		hosttest.Says(t, err, c.want)
 	}
-	d, err := New(Options{Config: b.configure("", "[[tunnel]]\nlisten = 'fd:999'\nto = 'exec:cat'\n"), Log: zerolog.Nop(), Version: "test"})
+	d, err := New(Options{Config: b.Configure("", "[[tunnel]]\nlisten = 'fd:999'\nto = 'exec:cat'\n"), Log: zerolog.Nop(), Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	says(t, d.Run(t.Context(), nil), `tunnel "fd:999"`, "sluice was not started with it")
+	hosttest.Says(t, d.Run(t.Context(), nil), `tunnel "fd:999"`, "sluice was not started with it")
 }

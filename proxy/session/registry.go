@@ -21,16 +21,19 @@ type Registry struct {
 	most     int // live at once, in and out
 	mostFrom int // of those, that one peer has opened, or one kind of clients
 
-	mu        sync.Mutex
-	live      []*Entry
-	ended     []control.SessionStatus // newest first
-	counters  counters                // of all that ended
-	DrainingC chan struct{}           // closed once no session may begin any more
-	empty     chan struct{}           // closed once draining and nothing lives
+	InClear ClearCounts // migrations begun in clear with hosts without a sluice
+
+	mu       sync.Mutex
+	live     []*Entry
+	ended    []control.SessionStatus // newest first
+	counters counters                // of all that ended
+	draining chan struct{}           // closed once no session may begin any more
+	empty    chan struct{}           // closed once draining and nothing lives
 }
 
+// NewRegistry makes a registry for as many sessions at once, in all and of one peer.
 func NewRegistry(most, mostFrom int) *Registry {
-	return &Registry{most: most, mostFrom: mostFrom, counters: newCounters(), DrainingC: make(chan struct{}), empty: make(chan struct{})}
+	return &Registry{most: most, mostFrom: mostFrom, counters: newCounters(), draining: make(chan struct{}), empty: make(chan struct{})}
 }
 
 // Add makes a place for a session, or says why there is none.
@@ -87,17 +90,20 @@ func (r *Registry) Drain() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.Draining() {
-		close(r.DrainingC)
+		close(r.draining)
 	}
 	r.checkEmpty()
 	return r.empty
 }
 
+// DrainBegan is closed once no session may begin any more.
+func (r *Registry) DrainBegan() <-chan struct{} { return r.draining }
+
 var ErrDraining = errors.New("this host's sluice is being stopped and takes no new sessions")
 
 func (r *Registry) Draining() bool {
 	select {
-	case <-r.DrainingC:
+	case <-r.draining:
 		return true
 	default:
 		return false

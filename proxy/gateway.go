@@ -1,0 +1,11 @@
+package proxy
+
+// Gateway is libvirt's protocol as it passes through this host's daemon.
+type Gateway struct {
+	*Host
+	arrivals *Arrivals
+	doors    openDoors
+}
+
+// NewGateway makes the gateway of a host to which guests come as arrivals.
+func NewGateway(h *Host, arrivals *Arrivals) *Gateway { return &Gateway{Host: h, arrivals: arrivals} }
