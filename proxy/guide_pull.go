@@ -1,7 +1,12 @@
 package proxy
 
 import (
+	"fmt"
+	"net"
+	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/digitalocean/go-libvirt"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
@@ -24,7 +29,7 @@ func (g *guide) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 		return libvirtrpc.Outcome{}
 	}
 	p := &pull{peer: g.peer.Name, uuid: virt.FormatUUID(call.Domain.UUID), postcopy: t.postcopy()}
-	if err := p.aim(call, t); err != nil {
+	if err := aim(p, call, t); err != nil {
 		return libvirtrpc.Outcome{} // the peer has words for that
 	}
 	id := stream.NewID()
@@ -39,4 +44,30 @@ func (g *guide) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 		defer g.mu.Unlock()
 		g.pulled = slices.DeleteFunc(g.pulled, func(o string) bool { return o == id })
 	}}
+}
+
+// aim finds out where QEMU listens.
+func aim(p *pull, call *libvirtrpc.Perform, t transfer) error {
+	uri, _, err := call.Params.Text(libvirtrpc.ParamURI)
+	if err != nil {
+		return err
+	}
+	// libvirt's old form has no slashes.
+	if rest, is := strings.CutPrefix(uri, "tcp:"); is && !strings.HasPrefix(rest, "//") {
+		uri = "tcp://" + rest
+	}
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "tcp" || u.Hostname() == "" || u.Port() == "" {
+		return fmt.Errorf("%q does not say where QEMU listens", uri)
+	}
+	p.memory = net.JoinHostPort(u.Hostname(), u.Port())
+	if !t.disks() {
+		return nil
+	}
+	port, err := libvirtrpc.NBDPort(call.Cookie)
+	if err == nil && port == 0 {
+		err = fmt.Errorf("libvirt's cookie does not say where QEMU takes disks")
+	}
+	p.disk = net.JoinHostPort(u.Hostname(), strconv.Itoa(port))
+	return err
 }

@@ -5,15 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/control"
-	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
@@ -62,32 +58,6 @@ func (ps *pulls) remove(id string) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	delete(ps.m, id)
-}
-
-// aim finds out where QEMU listens.
-func (p *pull) aim(call *libvirtrpc.Perform, t transfer) error {
-	uri, _, err := call.Params.Text(libvirtrpc.ParamURI)
-	if err != nil {
-		return err
-	}
-	// libvirt's old form has no slashes.
-	if rest, is := strings.CutPrefix(uri, "tcp:"); is && !strings.HasPrefix(rest, "//") {
-		uri = "tcp://" + rest
-	}
-	u, err := url.Parse(uri)
-	if err != nil || u.Scheme != "tcp" || u.Hostname() == "" || u.Port() == "" {
-		return fmt.Errorf("%q does not say where QEMU listens", uri)
-	}
-	p.memory = net.JoinHostPort(u.Hostname(), u.Port())
-	if !t.disks() {
-		return nil
-	}
-	port, err := libvirtrpc.NBDPort(call.Cookie)
-	if err == nil && port == 0 {
-		err = fmt.Errorf("libvirt's cookie does not say where QEMU takes disks")
-	}
-	p.disk = net.JoinHostPort(u.Hostname(), strconv.Itoa(port))
-	return err
 }
 
 // pulled is the destination's half of a pull's session.

@@ -1,0 +1,103 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+
+	"github.com/rs/zerolog"
+	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/proxy/peer"
+	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/stream/relay"
+)
+
+// incomingLibvirt is a peer's client at this host's libvirt.
+type incomingLibvirt struct {
+	d     *Gateway
+	peer  *peer.Peer
+	entry *session.Entry
+	log   zerolog.Logger
+
+	session *stream.Session // set before the channel
+
+	mu      sync.Mutex
+	stopped bool
+	stop    context.CancelCauseFunc // the conversation's; nil before there is one
+	ended   chan struct{}           // closed when it has ended
+}
+
+func (in *incomingLibvirt) start(s *stream.Session) {
+	in.session = s
+	in.entry.SetSession(s)
+}
+
+func (in *incomingLibvirt) Connect(ctx context.Context, kind string, number int) (net.Conn, error) {
+	if kind != stream.ChannelLibvirt || number > 0 {
+		return nil, errors.New("a libvirt client's session has one libvirt channel, and no others")
+	}
+	access := in.peer.Access()
+	server, err := in.d.Libvirt.Dial(ctx, access == config.AccessReadOnly)
+	if err != nil {
+		return nil, err
+	}
+	return &guarded{server, in, access}, nil
+}
+
+// guarded is this host's libvirtd with a guard before it.
+type guarded struct {
+	*net.UnixConn
+	in     *incomingLibvirt
+	access string
+}
+
+// Take implements stream.Taker.
+func (e *guarded) Take(conn *stream.Conn) {
+	in := e.in
+	ctx, stop := context.WithCancelCause(in.session.Context())
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.stopped {
+		stop(session.ErrStopping)
+	}
+	in.stop, in.ended = stop, make(chan struct{})
+	go func() {
+		defer close(in.ended)
+		g := &guard{
+			d: in.d, peer: in.peer, access: e.access, memory: in.peer.Memory, name: in.peer.Name, address: in.session.Address, who: "peer " + in.peer.Name, log: in.log,
+		}
+		g.serve(ctx, conn, relay.Quick(e.UnixConn), failing(in.session, conn, "the connection with libvirt", in.log))
+	}()
+}
+
+// Stop is told that the daemon stops. It returns once the client knows, and has
+// the answers that it must have.
+func (in *incomingLibvirt) Stop() {
+	in.mu.Lock()
+	in.stopped = true
+	if in.stop != nil {
+		in.stop(session.ErrStopping)
+	}
+	in.mu.Unlock()
+	in.wait()
+}
+
+func (in *incomingLibvirt) wait() {
+	in.mu.Lock()
+	ended := in.ended
+	in.mu.Unlock()
+	if ended != nil {
+		<-ended
+	}
+}
+
+func (in *incomingLibvirt) Call(context.Context, string, []byte) (any, error) {
+	return nil, errors.New("a libvirt client's session has no calls")
+}
+
+func (in *incomingLibvirt) End(cause *stream.Cause) {
+	in.wait()
+	in.d.Sessions.EndLogged(in.entry, in.log, session.OutcomeOf(cause), cause)
+}
