@@ -26,20 +26,10 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 	var h stream.Handler
 	var started func(*stream.Session)
 	switch info.Work {
-	case session.WorkMigration:
-		in := &incoming{d: d.arrivals, info: info, entry: entry, log: log, arrived: make(chan struct{})}
-		h, started, err = in, in.start, in.open(ctx)
+	case session.WorkMigration, session.WorkSteered:
+		h, started, err = d.arrivals.Accept(ctx, info, entry, log)
 	case session.WorkLibvirt:
-		in := &incomingLibvirt{d: d.gateway, peer: p, entry: entry, log: log}
-		h, started = in, in.start
-	case session.WorkSteered:
-		if p := d.arrivals.pulls.take(info); p != nil {
-			in := p.begin(d.arrivals, entry, log)
-			h, started = in, in.start
-			break
-		}
-		in := &steered{d: d.arrivals, info: info, entry: entry, log: log}
-		h, started, err = in, in.start, in.open()
+		h, started = d.gateway.Accept(p, entry, log)
 	case session.WorkIntercept:
 		h, err = land(d.Host, p, entry, log)
 		started = entry.SetSession

@@ -127,9 +127,9 @@ func (g *guard) enter(a *arrival, t transfer) (err error) {
 // ownParams are a Prepare's parameters with this host's paths in them.
 func ownParams(params libvirtrpc.Params, dir rundir.SessionDir, t transfer) libvirtrpc.Params {
 	params = params.Without(libvirtrpc.ParamListen, libvirtrpc.ParamDisksPort).
-		With(libvirtrpc.ParamURI, "unix://"+dir.SocketPath(rundir.MemorySocket))
+		With(libvirtrpc.ParamURI, At(dir).Memory)
 	if t.disks() {
-		params = params.With(libvirtrpc.ParamDisksURI, "unix://"+dir.SocketPath(rundir.DiskSocket))
+		params = params.With(libvirtrpc.ParamDisksURI, At(dir).Disks)
 	}
 	return params
 }

@@ -39,7 +39,6 @@ type bare struct {
 	limits stream.Limits
 	native bool // QEMU there has TLS
 	qemu   *qemuThere
-	uuid   libvirt.UUID
 
 	ctx     context.Context // ends with a *stream.Cause
 	cancel  context.CancelCauseFunc
@@ -58,9 +57,7 @@ type bare struct {
 	over    chan struct{} // closed when nothing is left
 
 	calls    sync.Mutex // one at a time; the fields below are theirs
-	virt     *virt.Conn
-	params   []libvirt.TypedParam
-	flags    libvirt.DomainMigrateFlags
+	steps    Steps
 	prepared bool
 	asked    bool // to take the guest over
 	finished bool // libvirt there holds the guest as its own, or not at all
@@ -133,7 +130,7 @@ func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bo
 		return nil, err
 	}
 	b := &bare{
-		d: m.d, peer: m.peer, info: m.info, log: m.log, limits: limits, native: native, uuid: uuid, virt: virt,
+		d: m.d, peer: m.peer, info: m.info, log: m.log, limits: limits, native: native, steps: Steps{Virt: virt, UUID: uuid},
 		settled: make(chan struct{}), over: make(chan struct{}),
 	}
 	host, _, _ := m.peer.Conf.LibvirtAt()
@@ -185,7 +182,7 @@ func (b *bare) run() {
 		select {
 		case <-b.settled:
 			settled = true
-		case <-b.virt.Gone():
+		case <-b.steps.Virt.Gone():
 			b.Fail(&stream.Cause{Code: stream.CodeLink, Text: fmt.Sprintf("libvirt on %s closed its connection: it was stopped, or has crashed, or the link broke", b.peer.Name)})
 		case <-length:
 			b.Fail(&stream.Cause{Code: stream.CodeLimit, Text: fmt.Sprintf("the migration has lasted as long as it may, %v (limits.session_timeout)", b.limits.Length)})
@@ -209,19 +206,15 @@ func (b *bare) beat() {
 	t := time.AfterFunc(b.limits.Idle, func() {
 		b.Fail(&stream.Cause{Code: stream.CodeLink, Text: fmt.Sprintf("nothing was heard from libvirt on %s for %v (limits.idle_timeout): the link is down, or the host is frozen", b.peer.Name, b.limits.Idle)})
 	})
-	b.virt.ConnectGetLibVersion() // returns at the latest when end closes the connection
+	b.steps.Virt.ConnectGetLibVersion() // returns at the latest when end closes the connection
 	t.Stop()
 }
-
-// drainLanes is how long QEMU on both hosts may take to close what it has
-// done with.
-const drainLanes = 5 * time.Second
 
 // end leaves nothing behind: a guest that was prepared and not asked for is
 // given up, by libvirt's Finish or else by the end of its connection.
 func (b *bare) end() {
 	if b.cause.Done() {
-		t := time.AfterFunc(drainLanes, func() { b.cancel(b.cause) })
+		t := time.AfterFunc(DrainTimeout, func() { b.cancel(b.cause) })
 		b.lanes.wait()
 		t.Stop()
 	}
@@ -231,10 +224,10 @@ func (b *bare) end() {
 	defer b.calls.Unlock()
 	if b.prepared && !b.asked && !b.finished {
 		ctx, cancel := context.WithTimeout(context.Background(), b.d.Config.Limits.GiveUpTimeout)
-		b.libvirtFinish(ctx, &finishCall{Cancelled: true})
+		b.steps.Finish(ctx, &finishCall{Cancelled: true})
 		cancel()
 	}
-	b.virt.Close()
+	b.steps.Virt.Close()
 }
 
 func (b *bare) settle(c *stream.Cause) {
@@ -302,5 +295,5 @@ func (b *bare) state(ctx context.Context) (virt.State, error) {
 		return virt.State{}, err
 	}
 	defer v.Close()
-	return v.State(ctx, b.uuid)
+	return v.State(ctx, b.steps.UUID)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"strings"
 
@@ -96,7 +95,7 @@ func (g *guard) enterNative(a *arrival, call *libvirtrpc.Prepare, t transfer) (p
 	a.entry.SecuredBy(t.protection())
 	a.entry.SetPhase(control.PhasePrepare)
 	log := session.Log(g.d.Log, info, control.Incoming)
-	e := &nativeEnd{d: g.d.Host, peer: g.bare, log: log}
+	e := NewTLSEnd(g.d.Host, g.bare, log)
 	if err = e.open(info.ID, nativeData{disks: t.disks(), postcopy: t.postcopy(), port: port}); err != nil {
 		e.end(false)
 		g.d.Sessions.End(a.entry, control.Failed, stream.CodeLocal, err.Error())
@@ -147,11 +146,8 @@ func wanted(uri string) (host string, port int, err error) {
 		host, err = os.Hostname() // as libvirt does
 		return host, 0, err
 	}
-	if rest, is := strings.CutPrefix(uri, "tcp:"); is && !strings.HasPrefix(rest, "//") {
-		uri = "tcp://" + rest
-	}
-	u, err := url.Parse(uri)
-	if err != nil || u.Scheme != "tcp" || u.Hostname() == "" {
+	u, err := ParseTCP(uri)
+	if err != nil || u.Hostname() == "" {
 		return "", 0, fmt.Errorf("the migration's URI is %.80q, where tcp:HOST is meant", uri)
 	}
 	host = u.Hostname()

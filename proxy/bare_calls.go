@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -42,39 +41,26 @@ func (b *bare) prepare(ctx context.Context, call *prepareCall, reply *prepareRep
 	limit := b.d.Config.Limits.PrepareTimeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("QEMU was not started within %v (limits.prepare_timeout)", limit))
 	defer cancel()
-	switch state, err := b.virt.State(ctx, b.uuid); {
+	switch state, err := b.steps.Virt.State(ctx, b.steps.UUID); {
 	case err != nil:
 		return b.said("looking for the guest", err)
 	case !state.Absent:
 		return &stream.Cause{Code: stream.CodeRefused, Host: b.peer.Name, Text: fmt.Sprintf("guest %s (%s) is already on %s, %v", call.Name, b.info.UUID, b.peer.Name, state)}
 	}
-	b.flags = libvirt.DomainMigrateFlags(call.Flags) &^ sourceOnlyFlags
+	b.steps.Flags = libvirt.DomainMigrateFlags(call.Flags) &^ sourceOnlyFlags
 	if b.native {
-		b.flags |= libvirt.MigrateTLS
+		b.steps.Flags |= libvirt.MigrateTLS
 	}
 	host := b.qemu.host
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	b.params = []libvirt.TypedParam{
-		paramString(libvirt.MigrateParamDestName, call.Name),
-		paramString(libvirt.MigrateParamURI, "tcp://"+host),
-	}
-	if call.Bandwidth > 0 {
-		b.params = append(b.params, paramUlong(libvirt.MigrateParamBandwidth, call.Bandwidth))
-	}
-	if call.Parallel > 0 {
-		b.params = append(b.params, paramInt(libvirt.MigrateParamParallelConnections, call.Parallel))
-	}
-	var uri libvirt.OptString
-	err := b.virt.Bound(ctx, func() (err error) {
-		params := append(b.params[:len(b.params):len(b.params)], paramString(libvirt.MigrateParamDestXML, call.XML))
-		reply.Cookie, uri, err = b.virt.DomainMigratePrepare3Params(params, call.Cookie, uint32(b.flags))
-		return err
-	})
+	b.steps.Params = Params(call.Name, Where{Memory: "tcp://" + host}, call.Bandwidth, call.Parallel)
+	cookie, uri, err := b.steps.Prepare(ctx, call.XML, call.Cookie)
 	if err != nil {
 		return b.said("preparing the guest", err)
 	}
+	reply.Cookie = cookie
 	b.prepared = true
 	b.log.Info().Msg("guest prepared by libvirt there")
 	if err := b.learnPorts(uri, reply.Cookie); err != nil {
@@ -98,7 +84,7 @@ func (b *bare) learnPorts(uri libvirt.OptString, cookie []byte) error {
 		return fmt.Errorf("libvirt on %s says that QEMU waits at %.80q, which has no port", b.peer.Name, uri[0])
 	}
 	ports := map[string]int{stream.ChannelMemory: int(port)}
-	if b.flags&(libvirt.MigrateNonSharedDisk|libvirt.MigrateNonSharedInc) != 0 {
+	if b.steps.Flags&(libvirt.MigrateNonSharedDisk|libvirt.MigrateNonSharedInc) != 0 {
 		if ports[stream.ChannelDisk], err = libvirtrpc.NBDPort(cookie); err != nil {
 			return fmt.Errorf("where QEMU on %s waits for disks: %w", b.peer.Name, err)
 		}
@@ -133,7 +119,7 @@ func (b *bare) finish(call *finishCall) (*finishReply, error) {
 	ctx, lost := context.WithCancelCause(ctx)
 	defer lost(nil)
 	defer context.AfterFunc(b.ctx, func() { lost(context.Cause(b.ctx)) })() // no one is there to answer; what has been asked for goes on
-	reply, err := b.libvirtFinish(ctx, call)
+	reply, err := b.steps.Finish(ctx, call)
 	if err != nil {
 		return b.unfinished(err)
 	}
@@ -151,46 +137,18 @@ func (b *bare) unfinished(failure error) (*finishReply, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.d.Config.Limits.GiveUpTimeout)
 	defer cancel()
 	state, err := b.state(ctx)
-	switch {
-	case err != nil:
-		return &finishReply{Undecided: fmt.Sprintf("%v; then: %v", cause, err)}, nil
-	case !state.Absent, !virt.FromDriver(failure):
-		return &finishReply{Undecided: fmt.Sprintf("%v; the guest is %v there", cause, state)}, nil
+	if why := Undecided(cause, failure, state, err); why != "" {
+		return &finishReply{Undecided: why}, nil
 	}
 	b.finished = true
 	return nil, cause
-}
-
-func (b *bare) libvirtFinish(ctx context.Context, call *finishCall) (*finishReply, error) {
-	var cancelled int32
-	if call.Cancelled {
-		cancelled = 1
-	}
-	var reply finishReply
-	err := b.virt.Bound(ctx, func() (err error) {
-		_, reply.Cookie, err = b.virt.DomainMigrateFinish3Params(b.params, call.Cookie, uint32(b.flags), cancelled)
-		return err
-	})
-	var e libvirt.Error
-	if call.Cancelled && errors.As(err, &e) && e.Code == uint32(libvirt.ErrMigrateFinishOk) {
-		err = nil
-	}
-	return &reply, err
 }
 
 // downtime is in nanoseconds, as libvirt there has measured it.
 func (b *bare) downtime() int64 {
 	ctx, cancel := context.WithTimeout(context.Background(), b.d.Config.Limits.GiveUpTimeout)
 	defer cancel()
-	var stats virt.JobStats
-	b.virt.Bound(ctx, func() error {
-		dom, err := b.virt.DomainLookupByUUID(b.uuid)
-		if err == nil {
-			stats, err = b.virt.JobStats(dom, libvirt.DomainJobStatsCompleted)
-		}
-		return err
-	})
-	return int64(stats.Downtime)
+	return b.steps.Downtime(ctx)
 }
 
 // said is an error of libvirt's there.

@@ -2,9 +2,7 @@ package proxy
 
 import (
 	"fmt"
-	"net/url"
 	"strconv"
-	"strings"
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
@@ -35,15 +33,11 @@ func coveredBy(table *rules.Table, params libvirtrpc.Params) bool {
 	return true
 }
 
-// closedAt says whether a URI is of the kind tcp:HOST[:PORT], which libvirt
-// takes with and without slashes, and the port, if there is one, is closed to
-// other hosts.
+// closedAt says whether a URI is of the kind tcp:HOST[:PORT], and the port, if
+// there is one, is closed to other hosts.
 func closedAt(table *rules.Table, uri string) bool {
-	if rest, is := strings.CutPrefix(uri, "tcp:"); is && !strings.HasPrefix(rest, "//") {
-		uri = "tcp://" + rest
-	}
-	u, err := url.Parse(uri)
-	if err != nil || u.Scheme != "tcp" {
+	u, err := ParseTCP(uri)
+	if err != nil {
 		return false
 	}
 	if u.Port() == "" {

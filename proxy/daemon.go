@@ -65,7 +65,7 @@ func New(o Options) (*Daemon, error) {
 		started: time.Now(),
 		ready:   make(chan struct{}),
 	}
-	d.arrivals = &Arrivals{Host: d.Host}
+	d.arrivals = New0(d.Host)
 	d.gateway = NewGateway(d.Host, d.arrivals)
 	var err error
 	if d.UIDs, err = o.Config.UIDs(); err != nil {

@@ -154,35 +154,27 @@ func (m *outgoing) resolve(failure error) *control.Result {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	split := m.split()
-	again := time.NewTicker(time.Second)
-	defer again.Stop()
 	last := fmt.Sprintf("%s did not answer for %v", m.peer.Name, limit)
-	for {
-		reply, err := m.session.outcome(ctx)
+	var result *control.Result
+	AwaitOutcome(ctx, m.session.outcome, func(reply *outcomeReply, err error) bool {
 		switch {
 		case err == nil && reply.Outcome == outcomeRuns:
-			result := m.moved()
+			result = m.moved()
 			result.Cause = failure.Error()
-			return result
 		case err == nil && reply.Outcome == outcomeAbsent && !split:
 			m.confirm(true)
-			return m.failed(context.Background(), failure)
+			result = m.failed(context.Background(), failure)
 		case err == nil && reply.Outcome == outcomeAbsent:
-			return m.torn(failure)
+			result = m.torn(failure)
 		case err == nil:
 			last = fmt.Sprintf("on %s it is %s", m.peer.Name, stream.Printable(reply.State))
 		case ctx.Err() == nil:
 			last = err.Error()
 		}
-		if split && err == nil {
-			break // a broken post-copy does not mend by itself
-		}
-		select {
-		case <-again.C:
-			continue
-		case <-ctx.Done():
-		}
-		break
+		return result != nil || split && err == nil // a broken post-copy does not mend by itself
+	})
+	if result != nil {
+		return result
 	}
 	if split {
 		m.confirm(true) // libvirt then holds it as a post-copy that can be resumed

@@ -3,10 +3,8 @@ package proxy
 import (
 	"fmt"
 	"net"
-	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/digitalocean/go-libvirt"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
@@ -52,12 +50,8 @@ func aim(p *pull, call *libvirtrpc.Perform, t transfer) error {
 	if err != nil {
 		return err
 	}
-	// libvirt's old form has no slashes.
-	if rest, is := strings.CutPrefix(uri, "tcp:"); is && !strings.HasPrefix(rest, "//") {
-		uri = "tcp://" + rest
-	}
-	u, err := url.Parse(uri)
-	if err != nil || u.Scheme != "tcp" || u.Hostname() == "" || u.Port() == "" {
+	u, err := ParseTCP(uri)
+	if err != nil || u.Hostname() == "" || u.Port() == "" {
 		return fmt.Errorf("%q does not say where QEMU listens", uri)
 	}
 	p.memory = net.JoinHostPort(u.Hostname(), u.Port())

@@ -32,7 +32,7 @@ type incoming struct {
 
 	// One call at a time; the fields below are theirs, and End's after them.
 	mu       sync.Mutex
-	params   []libvirt.TypedParam // of Finish
+	steps    Steps // once prepared
 	flags    libvirt.DomainMigrateFlags
 	session  *stream.Session
 	arrived  chan struct{} // closed once a memory channel has connected
@@ -133,14 +133,10 @@ func (in *incoming) prepare(ctx context.Context, call *prepareCall) (any, error)
 	if err := in.checkGuest(ctx, call); err != nil {
 		return nil, err
 	}
-	in.params = transferParams(call.Name, call.Bandwidth, call.Parallel, in.dir)
-	params := append(in.params, paramString(libvirt.MigrateParamDestXML, call.XML))
+	in.steps = Steps{Virt: in.virt, UUID: in.uuid, Flags: in.flags &^ sourceOnlyFlags, Params: Params(call.Name, At(in.dir), call.Bandwidth, call.Parallel)}
 	var reply prepareReply
-	err := in.virt.Bound(ctx, func() (err error) {
-		reply.Cookie, _, err = in.virt.DomainMigratePrepare3Params(params, call.Cookie, uint32(in.flags&^sourceOnlyFlags))
-		return err
-	})
-	if err != nil {
+	var err error
+	if reply.Cookie, _, err = in.steps.Prepare(ctx, call.XML, call.Cookie); err != nil {
 		return nil, in.cause("preparing the guest", err)
 	}
 	in.prepared = true
@@ -197,7 +193,7 @@ func (in *incoming) finish(ctx context.Context, call *finishCall) (any, error) {
 	if in.flags&libvirt.MigratePostcopyResume != 0 && !call.Cancelled {
 		in.d.AwaitResumed(ctx, in.uuid)
 	}
-	reply, err := in.libvirtFinish(ctx, call)
+	reply, err := in.steps.Finish(ctx, call)
 	if err != nil {
 		return in.unfinished(err)
 	}
@@ -241,11 +237,8 @@ func (in *incoming) unfinished(failure error) (any, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), in.d.Config.Limits.GiveUpTimeout)
 	defer cancel()
 	state, err := in.d.Libvirt.State(ctx, in.uuid)
-	switch {
-	case err != nil:
-		return &finishReply{Undecided: fmt.Sprintf("%v; then: %v", cause, err)}, nil
-	case !state.Absent, !virt.FromDriver(failure): // which may still come to run, or has
-		return &finishReply{Undecided: fmt.Sprintf("%v; the guest is %v there", cause, state)}, nil
+	if why := Undecided(cause, failure, state, err); why != "" {
+		return &finishReply{Undecided: why}, nil
 	}
 	in.finished = true
 	ended := *cause
@@ -253,39 +246,11 @@ func (in *incoming) unfinished(failure error) (any, error) {
 	return nil, &ended
 }
 
-// libvirtFinish is libvirt's Finish. When it succeeds in giving up, libvirt
-// says so by an error of its own.
-func (in *incoming) libvirtFinish(ctx context.Context, call *finishCall) (*finishReply, error) {
-	var cancelled int32
-	if call.Cancelled {
-		cancelled = 1
-	}
-	var reply finishReply
-	err := in.virt.Bound(ctx, func() (err error) {
-		_, reply.Cookie, err = in.virt.DomainMigrateFinish3Params(in.params, call.Cookie, uint32(in.flags&^sourceOnlyFlags), cancelled)
-		return err
-	})
-	var e libvirt.Error
-	if call.Cancelled && errors.As(err, &e) && e.Code == uint32(libvirt.ErrMigrateFinishOk) {
-		err = nil
-	}
-	return &reply, err
-}
-
-// downtime is how long the guest did not run, in nanoseconds, 0 if libvirt
-// does not say.
+// downtime is in nanoseconds, 0 if libvirt does not say.
 func (in *incoming) downtime() int64 {
 	ctx, cancel := context.WithTimeout(context.Background(), in.d.Config.Limits.GiveUpTimeout)
 	defer cancel()
-	var stats virt.JobStats
-	in.virt.Bound(ctx, func() error {
-		dom, err := in.virt.DomainLookupByUUID(in.uuid)
-		if err == nil {
-			stats, err = in.virt.JobStats(dom, libvirt.DomainJobStatsCompleted)
-		}
-		return err
-	})
-	return int64(stats.Downtime)
+	return in.steps.Downtime(ctx)
 }
 
 // End gives up what was not finished. A guest that libvirt has been asked to
@@ -297,7 +262,7 @@ func (in *incoming) End(cause *stream.Cause) {
 	if in.prepared && !in.asked && !in.finished {
 		ctx, cancel := context.WithTimeout(context.Background(), in.d.Config.Limits.GiveUpTimeout)
 		// Its error changes nothing: the end of the connection does the same.
-		in.libvirtFinish(ctx, &finishCall{Cancelled: true})
+		in.steps.Finish(ctx, &finishCall{Cancelled: true})
 		cancel()
 	}
 	in.virt.Close()

@@ -8,11 +8,15 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
 )
+
+// DrainTimeout is how long QEMU on both hosts may take to close what it has done with.
+const DrainTimeout = 5 * time.Second
 
 // lanes carry a migration's data between QEMU here and QEMU at a host without
 // a sluice, which knows no sessions: each connection is one, and has a stream's

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"github.com/digitalocean/go-libvirt"
-	"github.com/virt-sluice/sluice/proxy/rundir"
 )
 
 // Calls of a migration's session, and the question about one that broke.
@@ -74,32 +73,3 @@ const migrationFlags = libvirt.MigrateLive | libvirt.MigratePersistDest | libvir
 // sourceOnlyFlags mean nothing to the destination; libvirt's client library
 // leaves them out too.
 const sourceOnlyFlags = libvirt.MigrateChangeProtection | libvirt.MigrateAbortOnError | libvirt.MigrateAutoConverge
-
-func paramString(field, value string) libvirt.TypedParam {
-	return libvirt.TypedParam{Field: field, Value: *libvirt.NewTypedParamValueString(value)}
-}
-
-func paramUlong(field string, value uint64) libvirt.TypedParam {
-	return libvirt.TypedParam{Field: field, Value: *libvirt.NewTypedParamValueUllong(value)}
-}
-
-func paramInt(field string, value int) libvirt.TypedParam {
-	return libvirt.TypedParam{Field: field, Value: *libvirt.NewTypedParamValueInt(int32(value))}
-}
-
-// transferParams are what both ends tell libvirt about how data goes, with
-// the sockets of the session on that host.
-func transferParams(name string, bandwidth uint64, parallel int, dir rundir.SessionDir) []libvirt.TypedParam {
-	params := []libvirt.TypedParam{
-		paramString(libvirt.MigrateParamDestName, name),
-		paramString(libvirt.MigrateParamURI, "unix://"+dir.SocketPath(rundir.MemorySocket)),
-		paramString(libvirt.MigrateParamDisksURI, "unix://"+dir.SocketPath(rundir.DiskSocket)),
-	}
-	if bandwidth > 0 {
-		params = append(params, paramUlong(libvirt.MigrateParamBandwidth, bandwidth))
-	}
-	if parallel > 0 {
-		params = append(params, paramInt(libvirt.MigrateParamParallelConnections, parallel))
-	}
-	return params
-}

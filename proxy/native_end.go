@@ -39,6 +39,11 @@ type nativeEnd struct {
 	joined  bool          // to QEMU here was one
 }
 
+// NewTLSEnd is where QEMU's TLS of p will end.
+func NewTLSEnd(h *Host, p *peer.Peer, log zerolog.Logger) *nativeEnd {
+	return &nativeEnd{d: h, peer: p, log: log}
+}
+
 // nativeData is what comes to a native end.
 type nativeData struct {
 	disks    bool
@@ -196,7 +201,7 @@ func (e *nativeEnd) end(well bool) *stream.Cause {
 		l.Close()
 	}
 	if well {
-		t := time.AfterFunc(drainLanes, func() { e.cancel(nil) })
+		t := time.AfterFunc(DrainTimeout, func() { e.cancel(nil) })
 		e.lanes.wait()
 		t.Stop()
 	}

@@ -241,7 +241,7 @@ func (m *outgoing) prepare(ctx context.Context) error {
 	defer context.AfterFunc(m.session.Context(), func() { cancel(context.Cause(m.session.Context())) })()
 
 	m.progress(control.PhaseBegin)
-	m.params = transferParams(m.dom.Name, m.req.Bandwidth, m.req.ParallelConnections, m.dir)
+	m.params = Params(m.dom.Name, At(m.dir), m.req.Bandwidth, m.req.ParallelConnections)
 	var xml string
 	err := m.virt.Bound(ctx, func() (err error) {
 		m.cookie, xml, err = m.virt.DomainMigrateBegin3Params(m.dom, m.params, uint32(m.flags))

@@ -29,6 +29,12 @@ type incomingLibvirt struct {
 	ended   chan struct{}           // closed when it has ended
 }
 
+// Accept takes a session of a peer's clients with this host's libvirt.
+func (d *Gateway) Accept(p *peer.Peer, e *session.Entry, log zerolog.Logger) (stream.Handler, func(*stream.Session)) {
+	in := &incomingLibvirt{d: d, peer: p, entry: e, log: log}
+	return in, in.start
+}
+
 func (in *incomingLibvirt) start(s *stream.Session) {
 	in.session = s
 	in.entry.SetSession(s)

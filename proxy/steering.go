@@ -237,36 +237,33 @@ func (m *steering) resolve(ctx context.Context) *libvirtrpc.Reply {
 	m.fail(stream.CodeLink, "the connection of libvirt's client broke while the guest was being taken over")
 	cause := m.session.Wait()
 	m.log.Warn().Err(cause).Msg("the answer to Finish was lost; asking what became of the guest")
-	again := time.NewTicker(time.Second)
-	defer again.Stop()
-	for {
-		var reply outcomeReply
-		err := m.opener.Ask(ctx, askOutcome, &outcomeAsk{Session: m.session.ID, UUID: m.guest.uuid}, &reply)
+	ask := func(ctx context.Context) (*outcomeReply, error) {
+		reply := new(outcomeReply)
+		return reply, m.opener.Ask(ctx, askOutcome, &outcomeAsk{Session: m.session.ID, UUID: m.guest.uuid}, reply)
+	}
+	var answer *libvirtrpc.Reply
+	decided := AwaitOutcome(ctx, ask, func(reply *outcomeReply, err error) bool {
 		switch {
 		case err == nil && reply.Outcome == outcomeRuns:
 			m.done()
 			m.log.Info().Msg("the guest runs at the destination")
-			return &libvirtrpc.Reply{Body: (&libvirtrpc.Finished{
+			answer = &libvirtrpc.Reply{Body: (&libvirtrpc.Finished{
 				Domain: libvirtrpc.Domain{Name: m.guest.name, UUID: m.guest.id, ID: libvirtrpc.NoID},
 			}).Encode()}
 		case err == nil && reply.Outcome == outcomeAbsent:
 			m.log.Info().Msg("the guest is not at the destination")
-			return &libvirtrpc.Reply{Err: libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice: %v; the guest is not there", cause)}
+			answer = &libvirtrpc.Reply{Err: libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice: %v; the guest is not there", cause)}
 		case err == nil:
 			m.log.Warn().Str("state", reply.State).Msg("it is not decided yet")
 		default:
 			m.log.Warn().Err(err).Msg("no answer yet")
 		}
-		select {
-		case <-again.C:
-			if m.split() {
-				return nil
-			}
-		case <-ctx.Done():
-			m.log.Error().Msg("libvirt's client has gone before anyone could tell what became of the guest: look at both hosts, it may run on both")
-			return nil
-		}
+		return answer != nil || m.split()
+	})
+	if !decided {
+		m.log.Error().Msg("libvirt's client has gone before anyone could tell what became of the guest: look at both hosts, it may run on both")
 	}
+	return answer
 }
 
 // split says whether a part of the guest is on each host.
