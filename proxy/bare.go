@@ -84,7 +84,7 @@ func (m *outgoing) mayGoBare(ctx context.Context, none *peer.NoSluiceError) (nat
 	case !native && m.peer.SluiceSeen.Load():
 		return refuse("the guest's memory would go in clear, and %s: add --tls yes for QEMU's own TLS there, or %s", m.peer.SeenText(), m.d.Peers.RestartHint(m.peer))
 	}
-	if led, err := m.d.ledHere(ctx, m.peer); err != nil {
+	if led, err := ledHere(ctx, m.d, m.peer); err != nil {
 		return refuse("whether the kernel leads connections to %s's migration ports to sluice can't be told: %v", name, err)
 	} else if led != "" {
 		return refuse("the kernel leads connections to %s's migration ports to sluice, and there is none to take them: leave `intercept` of peers.%s out or empty, then `sluice intercept up`", led, name)
@@ -94,7 +94,7 @@ func (m *outgoing) mayGoBare(ctx context.Context, none *peer.NoSluiceError) (nat
 
 // ledHere is an address of p's that interception on this host still covers, or
 // none.
-func (d *Host) ledHere(ctx context.Context, p *peer.Peer) (string, error) {
+func ledHere(ctx context.Context, d *Host, p *peer.Peer) (string, error) {
 	table, err := rules.Read()
 	switch {
 	case errors.Is(err, rules.ErrOff):
