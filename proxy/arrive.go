@@ -57,7 +57,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	case g.access != config.AccessFull && usesPath(call.Params): // whoever encrypts what goes there
 		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.Config.Name)}
 	}
-	a := &arrival{guest: guest, transfer: t}
+	a := &preparedGuest{guest: guest, transfer: t}
 	meeting := ""
 	if steered {
 		if g.peer == nil {
@@ -106,7 +106,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 
 // enter makes a place for a migration whose data does not come through a
 // session.
-func (g *guard) enter(a *arrival, t transfer) (err error) {
+func (g *guard) enter(a *preparedGuest, t transfer) (err error) {
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
 	if a.entry, err = g.d.Sessions.Add(info, control.Incoming); err != nil {
 		return err
@@ -186,7 +186,7 @@ func (g *guard) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]by
 // awaitFinish says for how long libvirt is left to answer a Finish whose caller
 // is gone: without the answer no one can tell whether the guest runs. A guest
 // in post-copy is libvirt's to keep.
-func (d *Gateway) awaitFinish(a *arrival) func() time.Duration {
+func (d *Gateway) awaitFinish(a *preparedGuest) func() time.Duration {
 	if a == nil {
 		return nil
 	}
@@ -198,13 +198,13 @@ func (d *Gateway) awaitFinish(a *arrival) func() time.Duration {
 	}
 }
 
-func (g *guard) find(name string) *arrival {
+func (g *guard) find(name string) *preparedGuest {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.coming[name]
 }
 
-func (g *guard) expect(a *arrival) bool {
+func (g *guard) expect(a *preparedGuest) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.coming[a.guest.name] != nil {

@@ -22,7 +22,7 @@ import (
 // connects to this host by itself: by its own TLS, which ends in sluice, or, if
 // the configuration says so, in clear.
 func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t transfer, guest movingGuest) outcome {
-	p, a := g.bare, &arrival{guest: guest, transfer: t}
+	p, a := g.bare, &preparedGuest{guest: guest, transfer: t}
 	refuse := func(format string, args ...any) outcome {
 		words := fmt.Sprintf("sluice on %s: %s has no sluice: ", g.d.Config.Name, p.Name) + fmt.Sprintf(format, args...)
 		g.log.Warn().Str("caller", g.who).Str("cause", words).Msg("migration refused")
@@ -78,7 +78,7 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 // enterNative makes the place where QEMU's own TLS of the source ends: libvirt
 // here is told of unix sockets and of no TLS, and the source of ports of
 // sluice's. point puts those into the reply.
-func (g *guard) enterNative(a *arrival, call *libvirtrpc.Prepare, t transfer) (point func(*libvirtrpc.Reply) error, err error) {
+func (g *guard) enterNative(a *preparedGuest, call *libvirtrpc.Prepare, t transfer) (point func(*libvirtrpc.Reply) error, err error) {
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
 	uri, own, err := call.Params.Text(libvirtrpc.ParamURI)
 	if err != nil {

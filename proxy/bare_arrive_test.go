@@ -28,7 +28,7 @@ func TestSluiceSeenEndsClearWayIn(t *testing.T) {
 	}
 	from := h.Peers.All["host-a"]
 	clear := func() string {
-		g := &guard{d: NewGateway(h, nil), bare: from, log: zerolog.Nop(), coming: make(map[string]*arrival)}
+		g := &guard{d: NewGateway(h, nil), bare: from, log: zerolog.Nop(), coming: make(map[string]*preparedGuest)}
 		out := g.prepareBare(nil, &libvirtrpc.Prepare{}, transfer{by: session.ByNothing}, movingGuest{name: "guest", uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809"})
 		if out.Err == nil {
 			return ""

@@ -32,14 +32,14 @@ type guard struct {
 	log     zerolog.Logger
 
 	mu      sync.Mutex
-	coming  map[string]*arrival  // by the guest's name here
-	going   map[string]*steering // guests that the caller takes, by UUID
+	coming  map[string]*preparedGuest // by the guest's name here
+	going   map[string]*steering      // guests that the caller takes, by UUID
 	leaving leaving
 	cut     func(error)
 }
 
-// arrival is a guest that was prepared over this connection.
-type arrival struct {
+// preparedGuest was prepared over this connection.
+type preparedGuest struct {
 	guest    movingGuest
 	transfer transfer
 	session  *steered       // nil where data comes by another way
@@ -50,7 +50,7 @@ type arrival struct {
 	finished atomic.Bool    // a Finish has been asked for, of which there is one
 }
 
-func (a *arrival) setPhase(phase string) {
+func (a *preparedGuest) setPhase(phase string) {
 	if a.entry != nil {
 		a.entry.SetPhase(phase)
 	}
@@ -60,7 +60,7 @@ func (a *arrival) setPhase(phase string) {
 func (g *guard) serve(ctx context.Context, caller, server libvirtrpc.Conn, failing func(error)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	g.cut, g.coming = func(err error) { cancel(err) }, make(map[string]*arrival)
+	g.cut, g.coming = func(err error) { cancel(err) }, make(map[string]*preparedGuest)
 	g.going = make(map[string]*steering)
 	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended, Memory: g.memory, Draining: g.d.Sessions.DrainBegan()}
 	err := c.Run(ctx)
@@ -93,7 +93,7 @@ func (g *guard) ended() {
 	}
 }
 
-func (a *arrival) release(what verdict) {
+func (a *preparedGuest) release(what verdict) {
 	if a.session != nil {
 		a.session.release(what)
 	} else {

@@ -30,7 +30,7 @@ const meetScheme = "sluice"
 const meetHint = "reach-the-source-through-sluice-too-or-add---tls"
 
 // meet prepares for a session that is yet to come.
-func (g *guard) meet(a *arrival, params libvirtrpc.Params, t transfer) (out libvirtrpc.Params, uri string, err error) {
+func (g *guard) meet(a *preparedGuest, params libvirtrpc.Params, t transfer) (out libvirtrpc.Params, uri string, err error) {
 	id := stream.NewID()
 	dir, err := g.d.Dir.MakeSession(id, g.d.QEMUUID)
 	if err != nil {
