@@ -13,6 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -32,7 +33,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	if tunnelled := libvirt.DomainMigrateFlags(call.Flags)&libvirt.MigrateTunnelled != 0; tunnelled != tunnel {
 		return outcome{g.denied(c, "the flag VIR_MIGRATE_TUNNELLED and the call %s do not go together", c.Procedure)}
 	}
-	t, err := transferOf(call.Flags, call.Params)
+	t, err := transfer.Of(call.Flags, call.Params)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
@@ -43,17 +44,17 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	if g.bare != nil && !steered {
 		return g.prepareBare(c, call, t, guest)
 	}
-	meets := t.steered && !steered && t.flags&libvirt.MigratePeer2peer == 0 && g.d.Config.Secure()
-	if t.steered && !steered && !meets { // libvirt would open a port to all
-		t.steered, t.by, t.exposed = false, session.ByNothing, "memory by tcp:"
+	meets := t.Steered && !steered && t.Flags&libvirt.MigratePeer2peer == 0 && g.d.Config.Secure()
+	if t.Steered && !steered && !meets { // libvirt would open a port to all
+		t.Steered, t.By, t.InClear = false, session.ByNothing, "memory by tcp:"
 	}
-	covered := t.exposed != "" && g.d.covered(call.Params)
+	covered := t.InClear != "" && g.d.covered(call.Params)
 	if covered {
-		t.by, t.exposed = session.ByInterception, ""
+		t.By, t.InClear = session.ByInterception, ""
 	}
 	switch {
-	case t.exposed != "" && g.d.Config.Secure():
-		return outcome{g.insecure(t.exposed)}
+	case t.InClear != "" && g.d.Config.Secure():
+		return outcome{g.insecure(t.InClear)}
 	case g.access != config.AccessFull && usesPath(call.Params): // whoever encrypts what goes there
 		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.Config.Name)}
 	}
@@ -69,7 +70,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 		if a.session.info.UUID != guest.uuid {
 			return outcome{g.denied(c, "session %s is for guest %s", id, a.session.info.UUID)}
 		}
-		if t.steered {
+		if t.Steered {
 			call.Params = ownParams(call.Params, a.session.dir, t)
 		}
 		a.session.preparing(t, g.cut)
@@ -89,7 +90,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	}
 	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
 		if covered && r.Err == nil {
-			r.Err = g.d.checkPorts(r, call.Params, t.disks())
+			r.Err = g.d.checkPorts(r, call.Params, t.Disks())
 		}
 		if meets && r.Err == nil {
 			r.Err = meetAt(r, meeting)
@@ -106,12 +107,12 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 
 // enter makes a place for a migration whose data does not come through a
 // session.
-func (g *guard) enter(a *preparedGuest, t transfer) (err error) {
+func (g *guard) enter(a *preparedGuest, t transfer.Transfer) (err error) {
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
 	if a.entry, err = g.d.Sessions.Add(info, control.Incoming); err != nil {
 		return err
 	}
-	a.entry.SecuredBy(t.protection())
+	a.entry.SecuredBy(t.Protection())
 	a.entry.SetPhase(control.PhasePrepare)
 	log := session.Log(g.d.Log, info, control.Incoming)
 	a.leave = func(what verdict) {
@@ -125,10 +126,10 @@ func (g *guard) enter(a *preparedGuest, t transfer) (err error) {
 }
 
 // ownParams are a Prepare's parameters with this host's paths in them.
-func ownParams(params libvirtrpc.Params, dir rundir.SessionDir, t transfer) libvirtrpc.Params {
+func ownParams(params libvirtrpc.Params, dir rundir.SessionDir, t transfer.Transfer) libvirtrpc.Params {
 	params = params.Without(libvirtrpc.ParamListen, libvirtrpc.ParamDisksPort).
 		With(libvirtrpc.ParamURI, At(dir).Memory)
-	if t.disks() {
+	if t.Disks() {
 		params = params.With(libvirtrpc.ParamDisksURI, At(dir).Disks)
 	}
 	return params
@@ -161,7 +162,7 @@ func (g *guard) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]by
 	if a != nil && a.finished.Swap(true) {
 		return outcome{g.denied(c, "guest %.80q is being finished already", name)}
 	}
-	if a != nil && a.transfer.flags&libvirt.MigratePostcopyResume != 0 && call.Cancelled == 0 {
+	if a != nil && a.transfer.Flags&libvirt.MigratePostcopyResume != 0 && call.Cancelled == 0 {
 		g.d.AwaitResumed(ctx, a.guest.id)
 	}
 	if a != nil && a.native != nil {
@@ -191,7 +192,7 @@ func (d *Gateway) awaitFinish(a *preparedGuest) func() time.Duration {
 		return nil
 	}
 	return func() time.Duration {
-		if a.transfer.postcopy() && d.Libvirt.InPostcopy(a.guest.id) {
+		if a.transfer.Postcopy() && d.Libvirt.InPostcopy(a.guest.id) {
 			return 0
 		}
 		return d.Config.Limits.FinishTimeout

@@ -14,6 +14,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -21,14 +22,14 @@ import (
 // runs the migration, with libvirt's own safety and no more, and its QEMU
 // connects to this host by itself: by its own TLS, which ends in sluice, or, if
 // the configuration says so, in clear.
-func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t transfer, guest movingGuest) outcome {
+func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t transfer.Transfer, guest movingGuest) outcome {
 	p, a := g.bare, &preparedGuest{guest: guest, transfer: t}
 	refuse := func(format string, args ...any) outcome {
 		words := fmt.Sprintf("sluice on %s: %s has no sluice: ", g.d.Config.Name, p.Name) + fmt.Sprintf(format, args...)
 		g.log.Warn().Str("caller", g.who).Str("cause", words).Msg("migration refused")
 		return outcome{outcomeErr(libvirtrpc.ErrOperationInvalid, "%s", words)}
 	}
-	native := t.flags&libvirt.MigrateTLS != 0 && t.flags&libvirt.MigrateTunnelled == 0
+	native := t.Flags&libvirt.MigrateTLS != 0 && t.Flags&libvirt.MigrateTunnelled == 0
 	var point func(*libvirtrpc.Reply) error
 	var err error
 	_, closed := closedPorts(g.d.Config.Intercept)
@@ -37,7 +38,7 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.Config.Name)}
 	case native:
 		point, err = g.enterNative(a, call, t)
-	case t.by == session.ByTunnel || t.by == "":
+	case t.By == session.ByTunnel || t.By == "":
 		err = g.enter(a, t)
 	case p.Conf.WithoutSluice != config.WithoutPlain:
 		return refuse("the guest's memory would go in clear, and peers.%s.without_sluice on %s allows QEMU's own TLS alone: add --tls (or --tunnelled)", p.Name, g.d.Config.Name)
@@ -46,7 +47,7 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 	case closed != 0:
 		return refuse("its QEMU would connect to a port that `sluice intercept` has closed here: add --tls (or --tunnelled), or `sluice intercept down` on %s", g.d.Config.Name)
 	default:
-		t.by = session.ByNothing
+		t.By = session.ByNothing
 		if err = g.enter(a, t); err == nil {
 			g.d.Sessions.InClear.Count(control.Incoming)
 			g.log.Warn().Str("guest", guest.name).Msgf("%s has no sluice: the guest's memory and disks come in clear (peers.%s.without_sluice = %q)", p.Name, p.Name, config.WithoutPlain)
@@ -78,7 +79,7 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 // enterNative makes the place where QEMU's own TLS of the source ends: libvirt
 // here is told of unix sockets and of no TLS, and the source of ports of
 // sluice's. point puts those into the reply.
-func (g *guard) enterNative(a *preparedGuest, call *libvirtrpc.Prepare, t transfer) (point func(*libvirtrpc.Reply) error, err error) {
+func (g *guard) enterNative(a *preparedGuest, call *libvirtrpc.Prepare, t transfer.Transfer) (point func(*libvirtrpc.Reply) error, err error) {
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
 	uri, own, err := call.Params.Text(libvirtrpc.ParamURI)
 	if err != nil {
@@ -91,12 +92,12 @@ func (g *guard) enterNative(a *preparedGuest, call *libvirtrpc.Prepare, t transf
 	if a.entry, err = g.d.Sessions.Add(info, control.Incoming); err != nil {
 		return nil, err
 	}
-	t.by = session.ByQEMUThere
-	a.entry.SecuredBy(t.protection())
+	t.By = session.ByQEMUThere
+	a.entry.SecuredBy(t.Protection())
 	a.entry.SetPhase(control.PhasePrepare)
 	log := session.Log(g.d.Log, info, control.Incoming)
 	e := NewTLSEnd(g.d.Host, g.bare, log)
-	if err = e.open(info.ID, nativeData{disks: t.disks(), postcopy: t.postcopy(), port: port}); err != nil {
+	if err = e.open(info.ID, nativeData{disks: t.Disks(), postcopy: t.Postcopy(), port: port}); err != nil {
 		e.end(false)
 		g.d.Sessions.End(a.entry, control.Failed, stream.CodeLocal, err.Error())
 		return nil, err
@@ -125,7 +126,7 @@ func (g *guard) enterNative(a *preparedGuest, call *libvirtrpc.Prepare, t transf
 			at := fmt.Sprintf("tcp:%s:%d", host, e.ports[stream.ChannelMemory])
 			prepared.URI = &at
 		}
-		if t.disks() {
+		if t.Disks() {
 			if prepared.Cookie, _, err = libvirtrpc.SetNBDPort(prepared.Cookie, e.ports[stream.ChannelDisk]); err != nil {
 				return err
 			}
@@ -146,7 +147,7 @@ func wanted(uri string) (host string, port int, err error) {
 		host, err = os.Hostname() // as libvirt does
 		return host, 0, err
 	}
-	u, err := ParseTCP(uri)
+	u, err := transfer.ParseTCP(uri)
 	if err != nil || u.Hostname() == "" {
 		return "", 0, fmt.Errorf("the migration's URI is %.80q, where tcp:HOST is meant", uri)
 	}

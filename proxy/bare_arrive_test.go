@@ -11,6 +11,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
@@ -29,7 +30,7 @@ func TestSluiceSeenEndsClearWayIn(t *testing.T) {
 	from := h.Peers.All["host-a"]
 	clear := func() string {
 		g := &guard{d: NewGateway(h, nil), bare: from, log: zerolog.Nop(), coming: make(map[string]*preparedGuest)}
-		out := g.prepareBare(nil, &libvirtrpc.Prepare{}, transfer{by: session.ByNothing}, movingGuest{name: "guest", uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809"})
+		out := g.prepareBare(nil, &libvirtrpc.Prepare{}, transfer.Transfer{By: session.ByNothing}, movingGuest{name: "guest", uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809"})
 		if out.Err == nil {
 			return ""
 		}

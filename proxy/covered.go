@@ -6,6 +6,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 )
 
 // covered says whether the data of a migration to this host by tcp: can come
@@ -36,7 +37,7 @@ func coveredBy(table *rules.Table, params libvirtrpc.Params) bool {
 // closedAt says whether a URI is of the kind tcp:HOST[:PORT], and the port, if
 // there is one, is closed to other hosts.
 func closedAt(table *rules.Table, uri string) bool {
-	u, err := ParseTCP(uri)
+	u, err := transfer.ParseTCP(uri)
 	if err != nil {
 		return false
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -41,7 +42,7 @@ type guard struct {
 // preparedGuest was prepared over this connection.
 type preparedGuest struct {
 	guest    movingGuest
-	transfer transfer
+	transfer transfer.Transfer
 	session  *steered       // nil where data comes by another way
 	native   *nativeEnd     // where QEMU's own TLS ends here
 	entry    *session.Entry // the migration's place, where it has no session

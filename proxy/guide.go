@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/peer"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -115,12 +116,12 @@ func (g *guide) prepare(ctx context.Context, c *libvirtrpc.Call, decode func([]b
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
-	t, err := transferOf(call.Flags, call.Params)
+	t, err := transfer.Of(call.Flags, call.Params)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
-	if t.exposed != "" && g.d.Config.Secure() {
-		refusal := g.d.insecure(t.exposed)
+	if t.InClear != "" && g.d.Config.Secure() {
+		refusal := g.d.insecure(t.InClear)
 		g.log.Warn().Str("cause", refusal.Message).Msg("migration refused")
 		return outcome{libvirtrpc.Outcome{Err: refusal}}
 	}
@@ -129,7 +130,7 @@ func (g *guide) prepare(ctx context.Context, c *libvirtrpc.Call, decode func([]b
 		return refused(libvirtrpc.ErrRPC, err)
 	}
 	// A guest that is not here is another host's, and its data's way not ours.
-	if state, err := g.d.Libvirt.State(ctx, guest.id); t.steered && err == nil && state.Absent {
+	if state, err := g.d.Libvirt.State(ctx, guest.id); t.Steered && err == nil && state.Absent {
 		return outcome{libvirtrpc.Outcome{Body: call.Encode()}}
 	}
 	m, err := g.d.steer(ctx, g.peer, stream.NewID(), guest, t, false)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/digitalocean/go-libvirt"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -19,14 +20,14 @@ func (g *guide) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
-	t, err := transferOf(call.Flags, call.Params)
+	t, err := transfer.Of(call.Flags, call.Params)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
-	if t.exposed == "" || t.flags&libvirt.MigratePeer2peer != 0 || call.Params.Has(libvirtrpc.ParamDisksURI) {
+	if t.InClear == "" || t.Flags&libvirt.MigratePeer2peer != 0 || call.Params.Has(libvirtrpc.ParamDisksURI) {
 		return libvirtrpc.Outcome{}
 	}
-	p := &pull{peer: g.peer.Name, uuid: virt.FormatUUID(call.Domain.UUID), postcopy: t.postcopy()}
+	p := &pull{peer: g.peer.Name, uuid: virt.FormatUUID(call.Domain.UUID), postcopy: t.Postcopy()}
 	if err := aim(p, call, t); err != nil {
 		return libvirtrpc.Outcome{} // the peer has words for that
 	}
@@ -45,17 +46,17 @@ func (g *guide) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 }
 
 // aim finds out where QEMU listens.
-func aim(p *pull, call *libvirtrpc.Perform, t transfer) error {
+func aim(p *pull, call *libvirtrpc.Perform, t transfer.Transfer) error {
 	uri, _, err := call.Params.Text(libvirtrpc.ParamURI)
 	if err != nil {
 		return err
 	}
-	u, err := ParseTCP(uri)
+	u, err := transfer.ParseTCP(uri)
 	if err != nil || u.Hostname() == "" || u.Port() == "" {
 		return fmt.Errorf("%q does not say where QEMU listens", uri)
 	}
 	p.memory = net.JoinHostPort(u.Hostname(), u.Port())
-	if !t.disks() {
+	if !t.Disks() {
 		return nil
 	}
 	port, err := libvirtrpc.NBDPort(call.Cookie)

@@ -12,6 +12,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -23,12 +24,12 @@ func (g *guard) leave(c *libvirtrpc.Call, decode func() (uint32, libvirtrpc.Para
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
-	t, err := transferOf(flags, params)
+	t, err := transfer.Of(flags, params)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
-	if t.exposed != "" && g.d.Config.Secure() {
-		return g.insecure(t.exposed)
+	if t.InClear != "" && g.d.Config.Secure() {
+		return g.insecure(t.InClear)
 	}
 	return libvirtrpc.Outcome{}
 }
@@ -90,7 +91,7 @@ func (g *guard) perform(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outc
 // give carries a guest to another host through a session.
 func (g *guard) give(ctx context.Context, call *libvirtrpc.Perform, to *peer.Peer, id string) libvirtrpc.Outcome {
 	params := call.Params.Without(paramSession, libvirtrpc.ParamURI, libvirtrpc.ParamDisksURI)
-	t, err := transferOf(call.Flags, params)
+	t, err := transfer.Of(call.Flags, params)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -30,14 +31,14 @@ const meetScheme = "sluice"
 const meetHint = "reach-the-source-through-sluice-too-or-add---tls"
 
 // meet prepares for a session that is yet to come.
-func (g *guard) meet(a *preparedGuest, params libvirtrpc.Params, t transfer) (out libvirtrpc.Params, uri string, err error) {
+func (g *guard) meet(a *preparedGuest, params libvirtrpc.Params, t transfer.Transfer) (out libvirtrpc.Params, uri string, err error) {
 	id := stream.NewID()
 	dir, err := g.d.Dir.MakeSession(id, g.d.QEMUUID)
 	if err != nil {
 		return nil, "", err
 	}
-	p := &pull{uuid: a.guest.uuid, memory: rundir.MemorySocket, dir: dir, postcopy: t.postcopy()}
-	if t.disks() {
+	p := &pull{uuid: a.guest.uuid, memory: rundir.MemorySocket, dir: dir, postcopy: t.Postcopy()}
+	if t.Disks() {
 		p.disk = rundir.DiskSocket
 	}
 	g.d.arrivals.pulls.add(id, p)

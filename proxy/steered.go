@@ -14,6 +14,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -74,7 +75,7 @@ type steered struct {
 	looks    sync.WaitGroup
 	asked    bool // libvirt has been asked to take the guest over
 	claimed  bool
-	transfer transfer
+	transfer transfer.Transfer
 	cut      func(error)   // ends the connection that prepared the guest
 	released chan struct{} // closed when libvirt holds no half-made guest; nil before Prepare
 	what     verdict       // on the guest, once released
@@ -126,17 +127,17 @@ func (s *steered) LocalGone(cause *stream.Cause) {
 }
 
 // preparing: libvirt may hold a guest from now on, until release.
-func (s *steered) preparing(t transfer, cut func(error)) {
+func (s *steered) preparing(t transfer.Transfer, cut func(error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.info.Clear && t.steered {
-		t.by = session.ByNothing
+	if s.info.Clear && t.Steered {
+		t.By = session.ByNothing
 	}
-	if t.postcopy() {
+	if t.Postcopy() {
 		s.session.Unbound()
 	}
 	s.transfer, s.cut, s.released = t, cut, make(chan struct{})
-	s.entry.SecuredBy(t.protection())
+	s.entry.SecuredBy(t.Protection())
 	s.entry.SetPhase(control.PhasePrepare)
 }
 
@@ -192,7 +193,7 @@ func (s *steered) giveUp(cause *stream.Cause) verdict {
 	s.mu.Lock()
 	cut, t := s.cut, s.transfer
 	s.mu.Unlock()
-	split := func() bool { return t.postcopy() && s.d.Libvirt.InPostcopy(s.guest) }
+	split := func() bool { return t.Postcopy() && s.d.Libvirt.InPostcopy(s.guest) }
 	patience := time.NewTimer(s.d.Config.Limits.GiveUpTimeout)
 	defer patience.Stop()
 	select {

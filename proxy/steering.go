@@ -13,6 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -28,7 +29,7 @@ type steering struct {
 	entry    *session.Entry
 	log      zerolog.Logger
 	session  *stream.Session
-	transfer transfer
+	transfer transfer.Transfer
 	guest    movingGuest
 	dir      rundir.SessionDir
 	opener   *stream.Opener
@@ -44,7 +45,7 @@ type steering struct {
 
 // steer opens the session of a migration to p. What it opened is gone again
 // when it fails. id is the session's; told is as doors have it.
-func (d *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g movingGuest, t transfer, told bool) (*steering, error) {
+func (d *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g movingGuest, t transfer.Transfer, told bool) (*steering, error) {
 	if !stream.ValidID(id) { // it becomes the name of a folder
 		return nil, fmt.Errorf("%.40q is no session ID", id)
 	}
@@ -55,19 +56,19 @@ func (d *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g movingGu
 		UUID:    g.uuid,
 		Peer:    p.Name,
 		Address: p.Conf.Address,
-		Clear:   t.steered && d.TLSDefault(p) == control.No,
+		Clear:   t.Steered && d.TLSDefault(p) == control.No,
 	}
 	if info.Clear {
-		t.by = session.ByNothing
+		t.By = session.ByNothing
 	}
 	m := &steering{d: d, transfer: t, guest: g, opener: d.Opener(p), over: make(chan struct{})}
 	var err error
 	if m.entry, err = d.Sessions.Add(info, control.Outgoing); err != nil {
 		return nil, err
 	}
-	m.entry.SecuredBy(t.protection())
+	m.entry.SecuredBy(t.Protection())
 	m.log = session.Log(d.Log, info, control.Outgoing)
-	if t.by == session.ByNothing {
+	if t.By == session.ByNothing {
 		m.log.Warn().Msg("memory and disks go in clear, as configured")
 	}
 	if m.dir, err = d.Dir.MakeSession(info.ID, -1); err == nil {
@@ -80,14 +81,14 @@ func (d *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g movingGu
 		return nil, err
 	}
 	m.entry.SetSession(m.session)
-	if t.postcopy() { // when it begins only libvirt here is told
+	if t.Postcopy() { // when it begins only libvirt here is told
 		m.session.Unbound()
 	}
 	m.entry.SetPhase(control.PhasePrepare)
 	m.log.Info().Msg("session opened")
 	m.doors = doors{d: d, session: m.session, log: m.log}
-	if t.steered {
-		err = m.doors.open(m.dir, t.disks(), told)
+	if t.Steered {
+		err = m.doors.open(m.dir, t.Disks(), told)
 	}
 	d.Work.Go(m.wait)
 	if err != nil {
@@ -150,7 +151,7 @@ func (m *steering) prepare(call *libvirtrpc.Prepare, failed func()) libvirtrpc.O
 
 // point points the source's libvirt to the session's doors.
 func (m *steering) point(r *libvirtrpc.Reply) error {
-	if !m.transfer.steered {
+	if !m.transfer.Steered {
 		return nil
 	}
 	prepared, err := libvirtrpc.DecodePrepared(r.Body)
@@ -267,7 +268,7 @@ func (m *steering) resolve(ctx context.Context) *libvirtrpc.Reply {
 }
 
 // split says whether a part of the guest is on each host.
-func (m *steering) split() bool { return m.transfer.postcopy() && m.d.Libvirt.InPostcopy(m.guest.id) }
+func (m *steering) split() bool { return m.transfer.Postcopy() && m.d.Libvirt.InPostcopy(m.guest.id) }
 
 // lost ends what the client's connection leaves behind.
 func (m *steering) lost(cause *stream.Cause) {
