@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"github.com/rs/zerolog"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
 
 // New0 keeps account of the guests that come to a host.
-func New0(h *Host) *Arrivals { return &Arrivals{Host: h} }
+func New0(h *host.Host) *Arrivals { return &Arrivals{Host: h} }
 
 // Accept takes a guest's session that a peer has opened: by `sluice migrate`, or for the data of a
 // migration that a libvirt client runs.
@@ -28,7 +29,7 @@ func (d *Arrivals) Accept(ctx context.Context, info stream.Info, e *session.Entr
 
 // Arrivals are the guests that come to this host, in whichever way, and what became of them.
 type Arrivals struct {
-	*Host
+	*host.Host
 	steered  steeredSessions
 	pulls    pulls
 	verdicts verdicts

@@ -14,6 +14,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -32,7 +33,7 @@ import (
 // had without a sluice there is a memory of what became of a guest that is
 // gone: an absent guest may have run, and ended. It then stays paused here.
 type bare struct {
-	d      *Host
+	d      *host.Host
 	peer   *peer.Peer
 	info   stream.Info
 	log    zerolog.Logger
@@ -94,7 +95,7 @@ func (m *outgoing) mayGoBare(ctx context.Context, none *peer.NoSluiceError) (nat
 
 // ledHere is an address of p's that interception on this host still covers, or
 // none.
-func ledHere(ctx context.Context, d *Host, p *peer.Peer) (string, error) {
+func ledHere(ctx context.Context, d *host.Host, p *peer.Peer) (string, error) {
 	table, err := rules.Read()
 	switch {
 	case errors.Is(err, rules.ErrOff):

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/transfer"
@@ -19,7 +20,7 @@ import (
 func TestSluiceSeenEndsClearWayIn(t *testing.T) {
 	ca := hosttest.NewAuthority(t, "CA")
 	a, b := hosttest.Pair(t, ca)
-	h := &Host{
+	h := &host.Host{
 		Config:   b.Configure("", hosttest.PeerA+"without_sluice = 'plain'\n"),
 		Sessions: session.NewRegistry(10, 10),
 	}

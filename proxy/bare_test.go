@@ -14,6 +14,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/pki"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
@@ -21,10 +22,10 @@ import (
 )
 
 // sourceHost is host-a as far as a migration's way to another host needs it.
-func sourceHost(t *testing.T, ca *pki.CA, tables string) *Host {
+func sourceHost(t *testing.T, ca *pki.CA, tables string) *host.Host {
 	t.Helper()
 	a, _ := hosttest.Pair(t, ca)
-	h := &Host{Config: a.Configure("", tables)}
+	h := &host.Host{Config: a.Configure("", tables)}
 	var err error
 	if h.Peers, err = peer.New(h.Config, zerolog.Nop()); err != nil {
 		t.Fatal(err)
@@ -49,7 +50,7 @@ func sluiceB(t *testing.T, ca *pki.CA) (address string) {
 }
 
 // reaching is a migration to host-b, as far as the way there.
-func reaching(t *testing.T, h *Host, tls string) error {
+func reaching(t *testing.T, h *host.Host, tls string) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

@@ -6,6 +6,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules/rulestest"
 )
@@ -14,7 +15,7 @@ import (
 // has run `sluice intercept up` since.
 func TestCoveredByTheKernel(t *testing.T) {
 	rulestest.Close(t, 49152, 49160)
-	d := NewGateway(&Host{Config: &config.Config{Name: "host-b", Intercept: &config.Intercept{Port: 16516, Ports: "49152-49300"}}}, nil)
+	d := NewGateway(&host.Host{Config: &config.Config{Name: "host-b", Intercept: &config.Intercept{Port: 16516, Ports: "49152-49300"}}}, nil)
 	uris := func(uri string) libvirtrpc.Params {
 		return libvirtrpc.Params{}.With(libvirtrpc.ParamURI, uri)
 	}

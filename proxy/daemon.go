@@ -15,6 +15,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -31,7 +32,7 @@ type Options struct {
 
 // Daemon is one host's sluice.
 type Daemon struct {
-	*Host
+	*host.Host
 
 	version string
 	started time.Time
@@ -53,7 +54,7 @@ type Daemon struct {
 // New checks everything that can be checked before a socket is opened.
 func New(o Options) (*Daemon, error) {
 	d := &Daemon{
-		Host: &Host{
+		Host: &host.Host{
 			Config:       o.Config,
 			Log:          o.Log,
 			Libvirt:      virt.Libvirt{Socket: o.Config.LibvirtSocket, Host: o.Config.Name},

@@ -1,11 +1,17 @@
 package proxy
 
+import (
+	"github.com/virt-sluice/sluice/proxy/host"
+)
+
 // Gateway is libvirt's protocol as it passes through this host's daemon.
 type Gateway struct {
-	*Host
+	*host.Host
 	arrivals *Arrivals
 	doors    openDoors
 }
 
 // NewGateway makes the gateway of a host to which guests come as arrivals.
-func NewGateway(h *Host, arrivals *Arrivals) *Gateway { return &Gateway{Host: h, arrivals: arrivals} }
+func NewGateway(h *host.Host, arrivals *Arrivals) *Gateway {
+	return &Gateway{Host: h, arrivals: arrivals}
+}

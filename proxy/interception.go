@@ -13,6 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/sockets"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -31,7 +32,7 @@ type portCall struct {
 // connected there in the order in which QEMU made them: before 8.0 it takes the
 // first for the main channel.
 type interception struct {
-	d *Host
+	d *host.Host
 
 	mu   sync.Mutex
 	last map[netip.AddrPort]*turn // by where it is meant to go
@@ -56,7 +57,7 @@ type intercepted struct {
 // listenIntercepted opens the sockets, one for each of IPv4 and IPv6, and
 // starts what serves them. It fails where the kernel can't be asked whose
 // addresses connections were meant for.
-func listenIntercepted(ctx context.Context, d *Host) (closers []func(), err error) {
+func listenIntercepted(ctx context.Context, d *host.Host) (closers []func(), err error) {
 	switch _, err := rules.Read(); {
 	case errors.Is(err, rules.ErrOff), errors.Is(err, rules.ErrForeign):
 		d.Log.Warn().Err(err).Msg("connections of QEMU's own go as QEMU makes them: `sluice intercept up` turns interception on")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/sockets"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
@@ -22,7 +23,7 @@ import (
 // landing is the other end of an interception: it connects what a peer's sluice
 // has intercepted to the QEMU that waits for it here.
 type landing struct {
-	d     *Host
+	d     *host.Host
 	entry *session.Entry
 	log   zerolog.Logger
 
@@ -31,7 +32,7 @@ type landing struct {
 }
 
 // land makes a landing for a peer that may migrate.
-func land(d *Host, p *peer.Peer, entry *session.Entry, log zerolog.Logger) (*landing, error) {
+func land(d *host.Host, p *peer.Peer, entry *session.Entry, log zerolog.Logger) (*landing, error) {
 	switch {
 	case d.Config.Intercept == nil:
 		return nil, fmt.Errorf("intercepted connections are not taken: write [intercept] into the configuration of %s", d.Config.Name)

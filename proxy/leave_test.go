@@ -4,12 +4,13 @@ import (
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 )
 
 // Where a peer-to-peer migration leads is told by its URI as libvirt reads it.
 func TestLeadsHere(t *testing.T) {
-	g := NewGateway(&Host{Config: &config.Config{RunDir: "/run/sluice"}, Peers: &peer.Set{All: map[string]*peer.Peer{"host-b": {Name: "host-b"}}}}, nil)
+	g := NewGateway(&host.Host{Config: &config.Config{RunDir: "/run/sluice"}, Peers: &peer.Set{All: map[string]*peer.Peer{"host-b": {Name: "host-b"}}}}, nil)
 	socket := "/run/sluice/peers/host-b/libvirt.sock"
 	for _, c := range []struct {
 		uri       string

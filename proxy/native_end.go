@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
@@ -21,7 +22,7 @@ import (
 // migration to this host: a port for each kind of channel, and behind it the
 // sockets of a session's folder, where QEMU here waits and has no keys.
 type nativeEnd struct {
-	d     *Host
+	d     *host.Host
 	peer  *peer.Peer
 	log   zerolog.Logger
 	dir   rundir.SessionDir
@@ -40,7 +41,7 @@ type nativeEnd struct {
 }
 
 // NewTLSEnd is where QEMU's TLS of p will end.
-func NewTLSEnd(h *Host, p *peer.Peer, log zerolog.Logger) *nativeEnd {
+func NewTLSEnd(h *host.Host, p *peer.Peer, log zerolog.Logger) *nativeEnd {
 	return &nativeEnd{d: h, peer: p, log: log}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/hosttest"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules/rulestest"
 	"github.com/virt-sluice/sluice/proxy/peer"
@@ -23,13 +24,13 @@ import (
 type nativeEnds struct {
 	t    *testing.T
 	a, b *hosttest.Files
-	host *Host // b
+	host *host.Host // b
 }
 
 func newNativeEnds(t *testing.T, limits string) *nativeEnds {
 	t.Helper()
 	a, b := hosttest.Pair(t, hosttest.NewAuthority(t, "CA"))
-	h := &Host{Config: b.Configure("", hosttest.PeerA+"without_sluice = 'native-tls'\n[limits]\n"+limits), QEMUUID: os.Getuid()}
+	h := &host.Host{Config: b.Configure("", hosttest.PeerA+"without_sluice = 'native-tls'\n[limits]\n"+limits), QEMUUID: os.Getuid()}
 	var err error
 	if h.Peers, err = peer.New(h.Config, zerolog.Nop()); err == nil {
 		h.Dir, err = rundir.Open(h.Config.RunDir)

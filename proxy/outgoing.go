@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -25,7 +26,7 @@ import (
 
 // outgoing is one migration at its source, from the request to the result.
 type outgoing struct {
-	d      *Host
+	d      *host.Host
 	req    *control.MigrateRequest
 	peer   *peer.Peer
 	report func(control.Progress)
@@ -58,7 +59,7 @@ type outgoing struct {
 
 // Migrate runs one migration, for as long as ctx lives or until it can no
 // longer be taken back. An error means that nothing was started.
-func Migrate(ctx context.Context, d *Host, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
+func Migrate(ctx context.Context, d *host.Host, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
 	d.Work.Add(1)
 	defer d.Work.Done()
 	m := &outgoing{d: d, req: req, report: report, started: time.Now(), postcopy: req.PostCopyResume}

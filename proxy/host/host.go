@@ -1,4 +1,4 @@
-package proxy
+package host
 
 import (
 	"context"
