@@ -11,6 +11,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/transfer"
@@ -64,16 +65,16 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 		if g.peer == nil {
 			return outcome{g.denied(c, "sessions are for peers")}
 		}
-		if a.session, err = g.d.arrivals.steered.claim(id, g.peer.Name); err != nil {
+		if a.session, err = g.d.arrivals.Steered.Claim(id, g.peer.Name); err != nil {
 			return outcome{g.denied(c, "%v", err)}
 		}
-		if a.session.info.UUID != guest.uuid {
-			return outcome{g.denied(c, "session %s is for guest %s", id, a.session.info.UUID)}
+		if a.session.Info.UUID != guest.uuid {
+			return outcome{g.denied(c, "session %s is for guest %s", id, a.session.Info.UUID)}
 		}
 		if t.Steered {
-			call.Params = ownParams(call.Params, a.session.dir, t)
+			call.Params = ownParams(call.Params, a.session.Dir, t)
 		}
-		a.session.preparing(t, g.cut)
+		a.session.Preparing(t, g.cut)
 	} else if meets {
 		if g.d.Sessions.Draining() {
 			return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining)
@@ -85,7 +86,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}
 	if !g.expect(a) {
-		a.release(neverRan)
+		a.release(arrival.NeverRan)
 		return refused(libvirtrpc.ErrOperationInvalid, fmt.Errorf("guest %s is being migrated already over this connection", guest.name))
 	}
 	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
@@ -96,7 +97,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 			r.Err = meetAt(r, meeting)
 		}
 		if r.Err != nil {
-			g.forget(guest.name, neverRan)
+			g.forget(guest.name, arrival.NeverRan)
 		} else {
 			a.prepared.Store(true)
 			a.setPhase(control.PhaseMemory)
@@ -115,12 +116,12 @@ func (g *guard) enter(a *preparedGuest, t transfer.Transfer) (err error) {
 	a.entry.SecuredBy(t.Protection())
 	a.entry.SetPhase(control.PhasePrepare)
 	log := session.Log(g.d.Log, info, control.Incoming)
-	a.leave = func(what verdict) {
+	a.leave = func(what arrival.Verdict) {
 		cause := &stream.Cause{Code: stream.CodeDone}
-		if what != ran {
+		if what != arrival.Ran {
 			cause = &stream.Cause{Code: stream.CodeCancelled, Host: g.d.Config.Name, Text: "the libvirt client gave the guest up, or went away"}
 		}
-		g.d.Sessions.EndMigration(a.entry, log, what == ran, cause)
+		g.d.Sessions.EndMigration(a.entry, log, what == arrival.Ran, cause)
 	}
 	return nil
 }
@@ -128,9 +129,9 @@ func (g *guard) enter(a *preparedGuest, t transfer.Transfer) (err error) {
 // ownParams are a Prepare's parameters with this host's paths in them.
 func ownParams(params libvirtrpc.Params, dir rundir.SessionDir, t transfer.Transfer) libvirtrpc.Params {
 	params = params.Without(libvirtrpc.ParamListen, libvirtrpc.ParamDisksPort).
-		With(libvirtrpc.ParamURI, At(dir).Memory)
+		With(libvirtrpc.ParamURI, arrival.At(dir).Memory)
 	if t.Disks() {
-		params = params.With(libvirtrpc.ParamDisksURI, At(dir).Disks)
+		params = params.With(libvirtrpc.ParamDisksURI, arrival.At(dir).Disks)
 	}
 	return params
 }
@@ -171,15 +172,15 @@ func (g *guard) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]by
 	if a != nil && call.Cancelled == 0 {
 		a.setPhase(control.PhaseFinish)
 		if a.session != nil {
-			a.session.finishing()
+			a.session.Finishing()
 		}
 	}
 	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Await: g.d.awaitFinish(a), Reply: func(r *libvirtrpc.Reply) {
 		if r.Err != nil || call.Cancelled != 0 {
-			g.forget(name, neverRan)
+			g.forget(name, arrival.NeverRan)
 			return
 		}
-		g.forget(name, ran)
+		g.forget(name, arrival.Ran)
 		g.log.Info().Str("guest", name).Msg("guest runs here")
 	}}}
 }
@@ -215,7 +216,7 @@ func (g *guard) expect(a *preparedGuest) bool {
 	return true
 }
 
-func (g *guard) forget(name string, what verdict) {
+func (g *guard) forget(name string, what arrival.Verdict) {
 	g.mu.Lock()
 	a := g.coming[name]
 	delete(g.coming, name)

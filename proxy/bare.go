@@ -14,6 +14,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 	"github.com/virt-sluice/sluice/proxy/peer"
@@ -58,7 +59,7 @@ type bare struct {
 	over    chan struct{} // closed when nothing is left
 
 	calls    sync.Mutex // one at a time; the fields below are theirs
-	steps    Steps
+	steps    arrival.Steps
 	prepared bool
 	asked    bool // to take the guest over
 	finished bool // libvirt there holds the guest as its own, or not at all
@@ -131,7 +132,7 @@ func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bo
 		return nil, err
 	}
 	b := &bare{
-		d: m.d, peer: m.peer, info: m.info, log: m.log, limits: limits, native: native, steps: Steps{Virt: virt, UUID: uuid},
+		d: m.d, peer: m.peer, info: m.info, log: m.log, limits: limits, native: native, steps: arrival.Steps{Virt: virt, UUID: uuid},
 		settled: make(chan struct{}), over: make(chan struct{}),
 	}
 	host, _, _ := m.peer.Conf.LibvirtAt()
@@ -225,7 +226,7 @@ func (b *bare) end() {
 	defer b.calls.Unlock()
 	if b.prepared && !b.asked && !b.finished {
 		ctx, cancel := context.WithTimeout(context.Background(), b.d.Config.Limits.GiveUpTimeout)
-		b.steps.Finish(ctx, &finishCall{Cancelled: true})
+		b.steps.Finish(ctx, &arrival.FinishCall{Cancelled: true})
 		cancel()
 	}
 	b.steps.Virt.Close()
@@ -266,7 +267,7 @@ func (b *bare) Wait() *stream.Cause {
 
 // outcome asks libvirt there, on a new connection. Without a sluice nobody
 // there remembers a guest that has ended.
-func (b *bare) outcome(ctx context.Context) (*outcomeReply, error) {
+func (b *bare) outcome(ctx context.Context) (*arrival.OutcomeReply, error) {
 	state, err := b.state(ctx)
 	if err != nil {
 		peer.Late(ctx)
@@ -275,12 +276,12 @@ func (b *bare) outcome(ctx context.Context) (*outcomeReply, error) {
 	b.calls.Lock()
 	asked := b.asked
 	b.calls.Unlock()
-	reply := &outcomeReply{Outcome: outcomeUndecided, State: state.String()}
+	reply := &arrival.OutcomeReply{Outcome: arrival.OutcomeUndecided, State: state.String()}
 	switch {
 	case state.Running():
-		reply.Outcome = outcomeRuns
+		reply.Outcome = arrival.OutcomeRuns
 	case state.Absent && !asked:
-		reply.Outcome = outcomeAbsent
+		reply.Outcome = arrival.OutcomeAbsent
 	case state.Absent:
 		reply.State = "absent, and may have run there and ended, which no one there remembers without a sluice"
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/stream"
@@ -57,7 +58,7 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}
 	if !g.expect(a) {
-		a.release(neverRan)
+		a.release(arrival.NeverRan)
 		return refused(libvirtrpc.ErrOperationInvalid, fmt.Errorf("guest %s is being migrated already over this connection", guest.name))
 	}
 	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
@@ -67,7 +68,7 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 			}
 		}
 		if r.Err != nil {
-			g.forget(guest.name, neverRan)
+			g.forget(guest.name, arrival.NeverRan)
 			return
 		}
 		a.prepared.Store(true)
@@ -104,15 +105,15 @@ func (g *guard) enterNative(a *preparedGuest, call *libvirtrpc.Prepare, t transf
 	}
 	a.entry.SetChannels(e.lanes.views)
 	a.native = e
-	a.leave = func(what verdict) {
+	a.leave = func(what arrival.Verdict) {
 		g.d.Work.Go(func() { // the answer to Finish is not to wait for it
-			cause := e.end(what == ran)
-			if what == ran {
+			cause := e.end(what == arrival.Ran)
+			if what == arrival.Ran {
 				cause = &stream.Cause{Code: stream.CodeDone}
 			} else if cause == nil {
 				cause = &stream.Cause{Code: stream.CodeCancelled, Host: g.d.Config.Name, Text: "the libvirt client gave the guest up, or went away"}
 			}
-			g.d.Sessions.EndMigration(a.entry, log, what == ran, cause)
+			g.d.Sessions.EndMigration(a.entry, log, what == arrival.Ran, cause)
 		})
 	}
 	call.Params = ownParams(call.Params.Without(paramTLSDestination), e.dir, t)

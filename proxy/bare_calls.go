@@ -11,6 +11,7 @@ import (
 	"github.com/digitalocean/go-libvirt"
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
@@ -25,11 +26,11 @@ func (b *bare) Call(ctx context.Context, name string, body, reply any) error {
 		return context.Cause(b.ctx)
 	}
 	switch name {
-	case callPrepare:
-		return b.prepare(ctx, body.(*prepareCall), reply.(*prepareReply))
-	case callFinish:
-		r, err := b.finish(body.(*finishCall))
-		if out, ok := reply.(*finishReply); ok && out != nil && err == nil {
+	case arrival.CallPrepare:
+		return b.prepare(ctx, body.(*arrival.PrepareCall), reply.(*arrival.PrepareReply))
+	case arrival.CallFinish:
+		r, err := b.finish(body.(*arrival.FinishCall))
+		if out, ok := reply.(*arrival.FinishReply); ok && out != nil && err == nil {
 			*out = *r
 		}
 		return err
@@ -37,7 +38,7 @@ func (b *bare) Call(ctx context.Context, name string, body, reply any) error {
 	return &stream.Cause{Code: stream.CodeRefused, Host: b.d.Config.Name, Text: "without a sluice there is no " + name}
 }
 
-func (b *bare) prepare(ctx context.Context, call *prepareCall, reply *prepareReply) error {
+func (b *bare) prepare(ctx context.Context, call *arrival.PrepareCall, reply *arrival.PrepareReply) error {
 	limit := b.d.Config.Limits.PrepareTimeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("QEMU was not started within %v (limits.prepare_timeout)", limit))
 	defer cancel()
@@ -47,7 +48,7 @@ func (b *bare) prepare(ctx context.Context, call *prepareCall, reply *prepareRep
 	case !state.Absent:
 		return &stream.Cause{Code: stream.CodeRefused, Host: b.peer.Name, Text: fmt.Sprintf("guest %s (%s) is already on %s, %v", call.Name, b.info.UUID, b.peer.Name, state)}
 	}
-	b.steps.Flags = libvirt.DomainMigrateFlags(call.Flags) &^ sourceOnlyFlags
+	b.steps.Flags = libvirt.DomainMigrateFlags(call.Flags) &^ arrival.SourceOnlyFlags
 	if b.native {
 		b.steps.Flags |= libvirt.MigrateTLS
 	}
@@ -55,7 +56,7 @@ func (b *bare) prepare(ctx context.Context, call *prepareCall, reply *prepareRep
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	b.steps.Params = Params(call.Name, Where{Memory: "tcp://" + host}, call.Bandwidth, call.Parallel)
+	b.steps.Params = arrival.Params(call.Name, arrival.Where{Memory: "tcp://" + host}, call.Bandwidth, call.Parallel)
 	cookie, uri, err := b.steps.Prepare(ctx, call.XML, call.Cookie)
 	if err != nil {
 		return b.said("preparing the guest", err)
@@ -103,7 +104,7 @@ func (b *bare) port(kind string) (int, error) {
 
 // finish has libvirt there take the guest over, or give it up. What is under
 // way goes on whatever becomes of the migration's context.
-func (b *bare) finish(call *finishCall) (*finishReply, error) {
+func (b *bare) finish(call *arrival.FinishCall) (*arrival.FinishReply, error) {
 	if !b.prepared || b.finished {
 		return nil, &stream.Cause{Code: stream.CodeRefused, Host: b.d.Config.Name, Text: "there is no guest to finish"}
 	}
@@ -132,13 +133,13 @@ func (b *bare) finish(call *finishCall) (*finishReply, error) {
 
 // unfinished tells a Finish that libvirt has failed and undone from one of
 // which no one can tell.
-func (b *bare) unfinished(failure error) (*finishReply, error) {
+func (b *bare) unfinished(failure error) (*arrival.FinishReply, error) {
 	cause := b.said("taking the guest over", failure)
 	ctx, cancel := context.WithTimeout(context.Background(), b.d.Config.Limits.GiveUpTimeout)
 	defer cancel()
 	state, err := b.state(ctx)
-	if why := Undecided(cause, failure, state, err); why != "" {
-		return &finishReply{Undecided: why}, nil
+	if why := arrival.Undetermined(cause, failure, state, err); why != "" {
+		return &arrival.FinishReply{Undecided: why}, nil
 	}
 	b.finished = true
 	return nil, cause

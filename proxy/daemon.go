@@ -15,6 +15,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
@@ -37,7 +38,7 @@ type Daemon struct {
 	version string
 	started time.Time
 
-	arrivals *Arrivals
+	arrivals *arrival.Arrivals
 	gateway  *Gateway
 	acceptor *stream.Acceptor
 
@@ -66,7 +67,7 @@ func New(o Options) (*Daemon, error) {
 		started: time.Now(),
 		ready:   make(chan struct{}),
 	}
-	d.arrivals = New0(d.Host)
+	d.arrivals = arrival.New(d.Host)
 	d.gateway = NewGateway(d.Host, d.arrivals)
 	var err error
 	if d.UIDs, err = o.Config.UIDs(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
@@ -19,7 +20,7 @@ type far interface {
 	// told by Wait.
 	join(ctx context.Context, kind string, c net.Conn) error
 	// outcome asks, on a new connection, what became of the guest. All is over.
-	outcome(ctx context.Context) (*outcomeReply, error)
+	outcome(ctx context.Context) (*arrival.OutcomeReply, error)
 	channels() []session.Channel
 
 	// As stream.Session has them.
@@ -42,9 +43,9 @@ func (f *farSluice) join(ctx context.Context, kind string, c net.Conn) error {
 	return err
 }
 
-func (f *farSluice) outcome(ctx context.Context) (*outcomeReply, error) {
-	reply := new(outcomeReply)
-	return reply, f.opener.Ask(ctx, askOutcome, &outcomeAsk{Session: f.ID, UUID: f.UUID}, reply)
+func (f *farSluice) outcome(ctx context.Context) (*arrival.OutcomeReply, error) {
+	reply := new(arrival.OutcomeReply)
+	return reply, f.opener.Ask(ctx, arrival.AskOutcome, &arrival.OutcomeAsk{Session: f.ID, UUID: f.UUID}, reply)
 }
 
 func (f *farSluice) channels() []session.Channel { return session.ChannelsOf(f.Session) }

@@ -9,6 +9,7 @@ import (
 	"github.com/digitalocean/go-libvirt"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -41,9 +42,9 @@ func (m *outgoing) finish() *control.Result {
 }
 
 // callFinish waits for the destination, however long post-copy takes.
-func (m *outgoing) callFinish() (*finishReply, error) {
+func (m *outgoing) callFinish() (*arrival.FinishReply, error) {
 	type answer struct {
-		reply finishReply
+		reply arrival.FinishReply
 		err   error
 	}
 	ctx, cancel := context.Background(), func() {}
@@ -56,7 +57,7 @@ func (m *outgoing) callFinish() (*finishReply, error) {
 	done := make(chan answer, 1)
 	go func() {
 		var a answer
-		a.err = m.session.Call(ctx, callFinish, &finishCall{Cookie: m.cookie, Postcopy: m.postcopy}, &a.reply)
+		a.err = m.session.Call(ctx, arrival.CallFinish, &arrival.FinishCall{Cookie: m.cookie, Postcopy: m.postcopy}, &a.reply)
 		done <- a
 	}()
 	if !m.postcopy {
@@ -119,7 +120,7 @@ func (m *outgoing) giveUp(ctx context.Context, failure error) *control.Result {
 	}
 	limit, cancel := context.WithTimeout(context.Background(), m.d.Config.Limits.GiveUpTimeout)
 	defer cancel()
-	err := m.session.Call(limit, callFinish, &finishCall{Cookie: m.cookie, Cancelled: true}, nil)
+	err := m.session.Call(limit, arrival.CallFinish, &arrival.FinishCall{Cookie: m.cookie, Cancelled: true}, nil)
 	// The destination's QEMU may have died first, and its libvirt knows why.
 	if m.asked == nil && err != nil && m.answered(err) {
 		both := *session.CauseOf(failure)
@@ -156,15 +157,15 @@ func (m *outgoing) resolve(failure error) *control.Result {
 	split := m.split()
 	last := fmt.Sprintf("%s did not answer for %v", m.peer.Name, limit)
 	var result *control.Result
-	AwaitOutcome(ctx, m.session.outcome, func(reply *outcomeReply, err error) bool {
+	arrival.AwaitOutcome(ctx, m.session.outcome, func(reply *arrival.OutcomeReply, err error) bool {
 		switch {
-		case err == nil && reply.Outcome == outcomeRuns:
+		case err == nil && reply.Outcome == arrival.OutcomeRuns:
 			result = m.moved()
 			result.Cause = failure.Error()
-		case err == nil && reply.Outcome == outcomeAbsent && !split:
+		case err == nil && reply.Outcome == arrival.OutcomeAbsent && !split:
 			m.confirm(true)
 			result = m.failed(context.Background(), failure)
-		case err == nil && reply.Outcome == outcomeAbsent:
+		case err == nil && reply.Outcome == arrival.OutcomeAbsent:
 			result = m.torn(failure)
 		case err == nil:
 			last = fmt.Sprintf("on %s it is %s", m.peer.Name, stream.Printable(reply.State))

@@ -1,17 +1,18 @@
 package proxy
 
 import (
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/host"
 )
 
 // Gateway is libvirt's protocol as it passes through this host's daemon.
 type Gateway struct {
 	*host.Host
-	arrivals *Arrivals
+	arrivals *arrival.Arrivals
 	doors    openDoors
 }
 
 // NewGateway makes the gateway of a host to which guests come as arrivals.
-func NewGateway(h *host.Host, arrivals *Arrivals) *Gateway {
+func NewGateway(h *host.Host, arrivals *arrival.Arrivals) *Gateway {
 	return &Gateway{Host: h, arrivals: arrivals}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/transfer"
@@ -43,12 +44,12 @@ type guard struct {
 type preparedGuest struct {
 	guest    movingGuest
 	transfer transfer.Transfer
-	session  *steered       // nil where data comes by another way
-	native   *nativeEnd     // where QEMU's own TLS ends here
-	entry    *session.Entry // the migration's place, where it has no session
-	leave    func(verdict)  // ends that
-	prepared atomic.Bool    // libvirt has prepared it for this caller: only now is it the caller's
-	finished atomic.Bool    // a Finish has been asked for, of which there is one
+	session  *arrival.Steered      // nil where data comes by another way
+	native   *nativeEnd            // where QEMU's own TLS ends here
+	entry    *session.Entry        // the migration's place, where it has no session
+	leave    func(arrival.Verdict) // ends that
+	prepared atomic.Bool           // libvirt has prepared it for this caller: only now is it the caller's
+	finished atomic.Bool           // a Finish has been asked for, of which there is one
 }
 
 func (a *preparedGuest) setPhase(phase string) {
@@ -68,7 +69,7 @@ func (g *guard) serve(ctx context.Context, caller, server libvirtrpc.Conn, faili
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, a := range g.coming {
-		a.release(undecided) // or never ran: libvirtd destroys what it has prepared for a connection that ends
+		a.release(arrival.Undecided) // or never ran: libvirtd destroys what it has prepared for a connection that ends
 	}
 	for _, m := range g.going {
 		m.lost(nil)
@@ -89,14 +90,14 @@ func (g *guard) ended() {
 	defer g.mu.Unlock()
 	for _, a := range g.coming {
 		if a.session != nil {
-			a.session.lost(virt.ErrGone)
+			a.session.Lost(virt.ErrGone)
 		}
 	}
 }
 
-func (a *preparedGuest) release(what verdict) {
+func (a *preparedGuest) release(what arrival.Verdict) {
 	if a.session != nil {
-		a.session.release(what)
+		a.session.Release(what)
 	} else {
 		a.leave(what)
 	}

@@ -196,7 +196,7 @@ func (g *guide) end(cause *stream.Cause) {
 	g.mu.Lock()
 	all := g.all
 	for _, id := range g.pulled {
-		g.d.arrivals.pulls.remove(id)
+		g.d.arrivals.Pulls.Remove(id)
 	}
 	g.mu.Unlock()
 	for _, m := range all {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/digitalocean/go-libvirt"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
@@ -27,18 +28,18 @@ func (g *guide) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	if t.InClear == "" || t.Flags&libvirt.MigratePeer2peer != 0 || call.Params.Has(libvirtrpc.ParamDisksURI) {
 		return libvirtrpc.Outcome{}
 	}
-	p := &pull{peer: g.peer.Name, uuid: virt.FormatUUID(call.Domain.UUID), postcopy: t.Postcopy()}
+	p := &arrival.Pull{Peer: g.peer.Name, UUID: virt.FormatUUID(call.Domain.UUID), Postcopy: t.Postcopy()}
 	if err := aim(p, call, t); err != nil {
 		return libvirtrpc.Outcome{} // the peer has words for that
 	}
 	id := stream.NewID()
-	g.d.arrivals.pulls.add(id, p)
+	g.d.arrivals.Pulls.Add(id, p)
 	g.mu.Lock()
 	g.pulled = append(g.pulled, id)
 	g.mu.Unlock()
 	call.Params = call.Params.With(paramSession, id)
 	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(*libvirtrpc.Reply) {
-		g.d.arrivals.pulls.remove(id)
+		g.d.arrivals.Pulls.Remove(id)
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.pulled = slices.DeleteFunc(g.pulled, func(o string) bool { return o == id })
@@ -46,7 +47,7 @@ func (g *guide) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 }
 
 // aim finds out where QEMU listens.
-func aim(p *pull, call *libvirtrpc.Perform, t transfer.Transfer) error {
+func aim(p *arrival.Pull, call *libvirtrpc.Perform, t transfer.Transfer) error {
 	uri, _, err := call.Params.Text(libvirtrpc.ParamURI)
 	if err != nil {
 		return err
@@ -55,7 +56,7 @@ func aim(p *pull, call *libvirtrpc.Perform, t transfer.Transfer) error {
 	if err != nil || u.Hostname() == "" || u.Port() == "" {
 		return fmt.Errorf("%q does not say where QEMU listens", uri)
 	}
-	p.memory = net.JoinHostPort(u.Hostname(), u.Port())
+	p.Memory = net.JoinHostPort(u.Hostname(), u.Port())
 	if !t.Disks() {
 		return nil
 	}
@@ -63,6 +64,6 @@ func aim(p *pull, call *libvirtrpc.Perform, t transfer.Transfer) error {
 	if err == nil && port == 0 {
 		err = fmt.Errorf("libvirt's cookie does not say where QEMU takes disks")
 	}
-	p.disk = net.JoinHostPort(u.Hostname(), strconv.Itoa(port))
+	p.Disk = net.JoinHostPort(u.Hostname(), strconv.Itoa(port))
 	return err
 }

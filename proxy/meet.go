@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/transfer"
@@ -37,13 +38,13 @@ func (g *guard) meet(a *preparedGuest, params libvirtrpc.Params, t transfer.Tran
 	if err != nil {
 		return nil, "", err
 	}
-	p := &pull{uuid: a.guest.uuid, memory: rundir.MemorySocket, dir: dir, postcopy: t.Postcopy()}
+	p := &arrival.Pull{UUID: a.guest.uuid, Memory: rundir.MemorySocket, Dir: dir, Postcopy: t.Postcopy()}
 	if t.Disks() {
-		p.disk = rundir.DiskSocket
+		p.Disk = rundir.DiskSocket
 	}
-	g.d.arrivals.pulls.add(id, p)
-	a.leave = func(verdict) {
-		g.d.arrivals.pulls.remove(id)
+	g.d.arrivals.Pulls.Add(id, p)
+	a.leave = func(arrival.Verdict) {
+		g.d.arrivals.Pulls.Remove(id)
 		dir.Remove(g.log)
 	}
 	u := url.URL{Scheme: meetScheme, Host: meetHint, Path: "/" + g.d.Config.Name + "/" + id}

@@ -7,14 +7,15 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/virt-sluice/sluice/internal/check"
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/stream"
 )
 
 // answer answers a peer's question that belongs to no session.
 func (d *Daemon) answer(ctx context.Context, peer, name string, body []byte) (any, error) {
 	switch name {
-	case askOutcome:
-		var ask outcomeAsk
+	case arrival.AskOutcome:
+		var ask arrival.OutcomeAsk
 		if err := msgpack.Unmarshal(body, &ask); err != nil {
 			return nil, fmt.Errorf("read the question %s: %w", name, err)
 		}

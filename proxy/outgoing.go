@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
@@ -242,7 +243,7 @@ func (m *outgoing) prepare(ctx context.Context) error {
 	defer context.AfterFunc(m.session.Context(), func() { cancel(context.Cause(m.session.Context())) })()
 
 	m.progress(control.PhaseBegin)
-	m.params = Params(m.dom.Name, At(m.dir), m.req.Bandwidth, m.req.ParallelConnections)
+	m.params = arrival.Params(m.dom.Name, arrival.At(m.dir), m.req.Bandwidth, m.req.ParallelConnections)
 	var xml string
 	err := m.virt.Bound(ctx, func() (err error) {
 		m.cookie, xml, err = m.virt.DomainMigrateBegin3Params(m.dom, m.params, uint32(m.flags))
@@ -261,8 +262,8 @@ func (m *outgoing) prepare(ctx context.Context) error {
 		m.flags |= libvirt.MigratePaused
 	}
 	m.progress(control.PhasePrepare)
-	var reply prepareReply
-	err = m.session.Call(ctx, callPrepare, &prepareCall{
+	var reply arrival.PrepareReply
+	err = m.session.Call(ctx, arrival.CallPrepare, &arrival.PrepareCall{
 		Name:      m.dom.Name,
 		XML:       xml,
 		Cookie:    m.cookie,

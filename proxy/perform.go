@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
@@ -116,7 +117,7 @@ func (m *outgoing) intervene(st virt.JobStats, timedOut bool) {
 func (m *outgoing) switchOver() {
 	ctx, cancel := context.WithTimeout(context.Background(), virt.LazyTimeout)
 	defer cancel()
-	if m.session.Call(ctx, callPostcopy, nil, nil) != nil {
+	if m.session.Call(ctx, arrival.CallPostcopy, nil, nil) != nil {
 		return // the session ends of it, or the next figures bring us back
 	}
 	if m.watch.Call(func(v *virt.Conn) error { return v.DomainMigrateStartPostCopy(m.dom, 0) }) != nil {

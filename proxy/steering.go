@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -238,20 +239,20 @@ func (m *steering) resolve(ctx context.Context) *libvirtrpc.Reply {
 	m.fail(stream.CodeLink, "the connection of libvirt's client broke while the guest was being taken over")
 	cause := m.session.Wait()
 	m.log.Warn().Err(cause).Msg("the answer to Finish was lost; asking what became of the guest")
-	ask := func(ctx context.Context) (*outcomeReply, error) {
-		reply := new(outcomeReply)
-		return reply, m.opener.Ask(ctx, askOutcome, &outcomeAsk{Session: m.session.ID, UUID: m.guest.uuid}, reply)
+	ask := func(ctx context.Context) (*arrival.OutcomeReply, error) {
+		reply := new(arrival.OutcomeReply)
+		return reply, m.opener.Ask(ctx, arrival.AskOutcome, &arrival.OutcomeAsk{Session: m.session.ID, UUID: m.guest.uuid}, reply)
 	}
 	var answer *libvirtrpc.Reply
-	decided := AwaitOutcome(ctx, ask, func(reply *outcomeReply, err error) bool {
+	decided := arrival.AwaitOutcome(ctx, ask, func(reply *arrival.OutcomeReply, err error) bool {
 		switch {
-		case err == nil && reply.Outcome == outcomeRuns:
+		case err == nil && reply.Outcome == arrival.OutcomeRuns:
 			m.done()
 			m.log.Info().Msg("the guest runs at the destination")
 			answer = &libvirtrpc.Reply{Body: (&libvirtrpc.Finished{
 				Domain: libvirtrpc.Domain{Name: m.guest.name, UUID: m.guest.id, ID: libvirtrpc.NoID},
 			}).Encode()}
-		case err == nil && reply.Outcome == outcomeAbsent:
+		case err == nil && reply.Outcome == arrival.OutcomeAbsent:
 			m.log.Info().Msg("the guest is not at the destination")
 			answer = &libvirtrpc.Reply{Err: libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice: %v; the guest is not there", cause)}
 		case err == nil:

@@ -1,4 +1,4 @@
-package proxy
+package arrival
 
 import (
 	"github.com/digitalocean/go-libvirt"
@@ -6,14 +6,14 @@ import (
 
 // Calls of a migration's session, and the question about one that broke.
 const (
-	callPrepare  = "prepare"
-	callPostcopy = "postcopy" // the guest is about to leave its source: no limit may cut the session off
-	callFinish   = "finish"
-	askOutcome   = "outcome"
+	CallPrepare  = "prepare"
+	CallPostcopy = "postcopy" // the guest is about to leave its source: no limit may cut the session off
+	CallFinish   = "finish"
+	AskOutcome   = "outcome"
 )
 
-// prepareCall asks the destination for a QEMU that waits for the guest.
-type prepareCall struct {
+// PrepareCall asks the destination for a QEMU that waits for the guest.
+type PrepareCall struct {
 	Name      string `msgpack:"name"`
 	XML       string `msgpack:"xml"`    // the guest's description, as Begin gave it
 	Cookie    []byte `msgpack:"cookie"` // libvirt's, from Begin; may hold secrets
@@ -22,20 +22,20 @@ type prepareCall struct {
 	Parallel  int    `msgpack:"parallel,omitempty"`
 }
 
-type prepareReply struct {
+type PrepareReply struct {
 	Cookie []byte `msgpack:"cookie"`
 }
 
-// finishCall tells the destination to run the guest, or to give up.
-type finishCall struct {
+// FinishCall tells the destination to run the guest, or to give up.
+type FinishCall struct {
 	Cookie    []byte `msgpack:"cookie"` // libvirt's, from Perform
 	Cancelled bool   `msgpack:"cancelled"`
 	Postcopy  bool   `msgpack:"postcopy,omitempty"` // the guest is split: Finish lasts until it is whole
 }
 
-// finishReply says what came of Finish. Where libvirt has failed it and holds
+// FinishReply says what came of Finish. Where libvirt has failed it and holds
 // no guest any more, the call fails instead.
-type finishReply struct {
+type FinishReply struct {
 	Cookie   []byte `msgpack:"cookie"`
 	Downtime int64  `msgpack:"downtime"` // nanoseconds, as libvirt measured it; 0: not known
 	// Undecided says, in words, why no one can tell whether the guest runs at
@@ -44,23 +44,23 @@ type finishReply struct {
 	Undecided string `msgpack:"undecided,omitempty"`
 }
 
-// outcomeAsk asks what became of the guest of a session that broke.
-type outcomeAsk struct {
+// OutcomeAsk asks what became of the guest of a session that broke.
+type OutcomeAsk struct {
 	Session string `msgpack:"session"`
 	UUID    string `msgpack:"uuid"`
 }
 
-// outcomeReply is final: the session is over at the destination.
-type outcomeReply struct {
+// OutcomeReply is final: the session is over at the destination.
+type OutcomeReply struct {
 	Outcome string `msgpack:"outcome"`
 	State   string `msgpack:"state"` // in words
 }
 
 // Outcomes of a migration as the destination sees them.
 const (
-	outcomeRuns      = "runs"      // the guest is there, whole
-	outcomeAbsent    = "absent"    // it has not run there, and can't come to
-	outcomeUndecided = "undecided" // neither
+	OutcomeRuns      = "runs"      // the guest is there, whole
+	OutcomeAbsent    = "absent"    // it has not run there, and can't come to
+	OutcomeUndecided = "undecided" // neither
 )
 
 // migrationFlags are those a source may ask the destination for. No others
@@ -70,6 +70,6 @@ const migrationFlags = libvirt.MigrateLive | libvirt.MigratePersistDest | libvir
 	libvirt.MigrateChangeProtection | libvirt.MigrateUnsafe | libvirt.MigrateAutoConverge |
 	libvirt.MigratePostcopy | libvirt.MigrateParallel | libvirt.MigratePostcopyResume
 
-// sourceOnlyFlags mean nothing to the destination; libvirt's client library
+// SourceOnlyFlags mean nothing to the destination; libvirt's client library
 // leaves them out too.
-const sourceOnlyFlags = libvirt.MigrateChangeProtection | libvirt.MigrateAbortOnError | libvirt.MigrateAutoConverge
+const SourceOnlyFlags = libvirt.MigrateChangeProtection | libvirt.MigrateAbortOnError | libvirt.MigrateAutoConverge

@@ -1,4 +1,4 @@
-package proxy
+package arrival
 
 import (
 	"context"
@@ -19,34 +19,34 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// steeredSessions are this host's halves of such sessions, by ID. The guard of
+// SteeredSessions are this host's halves of such sessions, by ID. The guard of
 // the calls finds there where a Prepare's data comes in.
-type steeredSessions struct {
+type SteeredSessions struct {
 	mu sync.Mutex
-	m  map[string]*steered
+	m  map[string]*Steered
 }
 
-func (ss *steeredSessions) add(s *steered) {
+func (ss *SteeredSessions) add(s *Steered) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	if ss.m == nil {
-		ss.m = make(map[string]*steered)
+		ss.m = make(map[string]*Steered)
 	}
-	ss.m[s.info.ID] = s
+	ss.m[s.Info.ID] = s
 }
 
-func (ss *steeredSessions) remove(s *steered) {
+func (ss *SteeredSessions) remove(s *Steered) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	delete(ss.m, s.info.ID)
+	delete(ss.m, s.Info.ID)
 }
 
-// claim finds peer's session for one Prepare, once.
-func (ss *steeredSessions) claim(id, peer string) (*steered, error) {
+// Claim finds peer's session for one Prepare, once.
+func (ss *SteeredSessions) Claim(id, peer string) (*Steered, error) {
 	ss.mu.Lock()
 	s := ss.m[id]
 	ss.mu.Unlock()
-	if s == nil || s.info.Peer != peer {
+	if s == nil || s.Info.Peer != peer {
 		return nil, fmt.Errorf("there is no session %.40q of this peer for the guest's data", id)
 	}
 	s.mu.Lock()
@@ -61,14 +61,14 @@ func (ss *steeredSessions) claim(id, peer string) (*steered, error) {
 	return s, nil
 }
 
-// steered is the destination's half of a session of work "steered".
-type steered struct {
-	d     *Arrivals
-	info  stream.Info
-	entry *session.Entry
-	log   zerolog.Logger
-	dir   rundir.SessionDir
-	guest libvirt.UUID
+// Steered is the destination's half of a session of work "steered".
+type Steered struct {
+	arrivals *Arrivals
+	Info     stream.Info
+	entry    *session.Entry
+	log      zerolog.Logger
+	Dir      rundir.SessionDir
+	guest    libvirt.UUID
 
 	mu       sync.Mutex
 	session  *stream.Session // set before anything comes to it, and before it is claimed
@@ -78,59 +78,59 @@ type steered struct {
 	transfer transfer.Transfer
 	cut      func(error)   // ends the connection that prepared the guest
 	released chan struct{} // closed when libvirt holds no half-made guest; nil before Prepare
-	what     verdict       // on the guest, once released
+	what     Verdict       // on the guest, once released
 }
 
-func (s *steered) open() (err error) {
-	if s.guest, err = virt.ParseUUID(s.info.UUID); err != nil {
+func (s *Steered) open() (err error) {
+	if s.guest, err = virt.ParseUUID(s.Info.UUID); err != nil {
 		return err
 	}
-	if s.dir, err = s.d.Dir.MakeSession(s.info.ID, s.d.QEMUUID); err != nil {
+	if s.Dir, err = s.arrivals.Dir.MakeSession(s.Info.ID, s.arrivals.QEMUUID); err != nil {
 		return err
 	}
-	s.d.steered.add(s)
+	s.arrivals.Steered.add(s)
 	return nil
 }
 
 // Connect connects to the socket that QEMU has made for this kind of channel.
-func (s *steered) Connect(_ context.Context, kind string, _ int) (net.Conn, error) {
+func (s *Steered) Connect(_ context.Context, kind string, _ int) (net.Conn, error) {
 	switch kind {
 	case stream.ChannelMemory:
-		return s.dir.Connect(rundir.MemorySocket, s.d.QEMUUID)
+		return s.Dir.Connect(rundir.MemorySocket, s.arrivals.QEMUUID)
 	case stream.ChannelDisk:
-		return s.dir.Connect(rundir.DiskSocket, s.d.QEMUUID)
+		return s.Dir.Connect(rundir.DiskSocket, s.arrivals.QEMUUID)
 	}
 	return nil, fmt.Errorf("a migration has no %s channels", kind)
 }
 
-func (s *steered) Call(context.Context, string, []byte) (any, error) {
+func (s *Steered) Call(context.Context, string, []byte) (any, error) {
 	return nil, errors.New("a steered migration's session has no calls: libvirt's go beside it")
 }
 
-func (s *steered) start(session *stream.Session) {
+func (s *Steered) start(session *stream.Session) {
 	s.entry.SetSession(session)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session = session
 }
 
-// lost: libvirt no longer knows of the guest that it has prepared.
-func (s *steered) lost(why error) {
+// Lost: libvirt no longer knows of the guest that it has prepared.
+func (s *Steered) Lost(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session.Fail(&stream.Cause{Code: stream.CodeLibvirt, Text: why.Error()})
 }
 
 // LocalGone fails the session if QEMU has died.
-func (s *steered) LocalGone(cause *stream.Cause) {
-	s.looks.Go(func() { s.d.Libvirt.FailIfQEMUEnded(s.session, s.guest, cause) })
+func (s *Steered) LocalGone(cause *stream.Cause) {
+	s.looks.Go(func() { s.arrivals.Libvirt.FailIfQEMUEnded(s.session, s.guest, cause) })
 }
 
-// preparing: libvirt may hold a guest from now on, until release.
-func (s *steered) preparing(t transfer.Transfer, cut func(error)) {
+// Preparing: libvirt may hold a guest from now on, until release.
+func (s *Steered) Preparing(t transfer.Transfer, cut func(error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.info.Clear && t.Steered {
+	if s.Info.Clear && t.Steered {
 		t.By = session.ByNothing
 	}
 	if t.Postcopy() {
@@ -141,17 +141,17 @@ func (s *steered) preparing(t transfer.Transfer, cut func(error)) {
 	s.entry.SetPhase(control.PhasePrepare)
 }
 
-// finishing: libvirt is asked to take the guest over.
-func (s *steered) finishing() {
+// Finishing: libvirt is asked to take the guest over.
+func (s *Steered) Finishing() {
 	s.mu.Lock()
 	s.asked = true
 	s.mu.Unlock()
 	s.entry.SetPhase(control.PhaseFinish)
 }
 
-// release: libvirt has finished the guest, or given it up, or can no longer be
+// Release: libvirt has finished the guest, or given it up, or can no longer be
 // heard.
-func (s *steered) release(what verdict) {
+func (s *Steered) Release(what Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
@@ -160,7 +160,7 @@ func (s *steered) release(what verdict) {
 	default:
 	}
 	if !s.asked {
-		what = neverRan
+		what = NeverRan
 	}
 	s.what = what
 	close(s.released)
@@ -172,47 +172,47 @@ func (s *steered) release(what verdict) {
 // take the guest over, it is libvirt's to decide, and its answer must come
 // through: without it the source resumes the guest, which may then run twice.
 // In post-copy the guest may run here, and stays.
-func (s *steered) End(cause *stream.Cause) {
+func (s *Steered) End(cause *stream.Cause) {
 	s.looks.Wait()
-	s.d.steered.remove(s)
+	s.arrivals.Steered.remove(s)
 	s.mu.Lock()
 	s.claimed = true
-	released, what := s.released, neverRan
+	released, what := s.released, NeverRan
 	s.mu.Unlock()
 	if released != nil {
 		what = s.giveUp(cause)
 	}
-	s.dir.Remove(s.log)
-	s.d.verdicts.set(s.info.Peer, s.info.ID, what)
-	s.d.Sessions.EndMigration(s.entry, s.log, what == ran, cause)
+	s.Dir.Remove(s.log)
+	s.arrivals.verdicts.set(s.Info.Peer, s.Info.ID, what)
+	s.arrivals.Sessions.EndMigration(s.entry, s.log, what == Ran, cause)
 }
 
 // giveUp waits until libvirt here has the guest as its own, or not at all, and
 // sees to it that it comes to that.
-func (s *steered) giveUp(cause *stream.Cause) verdict {
+func (s *Steered) giveUp(cause *stream.Cause) Verdict {
 	s.mu.Lock()
 	cut, t := s.cut, s.transfer
 	s.mu.Unlock()
-	split := func() bool { return t.Postcopy() && s.d.Libvirt.InPostcopy(s.guest) }
-	patience := time.NewTimer(s.d.Config.Limits.GiveUpTimeout)
+	split := func() bool { return t.Postcopy() && s.arrivals.Libvirt.InPostcopy(s.guest) }
+	patience := time.NewTimer(s.arrivals.Config.Limits.GiveUpTimeout)
 	defer patience.Stop()
 	select {
 	case <-s.released:
 	default:
 		if split() {
-			return undecided
+			return Undecided
 		}
 		select {
 		case <-s.released:
 		case <-patience.C:
 			if split() {
-				return undecided
+				return Undecided
 			}
 			s.mu.Lock()
 			asked := s.asked
 			s.mu.Unlock()
 			if !asked {
-				cut(fmt.Errorf("the migration of guest %s failed (%w), and its source does not give it up", s.info.Guest, cause))
+				cut(fmt.Errorf("the migration of guest %s failed (%w), and its source does not give it up", s.Info.Guest, cause))
 			}
 			<-s.released
 		}

@@ -1,4 +1,4 @@
-package proxy
+package arrival
 
 import (
 	"context"
@@ -15,85 +15,85 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// pull is a guest that waits here for a session that another host's sluice
+// Pull is a guest that waits here for a session that another host's sluice
 // opens, since the client that moves it says so there: a local one that takes
 // it from a peer's libvirt, and has had it prepared here, past sluice; or one
 // that speaks with both hosts' libvirt through their sluices (meet).
-type pull struct {
-	peer, uuid   string // peer: empty for any
-	memory, disk string // where QEMU listens: HOST:PORT on this host, or the name of a socket in dir
-	dir          rundir.SessionDir
-	postcopy     bool
+type Pull struct {
+	Peer, UUID   string // peer: empty for any
+	Memory, Disk string // where QEMU listens: HOST:PORT on this host, or the name of a socket in dir
+	Dir          rundir.SessionDir
+	Postcopy     bool
 }
 
-// pulls are those whose Perform is under way, by the ID that their session
+// Pulls are those whose Perform is under way, by the ID that their session
 // will have.
-type pulls struct {
+type Pulls struct {
 	mu sync.Mutex
-	m  map[string]*pull
+	m  map[string]*Pull
 }
 
-func (ps *pulls) add(id string, p *pull) {
+func (ps *Pulls) Add(id string, p *Pull) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	if ps.m == nil {
-		ps.m = make(map[string]*pull)
+		ps.m = make(map[string]*Pull)
 	}
 	ps.m[id] = p
 }
 
 // take finds the pull that a session is for, once.
-func (ps *pulls) take(info stream.Info) *pull {
+func (ps *Pulls) take(info stream.Info) *Pull {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	p := ps.m[info.ID]
-	if p == nil || p.peer != "" && p.peer != info.Peer || p.uuid != info.UUID {
+	if p == nil || p.Peer != "" && p.Peer != info.Peer || p.UUID != info.UUID {
 		return nil
 	}
 	delete(ps.m, info.ID)
 	return p
 }
 
-func (ps *pulls) remove(id string) {
+func (ps *Pulls) Remove(id string) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	delete(ps.m, id)
 }
 
-// pulled is the destination's half of a pull's session.
-type pulled struct {
-	*pull
-	d     *Arrivals
-	entry *session.Entry
-	log   zerolog.Logger
+// pulledGuest is the destination's half of a pull's session.
+type pulledGuest struct {
+	*Pull
+	arrivals *Arrivals
+	entry    *session.Entry
+	log      zerolog.Logger
 }
 
-func (p *pull) begin(d *Arrivals, e *session.Entry, log zerolog.Logger) *pulled {
+func (p *Pull) begin(a *Arrivals, e *session.Entry, log zerolog.Logger) *pulledGuest {
 	disks := ""
-	if p.disk != "" {
+	if p.Disk != "" {
 		disks = session.BySluice
 	}
 	e.SecuredBy(session.BySluice, disks)
 	e.SetPhase(control.PhaseMemory)
-	return &pulled{p, d, e, log}
+	return &pulledGuest{p, a, e, log}
 }
 
-func (p *pulled) start(s *stream.Session) {
+func (p *pulledGuest) start(s *stream.Session) {
 	p.entry.SetSession(s)
-	if p.postcopy {
+	if p.Postcopy {
 		s.Unbound()
 	}
 }
 
 // Connect connects to QEMU's port, which must be this host's own: beyond it
 // the guest would go in clear.
-func (p *pulled) Connect(ctx context.Context, kind string, _ int) (net.Conn, error) {
-	address := map[string]string{stream.ChannelMemory: p.memory, stream.ChannelDisk: p.disk}[kind]
+func (p *pulledGuest) Connect(ctx context.Context, kind string, _ int) (net.Conn, error) {
+	address := map[string]string{stream.ChannelMemory: p.Memory, stream.ChannelDisk: p.Disk}[kind]
 	if address == "" {
 		return nil, fmt.Errorf("the migration has no %s channels", kind)
 	}
-	if p.dir.Made() {
-		c, err := p.dir.Connect(address, p.d.QEMUUID)
+	if p.Dir.Made() {
+		c, err := p.Dir.Connect(address, p.arrivals.QEMUUID)
 		if err != nil {
 			return nil, err // not c: an interface would hold its nil
 		}
@@ -111,10 +111,10 @@ func (p *pulled) Connect(ctx context.Context, kind string, _ int) (net.Conn, err
 	return c, nil
 }
 
-func (p *pulled) Call(context.Context, string, []byte) (any, error) {
+func (p *pulledGuest) Call(context.Context, string, []byte) (any, error) {
 	return nil, errors.New("a steered migration's session has no calls: libvirt's go beside it")
 }
 
-func (p *pulled) End(cause *stream.Cause) {
-	p.d.Sessions.EndMigration(p.entry, p.log, cause.Done(), cause)
+func (p *pulledGuest) End(cause *stream.Cause) {
+	p.arrivals.Sessions.EndMigration(p.entry, p.log, cause.Done(), cause)
 }

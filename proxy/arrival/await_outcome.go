@@ -1,4 +1,4 @@
-package proxy
+package arrival
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 
 // AwaitOutcome asks once a second what became of a guest of a session that broke, until told says
 // that it has heard enough: true. It is false when ctx has ended first.
-func AwaitOutcome(ctx context.Context, ask func(context.Context) (*outcomeReply, error), told func(*outcomeReply, error) bool) bool {
+func AwaitOutcome(ctx context.Context, ask func(context.Context) (*OutcomeReply, error), told func(*OutcomeReply, error) bool) bool {
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
 	for !told(ask(ctx)) {

@@ -1,20 +1,20 @@
-package proxy
+package arrival
 
 import "sync"
 
-// verdict is what this host knows of the guest of a session that is over.
-type verdict int
+// Verdict is what this host knows of the guest of a session that is over.
+type Verdict int
 
 const (
-	// undecided: libvirt was asked to take the guest over, and its answer is not
+	// Undecided: libvirt was asked to take the guest over, and its answer is not
 	// known. Also
 	// of sessions from before this daemon started.
-	undecided verdict = iota
-	// neverRan: libvirt was never asked to take the guest over, or has said
+	Undecided Verdict = iota
+	// NeverRan: libvirt was never asked to take the guest over, or has said
 	// that it did not.
-	neverRan
-	// ran: libvirt has said that it took the guest over.
-	ran
+	NeverRan
+	// Ran: libvirt has said that it took the guest over.
+	Ran
 )
 
 // keptVerdicts is how many sessions are remembered. A source asks within
@@ -26,15 +26,15 @@ const keptVerdicts = 1024
 // back the one, but must not the other, whose disks have moved on.
 type verdicts struct {
 	mu   sync.Mutex
-	of   map[string]verdict // by peer and session
+	of   map[string]Verdict // by peer and session
 	past []string           // the same keys, oldest first
 }
 
-func (v *verdicts) set(peer, session string, what verdict) {
+func (v *verdicts) set(peer, session string, what Verdict) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.of == nil {
-		v.of = make(map[string]verdict)
+		v.of = make(map[string]Verdict)
 	}
 	key := peer + " " + session
 	v.of[key] = what
@@ -45,7 +45,7 @@ func (v *verdicts) set(peer, session string, what verdict) {
 	}
 }
 
-func (v *verdicts) get(peer, session string) verdict {
+func (v *verdicts) get(peer, session string) Verdict {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.of[peer+" "+session]

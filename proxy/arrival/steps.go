@@ -1,4 +1,4 @@
-package proxy
+package arrival
 
 import (
 	"context"
@@ -33,12 +33,12 @@ func (s *Steps) Prepare(ctx context.Context, xml string, cookie []byte) (out []b
 
 // Finish has libvirt take the guest over, or give it up. When it succeeds in giving up, libvirt says
 // so by an error of its own, which is none here.
-func (s *Steps) Finish(ctx context.Context, call *finishCall) (*finishReply, error) {
+func (s *Steps) Finish(ctx context.Context, call *FinishCall) (*FinishReply, error) {
 	var cancelled int32
 	if call.Cancelled {
 		cancelled = 1
 	}
-	var reply finishReply
+	var reply FinishReply
 	err := s.Virt.Bound(ctx, func() (err error) {
 		_, reply.Cookie, err = s.Virt.DomainMigrateFinish3Params(s.Params, call.Cookie, uint32(s.Flags), cancelled)
 		return err
@@ -63,9 +63,9 @@ func (s *Steps) Downtime(ctx context.Context) int64 {
 	return int64(stats.Downtime)
 }
 
-// Undecided tells a Finish of which no one can tell, in words, from one that libvirt has failed and
+// Undetermined tells a Finish of which no one can tell, in words, from one that libvirt has failed and
 // undone: empty. cause is the failure as it is told; state and err are what the guest is now.
-func Undecided(cause *stream.Cause, failure error, state virt.State, err error) string {
+func Undetermined(cause *stream.Cause, failure error, state virt.State, err error) string {
 	switch {
 	case err != nil:
 		return fmt.Sprintf("%v; then: %v", cause, err)
