@@ -15,6 +15,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/arrival"
+	"github.com/virt-sluice/sluice/proxy/direct"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 	"github.com/virt-sluice/sluice/proxy/peer"
@@ -40,11 +41,11 @@ type bare struct {
 	log    zerolog.Logger
 	limits stream.Limits
 	native bool // QEMU there has TLS
-	qemu   *qemuThere
+	qemu   *direct.RemoteQEMU
 
 	ctx     context.Context // ends with a *stream.Cause
 	cancel  context.CancelCauseFunc
-	lanes   *lanes
+	lanes   *direct.Channels
 	joining sync.Mutex // one connection of QEMU's at a time
 
 	// broke is how the first lane broke. That is no failure by itself: QEMU
@@ -136,9 +137,9 @@ func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bo
 		settled: make(chan struct{}), over: make(chan struct{}),
 	}
 	host, _, _ := m.peer.Conf.LibvirtAt()
-	b.qemu = &qemuThere{peers: m.d.Peers, peer: m.peer, host: host, tls: native}
+	b.qemu = &direct.RemoteQEMU{Peers: m.d.Peers, Peer: m.peer, Host: host, TLS: native}
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
-	b.lanes = newLanes(b.ctx, limits, func(lane string, err error) {
+	b.lanes = direct.NewChannels(b.ctx, limits, func(lane string, err error) {
 		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.d.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.Name, err)})
 	})
 	by := session.ByQEMUThere
@@ -216,12 +217,12 @@ func (b *bare) beat() {
 // given up, by libvirt's Finish or else by the end of its connection.
 func (b *bare) end() {
 	if b.cause.Done() {
-		t := time.AfterFunc(DrainTimeout, func() { b.cancel(b.cause) })
-		b.lanes.wait()
+		t := time.AfterFunc(direct.DrainTimeout, func() { b.cancel(b.cause) })
+		b.lanes.Wait()
 		t.Stop()
 	}
 	b.cancel(b.cause)
-	b.lanes.wait()
+	b.lanes.Wait()
 	b.calls.Lock()
 	defer b.calls.Unlock()
 	if b.prepared && !b.asked && !b.finished {
@@ -258,7 +259,7 @@ func (b *bare) Finish()                     { b.settle(&stream.Cause{Code: strea
 func (b *bare) Context() context.Context    { return b.ctx }
 func (b *bare) Settled() <-chan struct{}    { return b.settled }
 func (b *bare) Unbound()                    {} // is for post-copy
-func (b *bare) channels() []session.Channel { return b.lanes.views() }
+func (b *bare) channels() []session.Channel { return b.lanes.Status() }
 
 func (b *bare) Wait() *stream.Cause {
 	<-b.over

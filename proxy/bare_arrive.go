@@ -14,6 +14,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/arrival"
+	"github.com/virt-sluice/sluice/proxy/direct"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/stream"
@@ -33,7 +34,7 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 	native := t.Flags&libvirt.MigrateTLS != 0 && t.Flags&libvirt.MigrateTunnelled == 0
 	var point func(*libvirtrpc.Reply) error
 	var err error
-	_, closed := closedPorts(g.d.Config.Intercept)
+	_, closed := direct.ClosedPorts(g.d.Config.Intercept)
 	switch {
 	case usesPath(call.Params):
 		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.Config.Name)}
@@ -97,17 +98,17 @@ func (g *guard) enterNative(a *preparedGuest, call *libvirtrpc.Prepare, t transf
 	a.entry.SecuredBy(t.Protection())
 	a.entry.SetPhase(control.PhasePrepare)
 	log := session.Log(g.d.Log, info, control.Incoming)
-	e := NewTLSEnd(g.d.Host, g.bare, log)
-	if err = e.open(info.ID, nativeData{disks: t.Disks(), postcopy: t.Postcopy(), port: port}); err != nil {
-		e.end(false)
+	e := direct.NewTLSEnd(g.d.Host, g.bare, log)
+	if err = e.Open(info.ID, direct.TLSEndData{Disks: t.Disks(), Postcopy: t.Postcopy(), Port: port}); err != nil {
+		e.End(false)
 		g.d.Sessions.End(a.entry, control.Failed, stream.CodeLocal, err.Error())
 		return nil, err
 	}
-	a.entry.SetChannels(e.lanes.views)
+	a.entry.SetChannels(e.Channels.Status)
 	a.native = e
 	a.leave = func(what arrival.Verdict) {
 		g.d.Work.Go(func() { // the answer to Finish is not to wait for it
-			cause := e.end(what == arrival.Ran)
+			cause := e.End(what == arrival.Ran)
 			if what == arrival.Ran {
 				cause = &stream.Cause{Code: stream.CodeDone}
 			} else if cause == nil {
@@ -116,7 +117,7 @@ func (g *guard) enterNative(a *preparedGuest, call *libvirtrpc.Prepare, t transf
 			g.d.Sessions.EndMigration(a.entry, log, what == arrival.Ran, cause)
 		})
 	}
-	call.Params = ownParams(call.Params.Without(paramTLSDestination), e.dir, t)
+	call.Params = ownParams(call.Params.Without(paramTLSDestination), e.Dir, t)
 	call.Flags &^= uint32(libvirt.MigrateTLS)
 	return func(r *libvirtrpc.Reply) error {
 		prepared, err := libvirtrpc.DecodePrepared(r.Body)
@@ -124,11 +125,11 @@ func (g *guard) enterNative(a *preparedGuest, call *libvirtrpc.Prepare, t transf
 			return err
 		}
 		if !own || port == 0 {
-			at := fmt.Sprintf("tcp:%s:%d", host, e.ports[stream.ChannelMemory])
+			at := fmt.Sprintf("tcp:%s:%d", host, e.Ports[stream.ChannelMemory])
 			prepared.URI = &at
 		}
 		if t.Disks() {
-			if prepared.Cookie, _, err = libvirtrpc.SetNBDPort(prepared.Cookie, e.ports[stream.ChannelDisk]); err != nil {
+			if prepared.Cookie, _, err = libvirtrpc.SetNBDPort(prepared.Cookie, e.Ports[stream.ChannelDisk]); err != nil {
 				return err
 			}
 		}

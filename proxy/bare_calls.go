@@ -52,7 +52,7 @@ func (b *bare) prepare(ctx context.Context, call *arrival.PrepareCall, reply *ar
 	if b.native {
 		b.steps.Flags |= libvirt.MigrateTLS
 	}
-	host := b.qemu.host
+	host := b.qemu.Host
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
@@ -171,10 +171,10 @@ func (b *bare) join(ctx context.Context, kind string, local net.Conn) error {
 	var remote relay.Conn
 	port, err := b.port(kind)
 	if err == nil {
-		remote, err = b.qemu.dial(ctx, kind, port, local)
+		remote, err = b.qemu.Dial(ctx, kind, port, local)
 	}
 	if err == nil {
-		err = b.lanes.carry(kind, local, remote, func(e *relay.Error) { b.log.Info().Str("cause", e.Error()).Msg("QEMU closed its end") })
+		err = b.lanes.Carry(kind, local, remote, func(e *relay.Error) { b.log.Info().Str("cause", e.Error()).Msg("QEMU closed its end") })
 	} else {
 		local.Close()
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/arrival"
+	"github.com/virt-sluice/sluice/proxy/direct"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/transfer"
@@ -45,7 +46,7 @@ type preparedGuest struct {
 	guest    movingGuest
 	transfer transfer.Transfer
 	session  *arrival.Steered      // nil where data comes by another way
-	native   *nativeEnd            // where QEMU's own TLS ends here
+	native   *direct.TLSEnd        // where QEMU's own TLS ends here
 	entry    *session.Entry        // the migration's place, where it has no session
 	leave    func(arrival.Verdict) // ends that
 	prepared atomic.Bool           // libvirt has prepared it for this caller: only now is it the caller's

@@ -1,4 +1,4 @@
-package proxy
+package direct
 
 import (
 	"errors"
@@ -19,12 +19,12 @@ const firstMigrationPort, lastMigrationPort = 49152, 49215
 const leastPort = 1024
 
 // listen listens at a port, or at one of ownPorts if it is 0.
-func (e *nativeEnd) listen(kind, socket string, port int) error {
-	host, _, err := net.SplitHostPort(e.d.Config.Listen)
+func (e *TLSEnd) listen(kind, socket string, port int) error {
+	host, _, err := net.SplitHostPort(e.host.Config.Listen)
 	if err != nil {
 		return err
 	}
-	first, last := closedPorts(e.d.Config.Intercept)
+	first, last := ClosedPorts(e.host.Config.Intercept)
 	from, to := port, port
 	switch {
 	case port == 0:
@@ -45,7 +45,7 @@ func (e *nativeEnd) listen(kind, socket string, port int) error {
 		return fmt.Errorf("listen for QEMU of %s: %w", e.peer.Name, err)
 	}
 	e.listeners = append(e.listeners, l)
-	e.ports[kind] = l.Addr().(*net.TCPAddr).Port
+	e.Ports[kind] = l.Addr().(*net.TCPAddr).Port
 	e.accepts.Go(func() { e.serve(kind, socket, l) })
 	return nil
 }
@@ -63,9 +63,9 @@ func ownPorts(first, last int) (from, to int) {
 	return max(first-many, leastPort), first - 1
 }
 
-// closedPorts are those that the kernel closes to other hosts, 0 for none: what
+// ClosedPorts are those that the kernel closes to other hosts, 0 for none: what
 // its table says, or the configuration where it is not to be read.
-func closedPorts(conf *config.Intercept) (first, last int) {
+func ClosedPorts(conf *config.Intercept) (first, last int) {
 	table, err := rules.Read()
 	switch {
 	case err == nil:

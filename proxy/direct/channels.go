@@ -1,4 +1,4 @@
-package proxy
+package direct
 
 import (
 	"context"
@@ -18,23 +18,23 @@ import (
 // DrainTimeout is how long QEMU on both hosts may take to close what it has done with.
 const DrainTimeout = 5 * time.Second
 
-// lanes carry a migration's data between QEMU here and QEMU at a host without
+// Channels carry a migration's data between QEMU here and QEMU at a host without
 // a sluice, which knows no sessions: each connection is one, and has a stream's
 // limits.
-type lanes struct {
+type Channels struct {
 	ctx    context.Context // their end
 	limits relay.Limits
 	most   int
 	failed func(kind string, err error) // told of a lane that did not end in order
 
 	mu    sync.Mutex
-	list  []*lane
+	list  []*channel
 	ended bool // by wait; nothing is added any more
 	work  sync.WaitGroup
 }
 
-func newLanes(ctx context.Context, l stream.Limits, failed func(string, error)) *lanes {
-	ls := &lanes{ctx: ctx, most: l.Channels, failed: failed}
+func NewChannels(ctx context.Context, l stream.Limits, failed func(string, error)) *Channels {
+	ls := &Channels{ctx: ctx, most: l.Channels, failed: failed}
 	ls.limits.Send = stream.Limiters(stream.NewLimiter(l.Bandwidth), l.TotalSend)
 	ls.limits.Receive = stream.Limiters(stream.NewLimiter(l.Bandwidth), l.TotalReceive)
 	if l.Bytes > 0 {
@@ -43,8 +43,8 @@ func newLanes(ctx context.Context, l stream.Limits, failed func(string, error)) 
 	return ls
 }
 
-// lane is one connection, live or ended.
-type lane struct {
+// channel is one connection, live or ended.
+type channel struct {
 	kind           string
 	number         int
 	version, suite string // of TLS; empty in clear
@@ -53,14 +53,14 @@ type lane struct {
 	open           atomic.Bool
 }
 
-func (l *lane) Name() string          { return fmt.Sprintf("%s-%d", l.kind, l.number) }
-func (l *lane) Sent() int64           { return l.counters.Sent.Load() }
-func (l *lane) Received() int64       { return l.counters.Received.Load() }
-func (l *lane) Open() bool            { return l.open.Load() }
-func (l *lane) TLS() (string, string) { return l.version, l.suite }
-func (l *lane) Path() string          { p, _ := l.path.Load().(string); return p }
+func (l *channel) Name() string          { return fmt.Sprintf("%s-%d", l.kind, l.number) }
+func (l *channel) Sent() int64           { return l.counters.Sent.Load() }
+func (l *channel) Received() int64       { return l.counters.Received.Load() }
+func (l *channel) Open() bool            { return l.open.Load() }
+func (l *channel) TLS() (string, string) { return l.version, l.suite }
+func (l *channel) Path() string          { p, _ := l.path.Load().(string); return p }
 
-func (ls *lanes) views() []session.Channel {
+func (ls *Channels) Status() []session.Channel {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	var all []session.Channel
@@ -70,11 +70,11 @@ func (ls *lanes) views() []session.Channel {
 	return all
 }
 
-// carry moves bytes between local, QEMU's here, and remote until both have
+// Carry moves bytes between local, QEMU's here, and remote until both have
 // ended, and closes both. It does not wait for that. QEMU's own TLS ends
 // without close_notify; its protocols say when all is there.
-func (ls *lanes) carry(kind string, local net.Conn, remote relay.Conn, localGone func(*relay.Error)) error {
-	l := &lane{kind: kind}
+func (ls *Channels) Carry(kind string, local net.Conn, remote relay.Conn, localGone func(*relay.Error)) error {
+	l := &channel{kind: kind}
 	if state, ok := remote.ConnectionState(); ok {
 		l.version, l.suite = strings.ReplaceAll(tls.VersionName(state.Version), " ", ""), tls.CipherSuiteName(state.CipherSuite)
 	}
@@ -104,8 +104,8 @@ func (ls *lanes) carry(kind string, local net.Conn, remote relay.Conn, localGone
 	return nil
 }
 
-// wait returns when all lanes have ended.
-func (ls *lanes) wait() {
+// Wait returns when all lanes have ended.
+func (ls *Channels) Wait() {
 	ls.mu.Lock()
 	ls.ended = true
 	ls.mu.Unlock()

@@ -1,4 +1,4 @@
-package proxy
+package direct
 
 import (
 	"crypto/tls"
@@ -43,14 +43,14 @@ func newNativeEnds(t *testing.T, limits string) *nativeEnds {
 }
 
 // open is one for a migration, and where it listens.
-func (n *nativeEnds) open() (e *nativeEnd, address string) {
+func (n *nativeEnds) open() (e *TLSEnd, address string) {
 	n.t.Helper()
-	e = &nativeEnd{d: n.host, peer: n.host.Peers.All["host-a"], log: zerolog.Nop()}
-	if err := e.open(stream.NewID(), nativeData{}); err != nil {
+	e = &TLSEnd{host: n.host, peer: n.host.Peers.All["host-a"], log: zerolog.Nop()}
+	if err := e.Open(stream.NewID(), TLSEndData{}); err != nil {
 		n.t.Fatal(err)
 	}
-	n.t.Cleanup(func() { e.end(false) })
-	l, err := e.dir.Listen(rundir.MemorySocket, -1)
+	n.t.Cleanup(func() { e.End(false) })
+	l, err := e.Dir.Listen(rundir.MemorySocket, -1)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func (n *nativeEnds) open() (e *nativeEnd, address string) {
 			}()
 		}
 	}()
-	return e, net.JoinHostPort("127.0.0.1", strconv.Itoa(e.ports[stream.ChannelMemory]))
+	return e, net.JoinHostPort("127.0.0.1", strconv.Itoa(e.Ports[stream.ChannelMemory]))
 }
 
 func (n *nativeEnds) dial(address string) net.Conn {
@@ -108,7 +108,7 @@ func TestNativeEndStranger(t *testing.T) {
 		if joins {
 			n.joins(address)
 		}
-		cause := e.end(false)
+		cause := e.End(false)
 		if joins && cause != nil {
 			t.Errorf("a stranger is the cause: %v", cause)
 		} else if !joins {
@@ -133,9 +133,9 @@ func TestNativeEndFull(t *testing.T) {
 
 func TestNativeEndPorts(t *testing.T) {
 	n := newNativeEnds(t, "")
-	e := &nativeEnd{d: n.host, peer: n.host.Peers.All["host-a"], log: zerolog.Nop()}
-	err := e.open(stream.NewID(), nativeData{port: 22})
-	e.end(false)
+	e := &TLSEnd{host: n.host, peer: n.host.Peers.All["host-a"], log: zerolog.Nop()}
+	err := e.Open(stream.NewID(), TLSEndData{Port: 22})
+	e.End(false)
 	hosttest.Says(t, err, "port 22 is none for a migration")
 
 	for _, c := range []struct{ first, last, from, to int }{
@@ -158,7 +158,7 @@ func TestNativeEndPorts(t *testing.T) {
 		if configured {
 			cfg = n.b.Configure("", hosttest.PeerA+"[intercept]\nports = '40000-40100'\n")
 		}
-		if first, last := closedPorts(cfg.Intercept); first != 49152 || last != 49215 {
+		if first, last := ClosedPorts(cfg.Intercept); first != 49152 || last != 49215 {
 			t.Errorf("configured %t: %d-%d are closed", configured, first, last)
 		}
 	}
@@ -166,7 +166,7 @@ func TestNativeEndPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := n.b.Configure("", hosttest.PeerA+"[intercept]\n")
-	if first, last := closedPorts(cfg.Intercept); last != 0 {
+	if first, last := ClosedPorts(cfg.Intercept); last != 0 {
 		t.Errorf("%d-%d are closed by nothing", first, last)
 	}
 }

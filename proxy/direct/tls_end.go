@@ -1,4 +1,4 @@
-package proxy
+package direct
 
 import (
 	"context"
@@ -18,19 +18,19 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
-// nativeEnd is where the TLS of a QEMU on a host without a sluice ends, for one
+// TLSEnd is where the TLS of a QEMU on a host without a sluice ends, for one
 // migration to this host: a port for each kind of channel, and behind it the
 // sockets of a session's folder, where QEMU here waits and has no keys.
-type nativeEnd struct {
-	d     *host.Host
+type TLSEnd struct {
+	host  *host.Host
 	peer  *peer.Peer
 	log   zerolog.Logger
-	dir   rundir.SessionDir
-	ports map[string]int
+	Dir   rundir.SessionDir
+	Ports map[string]int
 
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
-	lanes     *lanes
+	Channels  *Channels
 	listeners []net.Listener
 	accepts   sync.WaitGroup
 
@@ -41,37 +41,37 @@ type nativeEnd struct {
 }
 
 // NewTLSEnd is where QEMU's TLS of p will end.
-func NewTLSEnd(h *host.Host, p *peer.Peer, log zerolog.Logger) *nativeEnd {
-	return &nativeEnd{d: h, peer: p, log: log}
+func NewTLSEnd(h *host.Host, p *peer.Peer, log zerolog.Logger) *TLSEnd {
+	return &TLSEnd{host: h, peer: p, log: log}
 }
 
-// nativeData is what comes to a native end.
-type nativeData struct {
-	disks    bool
-	postcopy bool // cutting it off does more harm than any excess
-	port     int  // for memory, as the source wants it; 0 where it does not say
+// TLSEndData is what comes to a native end.
+type TLSEndData struct {
+	Disks    bool
+	Postcopy bool // cutting it off does more harm than any excess
+	Port     int  // for memory, as the source wants it; 0 where it does not say
 }
 
-func (e *nativeEnd) open(id string, data nativeData) (err error) {
-	limits := e.d.Limits(0)
-	if data.postcopy {
+func (e *TLSEnd) Open(id string, data TLSEndData) (err error) {
+	limits := e.host.Limits(0)
+	if data.Postcopy {
 		limits.Bytes, limits.Bandwidth = 0, 0
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
-	e.lanes = newLanes(e.ctx, limits, func(lane string, err error) {
-		e.keep(&e.failure, &stream.Cause{Code: stream.CodeLink, Host: e.d.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", e.peer.Name, err)})
+	e.Channels = NewChannels(e.ctx, limits, func(lane string, err error) {
+		e.keep(&e.failure, &stream.Cause{Code: stream.CodeLink, Host: e.host.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", e.peer.Name, err)})
 	})
-	e.ports = make(map[string]int)
-	if e.dir, err = e.d.Dir.MakeSession(id, e.d.QEMUUID); err != nil {
+	e.Ports = make(map[string]int)
+	if e.Dir, err = e.host.Dir.MakeSession(id, e.host.QEMUUID); err != nil {
 		return err
 	}
-	if err = e.listen(stream.ChannelMemory, rundir.MemorySocket, data.port); err == nil && data.disks {
+	if err = e.listen(stream.ChannelMemory, rundir.MemorySocket, data.Port); err == nil && data.Disks {
 		err = e.listen(stream.ChannelDisk, rundir.DiskSocket, 0)
 	}
 	return err
 }
 
-func (e *nativeEnd) serve(kind, socket string, l net.Listener) {
+func (e *TLSEnd) serve(kind, socket string, l net.Listener) {
 	places := make(chan struct{}, peer.MaxHandshakes)
 	before := make(chan struct{}) // closed when the connection before is joined to QEMU, or never will be
 	close(before)
@@ -86,7 +86,7 @@ func (e *nativeEnd) serve(kind, socket string, l net.Listener) {
 		raw, err := l.Accept()
 		if err != nil {
 			<-places
-			if e.d.AcceptAgain(e.ctx, "accept a connection of QEMU's on "+e.peer.Name, err) {
+			if e.host.AcceptAgain(e.ctx, "accept a connection of QEMU's on "+e.peer.Name, err) {
 				continue
 			}
 			return
@@ -103,7 +103,7 @@ func (e *nativeEnd) serve(kind, socket string, l net.Listener) {
 
 // take authenticates one connection and joins it to QEMU here when it is its
 // turn: QEMU before 8.0 takes the first for the main channel.
-func (e *nativeEnd) take(kind, socket string, raw net.Conn, turn <-chan struct{}) {
+func (e *TLSEnd) take(kind, socket string, raw net.Conn, turn <-chan struct{}) {
 	remote, flags, err := e.admit(kind, raw)
 	if err != nil {
 		e.refused(kind, raw, err, &e.refusal)
@@ -118,22 +118,22 @@ func (e *nativeEnd) take(kind, socket string, raw net.Conn, turn <-chan struct{}
 }
 
 // refused tells of a connection that is given up, if it is not for the end.
-func (e *nativeEnd) refused(kind string, raw net.Conn, err error, as **stream.Cause) {
+func (e *TLSEnd) refused(kind string, raw net.Conn, err error, as **stream.Cause) {
 	if e.ctx.Err() != nil {
 		return
 	}
 	e.log.Warn().Stringer("address", raw.RemoteAddr()).Str("channel", kind).Err(err).Msg("connection refused")
-	e.keep(as, &stream.Cause{Code: stream.CodeRefused, Host: e.d.Config.Name, Channel: kind, Text: fmt.Sprintf("a connection from %s was refused: %v", raw.RemoteAddr(), err)})
+	e.keep(as, &stream.Cause{Code: stream.CodeRefused, Host: e.host.Config.Name, Channel: kind, Text: fmt.Sprintf("a connection from %s was refused: %v", raw.RemoteAddr(), err)})
 }
 
 // limit is for one step with a connection.
-func (e *nativeEnd) limit() (context.Context, context.CancelFunc) {
-	limit := e.d.Config.Limits.HandshakeTimeout
+func (e *TLSEnd) limit() (context.Context, context.CancelFunc) {
+	limit := e.host.Config.Limits.HandshakeTimeout
 	return context.WithTimeoutCause(e.ctx, limit, peer.NoHandshake(limit))
 }
 
 // admit closes what it does not let in. flags are those of NBD.
-func (e *nativeEnd) admit(kind string, raw net.Conn) (remote relay.Conn, flags uint32, err error) {
+func (e *TLSEnd) admit(kind string, raw net.Conn) (remote relay.Conn, flags uint32, err error) {
 	ctx, cancel := e.limit()
 	defer cancel()
 	if kind == stream.ChannelDisk {
@@ -147,10 +147,10 @@ func (e *nativeEnd) admit(kind string, raw net.Conn) (remote relay.Conn, flags u
 }
 
 // join joins QEMU of the peer to QEMU here. It closes both if that fails.
-func (e *nativeEnd) join(kind, socket string, remote relay.Conn, flags uint32) error {
+func (e *TLSEnd) join(kind, socket string, remote relay.Conn, flags uint32) error {
 	ctx, cancel := e.limit()
 	defer cancel()
-	local, err := e.dir.Connect(socket, e.d.QEMUUID)
+	local, err := e.Dir.Connect(socket, e.host.QEMUUID)
 	if err == nil && kind == stream.ChannelDisk {
 		if err = tunnel.NBDServer(ctx, local, flags, false); err != nil {
 			local.Close()
@@ -160,7 +160,7 @@ func (e *nativeEnd) join(kind, socket string, remote relay.Conn, flags uint32) e
 		remote.Close()
 		return err
 	}
-	if err := e.lanes.carry(kind, local, remote, nil); err != nil {
+	if err := e.Channels.Carry(kind, local, remote, nil); err != nil {
 		return err
 	}
 	e.mu.Lock()
@@ -171,9 +171,9 @@ func (e *nativeEnd) join(kind, socket string, remote relay.Conn, flags uint32) e
 
 // secure lets in QEMU of the peer alone, whose refusal is an alert: its stream
 // has no place for words.
-func (e *nativeEnd) secure(ctx context.Context, raw net.Conn) (relay.Conn, error) {
-	c, _, err := tlsconf.Accept(ctx, e.d.Peers.TLS(), raw, tlsconf.Server{
-		Credentials: e.d.Peers.Certs.Current(), Policy: e.d.Peers.Certs.For(e.peer), Name: e.peer.Name, Time: e.d.Peers.Clock,
+func (e *TLSEnd) secure(ctx context.Context, raw net.Conn) (relay.Conn, error) {
+	c, _, err := tlsconf.Accept(ctx, e.host.Peers.TLS(), raw, tlsconf.Server{
+		Credentials: e.host.Peers.Certs.Current(), Policy: e.host.Peers.Certs.For(e.peer), Name: e.peer.Name, Time: e.host.Peers.Clock,
 		Authorize: func(p *tlsconf.Peer) error {
 			if _, ok := e.peer.Rules.Match(p.Identity); !ok {
 				return peer.Denied("its certificate (%s) has no name of %s, whose migration this is: QEMU shows client-cert.pem of migrate_tls_x509_cert_dir", p.Identity, e.peer.Name)
@@ -185,7 +185,7 @@ func (e *nativeEnd) secure(ctx context.Context, raw net.Conn) (relay.Conn, error
 }
 
 // keep keeps the first.
-func (e *nativeEnd) keep(as **stream.Cause, c *stream.Cause) {
+func (e *TLSEnd) keep(as **stream.Cause, c *stream.Cause) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if *as == nil {
@@ -193,23 +193,23 @@ func (e *nativeEnd) keep(as **stream.Cause, c *stream.Cause) {
 	}
 }
 
-// end leaves nothing behind and says what went wrong first, if anything. That a
+// End leaves nothing behind and says what went wrong first, if anything. That a
 // connection was refused is no reason where others were let in: anybody may
 // connect. After a migration that went well QEMU on both hosts may still close what it has done
 // with.
-func (e *nativeEnd) end(well bool) *stream.Cause {
+func (e *TLSEnd) End(well bool) *stream.Cause {
 	for _, l := range e.listeners {
 		l.Close()
 	}
 	if well {
 		t := time.AfterFunc(DrainTimeout, func() { e.cancel(nil) })
-		e.lanes.wait()
+		e.Channels.Wait()
 		t.Stop()
 	}
 	e.cancel(nil)
 	e.accepts.Wait()
-	e.lanes.wait()
-	e.dir.Remove(e.log)
+	e.Channels.Wait()
+	e.Dir.Remove(e.log)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.failure == nil && !e.joined {
