@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/intercept"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -31,7 +32,7 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 	case session.WorkLibvirt:
 		h, started = d.gateway.Accept(p, entry, log)
 	case session.WorkIntercept:
-		h, err = land(d.Host, p, entry, log)
+		h, err = intercept.Accept(d.Host, p, entry, log)
 		started = entry.SetSession
 	default:
 		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, d.Config.Name)

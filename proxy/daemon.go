@@ -17,6 +17,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/host"
+	"github.com/virt-sluice/sluice/proxy/intercept"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -200,7 +201,7 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 	}
 
 	if d.Config.Intercept != nil {
-		more, err := listenIntercepted(ctx, d.Host)
+		more, err := intercept.Listen(ctx, d.Host)
 		closers = append(closers, more...)
 		if err != nil {
 			return closers, err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/intercept"
 )
 
 // connKey is the key of an http.Request's *net.UnixConn.
@@ -53,7 +54,7 @@ func (d *Daemon) status() *control.Status {
 		Certificates: d.Peers.Certs.Status(time.Now()),
 		Priority:     d.Peers.Certs.Host().Source,
 	}
-	st.Intercept = interceptStatus(d.Config.Intercept)
+	st.Intercept = intercept.Status(d.Config.Intercept)
 	st.Tunnels = d.tunnelStatus(time.Now())
 	st.Sessions, st.Ended, st.Draining = d.Sessions.Status()
 	return st

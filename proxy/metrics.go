@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/intercept"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
@@ -110,7 +111,7 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(reloadMetric, value, part)
 		count(reloadFailedMetric, failures, part)
 	}
-	if st := interceptStatus(m.d.Config.Intercept); st != nil {
+	if st := intercept.Status(m.d.Config.Intercept); st != nil {
 		on := 0.0
 		if st.Problem == "" {
 			on = 1

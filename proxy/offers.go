@@ -3,6 +3,7 @@ package proxy
 import (
 	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/intercept"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream/relay"
@@ -19,7 +20,7 @@ func (d *Daemon) offers(p *peer.Peer, v virt.Versions) *control.Offers {
 		o.Paths = append(o.Paths, string(relay.KTLS))
 	}
 	o.Paths = append(o.Paths, string(relay.Records), string(relay.CryptoTLS))
-	if st := interceptStatus(d.Config.Intercept); st != nil {
+	if st := intercept.Status(d.Config.Intercept); st != nil {
 		o.Interception = "off"
 		if st.Problem == "" {
 			o.Interception = "on"

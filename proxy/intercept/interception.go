@@ -1,4 +1,4 @@
-package proxy
+package intercept
 
 import (
 	"context"
@@ -27,12 +27,12 @@ type portCall struct {
 	Port uint16 `msgpack:"port"`
 }
 
-// interception carries connections that the kernel leads here (package
+// carrier carries connections that the kernel leads here (package
 // intercept), each in a session of its own. Those meant for one port are
 // connected there in the order in which QEMU made them: before 8.0 it takes the
 // first for the main channel.
-type interception struct {
-	d *host.Host
+type carrier struct {
+	host *host.Host
 
 	mu   sync.Mutex
 	last map[netip.AddrPort]*turn // by where it is meant to go
@@ -44,8 +44,8 @@ type turn struct {
 	err  error         // set before
 }
 
-// intercepted is one such connection.
-type intercepted struct {
+// connection is one such connection.
+type connection struct {
 	*net.TCPConn
 	to     netip.AddrPort
 	peer   *peer.Peer
@@ -54,17 +54,17 @@ type intercepted struct {
 	turn   *turn
 }
 
-// listenIntercepted opens the sockets, one for each of IPv4 and IPv6, and
+// Listen opens the sockets, one for each of IPv4 and IPv6, and
 // starts what serves them. It fails where the kernel can't be asked whose
 // addresses connections were meant for.
-func listenIntercepted(ctx context.Context, d *host.Host) (closers []func(), err error) {
+func Listen(ctx context.Context, d *host.Host) (closers []func(), err error) {
 	switch _, err := rules.Read(); {
 	case errors.Is(err, rules.ErrOff), errors.Is(err, rules.ErrForeign):
 		d.Log.Warn().Err(err).Msg("connections of QEMU's own go as QEMU makes them: `sluice intercept up` turns interception on")
 	case err != nil:
 		return nil, fmt.Errorf("interception ([intercept]): %w", err)
 	}
-	i := &interception{d: d, last: make(map[netip.AddrPort]*turn)}
+	i := &carrier{host: d, last: make(map[netip.AddrPort]*turn)}
 	for _, ip := range []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback} {
 		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: ip, Port: d.Config.Intercept.Port})
 		if ip.To4() == nil && (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)) {
@@ -79,8 +79,8 @@ func listenIntercepted(ctx context.Context, d *host.Host) (closers []func(), err
 	return closers, nil
 }
 
-// interceptStatus is nil where interception is not configured.
-func interceptStatus(conf *config.Intercept) *control.InterceptStatus {
+// Status is nil where interception is not configured.
+func Status(conf *config.Intercept) *control.InterceptStatus {
 	if conf == nil {
 		return nil
 	}
@@ -102,28 +102,28 @@ func interceptStatus(conf *config.Intercept) *control.InterceptStatus {
 }
 
 // serve carries each connection to its end, until the listener is closed.
-func (i *interception) serve(ctx context.Context, l *net.TCPListener) {
+func (i *carrier) serve(ctx context.Context, l *net.TCPListener) {
 	for {
 		tcp, err := l.AcceptTCP()
 		if err != nil {
-			if i.d.AcceptAgain(ctx, "accept an intercepted connection", err) {
+			if i.host.AcceptAgain(ctx, "accept an intercepted connection", err) {
 				continue
 			}
 			return
 		}
-		c := &intercepted{TCPConn: tcp}
+		c := &connection{TCPConn: tcp}
 		if err := i.take(c); err != nil {
-			i.d.Log.Warn().Stringer("address", tcp.RemoteAddr()).Stringer("intended", c.to).Err(err).Msg("intercepted connection refused")
+			i.host.Log.Warn().Stringer("address", tcp.RemoteAddr()).Stringer("intended", c.to).Err(err).Msg("intercepted connection refused")
 			resetTCP(tcp)
 			continue
 		}
-		i.d.Work.Go(func() { i.carry(ctx, c) })
+		i.host.Work.Go(func() { i.carry(ctx, c) })
 	}
 }
 
 // take finds where c was meant to go, and gives it a place and its turn after
 // those that came before.
-func (i *interception) take(c *intercepted) (err error) {
+func (i *carrier) take(c *connection) (err error) {
 	if c.to, err = rules.Original(c.TCPConn); err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (i *interception) take(c *intercepted) (err error) {
 		return err
 	}
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkIntercept, Peer: c.peer.Name, Address: c.peer.Conf.Address}
-	if c.entry, err = i.d.Sessions.Add(info, control.Outgoing); err != nil {
+	if c.entry, err = i.host.Sessions.Add(info, control.Outgoing); err != nil {
 		return err
 	}
 	c.entry.IntendedFor(c.to)
@@ -143,7 +143,7 @@ func (i *interception) take(c *intercepted) (err error) {
 }
 
 // over ends c's turn.
-func (i *interception) over(c *intercepted, err error) {
+func (i *carrier) over(c *connection, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	c.turn.err = err
@@ -155,13 +155,13 @@ func (i *interception) over(c *intercepted, err error) {
 
 // carry is c's whole life here. Whatever fails, c is reset, so that QEMU can't
 // take it for the end of its peer's stream.
-func (i *interception) carry(ctx context.Context, c *intercepted) {
-	log := session.Log(i.d.Log, c.entry.Info, control.Outgoing).With().Stringer("intended", c.to).Logger()
+func (i *carrier) carry(ctx context.Context, c *connection) {
+	log := session.Log(i.host.Log, c.entry.Info, control.Outgoing).With().Stringer("intended", c.to).Logger()
 	s, ch, err := i.open(ctx, c)
 	i.over(c, err)
 	if s == nil {
 		resetTCP(c.TCPConn)
-		i.d.Sessions.EndLogged(c.entry, log, control.Failed, session.CauseOf(err))
+		i.host.Sessions.EndLogged(c.entry, log, control.Failed, session.CauseOf(err))
 		return
 	}
 	stop := context.AfterFunc(ctx, func() { s.Fail(session.ErrStopping) })
@@ -174,11 +174,11 @@ func (i *interception) carry(ctx context.Context, c *intercepted) {
 		}
 	}
 	cause := s.Wait()
-	i.d.Sessions.EndLogged(c.entry, log, session.OutcomeOf(cause), cause)
+	i.host.Sessions.EndLogged(c.entry, log, session.OutcomeOf(cause), cause)
 }
 
 // judge finds whose address c was meant for, and whether it is QEMU's.
-func (i *interception) judge(c *intercepted) (*peer.Peer, error) {
+func (i *carrier) judge(c *connection) (*peer.Peer, error) {
 	table, err := rules.Read()
 	if err != nil {
 		return nil, err
@@ -187,22 +187,22 @@ func (i *interception) judge(c *intercepted) (*peer.Peer, error) {
 	switch {
 	case name == "" || !table.Has(c.to.Port()):
 		return nil, errors.New("the kernel has not led it here: only connections to peers' migration ports are carried")
-	case i.d.Peers.All[name] == nil:
+	case i.host.Peers.All[name] == nil:
 		return nil, fmt.Errorf("%v is an address of %s, which is no peer any more: `sluice intercept up` takes the configuration over", c.to.Addr(), name)
 	}
 	from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
 	if uid, err := sockets.Owner(from, c.to); err != nil {
 		return nil, err
-	} else if uid != 0 && uid != i.d.QEMUUID {
+	} else if uid != 0 && uid != i.host.QEMUUID {
 		return nil, fmt.Errorf("uid %d may not connect to peers' migration ports: only QEMU (qemu_user) and root may", uid)
 	}
-	return i.d.Peers.All[name], nil
+	return i.host.Peers.All[name], nil
 }
 
 // open makes c's session and its one channel, when it is c's turn. Without a
 // session c is still the caller's; without a channel it has been reset, and the
 // session fails.
-func (i *interception) open(ctx context.Context, c *intercepted) (*stream.Session, *stream.Channel, error) {
+func (i *carrier) open(ctx context.Context, c *connection) (*stream.Session, *stream.Channel, error) {
 	if c.before != nil {
 		select {
 		case <-c.before.done:
@@ -213,7 +213,7 @@ func (i *interception) open(ctx context.Context, c *intercepted) (*stream.Sessio
 			return nil, nil, c.before.err
 		}
 	}
-	s, err := i.d.Opener(c.peer).Open(ctx, c.entry.Info)
+	s, err := i.host.Opener(c.peer).Open(ctx, c.entry.Info)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,4 +1,4 @@
-package proxy
+package intercept
 
 import (
 	"context"
@@ -20,10 +20,10 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// landing is the other end of an interception: it connects what a peer's sluice
+// destination is the other end of an interception: it connects what a peer's sluice
 // has intercepted to the QEMU that waits for it here.
-type landing struct {
-	d     *host.Host
+type destination struct {
+	host  *host.Host
 	entry *session.Entry
 	log   zerolog.Logger
 
@@ -31,8 +31,8 @@ type landing struct {
 	to netip.AddrPort // zero: not told yet
 }
 
-// land makes a landing for a peer that may migrate.
-func land(d *host.Host, p *peer.Peer, entry *session.Entry, log zerolog.Logger) (*landing, error) {
+// Accept makes a landing for a peer that may migrate.
+func Accept(d *host.Host, p *peer.Peer, entry *session.Entry, log zerolog.Logger) (*destination, error) {
 	switch {
 	case d.Config.Intercept == nil:
 		return nil, fmt.Errorf("intercepted connections are not taken: write [intercept] into the configuration of %s", d.Config.Name)
@@ -42,11 +42,11 @@ func land(d *host.Host, p *peer.Peer, entry *session.Entry, log zerolog.Logger) 
 		return nil, errors.New("intercepted connections go by TLS alone")
 	}
 	entry.SecuredBy(session.BySluice, "")
-	return &landing{d: d, entry: entry, log: log}, nil
+	return &destination{host: d, entry: entry, log: log}, nil
 }
 
 // Call takes the port that the connection was meant for.
-func (l *landing) Call(_ context.Context, name string, body []byte) (any, error) {
+func (l *destination) Call(_ context.Context, name string, body []byte) (any, error) {
 	var call portCall
 	if name != callPort {
 		return nil, fmt.Errorf("an intercepted connection has no call %.20q", name)
@@ -66,7 +66,7 @@ func (l *landing) Call(_ context.Context, name string, body []byte) (any, error)
 }
 
 // Connect connects to QEMU.
-func (l *landing) Connect(ctx context.Context, kind string, number int) (net.Conn, error) {
+func (l *destination) Connect(ctx context.Context, kind string, number int) (net.Conn, error) {
 	l.mu.Lock()
 	to := l.to
 	l.mu.Unlock()
@@ -97,33 +97,33 @@ func dialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 
 // qemuListener is where this host's QEMU waits at a migration port. Nothing
 // else is connected to for a peer, whatever listens there.
-func (l *landing) qemuListener(port uint16) (netip.AddrPort, error) {
+func (l *destination) qemuListener(port uint16) (netip.AddrPort, error) {
 	none := netip.AddrPort{}
-	if first, last := l.d.Config.Intercept.Range(); port < first || port > last {
-		return none, fmt.Errorf("port %d is no migration port there: intercept.ports is %s", port, l.d.Config.Intercept.Ports)
+	if first, last := l.host.Config.Intercept.Range(); port < first || port > last {
+		return none, fmt.Errorf("port %d is no migration port there: intercept.ports is %s", port, l.host.Config.Intercept.Ports)
 	}
 	all, err := sockets.Listeners(port)
 	if err != nil {
 		return none, err
 	}
 	for _, at := range all {
-		if at.UID == l.d.QEMUUID && !at.Mine {
+		if at.UID == l.host.QEMUUID && !at.Mine {
 			return netip.AddrPortFrom(at.Addr, port), nil
 		}
 	}
 	if len(all) > 0 {
-		return none, fmt.Errorf("port %d is held by another program (uid %d), not QEMU (qemu_user, uid %d)", port, all[0].UID, l.d.QEMUUID)
+		return none, fmt.Errorf("port %d is held by another program (uid %d), not QEMU (qemu_user, uid %d)", port, all[0].UID, l.host.QEMUUID)
 	}
 	return none, fmt.Errorf("nothing listens at port %d: no guest is expected there", port)
 }
 
 // LocalGone: QEMU closes its end with bytes under way after some migrations
 // that went well, and when it dies; its other end's own protocol tells which.
-func (l *landing) LocalGone(cause *stream.Cause) {
+func (l *destination) LocalGone(cause *stream.Cause) {
 	l.log.Info().Str("cause", cause.Error()).Msg("QEMU closed its end")
 }
 
 // End implements stream.Handler.
-func (l *landing) End(cause *stream.Cause) {
-	l.d.Sessions.EndLogged(l.entry, l.log, session.OutcomeOf(cause), cause)
+func (l *destination) End(cause *stream.Cause) {
+	l.host.Sessions.EndLogged(l.entry, l.log, session.OutcomeOf(cause), cause)
 }

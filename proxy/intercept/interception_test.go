@@ -1,4 +1,4 @@
-package proxy
+package intercept
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 // has run `sluice intercept up` since.
 func TestStatusOfOtherPorts(t *testing.T) {
 	rulestest.Close(t, 49152, 49160)
-	st := interceptStatus(&config.Intercept{Port: 16516, Ports: "49152-49300"})
+	st := Status(&config.Intercept{Port: 16516, Ports: "49152-49300"})
 	if st.Problem == "" {
 		t.Fatal("the status has no problem")
 	}
