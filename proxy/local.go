@@ -9,6 +9,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/proxy/migration"
 )
 
 // connKey is the key of an http.Request's *net.UnixConn.
@@ -17,7 +18,7 @@ type connKey struct{}
 // controlServer serves the control socket.
 func (d *Daemon) controlServer(ctx context.Context) *http.Server {
 	handler := &control.Handler{Status: d.status, Check: d.check, Migrate: func(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
-		return Migrate(ctx, d.Host, req, report)
+		return migration.Migrate(ctx, d.Host, req, report)
 	}}
 	return &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

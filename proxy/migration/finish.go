@@ -1,4 +1,4 @@
-package proxy
+package migration
 
 import (
 	"context"
@@ -50,7 +50,7 @@ func (m *outgoing) callFinish() (*arrival.FinishReply, error) {
 	ctx, cancel := context.Background(), func() {}
 	if !m.postcopy {
 		// The peer has the same limit, and answers that it has passed.
-		limit := m.d.Config.Limits.FinishTimeout + m.d.Config.Limits.GiveUpTimeout + 5*time.Second
+		limit := m.host.Config.Limits.FinishTimeout + m.host.Config.Limits.GiveUpTimeout + 5*time.Second
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s did not answer within %v (limits.finish_timeout)", m.peer.Name, limit))
 	}
 	defer cancel()
@@ -101,7 +101,7 @@ func (m *outgoing) moved() *control.Result {
 	<-m.session.Settled()
 	if err := m.confirm(false); err != nil {
 		result.Cause = m.libvirtCause("letting go of the guest", err).Error()
-		result.Message += fmt.Sprintf("; %s could not let go of its own, which is paused: end it there with `virsh destroy %s`", m.d.Config.Name, m.dom.Name)
+		result.Message += fmt.Sprintf("; %s could not let go of its own, which is paused: end it there with `virsh destroy %s`", m.host.Config.Name, m.dom.Name)
 	}
 	if cause := m.session.Wait(); !cause.Done() {
 		m.log.Warn().Str("cause", cause.Error()).Msg("the session broke after the guest had moved")
@@ -118,7 +118,7 @@ func (m *outgoing) giveUp(ctx context.Context, failure error) *control.Result {
 		m.postcopy = true
 		return m.finish()
 	}
-	limit, cancel := context.WithTimeout(context.Background(), m.d.Config.Limits.GiveUpTimeout)
+	limit, cancel := context.WithTimeout(context.Background(), m.host.Config.Limits.GiveUpTimeout)
 	defer cancel()
 	err := m.session.Call(limit, arrival.CallFinish, &arrival.FinishCall{Cookie: m.cookie, Cancelled: true}, nil)
 	// The destination's QEMU may have died first, and its libvirt knows why.
@@ -132,8 +132,8 @@ func (m *outgoing) giveUp(ctx context.Context, failure error) *control.Result {
 
 // confirm is libvirt's last word at the source: the guest has left, or stays.
 func (m *outgoing) confirm(cancelled bool) error {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), m.d.Config.Limits.FinishTimeout,
-		fmt.Errorf("libvirt did not answer within %v (limits.finish_timeout)", m.d.Config.Limits.FinishTimeout))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), m.host.Config.Limits.FinishTimeout,
+		fmt.Errorf("libvirt did not answer within %v (limits.finish_timeout)", m.host.Config.Limits.FinishTimeout))
 	defer cancel()
 	var flag int32
 	if cancelled {
@@ -151,7 +151,7 @@ func (m *outgoing) resolve(failure error) *control.Result {
 	m.session.Fail(session.CauseOf(failure))
 	m.session.Wait()
 	m.log.Warn().Err(failure).Msg("the answer to Finish was lost; asking what became of the guest")
-	limit := m.d.Config.Limits.FinishTimeout + m.d.Config.Limits.GiveUpTimeout
+	limit := m.host.Config.Limits.FinishTimeout + m.host.Config.Limits.GiveUpTimeout
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	split := m.split()
@@ -186,7 +186,7 @@ func (m *outgoing) resolve(failure error) *control.Result {
 		Outcome: control.Unknown,
 		Cause:   failure.Error(),
 		Message: fmt.Sprintf("no one can tell whether guest %s runs on %s (%s). On %s it is paused, so that it does not run twice. If it runs on %s: `virsh destroy %s` on %s. If it does not, and can't come to: `virsh resume %s` on %s",
-			m.dom.Name, m.peer.Name, last, m.d.Config.Name, m.peer.Name, m.dom.Name, m.d.Config.Name, m.dom.Name, m.d.Config.Name),
+			m.dom.Name, m.peer.Name, last, m.host.Config.Name, m.peer.Name, m.dom.Name, m.host.Config.Name, m.dom.Name, m.host.Config.Name),
 	}
 }
 
@@ -197,9 +197,9 @@ func (m *outgoing) split() bool {
 	if m.flags&libvirt.MigratePostcopy == 0 {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), m.d.Config.Limits.GiveUpTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), m.host.Config.Limits.GiveUpTimeout)
 	defer cancel()
-	state, err := m.d.Libvirt.State(ctx, m.dom.UUID)
+	state, err := m.host.Libvirt.State(ctx, m.dom.UUID)
 	return err == nil && state.InPostcopy() || err != nil && m.postcopy
 }
 
@@ -215,7 +215,7 @@ func (m *outgoing) lost(failure error) *control.Result {
 		Outcome: control.Unknown,
 		Cause:   failure.Error(),
 		Message: fmt.Sprintf("post-copy is broken: guest %s is paused, with its state on %s and a part of its memory on %s alone. Destroy neither. When the hosts reach each other again: `sluice migrate --postcopy-resume %s %s`",
-			m.dom.Name, m.peer.Name, m.d.Config.Name, m.dom.Name, m.peer.Name),
+			m.dom.Name, m.peer.Name, m.host.Config.Name, m.dom.Name, m.peer.Name),
 	}
 }
 
@@ -230,7 +230,7 @@ func (m *outgoing) torn(failure error) *control.Result {
 		Outcome: control.Unknown,
 		Cause:   failure.Error(),
 		Message: fmt.Sprintf("post-copy broke at the moment of its switch: %s has nothing of guest %s, and QEMU on %s can't take it back. Save what its memory may be needed for (`virsh dump --memory-only`), then start it anew: `virsh destroy %s`, `virsh start %s`",
-			m.peer.Name, m.dom.Name, m.d.Config.Name, m.dom.Name, m.dom.Name),
+			m.peer.Name, m.dom.Name, m.host.Config.Name, m.dom.Name, m.dom.Name),
 	}
 }
 
@@ -275,26 +275,26 @@ func (m *outgoing) failed(ctx context.Context, failure error) *control.Result {
 // called is the cause when the caller's context has ended.
 func (m *outgoing) called(ctx context.Context) *stream.Cause {
 	if errors.Is(context.Cause(ctx), session.ErrStopping) {
-		return &stream.Cause{Code: stream.CodeShutdown, Host: m.d.Config.Name, Text: session.ErrStopping.Text}
+		return &stream.Cause{Code: stream.CodeShutdown, Host: m.host.Config.Name, Text: session.ErrStopping.Text}
 	}
-	return &stream.Cause{Code: stream.CodeCancelled, Host: m.d.Config.Name, Text: "the caller cancelled the migration"}
+	return &stream.Cause{Code: stream.CodeCancelled, Host: m.host.Config.Name, Text: "the caller cancelled the migration"}
 }
 
 // atSource says in words where libvirt has the guest, and whether that is
 // anything but running here as before.
 func (m *outgoing) atSource() (words string, gone bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), m.d.Config.Limits.GiveUpTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), m.host.Config.Limits.GiveUpTimeout)
 	defer cancel()
-	state, err := m.d.Libvirt.State(ctx, m.dom.UUID)
+	state, err := m.host.Libvirt.State(ctx, m.dom.UUID)
 	switch {
 	case err != nil:
-		return fmt.Sprintf("guest %s was left on %s, whose libvirt does not answer now (%v)", m.dom.Name, m.d.Config.Name, err), true
+		return fmt.Sprintf("guest %s was left on %s, whose libvirt does not answer now (%v)", m.dom.Name, m.host.Config.Name, err), true
 	case state.Absent:
-		return fmt.Sprintf("guest %s is no longer on %s", m.dom.Name, m.d.Config.Name), true
+		return fmt.Sprintf("guest %s is no longer on %s", m.dom.Name, m.host.Config.Name), true
 	case state.Running():
-		return fmt.Sprintf("guest %s goes on running on %s", m.dom.Name, m.d.Config.Name), false
+		return fmt.Sprintf("guest %s goes on running on %s", m.dom.Name, m.host.Config.Name), false
 	}
-	words = fmt.Sprintf("guest %s is on %s, %v", m.dom.Name, m.d.Config.Name, state)
+	words = fmt.Sprintf("guest %s is on %s, %v", m.dom.Name, m.host.Config.Name, state)
 	if m.flags&libvirt.MigratePaused == 0 && m.begun {
 		words += fmt.Sprintf(": `virsh resume %s` there", m.dom.Name)
 	}
@@ -305,7 +305,7 @@ func (m *outgoing) atSource() (words string, gone bool) {
 func (m *outgoing) finishResult(r *control.Result) {
 	st := m.entry.Status()
 	r.Session, r.Guest, r.UUID = m.info.ID, m.dom.Name, m.info.UUID
-	r.Source, r.Destination = m.d.Config.Name, m.peer.Name
+	r.Source, r.Destination = m.host.Config.Name, m.peer.Name
 	r.Carried, r.Channels = st.Sent+st.Received, len(st.Channels)
 	r.Path, r.TLS, r.Suite = st.Path, st.TLS, st.Suite
 	r.Warnings = m.warnings
@@ -313,7 +313,7 @@ func (m *outgoing) finishResult(r *control.Result) {
 	if r.Outcome == control.Moved {
 		m.entry.SetPhase(control.PhaseDone)
 	}
-	m.d.Sessions.End(m.entry, r.Outcome, m.code, r.Cause)
+	m.host.Sessions.End(m.entry, r.Outcome, m.code, r.Cause)
 	event := m.log.Info()
 	if r.Outcome != control.Moved {
 		event = m.log.Warn().Str("cause", r.Cause)

@@ -1,4 +1,4 @@
-package proxy
+package migration
 
 import (
 	"context"
@@ -24,7 +24,7 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// bare is a host without a sluice as a migration's destination: the calls that
+// withoutSluice is a host without a sluice as a migration's destination: the calls that
 // its sluice would answer are made to its libvirtd from here, and the data goes
 // to the ports of its QEMU. There is TLS at that end where QEMU's own is
 // allowed (VIR_MIGRATE_TLS); at this end it is sluice's, and QEMU here has no
@@ -34,8 +34,8 @@ import (
 // one resumes the guest here when the answer to Finish is lost. What can't be
 // had without a sluice there is a memory of what became of a guest that is
 // gone: an absent guest may have run, and ended. It then stays paused here.
-type bare struct {
-	d      *host.Host
+type withoutSluice struct {
+	source *host.Host
 	peer   *peer.Peer
 	info   stream.Info
 	log    zerolog.Logger
@@ -43,10 +43,10 @@ type bare struct {
 	native bool // QEMU there has TLS
 	qemu   *direct.RemoteQEMU
 
-	ctx     context.Context // ends with a *stream.Cause
-	cancel  context.CancelCauseFunc
-	lanes   *direct.Channels
-	joining sync.Mutex // one connection of QEMU's at a time
+	ctx      context.Context // ends with a *stream.Cause
+	cancel   context.CancelCauseFunc
+	channels *direct.Channels
+	joining  sync.Mutex // one connection of QEMU's at a time
 
 	// broke is how the first lane broke. That is no failure by itself: QEMU
 	// resets a connection that it has done with, and libvirt says whether it had.
@@ -66,10 +66,10 @@ type bare struct {
 	finished bool // libvirt there holds the guest as its own, or not at all
 }
 
-// mayGoBare says how a guest may go to a host where none answered, and why
+// mayGoWithoutSluice says how a guest may go to a host where none answered, and why
 // not.
-func (m *outgoing) mayGoBare(ctx context.Context, none *peer.NoSluiceError) (native bool, err error) {
-	allowed, here, name := m.peer.Conf.WithoutSluice, m.d.Config.Name, m.peer.Name
+func (m *outgoing) mayGoWithoutSluice(ctx context.Context, none *peer.NoSluiceError) (native bool, err error) {
+	allowed, here, name := m.peer.Conf.WithoutSluice, m.host.Config.Name, m.peer.Name
 	native = allowed == config.WithoutNativeTLS || m.req.TLS == control.Yes
 	_, _, secure := m.peer.Conf.LibvirtAt()
 	refuse := func(format string, args ...any) (bool, error) {
@@ -85,9 +85,9 @@ func (m *outgoing) mayGoBare(ctx context.Context, none *peer.NoSluiceError) (nat
 	case m.req.TLS == control.Yes && !secure:
 		return refuse("--tls yes needs libvirt's calls by TLS too: set peers.%s.libvirt_uri on %s to qemu+tls://", name, here)
 	case !native && m.peer.SluiceSeen.Load():
-		return refuse("the guest's memory would go in clear, and %s: add --tls yes for QEMU's own TLS there, or %s", m.peer.SeenText(), m.d.Peers.RestartHint(m.peer))
+		return refuse("the guest's memory would go in clear, and %s: add --tls yes for QEMU's own TLS there, or %s", m.peer.SeenText(), m.host.Peers.RestartHint(m.peer))
 	}
-	if led, err := ledHere(ctx, m.d, m.peer); err != nil {
+	if led, err := interceptedHere(ctx, m.host, m.peer); err != nil {
 		return refuse("whether the kernel leads connections to %s's migration ports to sluice can't be told: %v", name, err)
 	} else if led != "" {
 		return refuse("the kernel leads connections to %s's migration ports to sluice, and there is none to take them: leave `intercept` of peers.%s out or empty, then `sluice intercept up`", led, name)
@@ -95,9 +95,9 @@ func (m *outgoing) mayGoBare(ctx context.Context, none *peer.NoSluiceError) (nat
 	return native, nil
 }
 
-// ledHere is an address of p's that interception on this host still covers, or
+// interceptedHere is an address of p's that interception on this host still covers, or
 // none.
-func ledHere(ctx context.Context, d *host.Host, p *peer.Peer) (string, error) {
+func interceptedHere(ctx context.Context, d *host.Host, p *peer.Peer) (string, error) {
 	table, err := rules.Read()
 	switch {
 	case errors.Is(err, rules.ErrOff):
@@ -120,34 +120,34 @@ func ledHere(ctx context.Context, d *host.Host, p *peer.Peer) (string, error) {
 	return "", nil
 }
 
-// openBare connects to libvirt at a host without a sluice.
-func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bool) (far, error) {
+// openWithoutSluice connects to libvirt at a host without a sluice.
+func (m *outgoing) openWithoutSluice(ctx context.Context, limits stream.Limits, native bool) (destination, error) {
 	uuid, err := virt.ParseUUID(m.info.UUID)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limits.Handshake, fmt.Errorf("no answer within %v (limits.handshake_timeout)", limits.Handshake))
 	defer cancel()
-	virt, err := m.d.Peers.ConnectLibvirt(ctx, m.peer)
+	virt, err := m.host.Peers.ConnectLibvirt(ctx, m.peer)
 	if err != nil {
 		return nil, err
 	}
-	b := &bare{
-		d: m.d, peer: m.peer, info: m.info, log: m.log, limits: limits, native: native, steps: arrival.Steps{Virt: virt, UUID: uuid},
+	b := &withoutSluice{
+		source: m.host, peer: m.peer, info: m.info, log: m.log, limits: limits, native: native, steps: arrival.Steps{Virt: virt, UUID: uuid},
 		settled: make(chan struct{}), over: make(chan struct{}),
 	}
 	host, _, _ := m.peer.Conf.LibvirtAt()
-	b.qemu = &direct.RemoteQEMU{Peers: m.d.Peers, Peer: m.peer, Host: host, TLS: native}
+	b.qemu = &direct.RemoteQEMU{Peers: m.host.Peers, Peer: m.peer, Host: host, TLS: native}
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
-	b.lanes = direct.NewChannels(b.ctx, limits, func(lane string, err error) {
-		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.d.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.Name, err)})
+	b.channels = direct.NewChannels(b.ctx, limits, func(lane string, err error) {
+		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.host.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.Name, err)})
 	})
 	by := session.ByQEMUThere
 	if !native {
 		by = session.ByNothing
-		m.d.Sessions.InClear.Count(control.Outgoing)
+		m.host.Sessions.InClear.Count(control.Outgoing)
 	}
-	m.warnBare(native)
+	m.warnWithoutSluice(native)
 	disks := ""
 	if m.req.CopyStorage != control.CopyNone {
 		disks = by
@@ -157,8 +157,8 @@ func (m *outgoing) openBare(ctx context.Context, limits stream.Limits, native bo
 	return b, nil
 }
 
-// warnBare tells of what a host without a sluice costs.
-func (m *outgoing) warnBare(native bool) {
+// warnWithoutSluice tells of what a host without a sluice costs.
+func (m *outgoing) warnWithoutSluice(native bool) {
 	text := fmt.Sprintf("%s has no sluice: data goes to QEMU's own TLS there (peers.%s.without_sluice)", m.peer.Name, m.peer.Name)
 	if !native {
 		text = fmt.Sprintf("%s has no sluice: the guest's memory and disks go in clear (peers.%s.without_sluice = %q)", m.peer.Name, m.peer.Name, config.WithoutPlain)
@@ -169,7 +169,7 @@ func (m *outgoing) warnBare(native bool) {
 
 // run owns the end, and meanwhile looks whether libvirt there is still to be
 // heard.
-func (b *bare) run() {
+func (b *withoutSluice) run() {
 	defer close(b.over)
 	again := time.NewTicker(max(b.limits.Idle/4, 25*time.Millisecond))
 	defer again.Stop()
@@ -205,7 +205,7 @@ func (b *bare) run() {
 }
 
 // beat asks libvirt there for a sign of life.
-func (b *bare) beat() {
+func (b *withoutSluice) beat() {
 	t := time.AfterFunc(b.limits.Idle, func() {
 		b.Fail(&stream.Cause{Code: stream.CodeLink, Text: fmt.Sprintf("nothing was heard from libvirt on %s for %v (limits.idle_timeout): the link is down, or the host is frozen", b.peer.Name, b.limits.Idle)})
 	})
@@ -215,25 +215,25 @@ func (b *bare) beat() {
 
 // end leaves nothing behind: a guest that was prepared and not asked for is
 // given up, by libvirt's Finish or else by the end of its connection.
-func (b *bare) end() {
+func (b *withoutSluice) end() {
 	if b.cause.Done() {
 		t := time.AfterFunc(direct.DrainTimeout, func() { b.cancel(b.cause) })
-		b.lanes.Wait()
+		b.channels.Wait()
 		t.Stop()
 	}
 	b.cancel(b.cause)
-	b.lanes.Wait()
+	b.channels.Wait()
 	b.calls.Lock()
 	defer b.calls.Unlock()
 	if b.prepared && !b.asked && !b.finished {
-		ctx, cancel := context.WithTimeout(context.Background(), b.d.Config.Limits.GiveUpTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), b.source.Config.Limits.GiveUpTimeout)
 		b.steps.Finish(ctx, &arrival.FinishCall{Cancelled: true})
 		cancel()
 	}
 	b.steps.Virt.Close()
 }
 
-func (b *bare) settle(c *stream.Cause) {
+func (b *withoutSluice) settle(c *stream.Cause) {
 	b.once.Do(func() {
 		b.cause = c
 		if !c.Done() {
@@ -243,10 +243,10 @@ func (b *bare) settle(c *stream.Cause) {
 	})
 }
 
-func (b *bare) Fail(c *stream.Cause) {
+func (b *withoutSluice) Fail(c *stream.Cause) {
 	if c.Host == "" {
 		own := *c
-		own.Host = b.d.Config.Name
+		own.Host = b.source.Config.Name
 		c = &own
 	}
 	if broke := b.broke.Load(); broke != nil && c.Code == stream.CodeLibvirt {
@@ -255,20 +255,20 @@ func (b *bare) Fail(c *stream.Cause) {
 	b.settle(c)
 }
 
-func (b *bare) Finish()                     { b.settle(&stream.Cause{Code: stream.CodeDone, Text: "done"}) }
-func (b *bare) Context() context.Context    { return b.ctx }
-func (b *bare) Settled() <-chan struct{}    { return b.settled }
-func (b *bare) Unbound()                    {} // is for post-copy
-func (b *bare) channels() []session.Channel { return b.lanes.Status() }
+func (b *withoutSluice) Finish()                          { b.settle(&stream.Cause{Code: stream.CodeDone, Text: "done"}) }
+func (b *withoutSluice) Context() context.Context         { return b.ctx }
+func (b *withoutSluice) Settled() <-chan struct{}         { return b.settled }
+func (b *withoutSluice) Unbound()                         {} // is for post-copy
+func (b *withoutSluice) channelStatus() []session.Channel { return b.channels.Status() }
 
-func (b *bare) Wait() *stream.Cause {
+func (b *withoutSluice) Wait() *stream.Cause {
 	<-b.over
 	return b.cause
 }
 
 // outcome asks libvirt there, on a new connection. Without a sluice nobody
 // there remembers a guest that has ended.
-func (b *bare) outcome(ctx context.Context) (*arrival.OutcomeReply, error) {
+func (b *withoutSluice) outcome(ctx context.Context) (*arrival.OutcomeReply, error) {
 	state, err := b.state(ctx)
 	if err != nil {
 		peer.Late(ctx)
@@ -290,10 +290,10 @@ func (b *bare) outcome(ctx context.Context) (*arrival.OutcomeReply, error) {
 }
 
 // state is the guest's at the other host.
-func (b *bare) state(ctx context.Context) (virt.State, error) {
+func (b *withoutSluice) state(ctx context.Context) (virt.State, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.limits.Handshake, errors.New("libvirt does not answer"))
 	defer cancel()
-	v, err := b.d.Peers.ConnectLibvirt(ctx, b.peer)
+	v, err := b.source.Peers.ConnectLibvirt(ctx, b.peer)
 	if err != nil {
 		return virt.State{}, err
 	}

@@ -1,4 +1,4 @@
-package proxy
+package migration
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 )
 
 // Call makes the calls that the peer's sluice would answer, with libvirt there.
-func (b *bare) Call(ctx context.Context, name string, body, reply any) error {
+func (b *withoutSluice) Call(ctx context.Context, name string, body, reply any) error {
 	b.calls.Lock()
 	defer b.calls.Unlock()
 	if b.ctx.Err() != nil {
@@ -35,11 +35,11 @@ func (b *bare) Call(ctx context.Context, name string, body, reply any) error {
 		}
 		return err
 	}
-	return &stream.Cause{Code: stream.CodeRefused, Host: b.d.Config.Name, Text: "without a sluice there is no " + name}
+	return &stream.Cause{Code: stream.CodeRefused, Host: b.source.Config.Name, Text: "without a sluice there is no " + name}
 }
 
-func (b *bare) prepare(ctx context.Context, call *arrival.PrepareCall, reply *arrival.PrepareReply) error {
-	limit := b.d.Config.Limits.PrepareTimeout
+func (b *withoutSluice) prepare(ctx context.Context, call *arrival.PrepareCall, reply *arrival.PrepareReply) error {
+	limit := b.source.Config.Limits.PrepareTimeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("QEMU was not started within %v (limits.prepare_timeout)", limit))
 	defer cancel()
 	switch state, err := b.steps.Virt.State(ctx, b.steps.UUID); {
@@ -65,14 +65,14 @@ func (b *bare) prepare(ctx context.Context, call *arrival.PrepareCall, reply *ar
 	b.prepared = true
 	b.log.Info().Msg("guest prepared by libvirt there")
 	if err := b.learnPorts(uri, reply.Cookie); err != nil {
-		return &stream.Cause{Code: stream.CodeProtocol, Host: b.d.Config.Name, Text: err.Error()}
+		return &stream.Cause{Code: stream.CodeProtocol, Host: b.source.Config.Name, Text: err.Error()}
 	}
 	return nil
 }
 
 // learnPorts finds where QEMU there waits: libvirt's answer names the port of
 // memory, its cookie that of disks.
-func (b *bare) learnPorts(uri libvirt.OptString, cookie []byte) error {
+func (b *withoutSluice) learnPorts(uri libvirt.OptString, cookie []byte) error {
 	if len(uri) == 0 {
 		return fmt.Errorf("libvirt on %s does not say where QEMU waits for the guest", b.peer.Name)
 	}
@@ -95,7 +95,7 @@ func (b *bare) learnPorts(uri libvirt.OptString, cookie []byte) error {
 }
 
 // port is where QEMU there waits for a kind of channel.
-func (b *bare) port(kind string) (int, error) {
+func (b *withoutSluice) port(kind string) (int, error) {
 	if ports := b.ports.Load(); ports != nil && (*ports)[kind] != 0 {
 		return (*ports)[kind], nil
 	}
@@ -104,17 +104,17 @@ func (b *bare) port(kind string) (int, error) {
 
 // finish has libvirt there take the guest over, or give it up. What is under
 // way goes on whatever becomes of the migration's context.
-func (b *bare) finish(call *arrival.FinishCall) (*arrival.FinishReply, error) {
+func (b *withoutSluice) finish(call *arrival.FinishCall) (*arrival.FinishReply, error) {
 	if !b.prepared || b.finished {
-		return nil, &stream.Cause{Code: stream.CodeRefused, Host: b.d.Config.Name, Text: "there is no guest to finish"}
+		return nil, &stream.Cause{Code: stream.CodeRefused, Host: b.source.Config.Name, Text: "there is no guest to finish"}
 	}
 	if !call.Cancelled {
-		if len(b.channels()) == 0 {
-			return nil, &stream.Cause{Code: stream.CodeLocal, Host: b.d.Config.Name, Text: "no memory of the guest has gone, so there is nothing to finish"}
+		if len(b.channelStatus()) == 0 {
+			return nil, &stream.Cause{Code: stream.CodeLocal, Host: b.source.Config.Name, Text: "no memory of the guest has gone, so there is nothing to finish"}
 		}
 		b.asked = true
 	}
-	limit := b.d.Config.Limits.FinishTimeout
+	limit := b.source.Config.Limits.FinishTimeout
 	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("libvirt did not answer within %v (limits.finish_timeout)", limit))
 	defer cancel()
 	ctx, lost := context.WithCancelCause(ctx)
@@ -133,9 +133,9 @@ func (b *bare) finish(call *arrival.FinishCall) (*arrival.FinishReply, error) {
 
 // unfinished tells a Finish that libvirt has failed and undone from one of
 // which no one can tell.
-func (b *bare) unfinished(failure error) (*arrival.FinishReply, error) {
+func (b *withoutSluice) unfinished(failure error) (*arrival.FinishReply, error) {
 	cause := b.said("taking the guest over", failure)
-	ctx, cancel := context.WithTimeout(context.Background(), b.d.Config.Limits.GiveUpTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), b.source.Config.Limits.GiveUpTimeout)
 	defer cancel()
 	state, err := b.state(ctx)
 	if why := arrival.Undetermined(cause, failure, state, err); why != "" {
@@ -146,14 +146,14 @@ func (b *bare) unfinished(failure error) (*arrival.FinishReply, error) {
 }
 
 // downtime is in nanoseconds, as libvirt there has measured it.
-func (b *bare) downtime() int64 {
-	ctx, cancel := context.WithTimeout(context.Background(), b.d.Config.Limits.GiveUpTimeout)
+func (b *withoutSluice) downtime() int64 {
+	ctx, cancel := context.WithTimeout(context.Background(), b.source.Config.Limits.GiveUpTimeout)
 	defer cancel()
 	return b.steps.Downtime(ctx)
 }
 
 // said is an error of libvirt's there.
-func (b *bare) said(doing string, err error) *stream.Cause {
+func (b *withoutSluice) said(doing string, err error) *stream.Cause {
 	text := virt.Words(doing, err)
 	if b.native && strings.Contains(err.Error(), "credentials") { // QEMU's words (crypto/tlscreds.c)
 		text += fmt.Sprintf("; QEMU's own TLS needs ca-cert.pem, server-cert.pem and server-key.pem in migrate_tls_x509_cert_dir of %s's qemu.conf (/etc/pki/libvirt-migrate or /etc/pki/qemu unless set)", b.peer.Name)
@@ -163,7 +163,7 @@ func (b *bare) said(doing string, err error) *stream.Cause {
 
 // join connects one connection of QEMU's to QEMU there, and those of a kind
 // one after the other.
-func (b *bare) join(ctx context.Context, kind string, local net.Conn) error {
+func (b *withoutSluice) join(ctx context.Context, kind string, local net.Conn) error {
 	b.joining.Lock()
 	defer b.joining.Unlock()
 	ctx, cancel := context.WithTimeoutCause(ctx, b.limits.Handshake, fmt.Errorf("no answer within %v (limits.handshake_timeout)", b.limits.Handshake))
@@ -174,7 +174,7 @@ func (b *bare) join(ctx context.Context, kind string, local net.Conn) error {
 		remote, err = b.qemu.Dial(ctx, kind, port, local)
 	}
 	if err == nil {
-		err = b.lanes.Carry(kind, local, remote, func(e *relay.Error) { b.log.Info().Str("cause", e.Error()).Msg("QEMU closed its end") })
+		err = b.channels.Carry(kind, local, remote, func(e *relay.Error) { b.log.Info().Str("cause", e.Error()).Msg("QEMU closed its end") })
 	} else {
 		local.Close()
 	}

@@ -1,4 +1,4 @@
-package proxy
+package migration
 
 import (
 	"context"
@@ -100,7 +100,7 @@ func (m *outgoing) intervene(st virt.JobStats, timedOut bool) {
 			m.switchOver()
 		}
 	case timedOut && m.req.TimeoutAction != control.TimeoutSuspend:
-		m.abort(&stream.Cause{Code: stream.CodeTimeout, Host: m.d.Config.Name, Text: fmt.Sprintf("it took longer than %d seconds (--timeout)", m.req.Timeout)})
+		m.abort(&stream.Cause{Code: stream.CodeTimeout, Host: m.host.Config.Name, Text: fmt.Sprintf("it took longer than %d seconds (--timeout)", m.req.Timeout)})
 	case m.req.PostCopy && st.Iteration >= 2:
 		// The first pass has sent every page once: the rest follows on demand.
 		m.switchOver()
@@ -151,7 +151,7 @@ func (m *outgoing) poll() (<-chan virt.JobStats, func()) {
 		defer close(done)
 		tick := time.NewTicker(pollInterval)
 		defer tick.Stop()
-		libvirt := &virt.LazyConn{Libvirt: m.d.Libvirt}
+		libvirt := &virt.LazyConn{Libvirt: m.host.Libvirt}
 		defer libvirt.Close()
 		for {
 			select {
@@ -193,7 +193,7 @@ func (m *outgoing) progress(phase string) {
 		Iteration: st.Iteration,
 	}
 	if m.session != nil {
-		all := m.session.channels()
+		all := m.session.channelStatus()
 		for _, c := range all {
 			p.Carried += uint64(c.Sent() + c.Received())
 		}

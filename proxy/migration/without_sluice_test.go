@@ -1,4 +1,4 @@
-package proxy
+package migration
 
 import (
 	"context"
@@ -54,7 +54,7 @@ func reaching(t *testing.T, h *host.Host, tls string) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	m := &outgoing{d: h, req: &control.MigrateRequest{TLS: tls}, peer: h.Peers.All["host-b"], log: zerolog.Nop(),
+	m := &outgoing{host: h, req: &control.MigrateRequest{TLS: tls}, peer: h.Peers.All["host-b"], log: zerolog.Nop(),
 		info: stream.Info{ID: stream.NewID(), Work: session.WorkMigration, UUID: "c7a5fdbd-edaf-9455-926a-d65c16db1809"}}
 	f, err := m.reach(ctx)
 	if err == nil {
@@ -126,7 +126,7 @@ func TestWayWithoutSluiceRefused(t *testing.T) {
 
 // A channel of QEMU's may come while libvirt's answer to Prepare is read.
 func TestPortsAreLearntAtOnce(t *testing.T) {
-	b := &bare{peer: &peer.Peer{Name: "host-b"}}
+	b := &withoutSluice{peer: &peer.Peer{Name: "host-b"}}
 	var learning sync.WaitGroup
 	learning.Go(func() {
 		for range 1000 {

@@ -1,4 +1,4 @@
-package proxy
+package migration
 
 import (
 	"context"
@@ -27,7 +27,7 @@ import (
 
 // outgoing is one migration at its source, from the request to the result.
 type outgoing struct {
-	d      *host.Host
+	host   *host.Host
 	req    *control.MigrateRequest
 	peer   *peer.Peer
 	report func(control.Progress)
@@ -41,7 +41,7 @@ type outgoing struct {
 
 	entry   *session.Entry
 	dir     rundir.SessionDir
-	session far
+	session destination
 	sockets sync.WaitGroup // accept loops
 
 	started   time.Time
@@ -63,7 +63,7 @@ type outgoing struct {
 func Migrate(ctx context.Context, d *host.Host, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
 	d.Work.Add(1)
 	defer d.Work.Done()
-	m := &outgoing{d: d, req: req, report: report, started: time.Now(), postcopy: req.PostCopyResume}
+	m := &outgoing{host: d, req: req, report: report, started: time.Now(), postcopy: req.PostCopyResume}
 	if err := m.check(ctx); err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func Migrate(ctx context.Context, d *host.Host, req *control.MigrateRequest, rep
 
 // check refuses what can't be begun, and makes a place for the session.
 func (m *outgoing) check(ctx context.Context) error {
-	d := m.d
+	d := m.host
 	m.peer = d.Peers.All[m.req.Peer]
 	if m.peer == nil {
 		return control.WrongUse("no peer is named %q in the configuration of %s; there are: %s",
@@ -113,12 +113,12 @@ func (m *outgoing) check(ctx context.Context) error {
 
 // findGuest connects to libvirt and finds the guest, which must be active.
 func (m *outgoing) findGuest(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, m.d.Config.Limits.HandshakeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, m.host.Config.Limits.HandshakeTimeout)
 	defer cancel()
-	if m.virt, err = m.d.Libvirt.Connect(ctx); err != nil {
+	if m.virt, err = m.host.Libvirt.Connect(ctx); err != nil {
 		return err
 	}
-	m.watch = &virt.LazyConn{Libvirt: m.d.Libvirt}
+	m.watch = &virt.LazyConn{Libvirt: m.host.Libvirt}
 	var state virt.State
 	err = m.virt.Bound(ctx, func() (err error) {
 		m.dom, err = m.virt.Find(m.req.Guest)
@@ -126,7 +126,7 @@ func (m *outgoing) findGuest(ctx context.Context) (err error) {
 	})
 	if libvirt.IsNotFound(err) {
 		err = control.WrongUse("there is no guest %q on %s (libvirt: %s); `virsh list` shows those that run",
-			m.req.Guest, m.d.Config.Name, strings.TrimSpace(err.Error()))
+			m.req.Guest, m.host.Config.Name, strings.TrimSpace(err.Error()))
 	}
 	if err == nil {
 		state, err = m.virt.State(ctx, m.dom.UUID)
@@ -145,7 +145,7 @@ func (m *outgoing) findGuest(ctx context.Context) (err error) {
 // checkState refuses a guest that can't be migrated from the state that it is
 // in.
 func (m *outgoing) checkState(state virt.State) error {
-	name, here := m.dom.Name, m.d.Config.Name
+	name, here := m.dom.Name, m.host.Config.Name
 	switch {
 	case state.Absent:
 		return control.WrongUse("guest %s does not run on %s: only running guests are migrated live", name, here)
@@ -205,27 +205,27 @@ func (m *outgoing) run(ctx context.Context) *control.Result {
 // open makes the session: the sockets for QEMU here, and the peer's half.
 func (m *outgoing) open(ctx context.Context) error {
 	var err error
-	if m.dir, err = m.d.Dir.MakeSession(m.info.ID, -1); err != nil {
+	if m.dir, err = m.host.Dir.MakeSession(m.info.ID, -1); err != nil {
 		return err
 	}
 	if m.session, err = m.reach(ctx); err != nil {
 		return err
 	}
-	m.entry.SetChannels(m.session.channels)
+	m.entry.SetChannels(m.session.channelStatus)
 	m.log.Info().Msg("session opened")
 	kinds := map[string]string{stream.ChannelMemory: rundir.MemorySocket}
 	if m.req.CopyStorage != control.CopyNone {
 		kinds[stream.ChannelDisk] = rundir.DiskSocket
 	}
 	for kind, socket := range kinds {
-		l, err := m.dir.Listen(socket, m.d.QEMUUID)
+		l, err := m.dir.Listen(socket, m.host.QEMUUID)
 		if err != nil {
 			return err
 		}
 		context.AfterFunc(m.session.Context(), func() { l.Close() })
 		m.sockets.Go(func() {
 			join := func(c net.Conn) error { return m.session.join(m.session.Context(), kind, c) }
-			if err := m.d.ServeQEMU(kind, l, m.log, join); err != nil {
+			if err := m.host.ServeQEMU(kind, l, m.log, join); err != nil {
 				m.session.Fail(err)
 			}
 		})
@@ -235,7 +235,7 @@ func (m *outgoing) open(ctx context.Context) error {
 
 // prepare is Begin here and Prepare there.
 func (m *outgoing) prepare(ctx context.Context) error {
-	limit := m.d.Config.Limits.PrepareTimeout
+	limit := m.host.Config.Limits.PrepareTimeout
 	ctx, stop := context.WithTimeoutCause(ctx, 2*limit, fmt.Errorf("the guest was not prepared within %v (limits.prepare_timeout)", 2*limit))
 	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -288,5 +288,5 @@ func (m *outgoing) libvirtCause(doing string, err error) *stream.Cause {
 	if errors.As(err, &c) {
 		return c
 	}
-	return &stream.Cause{Code: stream.CodeLibvirt, Host: m.d.Config.Name, Text: virt.Words(doing, err)}
+	return &stream.Cause{Code: stream.CodeLibvirt, Host: m.host.Config.Name, Text: virt.Words(doing, err)}
 }

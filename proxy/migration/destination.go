@@ -1,4 +1,4 @@
-package proxy
+package migration
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// far is the destination of a migration that this host runs: the peer's sluice,
+// destination is the destination of a migration that this host runs: the peer's sluice,
 // by a session, or a host that has none (bare).
-type far interface {
+type destination interface {
 	// Call makes one of the migration's calls there. Its error is a *stream.Cause.
 	Call(ctx context.Context, name string, body, reply any) error
 	// join takes over one connection of QEMU's. Those of a kind come to the
@@ -21,7 +21,7 @@ type far interface {
 	join(ctx context.Context, kind string, c net.Conn) error
 	// outcome asks, on a new connection, what became of the guest. All is over.
 	outcome(ctx context.Context) (*arrival.OutcomeReply, error)
-	channels() []session.Channel
+	channelStatus() []session.Channel
 
 	// As stream.Session has them.
 	Context() context.Context
@@ -32,39 +32,39 @@ type far interface {
 	Unbound()
 }
 
-// farSluice is a session with the peer's sluice.
-type farSluice struct {
+// sluiceDestination is a session with the peer's sluice.
+type sluiceDestination struct {
 	*stream.Session
 	opener *stream.Opener
 }
 
-func (f *farSluice) join(ctx context.Context, kind string, c net.Conn) error {
+func (f *sluiceDestination) join(ctx context.Context, kind string, c net.Conn) error {
 	_, err := f.OpenChannel(ctx, kind, c)
 	return err
 }
 
-func (f *farSluice) outcome(ctx context.Context) (*arrival.OutcomeReply, error) {
+func (f *sluiceDestination) outcome(ctx context.Context) (*arrival.OutcomeReply, error) {
 	reply := new(arrival.OutcomeReply)
 	return reply, f.opener.Ask(ctx, arrival.AskOutcome, &arrival.OutcomeAsk{Session: f.ID, UUID: f.UUID}, reply)
 }
 
-func (f *farSluice) channels() []session.Channel { return session.ChannelsOf(f.Session) }
+func (f *sluiceDestination) channelStatus() []session.Channel { return session.ChannelsOf(f.Session) }
 
 // reach opens the far end of m: the peer's sluice wherever it answers, and only
 // where there is none, and the configuration allows it, the host without it.
-func (m *outgoing) reach(ctx context.Context) (far, error) {
-	o := m.d.Opener(m.peer)
-	o.Limits = m.d.Limits(m.req.Bandwidth)
+func (m *outgoing) reach(ctx context.Context) (destination, error) {
+	o := m.host.Opener(m.peer)
+	o.Limits = m.host.Limits(m.req.Bandwidth)
 	s, none, err := peer.Open(ctx, o, m.info)
 	switch {
 	case err == nil:
-		return &farSluice{s, o}, nil
+		return &sluiceDestination{s, o}, nil
 	case none == nil:
 		return nil, err
 	}
-	native, err := m.mayGoBare(ctx, none)
+	native, err := m.mayGoWithoutSluice(ctx, none)
 	if err != nil {
 		return nil, err
 	}
-	return m.openBare(ctx, o.Limits, native)
+	return m.openWithoutSluice(ctx, o.Limits, native)
 }
