@@ -16,6 +16,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/arrival"
+	"github.com/virt-sluice/sluice/proxy/gateway"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/intercept"
 	"github.com/virt-sluice/sluice/proxy/peer"
@@ -40,7 +41,7 @@ type Daemon struct {
 	started time.Time
 
 	arrivals *arrival.Arrivals
-	gateway  *Gateway
+	gateway  *gateway.Gateway
 	acceptor *stream.Acceptor
 
 	tunnels []*tunnelEntry
@@ -69,7 +70,7 @@ func New(o Options) (*Daemon, error) {
 		ready:   make(chan struct{}),
 	}
 	d.arrivals = arrival.New(d.Host)
-	d.gateway = NewGateway(d.Host, d.arrivals)
+	d.gateway = gateway.New(d.Host, d.arrivals)
 	var err error
 	if d.UIDs, err = o.Config.UIDs(); err != nil {
 		return nil, err

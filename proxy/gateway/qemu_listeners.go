@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// doors are where the source's QEMU brings a session's data.
+// qemuListeners are where the source's QEMU brings a session's data.
 //
 // Where the call that starts the data passes here, it is told a socket of the
 // session's folder for each kind. Where the source's libvirt is told by a reply
@@ -21,8 +21,8 @@ import (
 // destination's cookie says, unless the user gives another URI; it has no such
 // words for unix sockets. So a migration with disks goes by ports of the
 // loopback interface.
-type doors struct {
-	d       *Gateway
+type qemuListeners struct {
+	gateway *Gateway
 	session *stream.Session
 	log     zerolog.Logger
 	accepts sync.WaitGroup
@@ -32,13 +32,13 @@ type doors struct {
 	diskPort int    // of disks, where it can't; 0 without disks
 }
 
-// open opens the doors; they close with the session. told says that libvirt can
+// listen opens the doors; they close with the session. told says that libvirt can
 // be told where disks go.
-func (o *doors) open(dir rundir.SessionDir, disks, told bool) (err error) {
+func (o *qemuListeners) listen(dir rundir.SessionDir, disks, told bool) (err error) {
 	defer func() {
 		if uri := o.uri; err == nil {
-			o.d.doors.set(uri, true)
-			context.AfterFunc(o.session.Context(), func() { o.d.doors.set(uri, false) })
+			o.gateway.uris.set(uri, true)
+			context.AfterFunc(o.session.Context(), func() { o.gateway.uris.set(uri, false) })
 		}
 	}()
 	if !disks || told {
@@ -56,13 +56,13 @@ func (o *doors) open(dir rundir.SessionDir, disks, told bool) (err error) {
 	return err
 }
 
-// openDoors are the URIs of all doors for memory that are open here.
-type openDoors struct {
+// openURIs are the URIs of all doors for memory that are open here.
+type openURIs struct {
 	mu sync.Mutex
 	m  map[string]bool
 }
 
-func (od *openDoors) set(uri string, open bool) {
+func (od *openURIs) set(uri string, open bool) {
 	od.mu.Lock()
 	defer od.mu.Unlock()
 	if od.m == nil {
@@ -73,21 +73,21 @@ func (od *openDoors) set(uri string, open bool) {
 	}
 }
 
-// opens says whether a Perform's data goes to a door of this daemon's: the
+// isOurs says whether a Perform's data goes to a door of this daemon's: the
 // client has been told of it by the reply to Prepare, which went through here
 // as well.
-func (d *Gateway) opens(params libvirtrpc.Params) bool {
+func (gw *Gateway) isOurs(params libvirtrpc.Params) bool {
 	uri, is, err := params.Text(libvirtrpc.ParamURI)
 	if err != nil || !is || params.Has(libvirtrpc.ParamDisksURI) {
 		return false
 	}
-	d.doors.mu.Lock()
-	defer d.doors.mu.Unlock()
-	return d.doors.m[uri]
+	gw.uris.mu.Lock()
+	defer gw.uris.mu.Unlock()
+	return gw.uris.m[uri]
 }
 
-func (o *doors) socket(dir rundir.SessionDir, name, kind string) (uri string, err error) {
-	l, err := dir.Listen(name, o.d.QEMUUID)
+func (o *qemuListeners) socket(dir rundir.SessionDir, name, kind string) (uri string, err error) {
+	l, err := dir.Listen(name, o.gateway.QEMUUID)
 	if err != nil {
 		return "", err
 	}
@@ -95,7 +95,7 @@ func (o *doors) socket(dir rundir.SessionDir, name, kind string) (uri string, er
 	return "unix://" + dir.SocketPath(name), nil
 }
 
-func (o *doors) loopback(kind string) (port int, err error) {
+func (o *qemuListeners) loopback(kind string) (port int, err error) {
 	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return 0, fmt.Errorf("open a port for QEMU on the loopback interface: %w", err)
@@ -105,10 +105,10 @@ func (o *doors) loopback(kind string) (port int, err error) {
 }
 
 // serve joins QEMU's connections to channels. One that can't be fails the session.
-func (o *doors) serve(kind string, l net.Listener) {
+func (o *qemuListeners) serve(kind string, l net.Listener) {
 	context.AfterFunc(o.session.Context(), func() { l.Close() })
 	o.accepts.Go(func() {
-		err := o.d.ServeQEMU(kind, l, o.log, func(c net.Conn) error {
+		err := o.gateway.ServeQEMU(kind, l, o.log, func(c net.Conn) error {
 			_, err := o.session.OpenChannel(o.session.Context(), kind, c)
 			return err
 		})

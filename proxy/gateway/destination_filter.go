@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"context"
@@ -19,31 +19,31 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// guard stands before this host's libvirt: it lets a caller from another host
+// destinationFilter stands before this host's libvirt: it lets a caller from another host
 // call what its access allows, refuses what would put a guest on the network
 // in clear, and chooses where this host takes in the data of migrations. It
 // trusts no other sluice to have done so.
-type guard struct {
-	d       *Gateway
-	peer    *peer.Peer // nil for a caller that is no sluice
-	bare    *peer.Peer // one that comes without its sluice
-	access  string
-	memory  *stream.Memory // holds its calls
-	name    string         // the caller's, in the configuration
-	address string
-	who     string // for the log
-	log     zerolog.Logger
+type destinationFilter struct {
+	gateway       *Gateway
+	peer          *peer.Peer // nil for a caller that is no sluice
+	withoutSluice *peer.Peer // one that comes without its sluice
+	access        string
+	memory        *stream.Memory // holds its calls
+	name          string         // the caller's, in the configuration
+	address       string
+	who           string // for the log
+	log           zerolog.Logger
 
-	mu      sync.Mutex
-	coming  map[string]*preparedGuest // by the guest's name here
-	going   map[string]*steering      // guests that the caller takes, by UUID
-	leaving leaving
-	cut     func(error)
+	mu     sync.Mutex
+	coming map[string]*preparedGuest // by the guest's name here
+	going  map[string]*steeredSource // guests that the caller takes, by UUID
+	begun  begunMigrations
+	cut    func(error)
 }
 
 // preparedGuest was prepared over this connection.
 type preparedGuest struct {
-	guest    movingGuest
+	guest    guest
 	transfer transfer.Transfer
 	session  *arrival.Steered      // nil where data comes by another way
 	native   *direct.TLSEnd        // where QEMU's own TLS ends here
@@ -60,12 +60,12 @@ func (a *preparedGuest) setPhase(phase string) {
 }
 
 // serve serves one caller's connection to its end, and closes both ends.
-func (g *guard) serve(ctx context.Context, caller, server libvirtrpc.Conn, failing func(error)) error {
+func (g *destinationFilter) serve(ctx context.Context, caller, server libvirtrpc.Conn, failing func(error)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	g.cut, g.coming = func(err error) { cancel(err) }, make(map[string]*preparedGuest)
-	g.going = make(map[string]*steering)
-	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended, Memory: g.memory, Draining: g.d.Sessions.DrainBegan()}
+	g.going = make(map[string]*steeredSource)
+	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended, Memory: g.memory, Draining: g.gateway.Sessions.DrainBegan()}
 	err := c.Run(ctx)
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -79,14 +79,14 @@ func (g *guard) serve(ctx context.Context, caller, server libvirtrpc.Conn, faili
 }
 
 // Busy implements libvirtrpc.Rules.
-func (g *guard) Busy() bool {
+func (g *destinationFilter) Busy() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.coming)+len(g.going) > 0 || g.leaving.any()
+	return len(g.coming)+len(g.going) > 0 || g.begun.any()
 }
 
 // ended tells the guests on their way that libvirtd has ended the connection.
-func (g *guard) ended() {
+func (g *destinationFilter) ended() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, a := range g.coming {
@@ -105,7 +105,7 @@ func (a *preparedGuest) release(what arrival.Verdict) {
 }
 
 // Judge implements libvirtrpc.Rules.
-func (g *guard) Judge(h libvirtrpc.Head) (hold bool, refusal *libvirtrpc.Error) {
+func (g *destinationFilter) Judge(h libvirtrpc.Head) (hold bool, refusal *libvirtrpc.Error) {
 	if g.access == config.AccessMigrate {
 		if refusal = libvirtrpc.Allowed(h); refusal != nil {
 			g.log.Warn().Str("caller", g.who).Stringer("procedure", h.Procedure).Str("program", libvirtrpc.ProgramName(h.Program)).Msg("access denied")
@@ -131,7 +131,7 @@ func (g *guard) Judge(h libvirtrpc.Head) (hold bool, refusal *libvirtrpc.Error) 
 }
 
 // Understand implements libvirtrpc.Rules.
-func (g *guard) Understand(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outcome {
+func (g *destinationFilter) Understand(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outcome {
 	switch c.Procedure {
 	case libvirtrpc.ProcConnectSupportsFeature:
 		return denyFDs(c)
@@ -164,7 +164,7 @@ func outcomeErr(code libvirtrpc.Code, format string, args ...any) libvirtrpc.Out
 }
 
 // denied refuses a call for what it asks, and logs who did.
-func (g *guard) denied(c *libvirtrpc.Call, format string, args ...any) libvirtrpc.Outcome {
+func (g *destinationFilter) denied(c *libvirtrpc.Call, format string, args ...any) libvirtrpc.Outcome {
 	words := fmt.Sprintf(format, args...)
 	g.log.Warn().Str("caller", g.who).Stringer("procedure", c.Procedure).Str("cause", words).Msg("access denied")
 	return outcomeErr(libvirtrpc.ErrAccessDenied, "access denied: %s", words)
@@ -172,19 +172,19 @@ func (g *guard) denied(c *libvirtrpc.Call, format string, args ...any) libvirtrp
 
 // open lets callers open this host's QEMU driver alone. libvirtd would open
 // any URI for them, also one that runs a command or leads to a third host.
-func (g *guard) open(c *libvirtrpc.Call) libvirtrpc.Outcome {
+func (g *destinationFilter) open(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	call, err := libvirtrpc.DecodeOpen(c.Body)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
 	if g.access != config.AccessFull && call.Name != nil && *call.Name != "" && *call.Name != "qemu:///system" {
-		return g.denied(c, "%.80q: only qemu:///system may be opened on %s", *call.Name, g.d.Config.Name)
+		return g.denied(c, "%.80q: only qemu:///system may be opened on %s", *call.Name, g.gateway.Config.Name)
 	}
 	return libvirtrpc.Outcome{Body: call.Encode()}
 }
 
 // abort lets callers abort the jobs of guests that come by them.
-func (g *guard) abort(c *libvirtrpc.Call, decode func([]byte) (libvirtrpc.Domain, error)) libvirtrpc.Outcome {
+func (g *destinationFilter) abort(c *libvirtrpc.Call, decode func([]byte) (libvirtrpc.Domain, error)) libvirtrpc.Outcome {
 	dom, err := decode(c.Body)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
@@ -200,8 +200,8 @@ func (g *guard) abort(c *libvirtrpc.Call, decode func([]byte) (libvirtrpc.Domain
 	return g.denied(c, "guest %.80q is not being migrated here over this connection", dom.Name)
 }
 
-func (g *guard) insecure(what string) libvirtrpc.Outcome {
-	refusal := g.d.insecure(what)
+func (g *destinationFilter) insecure(what string) libvirtrpc.Outcome {
+	refusal := g.gateway.insecure(what)
 	g.log.Warn().Str("caller", g.who).Str("cause", refusal.Message).Msg("migration refused")
 	return libvirtrpc.Outcome{Err: refusal}
 }

@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"fmt"
@@ -9,12 +9,12 @@ import (
 	"github.com/virt-sluice/sluice/proxy/transfer"
 )
 
-// covered says whether the data of a migration to this host by tcp: can come
+// coveredByInterception says whether the data of a migration to this host by tcp: can come
 // through sluice alone: the kernel is closed to other hosts at the ports that
 // the caller has named, if any. Which those are its table says: the
 // configuration may have been changed since.
-func (d *Gateway) covered(params libvirtrpc.Params) bool {
-	if d.Config.Intercept == nil {
+func (gw *Gateway) coveredByInterception(params libvirtrpc.Params) bool {
+	if gw.Config.Intercept == nil {
 		return false
 	}
 	table, err := rules.Read()
@@ -50,7 +50,7 @@ func closedAt(table *rules.Table, uri string) bool {
 
 // checkPorts refuses a migration for which libvirt here has chosen a port, for
 // memory or for disks, that is open to other hosts.
-func (d *Gateway) checkPorts(r *libvirtrpc.Reply, params libvirtrpc.Params, disks bool) *libvirtrpc.Error {
+func (gw *Gateway) checkPorts(r *libvirtrpc.Reply, params libvirtrpc.Params, disks bool) *libvirtrpc.Error {
 	prepared, err := libvirtrpc.DecodePrepared(r.Body)
 	disksPort := 0
 	if err == nil && disks {
@@ -60,7 +60,7 @@ func (d *Gateway) checkPorts(r *libvirtrpc.Reply, params libvirtrpc.Params, disk
 		return libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
 	}
 	refuse := func(format string, args ...any) *libvirtrpc.Error {
-		return libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice on %s: %s", d.Config.Name, fmt.Sprintf(format, args...))
+		return libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice on %s: %s", gw.Config.Name, fmt.Sprintf(format, args...))
 	}
 	table, err := rules.Read()
 	if err != nil {
@@ -70,7 +70,7 @@ func (d *Gateway) checkPorts(r *libvirtrpc.Reply, params libvirtrpc.Params, disk
 		return refuse("`sluice intercept` was changed meanwhile, and does not cover the migration's URI any more: migrate again")
 	}
 	remedy := fmt.Sprintf("which is open to other hosts: the kernel has closed %d-%d. migration_port_min and migration_port_max in qemu.conf must be intercept.ports (%s), which `sluice intercept up` takes over",
-		table.First, table.Last, d.Config.Intercept.Ports)
+		table.First, table.Last, gw.Config.Intercept.Ports)
 	switch {
 	case prepared.URI != nil && !closedAt(&table.Table, *prepared.URI):
 		return refuse("libvirt waits for the guest at %.80q, %s", *prepared.URI, remedy)

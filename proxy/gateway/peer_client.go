@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"context"
@@ -14,12 +14,12 @@ import (
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
-// incomingLibvirt is a peer's client at this host's libvirt.
-type incomingLibvirt struct {
-	d     *Gateway
-	peer  *peer.Peer
-	entry *session.Entry
-	log   zerolog.Logger
+// PeerClient is a peer's client at this host's libvirt.
+type PeerClient struct {
+	gateway *Gateway
+	peer    *peer.Peer
+	entry   *session.Entry
+	log     zerolog.Logger
 
 	session *stream.Session // set before the channel
 
@@ -30,37 +30,37 @@ type incomingLibvirt struct {
 }
 
 // Accept takes a session of a peer's clients with this host's libvirt.
-func (d *Gateway) Accept(p *peer.Peer, e *session.Entry, log zerolog.Logger) (stream.Handler, func(*stream.Session)) {
-	in := &incomingLibvirt{d: d, peer: p, entry: e, log: log}
+func (gw *Gateway) Accept(p *peer.Peer, e *session.Entry, log zerolog.Logger) (stream.Handler, func(*stream.Session)) {
+	in := &PeerClient{gateway: gw, peer: p, entry: e, log: log}
 	return in, in.start
 }
 
-func (in *incomingLibvirt) start(s *stream.Session) {
+func (in *PeerClient) start(s *stream.Session) {
 	in.session = s
 	in.entry.SetSession(s)
 }
 
-func (in *incomingLibvirt) Connect(ctx context.Context, kind string, number int) (net.Conn, error) {
+func (in *PeerClient) Connect(ctx context.Context, kind string, number int) (net.Conn, error) {
 	if kind != stream.ChannelLibvirt || number > 0 {
 		return nil, errors.New("a libvirt client's session has one libvirt channel, and no others")
 	}
 	access := in.peer.Access()
-	server, err := in.d.Libvirt.Dial(ctx, access == config.AccessReadOnly)
+	server, err := in.gateway.Libvirt.Dial(ctx, access == config.AccessReadOnly)
 	if err != nil {
 		return nil, err
 	}
-	return &guarded{server, in, access}, nil
+	return &filteredLibvirtd{server, in, access}, nil
 }
 
-// guarded is this host's libvirtd with a guard before it.
-type guarded struct {
+// filteredLibvirtd is this host's libvirtd with a guard before it.
+type filteredLibvirtd struct {
 	*net.UnixConn
-	in     *incomingLibvirt
+	in     *PeerClient
 	access string
 }
 
 // Take implements stream.Taker.
-func (e *guarded) Take(conn *stream.Conn) {
+func (e *filteredLibvirtd) Take(conn *stream.Conn) {
 	in := e.in
 	ctx, stop := context.WithCancelCause(in.session.Context())
 	in.mu.Lock()
@@ -71,8 +71,8 @@ func (e *guarded) Take(conn *stream.Conn) {
 	in.stop, in.ended = stop, make(chan struct{})
 	go func() {
 		defer close(in.ended)
-		g := &guard{
-			d: in.d, peer: in.peer, access: e.access, memory: in.peer.Memory, name: in.peer.Name, address: in.session.Address, who: "peer " + in.peer.Name, log: in.log,
+		g := &destinationFilter{
+			gateway: in.gateway, peer: in.peer, access: e.access, memory: in.peer.Memory, name: in.peer.Name, address: in.session.Address, who: "peer " + in.peer.Name, log: in.log,
 		}
 		g.serve(ctx, conn, relay.Quick(e.UnixConn), failing(in.session, conn, "the connection with libvirt", in.log))
 	}()
@@ -80,7 +80,7 @@ func (e *guarded) Take(conn *stream.Conn) {
 
 // Stop is told that the daemon stops. It returns once the client knows, and has
 // the answers that it must have.
-func (in *incomingLibvirt) Stop() {
+func (in *PeerClient) Stop() {
 	in.mu.Lock()
 	in.stopped = true
 	if in.stop != nil {
@@ -90,7 +90,7 @@ func (in *incomingLibvirt) Stop() {
 	in.wait()
 }
 
-func (in *incomingLibvirt) wait() {
+func (in *PeerClient) wait() {
 	in.mu.Lock()
 	ended := in.ended
 	in.mu.Unlock()
@@ -99,11 +99,11 @@ func (in *incomingLibvirt) wait() {
 	}
 }
 
-func (in *incomingLibvirt) Call(context.Context, string, []byte) (any, error) {
+func (in *PeerClient) Call(context.Context, string, []byte) (any, error) {
 	return nil, errors.New("a libvirt client's session has no calls")
 }
 
-func (in *incomingLibvirt) End(cause *stream.Cause) {
+func (in *PeerClient) End(cause *stream.Cause) {
 	in.wait()
-	in.d.Sessions.EndLogged(in.entry, in.log, session.OutcomeOf(cause), cause)
+	in.gateway.Sessions.EndLogged(in.entry, in.log, session.OutcomeOf(cause), cause)
 }

@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 
 // prepare checks a Prepare and, for a session's data, gives libvirt the paths
 // of this host's choice.
-func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Prepare, error)) outcome {
+func (g *destinationFilter) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Prepare, error)) outcome {
 	call, err := decode(c.Body)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
@@ -42,22 +42,22 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
-	if g.bare != nil && !steered {
-		return g.prepareBare(c, call, t, guest)
+	if g.withoutSluice != nil && !steered {
+		return g.prepareWithoutSluice(c, call, t, guest)
 	}
-	meets := t.Steered && !steered && t.Flags&libvirt.MigratePeer2peer == 0 && g.d.Config.Secure()
+	meets := t.Steered && !steered && t.Flags&libvirt.MigratePeer2peer == 0 && g.gateway.Config.Secure()
 	if t.Steered && !steered && !meets { // libvirt would open a port to all
 		t.Steered, t.By, t.InClear = false, session.ByNothing, "memory by tcp:"
 	}
-	covered := t.InClear != "" && g.d.covered(call.Params)
+	covered := t.InClear != "" && g.gateway.coveredByInterception(call.Params)
 	if covered {
 		t.By, t.InClear = session.ByInterception, ""
 	}
 	switch {
-	case t.InClear != "" && g.d.Config.Secure():
+	case t.InClear != "" && g.gateway.Config.Secure():
 		return outcome{g.insecure(t.InClear)}
 	case g.access != config.AccessFull && usesPath(call.Params): // whoever encrypts what goes there
-		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.Config.Name)}
+		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.gateway.Config.Name)}
 	}
 	a := &preparedGuest{guest: guest, transfer: t}
 	meeting := ""
@@ -65,7 +65,7 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 		if g.peer == nil {
 			return outcome{g.denied(c, "sessions are for peers")}
 		}
-		if a.session, err = g.d.arrivals.Steered.Claim(id, g.peer.Name); err != nil {
+		if a.session, err = g.gateway.arrivals.Steered.Claim(id, g.peer.Name); err != nil {
 			return outcome{g.denied(c, "%v", err)}
 		}
 		if a.session.Info.UUID != guest.uuid {
@@ -76,10 +76,10 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 		}
 		a.session.Preparing(t, g.cut)
 	} else if meets {
-		if g.d.Sessions.Draining() {
+		if g.gateway.Sessions.Draining() {
 			return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining)
 		}
-		if call.Params, meeting, err = g.meet(a, call.Params, t); err != nil {
+		if call.Params, meeting, err = g.offerRendezvous(a, call.Params, t); err != nil {
 			return refused(libvirtrpc.ErrOperationInvalid, err)
 		}
 	} else if err := g.enter(a, t); err != nil {
@@ -91,10 +91,10 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 	}
 	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
 		if covered && r.Err == nil {
-			r.Err = g.d.checkPorts(r, call.Params, t.Disks())
+			r.Err = g.gateway.checkPorts(r, call.Params, t.Disks())
 		}
 		if meets && r.Err == nil {
-			r.Err = meetAt(r, meeting)
+			r.Err = pointToRendezvous(r, meeting)
 		}
 		if r.Err != nil {
 			g.forget(guest.name, arrival.NeverRan)
@@ -108,20 +108,20 @@ func (g *guard) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Pre
 
 // enter makes a place for a migration whose data does not come through a
 // session.
-func (g *guard) enter(a *preparedGuest, t transfer.Transfer) (err error) {
+func (g *destinationFilter) enter(a *preparedGuest, t transfer.Transfer) (err error) {
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
-	if a.entry, err = g.d.Sessions.Add(info, control.Incoming); err != nil {
+	if a.entry, err = g.gateway.Sessions.Add(info, control.Incoming); err != nil {
 		return err
 	}
 	a.entry.SecuredBy(t.Protection())
 	a.entry.SetPhase(control.PhasePrepare)
-	log := session.Log(g.d.Log, info, control.Incoming)
+	log := session.Log(g.gateway.Log, info, control.Incoming)
 	a.leave = func(what arrival.Verdict) {
 		cause := &stream.Cause{Code: stream.CodeDone}
 		if what != arrival.Ran {
-			cause = &stream.Cause{Code: stream.CodeCancelled, Host: g.d.Config.Name, Text: "the libvirt client gave the guest up, or went away"}
+			cause = &stream.Cause{Code: stream.CodeCancelled, Host: g.gateway.Config.Name, Text: "the libvirt client gave the guest up, or went away"}
 		}
-		g.d.Sessions.EndMigration(a.entry, log, what == arrival.Ran, cause)
+		g.gateway.Sessions.EndMigration(a.entry, log, what == arrival.Ran, cause)
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func usesPath(params libvirtrpc.Params) bool {
 }
 
 // finish lets callers finish guests that they have prepared.
-func (g *guard) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Finish, error)) outcome {
+func (g *destinationFilter) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Finish, error)) outcome {
 	call, err := decode(c.Body)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
@@ -164,7 +164,7 @@ func (g *guard) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]by
 		return outcome{g.denied(c, "guest %.80q is being finished already", name)}
 	}
 	if a != nil && a.transfer.Flags&libvirt.MigratePostcopyResume != 0 && call.Cancelled == 0 {
-		g.d.AwaitResumed(ctx, a.guest.id)
+		g.gateway.AwaitResumed(ctx, a.guest.id)
 	}
 	if a != nil && a.native != nil {
 		call.Flags &^= uint32(libvirt.MigrateTLS)
@@ -175,7 +175,7 @@ func (g *guard) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]by
 			a.session.Finishing()
 		}
 	}
-	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Await: g.d.awaitFinish(a), Reply: func(r *libvirtrpc.Reply) {
+	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Await: g.gateway.awaitFinish(a), Reply: func(r *libvirtrpc.Reply) {
 		if r.Err != nil || call.Cancelled != 0 {
 			g.forget(name, arrival.NeverRan)
 			return
@@ -188,25 +188,25 @@ func (g *guard) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]by
 // awaitFinish says for how long libvirt is left to answer a Finish whose caller
 // is gone: without the answer no one can tell whether the guest runs. A guest
 // in post-copy is libvirt's to keep.
-func (d *Gateway) awaitFinish(a *preparedGuest) func() time.Duration {
+func (gw *Gateway) awaitFinish(a *preparedGuest) func() time.Duration {
 	if a == nil {
 		return nil
 	}
 	return func() time.Duration {
-		if a.transfer.Postcopy() && d.Libvirt.InPostcopy(a.guest.id) {
+		if a.transfer.Postcopy() && gw.Libvirt.InPostcopy(a.guest.id) {
 			return 0
 		}
-		return d.Config.Limits.FinishTimeout
+		return gw.Config.Limits.FinishTimeout
 	}
 }
 
-func (g *guard) find(name string) *preparedGuest {
+func (g *destinationFilter) find(name string) *preparedGuest {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.coming[name]
 }
 
-func (g *guard) expect(a *preparedGuest) bool {
+func (g *destinationFilter) expect(a *preparedGuest) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.coming[a.guest.name] != nil {
@@ -216,7 +216,7 @@ func (g *guard) expect(a *preparedGuest) bool {
 	return true
 }
 
-func (g *guard) forget(name string, what arrival.Verdict) {
+func (g *destinationFilter) forget(name string, what arrival.Verdict) {
 	g.mu.Lock()
 	a := g.coming[name]
 	delete(g.coming, name)

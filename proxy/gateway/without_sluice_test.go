@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"io"
@@ -30,8 +30,8 @@ func TestSluiceSeenEndsClearWayIn(t *testing.T) {
 	}
 	from := h.Peers.All["host-a"]
 	clear := func() string {
-		g := &guard{d: NewGateway(h, nil), bare: from, log: zerolog.Nop(), coming: make(map[string]*preparedGuest)}
-		out := g.prepareBare(nil, &libvirtrpc.Prepare{}, transfer.Transfer{By: session.ByNothing}, movingGuest{name: "guest", uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809"})
+		g := &destinationFilter{gateway: New(h, nil), withoutSluice: from, log: zerolog.Nop(), coming: make(map[string]*preparedGuest)}
+		out := g.prepareWithoutSluice(nil, &libvirtrpc.Prepare{}, transfer.Transfer{By: session.ByNothing}, guest{name: "guest", uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809"})
 		if out.Err == nil {
 			return ""
 		}

@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"fmt"
@@ -16,7 +16,7 @@ import (
 
 // pull names a session to a Perform that would have the peer's QEMU connect to
 // this host in clear.
-func (g *guide) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
+func (g *sourceFilter) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	call, err := libvirtrpc.DecodePerform(c.Body)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
@@ -33,13 +33,13 @@ func (g *guide) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 		return libvirtrpc.Outcome{} // the peer has words for that
 	}
 	id := stream.NewID()
-	g.d.arrivals.Pulls.Add(id, p)
+	g.gateway.arrivals.Pulls.Add(id, p)
 	g.mu.Lock()
 	g.pulled = append(g.pulled, id)
 	g.mu.Unlock()
 	call.Params = call.Params.With(paramSession, id)
 	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(*libvirtrpc.Reply) {
-		g.d.arrivals.Pulls.Remove(id)
+		g.gateway.arrivals.Pulls.Remove(id)
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.pulled = slices.DeleteFunc(g.pulled, func(o string) bool { return o == id })

@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"testing"
@@ -15,7 +15,7 @@ import (
 // has run `sluice intercept up` since.
 func TestCoveredByTheKernel(t *testing.T) {
 	rulestest.Close(t, 49152, 49160)
-	d := NewGateway(&host.Host{Config: &config.Config{Name: "host-b", Intercept: &config.Intercept{Port: 16516, Ports: "49152-49300"}}}, nil)
+	gw := New(&host.Host{Config: &config.Config{Name: "host-b", Intercept: &config.Intercept{Port: 16516, Ports: "49152-49300"}}}, nil)
 	uris := func(uri string) libvirtrpc.Params {
 		return libvirtrpc.Params{}.With(libvirtrpc.ParamURI, uri)
 	}
@@ -23,17 +23,17 @@ func TestCoveredByTheKernel(t *testing.T) {
 		"tcp:host-b": true, "tcp:host-b:49160": true, "tcp://host-b:49152": true,
 		"tcp:host-b:49161": false, "tcp://host-b:49300": false, "tcp:host-b:49151": false, "unix:/run/x": false,
 	} {
-		if is := d.covered(uris(uri)); is != want {
+		if is := gw.coveredByInterception(uris(uri)); is != want {
 			t.Errorf("%s is covered: %t", uri, is)
 		}
-		if is := d.covered(uris("tcp:host-b").With(libvirtrpc.ParamDisksURI, uri)); is != want {
+		if is := gw.coveredByInterception(uris("tcp:host-b").With(libvirtrpc.ParamDisksURI, uri)); is != want {
 			t.Errorf("disks by %s are covered: %t", uri, is)
 		}
 	}
 
 	check := func(uri, cookie string, disks bool) *libvirtrpc.Error {
 		prepared := &libvirtrpc.Prepared{Cookie: []byte(cookie), URI: &uri}
-		return d.checkPorts(&libvirtrpc.Reply{Body: prepared.Encode()}, uris("tcp:host-b"), disks)
+		return gw.checkPorts(&libvirtrpc.Reply{Body: prepared.Encode()}, uris("tcp:host-b"), disks)
 	}
 	inside, outside := "<qemu-migration><nbd port='49153'/></qemu-migration>", "<qemu-migration><nbd port='49200'/></qemu-migration>"
 	for _, c := range []struct{ uri, cookie string }{
@@ -63,7 +63,7 @@ func TestCoveredByTheKernel(t *testing.T) {
 	if _, err := rules.Down(); err != nil {
 		t.Fatal(err)
 	}
-	if d.covered(uris("tcp:host-b")) {
+	if gw.coveredByInterception(uris("tcp:host-b")) {
 		t.Error("covered by nothing")
 	}
 	if err := check("tcp:host-b:49152", inside, true); err == nil {

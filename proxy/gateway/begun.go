@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"sync"
@@ -8,16 +8,16 @@ import (
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 )
 
-// leaving are the guests whose migration has begun over a connection to the
+// begunMigrations are the guests whose migration has begun over a connection to the
 // libvirt that has them, and not ended: between the calls it is nobody's but
 // the client's.
-type leaving struct {
+type begunMigrations struct {
 	mu sync.Mutex
 	m  map[libvirt.UUID]bool
 }
 
 // begun looks at the reply to a Begin.
-func (l *leaving) begun(guest libvirt.UUID) func(*libvirtrpc.Reply) {
+func (l *begunMigrations) begun(guest libvirt.UUID) func(*libvirtrpc.Reply) {
 	return func(r *libvirtrpc.Reply) {
 		if r.Err != nil {
 			return
@@ -32,13 +32,13 @@ func (l *leaving) begun(guest libvirt.UUID) func(*libvirtrpc.Reply) {
 }
 
 // confirmed: libvirt has answered the Confirm.
-func (l *leaving) confirmed(guest libvirt.UUID) {
+func (l *begunMigrations) confirmed(guest libvirt.UUID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.m, guest)
 }
 
-func (l *leaving) any() bool {
+func (l *begunMigrations) any() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.m) > 0

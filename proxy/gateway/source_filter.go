@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"context"
@@ -14,31 +14,31 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// guide reads what a local libvirt client says to a peer's libvirt, and gives
+// sourceFilter reads what a local libvirt client says to a peer's libvirt, and gives
 // every migration that it sees begin a session of its own. What may not be
 // called over there is for the peer to say.
-type guide struct {
-	d    *Gateway
-	peer *peer.Peer
-	log  zerolog.Logger
+type sourceFilter struct {
+	gateway *Gateway
+	peer    *peer.Peer
+	log     zerolog.Logger
 
 	mu     sync.Mutex
-	moving map[string]*steering // by the guest's name at the destination
-	all    []*steering
+	moving map[string]*steeredSource // by the guest's name at the destination
+	all    []*steeredSource
 	pulled []string // IDs of sessions that pulls may have
 
-	leaving leaving
+	begun begunMigrations
 }
 
 // Busy implements libvirtrpc.Rules.
-func (g *guide) Busy() bool {
+func (g *sourceFilter) Busy() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.moving) > 0 || g.leaving.any()
+	return len(g.moving) > 0 || g.begun.any()
 }
 
 // Judge implements libvirtrpc.Rules.
-func (g *guide) Judge(h libvirtrpc.Head) (hold bool, refusal *libvirtrpc.Error) {
+func (g *sourceFilter) Judge(h libvirtrpc.Head) (hold bool, refusal *libvirtrpc.Error) {
 	if h.Program != libvirtrpc.ProgramRemote || h.Type != libvirtrpc.TypeCall {
 		return false, nil
 	}
@@ -63,7 +63,7 @@ func tooOld(p libvirtrpc.Procedure) *libvirtrpc.Error {
 }
 
 // Understand implements libvirtrpc.Rules.
-func (g *guide) Understand(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outcome {
+func (g *sourceFilter) Understand(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outcome {
 	switch c.Procedure {
 	case libvirtrpc.ProcConnectSupportsFeature:
 		return denyFDs(c)
@@ -73,14 +73,14 @@ func (g *guide) Understand(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.O
 		return g.finish(c, libvirtrpc.DecodeFinish3).as(libvirtrpc.ProcMigrateFinish3Params)
 	case libvirtrpc.ProcMigrateBegin3Params:
 		if call, err := libvirtrpc.DecodeBegin(c.Body); err == nil {
-			return libvirtrpc.Outcome{Reply: g.leaving.begun(call.Domain.UUID)}
+			return libvirtrpc.Outcome{Reply: g.begun.begun(call.Domain.UUID)}
 		}
 		return libvirtrpc.Outcome{} // the peer has words for that
 	case libvirtrpc.ProcMigratePerform3Params:
 		return g.pull(c)
 	case libvirtrpc.ProcMigrateConfirm3Params:
 		if call, err := libvirtrpc.DecodeConfirm(c.Body); err == nil {
-			return libvirtrpc.Outcome{Reply: func(*libvirtrpc.Reply) { g.leaving.confirmed(call.Domain.UUID) }}
+			return libvirtrpc.Outcome{Reply: func(*libvirtrpc.Reply) { g.begun.confirmed(call.Domain.UUID) }}
 		}
 		return libvirtrpc.Outcome{}
 	case libvirtrpc.ProcMigrateFinish3Params:
@@ -111,7 +111,7 @@ func denyFDs(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	return libvirtrpc.Outcome{}
 }
 
-func (g *guide) prepare(ctx context.Context, c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Prepare, error)) outcome {
+func (g *sourceFilter) prepare(ctx context.Context, c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Prepare, error)) outcome {
 	call, err := decode(c.Body)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
@@ -120,8 +120,8 @@ func (g *guide) prepare(ctx context.Context, c *libvirtrpc.Call, decode func([]b
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
-	if t.InClear != "" && g.d.Config.Secure() {
-		refusal := g.d.insecure(t.InClear)
+	if t.InClear != "" && g.gateway.Config.Secure() {
+		refusal := g.gateway.insecure(t.InClear)
 		g.log.Warn().Str("cause", refusal.Message).Msg("migration refused")
 		return outcome{libvirtrpc.Outcome{Err: refusal}}
 	}
@@ -130,16 +130,16 @@ func (g *guide) prepare(ctx context.Context, c *libvirtrpc.Call, decode func([]b
 		return refused(libvirtrpc.ErrRPC, err)
 	}
 	// A guest that is not here is another host's, and its data's way not ours.
-	if state, err := g.d.Libvirt.State(ctx, guest.id); t.Steered && err == nil && state.Absent {
+	if state, err := g.gateway.Libvirt.State(ctx, guest.id); t.Steered && err == nil && state.Absent {
 		return outcome{libvirtrpc.Outcome{Body: call.Encode()}}
 	}
-	m, err := g.d.steer(ctx, g.peer, stream.NewID(), guest, t, false)
+	m, err := g.gateway.steer(ctx, g.peer, stream.NewID(), guest, t, false)
 	if err != nil {
 		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}
 	g.mu.Lock()
 	g.moving[guest.name] = m
-	g.all = append(slices.DeleteFunc(g.all, (*steering).isOver), m)
+	g.all = append(slices.DeleteFunc(g.all, (*steeredSource).isOver), m)
 	g.mu.Unlock()
 	return outcome{m.prepare(call, func() {
 		g.mu.Lock()
@@ -150,7 +150,7 @@ func (g *guide) prepare(ctx context.Context, c *libvirtrpc.Call, decode func([]b
 	})}
 }
 
-func (g *guide) finish(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Finish, error)) outcome {
+func (g *sourceFilter) finish(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Finish, error)) outcome {
 	call, err := decode(c.Body)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
@@ -171,7 +171,7 @@ func (g *guide) finish(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Fini
 
 // ended waits a moment for the migrations under way to fail: when the peer has
 // ended the connection, it knows why, and says so on each session.
-func (g *guide) ended() {
+func (g *sourceFilter) ended() {
 	g.mu.Lock()
 	all := slices.Clone(g.all)
 	g.mu.Unlock()
@@ -192,11 +192,11 @@ const graceForCause = 2 * time.Second
 
 // end ends the migrations that the client's connection leaves behind, and
 // returns when nothing is left of any.
-func (g *guide) end(cause *stream.Cause) {
+func (g *sourceFilter) end(cause *stream.Cause) {
 	g.mu.Lock()
 	all := g.all
 	for _, id := range g.pulled {
-		g.d.arrivals.Pulls.Remove(id)
+		g.gateway.arrivals.Pulls.Remove(id)
 	}
 	g.mu.Unlock()
 	for _, m := range all {

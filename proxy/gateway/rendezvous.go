@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"fmt"
@@ -24,17 +24,17 @@ import (
 // a URI into the reply to Prepare, which the client takes to Perform, and the
 // source's guard opens the session that it names. Who has the name has been told
 // it by the client, who may do both.
-const meetScheme = "sluice"
+const rendezvousScheme = "sluice"
 
-// meetHint is the URI's host, for those whose source is not reached through
+// rendezvousHint is the URI's host, for those whose source is not reached through
 // sluice: libvirt there takes any URI for one of TCP, does not find the host,
 // and says so.
-const meetHint = "reach-the-source-through-sluice-too-or-add---tls"
+const rendezvousHint = "reach-the-source-through-sluice-too-or-add---tls"
 
-// meet prepares for a session that is yet to come.
-func (g *guard) meet(a *preparedGuest, params libvirtrpc.Params, t transfer.Transfer) (out libvirtrpc.Params, uri string, err error) {
+// offerRendezvous prepares for a session that is yet to come.
+func (g *destinationFilter) offerRendezvous(a *preparedGuest, params libvirtrpc.Params, t transfer.Transfer) (out libvirtrpc.Params, uri string, err error) {
 	id := stream.NewID()
-	dir, err := g.d.Dir.MakeSession(id, g.d.QEMUUID)
+	dir, err := g.gateway.Dir.MakeSession(id, g.gateway.QEMUUID)
 	if err != nil {
 		return nil, "", err
 	}
@@ -42,17 +42,17 @@ func (g *guard) meet(a *preparedGuest, params libvirtrpc.Params, t transfer.Tran
 	if t.Disks() {
 		p.Disk = rundir.DiskSocket
 	}
-	g.d.arrivals.Pulls.Add(id, p)
+	g.gateway.arrivals.Pulls.Add(id, p)
 	a.leave = func(arrival.Verdict) {
-		g.d.arrivals.Pulls.Remove(id)
+		g.gateway.arrivals.Pulls.Remove(id)
 		dir.Remove(g.log)
 	}
-	u := url.URL{Scheme: meetScheme, Host: meetHint, Path: "/" + g.d.Config.Name + "/" + id}
+	u := url.URL{Scheme: rendezvousScheme, Host: rendezvousHint, Path: "/" + g.gateway.Config.Name + "/" + id}
 	return ownParams(params, dir, t), u.String(), nil
 }
 
-// meetAt puts the URI of a meeting into the reply to a Prepare.
-func meetAt(r *libvirtrpc.Reply, uri string) *libvirtrpc.Error {
+// pointToRendezvous puts the URI of a meeting into the reply to a Prepare.
+func pointToRendezvous(r *libvirtrpc.Reply, uri string) *libvirtrpc.Error {
 	prepared, err := libvirtrpc.DecodePrepared(r.Body)
 	if err != nil {
 		return libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
@@ -62,22 +62,22 @@ func meetAt(r *libvirtrpc.Reply, uri string) *libvirtrpc.Error {
 	return nil
 }
 
-// met finds the peer and the session that a URI of a meeting names, if it is
+// rendezvous finds the peer and the session that a URI of a meeting names, if it is
 // one.
-func (d *Gateway) met(params libvirtrpc.Params) (p *peer.Peer, id string, err error) {
+func (gw *Gateway) rendezvous(params libvirtrpc.Params) (p *peer.Peer, id string, err error) {
 	text, _, err := params.Text(libvirtrpc.ParamURI)
 	if err != nil {
 		return nil, "", err
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != meetScheme {
+	if err != nil || u.Scheme != rendezvousScheme {
 		return nil, "", nil
 	}
 	host, id, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
-	for _, p := range d.Peers.All {
+	for _, p := range gw.Peers.All {
 		if p.Name == host || slices.Contains(p.Conf.Names, host) {
 			return p, id, nil
 		}
 	}
-	return nil, "", fmt.Errorf("the guest goes to %.80q, which is no peer in the configuration of %s: add it there under [peers.NAME]", host, d.Config.Name)
+	return nil, "", fmt.Errorf("the guest goes to %.80q, which is no peer in the configuration of %s: add it there under [peers.NAME]", host, gw.Config.Name)
 }

@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"errors"
@@ -9,15 +9,15 @@ import (
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
-// movingGuest is the guest that a Prepare is about.
-type movingGuest struct {
+// guest is the guest that a Prepare is about.
+type guest struct {
 	name string // at the destination, by which Finish names it
 	uuid string
 	id   libvirt.UUID // the same
 }
 
 // guestOf reads it from a Prepare's parameters.
-func guestOf(params libvirtrpc.Params) (g movingGuest, err error) {
+func guestOf(params libvirtrpc.Params) (g guest, err error) {
 	text, is, err := params.Text(libvirtrpc.ParamDestXML)
 	if err != nil {
 		return g, err

@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"github.com/virt-sluice/sluice/proxy/arrival"
@@ -9,10 +9,10 @@ import (
 type Gateway struct {
 	*host.Host
 	arrivals *arrival.Arrivals
-	doors    openDoors
+	uris     openURIs
 }
 
-// NewGateway makes the gateway of a host to which guests come as arrivals.
-func NewGateway(h *host.Host, arrivals *arrival.Arrivals) *Gateway {
+// New makes the gateway of a host to which guests come as arrivals.
+func New(h *host.Host, arrivals *arrival.Arrivals) *Gateway {
 	return &Gateway{Host: h, arrivals: arrivals}
 }

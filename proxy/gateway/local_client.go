@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"context"
@@ -19,20 +19,20 @@ import (
 
 // ServeClients joins each libvirt client that connects to a peer's socket with
 // the peer's libvirt, until the listener is closed.
-func (d *Gateway) ServeClients(ctx context.Context, p *peer.Peer, l *net.UnixListener) {
+func (gw *Gateway) ServeClients(ctx context.Context, p *peer.Peer, l *net.UnixListener) {
 	for {
 		c, err := l.AcceptUnix()
 		if err != nil {
-			if d.AcceptAgain(ctx, "accept a libvirt client of "+p.Name, err) {
+			if gw.AcceptAgain(ctx, "accept a libvirt client of "+p.Name, err) {
 				continue
 			}
 			return
 		}
-		d.Work.Go(func() {
-			if err := d.serveClient(ctx, p, c); err != nil {
-				d.Log.Warn().Err(err).Str("peer", p.Name).Msg("libvirt client refused")
+		gw.Work.Go(func() {
+			if err := gw.serveClient(ctx, p, c); err != nil {
+				gw.Log.Warn().Err(err).Str("peer", p.Name).Msg("libvirt client refused")
 				// virsh and its kin show this as they show libvirt's own errors.
-				libvirtrpc.Refuse(c, d.Config.Limits.HandshakeTimeout, "sluice: "+err.Error())
+				libvirtrpc.Refuse(c, gw.Config.Limits.HandshakeTimeout, "sluice: "+err.Error())
 				c.Close()
 			}
 		})
@@ -41,38 +41,38 @@ func (d *Gateway) ServeClients(ctx context.Context, p *peer.Peer, l *net.UnixLis
 
 // serveClient carries one client's connection. An error means that nothing of
 // it has been carried, and leaves it open.
-func (d *Gateway) serveClient(ctx context.Context, p *peer.Peer, c *net.UnixConn) error {
-	if err := d.Allowed(c); err != nil {
+func (gw *Gateway) serveClient(ctx context.Context, p *peer.Peer, c *net.UnixConn) error {
+	if err := gw.Allowed(c); err != nil {
 		return err
 	}
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkLibvirt, Peer: p.Name, Address: p.Conf.Address}
-	entry, err := d.Sessions.Add(info, control.Outgoing)
+	entry, err := gw.Sessions.Add(info, control.Outgoing)
 	if err != nil {
 		return err
 	}
-	log := session.Log(d.Log, info, control.Outgoing)
-	s, none, err := peer.Open(ctx, d.Opener(p), info)
+	log := session.Log(gw.Log, info, control.Outgoing)
+	s, none, err := peer.Open(ctx, gw.Opener(p), info)
 	if none != nil && err != nil {
-		err = none.And("without one there libvirt's clients have libvirt's own URI (%s), and `sluice migrate GUEST %s` what peers.%s.without_sluice on %s allows", p.Conf.LibvirtURI, p.Name, p.Name, d.Config.Name)
+		err = none.And("without one there libvirt's clients have libvirt's own URI (%s), and `sluice migrate GUEST %s` what peers.%s.without_sluice on %s allows", p.Conf.LibvirtURI, p.Name, p.Name, gw.Config.Name)
 	}
 	if err != nil {
-		d.Sessions.End(entry, control.Failed, session.CauseOf(err).Code, err.Error())
+		gw.Sessions.End(entry, control.Failed, session.CauseOf(err).Code, err.Error())
 		return err
 	}
 	entry.SetSession(s)
 	conn, err := s.OpenConn(ctx, stream.ChannelLibvirt)
 	if err != nil {
-		d.Sessions.EndLogged(entry, log, control.Failed, s.Wait())
+		gw.Sessions.EndLogged(entry, log, control.Failed, s.Wait())
 		return err
 	}
-	g := &guide{d: d, peer: p, log: log, moving: make(map[string]*steering)}
+	g := &sourceFilter{gateway: gw, peer: p, log: log, moving: make(map[string]*steeredSource)}
 	conversation := &libvirtrpc.Conversation{
 		Client:   relay.Quick(c),
 		Server:   conn,
 		Rules:    g,
 		Failing:  failing(s, conn, "the libvirt client's connection", log),
 		Ended:    g.ended,
-		Draining: d.Sessions.DrainBegan(),
+		Draining: gw.Sessions.DrainBegan(),
 		Parting:  func(err error) *libvirtrpc.Error { return parting(s, err) },
 	}
 	// It may outlive the session: a call may have to be answered after that.
@@ -83,7 +83,7 @@ func (d *Gateway) serveClient(ctx context.Context, p *peer.Peer, c *net.UnixConn
 	s.Finish()
 	cause := s.Wait()
 	g.end(cause)
-	d.Sessions.EndLogged(entry, log, session.OutcomeOf(cause), cause)
+	gw.Sessions.EndLogged(entry, log, session.OutcomeOf(cause), cause)
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"context"
@@ -19,56 +19,56 @@ import (
 // ServeLibvirtClient answers a libvirt client as libvirtd's own TLS port would,
 // until its connection has ended. A client that may not come in gets the
 // reason, in place of a connection that just closes.
-func (d *Gateway) ServeLibvirtClient(ctx context.Context, conn relay.Conn, s *peer.LibvirtClient) {
+func (gw *Gateway) ServeLibvirtClient(ctx context.Context, conn relay.Conn, s *peer.LibvirtClient) {
 	defer conn.Close()
-	log := d.Log.With().Stringer("address", conn.RemoteAddr()).Str("client", s.Who).Logger()
-	conn.SetDeadline(time.Now().Add(d.Config.Limits.HandshakeTimeout))
+	log := gw.Log.With().Stringer("address", conn.RemoteAddr()).Str("client", s.Who).Logger()
+	conn.SetDeadline(time.Now().Add(gw.Config.Limits.HandshakeTimeout))
 	_, err := conn.Write(peer.LibvirtConfirmation)
 	if err != nil {
 		log.Warn().Err(err).Msg("connection refused")
 		return
 	}
 	if err = s.Refusal; err != nil {
-		d.Peers.Refusals.Add(err)
+		gw.Peers.Refusals.Add(err)
 	} else {
-		err = d.serveKnown(ctx, conn, s)
+		err = gw.serveKnown(ctx, conn, s)
 	}
 	if err != nil {
 		log.Warn().Err(err).Msg("connection refused")
-		libvirtrpc.Refuse(conn, d.Config.Limits.HandshakeTimeout, fmt.Sprintf("sluice: %v", err))
+		libvirtrpc.Refuse(conn, gw.Config.Limits.HandshakeTimeout, fmt.Sprintf("sluice: %v", err))
 	}
 }
 
 // serveKnown carries the connection of a client that may come in. An error
 // means that nothing of it has been carried, and leaves it open.
-func (d *Gateway) serveKnown(ctx context.Context, conn relay.Conn, s *peer.LibvirtClient) error {
+func (gw *Gateway) serveKnown(ctx context.Context, conn relay.Conn, s *peer.LibvirtClient) error {
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkClient, Peer: s.Name, Address: conn.RemoteAddr().String()}
-	entry, err := d.Sessions.Add(info, control.Incoming)
+	entry, err := gw.Sessions.Add(info, control.Incoming)
 	if err != nil {
 		return err
 	}
-	log := session.Log(d.Log, info, control.Incoming).With().Str("client", s.Who).Logger()
-	server, err := d.Libvirt.Dial(ctx, s.Access == config.AccessReadOnly)
+	log := session.Log(gw.Log, info, control.Incoming).With().Str("client", s.Who).Logger()
+	server, err := gw.Libvirt.Dial(ctx, s.Access == config.AccessReadOnly)
 	if err != nil {
-		d.Sessions.End(entry, control.Failed, stream.CodeLocal, err.Error())
+		gw.Sessions.End(entry, control.Failed, stream.CodeLocal, err.Error())
 		return err
 	}
 	conn.SetDeadline(time.Time{})
 	log.Info().Str("access", s.Access).Msg("libvirt client connected")
-	g := &guard{d: d, bare: s.WithoutSluice, access: s.Access, memory: s.Memory, name: s.Name, address: info.Address, who: s.Who, log: log}
+	g := &destinationFilter{gateway: gw, withoutSluice: s.WithoutSluice, access: s.Access, memory: s.Memory, name: s.Name, address: info.Address, who: s.Who, log: log}
 	cause := &stream.Cause{Code: stream.CodeDone}
-	if err := g.serve(ctx, lax{conn}, relay.Quick(server), nil); err != nil {
+	if err := g.serve(ctx, unclosedConn{conn}, relay.Quick(server), nil); err != nil {
 		cause = session.CauseOf(err)
 	}
-	d.Sessions.EndLogged(entry, log, session.OutcomeOf(cause), cause)
+	gw.Sessions.EndLogged(entry, log, session.OutcomeOf(cause), cause)
 	return nil
 }
 
-// lax is a client's connection that may end without close_notify: libvirt's
+// unclosedConn is a client's connection that may end without close_notify: libvirt's
 // clients send none. Packets have lengths, so that one that is cut off is seen.
-type lax struct{ relay.Conn }
+type unclosedConn struct{ relay.Conn }
 
-func (c lax) Read(p []byte) (int, error) {
+func (c unclosedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if errors.Is(err, relay.ErrTruncated) {
 		err = io.EOF

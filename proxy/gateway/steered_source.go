@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"context"
@@ -23,19 +23,19 @@ import (
 // sluice to the other. libvirt never sees it.
 const paramSession = "sluice.session"
 
-// steering is a migration that a libvirt client runs, at the host of the
+// steeredSource is a migration that a libvirt client runs, at the host of the
 // client: a session for its data, from the client's Prepare to its Finish.
-type steering struct {
-	d        *Gateway
-	entry    *session.Entry
-	log      zerolog.Logger
-	session  *stream.Session
-	transfer transfer.Transfer
-	guest    movingGuest
-	dir      rundir.SessionDir
-	opener   *stream.Opener
-	doors    doors
-	over     chan struct{} // closed when nothing of it is left
+type steeredSource struct {
+	gateway   *Gateway
+	entry     *session.Entry
+	log       zerolog.Logger
+	session   *stream.Session
+	transfer  transfer.Transfer
+	guest     guest
+	dir       rundir.SessionDir
+	opener    *stream.Opener
+	listeners qemuListeners
+	over      chan struct{} // closed when nothing of it is left
 
 	mu      sync.Mutex
 	moved   bool
@@ -46,7 +46,7 @@ type steering struct {
 
 // steer opens the session of a migration to p. What it opened is gone again
 // when it fails. id is the session's; told is as doors have it.
-func (d *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g movingGuest, t transfer.Transfer, told bool) (*steering, error) {
+func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g guest, t transfer.Transfer, told bool) (*steeredSource, error) {
 	if !stream.ValidID(id) { // it becomes the name of a folder
 		return nil, fmt.Errorf("%.40q is no session ID", id)
 	}
@@ -57,27 +57,27 @@ func (d *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g movingGu
 		UUID:    g.uuid,
 		Peer:    p.Name,
 		Address: p.Conf.Address,
-		Clear:   t.Steered && d.TLSDefault(p) == control.No,
+		Clear:   t.Steered && gw.TLSDefault(p) == control.No,
 	}
 	if info.Clear {
 		t.By = session.ByNothing
 	}
-	m := &steering{d: d, transfer: t, guest: g, opener: d.Opener(p), over: make(chan struct{})}
+	m := &steeredSource{gateway: gw, transfer: t, guest: g, opener: gw.Opener(p), over: make(chan struct{})}
 	var err error
-	if m.entry, err = d.Sessions.Add(info, control.Outgoing); err != nil {
+	if m.entry, err = gw.Sessions.Add(info, control.Outgoing); err != nil {
 		return nil, err
 	}
 	m.entry.SecuredBy(t.Protection())
-	m.log = session.Log(d.Log, info, control.Outgoing)
+	m.log = session.Log(gw.Log, info, control.Outgoing)
 	if t.By == session.ByNothing {
 		m.log.Warn().Msg("memory and disks go in clear, as configured")
 	}
-	if m.dir, err = d.Dir.MakeSession(info.ID, -1); err == nil {
+	if m.dir, err = gw.Dir.MakeSession(info.ID, -1); err == nil {
 		m.session, err = m.opener.Open(ctx, info)
 	}
 	if err != nil {
 		m.dir.Remove(m.log)
-		d.Sessions.End(m.entry, control.Failed, session.CauseOf(err).Code, err.Error())
+		gw.Sessions.End(m.entry, control.Failed, session.CauseOf(err).Code, err.Error())
 		m.log.Warn().Err(err).Msg("session refused")
 		return nil, err
 	}
@@ -87,11 +87,11 @@ func (d *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g movingGu
 	}
 	m.entry.SetPhase(control.PhasePrepare)
 	m.log.Info().Msg("session opened")
-	m.doors = doors{d: d, session: m.session, log: m.log}
+	m.listeners = qemuListeners{gateway: gw, session: m.session, log: m.log}
 	if t.Steered {
-		err = m.doors.open(m.dir, t.Disks(), told)
+		err = m.listeners.listen(m.dir, t.Disks(), told)
 	}
-	d.Work.Go(m.wait)
+	gw.Work.Go(m.wait)
 	if err != nil {
 		m.fail(stream.CodeLocal, err.Error())
 		<-m.over
@@ -101,10 +101,10 @@ func (d *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g movingGu
 }
 
 // wait ends the session's place here once it is over.
-func (m *steering) wait() {
+func (m *steeredSource) wait() {
 	defer close(m.over)
 	cause := m.session.Wait()
-	m.doors.accepts.Wait()
+	m.listeners.accepts.Wait()
 	m.dir.Remove(m.log)
 	m.mu.Lock()
 	decided := m.decided
@@ -116,11 +116,11 @@ func (m *steering) wait() {
 	m.mu.Lock()
 	moved := m.moved
 	m.mu.Unlock()
-	m.d.Sessions.EndMigration(m.entry, m.log, moved, cause)
+	m.gateway.Sessions.EndMigration(m.entry, m.log, moved, cause)
 }
 
 // isOver says whether nothing is left of it.
-func (m *steering) isOver() bool {
+func (m *steeredSource) isOver() bool {
 	select {
 	case <-m.over:
 		return true
@@ -132,7 +132,7 @@ func (m *steering) isOver() bool {
 // prepare is what becomes of the client's Prepare: it goes on with the
 // session's name, and comes back with the way to the session's doors, or has
 // failed.
-func (m *steering) prepare(call *libvirtrpc.Prepare, failed func()) libvirtrpc.Outcome {
+func (m *steeredSource) prepare(call *libvirtrpc.Prepare, failed func()) libvirtrpc.Outcome {
 	call.Params = call.Params.With(paramSession, m.session.ID)
 	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
 		if r.Err != nil {
@@ -151,7 +151,7 @@ func (m *steering) prepare(call *libvirtrpc.Prepare, failed func()) libvirtrpc.O
 }
 
 // point points the source's libvirt to the session's doors.
-func (m *steering) point(r *libvirtrpc.Reply) error {
+func (m *steeredSource) point(r *libvirtrpc.Reply) error {
 	if !m.transfer.Steered {
 		return nil
 	}
@@ -159,10 +159,10 @@ func (m *steering) point(r *libvirtrpc.Reply) error {
 	if err != nil {
 		return err
 	}
-	prepared.URI = &m.doors.uri
-	if m.doors.diskPort != 0 {
+	prepared.URI = &m.listeners.uri
+	if m.listeners.diskPort != 0 {
 		var is bool
-		prepared.Cookie, is, err = libvirtrpc.SetNBDPort(prepared.Cookie, m.doors.diskPort)
+		prepared.Cookie, is, err = libvirtrpc.SetNBDPort(prepared.Cookie, m.listeners.diskPort)
 		if err != nil {
 			return err
 		}
@@ -175,7 +175,7 @@ func (m *steering) point(r *libvirtrpc.Reply) error {
 }
 
 // finish is what becomes of the client's Finish: the reply ends the session.
-func (m *steering) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
+func (m *steeredSource) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
 	m.entry.SetPhase(control.PhaseFinish)
 	cancelled := call.Cancelled != 0
 	o := libvirtrpc.Outcome{Body: call.Encode()}
@@ -194,7 +194,7 @@ func (m *steering) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
 			if m.split() {
 				return 0
 			}
-			return m.d.Config.Limits.FinishTimeout
+			return m.gateway.Config.Limits.FinishTimeout
 		}
 	}
 	o.Reply = func(r *libvirtrpc.Reply) {
@@ -212,7 +212,7 @@ func (m *steering) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
 }
 
 // done ends the session of a guest that runs at the destination.
-func (m *steering) done() {
+func (m *steeredSource) done() {
 	m.mu.Lock()
 	m.moved = true
 	if m.ended {
@@ -223,7 +223,7 @@ func (m *steering) done() {
 }
 
 // fail ends the session, unless it has ended.
-func (m *steering) fail(code, text string) {
+func (m *steeredSource) fail(code, text string) {
 	m.session.Fail(&stream.Cause{Code: code, Text: text})
 }
 
@@ -232,7 +232,7 @@ func (m *steering) fail(code, text string) {
 // the guest, which may run at the destination. As long as it waits, the guest
 // is paused: so it waits until somebody can tell, or its user gives up. A
 // post-copy that broke is libvirt's to keep.
-func (m *steering) resolve(ctx context.Context) *libvirtrpc.Reply {
+func (m *steeredSource) resolve(ctx context.Context) *libvirtrpc.Reply {
 	if m.split() {
 		return nil
 	}
@@ -269,10 +269,12 @@ func (m *steering) resolve(ctx context.Context) *libvirtrpc.Reply {
 }
 
 // split says whether a part of the guest is on each host.
-func (m *steering) split() bool { return m.transfer.Postcopy() && m.d.Libvirt.InPostcopy(m.guest.id) }
+func (m *steeredSource) split() bool {
+	return m.transfer.Postcopy() && m.gateway.Libvirt.InPostcopy(m.guest.id)
+}
 
 // lost ends what the client's connection leaves behind.
-func (m *steering) lost(cause *stream.Cause) {
+func (m *steeredSource) lost(cause *stream.Cause) {
 	text := "the libvirt client's connection ended before the migration did"
 	if cause != nil && !cause.Done() {
 		text += fmt.Sprintf(": %v", cause)

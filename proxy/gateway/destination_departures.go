@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"context"
@@ -17,9 +17,9 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// leave looks at a migration away from this host, which only callers with full
+// checkDeparture looks at a migration away from this host, which only callers with full
 // access may begin.
-func (g *guard) leave(c *libvirtrpc.Call, decode func() (uint32, libvirtrpc.Params, error)) libvirtrpc.Outcome {
+func (g *destinationFilter) checkDeparture(c *libvirtrpc.Call, decode func() (uint32, libvirtrpc.Params, error)) libvirtrpc.Outcome {
 	flags, params, err := decode()
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
@@ -28,28 +28,28 @@ func (g *guard) leave(c *libvirtrpc.Call, decode func() (uint32, libvirtrpc.Para
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
-	if t.InClear != "" && g.d.Config.Secure() {
+	if t.InClear != "" && g.gateway.Config.Secure() {
 		return g.insecure(t.InClear)
 	}
 	return libvirtrpc.Outcome{}
 }
 
 // begin looks at the first call of a migration away from this host.
-func (g *guard) begin(c *libvirtrpc.Call) libvirtrpc.Outcome {
-	if g.d.Sessions.Draining() {
+func (g *destinationFilter) begin(c *libvirtrpc.Call) libvirtrpc.Outcome {
+	if g.gateway.Sessions.Draining() {
 		return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining).Outcome
 	}
 	call, err := libvirtrpc.DecodeBegin(c.Body)
-	o := g.leave(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, call.Params, err })
+	o := g.checkDeparture(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, call.Params, err })
 	if o.Err == nil {
-		o.Reply = g.leaving.begun(call.Domain.UUID)
+		o.Reply = g.begun.begun(call.Domain.UUID)
 	}
 	return o
 }
 
 // perform looks at a guest's way from here to another host. The caller's own
 // sluice may have named a session to it, by which it takes the guest to itself.
-func (g *guard) perform(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outcome {
+func (g *destinationFilter) perform(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outcome {
 	call, err := libvirtrpc.DecodePerform(c.Body)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
@@ -59,44 +59,44 @@ func (g *guard) perform(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outc
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
 	if named && g.peer != nil {
-		return g.give(ctx, call, g.peer, id)
+		return g.giveAway(ctx, call, g.peer, id)
 	}
 	params := call.Params.Without(paramSession)
-	switch to, id, err := g.d.met(params); {
+	switch to, id, err := g.gateway.rendezvous(params); {
 	case err != nil:
 		return refused(libvirtrpc.ErrOperationInvalid, err).Outcome
 	case to != nil && g.access == config.AccessFull:
-		return g.give(ctx, call, to, id)
-	case g.d.opens(params):
+		return g.giveAway(ctx, call, to, id)
+	case g.gateway.isOurs(params):
 		return libvirtrpc.Outcome{}
 	}
 	flags := libvirt.DomainMigrateFlags(call.Flags)
 	if flags&libvirt.MigratePeer2peer == 0 {
-		return g.leave(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, params, nil })
+		return g.checkDeparture(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, params, nil })
 	}
-	switch here := g.d.leadsHere(call.Destination); {
-	case g.d.Sessions.Draining():
+	switch here := g.gateway.leadsHere(call.Destination); {
+	case g.gateway.Sessions.Draining():
 		return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining).Outcome
 	case here:
 	case flags&libvirt.MigrateTunnelled != 0:
-		if !encrypted(call.Destination) && g.d.Config.Secure() {
+		if !encrypted(call.Destination) && g.gateway.Config.Secure() {
 			return g.insecure("memory by libvirt's tunnel to a URI without TLS or ssh")
 		}
 	case !params.Has(libvirtrpc.ParamURI):
 		params = params.With(libvirtrpc.ParamURI, "tcp:") // as the destination will say
 	}
-	return g.leave(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, params, nil })
+	return g.checkDeparture(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, params, nil })
 }
 
-// give carries a guest to another host through a session.
-func (g *guard) give(ctx context.Context, call *libvirtrpc.Perform, to *peer.Peer, id string) libvirtrpc.Outcome {
+// giveAway carries a guest to another host through a session.
+func (g *destinationFilter) giveAway(ctx context.Context, call *libvirtrpc.Perform, to *peer.Peer, id string) libvirtrpc.Outcome {
 	params := call.Params.Without(paramSession, libvirtrpc.ParamURI, libvirtrpc.ParamDisksURI)
 	t, err := transfer.Of(call.Flags, params)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
-	guest := movingGuest{name: call.Domain.Name, id: call.Domain.UUID, uuid: virt.FormatUUID(call.Domain.UUID)}
-	m, err := g.d.steer(ctx, to, id, guest, t, true)
+	guest := guest{name: call.Domain.Name, id: call.Domain.UUID, uuid: virt.FormatUUID(call.Domain.UUID)}
+	m, err := g.gateway.steer(ctx, to, id, guest, t, true)
 	if err != nil {
 		return refused(libvirtrpc.ErrOperationInvalid, err).Outcome
 	}
@@ -108,9 +108,9 @@ func (g *guard) give(ctx context.Context, call *libvirtrpc.Perform, to *peer.Pee
 		old.lost(nil)
 	}
 	m.entry.SetPhase("memory")
-	call.Params = params.With(libvirtrpc.ParamURI, m.doors.uri)
-	if m.doors.disksURI != "" {
-		call.Params = call.Params.With(libvirtrpc.ParamDisksURI, m.doors.disksURI)
+	call.Params = params.With(libvirtrpc.ParamURI, m.listeners.uri)
+	if m.listeners.disksURI != "" {
+		call.Params = call.Params.With(libvirtrpc.ParamDisksURI, m.listeners.disksURI)
 	}
 	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
 		if r.Err != nil {
@@ -121,7 +121,7 @@ func (g *guard) give(ctx context.Context, call *libvirtrpc.Perform, to *peer.Pee
 
 // confirm ends the session of a guest that was given: only now has all of its
 // memory gone, in post-copy.
-func (g *guard) confirm(c *libvirtrpc.Call) libvirtrpc.Outcome {
+func (g *destinationFilter) confirm(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	call, err := libvirtrpc.DecodeConfirm(c.Body)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
@@ -132,7 +132,7 @@ func (g *guard) confirm(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	delete(g.going, uuid)
 	g.mu.Unlock()
 	return libvirtrpc.Outcome{Reply: func(r *libvirtrpc.Reply) {
-		g.leaving.confirmed(call.Domain.UUID)
+		g.begun.confirmed(call.Domain.UUID)
 		switch {
 		case m == nil:
 		case call.Cancelled != 0:
@@ -146,7 +146,7 @@ func (g *guard) confirm(c *libvirtrpc.Call) libvirtrpc.Outcome {
 }
 
 // leadsHere says whether a libvirt URI is one of this sluice's sockets.
-func (d *Gateway) leadsHere(uri *string) bool {
+func (gw *Gateway) leadsHere(uri *string) bool {
 	if uri == nil {
 		return false
 	}
@@ -163,8 +163,8 @@ func (d *Gateway) leadsHere(uri *string) bool {
 	if len(sockets) != 1 || !strings.HasSuffix(u.Scheme, "+unix") {
 		return false
 	}
-	for _, p := range d.Peers.All {
-		if sockets[0] == filepath.Join(d.Config.RunDir, d.PeerSocket(p)) {
+	for _, p := range gw.Peers.All {
+		if sockets[0] == filepath.Join(gw.Config.RunDir, gw.PeerSocket(p)) {
 			return true
 		}
 	}

@@ -1,4 +1,4 @@
-package proxy
+package gateway
 
 import (
 	"context"
@@ -20,38 +20,38 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// prepareBare is prepare for a peer that comes without its sluice. Its libvirt
+// prepareWithoutSluice is prepare for a peer that comes without its sluice. Its libvirt
 // runs the migration, with libvirt's own safety and no more, and its QEMU
 // connects to this host by itself: by its own TLS, which ends in sluice, or, if
 // the configuration says so, in clear.
-func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t transfer.Transfer, guest movingGuest) outcome {
-	p, a := g.bare, &preparedGuest{guest: guest, transfer: t}
+func (g *destinationFilter) prepareWithoutSluice(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t transfer.Transfer, guest guest) outcome {
+	p, a := g.withoutSluice, &preparedGuest{guest: guest, transfer: t}
 	refuse := func(format string, args ...any) outcome {
-		words := fmt.Sprintf("sluice on %s: %s has no sluice: ", g.d.Config.Name, p.Name) + fmt.Sprintf(format, args...)
+		words := fmt.Sprintf("sluice on %s: %s has no sluice: ", g.gateway.Config.Name, p.Name) + fmt.Sprintf(format, args...)
 		g.log.Warn().Str("caller", g.who).Str("cause", words).Msg("migration refused")
 		return outcome{outcomeErr(libvirtrpc.ErrOperationInvalid, "%s", words)}
 	}
 	native := t.Flags&libvirt.MigrateTLS != 0 && t.Flags&libvirt.MigrateTunnelled == 0
 	var point func(*libvirtrpc.Reply) error
 	var err error
-	_, closed := direct.ClosedPorts(g.d.Config.Intercept)
+	_, closed := direct.ClosedPorts(g.gateway.Config.Intercept)
 	switch {
 	case usesPath(call.Params):
-		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.d.Config.Name)}
+		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.gateway.Config.Name)}
 	case native:
-		point, err = g.enterNative(a, call, t)
+		point, err = g.endTLS(a, call, t)
 	case t.By == session.ByTunnel || t.By == "":
 		err = g.enter(a, t)
 	case p.Conf.WithoutSluice != config.WithoutPlain:
-		return refuse("the guest's memory would go in clear, and peers.%s.without_sluice on %s allows QEMU's own TLS alone: add --tls (or --tunnelled)", p.Name, g.d.Config.Name)
+		return refuse("the guest's memory would go in clear, and peers.%s.without_sluice on %s allows QEMU's own TLS alone: add --tls (or --tunnelled)", p.Name, g.gateway.Config.Name)
 	case p.SluiceSeen.Load():
-		return refuse("the guest's memory would come in clear, and %s: add --tls (or --tunnelled), or %s", p.SeenText(), g.d.Peers.RestartHint(p))
+		return refuse("the guest's memory would come in clear, and %s: add --tls (or --tunnelled), or %s", p.SeenText(), g.gateway.Peers.RestartHint(p))
 	case closed != 0:
-		return refuse("its QEMU would connect to a port that `sluice intercept` has closed here: add --tls (or --tunnelled), or `sluice intercept down` on %s", g.d.Config.Name)
+		return refuse("its QEMU would connect to a port that `sluice intercept` has closed here: add --tls (or --tunnelled), or `sluice intercept down` on %s", g.gateway.Config.Name)
 	default:
 		t.By = session.ByNothing
 		if err = g.enter(a, t); err == nil {
-			g.d.Sessions.InClear.Count(control.Incoming)
+			g.gateway.Sessions.InClear.Count(control.Incoming)
 			g.log.Warn().Str("guest", guest.name).Msgf("%s has no sluice: the guest's memory and disks come in clear (peers.%s.without_sluice = %q)", p.Name, p.Name, config.WithoutPlain)
 		}
 	}
@@ -78,10 +78,10 @@ func (g *guard) prepareBare(c *libvirtrpc.Call, call *libvirtrpc.Prepare, t tran
 	}}}
 }
 
-// enterNative makes the place where QEMU's own TLS of the source ends: libvirt
+// endTLS makes the place where QEMU's own TLS of the source ends: libvirt
 // here is told of unix sockets and of no TLS, and the source of ports of
 // sluice's. point puts those into the reply.
-func (g *guard) enterNative(a *preparedGuest, call *libvirtrpc.Prepare, t transfer.Transfer) (point func(*libvirtrpc.Reply) error, err error) {
+func (g *destinationFilter) endTLS(a *preparedGuest, call *libvirtrpc.Prepare, t transfer.Transfer) (point func(*libvirtrpc.Reply) error, err error) {
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
 	uri, own, err := call.Params.Text(libvirtrpc.ParamURI)
 	if err != nil {
@@ -91,30 +91,30 @@ func (g *guard) enterNative(a *preparedGuest, call *libvirtrpc.Prepare, t transf
 	if err != nil {
 		return nil, err
 	}
-	if a.entry, err = g.d.Sessions.Add(info, control.Incoming); err != nil {
+	if a.entry, err = g.gateway.Sessions.Add(info, control.Incoming); err != nil {
 		return nil, err
 	}
 	t.By = session.ByQEMUThere
 	a.entry.SecuredBy(t.Protection())
 	a.entry.SetPhase(control.PhasePrepare)
-	log := session.Log(g.d.Log, info, control.Incoming)
-	e := direct.NewTLSEnd(g.d.Host, g.bare, log)
+	log := session.Log(g.gateway.Log, info, control.Incoming)
+	e := direct.NewTLSEnd(g.gateway.Host, g.withoutSluice, log)
 	if err = e.Open(info.ID, direct.TLSEndData{Disks: t.Disks(), Postcopy: t.Postcopy(), Port: port}); err != nil {
 		e.End(false)
-		g.d.Sessions.End(a.entry, control.Failed, stream.CodeLocal, err.Error())
+		g.gateway.Sessions.End(a.entry, control.Failed, stream.CodeLocal, err.Error())
 		return nil, err
 	}
 	a.entry.SetChannels(e.Channels.Status)
 	a.native = e
 	a.leave = func(what arrival.Verdict) {
-		g.d.Work.Go(func() { // the answer to Finish is not to wait for it
+		g.gateway.Work.Go(func() { // the answer to Finish is not to wait for it
 			cause := e.End(what == arrival.Ran)
 			if what == arrival.Ran {
 				cause = &stream.Cause{Code: stream.CodeDone}
 			} else if cause == nil {
-				cause = &stream.Cause{Code: stream.CodeCancelled, Host: g.d.Config.Name, Text: "the libvirt client gave the guest up, or went away"}
+				cause = &stream.Cause{Code: stream.CodeCancelled, Host: g.gateway.Config.Name, Text: "the libvirt client gave the guest up, or went away"}
 			}
-			g.d.Sessions.EndMigration(a.entry, log, what == arrival.Ran, cause)
+			g.gateway.Sessions.EndMigration(a.entry, log, what == arrival.Ran, cause)
 		})
 	}
 	call.Params = ownParams(call.Params.Without(paramTLSDestination), e.Dir, t)
