@@ -10,20 +10,19 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/credentials"
 	"github.com/virt-sluice/sluice/tlsconf"
-	"github.com/virt-sluice/sluice/tlsconf/spiffe"
 )
 
 // certificates are this host's credentials and TLS policies, which follow what
 // they are made of. A handshake takes the newest; connections that are open
 // keep what they began with.
 type certificates struct {
-	conf     *config.Config
+	read     func() (*config.Policies, error)
 	log      zerolog.Logger
-	source   source
+	source   credentials.Source
 	policies atomic.Pointer[config.Policies]
 
 	mu     sync.Mutex
@@ -31,12 +30,6 @@ type certificates struct {
 	failed map[string]failure // by what was not taken over
 	fails  map[string]uint64  // how often that was, by the same
 	told   map[string]bool    // certificates whose end has been warned of
-}
-
-// source is a *tlsconf.Store or a *spiffe.Source.
-type source interface {
-	Current() *tlsconf.Credentials
-	Run(ctx context.Context) error
 }
 
 type failure struct {
@@ -54,32 +47,27 @@ const (
 // reloads is all of them.
 func reloads() []string { return []string{aboutPolicies, aboutFiles, aboutChanges} }
 
-// spiffePatience is how long New waits for a Workload API that is still coming
-// up.
-const spiffePatience = 30 * time.Second
-
 // loadCertificates loads everything once, and fails unless all of it is good.
-func loadCertificates(conf *config.Config, log zerolog.Logger) (*certificates, error) {
-	c := &certificates{conf: conf, log: log, loaded: time.Now(), failed: make(map[string]failure), fails: make(map[string]uint64), told: make(map[string]bool)}
-	policies, err := conf.Policies()
-	if err != nil {
-		return nil, err
-	}
+// read parses the policies anew.
+func loadCertificates(conf config.Certificates, policies *config.Policies, read func() (*config.Policies, error), log zerolog.Logger) (*certificates, error) {
+	c := &certificates{read: read, log: log, loaded: time.Now(), failed: make(map[string]failure), fails: make(map[string]uint64), told: make(map[string]bool)}
 	c.policies.Store(policies)
-	if conf.Certificates.SPIFFE != "" {
-		ctx, cancel := context.WithTimeoutCause(context.Background(), spiffePatience, fmt.Errorf("nothing came within %v", spiffePatience))
-		defer cancel()
-		c.source, err = spiffe.New(ctx, spiffe.Config{Addr: conf.Certificates.SPIFFE, Changed: c.changed, Failed: c.refused, Mended: c.recovered})
-	} else {
-		c.source, err = tlsconf.NewStore(tlsconf.StoreConfig{
-			Search: check.Search(conf.Certificates), Poll: conf.Certificates.Reload, Changed: c.changed, Failed: c.refused, Mended: c.recovered,
-		})
-	}
+	var err error
+	c.source, err = credentials.Open(context.Background(), conf, credentials.Watch{Changed: c.changed, Failed: c.refused, Mended: c.recovered})
 	if err != nil {
 		return nil, fmt.Errorf("certificates: %w", err)
 	}
 	c.warn(c.current())
 	return c, nil
+}
+
+// hostCertificates are those of a configuration.
+func hostCertificates(conf *config.Config, log zerolog.Logger) (*certificates, error) {
+	policies, err := conf.Policies()
+	if err != nil {
+		return nil, err
+	}
+	return loadCertificates(conf.Certificates, policies, conf.ReadPolicies, log)
 }
 
 func (c *certificates) current() *tlsconf.Credentials { return c.source.Current() }
@@ -114,7 +102,7 @@ func (c *certificates) run(ctx context.Context) {
 // reload takes over what has changed, at once. What is not good leaves what
 // was there before in use, and is the error.
 func (c *certificates) reload() error {
-	policies, err := c.conf.Policies()
+	policies, err := c.read()
 	if err != nil {
 		err = fmt.Errorf("GnuTLS's settings are not taken over, those read before stay in use: %w", err)
 		c.fail(aboutPolicies, err)
@@ -122,11 +110,7 @@ func (c *certificates) reload() error {
 		c.policies.Store(policies)
 		c.mended(aboutPolicies)
 	}
-	// A Workload API pushes what is new; there is nothing to read again.
-	if store, ok := c.source.(interface{ Reload() error }); ok {
-		return errors.Join(err, store.Reload())
-	}
-	return err
+	return errors.Join(err, c.source.Reload())
 }
 
 // changed is told of each new set.

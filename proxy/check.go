@@ -26,7 +26,7 @@ func Check(ctx context.Context, cfg *config.Config, version string, req *control
 		Config: cfg, Version: version, By: control.ByCommand,
 		Libvirt: libvirtVersion(virt.Libvirt{Socket: cfg.LibvirtSocket, Host: cfg.Name}),
 	}
-	certs, err := loadCertificates(cfg, zerolog.Nop())
+	certs, err := hostCertificates(cfg, zerolog.Nop())
 	if h.Err = err; err == nil {
 		h.Credentials, h.Policies = certs.current(), certs.policies.Load()
 		d := &Daemon{Host: &Host{Config: cfg}, certs: certs} // what it takes to connect

@@ -99,7 +99,7 @@ func New(o Options) (*Daemon, error) {
 		}
 		d.dnList = &rules
 	}
-	if d.certs, err = loadCertificates(o.Config, o.Log); err != nil {
+	if d.certs, err = hostCertificates(o.Config, o.Log); err != nil {
 		return nil, err
 	}
 	if err := d.makeTunnels(); err != nil {

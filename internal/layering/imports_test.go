@@ -39,6 +39,7 @@ var rows = [][]string{
 	{"proxy/direct"},
 	{"proxy/peer", "proxy/session", "proxy/rundir"},
 	{"proxy/virt"},
+	{"internal/credentials"},
 	{"internal/config"},
 	{"proxy/tunnel"},
 
@@ -46,6 +47,7 @@ var rows = [][]string{
 	{"internal/control", "internal/libvirtrpc", "internal/pki", "internal/sockets"},
 	{"stream", "tlsconf/spiffe"},
 	{"tlsconf"},
+	{"tlsconf/layout"},
 	{"stream/relay"},
 	{"stream/ktls"},
 	{"stream/record"},
