@@ -14,7 +14,6 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/peer"
-	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
 // Check checks a host on which no daemon is asked, by its configuration and the
@@ -25,13 +24,8 @@ func Check(ctx context.Context, cfg *config.Config, version string, req *control
 	}
 	h := &check.Host{
 		Config: cfg, Version: version, By: control.ByCommand,
-		Libvirt: libvirtVersion(virt.Libvirt{Socket: cfg.LibvirtSocket, Host: cfg.Name}),
 	}
-	peers, err := peer.New(cfg, zerolog.Nop())
-	if h.Err = err; err == nil {
-		h.Credentials, h.Policies = peers.Certs.Current(), peers.Certs.Policies.Load()
-		h.Bare = peers.LibvirtVersion
-	}
+	h.Peers, h.Err = peer.New(cfg, zerolog.Nop())
 	return h.Run(ctx, req), nil
 }
 
@@ -59,12 +53,9 @@ func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control
 	}
 	h := &check.Host{
 		Config: d.Config, Version: d.version, By: control.ByDaemon,
-		Policies: d.Peers.Certs.Policies.Load(), Credentials: d.Peers.Certs.Current(),
+		Peers:     d.Peers,
 		Listening: d.listening(),
 		Reload:    d.Peers.Certs.Status(time.Now()).ReloadErrors,
-		Libvirt:   libvirtVersion(d.Libvirt),
-		Bare:      d.Peers.LibvirtVersion,
-		Spoken:    func(peer string) bool { return d.Peers.All[peer].SluiceSeen.Load() },
 	}
 	report := h.Run(ctx, req)
 	for _, v := range report.Peers {
@@ -99,11 +90,4 @@ func (d *Daemon) checked(ctx context.Context, peer string) *check.Answer {
 	}
 	a.Offers = d.offers(d.Peers.All[peer], versions)
 	return a
-}
-
-func libvirtVersion(l virt.Libvirt) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		v, err := l.Versions(ctx)
-		return v.Libvirt, err
-	}
 }

@@ -47,17 +47,17 @@ func (d *Daemon) completeTunnel(e *tunnelEntry, i int) (err error) {
 		return err
 	}
 	e.opts.Kernel = d.Peers.TLS().Kernel
+	e.opts.Policy = func() *tlsconf.Policy { return d.Peers.Certs.Policies.Load().Tunnels[i] }
 	creds := d.Peers.Certs
 	if c := e.conf.Certificates; c.Given() {
-		conf := *d.Config
-		conf.Certificates, conf.Priority, conf.Peers, conf.Tunnels = c, cmp.Or(e.conf.Priority, conf.Priority), nil, nil
-		if e.own, err = peer.LoadCertificates(&conf, e.log); err != nil {
+		read := func() (*config.Policies, error) { return &config.Policies{Host: e.opts.Policy()}, nil }
+		policies, _ := read()
+		if e.own, err = peer.LoadCertificates(c, policies, read, e.log); err != nil {
 			return err
 		}
 		creds = e.own
 	}
 	e.opts.Credentials = creds.Source
-	e.opts.Policy = func() *tlsconf.Policy { return d.Peers.Certs.Policies.Load().Tunnels[i] }
 	for _, l := range []struct {
 		total *rate.Limiter
 		to    *[]*rate.Limiter

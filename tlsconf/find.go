@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
+
+	"github.com/virt-sluice/sluice/tlsconf/layout"
 )
 
 // Files names this host's PEM files. CA, Cert and Key go together: all or none. A CRL may be named without them; it then
@@ -18,7 +18,7 @@ type Files struct{ CA, Cert, Key, CRL string }
 type Search struct {
 	Files  Files  // these, and no search unless it is the CRL alone
 	Dir    string // the layout's folder, in place of its usual one; for "libvirt" what /etc/pki is otherwise
-	Layout string // "", "libvirt", "qemu", "cloudstack" or "user": this one alone
+	Layout string // one of layout.Names: this one alone; "" for all in their order
 	Root   string // put before the usual folders; "" is "/"
 }
 
@@ -33,7 +33,7 @@ type Found struct {
 }
 
 // Pair is a certificate file and the file of its key.
-type Pair struct{ Cert, Key string }
+type Pair = layout.Pair
 
 // NotFoundError says what a search looked at.
 type NotFoundError struct{ Looked []Looked }
@@ -64,41 +64,41 @@ func (e *NotFoundError) Error() string {
 
 // Find chooses the files. A layout is chosen if its CA file and a certificate
 // with its key are there; whether they are good is for Load to say. The order is
-// libvirt's, QEMU's, CloudStack's, the user's.
+// that of package layout.
 //
 // The error is a *NotFoundError, or says what is wrong with s.
 func Find(s Search) (Found, error) {
 	if s.Files.CA+s.Files.Cert+s.Files.Key != "" {
 		return s.explicit()
 	}
-	names := order
+	all := layout.All()
 	if s.Layout != "" {
-		if !slices.Contains(order, s.Layout) {
-			return Found{}, fmt.Errorf("layout %q is not known: use one of %s", s.Layout, strings.Join(order, ", "))
+		one, ok := layout.Named(s.Layout)
+		if !ok {
+			return Found{}, fmt.Errorf("layout %q is not known: use one of %s", s.Layout, strings.Join(layout.Names(), ", "))
 		}
-		names = []string{s.Layout}
+		all = []layout.Layout{one}
 	}
 	home, _ := os.UserHomeDir()
 	var looked []Looked
-	for _, name := range names {
+	for _, l := range all {
 		dir := s.Dir
 		if dir == "" {
-			if dir = defaultDir(name, home); dir == "" {
-				looked = append(looked, Looked{Layout: name, Missing: []string{"no home folder is known: HOME is not set"}})
+			if dir = l.DirIn(s.Root, home); dir == "" {
+				looked = append(looked, Looked{Layout: l.Name, Missing: []string{"no home folder is known: HOME is not set"}})
 				continue
 			}
-			dir = filepath.Join("/", s.Root, dir)
 		}
-		found, missing := layoutIn(name, dir).find()
+		found, missing := search(l.At(dir))
 		if len(missing) == 0 {
-			found.Why = s.why(name, dir, looked)
+			found.Why = s.why(l.Name, dir, looked)
 			if s.Files.CRL != "" {
 				found.CRL = s.Files.CRL
 				found.Why += "; with the revocation list " + s.Files.CRL + ", as configured"
 			}
 			return found, nil
 		}
-		looked = append(looked, Looked{Layout: name, Dir: dir, Missing: missing})
+		looked = append(looked, Looked{Layout: l.Name, Dir: dir, Missing: missing})
 	}
 	return Found{}, &NotFoundError{Looked: looked}
 }
@@ -126,15 +126,15 @@ func (s Search) why(name, dir string, looked []Looked) string {
 	return fmt.Sprintf("%s's layout in %s; incomplete, so passed over: %s", name, dir, strings.Join(before, ", "))
 }
 
-// find looks for the layout's files. A role whose pair is not there borrows the other's.
-func (l layout) find() (Found, []string) {
-	f := Found{Layout: l.name, CA: l.ca}
+// search looks for a layout's files. A role whose pair is not there borrows the other's.
+func search(l layout.Layout) (Found, []string) {
+	f := Found{Layout: l.Name, CA: l.CA}
 	var missing []string
-	if why := absent(l.ca); why != "" {
+	if why := absent(l.CA); why != "" {
 		missing = append(missing, why)
 	}
-	server, noServer := l.pairs(l.server)
-	client, noClient := l.pairs(l.client)
+	server, noServer := pairs(l.Server, l.Indexed)
+	client, noClient := pairs(l.Client, l.Indexed)
 	if len(server) == 0 && len(client) == 0 {
 		missing = append(missing, noServer...)
 		missing = append(missing, noClient...)
@@ -147,9 +147,9 @@ func (l layout) find() (Found, []string) {
 		f.Client = server
 	}
 	// A CRL that is there and cannot be read must not be taken for one that is not there.
-	if l.crl != "" {
-		if _, err := os.Stat(l.crl); !errors.Is(err, fs.ErrNotExist) {
-			f.CRL = l.crl
+	if l.CRL != "" {
+		if _, err := os.Stat(l.CRL); !errors.Is(err, fs.ErrNotExist) {
+			f.CRL = l.CRL
 		}
 	}
 	return f, missing
@@ -160,14 +160,14 @@ func (l layout) find() (Found, []string) {
 const maxIndexed = 4
 
 // pairs finds the pair p and, where the layout has them, its indexed variants.
-func (l layout) pairs(p pair) (found []Pair, missing []string) {
-	if p == (pair{}) {
+func pairs(p Pair, indexed bool) (found []Pair, missing []string) {
+	if p == (Pair{}) {
 		return nil, nil
 	}
-	try := func(p pair) bool {
-		c, k := absent(p.cert), absent(p.key)
+	try := func(p Pair) bool {
+		c, k := absent(p.Cert), absent(p.Key)
 		if c == "" && k == "" {
-			found = append(found, Pair{Cert: p.cert, Key: p.key})
+			found = append(found, p)
 			return true
 		}
 		for _, why := range []string{c, k} {
@@ -178,10 +178,10 @@ func (l layout) pairs(p pair) (found []Pair, missing []string) {
 		return false
 	}
 	try(p)
-	if l.indexed {
+	if indexed {
 		n := len(missing)
 		for i := range maxIndexed {
-			if !try(p.index(i)) {
+			if !try(atIndex(p, i)) {
 				break
 			}
 		}
@@ -190,12 +190,12 @@ func (l layout) pairs(p pair) (found []Pair, missing []string) {
 	return found, missing
 }
 
-// index is servercert.pem → servercert0.pem.
-func (p pair) index(i int) pair {
+// atIndex is servercert.pem → servercert0.pem.
+func atIndex(p Pair, i int) Pair {
 	at := func(path string) string {
 		return fmt.Sprintf("%s%d.pem", strings.TrimSuffix(path, ".pem"), i)
 	}
-	return pair{at(p.cert), at(p.key)}
+	return Pair{Cert: at(p.Cert), Key: at(p.Key)}
 }
 
 // absent returns "" if the file is there and can be read, else its name with the reason.

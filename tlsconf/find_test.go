@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/pki"
+	"github.com/virt-sluice/sluice/tlsconf/layout"
 )
 
 // install puts a host's files where a layout has them, below root, and returns them by layout.
@@ -22,10 +23,14 @@ func (s *site) install(root, name string, p *pki.Pair) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	l := layoutIn(name, filepath.Join(root, defaultDir(name, home)))
-	write(s.t, l.ca, s.ca.CertPEM(), 0o644)
-	write(s.t, l.server.cert, p.CertPEM(), 0o644)
-	write(s.t, l.server.key, key, 0o600)
+	l, ok := layout.Named(name)
+	if !ok {
+		s.t.Fatalf("there is no layout %q", name)
+	}
+	l = l.At(l.DirIn(root, home))
+	write(s.t, l.CA, s.ca.CertPEM(), 0o644)
+	write(s.t, l.Server.Cert, p.CertPEM(), 0o644)
+	write(s.t, l.Server.Key, key, 0o600)
 }
 
 func TestFindTakesTheFirstCompleteLayout(t *testing.T) {
@@ -33,7 +38,7 @@ func TestFindTakesTheFirstCompleteLayout(t *testing.T) {
 	root := t.TempDir()
 	_, err := Find(Search{Root: root})
 	var nf *NotFoundError
-	if !errors.As(err, &nf) || len(nf.Looked) != 4 {
+	if !errors.As(err, &nf) || len(nf.Looked) != len(layout.Names()) {
 		t.Fatalf("an empty host: %v", err)
 	}
 	for _, want := range []string{"/etc/pki/CA/cacert.pem", "/etc/pki/libvirt/private/serverkey.pem", "/etc/pki/libvirt/clientcert.pem", "/etc/pki/qemu/server-cert.pem", "/etc/cloudstack/agent/cloud.key", ".pki/libvirt/cacert.pem"} {
@@ -42,6 +47,7 @@ func TestFindTakesTheFirstCompleteLayout(t *testing.T) {
 		}
 	}
 	// From the last to the first: each one that is put there comes before the others.
+	order := layout.Names()
 	for i := len(order) - 1; i >= 0; i-- {
 		s.install(root, order[i], s.host("a"))
 		f, err := Find(Search{Root: root})
@@ -56,12 +62,12 @@ func TestFindTakesTheFirstCompleteLayout(t *testing.T) {
 		}
 	}
 	// One alone can be asked for.
-	if f, err := Find(Search{Root: root, Layout: LayoutCloudStack}); err != nil || f.Layout != LayoutCloudStack {
+	if f, err := Find(Search{Root: root, Layout: layout.CloudStack}); err != nil || f.Layout != layout.CloudStack {
 		t.Errorf("%+v, %v", f, err)
 	}
 	// A key that is gone makes the layout incomplete, and the next one is taken.
 	remove(t, filepath.Join(root, "etc/pki/libvirt/private/serverkey.pem"))
-	if f, err := Find(Search{Root: root}); err != nil || f.Layout != LayoutQEMU || !strings.Contains(f.Why, "libvirt's") {
+	if f, err := Find(Search{Root: root}); err != nil || f.Layout != layout.QEMU || !strings.Contains(f.Why, "libvirt's") {
 		t.Errorf("%+v, %v", f, err)
 	}
 }
@@ -74,7 +80,7 @@ func TestFindRoles(t *testing.T) {
 	if _, err := pki.WriteLayout(dir, pki.LayoutLibvirt, pki.Set{CA: s.ca, Server: server, Client: client, CRL: s.crl(pki.Revocation{Number: 1})}); err != nil {
 		t.Fatal(err)
 	}
-	f, err := Find(Search{Dir: dir, Layout: LayoutLibvirt})
+	f, err := Find(Search{Dir: dir, Layout: layout.Libvirt})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +108,7 @@ func TestFindRoles(t *testing.T) {
 	}
 	// The client's pair alone does not serve peers.
 	remove(t, filepath.Join(dir, "libvirt/servercert.pem"))
-	if f, err = Find(Search{Dir: dir, Layout: LayoutLibvirt}); err != nil {
+	if f, err = Find(Search{Dir: dir, Layout: layout.Libvirt}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Load(f); err == nil || !strings.Contains(err.Error(), "lacks serverAuth") {
@@ -115,12 +121,12 @@ func TestFindRoles(t *testing.T) {
 func TestFindWithAListOfItsOwn(t *testing.T) {
 	s := newSite(t)
 	root, list := t.TempDir(), filepath.Join(t.TempDir(), "list.pem")
-	s.install(root, LayoutLibvirt, s.host("a"))
+	s.install(root, layout.Libvirt, s.host("a"))
 	peer := s.host("b")
 	write(t, filepath.Join(root, "etc/pki/CA/cacrl.pem"), s.crl(pki.Revocation{Number: 1}), 0o644)
 	search := Search{Root: root, Files: Files{CRL: list}}
 	f, err := Find(search)
-	if err != nil || f.CRL != list || f.Layout != LayoutLibvirt || !strings.Contains(f.Why, "with the revocation list "+list+", as configured") {
+	if err != nil || f.CRL != list || f.Layout != layout.Libvirt || !strings.Contains(f.Why, "with the revocation list "+list+", as configured") {
 		t.Fatalf("%+v, %v", f, err)
 	}
 	if _, err := Load(f); err == nil || !strings.Contains(err.Error(), list+": cannot be read") {
@@ -144,7 +150,7 @@ func TestFindWithAListOfItsOwn(t *testing.T) {
 func TestFindIndexed(t *testing.T) {
 	s := newSite(t)
 	root := t.TempDir()
-	s.install(root, LayoutLibvirt, s.host("a"))
+	s.install(root, layout.Libvirt, s.host("a"))
 	add := func(i string, p *pki.Pair) {
 		key, err := p.KeyPEM()
 		if err != nil {

@@ -106,7 +106,8 @@ func TestLoadCollectsAllFaults(t *testing.T) {
 	s := newSite(t)
 	f := s.files(s.issue(pki.Host{Names: []string{"a"}, NotBefore: longAgo, NotAfter: yesterday, Usages: clientOnly}), s.ca)
 	chmod(t, f.Key, 0o604)
-	_, err := Load(Found{CA: f.CA, Server: []Pair{{f.Cert, f.Key}}, Client: []Pair{{f.Cert, f.Key}}})
+	both := []Pair{{Cert: f.Cert, Key: f.Key}}
+	_, err := Load(Found{CA: f.CA, Server: both, Client: both})
 	for _, want := range []string{"every user", "expired", "lacks serverAuth"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not told: %v", want, err)

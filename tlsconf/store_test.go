@@ -12,6 +12,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/virt-sluice/sluice/internal/pki"
+	"github.com/virt-sluice/sluice/tlsconf/layout"
 )
 
 // watched is a store that runs, and what it tells.
@@ -282,7 +283,7 @@ func TestStoreTakesUpARevocationList(t *testing.T) {
 	s := newSite(t)
 	root := t.TempDir()
 	p := s.host("a")
-	s.install(root, LayoutLibvirt, p)
+	s.install(root, layout.Libvirt, p)
 	w := watch(t, Search{Root: root})
 	write(t, filepath.Join(root, "etc/pki/CA/cacrl.pem"), s.crl(pki.Revocation{Number: 1}), 0o644)
 	w.becomes(t, p)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/virt-sluice/sluice/internal/pki"
+	"github.com/virt-sluice/sluice/tlsconf/layout"
 )
 
 const pkiHelp = `Make a small certificate authority and host certificates, for a lab or a small
@@ -114,7 +115,7 @@ Exit status: 0 made, 1 failed, 2 wrong use; then nothing was made.`,
 
 func newPKIIssue(io streams) *cobra.Command {
 	var o pkiOptions
-	var layout string
+	var name string
 	cmd := &cobra.Command{
 		Use:   "issue HOST...",
 		Short: "Make certificates of hosts",
@@ -126,14 +127,18 @@ func newPKIIssue(io streams) *cobra.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
-			if layout != pki.LayoutLibvirt && layout != pki.LayoutQEMU {
-				return fmt.Errorf("--layout takes libvirt or qemu, not %q", layout)
+			if _, ok := layout.Named(name); !ok {
+				return fmt.Errorf("--layout takes %s, not %q", strings.Join(layout.Names(), ", "), name)
 			}
-			return o.issue(io, layout, args)
+			return o.issue(io, name, args)
 		},
 	}
 	o.add(cmd.Flags(), 365, "the certificates are valid, but not beyond the authority's end")
-	cmd.Flags().StringVar(&layout, "layout", pki.LayoutLibvirt, "`WHOSE` folders: libvirt (/etc/pki) or qemu (/etc/pki/qemu)")
+	var whose []string
+	for _, l := range layout.All() {
+		whose = append(whose, fmt.Sprintf("%s (%s)", l.Name, l.Dir))
+	}
+	cmd.Flags().StringVar(&name, "layout", layout.Libvirt, "`WHOSE` folders: "+strings.Join(whose, ", "))
 	return cmd
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/virt-sluice/sluice/internal/check"
+	"github.com/virt-sluice/sluice/internal/credentials"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
@@ -35,8 +35,8 @@ leaves it in clear, beyond the loopback interface only if the configuration says
 require_secure = false. Unset follows "tls" there, which is yes unless set.
 
 HOST may be empty to listen at every address. Certificates are looked for where
-libvirt and QEMU keep them unless --ca, --cert and --key name the files, which are
-followed: new ones are taken over. A server must have the name --tls-name in its
+libvirt and QEMU keep them unless --ca, --cert and --key name the files or --spiffe
+a Workload API, which are followed: new ones are taken over. A server must have the name --tls-name in its
 certificate, a client one that --allow names; an address proves nothing. Names may
 hold * and ?, as in docs/config.md. Anything that does mutual TLS can be at the
 other end. NBD's programs ask for TLS in NBD's own words first: --starttls nbd.
@@ -95,16 +95,16 @@ func runTunnel(ctx context.Context, log zerolog.Logger, o *tunnelOptions, opts t
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	if effect.TLS() == tunnel.Yes {
-		store, err := o.certificates(log)
+		source, err := o.certificates(ctx, log)
 		if err != nil {
 			return wrongUse(fmt.Errorf("TLS is to be used (%s), and there are no certificates for it: %w", effect.Why, err))
 		}
-		opts.Credentials = store
-		for _, f := range append(store.Current().Warnings, opts.Policy().Check(store.Current())...) {
+		opts.Credentials = source
+		for _, f := range append(source.Current().Warnings, opts.Policy().Check(source.Current())...) {
 			log.Warn().Msg(f.Error())
 		}
 		following.Go(func() {
-			if err := store.Run(ctx); err != nil && ctx.Err() == nil {
+			if err := source.Run(ctx); err != nil && ctx.Err() == nil {
 				log.Error().Err(err).Msg("new certificates are not taken over any more")
 			}
 		})
@@ -128,18 +128,17 @@ func runTunnel(ctx context.Context, log zerolog.Logger, o *tunnelOptions, opts t
 	return nil
 }
 
-// certificates loads this host's, and follows them from then on.
-func (o *tunnelOptions) certificates(log zerolog.Logger) (*tlsconf.Store, error) {
-	store, err := tlsconf.NewStore(tlsconf.StoreConfig{
-		Search: check.Search(o.Certificates),
+// certificates opens this host's, which are followed from then on.
+func (o *tunnelOptions) certificates(ctx context.Context, log zerolog.Logger) (credentials.Source, error) {
+	source, err := credentials.Open(ctx, o.Certificates, credentials.Watch{
 		Changed: func(c *tlsconf.Credentials) {
-			log.Info().Str("subject", c.Leaf.Subject.String()).Msg("new certificates are in use")
+			log.Info().Str("certificates", c.Found.Why).Str("subject", c.Leaf.Subject.String()).Msg("new certificates are in use")
 		},
 		Failed: func(err error) { log.Error().Err(err).Msg("reload failed") },
 	})
 	var none *tlsconf.NotFoundError
 	if errors.As(err, &none) {
-		err = fmt.Errorf("%w (--ca, --cert and --key)", err)
+		err = fmt.Errorf("%w (--ca, --cert and --key, or --spiffe)", err)
 	}
-	return store, err
+	return source, err
 }

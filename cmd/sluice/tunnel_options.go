@@ -32,6 +32,7 @@ func (o *tunnelOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.Certificates.CA, "ca", "", "`FILE` of the authorities whose certificates are good")
 	f.StringVar(&o.Certificates.Cert, "cert", "", "`FILE` of this host's certificate")
 	f.StringVar(&o.Certificates.Key, "key", "", "`FILE` of its key")
+	f.StringVar(&o.Certificates.SPIFFE, "spiffe", "", "`ADDRESS` of a SPIFFE Workload API in place of files, as in unix:///run/spire/agent/api.sock")
 	f.StringVar(&o.TLSName, "tls-name", "", "`NAME` that the server must have in its certificate (default: HOST of --to)")
 	f.StringArrayVar(&o.Allow, "allow", nil, "`NAME` of a client that is let in; may be given again")
 	f.StringVar(&o.Priority, "priority", "", "GnuTLS priority `STRING`; see sluice priority (default: this host's)")
@@ -47,7 +48,7 @@ func (o *tunnelOptions) add(f *pflag.FlagSet) {
 }
 
 // withTLS are the flags that say something of TLS.
-var withTLS = []string{"ca", "cert", "key", "priority", "starttls", "close-notify", "path", "workers"}
+var withTLS = []string{"ca", "cert", "key", "spiffe", "priority", "starttls", "close-notify", "path", "workers"}
 
 // maxWorkers is beyond what the records of one batch can employ.
 const maxWorkers = 64
@@ -82,6 +83,14 @@ func (o *tunnelOptions) parse(f *pflag.FlagSet, log zerolog.Logger) (t tunnel.Op
 	}
 	if c := o.Certificates; c.CA+c.Cert+c.Key != "" && (c.CA == "" || c.Cert == "" || c.Key == "") {
 		return t, e, errors.New("--ca, --cert and --key go together: name all three, or none and let the host's own be looked for")
+	}
+	if c := o.Certificates; c.SPIFFE != "" {
+		if c.CA != "" {
+			return t, e, errors.New("--spiffe takes the place of --ca, --cert and --key: name either")
+		}
+		if err := config.CheckSPIFFE(c.SPIFFE); err != nil {
+			return t, e, fmt.Errorf("--spiffe: %w", err)
+		}
 	}
 	if t.Path, err = parsePath(o.path); err != nil {
 		return t, e, err

@@ -4,28 +4,18 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
 const certificates = "certificates"
 
-// Search is where a configuration's certificates are looked for.
-func Search(c config.Certificates) tlsconf.Search {
-	return tlsconf.Search{
-		Files:  tlsconf.Files{CA: c.CA, Cert: c.Cert, Key: c.Key, CRL: c.CRL},
-		Dir:    c.Dir,
-		Layout: c.Layout,
-	}
-}
-
 // certificates looks at the files as they are on disk, and at what a daemon
 // has in use.
 func (h *Host) certificates(l *list) {
 	bad := false
 	if h.Config.Certificates.SPIFFE == "" {
-		found, err := tlsconf.Find(Search(h.Config.Certificates))
+		found, err := tlsconf.Find(h.Config.Certificates.Search())
 		if err != nil {
 			l.fail(certificates, "not-found", "", "%v", err)
 			return
@@ -43,7 +33,7 @@ func (h *Host) certificates(l *list) {
 			l.fail(certificates, "reload", "mend it; files are taken over as soon as they are good", "since %s: %s", stamp(e.At), e.Error)
 		}
 	}
-	c := h.Credentials
+	c := h.credentials()
 	if c == nil {
 		if !bad && h.Err != nil {
 			l.fail(certificates, "unusable", "", "%v", h.Err)

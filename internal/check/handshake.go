@@ -8,19 +8,17 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
-
-// ALPN is the protocol that sluices speak with one another.
-const ALPN = "sluice/1"
 
 const handshake = "TLS"
 
 // shake runs a handshake over raw, within a step's time. crypto/tls carries
 // the few bytes that follow, so that its errors are what tlsconf explains. A
 // clock other than this host's is for finding out whether dates alone are wrong.
-func (p *peer) shake(ctx context.Context, raw net.Conn, clock func() time.Time, saw *tlsconf.Seen) (relay.Conn, error) {
+func (p *peerCheck) shake(ctx context.Context, raw net.Conn, clock func() time.Time, saw *tlsconf.Seen) (relay.Conn, error) {
 	ctx, cancel := p.step(ctx)
 	defer cancel()
 	c, _, err := tlsconf.Connect(ctx, engine, raw, p.client(clock, saw))
@@ -29,15 +27,15 @@ func (p *peer) shake(ctx context.Context, raw net.Conn, clock func() time.Time, 
 
 var engine = relay.TLS{Path: relay.CryptoTLS}
 
-func (p *peer) client(clock func() time.Time, saw *tlsconf.Seen) tlsconf.Client {
+func (p *peerCheck) client(clock func() time.Time, saw *tlsconf.Seen) tlsconf.Client {
 	return tlsconf.Client{
-		Credentials: p.host.Credentials, Policy: p.policy, Name: p.name, Expect: p.rules, Protocols: []string{ALPN}, Time: clock, Seen: saw,
+		Credentials: p.host.credentials(), Policy: p.policy, Name: p.name, Expect: p.rules, Protocols: []string{peer.ALPN}, Time: clock, Seen: saw,
 	}
 }
 
 // handshakeFailed finds out why.
-func (p *peer) handshakeFailed(ctx context.Context, err error, saw *tlsconf.Seen) {
-	if saw.Finished && saw.Protocol != ALPN {
+func (p *peerCheck) handshakeFailed(ctx context.Context, err error, saw *tlsconf.Seen) {
+	if saw.Finished && saw.Protocol != peer.ALPN {
 		p.notSluice(ctx)
 		return
 	}
@@ -61,20 +59,20 @@ func (p *peer) handshakeFailed(ctx context.Context, err error, saw *tlsconf.Seen
 	p.refusal(he)
 }
 
-func (p *peer) explain(err error) *tlsconf.HandshakeError {
+func (p *peerCheck) explain(err error) *tlsconf.HandshakeError {
 	var he *tlsconf.HandshakeError
 	errors.As(p.policy.Explain(err, p.name), &he)
 	e := *he
 	return &e
 }
 
-func (p *peer) refusal(he *tlsconf.HandshakeError) {
+func (p *peerCheck) refusal(he *tlsconf.HandshakeError) {
 	p.add(control.Finding{Check: handshake, Result: control.ResultError, Code: string(he.Cause), Side: string(he.Side), Text: he.What, Remedy: he.Remedy})
 }
 
 // itsClock asks a peer of which nothing is wrong but its dates: inside is when
 // they were right.
-func (p *peer) itsClock(ctx context.Context, inside time.Time) string {
+func (p *peerCheck) itsClock(ctx context.Context, inside time.Time) string {
 	raw, err := net.DialTimeout("tcp", p.conf.Address, p.host.Config.Limits.HandshakeTimeout)
 	if err == nil {
 		var conn relay.Conn
@@ -93,7 +91,7 @@ func (p *peer) itsClock(ctx context.Context, inside time.Time) string {
 const libvirtTaken = 1
 
 // notSluice looks what it is that speaks TLS there, and not our protocol.
-func (p *peer) notSluice(ctx context.Context) {
+func (p *peerCheck) notSluice(ctx context.Context) {
 	const remedy = "check the port of peers.%s.address; if libvirtd itself has sluice's port, give one of the two another (listen)"
 	raw, err := net.DialTimeout("tcp", p.conf.Address, p.host.Config.Limits.HandshakeTimeout)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
@@ -19,20 +20,12 @@ type Host struct {
 	Version string // of this sluice
 	By      string // control.ByDaemon or control.ByCommand
 
-	Policies    *config.Policies
-	Credentials *tlsconf.Credentials // in use, or nil
-	Err         error                // why there are none
+	Peers *peer.Set // with the credentials and policies in use, or nil
+	Err   error     // why there are none
 
 	Listening string                // where a daemon listens; empty: this is none
 	Reload    []control.ReloadError // what the daemon could not take over
 
-	// Libvirt asks this host's libvirt for its version.
-	Libvirt func(ctx context.Context) (string, error)
-	// Bare asks libvirtd of a peer that has no sluice.
-	Bare func(ctx context.Context, peer string) (string, error)
-	// Spoken says whether a peer's sluice has spoken with the daemon, so that
-	// nothing goes there in clear; nil where no daemon is asked.
-	Spoken func(peer string) bool
 }
 
 // maxPeers is how many peers are checked at once.
@@ -100,4 +93,18 @@ func (h *Host) checkHost(ctx context.Context) []control.Finding {
 	h.kernel(l)
 	h.native(l)
 	return l.findings
+}
+
+func (h *Host) credentials() *tlsconf.Credentials {
+	if h.Peers == nil {
+		return nil
+	}
+	return h.Peers.Certs.Current()
+}
+
+func (h *Host) policies() *config.Policies {
+	if h.Peers == nil {
+		return nil
+	}
+	return h.Peers.Certs.Policies.Load()
 }

@@ -3,16 +3,18 @@ package check
 import (
 	"context"
 	"fmt"
+
+	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
 // libvirt asks this host's libvirt.
 func (h *Host) libvirt(ctx context.Context, l *list) {
 	ctx, cancel := context.WithTimeoutCause(ctx, h.Config.Limits.HandshakeTimeout, fmt.Errorf("no answer within %v: it hangs", h.Config.Limits.HandshakeTimeout))
 	defer cancel()
-	version, err := h.Libvirt(ctx)
+	v, err := virt.Libvirt{Socket: h.Config.LibvirtSocket, Host: h.Config.Name}.Versions(ctx)
 	if err != nil {
 		l.fail("libvirt", "libvirt", "", "%v", err)
 		return
 	}
-	l.ok("libvirt", "libvirt %s answers at %s", version, h.Config.LibvirtSocket)
+	l.ok("libvirt", "libvirt %s answers at %s", v.Libvirt, h.Config.LibvirtSocket)
 }

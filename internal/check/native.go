@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/tlsconf"
+	"github.com/virt-sluice/sluice/tlsconf/layout"
 )
 
 // Where libvirt has its settings for QEMU, and where it looks for certificates
@@ -28,7 +29,7 @@ func Native() control.NativeTLS {
 		n.Text = err.Error()
 		return n
 	}
-	found, err := tlsconf.Find(tlsconf.Search{Dir: dir, Layout: "qemu"})
+	found, err := tlsconf.Find(tlsconf.Search{Dir: dir, Layout: layout.QEMU})
 	var none *tlsconf.NotFoundError
 	switch {
 	case errors.As(err, &none) && len(none.Looked) > 0:

@@ -15,8 +15,8 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
-// peer is the check of one peer, step by step.
-type peer struct {
+// peerCheck is the check of one peer, step by step.
+type peerCheck struct {
 	*list
 	host   *Host
 	name   string
@@ -28,19 +28,19 @@ type peer struct {
 }
 
 func (h *Host) checkPeer(ctx context.Context, name string) ([]control.Finding, control.PeerView) {
-	p := &peer{list: &list{peer: name}, host: h, name: name, conf: h.Config.Peers[name]}
+	p := &peerCheck{list: &list{peer: name}, host: h, name: name, conf: h.Config.Peers[name]}
 	p.look(ctx)
 	view := p.view(ctx) // which may add to what was found
 	return p.findings, view
 }
 
-func (p *peer) look(ctx context.Context) {
+func (p *peerCheck) look(ctx context.Context) {
 	h, name := p.host, p.name
-	if h.Credentials == nil || h.Policies == nil {
+	if h.Peers == nil {
 		p.fail(certificates, "unusable", "see sluice check on this host", "this host has no usable certificates or TLS policy, so that no peer can be reached: %v", h.Err)
 		return
 	}
-	p.policy = h.Policies.Peers[name]
+	p.policy = h.policies().Peers[name]
 	var err error
 	if p.rules, err = tlsconf.ParseRules(p.conf.Names); err != nil {
 		p.fail("names", "rules", "mend it", "peers.%s.names: %v", name, err)
@@ -52,12 +52,12 @@ func (p *peer) look(ctx context.Context) {
 }
 
 // step bounds one step of a check.
-func (p *peer) step(ctx context.Context) (context.Context, context.CancelFunc) {
+func (p *peerCheck) step(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, p.host.Config.Limits.HandshakeTimeout)
 }
 
 // resolve looks the peer's name up.
-func (p *peer) resolve(ctx context.Context) bool {
+func (p *peerCheck) resolve(ctx context.Context) bool {
 	const resolve = "resolve"
 	host, _, err := net.SplitHostPort(p.conf.Address)
 	if err != nil {
@@ -94,7 +94,7 @@ func (p *peer) resolve(ctx context.Context) bool {
 }
 
 // connect makes a TCP connection. That it cannot is a finding.
-func (p *peer) connect(ctx context.Context) (net.Conn, error) {
+func (p *peerCheck) connect(ctx context.Context) (net.Conn, error) {
 	const connect = "connect"
 	limit := p.host.Config.Limits.HandshakeTimeout
 	d := net.Dialer{Timeout: limit}

@@ -21,7 +21,7 @@ func (h *Host) priority(l *list) {
 	for _, w := range sys.Warnings {
 		l.warn(priority, "system-file", "GnuTLS passes over the line: mend it", "%s", w)
 	}
-	policies := h.Policies
+	policies := h.policies()
 	if policies == nil {
 		if policies, err = h.Config.Policies(); err != nil {
 			l.fail(priority, "priority", "see sluice priority STRING", "%v", err)
@@ -38,8 +38,8 @@ func (h *Host) priority(l *list) {
 
 func (h *Host) policy(l *list, with string, p *tlsconf.Policy) {
 	const priority = "priority"
-	if h.Credentials != nil {
-		for _, f := range p.Check(h.Credentials) {
+	if c := h.credentials(); c != nil {
+		for _, f := range p.Check(c) {
 			l.add(control.Finding{Check: priority, Result: control.ResultError, Code: "certificate", Text: with + f.File + ": " + f.Problem, Remedy: f.Remedy})
 		}
 	}

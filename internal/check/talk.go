@@ -18,7 +18,7 @@ import (
 const answer = "answer"
 
 // talk connects, and asks the peer what it sees.
-func (p *peer) talk(ctx context.Context) {
+func (p *peerCheck) talk(ctx context.Context) {
 	raw, err := p.connect(ctx)
 	if err != nil {
 		return
@@ -43,7 +43,7 @@ func (p *peer) talk(ctx context.Context) {
 }
 
 // ask puts the question over conn, and closes it.
-func (p *peer) ask(ctx context.Context, conn relay.Conn) (*Answer, error) {
+func (p *peerCheck) ask(ctx context.Context, conn relay.Conn) (*Answer, error) {
 	ctx, cancel := p.step(ctx)
 	defer cancel()
 	o := &stream.Opener{
@@ -74,7 +74,7 @@ func (c *firstRead) Read(b []byte) (int, error) {
 }
 
 // askFailed finds out why. readErr is the connection's, if it ended.
-func (p *peer) askFailed(ctx context.Context, err, readErr error, saw *tlsconf.Seen) {
+func (p *peerCheck) askFailed(ctx context.Context, err, readErr error, saw *tlsconf.Seen) {
 	var cause *stream.Cause
 	if errors.As(err, &cause) && readErr == nil && cause.Host != p.host.Config.Name {
 		p.add(refusedBy(cause, saw))
@@ -116,7 +116,7 @@ func refusedBy(cause *stream.Cause, saw *tlsconf.Seen) control.Finding {
 }
 
 // secured says what the handshake came to.
-func (p *peer) secured(state tls.ConnectionState) {
+func (p *peerCheck) secured(state tls.ConnectionState) {
 	leaf := state.PeerCertificates[0]
 	id, err := tlsconf.IdentityOf(leaf)
 	if err != nil {
@@ -133,7 +133,7 @@ func (p *peer) secured(state tls.ConnectionState) {
 const aWhile = 30 * time.Second
 
 // answered says what the peer sees.
-func (p *peer) answered(a *Answer, sent, received time.Time) {
+func (p *peerCheck) answered(a *Answer, sent, received time.Time) {
 	p.said, p.offers = a, a.Offers
 	p.ok(answer, "%s is sluice %s, and knows this host as its peer %s; its TLS priority is %s", a.Host, a.Version, a.You, a.Priority)
 	if a.Draining {

@@ -20,7 +20,7 @@ const certain = 3
 
 // view sums up what was found, once it was. Where no sluice was, it looks for
 // libvirtd.
-func (p *peer) view(ctx context.Context) control.PeerView {
+func (p *peerCheck) view(ctx context.Context) control.PeerView {
 	v := control.PeerView{
 		Name: p.name, Address: p.conf.Address, LibvirtURI: p.conf.LibvirtURI, WithoutSluice: p.conf.WithoutSluice,
 		Found: control.PeerNothing, Way: control.WayNone, Offers: p.offers,
@@ -37,12 +37,12 @@ func (p *peer) view(ctx context.Context) control.PeerView {
 		return v
 	}
 	at := slices.Index(noSluice, v.Code)
-	if at < 0 || p.host.Bare == nil {
+	if at < 0 || p.host.Peers == nil {
 		return v
 	}
 	ctx, cancel := p.step(ctx)
 	defer cancel()
-	version, err := p.host.Bare(ctx, p.name)
+	version, err := p.host.Peers.LibvirtVersion(ctx, p.name)
 	if err != nil {
 		v.Text += fmt.Sprintf("; libvirtd: %v", err)
 		if p.conf.WithoutSluice != config.WithoutNo {
@@ -56,7 +56,7 @@ func (p *peer) view(ctx context.Context) control.PeerView {
 	case p.conf.WithoutSluice == config.WithoutNo:
 		v.Text += fmt.Sprintf("; peers.%s.without_sluice does not allow to do without", p.name)
 		p.warn("libvirtd", "without-sluice", fmt.Sprintf("peers.%s.without_sluice = %q allows it", p.name, config.WithoutNativeTLS), "%s has libvirt %s at %s, and no sluice: no guest goes there or comes from there", p.name, version, p.conf.LibvirtURI)
-	case p.conf.WithoutSluice == config.WithoutPlain && p.host.Spoken != nil && p.host.Spoken(p.name):
+	case p.conf.WithoutSluice == config.WithoutPlain && p.host.Peers.All[p.name].SluiceSeen.Load():
 		v.Text += "; a sluice there has spoken with this one, so nothing goes or comes in clear"
 		p.warn("libvirtd", "without-sluice", "start sluice there; or migrate with --tls yes; or, if it was removed for good, restart sluice on this host", "%s has libvirt %s at %s, and had a sluice: nothing goes there or comes from there in clear", p.name, version, p.conf.LibvirtURI)
 	case at >= certain:
@@ -74,7 +74,7 @@ func (p *peer) view(ctx context.Context) control.PeerView {
 }
 
 // offered says what the peer's sluice can do.
-func (p *peer) offered(o *control.Offers) {
+func (p *peerCheck) offered(o *control.Offers) {
 	if o == nil {
 		p.ok("offers", "it does not say what it can do: it is older than this one")
 		return

@@ -40,6 +40,8 @@ type Config struct {
 	Clients map[string]Client `toml:"clients"`
 
 	Tunnels []Tunnel `toml:"tunnel"` // the relay for other connections than migrations'
+
+	policies *Policies // the priorities, as they were parsed when this was
 }
 
 // Secure says whether what would go in clear is refused.

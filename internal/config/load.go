@@ -48,13 +48,13 @@ func Parse(file string, data []byte) (*Config, error) {
 	c.kernelTLS(&cfg.KernelTLS)
 	cfg.Certificates = doc.Certificates.Certificates
 	c.certificates("certificates", &cfg.Certificates, &doc.Certificates)
-	c.priorities(cfg)
 	cfg.Limits = doc.Limits.Limits
 	c.limits(&cfg.Limits, &doc.Limits)
 	c.peers(cfg)
 	c.clients(cfg)
 	cfg.Tunnels = nil
 	c.tunnels(cfg, doc.Tunnels)
+	c.priorities(cfg)
 	c.intercept(cfg)
 	c.sockets(cfg)
 	if len(c.faults) > 0 {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -8,31 +9,6 @@ import (
 
 	"github.com/virt-sluice/sluice/tlsconf"
 )
-
-// priorities checks the priority strings, with GnuTLS's system file as it is
-// now.
-func (c *checker) priorities(cfg *Config) {
-	sys, err := tlsconf.LoadSystem(tlsconf.SystemFile(os.Getenv, ""))
-	if err != nil {
-		c.fault("", "%v", err)
-		return
-	}
-	check := func(key, priority string) {
-		if _, err := tlsconf.ParsePriority(priority, sys); err != nil {
-			c.fault(key, "%v", err)
-		}
-	}
-	if cfg.Priority == "" {
-		check("", sys.DefaultPriority())
-	} else {
-		check("priority", cfg.Priority)
-	}
-	for _, name := range slices.Sorted(maps.Keys(cfg.Peers)) {
-		if p := cfg.Peers[name].Priority; p != "" {
-			check("peers."+name+".priority", p)
-		}
-	}
-}
 
 // Policies are the host's priorities, parsed.
 type Policies struct {
@@ -42,36 +18,67 @@ type Policies struct {
 	Tunnels []*tlsconf.Policy // of each of Config.Tunnels, likewise
 }
 
-// Policies parses the priorities with GnuTLS's system file as it is now.
+// priorities parses the priority strings, which may be faults.
+func (c *checker) priorities(cfg *Config) {
+	cfg.policies = cfg.parse(func(key string, err error) { c.fault(key, "%v", err) })
+}
+
+// Policies are the priorities as they were when the configuration was read.
 func (c *Config) Policies() (*Policies, error) {
+	if c.policies != nil {
+		return c.policies, nil
+	}
+	return c.ReadPolicies()
+}
+
+// ReadPolicies parses the priorities anew, with GnuTLS's system file as it is now.
+func (c *Config) ReadPolicies() (*Policies, error) {
+	var faults []error
+	p := c.parse(func(key string, err error) {
+		if key != "" {
+			err = fmt.Errorf("%s: %w", key, err)
+		}
+		faults = append(faults, err)
+	})
+	return p, errors.Join(faults...)
+}
+
+// parse tells fault what is wrong, with the key that has it; then there are no policies.
+func (c *Config) parse(fault func(key string, err error)) *Policies {
 	sys, err := tlsconf.LoadSystem(tlsconf.SystemFile(os.Getenv, ""))
 	if err != nil {
-		return nil, err
+		fault("", err)
+		return nil
 	}
-	host := c.Priority
-	if host == "" {
-		host = sys.DefaultPriority()
-	}
-	p := &Policies{Peers: make(map[string]*tlsconf.Policy, len(c.Peers))}
-	if p.Host, err = tlsconf.ParsePriority(host, sys); err != nil {
-		return nil, err
-	}
-	for name, peer := range c.Peers {
-		if p.Peers[name] = p.Host; peer.Priority == "" {
-			continue
+	good := true
+	policy := func(key, priority string) *tlsconf.Policy {
+		p, err := tlsconf.ParsePriority(priority, sys)
+		if err != nil {
+			fault(key, err)
+			good = false
 		}
-		if p.Peers[name], err = tlsconf.ParsePriority(peer.Priority, sys); err != nil {
-			return nil, err
+		return p
+	}
+	all := &Policies{Peers: make(map[string]*tlsconf.Policy, len(c.Peers))}
+	if c.Priority == "" {
+		all.Host = policy("", sys.DefaultPriority())
+	} else {
+		all.Host = policy("priority", c.Priority)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Peers)) {
+		if all.Peers[name] = all.Host; c.Peers[name].Priority != "" {
+			all.Peers[name] = policy("peers."+name+".priority", c.Peers[name].Priority)
 		}
 	}
-	for _, t := range c.Tunnels {
-		policy := p.Host
+	for i, t := range c.Tunnels {
+		own := all.Host
 		if t.Priority != "" {
-			if policy, err = tlsconf.ParsePriority(t.Priority, sys); err != nil {
-				return nil, fmt.Errorf("tunnel %q: %w", t.Name, err)
-			}
+			own = policy(fmt.Sprintf("tunnel.%d.priority", i), t.Priority)
 		}
-		p.Tunnels = append(p.Tunnels, policy)
+		all.Tunnels = append(all.Tunnels, own)
 	}
-	return p, nil
+	if !good {
+		return nil
+	}
+	return all
 }

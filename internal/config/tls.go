@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"net/url"
 	"path"
@@ -9,10 +10,17 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/tlsconf"
+	"github.com/virt-sluice/sluice/tlsconf/layout"
 )
 
-// layouts of certificates in a folder.
-var layouts = []string{tlsconf.LayoutLibvirt, tlsconf.LayoutQEMU, tlsconf.LayoutCloudStack, tlsconf.LayoutUser}
+// Search is where the files are looked for.
+func (c Certificates) Search() tlsconf.Search {
+	return tlsconf.Search{
+		Files:  tlsconf.Files{CA: c.CA, Cert: c.Cert, Key: c.Key, CRL: c.CRL},
+		Dir:    c.Dir,
+		Layout: c.Layout,
+	}
+}
 
 func (c *checker) tls(cfg *Config) {
 	if cfg.RequireSecure == nil {
@@ -57,8 +65,8 @@ func (c *checker) certificates(key string, k *Certificates, doc *documentCertifi
 	if files > 0 && (k.Dir != "" || k.Layout != "") {
 		c.fault(key, "either name the files (ca, cert, key) or a folder of them (dir, layout), not both")
 	}
-	if k.Layout != "" && !slices.Contains(layouts, k.Layout) {
-		c.fault(key+".layout", "%q must be one of %q", k.Layout, layouts)
+	if k.Layout != "" && !slices.Contains(layout.Names(), k.Layout) {
+		c.fault(key+".layout", "%q must be one of %q", k.Layout, layout.Names())
 	}
 }
 
@@ -72,17 +80,23 @@ func (c *checker) spiffe(key string, k *Certificates) {
 	if k.CA+k.Cert+k.Key+k.CRL+k.Dir+k.Layout != "" {
 		c.fault(key, "either a Workload API or files (ca, cert, key, crl, dir, layout), not both")
 	}
-	u, err := url.Parse(k.SPIFFE)
-	switch {
-	case err == nil && u.Scheme == "unix" && u.Host == "" && path.IsAbs(u.Path):
-	case err == nil && u.Scheme == "tcp" && u.Path == "":
-		if _, err := netip.ParseAddrPort(u.Host); err == nil {
-			return
-		}
-		fallthrough
-	default:
-		c.fault(key, `%q must be "unix:///PATH" or "tcp://IP:PORT", as SPIFFE_ENDPOINT_SOCKET has it`, k.SPIFFE)
+	if err := CheckSPIFFE(k.SPIFFE); err != nil {
+		c.fault(key, "%v", err)
 	}
+}
+
+// CheckSPIFFE says what is wrong with the address of a Workload API, or nil.
+func CheckSPIFFE(address string) error {
+	u, err := url.Parse(address)
+	if err == nil && u.Scheme == "unix" && u.Host == "" && path.IsAbs(u.Path) {
+		return nil
+	}
+	if err == nil && u.Scheme == "tcp" && u.Path == "" {
+		if _, err := netip.ParseAddrPort(u.Host); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf(`%q must be "unix:///PATH" or "tcp://IP:PORT", as SPIFFE_ENDPOINT_SOCKET has it`, address)
 }
 
 // dnList checks libvirt's tls_allowed_dn_list, whose globs are about

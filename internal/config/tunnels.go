@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -123,7 +122,6 @@ const (
 // tunnels checks and completes them. Their keys are tunnel.0, tunnel.1, …
 func (c *checker) tunnels(cfg *Config, doc []documentTunnel) {
 	taken := make(map[string]string) // what two tunnels cannot both have, and who has it
-	sys, sysErr := tlsconf.LoadSystem(tlsconf.SystemFile(os.Getenv, ""))
 	for i, d := range doc {
 		t, key := d.Tunnel, fmt.Sprintf("tunnel.%d", i)
 		if t.Name == "" {
@@ -138,11 +136,6 @@ func (c *checker) tunnels(cfg *Config, doc []documentTunnel) {
 		t.IdleTimeout = c.duration(key+".idle_timeout", d.IdleTimeout, None, time.Second, true)
 		t.Connections = int(c.count(key+".connections", int64(t.Connections), tunnel.DefaultConnections, 1, maxTunnelConnections))
 		t.Bandwidth = c.size(key+".bandwidth", t.Bandwidth, maxMiB)
-		if t.Priority != "" && sysErr == nil { // else it has been told
-			if _, err := tlsconf.ParsePriority(t.Priority, sys); err != nil {
-				c.fault(key+".priority", "%v", err)
-			}
-		}
 		if o, err := t.Options(cfg.TunnelHost()); err != nil {
 			e := err.(*TunnelError)
 			c.fault(strings.TrimSuffix(key+"."+e.Key, "."), "%v", e.Err)

@@ -25,6 +25,7 @@ var rows = [][]string{
 	{"bench/migration", "bench/rpc", "test/demo", "test/ktls/count", "test/ktls/init", "test/lab"},
 	{"internal/site"},
 	{"internal/lab"},
+	{"internal/hosttest", "proxy/intercept/rules/rulestest"},
 	{"internal/needs", "internal/workloadapi"},
 
 	// The program.
@@ -41,6 +42,7 @@ var rows = [][]string{
 	{"proxy/peer", "proxy/rundir", "proxy/transfer"},
 	{"proxy/session"},
 	{"proxy/virt", "proxy/intercept/rules"},
+	{"internal/credentials"},
 	{"internal/config"},
 	{"proxy/tunnel"},
 
@@ -48,6 +50,7 @@ var rows = [][]string{
 	{"internal/control", "internal/libvirtrpc", "internal/pki", "internal/sockets"},
 	{"stream", "tlsconf/spiffe"},
 	{"tlsconf"},
+	{"tlsconf/layout"},
 	{"stream/relay"},
 	{"stream/ktls"},
 	{"stream/record"},

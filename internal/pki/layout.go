@@ -7,15 +7,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"github.com/virt-sluice/sluice/tlsconf/layout"
 )
 
+// The two layouts that are asked for most. dir, once written, can be copied onto the layout's usual folder.
 const (
-	// LayoutLibvirt puts the files below dir as libvirt has them below /etc/pki
-	// (libvirt docs/kbase/tlscerts.rst): dir can be copied onto /etc/pki as it is.
-	LayoutLibvirt = "libvirt"
-	// LayoutQEMU puts all files into dir, under the names QEMU's tls-creds-x509 object
-	// looks for (QEMU docs/system/tls.rst).
-	LayoutQEMU = "qemu"
+	LayoutLibvirt = layout.Libvirt
+	LayoutQEMU    = layout.QEMU
 )
 
 // Set is what one host's folder holds. Server and Client may be the same pair.
@@ -40,8 +40,10 @@ type file struct {
 // Nothing is overwritten: if one of the files is there already, nothing at all
 // is written, except that a CA certificate with the same content is left as it
 // is. If a later step fails, what was written is removed again.
-func WriteLayout(dir, layout string, s Set) ([]string, error) {
-	files, err := s.files(layout)
+//
+// A layout with one place for both roles gets the server's pair.
+func WriteLayout(dir, name string, s Set) ([]string, error) {
+	files, err := s.files(name)
 	if err != nil {
 		return nil, err
 	}
@@ -61,34 +63,30 @@ func WriteCA(dir string, ca *CA) ([]string, error) {
 	})
 }
 
-func (s Set) files(layout string) ([]file, error) {
-	serverKey, err := s.Server.KeyPEM()
-	if err != nil {
-		return nil, err
+func (s Set) files(name string) ([]file, error) {
+	l, ok := layout.Named(name)
+	if !ok {
+		return nil, fmt.Errorf("layout %q is not known: use one of %s", name, strings.Join(layout.Names(), ", "))
 	}
-	clientKey, err := s.Client.KeyPEM()
-	if err != nil {
-		return nil, err
-	}
-	var names [6]string // CA, server cert, server key, client cert, client key, CRL
-	switch layout {
-	case LayoutLibvirt:
-		names = [6]string{"CA/cacert.pem", "libvirt/servercert.pem", "libvirt/private/serverkey.pem",
-			"libvirt/clientcert.pem", "libvirt/private/clientkey.pem", "CA/cacrl.pem"}
-	case LayoutQEMU:
-		names = [6]string{"ca-cert.pem", "server-cert.pem", "server-key.pem", "client-cert.pem", "client-key.pem", "ca-crl.pem"}
-	default:
-		return nil, fmt.Errorf("layout %q is not known: use %q or %q", layout, LayoutLibvirt, LayoutQEMU)
-	}
-	files := []file{
-		{path: names[0], mode: 0o644, data: s.CA.CertPEM(), shared: true},
-		{path: names[1], mode: 0o644, data: s.Server.CertPEM()},
-		{path: names[2], mode: 0o600, data: serverKey},
-		{path: names[3], mode: 0o644, data: s.Client.CertPEM()},
-		{path: names[4], mode: 0o600, data: clientKey},
+	files := []file{{path: l.CA, mode: 0o644, data: s.CA.CertPEM(), shared: true}}
+	for _, role := range []struct {
+		at   layout.Pair
+		pair *Pair
+	}{{l.Server, s.Server}, {l.Client, s.Client}} {
+		if role.at == (layout.Pair{}) {
+			continue
+		}
+		key, err := role.pair.KeyPEM()
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file{path: role.at.Cert, mode: 0o644, data: role.pair.CertPEM()}, file{path: role.at.Key, mode: 0o600, data: key})
 	}
 	if s.CRL != nil {
-		files = append(files, file{path: names[5], mode: 0o644, data: s.CRL, shared: true})
+		if l.CRL == "" {
+			return nil, fmt.Errorf("layout %q has no place for a revocation list", name)
+		}
+		files = append(files, file{path: l.CRL, mode: 0o644, data: s.CRL, shared: true})
 	}
 	return files, nil
 }

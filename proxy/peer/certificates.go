@@ -10,20 +10,19 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/credentials"
 	"github.com/virt-sluice/sluice/tlsconf"
-	"github.com/virt-sluice/sluice/tlsconf/spiffe"
 )
 
 // Certificates are this host's credentials and TLS policies, which follow what
 // they are made of. A handshake takes the newest; connections that are open
 // keep what they began with.
 type Certificates struct {
-	conf     *config.Config
+	read     func() (*config.Policies, error)
 	log      zerolog.Logger
-	Source   source
+	Source   credentials.Source
 	Policies atomic.Pointer[config.Policies]
 
 	mu     sync.Mutex
@@ -31,12 +30,6 @@ type Certificates struct {
 	failed map[string]failure // by what was not taken over
 	fails  map[string]uint64  // how often that was, by the same
 	told   map[string]bool    // certificates whose end has been warned of
-}
-
-// source is a *tlsconf.Store or a *spiffe.Source.
-type source interface {
-	Current() *tlsconf.Credentials
-	Run(ctx context.Context) error
 }
 
 type failure struct {
@@ -54,27 +47,13 @@ const (
 // ReloadParts is all of them.
 func ReloadParts() []string { return []string{aboutPolicies, aboutFiles, aboutChanges} }
 
-// spiffePatience is how long New waits for a Workload API that is still coming
-// up.
-const spiffePatience = 30 * time.Second
-
 // LoadCertificates loads everything once, and fails unless all of it is good.
-func LoadCertificates(conf *config.Config, log zerolog.Logger) (*Certificates, error) {
-	c := &Certificates{conf: conf, log: log, loaded: time.Now(), failed: make(map[string]failure), fails: make(map[string]uint64), told: make(map[string]bool)}
-	policies, err := conf.Policies()
-	if err != nil {
-		return nil, err
-	}
+// read parses the policies anew.
+func LoadCertificates(conf config.Certificates, policies *config.Policies, read func() (*config.Policies, error), log zerolog.Logger) (*Certificates, error) {
+	c := &Certificates{read: read, log: log, loaded: time.Now(), failed: make(map[string]failure), fails: make(map[string]uint64), told: make(map[string]bool)}
 	c.Policies.Store(policies)
-	if conf.Certificates.SPIFFE != "" {
-		ctx, cancel := context.WithTimeoutCause(context.Background(), spiffePatience, fmt.Errorf("nothing came within %v", spiffePatience))
-		defer cancel()
-		c.Source, err = spiffe.New(ctx, spiffe.Config{Addr: conf.Certificates.SPIFFE, Changed: c.changed, Failed: c.refused, Mended: c.recovered})
-	} else {
-		c.Source, err = tlsconf.NewStore(tlsconf.StoreConfig{
-			Search: check.Search(conf.Certificates), Poll: conf.Certificates.Reload, Changed: c.changed, Failed: c.refused, Mended: c.recovered,
-		})
-	}
+	var err error
+	c.Source, err = credentials.Open(context.Background(), conf, credentials.Watch{Changed: c.changed, Failed: c.refused, Mended: c.recovered})
 	if err != nil {
 		return nil, fmt.Errorf("certificates: %w", err)
 	}
@@ -82,6 +61,16 @@ func LoadCertificates(conf *config.Config, log zerolog.Logger) (*Certificates, e
 	return c, nil
 }
 
+// hostCertificates are those of a configuration.
+func hostCertificates(conf *config.Config, log zerolog.Logger) (*Certificates, error) {
+	policies, err := conf.Policies()
+	if err != nil {
+		return nil, err
+	}
+	return LoadCertificates(conf.Certificates, policies, conf.ReadPolicies, log)
+}
+
+// Current are the newest that are good.
 func (c *Certificates) Current() *tlsconf.Credentials { return c.Source.Current() }
 
 // Host is the policy of handshakes with those whose name is not known yet.
@@ -114,7 +103,7 @@ func (c *Certificates) Run(ctx context.Context) {
 // Reload takes over what has changed, at once. What is not good leaves what
 // was there before in use, and is the error.
 func (c *Certificates) Reload() error {
-	policies, err := c.conf.Policies()
+	policies, err := c.read()
 	if err != nil {
 		err = fmt.Errorf("GnuTLS's settings are not taken over, those read before stay in use: %w", err)
 		c.fail(aboutPolicies, err)
@@ -122,11 +111,7 @@ func (c *Certificates) Reload() error {
 		c.Policies.Store(policies)
 		c.mended(aboutPolicies)
 	}
-	// A Workload API pushes what is new; there is nothing to read again.
-	if store, ok := c.Source.(interface{ Reload() error }); ok {
-		return errors.Join(err, store.Reload())
-	}
-	return err
+	return errors.Join(err, c.Source.Reload())
 }
 
 // changed is told of each new set.

@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
 // ALPN tells sluice's connections from libvirt's on the one port.
-const ALPN = check.ALPN
+const ALPN = "sluice/1"
 
 // Peer is another host's sluice, as configured.
 type Peer struct {

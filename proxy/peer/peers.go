@@ -49,7 +49,7 @@ func New(cfg *config.Config, log zerolog.Logger) (*Set, error) {
 		}
 		s.dnList = &rules
 	}
-	if s.Certs, err = LoadCertificates(cfg, log); err != nil {
+	if s.Certs, err = hostCertificates(cfg, log); err != nil {
 		return nil, err
 	}
 	for _, p := range s.All {

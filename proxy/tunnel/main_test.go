@@ -61,7 +61,7 @@ func (s *site) host(by *pki.CA, name string) *tlsconf.Store {
 	if _, err := pki.WriteLayout(dir, pki.LayoutQEMU, pki.Set{CA: by, Server: pair, Client: pair}); err != nil {
 		s.t.Fatal(err)
 	}
-	store, err := tlsconf.NewStore(tlsconf.StoreConfig{Search: tlsconf.Search{Dir: dir, Layout: tlsconf.LayoutQEMU}})
+	store, err := tlsconf.NewStore(tlsconf.StoreConfig{Search: tlsconf.Search{Dir: dir, Layout: pki.LayoutQEMU}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
