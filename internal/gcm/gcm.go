@@ -1,18 +1,23 @@
-// Package gcm is AES-GCM for records, on 512 bits at a time where the processor
-// can: it has VAES and VPCLMULQDQ on AVX-512 (Intel since Ice Lake, AMD since
-// Zen 4). Elsewhere it is crypto/cipher's.
+// Package gcm is AES-GCM for records, on 512 or 256 bits at a time where the
+// processor can; see Chosen. Elsewhere it is crypto/cipher's.
 //
-// Go's own takes a block to an instruction. For records of 16 KiB this one takes
-// less than a third of its time; bench/NOTES.md has what that gives to a relay.
+//	512 bits  VAES and VPCLMULQDQ on AVX-512: Intel since Ice Lake, AMD since Zen 4
+//	256 bits  the same on AVX2: AMD's Zen 3, Intel's Alder Lake and later E-cores, and
+//	          Ice and Tiger Lake, which 512 bits would slow down
+//
+// Go's own takes a block of 128 bits to an instruction. For records of 16 KiB
+// this one takes about half of its time; bench/NOTES.md has what that gives to a
+// relay.
 //
 // # How it works
 //
-// The assembly takes 32 blocks at a time: eight registers of four counters go
-// through AES together, so that none waits for another, and their ciphertext is
-// multiplied by the hash key's 32nd to first power and reduced once. Nothing is
-// interleaved by hand; the processor overlaps one group's hash with the next
-// one's AES. Decryption and authentication are one pass, so that what a failed
-// one has left is cleared.
+// The assembly is written once, for vectors of any width (crypt_amd64.h), and
+// takes eight of them at a time: eight vectors of counters go through AES
+// together, so that none waits for another, and between AES's rounds eight of
+// ciphertext are multiplied by as many powers of the hash key, to be summed and
+// reduced once. What is opened is hashed while it is decrypted, what is sealed
+// while the next is encrypted. Decryption and authentication are one pass, so
+// that what a failed one has left is cleared.
 //
 // A block's bytes are reversed in the registers, which makes it a polynomial
 // with its highest bit first. The product of two such lacks a factor x, which is
@@ -33,13 +38,34 @@ package gcm
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"sync"
 )
+
+// Choice is which AES-GCM New makes.
+type Choice struct {
+	Name string // "sluice's own on 512 bits", "sluice's own on 256 bits" or "Go's"
+	Why  string // what of the processor or of the process's settings decided
+}
+
+func (c Choice) String() string { return c.Name + ": " + c.Why }
+
+// standardName is the name of crypto/cipher's.
+const standardName = "Go's"
+
+// Chosen is this process's choice.
+func Chosen() Choice {
+	_, c := chosen()
+	return c
+}
+
+// chosen makes New's ciphers if it isn't nil.
+var chosen = sync.OnceValues(choose)
 
 // New returns AES-GCM with nonces of 12 bytes and tags of 16 for a key of 16,
 // 24 or 32 bytes. Many goroutines may use it.
 func New(secret []byte) (cipher.AEAD, error) {
-	if Wide() && (len(secret) == 16 || len(secret) == 32) {
-		return newWide(secret), nil
+	if own, _ := chosen(); own != nil && (len(secret) == 16 || len(secret) == 32) {
+		return own(secret), nil
 	}
 	return newStandard(secret)
 }

@@ -6,25 +6,19 @@ import (
 )
 
 // key is what the assembly reads: an AES key and the hash key made from it. The
-// assembly has the offsets of its fields.
+// assembly has the offsets of its fields. It has no pointers, so that it lies at
+// the beginning of a cache line, and so do its powers.
 type key struct {
 	rounds int64 // 10 for 128 bits, 14 for 256
 	_      int64
 	round  [15][blockSize]byte
 	// powers are the hash key's 32nd power, 31st, … and itself, in the order of
 	// the blocks that they multiply, each over x: the product of two numbers whose
-	// bits run from the highest down lacks one factor x. Four are read at a time,
-	// from the last one too.
-	powers [group / blockSize][blockSize]byte
-	_      [3][blockSize]byte
+	// bits run from the highest down lacks one factor x.
+	powers [most / blockSize][blockSize]byte
+	// folded has in both halves the sum of the power's.
+	folded [most / blockSize][blockSize]byte
 }
-
-// crypt encrypts or decrypts groups, at least one, from src to dst, which may be
-// the same, with the counters from the given one on, and adds the ciphertext to
-// the hash.
-//
-//go:noescape
-func crypt(k *key, hash, counter *[blockSize]byte, dst, src *byte, groups int, open bool)
 
 // hashBlocks adds n blocks, at least one, to the hash.
 //
@@ -40,17 +34,22 @@ func encryptBlocks(k *key, blocks *byte, fours int)
 // its timing what was looked up.
 func subWord(w uint32) uint32
 
-func newWide(secret []byte) *wide {
-	g := &wide{}
-	g.k.expand(secret)
+// cpuid asks the processor about itself.
+func cpuid(leaf uint32) (a, b, c, d uint32)
+
+func newKey(secret []byte) *key {
+	k := &key{}
+	k.expand(secret)
 	var zeros [4 * blockSize]byte
-	encryptBlocks(&g.k, &zeros[0], 1)
+	encryptBlocks(k, &zeros[0], 1)
 	h := elementOf(zeros[:])
-	for i, power := len(g.k.powers)-1, h; i >= 0; i-- {
-		power.overX().put(&g.k.powers[i])
+	for i, power := len(k.powers)-1, h; i >= 0; i-- {
+		p := power.overX()
+		p.put(&k.powers[i])
+		element{p.hi ^ p.lo, p.hi ^ p.lo}.put(&k.folded[i])
 		power = power.times(h)
 	}
-	return g
+	return k
 }
 
 // expand is AES's key expansion (FIPS 197, 5.2), with the words in the

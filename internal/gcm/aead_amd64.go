@@ -1,64 +1,21 @@
 package gcm
 
 import (
-	"bytes"
-	"crypto/fips140"
+	"crypto/cipher"
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
-	"sync"
 	"unsafe"
-
-	"golang.org/x/sys/cpu"
 )
-
-// Wide reports whether New's ciphers are this package's own. They are not in
-// FIPS 140-3 mode, which is for validated code alone.
-var Wide = sync.OnceValue(func() bool { return able() && !fips140.Enabled() && agrees() })
-
-// able reports whether the processor has what the assembly uses.
-func able() bool {
-	x := &cpu.X86
-	return x.HasAES && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL &&
-		x.HasAVX512VAES && x.HasAVX512VPCLMULQDQ
-}
-
-// agrees compares the assembly with crypto/cipher, on keys of both sizes and a
-// message with whole groups, single blocks and a part of one. First there is no
-// data before it: then nothing has been hashed when the first group is.
-func agrees() bool {
-	plain := make([]byte, 2*group+5*blockSize+3)
-	for i := range plain {
-		plain[i] = byte(i * 7)
-	}
-	nonce := plain[1 : 1+nonceSize]
-	for _, size := range []int{16, 32} {
-		secret := plain[size : 2*size]
-		theirs, err := newStandard(secret)
-		if err != nil {
-			return false
-		}
-		ours := newWide(secret)
-		for _, data := range [][]byte{nil, plain[:5]} {
-			sealed := ours.Seal(nil, nonce, plain, data)
-			if !bytes.Equal(sealed, theirs.Seal(nil, nonce, plain, data)) {
-				return false
-			}
-			opened, err := ours.Open(nil, nonce, sealed, data)
-			if err != nil || !bytes.Equal(opened, plain) {
-				return false
-			}
-		}
-	}
-	return true
-}
 
 const (
 	nonceSize = 12
 	tagSize   = 16
 	blockSize = 16
-	// group is how many bytes the assembly takes at a time.
-	group = 32 * blockSize
+	// most is how many bytes the widest version takes at a time.
+	most = 32 * blockSize
+	// rest is what never fills a group.
+	rest = 8 * blockSize
 	// plainMax is what 32 bits can count (NIST SP 800-38D, 5.2.1.1).
 	plainMax = (1<<32 - 2) * blockSize
 	// Counters (7.1): the tag's, and the first block's.
@@ -67,13 +24,18 @@ const (
 
 var errOpen = errors.New("gcm: message authentication failed")
 
-// wide is AES-GCM by the assembly. It isn't changed once it is made.
-type wide struct{ k key }
+// aead is AES-GCM by the assembly. It isn't changed once it is made.
+type aead struct {
+	version
+	k *key
+}
 
-func (*wide) NonceSize() int { return nonceSize }
-func (*wide) Overhead() int  { return tagSize }
+func (v version) newAEAD(secret []byte) cipher.AEAD { return &aead{v, newKey(secret)} }
 
-func (g *wide) Seal(dst, nonce, plain, data []byte) []byte {
+func (*aead) NonceSize() int { return nonceSize }
+func (*aead) Overhead() int  { return tagSize }
+
+func (g *aead) Seal(dst, nonce, plain, data []byte) []byte {
 	if len(nonce) != nonceSize {
 		panic("gcm: nonce is not 12 bytes")
 	}
@@ -91,7 +53,7 @@ func (g *wide) Seal(dst, nonce, plain, data []byte) []byte {
 }
 
 // Open decrypts while it authenticates, and leaves zeros where that fails.
-func (g *wide) Open(dst, nonce, sealed, data []byte) ([]byte, error) {
+func (g *aead) Open(dst, nonce, sealed, data []byte) ([]byte, error) {
 	if len(nonce) != nonceSize {
 		panic("gcm: nonce is not 12 bytes")
 	}
@@ -115,56 +77,64 @@ func (g *wide) Open(dst, nonce, sealed, data []byte) ([]byte, error) {
 
 // run encrypts or decrypts src into dst, which is of its length, and returns
 // the tag.
-func (g *wide) run(dst, src []byte, nonce [nonceSize]byte, data []byte, open bool) (tag [tagSize]byte) {
+func (g *aead) run(dst, src []byte, nonce [nonceSize]byte, data []byte, open bool) (tag [tagSize]byte) {
 	var hash [blockSize]byte
-	g.hash(&hash, data)
-
-	groups := len(src) / group
-	if groups > 0 {
-		counter := counterBlock(nonce, firstCounter)
-		crypt(&g.k, &hash, &counter, &dst[0], &src[0], groups, open)
+	if len(data) > 0 {
+		g.hash(&hash, data)
 	}
+	done := g.groups(g.version, &hash, dst, src, nonce, 0, open)
+	done = g.groups(narrow, &hash, dst, src, nonce, done, open)
 
 	// The key stream of the tag and of what doesn't fill a group.
-	var stream [blockSize + group + 3*blockSize]byte
-	done := groups * group
+	var stream [blockSize + rest + 3*blockSize]byte
 	counters := 1 + (len(src)-done+blockSize-1)/blockSize
 	for i := range counters {
 		n := uint32(tagCounter)
 		if i > 0 {
 			n = uint32(firstCounter + done/blockSize + i - 1)
 		}
-		block := counterBlock(nonce, n)
-		copy(stream[i*blockSize:], block[:])
+		*(*[blockSize]byte)(stream[i*blockSize:]) = counterBlock(nonce, n)
 	}
-	encryptBlocks(&g.k, &stream[0], (counters+3)/4)
+	encryptBlocks(g.k, &stream[0], (counters+3)/4)
 
+	// The last of the ciphertext, filled up to whole blocks, and the lengths.
+	var end [rest + blockSize]byte
 	if open {
-		g.hash(&hash, src[done:])
+		copy(end[:], src[done:])
 	}
 	subtle.XORBytes(dst[done:], src[done:], stream[blockSize:])
 	if !open {
-		g.hash(&hash, dst[done:])
+		copy(end[:], dst[done:])
 	}
-
-	var lengths [blockSize]byte
-	binary.BigEndian.PutUint64(lengths[:], uint64(len(data))*8)
+	lengths := end[(counters-1)*blockSize:]
+	binary.BigEndian.PutUint64(lengths, uint64(len(data))*8)
 	binary.BigEndian.PutUint64(lengths[8:], uint64(len(src))*8)
-	g.hash(&hash, lengths[:])
+	hashBlocks(g.k, &hash, &end[0], counters)
 	subtle.XORBytes(tag[:], hash[:], stream[:])
 	return tag
 }
 
+// groups runs v on its whole groups behind done bytes, and returns how many are
+// done then.
+func (g *aead) groups(v version, hash *[blockSize]byte, dst, src []byte, nonce [nonceSize]byte, done int, open bool) int {
+	n := (len(src) - done) / v.group()
+	if n > 0 {
+		counter := counterBlock(nonce, uint32(firstCounter+done/blockSize))
+		v.crypt(g.k, hash, &counter, &dst[done], &src[done], n, open)
+	}
+	return done + n*v.group()
+}
+
 // hash adds b to the hash, filled up to whole blocks with zeros.
-func (g *wide) hash(hash *[blockSize]byte, b []byte) {
+func (g *aead) hash(hash *[blockSize]byte, b []byte) {
 	if n := len(b) / blockSize; n > 0 {
-		hashBlocks(&g.k, hash, &b[0], n)
+		hashBlocks(g.k, hash, &b[0], n)
 		b = b[n*blockSize:]
 	}
 	if len(b) > 0 {
 		var last [blockSize]byte
 		copy(last[:], b)
-		hashBlocks(&g.k, hash, &last[0], 1)
+		hashBlocks(g.k, hash, &last[0], 1)
 	}
 }
 
