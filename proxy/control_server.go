@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/gcm"
 	"github.com/virt-sluice/sluice/proxy/intercept"
 	"github.com/virt-sluice/sluice/proxy/migration"
 )
@@ -54,6 +55,7 @@ func (d *Daemon) status() *control.Status {
 
 		Certificates: d.Peers.Certs.Status(time.Now()),
 		Priority:     d.Peers.Certs.Host().Source,
+		AES:          gcm.Chosen().String(),
 	}
 	st.Intercept = intercept.Status(d.Config.Intercept)
 	st.Tunnels = d.tunnelStatus(time.Now())

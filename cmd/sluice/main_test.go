@@ -157,6 +157,7 @@ func standinStatus() *control.Status {
 			ReloadErrors: []control.ReloadError{{At: now.Add(-time.Minute), Error: "/etc/pki/libvirt/servercert.pem: cut\noff"}},
 		},
 		Priority: "@LIBVIRT,SYSTEM",
+		AES:      "Go's: this processor lacks VAES",
 		Peers:    []control.PeerStatus{{Name: "host-b", Address: "host-b:16514", Names: []string{"host-b", "spiffe://site/b"}, Priority: "SECURE256", Socket: "/run/sluice/peers/host-b/libvirt.sock"}},
 		Tunnels: []control.TunnelStatus{{
 			Name: "vnc", Listen: "tcp::5901", Address: "tcp:[::]:5901", To: "tcp:127.0.0.1:5900",

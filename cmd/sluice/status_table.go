@@ -21,6 +21,10 @@ func writeStatus(w io.Writer, st *control.Status, now time.Time) {
 	fmt.Fprintf(w, "%s: sluice %s, up %s, listens on %s, libvirt at %s%s\n", oneLine(st.Name), oneLine(st.Version),
 		coarse(now.Sub(st.Started)), oneLine(st.Listen), oneLine(st.Libvirt), draining)
 
+	if st.AES != "" { // else of an older daemon
+		fmt.Fprintf(w, "AES-GCM: %s\n", oneLine(st.AES))
+	}
+
 	writeCertificates(w, st, now)
 
 	if st.Intercept != nil {

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/virt-sluice/sluice/internal/gcm"
 )
 
 // version is set by the linker (see Makefile).
@@ -24,12 +26,18 @@ func buildVersion() string {
 }
 
 func newVersion(io streams) *cobra.Command {
-	return &cobra.Command{
+	var verbose bool
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		Run: func(*cobra.Command, []string) {
 			fmt.Fprintf(io.out, "sluice %s %s %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			if verbose {
+				fmt.Fprintf(io.out, "AES-GCM: %v\n", gcm.Chosen())
+			}
 		},
 	}
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "also say which AES-GCM is used on this processor, and why")
+	return cmd
 }

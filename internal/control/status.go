@@ -15,6 +15,7 @@ type Status struct {
 
 	Certificates CertificateStatus `json:"certificates"`
 	Priority     string            `json:"priority"` // GnuTLS priority string of this host's TLS
+	AES          string            `json:"aes"`      // which AES-GCM is used on this processor, and why
 
 	Peers    []PeerStatus    `json:"peers"`
 	Sessions []SessionStatus `json:"sessions"` // live, oldest first
