@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/needs"
+	"github.com/virt-sluice/sluice/internal/stand"
 )
 
 // machineMiB is the memory of a machine.
@@ -25,15 +26,15 @@ const marker = "sluice: this page must not be seen on the way"
 // file, which can be looked at.
 type machine struct {
 	*monitor
-	program *program
+	program *stand.Program
 	memory  string
 }
 
 // machine starts one. A source's memory is random but for the markers.
-func (s *stand) machine(name string, source bool, args ...string) *machine {
+func (s *tunnelStand) machine(name string, source bool, args ...string) *machine {
 	s.t.Helper()
 	needs.Program(s.t, "qemu-system-x86_64")
-	m := &machine{memory: s.path(name + ".memory")}
+	m := &machine{memory: s.Path(name + ".memory")}
 	content := make([]byte, machineMiB<<20)
 	if source {
 		rand.Read(content)
@@ -44,8 +45,8 @@ func (s *stand) machine(name string, source bool, args ...string) *machine {
 	if err := os.WriteFile(m.memory, content, 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	qmp := s.path(name + ".qmp")
-	m.program = s.start("qemu-system-x86_64", append([]string{
+	qmp := s.Path(name + ".qmp")
+	m.program = s.Start("qemu-system-x86_64", append([]string{
 		"-machine", "pc,accel=tcg,memory-backend=ram", "-m", fmt.Sprintf("%dM", machineMiB),
 		"-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=%s,share=on", machineMiB, m.memory),
 		"-nodefaults", "-display", "none", "-S", "-qmp", "unix:" + qmp + ",server=on,wait=off",
@@ -64,16 +65,16 @@ type monitor struct {
 }
 
 // monitor connects to one, once it is there.
-func (s *stand) monitor(network, at string) *monitor {
+func (s *tunnelStand) monitor(network, at string) *monitor {
 	s.t.Helper()
-	return s.monitorOn(s.dial(network, at))
+	return s.monitorOn(s.Dial(network, at))
 }
 
 // monitorOn takes a connection to one.
-func (s *stand) monitorOn(c net.Conn) *monitor {
+func (s *tunnelStand) monitorOn(c net.Conn) *monitor {
 	s.t.Helper()
 	m := &monitor{t: s.t, conn: c}
-	m.conn.SetDeadline(time.Now().Add(standPatience))
+	m.conn.SetDeadline(time.Now().Add(stand.Patience))
 	m.in = json.NewDecoder(m.conn)
 	var greeting struct{ QMP json.RawMessage }
 	if err := m.in.Decode(&greeting); err != nil || greeting.QMP == nil {
@@ -177,10 +178,10 @@ func (m *machine) stays() {
 }
 
 // creds are a machine's TLS credentials, from a host's folder.
-func (s *stand) creds(host, endpoint, priority string) []string {
+func (s *tunnelStand) creds(host, endpoint, priority string) []string {
 	return []string{"-object", s.credsObject(host, endpoint, priority)}
 }
 
-func (s *stand) credsObject(host, endpoint, priority string) string {
-	return fmt.Sprintf("tls-creds-x509,id=tls0,dir=%s,endpoint=%s,verify-peer=yes,priority=%s", filepath.Join(s.dir, host), endpoint, priority)
+func (s *tunnelStand) credsObject(host, endpoint, priority string) string {
+	return fmt.Sprintf("tls-creds-x509,id=tls0,dir=%s,endpoint=%s,verify-peer=yes,priority=%s", filepath.Join(s.Dir, host), endpoint, priority)
 }

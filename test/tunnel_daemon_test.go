@@ -34,7 +34,6 @@ func TestTunnelsOfADaemon(t *testing.T) {
 name = "host-b"
 listen = "127.0.0.1:0"
 run_dir = "%[1]s/run"
-qemu_user = "root"
 [certificates]
 dir = "%[1]s/host-b"
 layout = "qemu"
@@ -48,21 +47,21 @@ close_notify = "optional"
 name = "other"
 listen = "unix:%[1]s/run/tunnels/other.sock"
 to = "exec:cat"
-`, s.dir)
-	if err := os.WriteFile(s.path("sluice.toml"), []byte(config), 0o600); err != nil {
+`, s.Dir)
+	if err := os.WriteFile(s.Path("sluice.toml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &program{Cmd: exec.Command(p.daemon, "serve", "--config", s.path("sluice.toml")), t: t}
-	d.Dir, d.Stdout, d.Stderr, d.ExtraFiles = s.dir, d, d, []*os.File{handed}
-	s.run(d)
+	d := s.Program(p.daemon, "serve", "--config", s.Path("sluice.toml"))
+	d.ExtraFiles = []*os.File{handed}
+	s.Run(d)
 	handed.Close()
-	d.await(`"message":"ready"`)
+	d.Await(`"message":"ready"`)
 
-	b := s.machine("host-b.vm", false, "-incoming", "unix:"+s.path("in.sock"))
+	b := s.machine("host-b.vm", false, "-incoming", "unix:"+s.Path("in.sock"))
 	wire := s.tap("tcp", anyPort, at)
 	a := s.machine("host-a.vm", true, s.creds("host-a", "client", "NORMAL")...)
 	a.migrateTLS("host-b")
@@ -72,9 +71,9 @@ to = "exec:cat"
 	}
 	b.same(a)
 	wire.saw(t, "the way between hosts", false)
-	d.await("connection ended", `"tunnel":"incoming"`, "DNS:host-a")
+	d.Await("connection ended", `"tunnel":"incoming"`, "DNS:host-a")
 
-	status := exec.Command(s.sluice, "status", "--json", "--socket", s.path("run/control.sock"))
+	status := exec.Command(s.Sluice, "status", "--json", "--socket", s.Path("run/control.sock"))
 	out, err := status.Output()
 	var st control.Status
 	if err != nil || json.Unmarshal(out, &st) != nil || len(st.Tunnels) != 2 {
@@ -84,29 +83,29 @@ to = "exec:cat"
 		got.Done != 1 || got.Failed != 0 || got.Sent < machineMiB<<20 || len(got.Ended) != 1 || got.Ended[0].TLS != "TLS1.3" {
 		t.Errorf("%+v", got)
 	}
-	out, err = exec.Command(s.sluice, "status", "--socket", s.path("run/control.sock")).Output()
+	out, err = exec.Command(s.Sluice, "status", "--socket", s.Path("run/control.sock")).Output()
 	if err != nil || !strings.Contains(string(out), "this host's default (tls: unset)") || !strings.Contains(string(out), "neither side is TCP (tls: unset)") {
 		t.Errorf("%v: %s", err, out)
 	}
 
 	// New certificates by SIGHUP: those of another authority let nobody in.
-	if err := os.RemoveAll(s.path("host-b")); err != nil {
+	if err := os.RemoveAll(s.Path("host-b")); err != nil {
 		t.Fatal(err)
 	}
-	s.authority("host-b", "host-b")
+	s.Authority("host-b", "host-b")
 	d.Process.Signal(syscall.SIGHUP)
-	d.await(`"message":"reloaded"`)
+	d.Await(`"message":"reloaded"`)
 	late := s.machine("late.vm", true, s.creds("host-a", "client", "NORMAL")...)
 	late.migrateTLS("host-b")
 	late.migrate("tcp:" + at)
 	if status, words := late.migrated(); status != "failed" {
 		t.Errorf("%s: %s", status, words)
 	}
-	d.await("connection failed", `"tunnel":"incoming"`, `"sent":0,"received":0`)
+	d.Await("connection failed", `"tunnel":"incoming"`, `"sent":0,"received":0`)
 	late.stays()
 
 	// A drain waits for what is under way.
-	c := s.dial("unix", s.path("run/tunnels/other.sock"))
+	c := s.Dial("unix", s.Path("run/tunnels/other.sock"))
 	echo := func(text string) {
 		t.Helper()
 		io.WriteString(c, text)
@@ -117,7 +116,7 @@ to = "exec:cat"
 	}
 	echo("before")
 	d.Process.Signal(syscall.SIGTERM)
-	d.await("stopping: no new sessions")
+	d.Await("stopping: no new sessions")
 	echo("and after")
 	c.Close()
 	if err := d.Wait(); err != nil {
@@ -130,13 +129,13 @@ to = "exec:cat"
 func TestTunnelOfStandardInput(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	_, at := s.tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", "host-a", "--to", "exec:tr a-z A-Z")
+	_, at := s.Tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", "host-a", "--to", "exec:tr a-z A-Z")
 	for _, c := range []struct {
 		name   string
 		status int
 		want   string
 	}{{"host-b", 0, "THROUGH\n"}, {"host-x", 1, ""}} {
-		p := exec.Command(s.sluice, append(append([]string{"tunnel"}, s.as("host-a")...), "--listen", "fd:0,1", "--to", "tls:"+at, "--tls-name", c.name)...)
+		p := exec.Command(s.Sluice, append(append([]string{"tunnel"}, s.As("host-a")...), "--listen", "fd:0,1", "--to", "tls:"+at, "--tls-name", c.name)...)
 		p.Stdin = strings.NewReader("through\n")
 		out, err := p.Output()
 		if p.ProcessState.ExitCode() != c.status || string(out) != c.want {

@@ -28,10 +28,10 @@ func TestQEMUSourceWithTLS(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			s := newStand(t)
-			in := s.path("in.sock")
+			in := s.Path("in.sock")
 			b := s.machine("host-b.vm", false, "-incoming", "unix:"+in)
-			clear := s.tap("unix", s.path("clear.sock"), in)
-			p, at := s.tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", "host-a", "--close-notify", "optional", "--to", "unix:"+clear.at)
+			clear := s.tap("unix", s.Path("clear.sock"), in)
+			p, at := s.Tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", "host-a", "--close-notify", "optional", "--to", "unix:"+clear.at)
 			wire := s.tap("tcp", anyPort, at)
 
 			a := s.machine("host-a.vm", true, s.creds("host-a", "client", priority)...)
@@ -43,7 +43,7 @@ func TestQEMUSourceWithTLS(t *testing.T) {
 			b.same(a)
 			wire.saw(t, "the way between hosts", false)
 			clear.saw(t, "the destination's socket", true)
-			p.await("connection ended", `"tls":"`+version+`"`, "DNS:host-a")
+			p.Await("connection ended", `"tls":"`+version+`"`, "DNS:host-a")
 		})
 	}
 }
@@ -54,9 +54,9 @@ func TestQEMUSourceWithTLS(t *testing.T) {
 func TestQEMUSendsNoCloseNotify(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	in := s.path("in.sock")
+	in := s.Path("in.sock")
 	b := s.machine("host-b.vm", false, "-incoming", "unix:"+in)
-	p, at := s.tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", "host-a", "--to", "unix:"+in)
+	p, at := s.Tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", "host-a", "--to", "unix:"+in)
 	a := s.machine("host-a.vm", true, s.creds("host-a", "client", "NORMAL")...)
 	a.migrateTLS("host-b")
 	a.migrate("tcp:" + at)
@@ -65,7 +65,7 @@ func TestQEMUSendsNoCloseNotify(t *testing.T) {
 	}
 	b.same(a)
 	a.do("quit", nil)
-	p.await("connection failed", "the client")
+	p.Await("connection failed", "the client")
 }
 
 // A source in clear, a destination with tls-creds: sluice begins the TLS, and
@@ -77,8 +77,8 @@ func TestQEMUDestinationWithTLS(t *testing.T) {
 			s := newStand(t)
 			b, to := s.incomingTLS(priority)
 			wire := s.tap("tcp", anyPort, to)
-			p, out := s.tunnel("host-a", "--listen", "unix:"+s.path("out.sock"), "--to", "tls:"+wire.at, "--tls-name", "host-b", "--close-notify", "optional")
-			clear := s.tap("unix", s.path("clear.sock"), out)
+			p, out := s.Tunnel("host-a", "--listen", "unix:"+s.Path("out.sock"), "--to", "tls:"+wire.at, "--tls-name", "host-b", "--close-notify", "optional")
+			clear := s.tap("unix", s.Path("clear.sock"), out)
 
 			a := s.machine("host-a.vm", true)
 			a.migrate("unix:" + clear.at)
@@ -88,13 +88,13 @@ func TestQEMUDestinationWithTLS(t *testing.T) {
 			b.same(a)
 			clear.saw(t, "the source's socket", true)
 			wire.saw(t, "the way between hosts", false)
-			p.await("connection ended", `"tls":"`+version+`"`)
+			p.Await("connection ended", `"tls":"`+version+`"`)
 		})
 	}
 }
 
 // incomingTLS is a destination with TLS of its own, and where it listens.
-func (s *stand) incomingTLS(priority string) (*machine, string) {
+func (s *tunnelStand) incomingTLS(priority string) (*machine, string) {
 	s.t.Helper()
 	b := s.machine("host-b.vm", false, append(s.creds("host-b", "server", priority), "-incoming", "defer")...)
 	b.migrateTLS("")
@@ -104,7 +104,7 @@ func (s *stand) incomingTLS(priority string) (*machine, string) {
 }
 
 // incomingClear is a destination without TLS.
-func (s *stand) incomingClear() string {
+func (s *tunnelStand) incomingClear() string {
 	s.t.Helper()
 	at := fmt.Sprintf("127.0.0.1:%d", needs.Port(s.t))
 	s.machine("host-b.vm", false, "-incoming", "tcp:"+at)

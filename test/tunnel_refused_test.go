@@ -27,12 +27,12 @@ func TestQEMUSourceRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newStand(t)
-			clear := s.tap("unix", s.path("clear.sock"), s.path("nobody.sock"))
-			p, at := s.tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", c.allow, "--priority", c.server, "--to", "unix:"+clear.at)
+			clear := s.tap("unix", s.Path("clear.sock"), s.Path("nobody.sock"))
+			p, at := s.Tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", c.allow, "--priority", c.server, "--to", "unix:"+clear.at)
 			wire := s.tap("tcp", anyPort, at)
 			if !c.creds {
 				for _, file := range []string{"client-cert.pem", "client-key.pem"} {
-					if err := os.Remove(s.path("host-a/" + file)); err != nil {
+					if err := os.Remove(s.Path("host-a/" + file)); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -46,7 +46,7 @@ func TestQEMUSourceRefused(t *testing.T) {
 			if status != "failed" || !strings.Contains(words, c.inVM) {
 				t.Errorf("%s: %s", status, words)
 			}
-			p.await("connection failed", c.inSluice, `"sent":0,"received":0`)
+			p.Await("connection failed", c.inSluice, `"sent":0,"received":0`)
 			clear.nothing(t, "the destination's socket")
 			if c.expects != "" { // else it was QEMU that had no TLS
 				wire.saw(t, "the way between hosts", false)
@@ -75,7 +75,7 @@ func TestQEMUDestinationRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newStand(t)
-			s.authority("other", "host-a")
+			s.Authority("other", "host-a")
 			var to string
 			if c.server != "" {
 				_, to = s.incomingTLS(c.server)
@@ -83,13 +83,13 @@ func TestQEMUDestinationRefused(t *testing.T) {
 				to = s.incomingClear()
 			}
 			wire := s.tap("tcp", anyPort, to)
-			p, out := s.tunnel(c.as, "--listen", "unix:"+s.path("out.sock"), "--to", "tls:"+wire.at, "--tls-name", c.expects, "--priority", c.client)
+			p, out := s.Tunnel(c.as, "--listen", "unix:"+s.Path("out.sock"), "--to", "tls:"+wire.at, "--tls-name", c.expects, "--priority", c.client)
 			a := s.machine("host-a.vm", true)
 			a.migrate("unix:" + out)
 			if status, words := a.migrated(); status != "failed" {
 				t.Errorf("%s: %s", status, words)
 			}
-			p.await("connection failed", c.inSluice, `"sent":0,"received":0`)
+			p.Await("connection failed", c.inSluice, `"sent":0,"received":0`)
 			wire.saw(t, "the way between hosts", false)
 			a.stays()
 		})
@@ -100,7 +100,7 @@ func TestQEMUDestinationRefused(t *testing.T) {
 // say where they were looked for.
 func TestTunnelWithoutCertificates(t *testing.T) {
 	s := newStand(t)
-	empty := s.path("strict.toml")
+	empty := s.Path("strict.toml")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -111,17 +111,17 @@ func TestTunnelWithoutCertificates(t *testing.T) {
 	} {
 		for _, file := range []string{"ca-cert.pem", "server-cert.pem", "server-key.pem"} {
 			broken := newStand(t)
-			if err := os.Remove(broken.path("host-a/" + file)); err != nil {
+			if err := os.Remove(broken.Path("host-a/" + file)); err != nil {
 				t.Fatal(err)
 			}
-			in := s.path("in.sock")
-			p := s.start(s.sluice, append(append([]string{"tunnel", "--config", empty, "--listen", "unix:" + in}, broken.as("host-a")...), args...)...)
+			in := s.Path("in.sock")
+			p := s.Start(s.Sluice, append(append([]string{"tunnel", "--config", empty, "--listen", "unix:" + in}, broken.As("host-a")...), args...)...)
 			if err := p.Wait(); err == nil || p.ProcessState.ExitCode() != 2 {
 				t.Errorf("%v ends with %v", args, err)
 			}
-			for _, want := range []string{"there are no certificates for it", broken.path("host-a/" + file)} {
-				if !strings.Contains(p.output(), want) {
-					t.Errorf("%v without %s: %s", args, file, p.output())
+			for _, want := range []string{"there are no certificates for it", broken.Path("host-a/" + file)} {
+				if !strings.Contains(p.Text(), want) {
+					t.Errorf("%v without %s: %s", args, file, p.Text())
 				}
 			}
 			if _, err := os.Stat(in); err == nil {

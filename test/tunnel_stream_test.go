@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/needs"
+	"github.com/virt-sluice/sluice/internal/stand"
 )
 
 // A chardev of QEMU with tls-creds, as the server and as the client, carried to
@@ -25,25 +26,25 @@ func TestChardevWithTLS(t *testing.T) {
 			port := needs.Port(t)
 			s.machine("host-b.vm", true, append(s.creds("host-b", "server", priority), "-gdb", "chardev:c0",
 				"-chardev", fmt.Sprintf("socket,id=c0,host=127.0.0.1,port=%d,server=on,wait=off,tls-creds=tls0", port))...)
-			p, at := s.tunnel("host-a", "--listen", "unix:"+s.path("console.sock"), "--to", fmt.Sprintf("tls:127.0.0.1:%d", port), "--tls-name", "host-b", "--close-notify", "optional")
-			c := s.dial("unix", at)
+			p, at := s.Tunnel("host-a", "--listen", "unix:"+s.Path("console.sock"), "--to", fmt.Sprintf("tls:127.0.0.1:%d", port), "--tls-name", "host-b", "--close-notify", "optional")
+			c := s.Dial("unix", at)
 			readsMemory(t, c)
 			c.Close()
-			p.await("connection ended", `"tls":"`+version+`"`)
+			p.Await("connection ended", `"tls":"`+version+`"`)
 		})
 		t.Run("client "+version, func(t *testing.T) {
 			t.Parallel()
 			s := newStand(t)
-			l, err := net.Listen("unix", s.path("console.sock"))
+			l, err := net.Listen("unix", s.Path("console.sock"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer l.Close()
-			p, at := s.tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", "host-a", "--close-notify", "optional", "--to", "unix:"+s.path("console.sock"))
+			p, at := s.Tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", "host-a", "--close-notify", "optional", "--to", "unix:"+s.Path("console.sock"))
 			_, port, _ := strings.Cut(at, ":")
 			s.machine("host-a.vm", true, append(s.creds("host-a", "client", priority), "-gdb", "chardev:c0",
 				"-chardev", "socket,id=c0,host=localhost,port="+port+",tls-creds=tls0")...) // QEMU expects the name that it connects to
-			l.(*net.UnixListener).SetDeadline(time.Now().Add(standPatience))
+			l.(*net.UnixListener).SetDeadline(time.Now().Add(stand.Patience))
 			c, err := l.Accept()
 			if err != nil {
 				t.Fatal(err)
@@ -51,7 +52,7 @@ func TestChardevWithTLS(t *testing.T) {
 			defer c.Close()
 			readsMemory(t, c)
 			c.Close()
-			p.await("connection ended", `"tls":"`+version+`"`, "DNS:host-a")
+			p.Await("connection ended", `"tls":"`+version+`"`, "DNS:host-a")
 		})
 	}
 }
@@ -60,7 +61,7 @@ func TestChardevWithTLS(t *testing.T) {
 // remote protocol).
 func readsMemory(t *testing.T, c net.Conn) {
 	t.Helper()
-	c.SetDeadline(time.Now().Add(standPatience))
+	c.SetDeadline(time.Now().Add(stand.Patience))
 	for page := 1; page <= 100; page++ {
 		ask := fmt.Sprintf("m%x,%x", page*4096, len(marker))
 		sum := byte(0)
@@ -82,10 +83,10 @@ func readsMemory(t *testing.T, c net.Conn) {
 func TestVNC(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	s.machine("host-b.vm", false, "-device", "VGA", "-vnc", "unix:"+s.path("vnc.sock"))
-	b, to := s.tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", "host-a", "--to", "unix:"+s.path("vnc.sock"))
-	a, at := s.tunnel("host-a", "--listen", "tcp:"+anyPort, "--to", "tls:"+to, "--tls-name", "host-b")
-	c := s.dial("tcp", at)
+	s.machine("host-b.vm", false, "-device", "VGA", "-vnc", "unix:"+s.Path("vnc.sock"))
+	b, to := s.Tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", "host-a", "--to", "unix:"+s.Path("vnc.sock"))
+	a, at := s.Tunnel("host-a", "--listen", "tcp:"+anyPort, "--to", "tls:"+to, "--tls-name", "host-b")
+	c := s.Dial("tcp", at)
 	expect := func(want string) {
 		t.Helper()
 		got := make([]byte, len(want))
@@ -118,8 +119,8 @@ func TestVNC(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
-	for _, p := range []*program{a, b} {
-		p.await("connection ended", `"tls":"TLS1.3"`)
+	for _, p := range []*stand.Program{a, b} {
+		p.Await("connection ended", `"tls":"TLS1.3"`)
 	}
 }
 
@@ -133,16 +134,16 @@ func TestTunnelPeers(t *testing.T) {
 			needs.Program(t, "gnutls-cli")
 			s := newStand(t)
 			// It answers only when the client has ended its part of the stream.
-			p, at := s.tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", "host-a", "--to", "exec:sh -c 'wc -c; echo the end'")
+			p, at := s.Tunnel("host-b", "--listen", "tls:"+anyPort, "--allow", "host-a", "--to", "exec:sh -c 'wc -c; echo the end'")
 			_, port, _ := strings.Cut(at, ":")
 			client := exec.Command("gnutls-cli", append([]string{"--logfile", "/dev/null", "--priority", priority, "--port", port, "--verify-hostname", "host-b"},
-				s.files("host-a", "--x509cafile", "--x509certfile", "--x509keyfile", "127.0.0.1")...)...)
+				s.Files("host-a", "--x509cafile", "--x509certfile", "--x509keyfile", "127.0.0.1")...)...)
 			client.Stdin = strings.NewReader(strings.Repeat("sluice\n", 10000))
 			out, err := client.CombinedOutput()
 			if err != nil || !strings.Contains(string(out), "70000\nthe end\n") {
 				t.Errorf("%v: %s", err, out)
 			}
-			p.await("connection ended", `"tls":"`+version+`"`, "DNS:host-a", `"sent":70000`)
+			p.Await("connection ended", `"tls":"`+version+`"`, "DNS:host-a", `"sent":70000`)
 		})
 		for name, args := range map[string][]string{
 			"openssl s_server": {"s_server", opensslVersion, "-rev", "-Verify", "1", "-verify_return_error", "-accept"},
@@ -153,16 +154,16 @@ func TestTunnelPeers(t *testing.T) {
 				s := newStand(t)
 				port := needs.Port(t)
 				program, last := "gnutls-serv", fmt.Sprint(port)
-				files := s.files("host-b", "--x509cafile", "--x509certfile", "--x509keyfile")
+				files := s.Files("host-b", "--x509cafile", "--x509certfile", "--x509keyfile")
 				if strings.HasPrefix(name, "openssl") {
 					program, last = "openssl", fmt.Sprintf("127.0.0.1:%d", port)
-					files = s.files("host-b", "-CAfile", "-cert", "-key")
+					files = s.Files("host-b", "-CAfile", "-cert", "-key")
 				}
 				needs.Program(t, program)
-				s.start(program, append(append(args, last), files...)...)
-				s.dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)).Close()
-				p, in := s.tunnel("host-a", "--listen", "unix:"+s.path("in.sock"), "--to", fmt.Sprintf("tls:127.0.0.1:%d", port), "--tls-name", "host-b")
-				c := s.dial("unix", in)
+				s.Start(program, append(append(args, last), files...)...)
+				s.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)).Close()
+				p, in := s.Tunnel("host-a", "--listen", "unix:"+s.Path("in.sock"), "--to", fmt.Sprintf("tls:127.0.0.1:%d", port), "--tls-name", "host-b")
+				c := s.Dial("unix", in)
 				io.WriteString(c, "through the tunnel\n")
 				want := map[string]string{"openssl": "lennut eht hguorht\n", "gnutls-serv": "through the tunnel\n"}[program]
 				got := make([]byte, len(want))
@@ -170,7 +171,7 @@ func TestTunnelPeers(t *testing.T) {
 					t.Errorf("got %q, %v", got, err)
 				}
 				c.Close()
-				p.await(`"tls":"`+version+`"`, `"sent":19`)
+				p.Await(`"tls":"`+version+`"`, `"sent":19`)
 			})
 		}
 	}

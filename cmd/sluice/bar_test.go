@@ -26,9 +26,9 @@ func TestBar(t *testing.T) {
 		socket := startStandin(t)
 		term := onTerminal(t, c.columns, "migrate", "moves", "host-b", "--bandwidth", "100", "--socket", socket)
 		if code := term.wait(); code != 0 {
-			t.Fatalf("%d columns: exit status %d\n%s", c.columns, code, term.output())
+			t.Fatalf("%d columns: exit status %d\n%s", c.columns, code, term.Text())
 		}
-		out := term.output()
+		out := term.Text()
 		for _, want := range []string{c.bar, c.figures} {
 			if !regexp.MustCompile(want).MatchString(out) {
 				t.Errorf("%d columns: no %s in\n%q", c.columns, want, out)
@@ -58,7 +58,7 @@ func TestCtrlC(t *testing.T) {
 	if code := term.wait(); code != exitCancelled {
 		t.Errorf("exit status %d, want %d", code, exitCancelled)
 	}
-	s, err := show(80, term.output())
+	s, err := show(80, term.Text())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestCtrlCTwice(t *testing.T) {
 	if code := term.wait(); code != exitUnknown {
 		t.Errorf("exit status %d, want %d", code, exitUnknown)
 	}
-	if out := term.output(); !strings.Contains(out, "interrupted twice") || !strings.Contains(out, "look where hangs runs") {
+	if out := term.Text(); !strings.Contains(out, "interrupted twice") || !strings.Contains(out, "look where hangs runs") {
 		t.Errorf("the terminal got\n%q", out)
 	}
 }
@@ -90,7 +90,7 @@ func TestTerminalWithoutSize(t *testing.T) {
 	if code := term.wait(); code != 0 {
 		t.Fatalf("exit status %d", code)
 	}
-	if out := term.output(); !strings.Contains(out, "memory     42%") || !strings.Contains(out, "moves runs on host-b") || strings.Contains(out, "\x1b") {
+	if out := term.Text(); !strings.Contains(out, "memory     42%") || !strings.Contains(out, "moves runs on host-b") || strings.Contains(out, "\x1b") {
 		t.Errorf("the terminal got\n%q", out)
 	}
 }

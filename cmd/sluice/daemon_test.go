@@ -13,35 +13,20 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
-	"github.com/virt-sluice/sluice/internal/pki"
+	"github.com/virt-sluice/sluice/internal/stand"
 )
 
 // site is a folder with a configuration that is right.
 func site(t *testing.T) (dir, config string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sluice") // short enough for sockets
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	ca, err := pki.NewCA(pki.Authority{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	host, err := ca.Issue(pki.Host{Names: []string{"host-a"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := pki.WriteLayout(filepath.Join(dir, "pki"), pki.LayoutLibvirt, pki.Set{CA: ca, Server: host, Client: host}); err != nil {
-		t.Fatal(err)
-	}
-	config = filepath.Join(dir, "sluice.toml")
-	text := fmt.Sprintf("name = 'host-a'\nlisten = '127.0.0.1:0'\nrun_dir = '%s/run'\nqemu_user = '%d'\nlibvirt_socket = '%[1]s/none'\n[certificates]\ndir = '%[1]s/pki'\nlayout = 'libvirt'\n[peers.host-b]\naddress = '127.0.0.1:1'\n",
-		dir, os.Getuid())
+	s := stand.New(t, "sluice")
+	text := fmt.Sprintf("name = 'host-a'\nlisten = '127.0.0.1:0'\nrun_dir = '%s/run'\nqemu_user = '%d'\nlibvirt_socket = '%[1]s/none'\n[certificates]\ndir = '%[1]s/host-a'\nlayout = 'qemu'\n[peers.host-b]\naddress = '127.0.0.1:1'\n",
+		s.Dir, os.Getuid())
+	config = s.Path("sluice.toml")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return dir, config
+	return s.Dir, config
 }
 
 // The whole daemon as systemd runs it: it says when it is ready, answers, takes
@@ -118,7 +103,7 @@ func TestServeOnATerminal(t *testing.T) {
 	if code := term.wait(); code != 0 {
 		t.Errorf("exit status %d", code)
 	}
-	if out := term.output(); !strings.Contains(out, "INF") || strings.Contains(out, `{"level"`) {
+	if out := term.Text(); !strings.Contains(out, "INF") || strings.Contains(out, `{"level"`) {
 		t.Errorf("the terminal got\n%s", out)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/internal/stand"
 )
 
 // terminal is a pseudo-terminal with a command at its far end.
@@ -18,7 +20,7 @@ type terminal struct {
 	master *os.File
 	cmd    *exec.Cmd
 
-	transcript
+	stand.Transcript
 	read chan struct{} // closed when the far end is closed
 }
 
@@ -73,8 +75,8 @@ func onTerminal(t *testing.T, columns int, args ...string) *terminal {
 
 func (term *terminal) await(text string) {
 	term.t.Helper()
-	if _, ok := term.line(text, 10*time.Second); !ok {
-		term.t.Fatalf("%q does not appear; the terminal got\n%q", text, term.output())
+	if _, ok := term.Line(10*time.Second, text); !ok {
+		term.t.Fatalf("%q does not appear; the terminal got\n%q", text, term.Text())
 	}
 }
 
@@ -88,7 +90,7 @@ func (term *terminal) wait() int {
 	select {
 	case <-err:
 	case <-time.After(20 * time.Second):
-		term.t.Fatalf("sluice does not end; the terminal got\n%q", term.output())
+		term.t.Fatalf("sluice does not end; the terminal got\n%q", term.Text())
 	}
 	<-term.read
 	return term.cmd.ProcessState.ExitCode()
@@ -97,11 +99,7 @@ func (term *terminal) wait() int {
 // startStandin runs the daemon's stand-in until the test ends.
 func startStandin(t *testing.T) (socket string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sluice")
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket = filepath.Join(dir, "s")
+	socket = filepath.Join(stand.Folder(t), "s")
 	cmd := exec.Command("standin", socket)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -109,10 +107,26 @@ func startStandin(t *testing.T) (socket string) {
 	t.Cleanup(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
-		os.RemoveAll(dir)
 	})
 	if !appears(socket) {
 		t.Fatal("the stand-in does not start")
 	}
 	return socket
+}
+
+// appears waits for a file, of which nothing tells but looking.
+func appears(path string) bool {
+	late := time.After(10 * time.Second)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		if _, err := os.Stat(path); err == nil {
+			return true
+		}
+		select {
+		case <-look.C:
+		case <-late:
+			return false
+		}
+	}
 }

@@ -23,7 +23,7 @@ const module = "github.com/virt-sluice/sluice"
 var rows = [][]string{
 	// What tests and measures sluice from outside. No part of sluice imports it.
 	{"bench/migration", "bench/rpc", "test/demo", "test/ktls/count", "test/ktls/init", "test/lab"},
-	{"internal/site"},
+	{"internal/site", "internal/stand"},
 	{"internal/lab"},
 	{"internal/hosttest", "proxy/intercept/rules/rulestest"},
 	{"internal/needs", "internal/workloadapi"},
