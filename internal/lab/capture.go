@@ -115,7 +115,8 @@ func (c *Capture) Stop() ([]Packet, error) {
 	return c.packets, nil
 }
 
-// parseTCP reads the headers of an IP packet (RFC 791, RFC 8200 without extension headers, RFC 9293).
+// parseTCP reads the headers of an IP packet (RFC 791, RFC 8200 without extension headers, RFC
+// 9293).
 func parseTCP(b []byte) (p Packet, ok bool) {
 	var header int
 	switch {
@@ -139,7 +140,8 @@ func parseTCP(b []byte) (p Packet, ok bool) {
 	return Packet{From: int(binary.BigEndian.Uint16(tcp)), To: int(binary.BigEndian.Uint16(tcp[2:])), Payload: tcp[data:]}, true
 }
 
-// Patterns are bytes of so many of the guest's pages, from all over its memory, which stand nowhere else.
+// Patterns are bytes of so many of the guest's pages, from all over its memory, which stand nowhere
+// else.
 func (g *Guest) Patterns(n int) [][]byte {
 	pages := (g.Spec.MemoryMiB<<20 - guestBase) / guestPage
 	var all [][]byte

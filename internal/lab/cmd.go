@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// A Cmd is an exec.Cmd whose process runs in a host. Process is that very process, a child of this one, with the number that the machine
-// knows it by. It is killed when this process ends or the lab is taken down.
+// A Cmd is an exec.Cmd whose process runs in a host. Process is that very process, a child of this
+// one, with the number that the machine knows it by. It is killed when this process ends or the lab
+// is taken down.
 //
 // The embedded Cmd refuses to be started by itself: that would run it on the machine.
 type Cmd struct {
@@ -27,8 +28,9 @@ type Cmd struct {
 
 var errNotInside = errors.New("the command of a host was started as a plain exec.Cmd, which would run it on the machine")
 
-// Command returns a command that will run in all of the host's namespaces, in this process's working folder, and that is killed when ctx
-// ends. Wait gives the output 5 seconds more after the process has ended, should its children hold it open (WaitDelay).
+// Command returns a command that will run in all of the host's namespaces, in this process's
+// working folder, and that is killed when ctx ends. Wait gives the output 5 seconds more after the
+// process has ended, should its children hold it open (WaitDelay).
 func (h *Host) Command(ctx context.Context, name string, args ...string) *Cmd {
 	c := &Cmd{Cmd: exec.CommandContext(ctx, lookPath(name), args...), host: h}
 	c.Args[0] = name
@@ -43,8 +45,9 @@ func (h *Host) Command(ctx context.Context, name string, args ...string) *Cmd {
 func (c *Cmd) Start() error {
 	c.Err = c.lookErr
 	if c.host.lab.lifeline == nil && c.Err == nil {
-		// The host outlives this process, and its commands must not. SysProcAttr.Pdeathsig cannot see to it: a child in another pid
-		// namespace takes the parent that it cannot see for dead, and kills itself (forkAndExecInChild1 in package syscall).
+		// The host outlives this process, and its commands must not. SysProcAttr.Pdeathsig cannot
+		// see to it: a child in another pid namespace takes the parent that it cannot see for dead,
+		// and kills itself (forkAndExecInChild1 in package syscall).
 		c.Args = append([]string{"setpriv", "--pdeathsig", "KILL", "--", c.Path}, c.Args[1:]...)
 		c.Path = lookPath("setpriv")
 	}
@@ -109,7 +112,8 @@ func hostPath() string {
 	return strings.Join(path, ":")
 }
 
-// lookPath finds a program on hostPath; a name that is not there is left to exec.Command to complain about.
+// lookPath finds a program on hostPath; a name that is not there is left to exec.Command to
+// complain about.
 func lookPath(name string) string {
 	if strings.Contains(name, "/") {
 		return name

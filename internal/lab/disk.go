@@ -16,7 +16,8 @@ func (g *Guest) DiskPath(i int) string {
 	return fmt.Sprintf("/var/lib/libvirt/images/%s-%d.raw", g.Name, i)
 }
 
-// CreateDisk makes an empty disk of that many MiB at a path on the host, such as --copy-storage-all wants to find at the destination.
+// CreateDisk makes an empty disk of that many MiB at a path on the host, such as --copy-storage-all
+// wants to find at the destination.
 func (h *Host) CreateDisk(path string, mib int) error {
 	return h.writeDisk(path, mib, nil)
 }
@@ -61,8 +62,8 @@ func (h *Host) writeDisk(path string, mib int, content io.Reader) error {
 	return f.Close()
 }
 
-// CompareDisks returns an error that says where the guest's disks on the two hosts differ, if they do. The guest has no need to be paused:
-// it does not write to them.
+// CompareDisks returns an error that says where the guest's disks on the two hosts differ, if they
+// do. The guest has no need to be paused: it does not write to them.
 func (l *Lab) CompareDisks(ctx context.Context, g *Guest) error {
 	for i := range g.Spec.DisksMiB {
 		if err := l.compareFiles(ctx, g.DiskPath(i)); err != nil {

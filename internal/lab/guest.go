@@ -11,33 +11,41 @@ import (
 // A GuestSpec says what guest to start.
 type GuestSpec struct {
 	Name string
-	// MemoryMiB is the guest's memory: 256 when 0, 3072 at most. All but the first MiB is filled with data that does not compress.
+	// MemoryMiB is the guest's memory: 256 when 0, 3072 at most. All but the first MiB is filled
+	// with data that does not compress.
 	MemoryMiB int
-	// DirtyMiB is how much of it each pass dirties, page by page: 4 when 0, none when negative. Pre-copy converges as long as the link
-	// carries this much in the downtime that the migration allows itself (300 ms by default).
+	// DirtyMiB is how much of it each pass dirties, page by page: 4 when 0, none when negative.
+	// Pre-copy converges as long as the link carries this much in the downtime that the migration
+	// allows itself (300 ms by default).
 	DirtyMiB int
-	// PassesPerSecond bounds how often it does: 20 when 0, 500 at most. A pass over 1 GiB takes software emulation some 50 ms itself.
+	// PassesPerSecond bounds how often it does: 20 when 0, 500 at most. A pass over 1 GiB takes
+	// software emulation some 50 ms itself.
 	PassesPerSecond int
-	// DisksMiB are the sizes of its virtio disks, which start with random content. The guest neither reads nor writes them.
+	// DisksMiB are the sizes of its virtio disks, which start with random content. The guest
+	// neither reads nor writes them.
 	DisksMiB []int
-	// Paused leaves the guest paused once its memory is filled. Its migration then shows the data path without the emulator's noise.
+	// Paused leaves the guest paused once its memory is filled. Its migration then shows the data
+	// path without the emulator's noise.
 	Paused bool
-	// HugePages has its memory in huge pages of 2 MiB, of which the machine must have enough free (vm.nr_hugepages).
+	// HugePages has its memory in huge pages of 2 MiB, of which the machine must have enough free
+	// (vm.nr_hugepages).
 	HugePages bool
-	// Persistent defines the guest before starting it. A transient one leaves nothing behind when it ends.
+	// Persistent defines the guest before starting it. A transient one leaves nothing behind when
+	// it ends.
 	Persistent bool
 }
 
-// A Guest is a virtual machine that was started in a lab, wherever it runs now. It prints a character on its serial port when its
-// memory is filled and after each pass; each host keeps in a file of its own what the guest printed there.
+// A Guest is a virtual machine that was started in a lab, wherever it runs now. It prints a
+// character on its serial port when its memory is filled and after each pass; each host keeps in a
+// file of its own what the guest printed there.
 type Guest struct {
 	Name string
 	Spec GuestSpec // with the defaults filled in
 	lab  *Lab
 }
 
-// StartGuest starts a guest on the host and returns once its memory is filled. The files that it needs are put on both hosts, but for the
-// destination's disks: see [Guest.CreateDisks].
+// StartGuest starts a guest on the host and returns once its memory is filled. The files that it
+// needs are put on both hosts, but for the destination's disks: see [Guest.CreateDisks].
 func (h *Host) StartGuest(ctx context.Context, spec GuestSpec) (*Guest, error) {
 	if err := spec.complete(); err != nil {
 		return nil, fmt.Errorf("guest %q: %w", spec.Name, err)
@@ -112,8 +120,8 @@ func (s *GuestSpec) ticks() int { return 2 * s.PassesPerSecond }
 func (g *Guest) romPath() string    { return "/var/lib/libvirt/images/" + g.Name + ".rom" }
 func (g *Guest) serialPath() string { return "/var/log/libvirt/qemu/" + g.Name + ".serial" }
 
-// xml is the domain's description. The devices are few, so that QEMU starts fast and little but memory is migrated. The serial file is
-// appended to, as a guest can come back.
+// xml is the domain's description. The devices are few, so that QEMU starts fast and little but
+// memory is migrated. The serial file is appended to, as a guest can come back.
 func (g *Guest) xml() string {
 	var disks strings.Builder
 	for i := range g.Spec.DisksMiB {
@@ -163,7 +171,8 @@ func (g *Guest) Destroy(ctx context.Context) error {
 			return err
 		}
 		for _, p := range places {
-			// A transient guest is gone once it is destroyed, and so is one that was persistent where it came from.
+			// A transient guest is gone once it is destroyed, and so is one that was persistent
+			// where it came from.
 			if p.State == "" || command == "destroy" && p.State == "shut off" {
 				continue
 			}

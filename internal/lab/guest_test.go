@@ -90,7 +90,8 @@ func testDirect(t *testing.T, l *Lab) {
 
 // testPostCopy gives pre-copy no chance: the guest dirties more than the link carries.
 func testPostCopy(t *testing.T, l *Lab) {
-	// Persistent, as libvirt tells of a job at the source alone, and of a guest that it still knows.
+	// Persistent, as libvirt tells of a job at the source alone, and of a guest that it still
+	// knows.
 	g := startGuest(t, l.A, GuestSpec{Name: "postcopy", MemoryMiB: 64, DirtyMiB: 32, Persistent: true})
 	if err := l.SlowLink(64 << 20); err != nil {
 		t.Fatal(err)
@@ -197,7 +198,8 @@ func testSpec(t *testing.T, l *Lab) {
 	}
 }
 
-// TestPages checks that a link or a channel that compresses gains nothing from a guest's memory, and that no two of its pages are alike.
+// TestPages checks that a link or a channel that compresses gains nothing from a guest's memory,
+// and that no two of its pages are alike.
 func TestPages(t *testing.T) {
 	g := &Guest{Spec: GuestSpec{MemoryMiB: 3072}}
 	var all bytes.Buffer

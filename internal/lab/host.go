@@ -30,8 +30,9 @@ type Host struct {
 	commands map[*Cmd]struct{} // started and not waited for
 }
 
-// startHost starts a host's pid 1 in new namespaces and returns once its file system stands. The host ends when life, the reading end of a
-// pipe, reaches its end; with a nil life it stands until it is killed.
+// startHost starts a host's pid 1 in new namespaces and returns once its file system stands. The
+// host ends when life, the reading end of a pipe, reaches its end; with a nil life it stands until
+// it is killed.
 func startHost(ctx context.Context, lab, name string, life *os.File) (*Host, error) {
 	ready, report, err := os.Pipe()
 	if err != nil {
@@ -98,8 +99,9 @@ func openHost(name string, pid int) (*Host, error) {
 	return &Host{Name: name, pid: pid, pidfd: pidfd, thread: t, commands: make(map[*Cmd]struct{})}, nil
 }
 
-// Path returns where on the machine a file of the host is found, for as long as the lab stands. It also serves for connecting to a unix
-// socket, as long as it fits in the 107 bytes of such an address.
+// Path returns where on the machine a file of the host is found, for as long as the lab stands. It
+// also serves for connecting to a unix socket, as long as it fits in the 107 bytes of such an
+// address.
 func (h *Host) Path(p string) string {
 	return filepath.Join("/proc", strconv.Itoa(h.pid), "root", p)
 }
@@ -123,12 +125,12 @@ func (h *Host) inside(what string, f func() error) error {
 	return nil
 }
 
-// goneTimeout bounds the wait for a killed host. Another process that has attached to the lab can hold it up, by not reaping what it has
-// started there.
+// goneTimeout bounds the wait for a killed host. Another process that has attached to the lab can
+// hold it up, by not reaping what it has started there.
 const goneTimeout = 30 * time.Second
 
-// gone waits until a host that was killed has ended. The kernel keeps its pid 1 until every process of the host is reaped, and those that
-// were started by Command are ours to reap.
+// gone waits until a host that was killed has ended. The kernel keeps its pid 1 until every process
+// of the host is reaped, and those that were started by Command are ours to reap.
 func (h *Host) gone() error {
 	h.mu.Lock()
 	var commands []*Cmd

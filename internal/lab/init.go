@@ -9,21 +9,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// initName is argv[0] of a host's pid 1. The arguments after it are the lab's name, the host's name, and persistArg or boundArg.
+// initName is argv[0] of a host's pid 1. The arguments after it are the lab's name, the host's
+// name, and persistArg or boundArg.
 const (
 	initName   = "sluice-lab-init"
 	persistArg = "persistent"
 	boundArg   = "bound"
 )
 
-// File descriptors that a host's pid 1 inherits: it writes one report on readyFD, and ends when lifelineFD reaches its end.
+// File descriptors that a host's pid 1 inherits: it writes one report on readyFD, and ends when
+// lifelineFD reaches its end.
 const (
 	readyFD    = 3
 	lifelineFD = 4
 )
 
-// init takes over the process when it was started as a host's pid 1. It cannot be left to main or TestMain to call: a test binary that
-// forgot to would run its tests again in each host, without end.
+// init takes over the process when it was started as a host's pid 1. It cannot be left to main or
+// TestMain to call: a test binary that forgot to would run its tests again in each host, without
+// end.
 func init() {
 	if len(os.Args) == 4 && os.Args[0] == initName {
 		os.Exit(runInit(os.Args[2], os.Args[3] == persistArg))
@@ -46,7 +49,8 @@ func runInit(host string, persist bool) int {
 
 	parentGone := make(chan struct{})
 	if !persist {
-		// A pipe and not PR_SET_PDEATHSIG, which tells of the death of the thread that forked, not of its process.
+		// A pipe and not PR_SET_PDEATHSIG, which tells of the death of the thread that forked, not
+		// of its process.
 		go func() {
 			io.Copy(io.Discard, os.NewFile(lifelineFD, "lifeline"))
 			close(parentGone)
@@ -62,8 +66,8 @@ func runInit(host string, persist bool) int {
 	}
 }
 
-// reap collects every child that has ended. Without it libvirtd waits 40 s for each QEMU that it has killed, because a process counts as
-// running for as long as it is a zombie.
+// reap collects every child that has ended. Without it libvirtd waits 40 s for each QEMU that it
+// has killed, because a process counts as running for as long as it is a zombie.
 func reap() {
 	for {
 		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)

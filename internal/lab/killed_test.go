@@ -16,7 +16,8 @@ import (
 // childVariable tells this test binary, executed again, which of the children below to be.
 const childVariable = "SLUICE_LAB_TEST_CHILD"
 
-// startChild executes this test binary again to run one of the functions below, and returns it with the line that it prints when ready.
+// startChild executes this test binary again to run one of the functions below, and returns it with
+// the line that it prints when ready.
 func startChild(t *testing.T, test, what string) (*exec.Cmd, string) {
 	t.Helper()
 	c := exec.Command("/proc/self/exe", "-test.run=^"+test+"$")

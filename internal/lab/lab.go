@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Names and addresses of the two hosts, the same in every lab. The IPv4 range is the one that RFC 5737 keeps for documentation.
+// Names and addresses of the two hosts, the same in every lab. The IPv4 range is the one that RFC
+// 5737 keeps for documentation.
 const (
 	HostA = "host-a"
 	HostB = "host-b"
@@ -23,13 +24,15 @@ const (
 	addrB, addr6B = "192.0.2.2", "fd5c:1ab::2"
 )
 
-// Options say what lab to bring up. The zero value is a lab with a random name that ends with the calling process.
+// Options say what lab to bring up. The zero value is a lab with a random name that ends with the
+// calling process.
 type Options struct {
 	// Name tells labs on one machine apart: letters, digits, '.', '_' and '-'. Empty: a random one.
 	Name string
 	// Persist lets the lab outlive the process that brings it up. It then stands until Down.
 	Persist bool
-	// LibvirtdConf and QemuConf are lines added to the end of /etc/libvirt/libvirtd.conf and qemu.conf on both hosts.
+	// LibvirtdConf and QemuConf are lines added to the end of /etc/libvirt/libvirtd.conf and
+	// qemu.conf on both hosts.
 	LibvirtdConf, QemuConf string
 }
 
@@ -51,8 +54,9 @@ type Lab struct {
 // ErrNoLab says that no lab of a name stands on this machine.
 var ErrNoLab = errors.New("no such lab")
 
-// Up brings up a lab: two hosts that see each other by name, each with a running libvirtd that also listens on plain TCP (port 16509).
-// When it fails, nothing is left. ctx bounds the bringing up alone.
+// Up brings up a lab: two hosts that see each other by name, each with a running libvirtd that also
+// listens on plain TCP (port 16509). When it fails, nothing is left. ctx bounds the bringing up
+// alone.
 func Up(ctx context.Context, opts Options) (*Lab, error) {
 	if missing := Missing(); len(missing) > 0 {
 		return nil, fmt.Errorf("this machine cannot run a lab: %s", strings.Join(missing, "; "))
@@ -108,8 +112,9 @@ func (l *Lab) up(ctx context.Context, opts Options) error {
 			if err := h.StartLibvirtd(ctx); err != nil {
 				return err
 			}
-			// Makes libvirtd ask QEMU what it can do, which takes a second and would otherwise fall to whatever comes first: a guest's
-			// start, or at the destination the migration that somebody measures.
+			// Makes libvirtd ask QEMU what it can do, which takes a second and would otherwise fall
+			// to whatever comes first: a guest's start, or at the destination the migration that
+			// somebody measures.
 			_, err := h.Virsh(ctx, "capabilities")
 			return err
 		})
@@ -177,8 +182,9 @@ func (l *Lab) Host(name string) *Host {
 	return nil
 }
 
-// Down ends every process of the lab, and with them everything else of it. It waits until they are gone, and reaps the commands that were
-// started in its hosts. Calling it again returns the same error.
+// Down ends every process of the lab, and with them everything else of it. It waits until they are
+// gone, and reaps the commands that were started in its hosts. Calling it again returns the same
+// error.
 func (l *Lab) Down() error {
 	l.downOnce.Do(func() {
 		var errs []error
@@ -207,8 +213,8 @@ func (l *Lab) leave() error {
 	return errors.Join(errs...)
 }
 
-// Close lets go of a lab that Attach found, or that persists, and leaves it standing. The commands started in its hosts are killed, as
-// they are when the process ends.
+// Close lets go of a lab that Attach found, or that persists, and leaves it standing. The commands
+// started in its hosts are killed, as they are when the process ends.
 func (l *Lab) Close() error {
 	l.downOnce.Do(func() { l.downErr = l.leave() })
 	return l.downErr

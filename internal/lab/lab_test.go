@@ -128,7 +128,8 @@ func TestUpTwice(t *testing.T) {
 	}
 }
 
-// TestSideBySide brings up two labs that have the same addresses, and checks that each host sees its own lab's.
+// TestSideBySide brings up two labs that have the same addresses, and checks that each host sees
+// its own lab's.
 func TestSideBySide(t *testing.T) {
 	labs := []*Lab{bringUp(t, Options{}), bringUp(t, Options{})}
 	for i, l := range labs {

@@ -17,12 +17,14 @@ import (
 // SessionsFolder is where a host's sluice keeps what belongs to one session.
 const SessionsFolder = "/run/sluice/sessions"
 
-// The ports that libvirt's QEMU driver takes for migrations and NBD (migration_port_min and _max in qemu.conf).
+// The ports that libvirt's QEMU driver takes for migrations and NBD (migration_port_min and _max in
+// qemu.conf).
 const firstMigrationPort, lastMigrationPort = 49152, 49215
 
-// Leftovers says, one line for each, what a host holds that no host without guests and without migrations has: QEMU processes, domains that
-// libvirt knows, what is in SessionsFolder, QEMU's sockets, and TCP sockets on the migration ports. What belongs to the guests named in except
-// is left out. It is what is there at this moment; [Host.WaitClean] gives things time to go.
+// Leftovers says, one line for each, what a host holds that no host without guests and without
+// migrations has: QEMU processes, domains that libvirt knows, what is in SessionsFolder, QEMU's
+// sockets, and TCP sockets on the migration ports. What belongs to the guests named in except is
+// left out. It is what is there at this moment; [Host.WaitClean] gives things time to go.
 func (h *Host) Leftovers(ctx context.Context, except ...string) ([]string, error) {
 	var left []string
 	note := func(format string, args ...any) { left = append(left, fmt.Sprintf(format, args...)) }
@@ -74,11 +76,13 @@ func (h *Host) Leftovers(ctx context.Context, except ...string) ([]string, error
 	return left, nil
 }
 
-// WaitClean waits until Leftovers finds nothing. When ctx ends before that, it returns an error that says what is left.
+// WaitClean waits until Leftovers finds nothing. When ctx ends before that, it returns an error
+// that says what is left.
 func (h *Host) WaitClean(ctx context.Context, except ...string) error {
 	var left []string
 	err := poll(ctx, "the host to be clean", 50*time.Millisecond, func() (bool, error) {
-		// With the caller's deadline it would fail, at the end, over a virsh cut short instead of saying what is left.
+		// With the caller's deadline it would fail, at the end, over a virsh cut short instead of
+		// saying what is left.
 		now, err := h.Leftovers(context.WithoutCancel(ctx), except...)
 		left = now
 		return len(left) == 0, err
@@ -107,8 +111,9 @@ func (h *Host) walk(folder string, f func(path string, d fs.DirEntry)) error {
 	return nil
 }
 
-// migrationSockets reads a table of /proc/net (proc(5)): after a number, each line has local and remote address as HEX:PORT, then the state.
-// Connections in TIME_WAIT (06) belong to nobody any more.
+// migrationSockets reads a table of /proc/net (proc(5)): after a number, each line has local and
+// remote address as HEX:PORT, then the state. Connections in TIME_WAIT (06) belong to nobody any
+// more.
 func (h *Host) migrationSockets(table string) ([]string, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", h.pid, table))
 	if err != nil {
@@ -150,8 +155,9 @@ func (h *Host) qemu(guest string) ([]int, error) {
 	return slices.DeleteFunc(pids, func(pid int) bool { return guestOf(pid) != guest }), nil
 }
 
-// guestOf returns the name of the guest that a QEMU process runs, as libvirt passes it: -name guest=NAME,debug-threads=on. It is empty for
-// the QEMU that libvirt starts to ask it what it can do.
+// guestOf returns the name of the guest that a QEMU process runs, as libvirt passes it: -name
+// guest=NAME,debug-threads=on. It is empty for the QEMU that libvirt starts to ask it what it can
+// do.
 func guestOf(pid int) string {
 	argv := commandLine(pid)
 	for i, arg := range argv {

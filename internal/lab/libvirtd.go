@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writeConfig writes the files under the host's /etc. The index tells the hosts apart where they must differ.
+// writeConfig writes the files under the host's /etc. The index tells the hosts apart where they
+// must differ.
 func (h *Host) writeConfig(index int, opts Options) error {
 	hosts := "127.0.0.1 localhost\n::1 localhost\n" + addrA + " " + HostA + "\n" + addrB + " " + HostB + "\n"
 	files := map[string]string{
@@ -34,8 +35,9 @@ func (h *Host) writeConfig(index int, opts Options) error {
 	return nil
 }
 
-// libvirtdConf lets every local process in, and every TCP client of this network of two. Two libvirtd on one machine would both read its
-// firmware's UUID, and refuse to migrate to what they take for themselves.
+// libvirtdConf lets every local process in, and every TCP client of this network of two. Two
+// libvirtd on one machine would both read its firmware's UUID, and refuse to migrate to what they
+// take for themselves.
 func libvirtdConf() string {
 	return `host_uuid = "` + uuid.NewString() + `"
 auth_unix_ro = "none"
@@ -48,8 +50,9 @@ log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
 `
 }
 
-// qemuConf takes away what needs the machine's help: other users, AppArmor, virtlogd, namespaces within namespaces, cgroups, and the extended
-// attributes in which libvirt remembers owners. Migrations with --tls read their certificates from /etc/pki/qemu, where tests put some.
+// qemuConf takes away what needs the machine's help: other users, AppArmor, virtlogd, namespaces
+// within namespaces, cgroups, and the extended attributes in which libvirt remembers owners.
+// Migrations with --tls read their certificates from /etc/pki/qemu, where tests put some.
 const qemuConf = `user = "root"
 group = "root"
 security_driver = "none"
@@ -62,7 +65,8 @@ migrate_tls_x509_cert_dir = "/etc/pki/qemu"
 
 const libvirtdPidFile = "/run/libvirtd.pid"
 
-// StartLibvirtd starts libvirtd and returns when it serves. The daemon belongs to the host, not to this process.
+// StartLibvirtd starts libvirtd and returns when it serves. The daemon belongs to the host, not to
+// this process.
 func (h *Host) StartLibvirtd(ctx context.Context) error {
 	out, err := h.Command(ctx, "libvirtd", "--daemon", "--listen", "--pid-file", libvirtdPidFile).CombinedOutput()
 	if err != nil {
@@ -71,7 +75,8 @@ func (h *Host) StartLibvirtd(ctx context.Context) error {
 	return nil
 }
 
-// LibvirtdPID returns the pid of the host's libvirtd, as the machine numbers it. It fails with [os.ErrProcessDone] when there is none.
+// LibvirtdPID returns the pid of the host's libvirtd, as the machine numbers it. It fails with
+// [os.ErrProcessDone] when there is none.
 func (h *Host) LibvirtdPID() (int, error) {
 	raw, err := os.ReadFile(h.Path(libvirtdPidFile))
 	if err != nil {
@@ -84,7 +89,8 @@ func (h *Host) LibvirtdPID() (int, error) {
 	return h.outerPid(inner)
 }
 
-// KillLibvirtd sends libvirtd a signal and waits for its end. Guests run on, as they do under a libvirtd that crashed.
+// KillLibvirtd sends libvirtd a signal and waits for its end. Guests run on, as they do under a
+// libvirtd that crashed.
 func (h *Host) KillLibvirtd(ctx context.Context, sig syscall.Signal) error {
 	pid, err := h.LibvirtdPID()
 	if err != nil {

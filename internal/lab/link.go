@@ -12,7 +12,8 @@ import (
 // linkName is what the veth pair's end is called in either host.
 const linkName = "eth0"
 
-// connect makes the link. The pair is made with each end in its host already, so that nothing of it ever shows on the machine.
+// connect makes the link. The pair is made with each end in its host already, so that nothing of it
+// ever shows on the machine.
 func (l *Lab) connect(ctx context.Context) error {
 	netns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", l.B.pid))
 	if err != nil {
@@ -46,13 +47,15 @@ func (l *Lab) connect(ctx context.Context) error {
 	return nil
 }
 
-// CongestionControl is TCP's in the hosts: the one that every kernel has and lets any network namespace choose. Some machines have BBR as
-// their default, whose pacing costs more processor time than a link in memory has to give: figures would say nothing of other machines.
+// CongestionControl is TCP's in the hosts: the one that every kernel has and lets any network
+// namespace choose. Some machines have BBR as their default, whose pacing costs more processor time
+// than a link in memory has to give: figures would say nothing of other machines.
 const CongestionControl = "reno"
 
-// CutLink makes every packet between the hosts vanish, in both directions, until RestoreLink. Neither host is told: no error, no reset, no
-// loss of carrier; it is what a cable pulled out somewhere between switches looks like. (An interface set down would take its
-// routes and IPv6 addresses with it, and the kernel would refuse to send.)
+// CutLink makes every packet between the hosts vanish, in both directions, until RestoreLink.
+// Neither host is told: no error, no reset, no loss of carrier; it is what a cable pulled out
+// somewhere between switches looks like. (An interface set down would take its routes and IPv6
+// addresses with it, and the kernel would refuse to send.)
 func (l *Lab) CutLink() error {
 	l.linkMu.Lock()
 	defer l.linkMu.Unlock()
@@ -76,8 +79,9 @@ func (l *Lab) SlowLink(bytesPerSecond int64) error {
 	return l.shape()
 }
 
-// ResetConnections kills the TCP connections that have the given port at either end, on both hosts, the way an administrator or a failing
-// middlebox would: each end gets an error at once. It needs ss -K, so a kernel with CONFIG_INET_DIAG_DESTROY.
+// ResetConnections kills the TCP connections that have the given port at either end, on both hosts,
+// the way an administrator or a failing middlebox would: each end gets an error at once. It needs
+// ss -K, so a kernel with CONFIG_INET_DIAG_DESTROY.
 func (l *Lab) ResetConnections(ctx context.Context, port int) error {
 	for _, h := range l.Hosts() {
 		out, err := h.Command(ctx, "ss", "-K", "-t", "state", "established", fmt.Sprintf("( sport = :%d or dport = :%d )", port, port)).CombinedOutput()
@@ -95,7 +99,8 @@ func (l *Lab) shape() error {
 	case l.cut:
 		args = append(args, "blackhole")
 	case l.rate > 0:
-		// The bucket holds a few of the 64 KiB packets that TCP hands to the device, or 10 ms of a faster link's data. In tc, bps is bytes.
+		// The bucket holds a few of the 64 KiB packets that TCP hands to the device, or 10 ms of a
+		// faster link's data. In tc, bps is bytes.
 		burst := max(256<<10, l.rate/100)
 		args = append(args, "tbf", "rate", fmt.Sprintf("%dbps", l.rate), "burst", fmt.Sprintf("%db", burst), "latency", "50ms")
 	default:

@@ -11,11 +11,13 @@ import (
 	"strings"
 )
 
-// memoryPiece is how much of a guest's memory is saved at a time, in bytes. The copy is in memory as well.
+// memoryPiece is how much of a guest's memory is saved at a time, in bytes. The copy is in memory
+// as well.
 const memoryPiece = 128 << 20
 
-// CheckMemory compares every word of the memory that the guest on h has filled with what it should be, but for the counts that the guest
-// itself checks at each pass. The guest may be running or paused. An error that wraps ErrCorrupt says where they differ.
+// CheckMemory compares every word of the memory that the guest on h has filled with what it should
+// be, but for the counts that the guest itself checks at each pass. The guest may be running or
+// paused. An error that wraps ErrCorrupt says where they differ.
 func (g *Guest) CheckMemory(ctx context.Context, h *Host) error {
 	file := "/run/" + g.Name + ".memory"
 	defer os.Remove(h.Path(file))

@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readyReport is what a host's pid 1 writes once its file system stands; anything else is an error in words.
+// readyReport is what a host's pid 1 writes once its file system stands; anything else is an error
+// in words.
 const readyReport = "ready"
 
-// privateFolders are the ones in which a host sees its own, empty at first. They have to be there on the machine, but for those under
-// /etc, where a host can make its own.
+// privateFolders are the ones in which a host sees its own, empty at first. They have to be there
+// on the machine, but for those under /etc, where a host can make its own.
 func privateFolders() []string {
 	return []string{
 		"/run",
@@ -33,7 +34,8 @@ func setUpHost(host string) error {
 	if err := mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return err
 	}
-	// A fresh sysfs shows this network namespace's links, and hides the machine's cgroups from libvirt.
+	// A fresh sysfs shows this network namespace's links, and hides the machine's cgroups from
+	// libvirt.
 	if err := mount("sysfs", "/sys", "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return err
 	}
@@ -56,8 +58,9 @@ func setUpHost(host string) error {
 	return hideEmulators()
 }
 
-// hideEmulators leaves libvirtd one QEMU to find. Before it starts its first guest it runs each one that is installed, which takes the
-// better part of a second for each of what can be thirty architectures.
+// hideEmulators leaves libvirtd one QEMU to find. Before it starts its first guest it runs each one
+// that is installed, which takes the better part of a second for each of what can be thirty
+// architectures.
 func hideEmulators() error {
 	programs, err := filepath.Glob("/usr/bin/qemu-system-*")
 	if err != nil {
@@ -75,8 +78,8 @@ func hideEmulators() error {
 	return nil
 }
 
-// mountEtc makes /etc writable for this host alone. The layer's two folders lie in a tmpfs that is unmounted at once: the overlay keeps
-// its own hold on it.
+// mountEtc makes /etc writable for this host alone. The layer's two folders lie in a tmpfs that is
+// unmounted at once: the overlay keeps its own hold on it.
 func mountEtc() error {
 	const layer = "/run"
 	if err := mount("tmpfs", layer, "tmpfs", 0, "mode=0755"); err != nil {

@@ -6,8 +6,8 @@ import (
 	"net"
 )
 
-// Dial connects from within the host, as [net.Dialer.DialContext] would: to an address, or to HostA or HostB by name, or to one of the
-// host's unix sockets.
+// Dial connects from within the host, as [net.Dialer.DialContext] would: to an address, or to HostA
+// or HostB by name, or to one of the host's unix sockets.
 func (h *Host) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	var conn net.Conn
 	err := h.apart("dial "+address, func() (err error) {
@@ -32,8 +32,9 @@ func (h *Host) Listen(ctx context.Context, network, address string) (net.Listene
 	return l, err
 }
 
-// apart runs f on a thread of its own in the host, because dialing can take long and the host's thread has commands to start. Sockets stay
-// in the network in which they were made, wherever they are used later.
+// apart runs f on a thread of its own in the host, because dialing can take long and the host's
+// thread has commands to start. Sockets stay in the network in which they were made, wherever they
+// are used later.
 func (h *Host) apart(what string, f func() error) error {
 	t, err := enter(h.pidfd)
 	if err == nil {
@@ -46,7 +47,8 @@ func (h *Host) apart(what string, f func() error) error {
 	return nil
 }
 
-// literal puts a host's address for its name. The resolver could not: it works on goroutines of its own, which are not in the host.
+// literal puts a host's address for its name. The resolver could not: it works on goroutines of its
+// own, which are not in the host.
 func literal(address string) string {
 	name, port, err := net.SplitHostPort(address)
 	if err != nil {

@@ -19,8 +19,8 @@ const (
 // ErrCorrupt says that a guest's memory does not hold what it should.
 var ErrCorrupt = errors.New("guest memory is corrupt")
 
-// Passes returns how many passes the guest has made on the host, in which it found its memory intact. One in which it did not is an error
-// that wraps ErrCorrupt.
+// Passes returns how many passes the guest has made on the host, in which it found its memory
+// intact. One in which it did not is an error that wraps ErrCorrupt.
 func (g *Guest) Passes(h *Host) (int, error) {
 	said, err := os.ReadFile(h.Path(g.serialPath()))
 	if errors.Is(err, os.ErrNotExist) {
@@ -37,7 +37,8 @@ func (g *Guest) Passes(h *Host) (int, error) {
 	return good, nil
 }
 
-// WaitPasses waits until the guest has made n more good passes on the host. It fails at once when the guest finds corruption.
+// WaitPasses waits until the guest has made n more good passes on the host. It fails at once when
+// the guest finds corruption.
 func (g *Guest) WaitPasses(ctx context.Context, h *Host, n int) error {
 	start, err := g.Passes(h)
 	if err != nil {
@@ -66,7 +67,8 @@ func (g *Guest) waitFilled(ctx context.Context, h *Host) error {
 	return nil
 }
 
-// Spoil corrupts one page of the guest's memory, so that a test can see the checks fail. The guest has to run on that host.
+// Spoil corrupts one page of the guest's memory, so that a test can see the checks fail. The guest
+// has to run on that host.
 func (g *Guest) Spoil(ctx context.Context, h *Host) error {
 	_, err := h.Virsh(ctx, "inject-nmi", g.Name)
 	return err

@@ -44,9 +44,10 @@ func (l *Lab) WhereRuns(ctx context.Context, name string) ([]Place, error) {
 	return places, nil
 }
 
-// CheckOnlyOn checks that the guest runs on h and is nowhere else: there alone it has a QEMU, and it goes on making passes; every word of
-// its memory is right; and the other host does not know it, or, when it is persistent, has it shut off. A paused guest (GuestSpec.Paused) has
-// to be paused there and makes no passes.
+// CheckOnlyOn checks that the guest runs on h and is nowhere else: there alone it has a QEMU, and
+// it goes on making passes; every word of its memory is right; and the other host does not know it,
+// or, when it is persistent, has it shut off. A paused guest (GuestSpec.Paused) has to be paused
+// there and makes no passes.
 func (l *Lab) CheckOnlyOn(ctx context.Context, g *Guest, h *Host) error {
 	places, err := l.WhereRuns(ctx, g.Name)
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// List finds the labs that stand on this machine, whoever has brought them up: for each name, the pid of each host's pid 1.
+// List finds the labs that stand on this machine, whoever has brought them up: for each name, the
+// pid of each host's pid 1.
 func List() (map[string]map[string]int, error) {
 	pids, err := allPids()
 	if err != nil {
@@ -33,8 +34,8 @@ func List() (map[string]map[string]int, error) {
 	return labs, nil
 }
 
-// Processes returns the pids, as the machine numbers them, of the host's processes that run the program of that name, such as libvirtd or
-// qemu-system-x86_64. Every process is meant by "".
+// Processes returns the pids, as the machine numbers them, of the host's processes that run the
+// program of that name, such as libvirtd or qemu-system-x86_64. Every process is meant by "".
 func (h *Host) Processes(name string) ([]int, error) {
 	pids, err := allPids()
 	if err != nil {
@@ -112,7 +113,8 @@ func commandLine(pid int) []string {
 	return strings.Split(string(bytes.TrimSuffix(raw, []byte{0})), "\x00")
 }
 
-// ownedByRoot keeps another user's process, which can call itself anything, from being taken for a host.
+// ownedByRoot keeps another user's process, which can call itself anything, from being taken for a
+// host.
 func ownedByRoot(pid int) bool {
 	var st unix.Stat_t
 	return unix.Stat(fmt.Sprintf("/proc/%d", pid), &st) == nil && st.Uid == 0
@@ -129,8 +131,8 @@ func waitGone(ctx context.Context, pidfd int) error {
 	})
 }
 
-// poll asks done again and again, with a pause between, until it says true or fails, or ctx ends. It serves where the outside world gives
-// no event to wait for.
+// poll asks done again and again, with a pause between, until it says true or fails, or ctx ends.
+// It serves where the outside world gives no event to wait for.
 func poll(ctx context.Context, what string, pause time.Duration, done func() (bool, error)) error {
 	tick := time.NewTimer(0)
 	defer tick.Stop()

@@ -12,8 +12,9 @@ import (
 	"github.com/virt-sluice/sluice/internal/needs"
 )
 
-// Require fails a test on a machine that cannot run a lab, and names what is missing; a test that cannot run is no test passed. With
-// SLUICE_SKIP_LAB=1 it skips the test instead, whether or not the machine could.
+// Require fails a test on a machine that cannot run a lab, and names what is missing; a test that
+// cannot run is no test passed. With SLUICE_SKIP_LAB=1 it skips the test instead, whether or not
+// the machine could.
 func Require(t testing.TB) {
 	t.Helper()
 	if needs.Skipping() {
@@ -25,7 +26,8 @@ func Require(t testing.TB) {
 	}
 }
 
-// Missing returns what this machine lacks to run a lab, in words. It is empty when nothing is missing.
+// Missing returns what this machine lacks to run a lab, in words. It is empty when nothing is
+// missing.
 func Missing() []string {
 	var missing []string
 	if os.Geteuid() != 0 {
@@ -36,7 +38,8 @@ func Missing() []string {
 			missing = append(missing, "no program "+program)
 		}
 	}
-	// Being root is not enough in a container that was not given the capability, nor in a kernel without them.
+	// Being root is not enough in a container that was not given the capability, nor in a kernel
+	// without them.
 	probe := exec.Command("/bin/true")
 	probe.SysProcAttr = &unix.SysProcAttr{Cloneflags: hostNamespaces}
 	if err := probe.Run(); err != nil && os.Geteuid() == 0 {

@@ -11,9 +11,10 @@ import (
 // hostNamespaces are those that a host has of its own. Users are the machine's.
 const hostNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
 
-// A thread is one OS thread that has entered all of a host's namespaces, and runs there what it is given, one function at a time. What a
-// function opens, dials or listens on is the host's, and a process that it starts is the host's: a direct child of this process, not one of
-// a wrapper, so that signals, exit status and killing are those of any child.
+// A thread is one OS thread that has entered all of a host's namespaces, and runs there what it is
+// given, one function at a time. What a function opens, dials or listens on is the host's, and a
+// process that it starts is the host's: a direct child of this process, not one of a wrapper, so
+// that signals, exit status and killing are those of any child.
 type thread struct {
 	work chan func()
 	quit chan struct{} // closed by close
@@ -36,9 +37,11 @@ func enter(pidfd int) (*thread, error) {
 
 func (t *thread) run(pidfd int, entered chan<- error) {
 	defer close(t.done)
-	// Never unlocked: the runtime then destroys the thread when this function returns, instead of running other goroutines in the host.
+	// Never unlocked: the runtime then destroys the thread when this function returns, instead of
+	// running other goroutines in the host.
 	runtime.LockOSThread()
-	// The kernel lets only a thread that shares its root and working folder with no other enter a mount namespace (setns(2)).
+	// The kernel lets only a thread that shares its root and working folder with no other enter a
+	// mount namespace (setns(2)).
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		entered <- os.NewSyscallError("unshare", err)
 		return

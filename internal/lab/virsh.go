@@ -8,11 +8,13 @@ import (
 	"time"
 )
 
-// virshTimeout bounds a virsh whose caller has set no deadline: a migration that goes wrong can wait for ever.
+// virshTimeout bounds a virsh whose caller has set no deadline: a migration that goes wrong can
+// wait for ever.
 const virshTimeout = 2 * time.Minute
 
-// Virsh runs virsh on the host against its own libvirtd, and returns what it printed on its standard output, without the space around it.
-// The error holds what it printed on standard error. It runs for two minutes at most, unless ctx has a deadline.
+// Virsh runs virsh on the host against its own libvirtd, and returns what it printed on its
+// standard output, without the space around it. The error holds what it printed on standard error.
+// It runs for two minutes at most, unless ctx has a deadline.
 func (h *Host) Virsh(ctx context.Context, args ...string) (string, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc

@@ -24,15 +24,16 @@ func (p *Program) Await(words ...string) string {
 	return line
 }
 
-// Program prepares one, which [Stand.Run] starts. Its folder is the stand's; its standard error goes to its transcript, and so does its
-// standard output unless it is set to something else.
+// Program prepares one, which [Stand.Run] starts. Its folder is the stand's; its standard error
+// goes to its transcript, and so does its standard output unless it is set to something else.
 func (s *Stand) Program(name string, args ...string) *Program {
 	p := &Program{Cmd: exec.Command(name, args...), t: s.t}
 	p.Dir, p.Stdout, p.Stderr = s.Dir, p, p
 	return p
 }
 
-// Run starts a program. When the test ends it is killed, and what it has said is shown if the test has failed.
+// Run starts a program. When the test ends it is killed, and what it has said is shown if the test
+// has failed.
 func (s *Stand) Run(p *Program) {
 	s.t.Helper()
 	if err := p.Start(); err != nil {

@@ -1,5 +1,6 @@
-// Package stand sets up what a test of whole programs needs on this machine: a folder with the certificates of two hosts, programs that end
-// with the test, what they say, and connections to them.
+// Package stand sets up what a test of whole programs needs on this machine: a folder with the
+// certificates of two hosts, programs that end with the test, what they say, and connections to
+// them.
 //
 //	s := stand.New(t, "bin/sluice")
 //	p, at := s.Tunnel("host-b", "--listen", "tls:127.0.0.1:0", "--allow", "host-a", "--to", s.Echo("unix", s.Path("out")))
@@ -31,7 +32,8 @@ type Stand struct {
 	t      *testing.T
 }
 
-// New makes a folder with certificates of host-a and host-b by one authority, each in a folder of its name in QEMU's layout.
+// New makes a folder with certificates of host-a and host-b by one authority, each in a folder of
+// its name in QEMU's layout.
 func New(t *testing.T, sluice string) *Stand {
 	t.Helper()
 	s := &Stand{Dir: Folder(t), Sluice: sluice, t: t}
@@ -39,7 +41,8 @@ func New(t *testing.T, sluice string) *Stand {
 	return s
 }
 
-// Folder makes a folder that goes with the test, and whose path, unlike that of t.TempDir, is short enough for those of unix sockets.
+// Folder makes a folder that goes with the test, and whose path, unlike that of t.TempDir, is short
+// enough for those of unix sockets.
 func Folder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "sluice")
@@ -50,7 +53,8 @@ func Folder(t *testing.T) string {
 	return dir
 }
 
-// Authority makes certificates by a new authority: of one host in the folder, or of each in a folder of its name.
+// Authority makes certificates by a new authority: of one host in the folder, or of each in a
+// folder of its name.
 func (s *Stand) Authority(folder string, hosts ...string) {
 	s.t.Helper()
 	ca, err := pki.NewCA(pki.Authority{})
@@ -103,7 +107,8 @@ func (s *Stand) Dial(network, at string) net.Conn {
 	}
 }
 
-// Echo answers with what it gets, and ends as its client does, until the test ends. It returns where, as NETWORK:ADDRESS.
+// Echo answers with what it gets, and ends as its client does, until the test ends. It returns
+// where, as NETWORK:ADDRESS.
 func (s *Stand) Echo(network, at string) string {
 	s.t.Helper()
 	l, err := net.Listen(network, at)

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Transcript is the output of a program while it runs. The zero value is empty and ready to be written to.
+// Transcript is the output of a program while it runs. The zero value is empty and ready to be
+// written to.
 type Transcript struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -31,7 +32,8 @@ func (x *Transcript) Text() string {
 	return x.text.String()
 }
 
-// Line waits until one line has all the words, and returns the first such line. It need not have ended yet.
+// Line waits until one line has all the words, and returns the first such line. It need not have
+// ended yet.
 func (x *Transcript) Line(patience time.Duration, words ...string) (line string, ok bool) {
 	late := time.NewTimer(patience)
 	defer late.Stop()

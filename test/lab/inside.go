@@ -25,7 +25,8 @@ The command dies with exec; a daemon that puts itself into the background stays 
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withHost(*name, args[0], func(h *lab.Host) error {
-				// Signals, which end the context, are passed on, and the end is the inner command's to choose.
+				// Signals, which end the context, are passed on, and the end is the inner command's
+				// to choose.
 				return run(h.Command(context.WithoutCancel(cmd.Context()), args[1], args[2:]...))
 			})
 		},

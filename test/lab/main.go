@@ -1,11 +1,13 @@
-// Command lab brings up two libvirt hosts, host-a and host-b, on this machine, for trying things by hand:
+// Command lab brings up two libvirt hosts, host-a and host-b, on this machine, for trying things by
+// hand:
 //
 //	go run ./test/lab up
 //	go run ./test/lab guest host-a g
 //	go run ./test/lab exec host-a virsh migrate --live --p2p g qemu+tcp://host-b/system
 //	go run ./test/lab down
 //
-// The lab stands until down; nothing of it is written to the machine's disk. Package internal/lab says what a host is.
+// The lab stands until down; nothing of it is written to the machine's disk. Package internal/lab
+// says what a host is.
 package main
 
 import (

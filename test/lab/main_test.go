@@ -19,7 +19,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
-			// A name of its own for each run, and a lab that a failed script leaves goes down all the same.
+			// A name of its own for each run, and a lab that a failed script leaves goes down all
+			// the same.
 			name := "script-" + strings.ToLower(rand.Text()[:8])
 			env.Setenv("LAB", name)
 			env.Defer(func() {
