@@ -3,6 +3,7 @@ package test
 import (
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/virt-sluice/sluice/internal/lab"
 )
@@ -113,4 +114,35 @@ func TestVirshLostFinish(t *testing.T) {
 			s.onlyOn(g, s.B)
 		})
 	}
+}
+
+// The same at libvirt's and sluice's own timers. libvirtd at the source closes a
+// connection on which its pings are not answered for 30 seconds, and resumes the
+// guest; so they are answered on its own host, whatever the link does.
+func TestVirshLostFinishAtDefaults(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a, b := s.both(conf{limits: "# each _timeout has its default"})
+	g := s.guest(lab.GuestSpec{})
+	v := a.virshStart(g, "--p2p", "--bandwidth", "32")
+	v.flows(a, g)
+	thaw := s.freezeLibvirtd(s.B)
+	a.inFinish()
+	s.check(s.CutLink())
+	cut := time.Now()
+	thaw()
+	s.wait("the guest runs on host-b", 30*time.Second, func() bool { return s.virsh(s.B, "domstate", g.Name) == "running" })
+	for time.Since(cut) < 45*time.Second {
+		if state := s.virsh(s.A, "domstate", g.Name); state != "paused" {
+			t.Fatalf("%v after the link has broken the guest is %s on host-a, and runs on host-b", time.Since(cut), state)
+		}
+		time.Sleep(time.Second)
+	}
+	a.logged("no answer yet")
+	s.check(s.RestoreLink())
+	v.moves()
+	for _, d := range []*daemon{a, b} {
+		d.ended()
+	}
+	s.onlyOn(g, s.B)
 }

@@ -31,8 +31,12 @@ func DecodeFeature(body []byte) (uint32, error) {
 	return f, r.end("CONNECT_SUPPORTS_FEATURE")
 }
 
-// FeatureFDPassing is VIR_DRV_FEATURE_FD_PASSING.
-const FeatureFDPassing = 8
+// Features that are looked at: VIR_DRV_FEATURE_FD_PASSING and
+// VIR_DRV_FEATURE_PROGRAM_KEEPALIVE.
+const (
+	FeatureFDPassing = 8
+	FeatureKeepalive = 10
+)
 
 // Unsupported is the body of a reply that denies a feature.
 func Unsupported() []byte { return make([]byte, 4) }

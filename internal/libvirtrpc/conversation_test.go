@@ -7,32 +7,48 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
-	"net"
-	"strings"
 	"testing"
 	"time"
 )
 
+// Calls and their replies pass whole, whatever their length, each with a serial
+// of its side's.
 func TestPassesUntouched(t *testing.T) {
 	r := newRig(t, testRules{})
-	var sent []byte
-	for i := range 300 {
+	bodies := make([][]byte, 200)
+	for i := range bodies {
 		size := []int{0, 1, 4, 100, bufferSize - headSize - 1, bufferSize - headSize, bufferSize - headSize + 1, 3*bufferSize + 5}[i%8]
-		body := make([]byte, size)
-		for j := range body {
-			body[j] = byte(rand.Int())
+		bodies[i] = make([]byte, size)
+		for j := range bodies[i] {
+			bodies[i][j] = byte(rand.Int())
 		}
-		sent = append(sent, packet(Head{ProgramRemote, 1, Procedure(1 + i%900), Type(i % 4), uint32(i), StatusContinue}, body)...)
 	}
-	for _, way := range []struct{ from, to *net.UnixConn }{{r.client, r.server}, {r.server, r.client}} {
-		go func() {
-			way.from.Write(sent)
-			way.from.CloseWrite()
-		}()
-		got, err := io.ReadAll(way.to)
-		if err != nil || !bytes.Equal(got, sent) {
-			t.Fatalf("%d bytes of %d, %v", len(got), len(sent), err)
+	serial := func(i int) uint32 { return uint32(1<<32 - 1 - 3*i) }
+	go func() {
+		for i, body := range bodies {
+			r.client.Write(packet(Head{ProgramRemote, 1, Procedure(1 + i%900), TypeCall, serial(i), StatusOK}, body))
 		}
+	}()
+	go func() { // the daemon says the same
+		used := map[uint32]bool{}
+		for i, body := range bodies {
+			h, got := readPacket(t, r.server)
+			if !bytes.Equal(got, body) || h.Procedure != Procedure(1+i%900) || used[h.Serial] {
+				t.Errorf("call %d comes as %+v with %d bytes", i, h, len(got))
+			}
+			used[h.Serial] = true
+			r.server.Write(packet(h.reply(StatusOK), got))
+		}
+		r.server.CloseWrite()
+	}()
+	for i, body := range bodies {
+		h, got := readPacket(t, r.client)
+		if want := (Head{ProgramRemote, 1, Procedure(1 + i%900), TypeReply, serial(i), StatusOK}); !bytes.Equal(got, body) || h != want {
+			t.Fatalf("the reply to call %d comes as %+v with %d bytes", i, h, len(got))
+		}
+	}
+	if n, err := r.client.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("%d bytes behind, %v", n, err)
 	}
 	if err := <-r.ended; err != nil {
 		t.Error(err)
@@ -154,7 +170,12 @@ func BenchmarkPass(b *testing.B) {
 			r := newRig(b, testRules{})
 			r.client.SetDeadline(time.Time{})
 			r.server.SetDeadline(time.Time{})
-			p := call(1, 1, strings.Repeat("x", size-headSize))
+			const upload = 208
+			r.client.Write(call(upload, 1, ""))
+			h, _ := readPacket(b, r.server)
+			r.server.Write(packet(h.reply(StatusOK), nil))
+			readPacket(b, r.client)
+			p := packet(Head{ProgramRemote, 1, upload, TypeStream, 1, StatusContinue}, make([]byte, size-headSize))
 			b.SetBytes(int64(size))
 			go func() {
 				for range b.N {

@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// FuzzInput: whatever comes, what passes is what came, in its order.
-func FuzzInput(f *testing.F) {
+// FuzzPackets: whatever comes, what passes is what came, in its order.
+func FuzzPackets(f *testing.F) {
 	f.Add(append(call(1, 1, "pass"), call(2, 2, "take")...), 7)
 	f.Add(call(3, 1, "skip")[:20], 1)
 	f.Add([]byte{0, 0, 0, 27}, 3)
 	f.Fuzz(func(t *testing.T, data []byte, piece int) {
 		var got bytes.Buffer
-		in := newInput(&pieces{data, max(1, piece%100)}, &sender{w: &got})
+		in := newPacketReader(&pieces{data, max(1, piece%100)}, &packetWriter{w: &got})
 		var want []byte
 		at := 0
 		for {

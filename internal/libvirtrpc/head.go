@@ -9,6 +9,7 @@ import (
 const (
 	lengthSize = 4
 	headSize   = lengthSize + 24
+	serialAt   = lengthSize + 16
 )
 
 // MaxPacket is the longest packet, VIR_NET_MESSAGE_MAX and its length word, in

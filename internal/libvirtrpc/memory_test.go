@@ -26,7 +26,7 @@ func TestMemory(t *testing.T) {
 	const all = 3 * bufferSize
 	m := memory{make(chan int, 1)}
 	m.left <- all
-	rules := &partingRules{held: make(chan struct{}, 1), release: make(chan struct{})}
+	rules := &awaitingRules{held: make(chan struct{}, 1), release: make(chan struct{})}
 	r := &rig{ended: make(chan error, 1)}
 	near, far := r.connect(t)
 	c := &Conversation{Client: near, Server: far, Rules: rules, Memory: m}

@@ -116,8 +116,18 @@ var Refused = map[Procedure]string{
 	216: "DOMAIN_MIGRATE_PERFORM3",
 }
 
-// streams are the procedures of Migrate that stream packets may belong to.
-var streams = map[Procedure]bool{ProcMigratePrepareTunnel3Params: true}
+// streams are all procedures of the remote program that begin a stream, whose
+// packets have their number and serial.
+var streams = map[Procedure]bool{
+	148:                             true, // DOMAIN_MIGRATE_PREPARE_TUNNEL
+	201:                             true, // DOMAIN_OPEN_CONSOLE
+	208:                             true, // STORAGE_VOL_UPLOAD
+	209:                             true, // STORAGE_VOL_DOWNLOAD
+	211:                             true, // DOMAIN_SCREENSHOT
+	215:                             true, // DOMAIN_MIGRATE_PREPARE_TUNNEL3
+	296:                             true, // DOMAIN_OPEN_CHANNEL
+	ProcMigratePrepareTunnel3Params: true,
+}
 
 // String is libvirt's name where it is known here, otherwise the number.
 func (p Procedure) String() string {

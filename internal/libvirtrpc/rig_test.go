@@ -93,16 +93,24 @@ func call(procedure Procedure, serial uint32, body string) []byte {
 
 func readPacket(t testing.TB, c io.Reader) (Head, []byte) {
 	t.Helper()
+	h, body, err := tryPacket(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h, body
+}
+
+func tryPacket(c io.Reader) (Head, []byte, error) {
 	var length [lengthSize]byte
 	if _, err := io.ReadFull(c, length[:]); err != nil {
-		t.Fatal(err)
+		return Head{}, nil, err
 	}
 	b := make([]byte, binary.BigEndian.Uint32(length[:]))
 	copy(b, length[:])
 	if _, err := io.ReadFull(c, b[lengthSize:]); err != nil {
-		t.Fatal(err)
+		return Head{}, nil, err
 	}
-	return parseHead(b), b[headSize:]
+	return parseHead(b), b[headSize:], nil
 }
 
 func (testRules) Busy() bool { return false }

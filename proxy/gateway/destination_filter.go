@@ -65,7 +65,11 @@ func (g *destinationFilter) serve(ctx context.Context, caller, server libvirtrpc
 	defer cancel(nil)
 	g.cut, g.coming = func(err error) { cancel(err) }, make(map[string]*preparedGuest)
 	g.going = make(map[string]*steeredSource)
-	c := &libvirtrpc.Conversation{Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended, Memory: g.memory, Draining: g.gateway.Sessions.DrainBegan()}
+	unwatched := libvirtrpc.NoSide
+	if g.peer != nil { // its session watches it
+		unwatched = libvirtrpc.ClientSide
+	}
+	c := &libvirtrpc.Conversation{Unwatched: unwatched, Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended, Memory: g.memory, Draining: g.gateway.Sessions.DrainBegan()}
 	err := c.Run(ctx)
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -67,13 +67,14 @@ func (gw *Gateway) serveClient(ctx context.Context, p *peer.Peer, c *net.UnixCon
 	}
 	g := &sourceFilter{gateway: gw, peer: p, log: log, moving: make(map[string]*steeredSource)}
 	conversation := &libvirtrpc.Conversation{
-		Client:   relay.Quick(c),
-		Server:   conn,
-		Rules:    g,
-		Failing:  failing(s, conn, "the libvirt client's connection", log),
-		Ended:    g.ended,
-		Draining: gw.Sessions.DrainBegan(),
-		Parting:  func(err error) *libvirtrpc.Error { return parting(s, err) },
+		Client:    relay.Quick(c),
+		Server:    conn,
+		Rules:     g,
+		Failing:   failing(s, conn, "the libvirt client's connection", log),
+		Ended:     g.ended,
+		Draining:  gw.Sessions.DrainBegan(),
+		Explain:   func(err error) *libvirtrpc.Error { return explain(s, err) },
+		Unwatched: libvirtrpc.ServerSide, // its session watches it
 	}
 	// It may outlive the session: a call may have to be answered after that.
 	conversation.Run(ctx)
@@ -87,9 +88,9 @@ func (gw *Gateway) serveClient(ctx context.Context, p *peer.Peer, c *net.UnixCon
 	return nil
 }
 
-// parting words the end of a conversation that s carries, by s's own cause if
+// explain words the end of a conversation that s carries, by s's own cause if
 // it has one or soon will.
-func parting(s *stream.Session, err error) *libvirtrpc.Error {
+func explain(s *stream.Session, err error) *libvirtrpc.Error {
 	patience := time.NewTimer(graceForCause)
 	defer patience.Stop()
 	if !errors.Is(err, session.ErrStopping) {

@@ -2,45 +2,57 @@ package libvirtrpc
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
-// sender writes packets to one side, each undivided.
-type sender struct {
+// packetWriter writes packets to one side, each undivided.
+type packetWriter struct {
 	mu sync.Mutex
 	w  io.Writer
 }
 
-func (s *sender) packet(h Head, body []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, err := s.w.Write(packet(h, body))
+func (w *packetWriter) packet(h Head, body []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, err := w.w.Write(packet(h, body))
 	return err
 }
 
-// input takes packets from one side. Those that pass go to the other side out
-// of the buffer into which they were read, many with one write.
-type input struct {
+// packetReader takes packets from one side. Those that pass go to the other side
+// out of the buffer into which they were read, many with one write.
+type packetReader struct {
 	src io.Reader
-	out *sender
+	out *packetWriter
 
 	buf        []byte
 	begin, end int // what was read and not taken yet
 	passed     int // buf[passed:begin] is to be passed, and has not been yet
 	err        error
+
+	reads atomic.Uint64 // that have brought something
+	state atomic.Int32
 }
 
-func newInput(src io.Reader, out *sender) *input {
-	return &input{src: src, out: out, buf: make([]byte, bufferSize)}
+// What a packetReader does.
+const (
+	readingPaused int32 = iota // with what it has read; what else there is waits
+	readingWaits               // for more to come
+	readingEnded
+)
+
+func newPacketReader(src io.Reader, out *packetWriter) *packetReader {
+	return &packetReader{src: src, out: out, buf: make([]byte, bufferSize)}
 }
 
 // head looks at the next packet: its head and its length with it, in bytes.
 // The caller then passes, takes or skips it. io.EOF means that the stream
 // ended between two packets.
-func (in *input) head() (Head, int, error) {
+func (in *packetReader) head() (Head, int, error) {
 	if err := in.need(lengthSize); err != nil {
 		return Head{}, 0, err
 	}
@@ -56,9 +68,17 @@ func (in *input) head() (Head, int, error) {
 	return parseHead(in.buf[in.begin:]), n, nil
 }
 
+// setSerial changes the serial of the packet that head has just looked at.
+func (in *packetReader) setSerial(serial uint32) {
+	binary.BigEndian.PutUint32(in.buf[in.begin+serialAt:], serial)
+}
+
+// whole says whether all n bytes of the next packet are here.
+func (in *packetReader) whole(n int) bool { return in.end-in.begin >= n }
+
 // need reads until n bytes, at most bufferSize, are there. Nothing that may
 // pass waits for that.
-func (in *input) need(n int) error {
+func (in *packetReader) need(n int) error {
 	for in.end-in.begin < n {
 		if err := in.flush(); err != nil {
 			return err
@@ -77,14 +97,18 @@ func (in *input) need(n int) error {
 }
 
 // read reads once, behind what is in the buffer.
-func (in *input) read() error {
+func (in *packetReader) read() error {
 	for empty := 0; ; empty++ {
 		if in.err != nil {
+			in.state.Store(readingEnded)
 			return in.err
 		}
+		in.state.Store(readingWaits)
 		n, err := in.src.Read(in.buf[in.end:])
 		in.end, in.err = in.end+n, err
 		if n > 0 {
+			in.reads.Add(1)
+			in.state.Store(readingPaused)
 			return nil
 		}
 		if empty == 100 {
@@ -94,7 +118,7 @@ func (in *input) read() error {
 }
 
 // flush writes what is to be passed.
-func (in *input) flush() error {
+func (in *packetReader) flush() error {
 	if in.passed == in.begin {
 		return nil
 	}
@@ -103,7 +127,7 @@ func (in *input) flush() error {
 	return in.flushLocked()
 }
 
-func (in *input) flushLocked() error {
+func (in *packetReader) flushLocked() error {
 	_, err := in.out.w.Write(in.buf[in.passed:in.begin])
 	in.passed = in.begin
 	return err
@@ -111,7 +135,7 @@ func (in *input) flushLocked() error {
 
 // pass passes n bytes: at once those that are not here yet, the others with
 // what follows.
-func (in *input) pass(n int) error {
+func (in *packetReader) pass(n int) error {
 	if here := in.end - in.begin; n > here {
 		return in.through(n)
 	}
@@ -120,7 +144,7 @@ func (in *input) pass(n int) error {
 }
 
 // through passes a packet that has not all arrived, piece by piece.
-func (in *input) through(n int) error {
+func (in *packetReader) through(n int) error {
 	in.out.mu.Lock()
 	defer in.out.mu.Unlock()
 	for {
@@ -141,7 +165,7 @@ func (in *input) through(n int) error {
 
 // take reads a packet of n bytes whole, and returns what is behind its head.
 // Its length is believed only as its bytes arrive.
-func (in *input) take(n int) ([]byte, error) {
+func (in *packetReader) take(n int) ([]byte, error) {
 	if err := in.flush(); err != nil {
 		return nil, err
 	}
@@ -162,7 +186,7 @@ func (in *input) take(n int) ([]byte, error) {
 }
 
 // skip leaves out n bytes.
-func (in *input) skip(n int) error {
+func (in *packetReader) skip(n int) error {
 	if err := in.flush(); err != nil {
 		return err
 	}

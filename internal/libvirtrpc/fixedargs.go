@@ -21,7 +21,7 @@ func DecodePrepare3(body []byte) (*Prepare, error) {
 	p := &Prepare{Cookie: r.opaque(maxCookie)}
 	uri, flags, name, bandwidth, xml := r.optional(), r.ulong(), r.optional(), r.ulong(), r.text()
 	p.Flags = uint32(flags)
-	p.Params = older(uri, name, bandwidth).With(ParamDestXML, xml)
+	p.Params = fixedParams(uri, name, bandwidth).With(ParamDestXML, xml)
 	return p, r.end("DOMAIN_MIGRATE_PREPARE3")
 }
 
@@ -33,11 +33,11 @@ func DecodeFinish3(body []byte) (*Finish, error) {
 	r.optional() // dconnuri
 	uri, flags := r.optional(), r.ulong()
 	f.Flags, f.Cancelled = uint32(flags), r.uint()
-	f.Params = older(uri, &name, 0)
+	f.Params = fixedParams(uri, &name, 0)
 	return f, r.end("DOMAIN_MIGRATE_FINISH3")
 }
 
-func older(uri, name *string, bandwidth uint64) (ps Params) {
+func fixedParams(uri, name *string, bandwidth uint64) (ps Params) {
 	if uri != nil {
 		ps = ps.With(ParamURI, *uri)
 	}

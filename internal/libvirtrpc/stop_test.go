@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// partingRules hold call 1000 until release, and await the reply to 1003.
-type partingRules struct {
+// awaitingRules hold call 1000 until release, and await the reply to 1003.
+type awaitingRules struct {
 	testRules
 	busy    bool
 	held    chan struct{}
@@ -18,9 +18,9 @@ type partingRules struct {
 	replied chan string
 }
 
-func (p *partingRules) Busy() bool { return p.busy }
+func (p *awaitingRules) Busy() bool { return p.busy }
 
-func (p *partingRules) Understand(_ context.Context, c *Call) Outcome {
+func (p *awaitingRules) Understand(_ context.Context, c *Call) Outcome {
 	if c.Procedure == 1000 {
 		p.held <- struct{}{}
 		<-p.release
@@ -32,8 +32,8 @@ func (p *partingRules) Understand(_ context.Context, c *Call) Outcome {
 	}
 }
 
-// parted is a conversation with two ways to be told to end.
-func parted(t *testing.T, rules *partingRules) (r *rig, drain func(), breakOff context.CancelCauseFunc) {
+// stoppable is a conversation with two ways to be told to end.
+func stoppable(t *testing.T, rules *awaitingRules) (r *rig, drain func(), breakOff context.CancelCauseFunc) {
 	t.Helper()
 	rules.held, rules.release, rules.replied = make(chan struct{}, 1), make(chan struct{}), make(chan string, 1)
 	r = &rig{ended: make(chan error, 1)}
@@ -83,12 +83,12 @@ func wantEnd(t *testing.T, r *rig) {
 
 func TestDraining(t *testing.T) {
 	t.Run("idle", func(t *testing.T) {
-		r, drain, _ := parted(t, &partingRules{})
+		r, drain, _ := stoppable(t, &awaitingRules{})
 		drain()
 		wantEnd(t, r)
 	})
 	t.Run("calls under way", func(t *testing.T) {
-		r, drain, _ := parted(t, &partingRules{})
+		r, drain, _ := stoppable(t, &awaitingRules{})
 		r.client.Write(append(call(5, 1, "body"), call(1003, 2, "body")...))
 		h, _ := readPacket(t, r.server)
 		drain()
@@ -112,8 +112,8 @@ func TestDraining(t *testing.T) {
 		wantEnd(t, r)
 	})
 	t.Run("busy", func(t *testing.T) {
-		rules := &partingRules{busy: true}
-		r, drain, _ := parted(t, rules)
+		rules := &awaitingRules{busy: true}
+		r, drain, _ := stoppable(t, rules)
 		drain()
 		for serial := range uint32(3) {
 			r.client.Write(call(5, serial, "body"))
@@ -127,9 +127,9 @@ func TestDraining(t *testing.T) {
 
 // Calls under way when a conversation is broken off are answered in words, and
 // what was held does not go on; an answer that is awaited still comes.
-func TestParting(t *testing.T) {
-	rules := &partingRules{await: time.Minute}
-	r, _, breakOff := parted(t, rules)
+func TestBreakOff(t *testing.T) {
+	rules := &awaitingRules{await: time.Minute}
+	r, _, breakOff := stoppable(t, rules)
 	r.client.Write(append(call(5, 1, "body"), call(1003, 2, "body")...))
 	readPacket(t, r.server)
 	awaited, _ := readPacket(t, r.server)
@@ -169,8 +169,8 @@ func TestAwaited(t *testing.T) {
 		"closed and broken off":    func(r *rig, stop context.CancelCauseFunc) { r.client.Close(); stop(errors.New("why")) },
 		"broken off, then it ends": func(r *rig, stop context.CancelCauseFunc) { stop(errors.New("why")); r.client.Close() },
 	} {
-		rules := &partingRules{await: time.Minute}
-		r, _, stop := parted(t, rules)
+		rules := &awaitingRules{await: time.Minute}
+		r, _, stop := stoppable(t, rules)
 		r.client.Write(call(1003, 2, "body"))
 		h, _ := readPacket(t, r.server)
 		leave(r, stop)
@@ -182,8 +182,8 @@ func TestAwaited(t *testing.T) {
 		<-r.ended
 		stop(nil)
 	}
-	rules := &partingRules{await: time.Millisecond}
-	r, _, _ := parted(t, rules)
+	rules := &awaitingRules{await: time.Millisecond}
+	r, _, _ := stoppable(t, rules)
 	r.client.Write(call(1003, 2, "body"))
 	readPacket(t, r.server)
 	r.client.Close()

@@ -2,7 +2,9 @@ package libvirtrpc
 
 import (
 	"context"
+	"io"
 	"testing"
+	"time"
 )
 
 // lostRules answer call 1003 themselves when the daemon is gone.
@@ -72,5 +74,34 @@ func TestLostReplyNotAwaited(t *testing.T) {
 	<-rules.ended
 	if err := <-r.ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// A daemon that goes away leaves no call without a word, but for one that only
+// it can decide on.
+func TestLostCalls(t *testing.T) {
+	rules := &awaitingRules{held: make(chan struct{}, 1), release: make(chan struct{}), replied: make(chan string, 1), await: time.Minute}
+	r := newRig(t, rules)
+	r.client.Write(append(append(call(5, 1, ""), call(1003, 2, "")...), call(1000, 3, "")...))
+	readPacket(t, r.server)
+	readPacket(t, r.server)
+	<-rules.held
+	r.server.Close()
+	told := map[uint32]string{}
+	for range 2 {
+		h, body := readPacket(t, r.client)
+		e, err := DecodeError(body)
+		if err != nil || h.Status != StatusError {
+			t.Fatalf("%+v %v", h, err)
+		}
+		told[h.Serial] = e.Message
+	}
+	const words = "sluice: libvirt over there has closed the connection"
+	if told[1] != words || told[3] != words {
+		t.Errorf("%v", told)
+	}
+	close(rules.release)
+	if h, _, err := tryPacket(r.client); err != io.EOF {
+		t.Errorf("%+v, %v", h, err)
 	}
 }

@@ -18,7 +18,7 @@ func TestFileDescriptors(t *testing.T) {
 	if err != nil || h.Serial != 9 || h.Status != StatusError || h.Type != TypeReply || e.Code != ErrUnsupported {
 		t.Errorf("%+v %v %v", h, e, err)
 	}
-	if h, body := readPacket(t, r.server); h.Serial != 10 || string(body) != "next" {
+	if h, body := readPacket(t, r.server); h.Procedure != 5 || string(body) != "next" {
 		t.Errorf("%+v %q", h, body)
 	}
 	// Too many, or none said.

@@ -103,7 +103,7 @@ func TestReadersOfAllKinds(t *testing.T) {
 		"data+EOF": iotest.DataErrReader,
 	} {
 		var got bytes.Buffer
-		in := newInput(wrap(bytes.NewReader(sent)), &sender{w: &got})
+		in := newPacketReader(wrap(bytes.NewReader(sent)), &packetWriter{w: &got})
 		for {
 			h, n, err := in.head()
 			if err == io.EOF {

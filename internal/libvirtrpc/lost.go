@@ -1,0 +1,56 @@
+package libvirtrpc
+
+import (
+	"context"
+	"net"
+	"sync"
+)
+
+// lenient takes whatever it is given, and from when it is for the one who reads
+// from it to find out that it takes no more, and why.
+type lenient struct {
+	net.Conn
+	from func() bool
+}
+
+func (l lenient) Write(b []byte) (int, error) {
+	n, err := l.Conn.Write(b)
+	if err != nil && l.from() {
+		return len(b), nil
+	}
+	return n, err
+}
+
+func always() bool { return true }
+
+// serverLost has the calls answered whose replies are lost, and says whether
+// there were any. err is what the daemon's end broke for; nil: it was closed.
+func (c *Conversation) serverLost(ctx context.Context, err error) (any bool) {
+	if err == nil {
+		err = errServerClosed
+	}
+	lost := c.inflight.lose()
+	words := Errorf(ErrRPC, "sluice: %v", err)
+	if c.Explain != nil && c.inflight.undecided() {
+		words = c.Explain(err)
+	}
+	others := c.inflight.close(words)
+	for _, p := range others {
+		c.client.out.packet(p.asked.reply(StatusError), words.encode())
+	}
+	var all sync.WaitGroup
+	for _, p := range lost {
+		all.Go(func() {
+			defer c.inflight.over(p, false)
+			switch r := p.lost(ctx); {
+			case r == nil:
+			case r.Err != nil:
+				c.client.out.packet(p.asked.reply(StatusError), r.Err.encode())
+			default:
+				c.client.out.packet(p.asked.reply(StatusOK), r.Body)
+			}
+		})
+	}
+	all.Wait()
+	return len(lost)+len(others) > 0
+}
