@@ -1,5 +1,7 @@
 package libvirtrpc
 
+import "errors"
+
 // The calls that sluice understands, as remote_protocol.x has them. Decode
 // and Encode are each other's reverse.
 
@@ -84,11 +86,18 @@ type Prepare struct {
 	Flags  uint32
 }
 
+// ErrNoCookie refuses a Prepare without a cookie, and a Perform that goes on from
+// one. libvirtd takes what the cookie says of the other QEMU's capabilities for
+// given, and dies where there is none (mig->caps in
+// qemuMigrationDstPrepareActive and qemuMigrationSrcRun; libvirt 9.0). Each of
+// libvirt's clients passes one, which Begin has made.
+var ErrNoCookie = errors.New("the call has no migration cookie: libvirtd would crash over it; pass on the one that Begin has returned")
+
 // DecodePrepare reads either call.
 func DecodePrepare(body []byte) (*Prepare, error) {
 	r := reader{b: body}
 	p := &Prepare{Params: r.params(), Cookie: r.opaque(maxCookie), Flags: r.uint()}
-	return p, r.end("DOMAIN_MIGRATE_PREPARE3_PARAMS")
+	return p, r.endCookie("DOMAIN_MIGRATE_PREPARE3_PARAMS", p.Cookie)
 }
 
 // Encode is the body of the call.
@@ -214,9 +223,15 @@ func (p *Perform) Encode() []byte {
 	return w.b
 }
 
+// flagPeer2Peer is VIR_MIGRATE_PEER2PEER.
+const flagPeer2Peer = 1 << 1
+
 // DecodePerform reads the call.
 func DecodePerform(body []byte) (*Perform, error) {
 	r := reader{b: body}
 	p := &Perform{Domain: r.domain(), Destination: r.optional(), Params: r.params(), Cookie: r.opaque(maxCookie), Flags: r.uint()}
-	return p, r.end("DOMAIN_MIGRATE_PERFORM3_PARAMS")
+	if p.Flags&flagPeer2Peer != 0 { // libvirtd makes all of the migration's calls, and takes no cookie
+		return p, r.end("DOMAIN_MIGRATE_PERFORM3_PARAMS")
+	}
+	return p, r.endCookie("DOMAIN_MIGRATE_PERFORM3_PARAMS", p.Cookie)
 }

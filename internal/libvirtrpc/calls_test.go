@@ -2,6 +2,7 @@ package libvirtrpc
 
 import (
 	"bytes"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -109,6 +110,42 @@ func TestBounds(t *testing.T) {
 	w.uint(99)
 	if _, err := DecodePrepare(w.b); err == nil || !strings.Contains(err.Error(), "type 99") {
 		t.Errorf("%v", err)
+	}
+}
+
+// libvirtd crashes over these calls without a cookie, and ends texts at a NUL.
+func TestWhatHarmsLibvirt(t *testing.T) {
+	prepare := somePrepare
+	prepare.Cookie = nil
+	var older writer
+	older.opaque(nil)
+	older.optional(nil)
+	older.ulong(3)
+	older.optional(nil)
+	older.ulong(7)
+	older.text("<domain/>")
+	perform := Perform{Flags: 1}
+	for name, decode := range map[string]func() error{
+		"Prepare":  func() error { _, err := DecodePrepare(prepare.Encode()); return err },
+		"Prepare3": func() error { _, err := DecodePrepare3(older.b); return err },
+		"Perform":  func() error { _, err := DecodePerform(perform.Encode()); return err },
+	} {
+		if err := decode(); !errors.Is(err, ErrNoCookie) {
+			t.Errorf("%s without a cookie: %v", name, err)
+		}
+	}
+	perform.Flags |= flagPeer2Peer
+	if _, err := DecodePerform(perform.Encode()); err != nil {
+		t.Errorf("a peer-to-peer Perform without a cookie: %v", err)
+	}
+	for name, params := range map[string]Params{
+		"value": {{Field: ParamDestName, Text: "g\x00h", kind: paramString}},
+		"field": {{Field: ParamDestName + "\x00", Text: "g", kind: paramString}},
+	} {
+		prepare := Prepare{Params: params, Cookie: []byte("c")}
+		if _, err := DecodePrepare(prepare.Encode()); err == nil || !strings.Contains(err.Error(), "NUL") {
+			t.Errorf("a NUL in a %s: %v", name, err)
+		}
 	}
 }
 

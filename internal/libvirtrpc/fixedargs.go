@@ -22,7 +22,7 @@ func DecodePrepare3(body []byte) (*Prepare, error) {
 	uri, flags, name, bandwidth, xml := r.optional(), r.ulong(), r.optional(), r.ulong(), r.text()
 	p.Flags = uint32(flags)
 	p.Params = fixedParams(uri, name, bandwidth).With(ParamDestXML, xml)
-	return p, r.end("DOMAIN_MIGRATE_PREPARE3")
+	return p, r.endCookie("DOMAIN_MIGRATE_PREPARE3", p.Cookie)
 }
 
 // DecodeFinish3 reads a DOMAIN_MIGRATE_FINISH3 into the newer form.

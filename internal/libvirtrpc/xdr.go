@@ -1,6 +1,7 @@
 package libvirtrpc
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -63,7 +64,18 @@ func (r *reader) opaque(most int) []byte {
 	return v
 }
 
-func (r *reader) text() string { return string(r.opaque(maxText)) }
+// text is a string. It must not hold a NUL: libvirt's ends there, and would be
+// another one than is looked at here.
+func (r *reader) text() string {
+	v := r.opaque(maxText)
+	if r.err == nil && bytes.IndexByte(v, 0) >= 0 {
+		r.err = fmt.Errorf("the text %.80q holds a NUL byte", v)
+	}
+	if r.err != nil {
+		return ""
+	}
+	return string(v)
+}
 
 // optional is a remote_string: a marker and, if that is not zero, a text. As
 // libvirt's XDR does, any marker but zero counts.
@@ -85,6 +97,14 @@ func (r *reader) end(what string) error {
 		return fmt.Errorf("read %s: %w", what, r.err)
 	}
 	return nil
+}
+
+// endCookie is end for a call that must have a cookie.
+func (r *reader) endCookie(what string, cookie []byte) error {
+	if r.err == nil && len(cookie) == 0 {
+		r.err = ErrNoCookie
+	}
+	return r.end(what)
 }
 
 // writer appends XDR values to b.

@@ -13,6 +13,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
@@ -148,6 +149,9 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 // checkGuest makes sure that the guest described is the one the session is
 // for, and that it is not here.
 func (in *Migration) checkGuest(ctx context.Context, call *PrepareCall) error {
+	if len(call.Cookie) == 0 {
+		return libvirtrpc.ErrNoCookie
+	}
 	dom, err := virt.Describe(call.XML)
 	if err != nil {
 		return err
