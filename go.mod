@@ -27,7 +27,6 @@ require (
 	golang.org/x/term v0.47.0
 	golang.org/x/time v0.16.0
 	google.golang.org/grpc v1.85.0
-	libvirt.org/go/libvirtxml v1.11010.0
 )
 
 require (

@@ -47,7 +47,7 @@ var rows = [][]string{
 	{"proxy/tunnel"},
 
 	// What knows nothing of the daemon.
-	{"internal/control", "internal/libvirtrpc", "internal/pki", "internal/sockets"},
+	{"internal/control", "internal/domainxml", "internal/libvirtrpc", "internal/pki", "internal/sockets"},
 	{"stream", "tlsconf/spiffe"},
 	{"tlsconf"},
 	{"tlsconf/layout"},

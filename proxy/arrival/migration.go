@@ -13,6 +13,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/domainxml"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -152,7 +153,7 @@ func (in *Migration) checkGuest(ctx context.Context, call *PrepareCall) error {
 	if len(call.Cookie) == 0 {
 		return libvirtrpc.ErrNoCookie
 	}
-	dom, err := virt.Describe(call.XML)
+	dom, err := domainxml.Read(call.XML)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/digitalocean/go-libvirt"
+	"github.com/virt-sluice/sluice/internal/domainxml"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
@@ -25,7 +26,7 @@ func guestOf(params libvirtrpc.Params) (g guest, err error) {
 	if !is {
 		return g, errors.New("the call has no description of the guest")
 	}
-	dom, err := virt.Describe(text)
+	dom, err := domainxml.Read(text)
 	if err != nil {
 		return g, err
 	}
