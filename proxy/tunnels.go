@@ -14,6 +14,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
@@ -43,7 +44,7 @@ func (d *Daemon) makeTunnels() error {
 }
 
 func (d *Daemon) completeTunnel(e *tunnelEntry, i int) (err error) {
-	if e.opts, err = e.conf.Options(d.Config.TunnelHost()); err != nil {
+	if e.opts.Spec, err = e.conf.Spec(d.Config.TunnelHost()); err != nil {
 		return err
 	}
 	e.opts.Kernel = d.Peers.TLS().Kernel
@@ -61,7 +62,7 @@ func (d *Daemon) completeTunnel(e *tunnelEntry, i int) (err error) {
 	for _, l := range []struct {
 		total *rate.Limiter
 		to    *[]*rate.Limiter
-	}{{d.TotalSend, &e.opts.Limits.Send}, {d.TotalReceive, &e.opts.Limits.Receive}} {
+	}{{d.TotalSend, &e.opts.Send}, {d.TotalReceive, &e.opts.Receive}} {
 		if l.total != nil {
 			*l.to = append(*l.to, l.total)
 		}
@@ -150,7 +151,7 @@ func (e *tunnelEntry) status(now time.Time) control.TunnelStatus {
 		Connections: []control.TunnelConnection{}, Ended: []control.TunnelConnection{},
 		Done: is.Done, Failed: is.Failed, Sent: uint64(is.Sent), Received: uint64(is.Received),
 	}
-	if effect.TLS() == tunnel.Yes {
+	if effect.TLS() == spec.Yes {
 		st.Priority, st.Certificates = e.opts.Policy().Source, e.opts.Credentials.Current().Found.Why
 	}
 	if effect.Listen {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/credentials"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
@@ -86,7 +87,7 @@ func newTunnel(io streams) *cobra.Command {
 	return cmd
 }
 
-func runTunnel(ctx context.Context, log zerolog.Logger, o *tunnelOptions, opts tunnel.Options, effect tunnel.Effect) error {
+func runTunnel(ctx context.Context, log zerolog.Logger, o *tunnelOptions, opts tunnel.Options, effect spec.Effect) error {
 	opts.Ended = func(r tunnel.Report) { r.Log(log) }
 	opts.Trouble = func(err error) { log.Error().Err(err).Msg("accept a connection") }
 
@@ -94,7 +95,7 @@ func runTunnel(ctx context.Context, log zerolog.Logger, o *tunnelOptions, opts t
 	defer following.Wait()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	if effect.TLS() == tunnel.Yes {
+	if effect.TLS() == spec.Yes {
 		source, err := o.certificates(ctx, log)
 		if err != nil {
 			return wrongUse(fmt.Errorf("TLS is to be used (%s), and there are no certificates for it: %w", effect.Why, err))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 	"github.com/virt-sluice/sluice/stream/ktls"
 	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/virt-sluice/sluice/tlsconf"
@@ -40,8 +41,8 @@ func (o *tunnelOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.CloseNotify, "close-notify", config.CloseNotifyRequired, "`required|optional`: whether a stream without it is complete")
 	f.StringVar(&o.User, "socket-user", "", "`USER` who owns the socket of --listen unix:PATH (default: who runs this)")
 	f.Int64Var(&o.Bandwidth, "bandwidth", 0, "`MiB/s` each way, of all connections together (default: no limit)")
-	f.IntVar(&o.Connections, "connections", tunnel.DefaultConnections, "`HOW MANY` there may be at once")
-	f.DurationVar(&o.HandshakeTimeout, "handshake-timeout", tunnel.DefaultHandshake, "`TIME` for a connection to be made and authenticated on both sides")
+	f.IntVar(&o.Connections, "connections", spec.DefaultConnections, "`HOW MANY` there may be at once")
+	f.DurationVar(&o.HandshakeTimeout, "handshake-timeout", spec.DefaultHandshake, "`TIME` for a connection to be made and authenticated on both sides")
 	f.DurationVar(&o.IdleTimeout, "idle-timeout", 0, "`TIME` without a byte moving that ends a connection (default: none)")
 	f.StringVar(&o.path, "path", "auto", "`HOW` TLS is done: auto, ktls, records or crypto/tls")
 	f.IntVar(&o.workers, "workers", 0, "`HOW MANY` cores encrypt for one direction of a connection (default: by the machine)")
@@ -54,7 +55,7 @@ var withTLS = []string{"ca", "cert", "key", "spiffe", "priority", "starttls", "c
 const maxWorkers = 64
 
 // parse checks what can be checked without looking at certificates.
-func (o *tunnelOptions) parse(f *pflag.FlagSet, log zerolog.Logger) (t tunnel.Options, e tunnel.Effect, err error) {
+func (o *tunnelOptions) parse(f *pflag.FlagSet, log zerolog.Logger) (t tunnel.Options, e spec.Effect, err error) {
 	if o.Listen == "" || o.To == "" {
 		return t, e, errors.New("both --listen URI and --to URI are needed")
 	}
@@ -67,7 +68,7 @@ func (o *tunnelOptions) parse(f *pflag.FlagSet, log zerolog.Logger) (t tunnel.Op
 	if err != nil {
 		return t, e, err
 	}
-	t, err = o.Options(host)
+	t.Spec, err = o.Spec(host)
 	var bad *config.TunnelError
 	if errors.As(err, &bad) && bad.Key != "" {
 		err = fmt.Errorf("--%s: %w", tunnelFlags[bad.Key], bad.Err)
@@ -98,7 +99,7 @@ func (o *tunnelOptions) parse(f *pflag.FlagSet, log zerolog.Logger) (t tunnel.Op
 	if t.Workers = o.workers; o.workers < 0 || o.workers > maxWorkers {
 		return t, e, fmt.Errorf("--workers takes a number from 1 to %d, or 0 to go by the machine, not %d", maxWorkers, o.workers)
 	}
-	if e.TLS() == tunnel.Yes {
+	if e.TLS() == spec.Yes {
 		policy, err := o.policy()
 		if err != nil {
 			return t, e, fmt.Errorf("--priority: %w", err)
@@ -112,9 +113,9 @@ func (o *tunnelOptions) parse(f *pflag.FlagSet, log zerolog.Logger) (t tunnel.Op
 var tunnelFlags = map[string]string{"listen": "listen", "to": "to", "tls_name": "tls-name", "allow": "allow", "close_notify": "close-notify", "user": "socket-user"}
 
 // about finds flags that have nothing to be about.
-func (o *tunnelOptions) about(f *pflag.FlagSet, e tunnel.Effect) error {
+func (o *tunnelOptions) about(f *pflag.FlagSet, e spec.Effect) error {
 	for _, name := range withTLS {
-		if f.Changed(name) && e.TLS() == tunnel.No {
+		if f.Changed(name) && e.TLS() == spec.No {
 			return fmt.Errorf("--%s is about TLS, and neither side has it: %s", name, e.Why)
 		}
 	}
@@ -129,7 +130,7 @@ func (o *tunnelOptions) about(f *pflag.FlagSet, e tunnel.Effect) error {
 
 // hint adds flags to what is wrong.
 func (o *tunnelOptions) hint(err error) error {
-	if errors.Is(err, tunnel.ErrNobody) {
+	if errors.Is(err, spec.ErrNobody) {
 		return fmt.Errorf("%w: add --allow NAME for each client; '*' lets in whoever has a certificate of the authority", err)
 	}
 	return err
@@ -137,8 +138,8 @@ func (o *tunnelOptions) hint(err error) error {
 
 // host is what this host says of tunnels, by the daemon's configuration if there
 // is one.
-func (o *tunnelOptions) host(f *pflag.FlagSet, log zerolog.Logger) (tunnel.Host, error) {
-	strict := tunnel.Host{TLS: tunnel.Yes, RequireSecure: true}
+func (o *tunnelOptions) host(f *pflag.FlagSet, log zerolog.Logger) (spec.Host, error) {
+	strict := spec.Host{TLS: spec.Yes, RequireSecure: true}
 	if _, err := os.Stat(o.config); errors.Is(err, fs.ErrNotExist) && !f.Changed("config") {
 		return strict, nil
 	}

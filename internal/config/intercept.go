@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/virt-sluice/sluice/proxy/tunnel"
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 )
 
 // Intercept says which connections of this host's QEMUs the kernel leads to
@@ -72,7 +72,7 @@ func (c *checker) intercept(cfg *Config) {
 	type place struct{ key, address string }
 	listens := []place{{"listen", cfg.Listen}, {"metrics", cfg.Metrics}}
 	for n, t := range cfg.Tunnels {
-		if a, err := tunnel.ParseAddress(t.Listen); err == nil && (a.Kind == tunnel.TCP || a.Kind == tunnel.TLS) {
+		if a, err := spec.ParseAddress(t.Listen); err == nil && (a.Kind == spec.TCP || a.Kind == spec.TLS) {
 			listens = append(listens, place{fmt.Sprintf("tunnel.%d.listen", n), a.At})
 		}
 	}

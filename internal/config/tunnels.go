@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/virt-sluice/sluice/proxy/tunnel"
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
@@ -13,7 +13,7 @@ import (
 // flags.
 type Tunnel struct {
 	Name   string `toml:"name"`   // in messages, status and metrics; default: Listen
-	Listen string `toml:"listen"` // as tunnel.ParseAddress reads it
+	Listen string `toml:"listen"` // as [spec.ParseAddress] reads it
 	To     string `toml:"to"`
 
 	TLS          string       `toml:"tls"`          // "yes", "no", or empty for the host's default
@@ -39,63 +39,62 @@ const (
 )
 
 // TunnelHost is what the host says of tunnels' TLS.
-func (c *Config) TunnelHost() tunnel.Host {
-	return tunnel.Host{TLS: c.TLSDefault, RequireSecure: c.Secure()}
+func (c *Config) TunnelHost() spec.Host {
+	return spec.Host{TLS: c.TLSDefault, RequireSecure: c.Secure()}
 }
 
-// Options are the tunnel's, but for credentials and policy, on a host. The
-// error's *TunnelError names the key.
-func (t *Tunnel) Options(host tunnel.Host) (o tunnel.Options, err error) {
+// Spec is the tunnel on a host, checked. The error's *TunnelError names the key.
+func (t *Tunnel) Spec(host spec.Host) (s spec.Spec, err error) {
 	key := ""
 	defer func() {
 		if err != nil {
 			err = &TunnelError{Key: key, Err: err}
 		}
 	}()
-	o = tunnel.Options{
+	s = spec.Spec{
 		TLS: t.TLS, Host: host, StartTLS: t.StartTLS, LaxEnd: t.CloseNotify == CloseNotifyOptional,
-		Limits: tunnel.Limits{Connections: t.Connections, Handshake: t.HandshakeTimeout, Idle: t.IdleTimeout, Bandwidth: t.Bandwidth << 20},
+		Limits: spec.Limits{Connections: t.Connections, Handshake: t.HandshakeTimeout, Idle: t.IdleTimeout, Bandwidth: t.Bandwidth << 20},
 	}
 	if key = "listen"; t.Listen == "" {
-		return o, fmt.Errorf("is missing: write what to accept connections at, such as %q", "unix:/run/nbd.sock")
+		return s, fmt.Errorf("is missing: write what to accept connections at, such as %q", "unix:/run/nbd.sock")
 	}
-	if o.Listen, err = tunnel.ParseAddress(t.Listen); err != nil {
-		return o, err
+	if s.Listen, err = spec.ParseAddress(t.Listen); err != nil {
+		return s, err
 	}
 	if key = "to"; t.To == "" {
-		return o, fmt.Errorf("is missing: write what to connect to, such as %q", "tls:host-b:10810")
+		return s, fmt.Errorf("is missing: write what to connect to, such as %q", "tls:host-b:10810")
 	}
-	if o.To, err = tunnel.ParseAddress(t.To); err == nil {
-		err = o.To.Connects()
+	if s.To, err = spec.ParseAddress(t.To); err == nil {
+		err = s.To.Connects()
 	}
 	if err != nil {
-		return o, err
+		return s, err
 	}
 	if key = "tls_name"; t.TLSName != "" {
-		if o.Names, err = tlsconf.ParseRules([]string{t.TLSName}); err != nil {
-			return o, err
+		if s.Names, err = tlsconf.ParseRules([]string{t.TLSName}); err != nil {
+			return s, err
 		}
 	}
 	key = "allow"
-	if o.Allow, err = tlsconf.ParseRules(t.Allow); err != nil {
-		return o, err
+	if s.Allow, err = tlsconf.ParseRules(t.Allow); err != nil {
+		return s, err
 	}
 	key = "close_notify"
 	switch t.CloseNotify {
 	case "", CloseNotifyRequired, CloseNotifyOptional:
 	default:
-		return o, fmt.Errorf("%q must be %q or %q", t.CloseNotify, CloseNotifyRequired, CloseNotifyOptional)
+		return s, fmt.Errorf("%q must be %q or %q", t.CloseNotify, CloseNotifyRequired, CloseNotifyOptional)
 	}
 	if key = "user"; t.User != "" {
 		id, err := lookup(t.User)
 		if err != nil {
-			return o, err
+			return s, err
 		}
 		uid := int(id.uid)
-		o.SocketUser = &uid
+		s.SocketUser = &uid
 	}
 	key = ""
-	return o, o.Check()
+	return s, s.Check()
 }
 
 // TunnelError is what is wrong with a tunnel.
@@ -134,13 +133,13 @@ func (c *checker) tunnels(cfg *Config, doc []documentTunnel) {
 		c.certificates(key+".certificates", &t.Certificates, &d.Certificates)
 		t.HandshakeTimeout = c.duration(key+".handshake_timeout", d.HandshakeTimeout, cfg.Limits.HandshakeTimeout, 100*time.Millisecond, false)
 		t.IdleTimeout = c.duration(key+".idle_timeout", d.IdleTimeout, None, time.Second, true)
-		t.Connections = int(c.count(key+".connections", int64(t.Connections), tunnel.DefaultConnections, 1, maxTunnelConnections))
+		t.Connections = int(c.count(key+".connections", int64(t.Connections), spec.DefaultConnections, 1, maxTunnelConnections))
 		t.Bandwidth = c.size(key+".bandwidth", t.Bandwidth, maxMiB)
-		if o, err := t.Options(cfg.TunnelHost()); err != nil {
+		if s, err := t.Spec(cfg.TunnelHost()); err != nil {
 			e := err.(*TunnelError)
 			c.fault(strings.TrimSuffix(key+"."+e.Key, "."), "%v", e.Err)
 		} else {
-			for _, has := range claims(t.Name, o) {
+			for _, has := range claims(t.Name, s) {
 				if other, ok := taken[has]; ok {
 					c.fault(key, "%s is that of tunnel %q already", has, other)
 				}
@@ -152,18 +151,18 @@ func (c *checker) tunnels(cfg *Config, doc []documentTunnel) {
 }
 
 // claims are what no other tunnel may have.
-func claims(name string, o tunnel.Options) []string {
+func claims(name string, s spec.Spec) []string {
 	all := []string{fmt.Sprintf("its name, %q (set name),", name)}
-	for _, a := range []tunnel.Address{o.Listen, o.To} {
-		if a.Kind == tunnel.FD {
+	for _, a := range []spec.Address{s.Listen, s.To} {
+		if a.Kind == spec.FD {
 			for n := range strings.SplitSeq(a.At, ",") {
 				all = append(all, "descriptor "+n)
 			}
 		}
 	}
-	if o.Listen.Kind == tunnel.Unix || o.Listen.Kind == tunnel.TCP || o.Listen.Kind == tunnel.TLS {
-		if !strings.HasSuffix(o.Listen.At, ":0") {
-			all = append(all, "what it listens at, "+o.Listen.At+",")
+	if s.Listen.Kind == spec.Unix || s.Listen.Kind == spec.TCP || s.Listen.Kind == spec.TLS {
+		if !strings.HasSuffix(s.Listen.At, ":0") {
+			all = append(all, "what it listens at, "+s.Listen.At+",")
 		}
 	}
 	return all

@@ -6,8 +6,8 @@ import (
 	"net"
 	"strconv"
 
+	"github.com/virt-sluice/sluice/internal/nbd"
 	"github.com/virt-sluice/sluice/proxy/peer"
-	"github.com/virt-sluice/sluice/proxy/tunnel"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
 )
@@ -36,9 +36,9 @@ func (q *RemoteQEMU) Dial(ctx context.Context, kind string, port int, local net.
 		return nil, fail(fmt.Errorf("%w: is the port open between the hosts?", err))
 	}
 	if kind == stream.ChannelDisk && q.TLS {
-		flags, err := tunnel.NBDClient(ctx, local, false)
+		flags, err := nbd.GreetClient(ctx, local, false)
 		if err == nil {
-			err = tunnel.NBDServer(ctx, raw, flags, true)
+			err = nbd.GreetServer(ctx, raw, flags, true)
 		}
 		if err != nil {
 			raw.Close()

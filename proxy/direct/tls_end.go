@@ -9,10 +9,10 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/virt-sluice/sluice/internal/nbd"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
-	"github.com/virt-sluice/sluice/proxy/tunnel"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/virt-sluice/sluice/tlsconf"
@@ -137,7 +137,7 @@ func (e *TLSEnd) admit(kind string, raw net.Conn) (remote relay.Conn, flags uint
 	ctx, cancel := e.limit()
 	defer cancel()
 	if kind == stream.ChannelDisk {
-		if flags, err = tunnel.NBDClient(ctx, raw, true); err != nil {
+		if flags, err = nbd.GreetClient(ctx, raw, true); err != nil {
 			raw.Close()
 			return nil, 0, fmt.Errorf("NBD: %w", err)
 		}
@@ -152,7 +152,7 @@ func (e *TLSEnd) join(kind, socket string, remote relay.Conn, flags uint32) erro
 	defer cancel()
 	local, err := e.Dir.Connect(socket, e.host.QEMUUID)
 	if err == nil && kind == stream.ChannelDisk {
-		if err = tunnel.NBDServer(ctx, local, flags, false); err != nil {
+		if err = nbd.GreetServer(ctx, local, flags, false); err != nil {
 			local.Close()
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 )
 
 // childPatience is how long a command may go on after its part of the stream is
@@ -41,8 +43,8 @@ type child struct {
 }
 
 // start starts the command of an exec: address.
-func start(a Address) (*child, error) {
-	words, err := splitWords(a.At)
+func start(a spec.Address) (*child, error) {
+	words, err := a.Words()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", a, err)
 	}

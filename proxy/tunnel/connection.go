@@ -8,6 +8,8 @@ import (
 	"net"
 	"strings"
 
+	"github.com/virt-sluice/sluice/internal/nbd"
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
@@ -72,9 +74,9 @@ func (t *Tunnel) join(ctx context.Context, in net.Conn, live *connection, r *Rep
 	defer cancel()
 	live.adopt(in)
 	var flags uint32
-	if t.opts.StartTLS == NBD {
+	if t.opts.StartTLS == spec.NBD {
 		var err error
-		if flags, err = greetClient(ctx, in, t.effect.Listen); err != nil {
+		if flags, err = nbd.GreetClient(ctx, in, t.effect.Listen); err != nil {
 			refuse(in)
 			return nil, nil, fmt.Errorf("NBD with %s: %w", r.From, err)
 		}
@@ -88,8 +90,8 @@ func (t *Tunnel) join(ctx context.Context, in net.Conn, live *connection, r *Rep
 		live.named(r.From)
 	}
 	out, err := t.dial(ctx, live)
-	if err == nil && t.opts.StartTLS == NBD {
-		if err = greetServer(ctx, out, flags, t.effect.To); err != nil {
+	if err == nil && t.opts.StartTLS == spec.NBD {
+		if err = nbd.GreetServer(ctx, out, flags, t.effect.To); err != nil {
 			err = fmt.Errorf("NBD with %s: %w", t.opts.To, err)
 			out.Close()
 		}
@@ -119,7 +121,7 @@ func (t *Tunnel) join(ctx context.Context, in net.Conn, live *connection, r *Rep
 // dial connects to the target.
 func (t *Tunnel) dial(ctx context.Context, live *connection) (net.Conn, error) {
 	switch t.opts.To.Kind {
-	case FD:
+	case spec.FD:
 		select {
 		case c := <-t.target:
 			live.last = true
@@ -128,7 +130,7 @@ func (t *Tunnel) dial(ctx context.Context, live *connection) (net.Conn, error) {
 		default:
 			return nil, fmt.Errorf("%s carries another connection already", t.opts.To)
 		}
-	case Exec:
+	case spec.Exec:
 		c, err := start(t.opts.To)
 		if err != nil {
 			return nil, err

@@ -2,9 +2,9 @@
 // one address one goes out to another, with TLS on either side, on both or on
 // neither. A side is a unix socket, TCP, an inherited descriptor or a command.
 //
-//	listen, err := tunnel.ParseAddress("unix:/run/in.sock")
-//	to, err := tunnel.ParseAddress("tls:host-b:4433")
-//	t, err := tunnel.Listen(tunnel.Options{Listen: listen, To: to, Credentials: store, Names: names})
+//	listen, err := spec.ParseAddress("unix:/run/in.sock")
+//	to, err := spec.ParseAddress("tls:host-b:4433")
+//	t, err := tunnel.Listen(tunnel.Options{Spec: spec.Spec{Listen: listen, To: to}, Credentials: store})
 //	err = t.Serve(ctx, drain)
 //
 // What it promises beyond package relay, which moves the bytes:
@@ -14,7 +14,7 @@
 //   - A connection whose other side could not be had is reset, not closed in
 //     order, wherever its socket has a reset.
 //   - What was written of TLS is never changed, and what comes of it can be asked
-//     ([Options.Effect]); nothing leaves the host in clear where that is forbidden.
+//     ([spec.Spec.Effect]); nothing leaves the host in clear where that is forbidden.
 //   - A command ends with its connection, and is killed before a stream that
 //     breaks could look complete to it.
 //   - How many connections and handshakes there are at once, and how long a

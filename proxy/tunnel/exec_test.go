@@ -12,9 +12,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/virt-sluice/sluice/internal/needs"
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 )
 
-func command(text string) Address { return Address{Exec, text} }
+func command(text string) spec.Address { return spec.Address{Kind: spec.Exec, At: text} }
 
 // A command is the target: both directions, half-close, and its end's status.
 func TestExecTarget(t *testing.T) {
@@ -31,7 +34,7 @@ func TestExecTarget(t *testing.T) {
 		{"cat", string(data), "", "status 0"},
 		{`sh -c 'wc -c; echo "what I say" >&2'`, fmt.Sprintf("%d\n", len(data)), "", "status 0; its last words: what I say"},
 	} {
-		r := serve(t, Options{Listen: s.path(fmt.Sprint("in", i)), To: command(c.command)})
+		r := serve(t, Options{Spec: spec.Spec{Listen: s.path(fmt.Sprint("in", i)), To: command(c.command)}})
 		client := dial(t, r.Address())
 		go func() {
 			client.Write(data)
@@ -41,7 +44,7 @@ func TestExecTarget(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", c.command, len(got), err)
 		}
 		rep := r.end()
-		if !saysError(rep.Err, c.err) || rep.Command != c.fate || rep.Path != "copy" {
+		if !needs.ErrorSays(rep.Err, c.err) || rep.Command != c.fate || rep.Path != "copy" {
 			t.Errorf("%s: %+v", c.command, rep)
 		}
 	}
@@ -56,14 +59,14 @@ func TestExecFails(t *testing.T) {
 		{`sh -c 'printf half; exec <&-; exit 4'`, "status 4"},
 		{"/nonexistent/program", "no such file"},
 	} {
-		r := serve(t, Options{Listen: loopback(TCP), To: command(c.command)})
+		r := serve(t, Options{Spec: spec.Spec{Listen: loopback(spec.TCP), To: command(c.command)}})
 		client, err := net.DialTimeout("tcp", r.Address().At, patience)
 		if err == nil { // else the reset was faster
 			if _, err := io.ReadAll(own(t, client)); err == nil {
 				t.Errorf("%s: the client sees an orderly end", c.command)
 			}
 		}
-		if rep := r.end(); !saysError(rep.Err, c.want) {
+		if rep := r.end(); !needs.ErrorSays(rep.Err, c.want) {
 			t.Errorf("%s: %v", c.command, rep.Err)
 		}
 	}
@@ -74,7 +77,7 @@ func TestExecFails(t *testing.T) {
 func TestExecKilled(t *testing.T) {
 	s := newSite(t)
 	done := s.path("done").At
-	r := serve(t, Options{Listen: loopback(TCP), To: command(fmt.Sprintf(`sh -c 'echo $$; cat >/dev/null; touch %s'`, done))})
+	r := serve(t, Options{Spec: spec.Spec{Listen: loopback(spec.TCP), To: command(fmt.Sprintf(`sh -c 'echo $$; cat >/dev/null; touch %s'`, done))}})
 	client := dial(t, r.Address())
 	line := make([]byte, 16)
 	n, err := client.Read(line)
@@ -104,7 +107,7 @@ func TestExecKilled(t *testing.T) {
 func TestExecHalfClose(t *testing.T) {
 	s := newSite(t)
 	got := s.path("got").At
-	r := serve(t, Options{Listen: s.path("in"), To: command(fmt.Sprintf(`sh -c 'echo hello; exec >&-; cat >%s; sleep 1000 & echo $! >>%s'`, got, got))})
+	r := serve(t, Options{Spec: spec.Spec{Listen: s.path("in"), To: command(fmt.Sprintf(`sh -c 'echo hello; exec >&-; cat >%s; sleep 1000 & echo $! >>%s'`, got, got))}})
 	client := dial(t, r.Address())
 	if b, err := io.ReadAll(client); err != nil || string(b) != "hello\n" {
 		t.Fatalf("%q, %v", b, err)
@@ -142,19 +145,19 @@ func TestExecListens(t *testing.T) {
 		{"echo hello", "hello\n", ""},
 		{`sh -c 'echo hello; cat >/dev/null; exit 7'`, "hello\n", "status 7"},
 	} {
-		r := serve(t, Options{Listen: command(c.command), To: to})
+		r := serve(t, Options{Spec: spec.Spec{Listen: command(c.command), To: to}})
 		server := accept(t, l)
 		wantRead(t, server, c.want)
 		server.Close()
-		if err := <-r.over; !saysError(err, c.err) {
+		if err := <-r.over; !needs.ErrorSays(err, c.err) {
 			t.Errorf("%s: Serve returns %v", c.command, err)
 		}
-		if rep := r.end(); rep.From != "exec:"+c.command || !saysError(rep.Err, c.err) {
+		if rep := r.end(); rep.From != "exec:"+c.command || !needs.ErrorSays(rep.Err, c.err) {
 			t.Errorf("%+v", rep)
 		}
 	}
-	r := serve(t, Options{Listen: command("/nonexistent"), To: to})
-	if err := <-r.over; !saysError(err, "no such file") {
+	r := serve(t, Options{Spec: spec.Spec{Listen: command("/nonexistent"), To: to}})
+	if err := <-r.over; !needs.ErrorSays(err, "no such file") {
 		t.Errorf("Serve returns %v", err)
 	}
 }
@@ -163,7 +166,7 @@ func TestExecListens(t *testing.T) {
 func TestExecBoth(t *testing.T) {
 	s := newSite(t)
 	got := s.path("got").At
-	r := serve(t, Options{Listen: command("seq 100000"), To: command("sh -c 'sha256sum >" + got + "'")})
+	r := serve(t, Options{Spec: spec.Spec{Listen: command("seq 100000"), To: command("sh -c 'sha256sum >" + got + "'")}})
 	if err := <-r.over; err != nil {
 		t.Fatal(err)
 	}

@@ -1,144 +1,18 @@
 package tunnel
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 )
 
-// parseFDs reads N or IN,OUT.
-func parseFDs(at string) (in, out int, err error) {
-	first, second, two := strings.Cut(at, ",")
-	if !two {
-		second = first
-	}
-	for _, n := range []struct {
-		text string
-		to   *int
-	}{{first, &in}, {second, &out}} {
-		v, err := strconv.ParseUint(n.text, 10, 20)
-		switch {
-		case err != nil:
-			return 0, 0, errors.New("write fd:N, the number of a descriptor, or fd:IN,OUT for two pipes, such as fd:0,1")
-		case v == 2:
-			return 0, 0, errors.New("descriptor 2 is standard error, where sluice logs")
-		}
-		*n.to = int(v)
-	}
-	if two && in == out {
-		return 0, 0, fmt.Errorf("both numbers are the same: write fd:%d", in)
-	}
-	return in, out, nil
-}
-
-// descriptor is what was inherited under a number.
-type descriptor struct {
-	fd     int
-	pipe   bool
-	flags  int // O_RDONLY, O_WRONLY or O_RDWR
-	listen bool
-	family int           // of a socket
-	at     unix.Sockaddr // TCP: the peer's address, or where it listens
-}
-
-// inspect looks at a descriptor that this process was started with.
-func inspect(fd int) (d descriptor, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("descriptor %d: %w", fd, err)
-		}
-	}()
-	d.fd = fd
-	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-	// What this process has opened itself is closed on exec, and what it was
-	// started with cannot have been.
-	if err != nil || flags&unix.FD_CLOEXEC != 0 {
-		return d, errors.New("sluice was not started with it: whoever starts sluice must leave it open, such as a systemd socket unit, whose first one is 3")
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return d, err
-	}
-	if d.flags, err = unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err != nil {
-		return d, err
-	}
-	d.flags &= unix.O_ACCMODE
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFIFO:
-		d.pipe = true
-		return d, nil
-	case unix.S_IFSOCK:
-		return d, d.socket()
-	}
-	return d, errors.New("it is neither a socket nor a pipe")
-}
-
-func (d *descriptor) socket() error {
-	option := func(name int) (v int) {
-		v, _ = unix.GetsockoptInt(d.fd, unix.SOL_SOCKET, name)
-		return v
-	}
-	d.family, d.listen = option(unix.SO_DOMAIN), option(unix.SO_ACCEPTCONN) == 1
-	if option(unix.SO_TYPE) != unix.SOCK_STREAM || d.family != unix.AF_UNIX && !d.tcp() {
-		return errors.New("it is a socket, and neither a TCP nor a unix stream socket")
-	}
-	var err error
-	if d.listen {
-		d.at, err = unix.Getsockname(d.fd)
-		return os.NewSyscallError("getsockname", err)
-	}
-	if d.at, err = unix.Getpeername(d.fd); err != nil {
-		return fmt.Errorf("it is a socket that neither listens nor is connected: %w", err)
-	}
-	return nil
-}
-
-func (d *descriptor) tcp() bool { return d.family == unix.AF_INET || d.family == unix.AF_INET6 }
-
-// exposed says whether what is written to the descriptor leaves the host.
-func (d *descriptor) exposed() bool {
-	switch a := d.at.(type) {
-	case *unix.SockaddrInet4:
-		return !net.IP(a.Addr[:]).IsLoopback()
-	case *unix.SockaddrInet6:
-		return !net.IP(a.Addr[:]).IsLoopback()
-	}
-	return false
-}
-
-// inherited are the descriptors of an address; two of one number for a socket.
-func inherited(a Address) (in, out descriptor, err error) {
-	i, o, err := parseFDs(a.At)
-	if err != nil {
-		return in, out, err
-	}
-	if in, err = inspect(i); err != nil {
-		return in, out, err
-	}
-	if out, err = inspect(o); err != nil {
-		return in, out, err
-	}
-	switch {
-	case i == o && in.pipe && in.flags == unix.O_RDWR:
-		err = fmt.Errorf("%s: a FIFO that is open both ways would give back what is written to it", a)
-	case i != o && (in.listen || out.listen):
-		err = fmt.Errorf("%s: a socket that listens goes alone", a)
-	case i != o && in.flags == unix.O_WRONLY:
-		err = fmt.Errorf("%s: nothing can be read from descriptor %d", a, i)
-	case i != o && out.flags == unix.O_RDONLY:
-		err = fmt.Errorf("%s: nothing can be written to descriptor %d", a, o)
-	}
-	return in, out, err
-}
-
 // takeListener makes a listener of a descriptor, which is closed.
-func takeListener(a Address, d descriptor) (net.Listener, error) {
-	f := os.NewFile(uintptr(d.fd), a.String())
+func takeListener(a spec.Address, d spec.Descriptor) (net.Listener, error) {
+	f := os.NewFile(uintptr(d.FD), a.String())
 	defer f.Close()
 	l, err := net.FileListener(f) // a duplicate
 	if err != nil {
@@ -148,9 +22,9 @@ func takeListener(a Address, d descriptor) (net.Listener, error) {
 }
 
 // takeStream makes a connection of descriptors, which are closed.
-func takeStream(a Address, in, out descriptor) (net.Conn, error) {
-	if in.fd == out.fd && !in.pipe {
-		f := os.NewFile(uintptr(in.fd), a.String())
+func takeStream(a spec.Address, in, out spec.Descriptor) (net.Conn, error) {
+	if in.FD == out.FD && !in.Pipe {
+		f := os.NewFile(uintptr(in.FD), a.String())
 		defer f.Close()
 		c, err := net.FileConn(f)
 		if err != nil {
@@ -159,27 +33,27 @@ func takeStream(a Address, in, out descriptor) (net.Conn, error) {
 		return c, nil
 	}
 	s := &duplex{at: a}
-	if in.flags != unix.O_WRONLY {
-		if err := takeFile(&s.in, in.fd, a); err != nil {
+	if in.Flags != unix.O_WRONLY {
+		if err := takeFile(&s.in, in.FD, a); err != nil {
 			return nil, err
 		}
 	}
-	if out.flags != unix.O_RDONLY {
-		if err := takeFile(&s.out, out.fd, a); err != nil {
+	if out.Flags != unix.O_RDONLY {
+		if err := takeFile(&s.out, out.FD, a); err != nil {
 			s.Close()
 			return nil, err
 		}
 	}
-	unix.Close(in.fd)
-	if out.fd != in.fd {
-		unix.Close(out.fd)
+	unix.Close(in.FD)
+	if out.FD != in.FD {
+		unix.Close(out.FD)
 	}
 	return s, nil
 }
 
 // takeFile duplicates fd, so that a broken pipe is an error under any number
 // (the runtime ends the process of one at 1), and lets it be waited for.
-func takeFile(to **os.File, fd int, a Address) error {
+func takeFile(to **os.File, fd int, a spec.Address) error {
 	fd, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
 	if err == nil {
 		err = unix.SetNonblock(fd, true)

@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/internal/needs"
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 )
 
 // inherit makes of a descriptor one that a process was started with.
@@ -40,11 +43,11 @@ func inheritPipe(t *testing.T) (r, w int, mine [2]*os.File) {
 	return inherit(t, int(pr.Fd())), inherit(t, int(pw.Fd())), [2]*os.File{pr, pw}
 }
 
-func fds(n ...int) Address {
+func fds(n ...int) spec.Address {
 	if len(n) == 2 {
-		return Address{FD, fmt.Sprintf("%d,%d", n[0], n[1])}
+		return spec.Address{Kind: spec.FD, At: fmt.Sprintf("%d,%d", n[0], n[1])}
 	}
-	return Address{FD, fmt.Sprint(n[0])}
+	return spec.Address{Kind: spec.FD, At: fmt.Sprint(n[0])}
 }
 
 func socketpair(t *testing.T) (ours socket, theirs int) {
@@ -67,9 +70,9 @@ func socketpair(t *testing.T) (ours socket, theirs int) {
 // A listening socket, as systemd gives it: any number of connections.
 func TestInheritedListener(t *testing.T) {
 	s := newSite(t)
-	for _, kind := range []Kind{TCP, Unix} {
+	for _, kind := range []spec.Kind{spec.TCP, spec.Unix} {
 		at := loopback(kind)
-		if kind == Unix {
+		if kind == spec.Unix {
 			at = s.path("listening")
 		}
 		sock, in := target(t, at)
@@ -79,7 +82,7 @@ func TestInheritedListener(t *testing.T) {
 			u.SetUnlinkOnClose(false)
 		}
 		sock.Close()
-		r := serve(t, Options{Listen: fds(n), To: to})
+		r := serve(t, Options{Spec: spec.Spec{Listen: fds(n), To: to}})
 		for range 3 {
 			client := dial(t, in)
 			client.Write([]byte("hello"))
@@ -100,7 +103,7 @@ func TestInheritedStream(t *testing.T) {
 	s := newSite(t)
 	a, n := socketpair(t)
 	b, m := socketpair(t)
-	r := serve(t, Options{Listen: fds(n), To: fds(m)})
+	r := serve(t, Options{Spec: spec.Spec{Listen: fds(n), To: fds(m)}})
 	a.Write([]byte("there"))
 	wantRead(t, b, "there")
 	a.CloseWrite()
@@ -119,7 +122,7 @@ func TestInheritedStream(t *testing.T) {
 
 	// The first client takes it; there is no listening any more.
 	c, n := socketpair(t)
-	r = serve(t, Options{Listen: s.path("in"), To: fds(n)})
+	r = serve(t, Options{Spec: spec.Spec{Listen: s.path("in"), To: fds(n)}})
 	client := dial(t, r.Address())
 	client.Write([]byte("first"))
 	wantRead(t, c, "first")
@@ -140,7 +143,7 @@ func TestInheritedPipes(t *testing.T) {
 	pr, pw, ours := inheritPipe(t)
 	unix.Close(pw)
 	ours[0].Close()
-	r := serve(t, Options{Listen: fds(pr), To: to})
+	r := serve(t, Options{Spec: spec.Spec{Listen: fds(pr), To: to}})
 	server := accept(t, l)
 	ours[1].WriteString("one way")
 	ours[1].Close()
@@ -155,10 +158,10 @@ func TestInheritedPipes(t *testing.T) {
 	// What comes the other way has nowhere to go, and is not lost in silence.
 	pr, pw, ours = inheritPipe(t)
 	unix.Close(pw)
-	r = serve(t, Options{Listen: fds(pr), To: to})
+	r = serve(t, Options{Spec: spec.Spec{Listen: fds(pr), To: to}})
 	server = accept(t, l)
 	server.Write([]byte("back"))
-	if err := <-r.over; !saysError(err, "takes nothing") {
+	if err := <-r.over; !needs.ErrorSays(err, "takes nothing") {
 		t.Error(err)
 	}
 
@@ -167,7 +170,7 @@ func TestInheritedPipes(t *testing.T) {
 	unix.Close(inW)
 	unix.Close(outR)
 	its[1].Close()
-	r = serve(t, Options{Listen: fds(in, out), To: to})
+	r = serve(t, Options{Spec: spec.Spec{Listen: fds(in, out), To: to}})
 	server = accept(t, l)
 	mine[1].WriteString("there")
 	mine[1].Close()
@@ -187,11 +190,11 @@ func TestInheritedPipes(t *testing.T) {
 // TLS by the three-state setting, over an inherited TCP socket.
 func TestInheritedTLS(t *testing.T) {
 	s := newSite(t)
-	sock, in := target(t, loopback(TCP))
+	sock, in := target(t, loopback(spec.TCP))
 	out, to := target(t, s.path("out"))
 	n := inheritFile(t, sock.(*net.TCPListener))
 	sock.Close()
-	second := serve(t, Options{Listen: fds(n), To: to, TLS: Yes, Credentials: s.host(s.ca, "host-b"), Allow: names(t, "host-a")})
+	second := serve(t, Options{Spec: spec.Spec{Listen: fds(n), To: to, TLS: spec.Yes, Allow: names(t, "host-a")}, Credentials: s.host(s.ca, "host-b")})
 	if e := second.Effect(); !e.Listen {
 		t.Errorf("%+v", e)
 	}
@@ -202,7 +205,7 @@ func TestInheritedTLS(t *testing.T) {
 	m := inheritFile(t, tcp.(*net.TCPConn))
 	tcp.Close()
 	a, n := socketpair(t)
-	first := serve(t, Options{Listen: fds(n), To: fds(m), TLS: Yes, Credentials: s.host(s.ca, "host-a"), Names: names(t, "host-b")})
+	first := serve(t, Options{Spec: spec.Spec{Listen: fds(n), To: fds(m), TLS: spec.Yes, Names: names(t, "host-b")}, Credentials: s.host(s.ca, "host-a")})
 	a.Write([]byte("secret"))
 	server := accept(t, out)
 	wantRead(t, server, "secret")
@@ -231,11 +234,11 @@ func TestInheritedRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer udp.Close()
-	sock, _ := target(t, loopback(TCP))
+	sock, _ := target(t, loopback(spec.TCP))
 	listening := inheritFile(t, sock.(*net.TCPListener))
 	_, pair := socketpair(t)
 	for _, c := range []struct {
-		listen, to Address
+		listen, to spec.Address
 		tls        string
 		want       string
 	}{
@@ -243,14 +246,14 @@ func TestInheritedRefused(t *testing.T) {
 		{fds(int(mine[0].Fd())), s.path("out"), "", "sluice was not started with it"},
 		{fds(inherit(t, int(file.Fd()))), s.path("out"), "", "neither a socket nor a pipe"},
 		{fds(inheritFile(t, udp.(*net.UDPConn))), s.path("out"), "", "neither a TCP nor a unix stream socket"},
-		{s.path("in"), fds(listening), No, "nothing to connect to"},
+		{s.path("in"), fds(listening), spec.No, "nothing to connect to"},
 		{s.path("in"), fds(pr, listening), "", "goes alone"},
 		{fds(pw, pr), s.path("out"), "", "nothing can be read from"},
-		{fds(pair), s.path("out"), Yes, "neither side is TCP"},
-		{fds(listening), s.path("out"), Yes, "nobody would be let in"},
+		{fds(pair), s.path("out"), spec.Yes, "neither side is TCP"},
+		{fds(listening), s.path("out"), spec.Yes, "nobody would be let in"},
 		{fds(pair), fds(pair), "", "lead to itself"},
 	} {
-		if l, err := Listen(Options{Listen: c.listen, To: c.to, TLS: c.tls}); !saysError(err, c.want) {
+		if l, err := Listen(Options{Spec: spec.Spec{Listen: c.listen, To: c.to, TLS: c.tls}}); !needs.ErrorSays(err, c.want) {
 			t.Errorf("%s to %s: %v, %v; want %q", c.listen, c.to, l, err, c.want)
 		}
 	}

@@ -9,16 +9,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virt-sluice/sluice/internal/needs"
 	"github.com/virt-sluice/sluice/internal/pki"
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
 // Silence for as long as idle ends a connection, and bytes put that off.
 func TestIdle(t *testing.T) {
 	s := newSite(t)
-	l, to := target(t, loopback(TCP))
+	l, to := target(t, loopback(spec.TCP))
 	const idle = 1200 * time.Millisecond
-	r := serve(t, Options{Listen: s.path("in"), To: to, Limits: Limits{Idle: idle}})
+	r := serve(t, Options{Spec: spec.Spec{Listen: s.path("in"), To: to, Limits: spec.Limits{Idle: idle}}})
 	client := dial(t, r.Address())
 	server := accept(t, l)
 	began := time.Now()
@@ -33,7 +35,7 @@ func TestIdle(t *testing.T) {
 	if took := time.Since(began); took < 4*idle/4+idle {
 		t.Errorf("ended after %v", took)
 	}
-	if rep := r.end(); !saysError(rep.Err, "not a byte has moved for 1.2s") {
+	if rep := r.end(); !needs.ErrorSays(rep.Err, "not a byte has moved for 1.2s") {
 		t.Error(rep.Err)
 	}
 }
@@ -42,7 +44,7 @@ func TestIdle(t *testing.T) {
 func TestBandwidth(t *testing.T) {
 	s := newSite(t)
 	l, to := target(t, s.path("out"))
-	r := serve(t, Options{Listen: s.path("in"), To: to, Limits: Limits{Bandwidth: 1 << 20}})
+	r := serve(t, Options{Spec: spec.Spec{Listen: s.path("in"), To: to, Limits: spec.Limits{Bandwidth: 1 << 20}}})
 	const each = 512 << 10
 	began := time.Now()
 	for range 2 {
@@ -71,10 +73,10 @@ func TestBandwidth(t *testing.T) {
 func TestTLSToTLS(t *testing.T) {
 	for _, path := range []relay.Path{relay.Records, relay.CryptoTLS} {
 		s := newSite(t)
-		l, to := target(t, loopback(TCP))
-		third := serve(t, Options{Listen: loopback(TLS), To: to, Credentials: s.host(s.ca, "host-c"), Allow: names(t, "host-b"), Path: path})
-		second := serve(t, Options{Listen: loopback(TLS), To: third.Address(), Credentials: s.host(s.ca, "host-b"), Allow: names(t, "host-a"), Names: names(t, "host-c"), Path: path})
-		first := serve(t, Options{Listen: loopback(TCP), To: second.Address(), Credentials: s.host(s.ca, "host-a"), Names: names(t, "host-b"), Path: path})
+		l, to := target(t, loopback(spec.TCP))
+		third := serve(t, Options{Spec: spec.Spec{Listen: loopback(spec.TLS), To: to, Allow: names(t, "host-b")}, Credentials: s.host(s.ca, "host-c"), Path: path})
+		second := serve(t, Options{Spec: spec.Spec{Listen: loopback(spec.TLS), To: third.Address(), Allow: names(t, "host-a"), Names: names(t, "host-c")}, Credentials: s.host(s.ca, "host-b"), Path: path})
+		first := serve(t, Options{Spec: spec.Spec{Listen: loopback(spec.TCP), To: second.Address(), Names: names(t, "host-b")}, Credentials: s.host(s.ca, "host-a"), Path: path})
 		client := dial(t, first.Address())
 		server := accept(t, l)
 		data := bytes.Repeat([]byte("sluice"), 1<<19)
@@ -117,8 +119,8 @@ func TestTLSToTLS(t *testing.T) {
 func TestLaxEnd(t *testing.T) {
 	for _, lax := range []bool{false, true} {
 		s := newSite(t)
-		l, to := target(t, loopback(TCP))
-		r := serve(t, Options{Listen: loopback(TLS), To: to, Credentials: s.host(s.ca, "host-b"), Allow: names(t, "host-a"), LaxEnd: lax})
+		l, to := target(t, loopback(spec.TCP))
+		r := serve(t, Options{Spec: spec.Spec{Listen: loopback(spec.TLS), To: to, Allow: names(t, "host-a"), LaxEnd: lax}, Credentials: s.host(s.ca, "host-b")})
 		pair, err := s.ca.Issue(pki.Host{Names: []string{"host-a"}})
 		if err != nil {
 			t.Fatal(err)
@@ -134,7 +136,7 @@ func TestLaxEnd(t *testing.T) {
 			t.Errorf("lax %v: the server reads %v", lax, err)
 		}
 		server.Close()
-		if rep := r.end(); !saysError(rep.Err, map[bool]string{false: "close_notify"}[lax]) {
+		if rep := r.end(); !needs.ErrorSays(rep.Err, map[bool]string{false: "close_notify"}[lax]) {
 			t.Errorf("lax %v: %v", lax, rep.Err)
 		}
 	}

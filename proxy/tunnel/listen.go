@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 )
 
 // listen makes what connections come from. A socket at a path may be used by its
@@ -18,12 +20,12 @@ import (
 func (o Options) listen() (net.Listener, error) {
 	a := o.Listen
 	switch a.Kind {
-	case FD:
-		in, out, err := inherited(a)
+	case spec.FD:
+		in, out, err := a.Inherited()
 		if err != nil {
 			return nil, err
 		}
-		if in.listen {
+		if in.Listen {
 			return takeListener(a, in)
 		}
 		c, err := takeStream(a, in, out)
@@ -31,15 +33,15 @@ func (o Options) listen() (net.Listener, error) {
 			return nil, err
 		}
 		return &once{at: a, make: func() (net.Conn, error) { return c, nil }}, nil
-	case Exec:
+	case spec.Exec:
 		return &once{at: a, make: func() (net.Conn, error) { return start(a) }}, nil
 	}
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
-	if a.Kind == Unix {
+	if a.Kind == spec.Unix {
 		lc.Control = ownerAlone
 	}
 	l, err := lc.Listen(context.Background(), a.Network(), a.At)
-	if errors.Is(err, unix.EADDRINUSE) && a.Kind == Unix && abandoned(a.At) {
+	if errors.Is(err, unix.EADDRINUSE) && a.Kind == spec.Unix && abandoned(a.At) {
 		if err := os.Remove(a.At); err != nil {
 			return nil, fmt.Errorf("remove the socket that an earlier process has left: %w", err)
 		}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/virt-sluice/sluice/internal/pki"
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
@@ -68,7 +69,9 @@ func (s *site) host(by *pki.CA, name string) *tlsconf.Store {
 	return store
 }
 
-func (s *site) path(name string) Address { return Address{Unix, filepath.Join(s.dir, name)} }
+func (s *site) path(name string) spec.Address {
+	return spec.Address{Kind: spec.Unix, At: filepath.Join(s.dir, name)}
+}
 
 func names(t *testing.T, list ...string) tlsconf.Rules {
 	t.Helper()
@@ -92,7 +95,7 @@ type running struct {
 // serve is serveAs for tests that mean clear by tcp:.
 func serve(t *testing.T, opts Options) *running {
 	t.Helper()
-	opts.Host.TLS = No
+	opts.Host.TLS = spec.No
 	return serveAs(t, opts)
 }
 
@@ -131,18 +134,18 @@ func (r *running) end() Report {
 }
 
 // target accepts connections.
-func target(t *testing.T, a Address) (net.Listener, Address) {
+func target(t *testing.T, a spec.Address) (net.Listener, spec.Address) {
 	t.Helper()
 	l, err := net.Listen(a.Network(), a.At)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	return l, Address{a.Kind, l.Addr().String()}
+	return l, spec.Address{Kind: a.Kind, At: l.Addr().String()}
 }
 
 // dial connects as an application would.
-func dial(t *testing.T, a Address) socket {
+func dial(t *testing.T, a spec.Address) socket {
 	t.Helper()
 	c, err := net.DialTimeout(a.Network(), a.At, patience)
 	if err != nil {
@@ -181,7 +184,7 @@ func wantRead(t *testing.T, c io.Reader, want string) {
 	}
 }
 
-func loopback(k Kind) Address { return Address{k, "127.0.0.1:0"} }
+func loopback(k spec.Kind) spec.Address { return spec.Address{Kind: k, At: "127.0.0.1:0"} }
 
 func always(p *tlsconf.Policy) func() *tlsconf.Policy {
 	return func() *tlsconf.Policy { return p }

@@ -3,11 +3,13 @@ package tunnel
 import (
 	"net"
 	"sync"
+
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 )
 
 // once is a listener with one connection, which is there from the beginning.
 type once struct {
-	at   Address
+	at   spec.Address
 	make func() (net.Conn, error)
 
 	mu    sync.Mutex
@@ -30,7 +32,7 @@ func (o *once) Accept() (net.Conn, error) {
 func (o *once) Close() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.taken && o.at.Kind == FD {
+	if !o.taken && o.at.Kind == spec.FD {
 		if c, err := o.make(); err == nil {
 			c.Close()
 		}

@@ -1,83 +1,39 @@
 package tunnel
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/virt-sluice/sluice/tlsconf"
-)
-
-// Defaults of Options.
-const (
-	DefaultConnections = 512
-	DefaultHandshake   = 10 * time.Second
 )
 
 // maxHandshakes is how many connections may be on their way at once, from
 // accept to the target's answer.
 const maxHandshakes = 64
 
-// Options say what a tunnel joins. Listen and To must be set, and with TLS
-// Credentials and the names of the other side.
+// Options say what a tunnel joins, and how. With TLS Credentials must be set.
 type Options struct {
-	Listen, To Address
-
-	TLS  string // Yes, No, or empty for the host's default; see Effect
-	Host Host
+	spec.Spec
 
 	Credentials Credentials            // for a side with TLS
 	Policy      func() *tlsconf.Policy // as it is now; nil is TLS 1.3 with Go's suites
-	Names       tlsconf.Rules          // what the server must have one of, where To is with TLS; its host if empty
-	Allow       tlsconf.Rules          // which clients are let in, where Listen is with TLS
-
-	// StartTLS is a protocol in which peers ask for TLS before it begins: NBD, or
-	// empty for TLS from the first byte.
-	StartTLS string
-	// LaxEnd takes a connection's end without close_notify for an orderly one, as
-	// QEMU's and GnuTLS's programs make it. Nobody can tell then whether the stream
-	// was complete.
-	LaxEnd bool
 
 	Path    relay.Path   // of the side with TLS; relay.Auto if empty
 	Kernel  relay.Kernel // as relay.TLS has it
 	Workers int          // as relay.Options has it
 
-	// SocketUser is the uid that owns the unix socket which is listened at; nil is
-	// this process's.
-	SocketUser *int
-
-	Limits Limits
+	// Send and Receive limit bytes to the side with TLS and from it, besides Spec.Limits.
+	Send, Receive []*rate.Limiter
 
 	// Ended is told of each connection once, from several goroutines. May be nil.
 	Ended func(Report)
 	// Trouble is told what keeps connections from being accepted. May be nil.
 	Trouble func(error)
-}
-
-// NBD is a value of Options.StartTLS.
-const NBD = "nbd"
-
-// Limits bound what a tunnel takes of this host.
-type Limits struct {
-	// Connections is how many there may be at once; those beyond wait in the
-	// kernel's queue. DefaultConnections if zero.
-	Connections int
-	// Handshake is how long a connection may take from accept to the target's
-	// answer, both sides' handshakes included. DefaultHandshake if zero.
-	Handshake time.Duration
-	// Idle ends a connection in which no byte has moved for so long, or up to an
-	// eighth longer. None if zero or less.
-	Idle time.Duration
-	// Bandwidth is bytes per second each way, of all connections together. None if
-	// zero or less.
-	Bandwidth int64
-	// Send and Receive have to agree as well: to the side with TLS and from it.
-	Send, Receive []*rate.Limiter
 }
 
 // Credentials are this host's certificates as they are now; a *tlsconf.Store.
@@ -97,58 +53,30 @@ type Report struct {
 	relay.Result
 }
 
-// ErrNobody: TLS is to be served, and no client's name is allowed.
-var ErrNobody = errors.New("nobody would be let in: no client's name is allowed")
-
-// Check says what is wrong with the options, or nil. Of Credentials and of
-// inherited descriptors it says nothing, and where there are such, neither of TLS.
-func (o Options) Check() error {
-	if err := o.To.Connects(); err != nil {
-		return err
+// check says what is wrong with the options, or returns nil, and which side has TLS. Of Credentials
+// it says nothing.
+func (o Options) check() (e spec.Effect, err error) {
+	if err := o.Check(); err != nil {
+		return e, err
 	}
 	switch {
-	case o.Listen.Kind == "":
-		return errors.New("there is no address to listen at")
-	case o.Listen == o.To && o.Listen.Kind != Exec:
-		return fmt.Errorf("the tunnel would lead to itself: %s", o.To)
-	case o.StartTLS != "" && o.StartTLS != NBD:
-		return fmt.Errorf("before TLS there may be %q or nothing, not %q", NBD, o.StartTLS)
 	case o.Path != relay.Auto && o.Path != relay.KTLS && o.Path != relay.Records && o.Path != relay.CryptoTLS:
-		return fmt.Errorf("there is no path %q for TLS here", o.Path)
+		return e, fmt.Errorf("there is no path %q for TLS here", o.Path)
 	case o.Workers < 0:
-		return fmt.Errorf("%d workers are not possible", o.Workers)
-	case o.SocketUser != nil && o.Listen.Kind != Unix:
-		return fmt.Errorf("a user may own the socket of unix:PATH, not %s", o.Listen)
+		return e, fmt.Errorf("%d workers are not possible", o.Workers)
 	}
-	if o.Listen.Kind == FD || o.To.Kind == FD {
-		return nil
+	if e, err = o.Effect(); err != nil {
+		return e, err
 	}
-	e, err := o.Effect()
-	if err != nil {
-		return err
-	}
-	return o.checkTLS(e)
-}
-
-// checkTLS says what the sides with TLS lack.
-func (o Options) checkTLS(e Effect) error {
-	switch {
-	case e.To && o.Names.Empty() && o.To.Host() == "":
-		return errors.New("no server would be accepted: no name is expected of it")
-	case e.Listen && o.Allow.Empty():
-		return ErrNobody
-	case o.StartTLS != "" && !e.Listen && !e.To:
-		return fmt.Errorf("%s asks for TLS, and neither side has it (%s)", o.StartTLS, e.Why)
-	}
-	return nil
+	return e, o.CheckTLS(e)
 }
 
 func (o Options) withDefaults() (Options, error) {
 	if o.Limits.Connections == 0 {
-		o.Limits.Connections = DefaultConnections
+		o.Limits.Connections = spec.DefaultConnections
 	}
 	if o.Limits.Handshake == 0 {
-		o.Limits.Handshake = DefaultHandshake
+		o.Limits.Handshake = spec.DefaultHandshake
 	}
 	if o.Names.Empty() && o.To.Host() != "" {
 		var err error

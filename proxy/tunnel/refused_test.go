@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virt-sluice/sluice/internal/needs"
 	"github.com/virt-sluice/sluice/internal/pki"
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
@@ -24,7 +26,7 @@ const insecure = true
 func TestClientsRefused(t *testing.T) {
 	s := newSite(t)
 	l, to := target(t, s.path("out"))
-	r := serve(t, Options{Listen: loopback(TLS), To: to, Credentials: s.host(s.ca, "host-b"), Allow: names(t, "host-a", "*.example.org"), Limits: Limits{Handshake: time.Second}})
+	r := serve(t, Options{Spec: spec.Spec{Listen: loopback(spec.TLS), To: to, Allow: names(t, "host-a", "*.example.org"), Limits: spec.Limits{Handshake: time.Second}}, Credentials: s.host(s.ca, "host-b")})
 	by := func(ca *pki.CA, name string) func(net.Conn) {
 		pair, err := ca.Issue(pki.Host{Names: []string{name}})
 		if err != nil {
@@ -79,33 +81,33 @@ func TestClientsRefused(t *testing.T) {
 func TestServersRefused(t *testing.T) {
 	s := newSite(t)
 	here := s.host(s.ca, "host-a")
-	serverOf := func(store *tlsconf.Store, allow string) func() Address {
-		return func() Address {
-			_, to := target(t, loopback(TCP))
-			return serve(t, Options{Listen: loopback(TLS), To: to, Credentials: store, Allow: names(t, allow)}).Address()
+	serverOf := func(store *tlsconf.Store, allow string) func() spec.Address {
+		return func() spec.Address {
+			_, to := target(t, loopback(spec.TCP))
+			return serve(t, Options{Spec: spec.Spec{Listen: loopback(spec.TLS), To: to, Allow: names(t, allow)}, Credentials: store}).Address()
 		}
 	}
-	deaf := func() Address {
-		_, a := target(t, loopback(TCP))
-		return Address{TLS, a.At}
+	deaf := func() spec.Address {
+		_, a := target(t, loopback(spec.TCP))
+		return spec.Address{Kind: spec.TLS, At: a.At}
 	}
 	for _, c := range []struct {
 		name string
-		to   func() Address
+		to   func() spec.Address
 		want []string
 	}{
 		{"another name", serverOf(s.host(s.ca, "host-c"), "host-a"), []string{"holds DNS:host-c", "expected host-b"}},
 		{"another authority", serverOf(s.host(newCA(t), "host-b"), "*"), []string{"does not come from a CA that this host trusts"}},
 		{"not let in", serverOf(s.host(s.ca, "host-b"), "host-x"), []string{"read from the target", "the peer refused this host's certificate"}},
-		{"nobody", func() Address {
-			l, a := target(t, loopback(TCP))
+		{"nobody", func() spec.Address {
+			l, a := target(t, loopback(spec.TCP))
 			l.Close()
-			return Address{TLS, a.At}
+			return spec.Address{Kind: spec.TLS, At: a.At}
 		}, []string{"connect to tls:127.0.0.1:", "connection refused"}},
 		{"silence", deaf, []string{"no answer within 1s"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := serve(t, Options{Listen: loopback(TCP), To: c.to(), Credentials: here, Names: names(t, "host-b"), Limits: Limits{Handshake: time.Second}})
+			r := serve(t, Options{Spec: spec.Spec{Listen: loopback(spec.TCP), To: c.to(), Names: names(t, "host-b"), Limits: spec.Limits{Handshake: time.Second}}, Credentials: here})
 			client, err := net.DialTimeout("tcp", r.Address().At, patience)
 			if err == nil { // else the reset was faster
 				_, err = own(t, client).Read(make([]byte, 1))
@@ -142,15 +144,15 @@ func TestSignaturesOutsideThePolicy(t *testing.T) {
 		refuses        int // which of the two
 	}{{"the client", strict, nil, 0}, {"the server", nil, strict, 1}} {
 		t.Run(c.name, func(t *testing.T) {
-			second := serve(t, Options{Listen: loopback(TLS), To: out, Credentials: s.host(s.ca, "host-b"), Allow: names(t, "host-a"), Policy: always(c.server)})
-			first := serve(t, Options{Listen: s.path(c.name), To: second.Address(), Credentials: s.host(s.ca, "host-a"), Names: names(t, "host-b"), Policy: always(c.client)})
+			second := serve(t, Options{Spec: spec.Spec{Listen: loopback(spec.TLS), To: out, Allow: names(t, "host-a")}, Credentials: s.host(s.ca, "host-b"), Policy: always(c.server)})
+			first := serve(t, Options{Spec: spec.Spec{Listen: s.path(c.name), To: second.Address(), Names: names(t, "host-b")}, Credentials: s.host(s.ca, "host-a"), Policy: always(c.client)})
 			conn := dial(t, first.Address())
 			conn.Write([]byte("secret"))
 			if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("the client reads %d, %v", n, err)
 			}
 			rep := []*running{first, second}[c.refuses].end()
-			if !saysError(rep.Err, "the peer signed with PSSWithSHA256") || !saysError(rep.Err, `priority "SECURE256" does not allow`) {
+			if !needs.ErrorSays(rep.Err, "the peer signed with PSSWithSHA256") || !needs.ErrorSays(rep.Err, `priority "SECURE256" does not allow`) {
 				t.Error(rep.Err)
 			}
 		})
@@ -173,7 +175,7 @@ func TestSignaturesOutsideThePolicy(t *testing.T) {
 // close_notify that would say that all is well.
 func TestTargetMissing(t *testing.T) {
 	s := newSite(t)
-	r := serve(t, Options{Listen: loopback(TLS), To: s.path("none"), Credentials: s.host(s.ca, "host-b"), Allow: names(t, "host-a")})
+	r := serve(t, Options{Spec: spec.Spec{Listen: loopback(spec.TLS), To: s.path("none"), Allow: names(t, "host-a")}, Credentials: s.host(s.ca, "host-b")})
 	pair, err := s.ca.Issue(pki.Host{Names: []string{"host-a"}})
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +187,7 @@ func TestTargetMissing(t *testing.T) {
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the client reads %v", err)
 	}
-	if rep := r.end(); !saysError(rep.Err, "connect to unix:") {
+	if rep := r.end(); !needs.ErrorSays(rep.Err, "connect to unix:") {
 		t.Error(rep.Err)
 	}
 }

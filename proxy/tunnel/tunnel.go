@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
 )
@@ -15,7 +16,7 @@ import (
 // Tunnel is a listening tunnel.
 type Tunnel struct {
 	opts     Options
-	effect   Effect
+	effect   spec.Effect
 	limits   relay.Limits
 	listener net.Listener
 	target   chan net.Conn // holds what To has inherited until it is taken; nil without
@@ -30,29 +31,23 @@ type Tunnel struct {
 // Listen checks the options and begins to listen. Inherited descriptors are
 // taken over; nothing is left behind with an error but these.
 func Listen(opts Options) (*Tunnel, error) {
-	if err := opts.Check(); err != nil {
-		return nil, err
-	}
-	effect, err := opts.Effect()
-	if err == nil {
-		err = opts.checkTLS(effect)
-	}
+	effect, err := opts.check()
 	if err != nil {
 		return nil, err
 	}
-	if opts.Credentials == nil && effect.TLS() == Yes {
+	if opts.Credentials == nil && effect.TLS() == spec.Yes {
 		return nil, errors.New("there are no certificates for the side with TLS")
 	}
 	t := &Tunnel{effect: effect, counts: newCounts()}
 	if t.opts, err = opts.withDefaults(); err != nil {
 		return nil, err
 	}
-	t.limits.Send, t.limits.Receive = opts.Limits.Send, opts.Limits.Receive
+	t.limits.Send, t.limits.Receive = opts.Send, opts.Receive
 	if l := opts.Limits.Bandwidth; l > 0 {
 		t.limits.Send = append(t.limits.Send[:len(t.limits.Send):len(t.limits.Send)], stream.NewLimiter(l))
 		t.limits.Receive = append(t.limits.Receive[:len(t.limits.Receive):len(t.limits.Receive)], stream.NewLimiter(l))
 	}
-	if opts.To.Kind == FD {
+	if opts.To.Kind == spec.FD {
 		c, err := takeTarget(opts.To)
 		if err != nil {
 			return nil, err
@@ -67,12 +62,12 @@ func Listen(opts Options) (*Tunnel, error) {
 	return t, nil
 }
 
-func takeTarget(a Address) (net.Conn, error) {
-	in, out, err := inherited(a)
+func takeTarget(a spec.Address) (net.Conn, error) {
+	in, out, err := a.Inherited()
 	if err != nil {
 		return nil, err
 	}
-	if in.listen {
+	if in.Listen {
 		return nil, fmt.Errorf("%s is a socket that listens, and nothing to connect to", a)
 	}
 	return takeStream(a, in, out)
@@ -88,15 +83,15 @@ func (t *Tunnel) dropTarget() {
 }
 
 // Address is where the tunnel listens, with the port that the kernel chose.
-func (t *Tunnel) Address() Address {
-	if t.opts.Listen.Kind == FD || t.opts.Listen.Kind == Exec {
+func (t *Tunnel) Address() spec.Address {
+	if t.opts.Listen.Kind == spec.FD || t.opts.Listen.Kind == spec.Exec {
 		return t.opts.Listen
 	}
-	return Address{t.opts.Listen.Kind, t.listener.Addr().String()}
+	return spec.Address{Kind: t.opts.Listen.Kind, At: t.listener.Addr().String()}
 }
 
 // Effect is which side has TLS, and why.
-func (t *Tunnel) Effect() Effect { return t.effect }
+func (t *Tunnel) Effect() spec.Effect { return t.effect }
 
 // Close ends a tunnel that is not served.
 func (t *Tunnel) Close() error {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virt-sluice/sluice/internal/needs"
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
@@ -24,28 +26,28 @@ func TestCarry(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, c := range []struct {
-		in, hop, out Kind
+		in, hop, out spec.Kind
 		path         relay.Path // of both
 		policy       *tlsconf.Policy
 		want         relay.Path
 	}{
-		{Unix, TLS, Unix, relay.Records, nil, relay.Records},
-		{TCP, TLS, TCP, relay.Records, nil, relay.Records},
-		{Unix, TLS, TCP, relay.CryptoTLS, nil, relay.CryptoTLS},
-		{TCP, TLS, Unix, relay.Auto, only12, relay.CryptoTLS},
-		{Unix, TCP, Unix, relay.Auto, nil, relay.Splice},
-		{TCP, Unix, TCP, relay.Auto, nil, relay.Splice},
+		{spec.Unix, spec.TLS, spec.Unix, relay.Records, nil, relay.Records},
+		{spec.TCP, spec.TLS, spec.TCP, relay.Records, nil, relay.Records},
+		{spec.Unix, spec.TLS, spec.TCP, relay.CryptoTLS, nil, relay.CryptoTLS},
+		{spec.TCP, spec.TLS, spec.Unix, relay.Auto, only12, relay.CryptoTLS},
+		{spec.Unix, spec.TCP, spec.Unix, relay.Auto, nil, relay.Splice},
+		{spec.TCP, spec.Unix, spec.TCP, relay.Auto, nil, relay.Splice},
 	} {
 		t.Run(fmt.Sprintf("%s-%s-%s %s", c.in, c.hop, c.out, c.want), func(t *testing.T) {
-			at := func(k Kind, name string) Address {
-				if k == Unix {
+			at := func(k spec.Kind, name string) spec.Address {
+				if k == spec.Unix {
 					return s.path(fmt.Sprint(name, i))
 				}
 				return loopback(k)
 			}
 			l, last := target(t, at(c.out, "out"))
-			second := serve(t, Options{Listen: at(c.hop, "hop"), To: last, Credentials: b, Policy: always(c.policy), Allow: names(t, "host-a"), Path: c.path, Workers: i % 3})
-			first := serve(t, Options{Listen: at(c.in, "in"), To: second.Address(), Credentials: a, Policy: always(c.policy), Names: names(t, "host-b"), Path: c.path, Workers: i % 3})
+			second := serve(t, Options{Spec: spec.Spec{Listen: at(c.hop, "hop"), To: last, Allow: names(t, "host-a")}, Credentials: b, Policy: always(c.policy), Path: c.path, Workers: i % 3})
+			first := serve(t, Options{Spec: spec.Spec{Listen: at(c.in, "in"), To: second.Address(), Names: names(t, "host-b")}, Credentials: a, Policy: always(c.policy), Path: c.path, Workers: i % 3})
 
 			client := dial(t, first.Address())
 			server := accept(t, l)
@@ -66,7 +68,7 @@ func TestCarry(t *testing.T) {
 				t.Fatalf("%d bytes came back, %v", len(got), err)
 			}
 			for _, r := range []Report{first.end(), second.end()} {
-				if r.Err != nil || r.Path != c.want || r.Sent != int64(len(there)) || r.Received != int64(len(back)) || (c.hop == TLS) != (r.Suite != "") {
+				if r.Err != nil || r.Path != c.want || r.Sent != int64(len(there)) || r.Received != int64(len(back)) || (c.hop == spec.TLS) != (r.Suite != "") {
 					t.Errorf("reported as %+v", r)
 				}
 			}
@@ -79,9 +81,9 @@ func TestCutMiddle(t *testing.T) {
 	for _, dies := range []string{"first", "second"} {
 		t.Run(dies, func(t *testing.T) {
 			s := newSite(t)
-			l, last := target(t, loopback(TCP))
-			second := serve(t, Options{Listen: loopback(TLS), To: last, Credentials: s.host(s.ca, "host-b"), Allow: names(t, "host-a")})
-			first := serve(t, Options{Listen: loopback(TCP), To: second.Address(), Credentials: s.host(s.ca, "host-a"), Names: names(t, "host-b")})
+			l, last := target(t, loopback(spec.TCP))
+			second := serve(t, Options{Spec: spec.Spec{Listen: loopback(spec.TLS), To: last, Allow: names(t, "host-a")}, Credentials: s.host(s.ca, "host-b")})
+			first := serve(t, Options{Spec: spec.Spec{Listen: loopback(spec.TCP), To: second.Address(), Names: names(t, "host-b")}, Credentials: s.host(s.ca, "host-a")})
 			client := dial(t, first.Address())
 			client.Write([]byte("half"))
 			server := accept(t, l)
@@ -109,8 +111,8 @@ func TestCutMiddle(t *testing.T) {
 // Draining takes no new connections and waits for those that there are.
 func TestDrain(t *testing.T) {
 	s := newSite(t)
-	l, to := target(t, loopback(TCP))
-	r := serve(t, Options{Listen: s.path("in"), To: to})
+	l, to := target(t, loopback(spec.TCP))
+	r := serve(t, Options{Spec: spec.Spec{Listen: s.path("in"), To: to}})
 	client := dial(t, r.Address())
 	client.Write([]byte("1"))
 	server := accept(t, l)
@@ -147,7 +149,7 @@ func TestDrain(t *testing.T) {
 func TestConnectionLimit(t *testing.T) {
 	s := newSite(t)
 	l, to := target(t, s.path("out"))
-	r := serve(t, Options{Listen: s.path("in"), To: to, Limits: Limits{Connections: 2}})
+	r := serve(t, Options{Spec: spec.Spec{Listen: s.path("in"), To: to, Limits: spec.Limits{Connections: 2}}})
 	first, second, third := dial(t, r.Address()), dial(t, r.Address()), dial(t, r.Address())
 	third.Write([]byte("3"))
 	a, b := accept(t, l), accept(t, l)
@@ -165,7 +167,7 @@ func TestConnectionLimit(t *testing.T) {
 func TestSocketFile(t *testing.T) {
 	s := newSite(t)
 	at := s.path("in")
-	opts := Options{Listen: at, To: s.path("out")}
+	opts := Options{Spec: spec.Spec{Listen: at, To: s.path("out")}}
 	r := serve(t, opts)
 	if st, err := os.Stat(at.At); err != nil || st.Mode() != os.ModeSocket|0o600 {
 		t.Errorf("the socket is %v, %v", st.Mode(), err)
@@ -200,20 +202,20 @@ func TestOptions(t *testing.T) {
 		opts Options
 		want string
 	}{
-		{Options{Listen: s.path("in")}, "there is no address"},
-		{Options{To: s.path("out")}, "there is no address to listen at"},
-		{Options{Listen: s.path("in"), To: s.path("in")}, "lead to itself"},
-		{Options{Listen: loopback(TLS), To: s.path("out"), TLS: No, Allow: any}, "contradicts it"},
-		{Options{Listen: s.path("in"), To: s.path("out"), StartTLS: NBD}, "neither side has it"},
-		{Options{Listen: s.path("in"), To: s.path("out"), StartTLS: "smtp"}, `not "smtp"`},
-		{Options{Listen: loopback(TCP), To: s.path("out"), TLS: No, SocketUser: new(int)}, "a user may own"},
-		{Options{Listen: loopback(TLS), To: s.path("out"), Allow: any}, "no certificates"},
-		{Options{Listen: loopback(TLS), To: s.path("out"), Credentials: store}, "nobody would be let in"},
-		{Options{Listen: s.path("in"), To: s.path("out"), Path: "fast"}, `no path "fast"`},
-		{Options{Listen: s.path("in"), To: s.path("out"), Workers: -1}, "workers"},
-		{Options{Listen: s.path("none/in"), To: s.path("out")}, "no such file"},
+		{Options{Spec: spec.Spec{Listen: s.path("in")}}, "there is no address"},
+		{Options{Spec: spec.Spec{To: s.path("out")}}, "there is no address to listen at"},
+		{Options{Spec: spec.Spec{Listen: s.path("in"), To: s.path("in")}}, "lead to itself"},
+		{Options{Spec: spec.Spec{Listen: loopback(spec.TLS), To: s.path("out"), TLS: spec.No, Allow: any}}, "contradicts it"},
+		{Options{Spec: spec.Spec{Listen: s.path("in"), To: s.path("out"), StartTLS: spec.NBD}}, "neither side has it"},
+		{Options{Spec: spec.Spec{Listen: s.path("in"), To: s.path("out"), StartTLS: "smtp"}}, `not "smtp"`},
+		{Options{Spec: spec.Spec{Listen: loopback(spec.TCP), To: s.path("out"), TLS: spec.No, SocketUser: new(int)}}, "a user may own"},
+		{Options{Spec: spec.Spec{Listen: loopback(spec.TLS), To: s.path("out"), Allow: any}}, "no certificates"},
+		{Options{Spec: spec.Spec{Listen: loopback(spec.TLS), To: s.path("out")}, Credentials: store}, "nobody would be let in"},
+		{Options{Spec: spec.Spec{Listen: s.path("in"), To: s.path("out")}, Path: "fast"}, `no path "fast"`},
+		{Options{Spec: spec.Spec{Listen: s.path("in"), To: s.path("out")}, Workers: -1}, "workers"},
+		{Options{Spec: spec.Spec{Listen: s.path("none/in"), To: s.path("out")}}, "no such file"},
 	} {
-		if l, err := Listen(c.opts); !saysError(err, c.want) {
+		if l, err := Listen(c.opts); !needs.ErrorSays(err, c.want) {
 			t.Errorf("%+v: %v, %v; want %q", c.opts, l, err, c.want)
 		}
 	}

@@ -1,8 +1,10 @@
-package tunnel
+package spec
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/virt-sluice/sluice/internal/needs"
 )
 
 func TestParseAddress(t *testing.T) {
@@ -51,22 +53,14 @@ func TestParseAddress(t *testing.T) {
 		{text: "TLS:host-b:80", err: "write unix:PATH"},
 	} {
 		got, err := ParseAddress(c.text)
-		if got != c.want || !saysError(err, c.err) {
+		if got != c.want || !needs.ErrorSays(err, c.err) {
 			t.Errorf("%q is %v, %v", c.text, got, err)
 		}
-		if err == nil && !saysError(got.Connects(), c.to) {
+		if err == nil && !needs.ErrorSays(got.Connects(), c.to) {
 			t.Errorf("%q to connect to: %v", c.text, got.Connects())
 		}
 		if err == nil && got.String() != c.text {
 			t.Errorf("%q becomes %q", c.text, got)
 		}
 	}
-}
-
-// saysError: err has these words, or is nil if there are none.
-func saysError(err error, words string) bool {
-	if words == "" || err == nil {
-		return words == "" && err == nil
-	}
-	return strings.Contains(err.Error(), words)
 }

@@ -1,4 +1,4 @@
-package tunnel
+package nbd
 
 import (
 	"context"
@@ -14,23 +14,23 @@ import (
 // negotiation"): the server greets, the client answers with its flags and, if it
 // wants TLS, with NBD_OPT_STARTTLS. All numbers are big-endian.
 const (
-	nbdMagic       = 0x4e42444d41474943 // "NBDMAGIC"
-	nbdOptionMagic = 0x49484156454f5054 // "IHAVEOPT"
-	nbdReplyMagic  = 0x0003e889045565a9
+	magic       = 0x4e42444d41474943 // "NBDMAGIC"
+	optionMagic = 0x49484156454f5054 // "IHAVEOPT"
+	replyMagic  = 0x0003e889045565a9
 
-	nbdFixedNewstyle = 1 << 0
-	nbdNoZeroes      = 1 << 1
-	nbdFlags         = nbdFixedNewstyle | nbdNoZeroes // what is understood of them
+	fixedNewstyle = 1 << 0
+	noZeroes      = 1 << 1
+	knownFlags    = fixedNewstyle | noZeroes
 
-	nbdOptAbort    = 2
-	nbdOptStartTLS = 5
+	optAbort    = 2
+	optStartTLS = 5
 
-	nbdRepAck        = 1
-	nbdRepErr        = 1 << 31
-	nbdRepErrTLSReqd = nbdRepErr + 5
+	repAck        = 1
+	repErr        = 1 << 31
+	repErrTLSReqd = repErr + 5
 
-	nbdMaxOption = 4096 // of the data of one before TLS, in bytes: an export's name
-	nbdMaxTries  = 8    // options before TLS
+	maxOption = 4096 // of the data of one before TLS, in bytes: an export's name
+	maxTries  = 8    // options before TLS
 )
 
 // within runs an exchange over c that ctx bounds. c has no deadline afterwards.
@@ -46,20 +46,20 @@ func within(ctx context.Context, c net.Conn, exchange func() error) error {
 	return err
 }
 
-// greetClient plays the server up to TLS, or up to the client's options where
+// GreetClient plays the server up to TLS, or up to the client's options where
 // it is without TLS, and returns the client's flags.
-func greetClient(ctx context.Context, c net.Conn, tls bool) (flags uint32, err error) {
+func GreetClient(ctx context.Context, c net.Conn, tls bool) (flags uint32, err error) {
 	err = within(ctx, c, func() error {
-		greeting := binary.BigEndian.AppendUint64(nil, nbdMagic)
-		greeting = binary.BigEndian.AppendUint64(greeting, nbdOptionMagic)
-		greeting = binary.BigEndian.AppendUint16(greeting, nbdFlags)
+		greeting := binary.BigEndian.AppendUint64(nil, magic)
+		greeting = binary.BigEndian.AppendUint64(greeting, optionMagic)
+		greeting = binary.BigEndian.AppendUint16(greeting, knownFlags)
 		if _, err := c.Write(greeting); err != nil {
 			return err
 		}
 		if err := binary.Read(c, binary.BigEndian, &flags); err != nil {
 			return err
 		}
-		if flags&^nbdFlags != 0 || flags&nbdFixedNewstyle == 0 {
+		if flags&^knownFlags != 0 || flags&fixedNewstyle == 0 {
 			return fmt.Errorf("the client's flags %#x are not those of the fixed newstyle negotiation; is it an NBD client?", flags)
 		}
 		if !tls {
@@ -72,7 +72,7 @@ func greetClient(ctx context.Context, c net.Conn, tls bool) (flags uint32, err e
 
 // awaitStartTLS refuses all options but that one.
 func awaitStartTLS(c net.Conn) error {
-	for range nbdMaxTries {
+	for range maxTries {
 		var option struct {
 			Magic        uint64
 			Type, Length uint32
@@ -80,17 +80,17 @@ func awaitStartTLS(c net.Conn) error {
 		if err := binary.Read(c, binary.BigEndian, &option); err != nil {
 			return err
 		}
-		if option.Magic != nbdOptionMagic || option.Length > nbdMaxOption {
+		if option.Magic != optionMagic || option.Length > maxOption {
 			return errors.New("what the client sent is no NBD option")
 		}
 		if _, err := io.CopyN(io.Discard, c, int64(option.Length)); err != nil {
 			return err
 		}
-		reply := uint32(nbdRepErrTLSReqd)
-		if option.Type == nbdOptStartTLS || option.Type == nbdOptAbort {
-			reply = nbdRepAck
+		reply := uint32(repErrTLSReqd)
+		if option.Type == optStartTLS || option.Type == optAbort {
+			reply = repAck
 		}
-		answer := binary.BigEndian.AppendUint64(nil, nbdReplyMagic)
+		answer := binary.BigEndian.AppendUint64(nil, replyMagic)
 		for _, n := range []uint32{option.Type, reply, 0} {
 			answer = binary.BigEndian.AppendUint32(answer, n)
 		}
@@ -98,18 +98,18 @@ func awaitStartTLS(c net.Conn) error {
 			return err
 		}
 		switch option.Type {
-		case nbdOptStartTLS:
+		case optStartTLS:
 			return nil
-		case nbdOptAbort:
+		case optAbort:
 			return errors.New("the client gave up: it does not ask for TLS, and was told that TLS is required")
 		}
 	}
 	return errors.New("the client does not ask for TLS, though it was told that TLS is required")
 }
 
-// greetServer plays the client up to TLS, or up to its options where the server
+// GreetServer plays the client up to TLS, or up to its options where the server
 // is without TLS.
-func greetServer(ctx context.Context, c net.Conn, flags uint32, tls bool) error {
+func GreetServer(ctx context.Context, c net.Conn, flags uint32, tls bool) error {
 	return within(ctx, c, func() error {
 		var greeting struct {
 			Magic, Option uint64
@@ -118,7 +118,7 @@ func greetServer(ctx context.Context, c net.Conn, flags uint32, tls bool) error 
 		if err := binary.Read(c, binary.BigEndian, &greeting); err != nil {
 			return err
 		}
-		if greeting.Magic != nbdMagic || greeting.Option != nbdOptionMagic {
+		if greeting.Magic != magic || greeting.Option != optionMagic {
 			return errors.New("the server does not greet as an NBD server does (newstyle)")
 		}
 		if missing := flags &^ uint32(greeting.Flags); missing != 0 {
@@ -126,8 +126,8 @@ func greetServer(ctx context.Context, c net.Conn, flags uint32, tls bool) error 
 		}
 		answer := binary.BigEndian.AppendUint32(nil, flags)
 		if tls {
-			answer = binary.BigEndian.AppendUint64(answer, nbdOptionMagic)
-			answer = binary.BigEndian.AppendUint32(answer, nbdOptStartTLS)
+			answer = binary.BigEndian.AppendUint64(answer, optionMagic)
+			answer = binary.BigEndian.AppendUint32(answer, optStartTLS)
 			answer = binary.BigEndian.AppendUint32(answer, 0)
 		}
 		if _, err := c.Write(answer); err != nil || !tls {
@@ -141,9 +141,9 @@ func greetServer(ctx context.Context, c net.Conn, flags uint32, tls bool) error 
 			return err
 		}
 		switch {
-		case reply.Magic != nbdReplyMagic || reply.Option != nbdOptStartTLS || reply.Length > nbdMaxOption:
+		case reply.Magic != replyMagic || reply.Option != optStartTLS || reply.Length > maxOption:
 			return errors.New("the server's answer to NBD_OPT_STARTTLS is none")
-		case reply.Type == nbdRepAck && reply.Length == 0:
+		case reply.Type == repAck && reply.Length == 0:
 			return nil
 		}
 		words, _ := io.ReadAll(io.LimitReader(c, int64(reply.Length)))

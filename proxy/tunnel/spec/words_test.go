@@ -1,10 +1,12 @@
-package tunnel
+package spec
 
 import (
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/virt-sluice/sluice/internal/needs"
 )
 
 func TestSplitWords(t *testing.T) {
@@ -34,7 +36,7 @@ func TestSplitWords(t *testing.T) {
 		{text: "a\nb", err: "exec:sh -c"},
 	} {
 		got, err := splitWords(c.text)
-		if !slices.Equal(got, c.want) || !saysError(err, c.err) {
+		if !slices.Equal(got, c.want) || !needs.ErrorSays(err, c.err) {
 			t.Errorf("%q is %q, %v", c.text, got, err)
 		}
 	}

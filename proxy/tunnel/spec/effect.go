@@ -1,4 +1,4 @@
-package tunnel
+package spec
 
 import (
 	"errors"
@@ -48,11 +48,11 @@ func sideOf(a Address) (side, error) {
 		ip, err := netip.ParseAddr(a.Host())
 		s.exposed = a.Host() != "localhost" && (err != nil || !ip.IsLoopback())
 	case FD:
-		in, out, err := inherited(a)
+		in, out, err := a.Inherited()
 		if err != nil {
 			return s, err
 		}
-		s.tcp = in.fd == out.fd && in.tcp()
+		s.tcp = in.FD == out.FD && in.tcp()
 		s.exposed = in.exposed() || out.exposed()
 	}
 	return s, nil
@@ -67,26 +67,26 @@ func sideOf(a Address) (side, error) {
 //   - a side that leaves the host in clear is an error where RequireSecure says so.
 //
 // An inherited descriptor is what it is: one that is missing is an error.
-func (o Options) Effect() (e Effect, err error) {
-	listen, err := sideOf(o.Listen)
+func (s Spec) Effect() (e Effect, err error) {
+	listen, err := sideOf(s.Listen)
 	if err != nil {
 		return e, err
 	}
-	to, err := sideOf(o.To)
+	to, err := sideOf(s.To)
 	if err != nil {
 		return e, err
 	}
-	e.Listen, e.To = o.Listen.Kind == TLS, o.To.Kind == TLS
-	wanted, by := o.TLS, fmt.Sprintf("tls = %q", o.TLS)
+	e.Listen, e.To = s.Listen.Kind == TLS, s.To.Kind == TLS
+	wanted, by := s.TLS, fmt.Sprintf("tls = %q", s.TLS)
 	if wanted == "" {
-		if wanted, by = o.Host.TLS, "this host's default"; wanted == "" {
+		if wanted, by = s.Host.TLS, "this host's default"; wanted == "" {
 			wanted = Yes
 		}
 	}
 	switch {
 	case wanted != Yes && wanted != No:
 		return e, fmt.Errorf("tls is %q or %q, or left out for this host's default, not %q", Yes, No, wanted)
-	case (e.Listen || e.To) && o.TLS == No:
+	case (e.Listen || e.To) && s.TLS == No:
 		return e, errors.New(`an address begins with tls:, and tls = "no" contradicts it: write tcp: there, or leave tls out`)
 	case e.Listen || e.To:
 		e.Why = "an address begins with tls:"
@@ -98,17 +98,17 @@ func (o Options) Effect() (e Effect, err error) {
 		e.Listen, e.Why = true, by
 	case to.tcp:
 		e.To, e.Why = true, by
-	case o.TLS == Yes:
+	case s.TLS == Yes:
 		return e, errors.New(`tls = "yes", and neither side is TCP: TLS is for what leaves the host`)
 	default:
 		e.Why = "neither side is TCP"
 	}
-	for _, s := range []struct {
+	for _, end := range []struct {
 		side
 		tls bool
 	}{{listen, e.Listen}, {to, e.To}} {
-		if s.exposed && !s.tls && o.Host.RequireSecure {
-			return e, fmt.Errorf(`%s would carry the stream beyond this host in clear, which require_secure forbids (it is on unless set): write tls: there, or an address of the loopback interface, or set require_secure = false in the configuration`, s.Address)
+		if end.exposed && !end.tls && s.Host.RequireSecure {
+			return e, fmt.Errorf(`%s would carry the stream beyond this host in clear, which require_secure forbids (it is on unless set): write tls: there, or an address of the loopback interface, or set require_secure = false in the configuration`, end.Address)
 		}
 	}
 	return e, nil

@@ -1,4 +1,4 @@
-package tunnel
+package spec
 
 import (
 	"fmt"
@@ -126,3 +126,6 @@ func (a Address) Network() string {
 	}
 	return string(a.Kind)
 }
+
+// Words are a command's: its program and arguments.
+func (a Address) Words() ([]string, error) { return splitWords(a.At) }

@@ -1,4 +1,4 @@
-package tunnel
+package nbd
 
 import (
 	"bytes"
@@ -11,7 +11,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/internal/needs"
 )
+
+// patience is longer than anything here takes on a busy machine.
+const patience = 20 * time.Second
 
 // option is an NBD client's, with its data.
 func option(kind byte, data string) string {
@@ -19,8 +24,8 @@ func option(kind byte, data string) string {
 }
 
 const (
-	nbdGreeting = "NBDMAGICIHAVEOPT\x00\x03"
-	fixed       = "\x00\x00\x00\x03" // a client's flags
+	greeting = "NBDMAGICIHAVEOPT\x00\x03"
+	fixed    = "\x00\x00\x00\x03" // a client's flags
 )
 
 // pair are the two ends of a unix socket.
@@ -64,7 +69,7 @@ func dialogue(t testing.TB, says string, exchange func(context.Context, net.Conn
 	return told, err
 }
 
-func TestNBDClients(t *testing.T) {
+func TestClients(t *testing.T) {
 	ack, required := "\x00\x03\xe8\x89\x04\x55\x65\xa9\x00\x00\x00\x05\x00\x00\x00\x01\x00\x00\x00\x00", "\x00\x03\xe8\x89\x04\x55\x65\xa9\x00\x00\x00\x07\x80\x00\x00\x05\x00\x00\x00\x00"
 	for _, c := range []struct {
 		name, says, told, err string
@@ -77,38 +82,38 @@ func TestNBDClients(t *testing.T) {
 		{"no option", fixed + "IHAVEOPX" + option(5, ""), "", "no NBD option"},
 		{"a long option", fixed + "IHAVEOPT\x00\x00\x00\x07\x00\x00\x10\x01", "", "no NBD option"},
 		{"the end", fixed, "", "closed"},
-		{"no TLS at all", fixed + string(bytes.Repeat([]byte(option(7, "")), nbdMaxTries)), string(bytes.Repeat([]byte(required), nbdMaxTries)), "does not ask for TLS"},
+		{"no TLS at all", fixed + string(bytes.Repeat([]byte(option(7, "")), maxTries)), string(bytes.Repeat([]byte(required), maxTries)), "does not ask for TLS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			told, err := dialogue(t, c.says, func(ctx context.Context, conn net.Conn) error {
-				flags, err := greetClient(ctx, conn, true)
-				if err == nil && flags != nbdFlags {
+				flags, err := GreetClient(ctx, conn, true)
+				if err == nil && flags != knownFlags {
 					t.Errorf("flags %#x", flags)
 				}
 				return err
 			})
-			if !saysError(err, c.err) || string(told) != nbdGreeting+c.told {
+			if !needs.ErrorSays(err, c.err) || string(told) != greeting+c.told {
 				t.Errorf("%v; told %q", err, told)
 			}
 		})
 	}
 }
 
-func TestNBDServers(t *testing.T) {
+func TestServers(t *testing.T) {
 	reply := "\x00\x03\xe8\x89\x04\x55\x65\xa9\x00\x00\x00\x05"
 	for _, c := range []struct{ name, says, err string }{
-		{"good", nbdGreeting + reply + "\x00\x00\x00\x01\x00\x00\x00\x00", ""},
+		{"good", greeting + reply + "\x00\x00\x00\x01\x00\x00\x00\x00", ""},
 		{"oldstyle", "NBDMAGIC\x00\x00\x42\x02\x81\x86\x12\x53\x00\x03", "does not greet as an NBD server"},
 		{"SSH", "SSH-2.0-OpenSSH_9.2p1 Debian-2", "does not greet as an NBD server"},
 		{"lacks a flag", "NBDMAGICIHAVEOPT\x00\x01", "lack 0x2"},
-		{"no TLS", nbdGreeting + reply + "\x80\x00\x00\x02\x00\x00\x00\x04none", `refuses TLS (NBD reply 0x80000002) "none"`},
-		{"a long answer", nbdGreeting + reply + "\x80\x00\x00\x02\x00\x00\x10\x01", "is none"},
-		{"another option's", nbdGreeting + "\x00\x03\xe8\x89\x04\x55\x65\xa9\x00\x00\x00\x07\x00\x00\x00\x01\x00\x00\x00\x00", "is none"},
-		{"the end", nbdGreeting, "closed"},
+		{"no TLS", greeting + reply + "\x80\x00\x00\x02\x00\x00\x00\x04none", `refuses TLS (NBD reply 0x80000002) "none"`},
+		{"a long answer", greeting + reply + "\x80\x00\x00\x02\x00\x00\x10\x01", "is none"},
+		{"another option's", greeting + "\x00\x03\xe8\x89\x04\x55\x65\xa9\x00\x00\x00\x07\x00\x00\x00\x01\x00\x00\x00\x00", "is none"},
+		{"the end", greeting, "closed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			told, err := dialogue(t, c.says, func(ctx context.Context, conn net.Conn) error { return greetServer(ctx, conn, nbdFlags, true) })
-			if !saysError(err, c.err) || len(told) > 0 && string(told) != fixed+option(5, "") {
+			told, err := dialogue(t, c.says, func(ctx context.Context, conn net.Conn) error { return GreetServer(ctx, conn, knownFlags, true) })
+			if !needs.ErrorSays(err, c.err) || len(told) > 0 && string(told) != fixed+option(5, "") {
 				t.Errorf("%v; told %q", err, told)
 			}
 		})
@@ -116,27 +121,27 @@ func TestNBDServers(t *testing.T) {
 }
 
 // A silent peer is waited for as long as the context says.
-func TestNBDSilence(t *testing.T) {
+func TestSilence(t *testing.T) {
 	ours, theirs := pair(t)
 	defer ours.Close()
 	defer theirs.Close()
 	late := errors.New("late")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, late)
 	defer cancel()
-	if err := greetServer(ctx, ours, nbdFlags, true); !errors.Is(err, late) {
+	if err := GreetServer(ctx, ours, knownFlags, true); !errors.Is(err, late) {
 		t.Error(err)
 	}
 }
 
 // Whatever a stranger sends ends in an answer or an error, and is never taken
 // for a wish for TLS that it is not.
-func FuzzNBDClient(f *testing.F) {
+func FuzzClient(f *testing.F) {
 	for _, s := range []string{fixed + option(5, ""), fixed + option(7, "disk") + option(5, ""), fixed + option(2, ""), "GET / HTTP/1.1"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, says []byte) {
 		_, err := dialogue(t, string(says), func(ctx context.Context, c net.Conn) error {
-			_, err := greetClient(ctx, c, true)
+			_, err := GreetClient(ctx, c, true)
 			return err
 		})
 		if err == nil && !bytes.Contains(says, []byte(option(5, "")[:12])) {
