@@ -84,7 +84,7 @@ func (s *site) start(h *lab.Host, c conf) *daemon {
 	ca := s.write(h.Name+"-ca.pem", append(s.ca.CertPEM(), c.ca.CertPEM()...))
 	cert, key := s.certificate(c.ca, h.Name, c.names...)
 	d := &daemon{s: s, host: h, under: c.under}
-	d.config = s.write(h.Name+".toml", fmt.Appendf(nil, "name = %q\nqemu_user = \"root\"\n%s\n[certificates]\nca = %q\ncert = %q\nkey = %q\n%s[limits]\n%s\n%s",
+	d.config = s.write(h.Name+".toml", fmt.Appendf(nil, "name = %q\n%s\n[certificates]\nca = %q\ncert = %q\nkey = %q\n%s[limits]\n%s\n%s",
 		h.Name, c.top, ca, cert, key, c.certificates, c.limits, c.peers))
 	d.logTo = filepath.Join(s.dir, h.Name+".log")
 	s.daemons = append(s.daemons, d)

@@ -168,8 +168,9 @@ func (s *site) qemuCertificates(names ...string) {
 		pair, err := s.ca.Issue(pki.Host{Names: of})
 		s.check(err)
 		dir := h.Path("/etc/pki/qemu")
-		_, err = pki.WriteLayout(dir, pki.LayoutQEMU, pki.Set{CA: s.ca, Server: pair, Client: pair})
+		keys, err := pki.WriteLayout(dir, pki.LayoutQEMU, pki.Set{CA: s.ca, Server: pair, Client: pair})
 		s.check(err)
+		s.check(lab.GiveToQEMU(keys...))
 		s.t.Cleanup(func() { // not the folder: libvirtd wants it when it starts
 			files, _ := filepath.Glob(filepath.Join(dir, "*"))
 			for _, f := range files {

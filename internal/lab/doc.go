@@ -26,6 +26,11 @@
 // part of it and checks all of it, pass after pass (see [GuestSpec]). They run in software
 // emulation, so that the lab works where there is no KVM.
 //
+// libvirtd runs as root and QEMU as libvirt-qemu, Debian's default, so that a lab shows what an
+// ordinary host would: QEMU reaches only the files, sockets and keys that it may ([GiveToQEMU]).
+// Folders that it has to pass must let others in, which those of t.TempDir do not. A test that
+// wants QEMU to be root says so by Options.QemuConf.
+//
 // What the lab does not do: it does not isolate (hosts run as the machine's root, see its /dev and
 // can reach its files), and it does not touch the machine's own libvirtd, network or cgroups.
 //

@@ -105,20 +105,7 @@ func testFolders(t *testing.T, l *Lab) {
 
 func testUnixSocket(t *testing.T, h *Host) {
 	const path = "/run/sluice-lab-test.sock"
-	ln, err := h.Listen(t.Context(), "unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			c.Close()
-		}
-	}()
+	serve(t, h, "unix", path, func(net.Conn) {})
 	inside, err := h.Dial(deadline(t, 10*time.Second), "unix", path)
 	if err != nil {
 		t.Fatal(err)

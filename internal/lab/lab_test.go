@@ -34,6 +34,29 @@ func deadline(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
+// serve listens on a host until the test ends, and hands over each connection, which it closes
+// afterwards.
+func serve(t *testing.T, h *Host, network, address string, f func(c net.Conn)) {
+	t.Helper()
+	ln, err := h.Listen(t.Context(), network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				f(c)
+			}()
+		}
+	}()
+}
+
 // machine is what a lab could leave behind on the machine, but for processes.
 func machine(t *testing.T) string {
 	t.Helper()
@@ -133,21 +156,7 @@ func TestUpTwice(t *testing.T) {
 func TestSideBySide(t *testing.T) {
 	labs := []*Lab{bringUp(t, Options{}), bringUp(t, Options{})}
 	for i, l := range labs {
-		ln, err := l.B.Listen(t.Context(), "tcp", HostB+":7")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		go func() {
-			for {
-				c, err := ln.Accept()
-				if err != nil {
-					return
-				}
-				fmt.Fprintf(c, "%d", i)
-				c.Close()
-			}
-		}()
+		serve(t, l.B, "tcp", HostB+":7", func(c net.Conn) { fmt.Fprintf(c, "%d", i) })
 	}
 	for i, l := range labs {
 		c, err := l.A.Dial(deadline(t, 10*time.Second), "tcp", HostB+":7")

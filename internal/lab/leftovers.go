@@ -146,8 +146,8 @@ func (h *Host) migrationSockets(table string) ([]string, error) {
 
 const qemuProgram = "qemu-system-x86_64"
 
-// qemu returns the pids of the QEMU processes of the guest of that name.
-func (h *Host) qemu(guest string) ([]int, error) {
+// QEMU returns the pids of the QEMU processes of the guest of that name. It does not ask libvirtd.
+func (h *Host) QEMU(guest string) ([]int, error) {
 	pids, err := h.Processes(qemuProgram)
 	if err != nil {
 		return nil, err

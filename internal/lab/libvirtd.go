@@ -50,12 +50,11 @@ log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
 `
 }
 
-// qemuConf takes away what needs the machine's help: other users, AppArmor, virtlogd, namespaces
-// within namespaces, cgroups, and the extended attributes in which libvirt remembers owners.
-// Migrations with --tls read their certificates from /etc/pki/qemu, where tests put some.
-const qemuConf = `user = "root"
-group = "root"
-security_driver = "none"
+// qemuConf takes away what needs the machine's help: AppArmor, virtlogd, namespaces within
+// namespaces, cgroups, and the extended attributes in which libvirt remembers owners. It sets no
+// user, so that QEMU runs as libvirt-qemu. Migrations with --tls read their certificates from
+// /etc/pki/qemu, where tests put some.
+const qemuConf = `security_driver = "none"
 stdio_handler = "file"
 namespaces = []
 cgroup_controllers = []

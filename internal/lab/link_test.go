@@ -14,23 +14,7 @@ import (
 
 // testLink sends bytes from A to B over a link that is whole, cut, restored and slow.
 func testLink(t *testing.T, l *Lab) {
-	ln, err := l.B.Listen(t.Context(), "tcp", ":7")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				io.Copy(c, c)
-				c.Close()
-			}()
-		}
-	}()
+	serve(t, l.B, "tcp", ":7", func(c net.Conn) { io.Copy(c, c) })
 	for _, address := range []string{HostB + ":7", net.JoinHostPort(l.B.Addr6, "7")} {
 		if err := echo(t, l.A, address, 1<<20, 10*time.Second); err != nil {
 			t.Errorf("whole link, %s: %v", address, err)

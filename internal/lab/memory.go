@@ -19,7 +19,7 @@ const memoryPiece = 128 << 20
 // be, but for the counts that the guest itself checks at each pass. The guest may be running or
 // paused. An error that wraps ErrCorrupt says where they differ.
 func (g *Guest) CheckMemory(ctx context.Context, h *Host) error {
-	file := "/run/" + g.Name + ".memory"
+	file := "/var/lib/libvirt/qemu/" + g.Name + ".memory" // a folder of QEMU's user, who writes it
 	defer os.Remove(h.Path(file))
 	end := g.Spec.MemoryMiB << 20
 	for start := guestBase; start < end; start += memoryPiece {

@@ -36,7 +36,7 @@ func (l *Lab) WhereRuns(ctx context.Context, name string) ([]Place, error) {
 		case !strings.Contains(err.Error(), "failed to get domain"):
 			return nil, err
 		}
-		if p.QEMU, err = h.qemu(name); err != nil {
+		if p.QEMU, err = h.QEMU(name); err != nil {
 			return nil, err
 		}
 		places = append(places, p)

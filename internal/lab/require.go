@@ -38,6 +38,13 @@ func Missing() []string {
 			missing = append(missing, "no program "+program)
 		}
 	}
+	if _, _, err := QEMUUser(); err != nil {
+		missing = append(missing, err.Error())
+	}
+	// A kernel without the file has no userfaultfd, or asks for no permission.
+	if raw, err := os.ReadFile("/proc/sys/vm/unprivileged_userfaultfd"); err == nil && strings.TrimSpace(string(raw)) == "0" {
+		missing = append(missing, "post-copy is not for "+qemuUser+": sysctl vm.unprivileged_userfaultfd=1 allows it")
+	}
 	// Being root is not enough in a container that was not given the capability, nor in a kernel
 	// without them.
 	probe := exec.Command("/bin/true")

@@ -65,7 +65,7 @@ func Start(ctx context.Context, l *lab.Lab, o Options) (*Site, error) {
 	}
 	s := &Site{A: &Daemon{Host: l.A, Binary: binary}, B: &Daemon{Host: l.B, Binary: binary}}
 	for _, d := range []*Daemon{s.A, s.B} {
-		config := fmt.Sprintf("name = %q\nqemu_user = \"root\"\n%s\n[peers.%s]\n%s", d.Host.Name, o.Config, d.Host.Peer().Name, o.Peer)
+		config := fmt.Sprintf("name = %q\n%s\n[peers.%s]\n%s", d.Host.Name, o.Config, d.Host.Peer().Name, o.Peer)
 		if err := os.WriteFile(d.Host.Path(ConfigFile), []byte(config), 0o644); err != nil {
 			return nil, errors.Join(err, s.Stop())
 		}
@@ -87,10 +87,15 @@ func writeCertificates(l *lab.Lab) error {
 			return err
 		}
 		set := pki.Set{CA: ca, Server: pair, Client: pair}
-		for layout, dir := range map[string]string{pki.LayoutLibvirt: "/etc/pki", pki.LayoutQEMU: "/etc/pki/qemu"} {
-			if _, err := pki.WriteLayout(h.Path(dir), layout, set); err != nil {
-				return err
-			}
+		if _, err := pki.WriteLayout(h.Path("/etc/pki"), pki.LayoutLibvirt, set); err != nil {
+			return err
+		}
+		files, err := pki.WriteLayout(h.Path("/etc/pki/qemu"), pki.LayoutQEMU, set)
+		if err != nil {
+			return err
+		}
+		if err := lab.GiveToQEMU(files...); err != nil {
+			return err
 		}
 	}
 	return nil
