@@ -14,13 +14,21 @@ import (
 // a guest of 64 MiB.
 var slow = []string{"--bandwidth", "8"}
 
+// underWay brings up two daemons, and returns when a guest is halfway from
+// host-a to host-b.
+func underWay(t *testing.T, c conf) (s *site, a, b *daemon, g *lab.Guest, m *migration) {
+	t.Helper()
+	s = newSite(t)
+	a, b = s.both(c)
+	g = s.guest(lab.GuestSpec{})
+	m = a.migrate(g.Name, slow...)
+	m.halfway()
+	return s, a, b, g, m
+}
+
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{})
-	g := s.guest(lab.GuestSpec{})
-	m := a.migrate(g.Name, slow...)
-	m.halfway()
+	s, a, b, g, m := underWay(t, conf{})
 	s.check(m.cmd.Process.Signal(syscall.SIGINT))
 	m.stays(control.Cancelled, 3, "host-a", "the caller cancelled the migration")
 	sameCause(a, b, "host-a", "the caller cancelled the migration")
@@ -32,11 +40,7 @@ func TestInterrupted(t *testing.T) {
 
 func TestCallerKilled(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{})
-	g := s.guest(lab.GuestSpec{})
-	m := a.migrate(g.Name, slow...)
-	m.halfway()
+	s, a, b, g, m := underWay(t, conf{})
 	s.check(m.cmd.Process.Kill())
 	sameCause(a, b, "host-a", "the caller cancelled the migration")
 	s.onlyOn(g, s.A)
@@ -55,11 +59,7 @@ func TestTimeout(t *testing.T) {
 
 func TestSourceKilled(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{})
-	g := s.guest(lab.GuestSpec{})
-	m := a.migrate(g.Name, slow...)
-	m.halfway()
+	s, a, b, g, m := underWay(t, conf{})
 	a.killed()
 	// The command can't know what became of the guest.
 	r := m.want(control.Unknown, 4)
@@ -75,11 +75,7 @@ func TestSourceKilled(t *testing.T) {
 
 func TestDestinationKilled(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{})
-	g := s.guest(lab.GuestSpec{})
-	m := a.migrate(g.Name, slow...)
-	m.halfway()
+	s, a, b, g, m := underWay(t, conf{})
 	b.killed()
 	r := m.stays(control.Failed, 1, "host-b", "channel ", "killed")
 	if cause := a.ended().Cause; cause != r.Cause {
@@ -94,11 +90,7 @@ func TestDestinationKilled(t *testing.T) {
 
 func TestLinkDown(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{limits: patience + "idle_timeout = \"2s\"\n"})
-	g := s.guest(lab.GuestSpec{})
-	m := a.migrate(g.Name, slow...)
-	m.halfway()
+	s, a, b, g, m := underWay(t, conf{limits: patience + "idle_timeout = \"2s\"\n"})
 	s.check(s.CutLink())
 	begun := time.Now()
 	m.stays(control.Failed, 1, "host-a: channel ", "host-b", "2s", "the link is down, or the host is frozen")
@@ -117,11 +109,7 @@ func TestLinkDown(t *testing.T) {
 
 func TestConnectionsReset(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{})
-	g := s.guest(lab.GuestSpec{})
-	m := a.migrate(g.Name, slow...)
-	m.halfway()
+	s, a, b, g, m := underWay(t, conf{})
 	s.check(s.ResetConnections(s.ctx, 16514))
 	m.stays(control.Failed, 1, "channel ", "host-b")
 	says(t, "host-a", a.ended().Cause, "channel ", "host-b")
@@ -131,11 +119,7 @@ func TestConnectionsReset(t *testing.T) {
 
 func TestDestinationLibvirtKilled(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{})
-	g := s.guest(lab.GuestSpec{})
-	m := a.migrate(g.Name, slow...)
-	m.halfway()
+	s, a, b, g, m := underWay(t, conf{})
 	s.check(s.B.KillLibvirtd(s.ctx, syscall.SIGKILL))
 	m.stays(control.Failed, 1, "host-b: ", "libvirt", "stopped, or has crashed")
 	sameCause(a, b, "host-b: ", "libvirt", "stopped, or has crashed")
@@ -147,11 +131,7 @@ func TestDestinationLibvirtKilled(t *testing.T) {
 
 func TestSourceLibvirtKilled(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{})
-	g := s.guest(lab.GuestSpec{})
-	m := a.migrate(g.Name, slow...)
-	m.halfway()
+	s, a, b, g, m := underWay(t, conf{})
 	s.check(s.A.KillLibvirtd(s.ctx, syscall.SIGKILL))
 	r, status := m.wait()
 	if status != 1 && status != 4 {
@@ -167,11 +147,7 @@ func TestSourceLibvirtKilled(t *testing.T) {
 
 func TestDestinationQEMUKilled(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{})
-	g := s.guest(lab.GuestSpec{})
-	m := a.migrate(g.Name, slow...)
-	m.halfway()
+	s, a, b, g, m := underWay(t, conf{})
 	s.killQEMU(g, s.B)
 	m.stays(control.Failed, 1, "host-b", "QEMU")
 	sameCause(a, b, "host-b", "QEMU")
@@ -182,11 +158,7 @@ func TestDestinationQEMUKilled(t *testing.T) {
 // kernel still takes bytes.
 func TestDestinationFrozen(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{limits: patience + "idle_timeout = \"2s\"\n"})
-	g := s.guest(lab.GuestSpec{})
-	m := a.migrate(g.Name, slow...)
-	m.halfway()
+	s, _, b, g, m := underWay(t, conf{limits: patience + "idle_timeout = \"2s\"\n"})
 	b.signal(syscall.SIGSTOP)
 	m.stays(control.Failed, 1, "host-a: channel ", "host-b", "the link is down, or the host is frozen")
 	b.signal(syscall.SIGCONT)

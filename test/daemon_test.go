@@ -1,17 +1,12 @@
 package test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -29,7 +24,7 @@ type daemon struct {
 	cmd    *lab.Cmd
 	logTo  string // file
 	exited chan struct{}
-	idle   []string // what its descriptors were before it had done anything
+	idle   holdings // before it had done anything
 }
 
 // conf is how a daemon differs from one that is ready to migrate.
@@ -117,9 +112,7 @@ func (d *daemon) start() {
 		}
 		return strings.Count(d.log(), readyWords) > ran
 	})
-	// Kernel TLS is tried at the start, by sockets of its own.
-	d.s.wait("the start is over", 30*time.Second, func() bool { return len(d.busyGoroutines()) == 0 })
-	d.idle = d.descriptors()
+	d.waitStarted()
 }
 
 const readyWords = `"message":"ready"`
@@ -210,190 +203,4 @@ func (d *daemon) live() control.SessionStatus {
 		d.s.t.Fatalf("%s has %d sessions: %+v", d.host.Name, len(st.Sessions), st.Sessions)
 	}
 	return st.Sessions[0]
-}
-
-// waitIdle waits until the daemon holds nothing that it did not hold when it
-// was new.
-func (d *daemon) waitIdle() {
-	d.s.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		fds, goroutines := d.descriptors(), d.busyGoroutines()
-		if slices.Equal(fds, d.idle) && len(goroutines) == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			d.s.t.Fatalf("sluice on %s does not come to rest: descriptors\n  %s\nof which it had at first\n  %s\ngoroutines at work:\n%s",
-				d.host.Name, strings.Join(fds, "\n  "), strings.Join(d.idle, "\n  "), strings.Join(goroutines, "\n\n"))
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-var socketNumber = regexp.MustCompile(`\[\d+\]`)
-
-// descriptors says what the daemon has open, without the numbers. Pipes are
-// left out: empty ones are kept for the next splice.
-func (d *daemon) descriptors() []string {
-	d.s.t.Helper()
-	dir := fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid)
-	entries, err := os.ReadDir(dir)
-	d.s.check(err)
-	var fds []string
-	for _, e := range entries {
-		to, err := os.Readlink(filepath.Join(dir, e.Name()))
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		d.s.check(err)
-		// The certificates' watch may begin a moment after the daemon is ready.
-		if !strings.HasPrefix(to, "pipe:") && to != "anon_inode:inotify" {
-			fds = append(fds, socketNumber.ReplaceAllString(to, ""))
-		}
-	}
-	slices.Sort(fds)
-	return fds
-}
-
-func (d *daemon) goroutinesFile() string { return filepath.Join(d.s.dir, d.host.Name+".goroutines") }
-
-// busyGoroutines returns the stacks of the goroutines that work for a session
-// or a connection.
-func (d *daemon) busyGoroutines() []string {
-	d.s.t.Helper()
-	os.Remove(d.goroutinesFile())
-	d.signal(syscall.SIGUSR1)
-	var raw []byte
-	d.s.wait("what the goroutines do", 10*time.Second, func() (done bool) {
-		var err error
-		raw, err = os.ReadFile(d.goroutinesFile())
-		return err == nil
-	})
-	var busy []string
-	for _, stack := range strings.Split(string(raw), "\n\n") {
-		if slices.ContainsFunc(busyFrames, func(f string) bool { return strings.Contains(stack, f) }) {
-			busy = append(busy, stack)
-		}
-	}
-	return busy
-}
-
-// busyFrames are in the stacks of goroutines of sessions and connections alone.
-var busyFrames = []string{
-	"/sluice/stream", "/internal/libvirtrpc", "/proxy.(*doors)", "/proxy.(*steering)", "/proxy.(*outgoing)", "/proxy.(*bare)", "/proxy.(*lanes)", "/proxy.(*nativeEnd)", "/proxy.(*interception).carry", "/proxy.(*incoming", "/proxy.(*Daemon).admit", "/proxy.(*Daemon).serveClient(",
-	"digitalocean/go-libvirt",
-}
-
-// A migration is one `sluice migrate --json` under way.
-type migration struct {
-	s   *site
-	cmd *lab.Cmd
-
-	mu     sync.Mutex
-	events []control.Progress
-	result *control.Result
-	stderr bytes.Buffer
-	exited chan struct{}
-}
-
-// migrate starts `sluice migrate` on the daemon's host, to the other one.
-func (d *daemon) migrate(guest string, args ...string) *migration {
-	d.s.t.Helper()
-	m := &migration{s: d.s, exited: make(chan struct{})}
-	m.cmd = d.command(append([]string{"migrate", "--json", guest, d.host.Peer().Name}, args...)...)
-	m.cmd.Stdout, m.cmd.Stderr = &eventLines{m: m}, &m.stderr
-	d.s.check(m.cmd.Start())
-	go func() {
-		m.cmd.Wait()
-		close(m.exited)
-	}()
-	return m
-}
-
-// eventLines takes what the command prints.
-type eventLines struct {
-	m    *migration
-	rest []byte
-}
-
-func (l *eventLines) Write(p []byte) (int, error) {
-	l.rest = append(l.rest, p...)
-	for {
-		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
-		if !whole {
-			return len(p), nil
-		}
-		l.rest = rest
-		var e control.Event
-		if err := json.Unmarshal(line, &e); err != nil {
-			return 0, fmt.Errorf("sluice migrate --json printed %q: %w", line, err)
-		}
-		l.m.mu.Lock()
-		if e.Progress != nil {
-			l.m.events = append(l.m.events, *e.Progress)
-		}
-		if e.Result != nil {
-			l.m.result = e.Result
-		}
-		l.m.mu.Unlock()
-	}
-}
-
-// progress is what the command has printed so far.
-func (m *migration) progress() []control.Progress {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Clone(m.events)
-}
-
-func (m *migration) running() bool {
-	select {
-	case <-m.exited:
-		return false
-	default:
-		return true
-	}
-}
-
-// until waits for a progress event.
-func (m *migration) until(what string, ok func(control.Progress) bool) {
-	m.s.t.Helper()
-	m.s.wait(what, time.Minute, func() bool {
-		running := m.running()
-		if slices.ContainsFunc(m.progress(), ok) {
-			return true
-		}
-		if !running {
-			m.s.t.Fatalf("%s: the migration ended before: %+v\n%s", what, m.result, &m.stderr)
-		}
-		return false
-	})
-}
-
-// halfway waits until a part of memory has gone, and more is to go.
-func (m *migration) halfway() {
-	m.s.t.Helper()
-	m.until("memory flows", func(p control.Progress) bool {
-		return p.Phase == control.PhaseMemory && p.Percent > 20 && p.Carried > 4<<20
-	})
-}
-
-// wait waits for the command's end and returns its result and exit status.
-func (m *migration) wait() (*control.Result, int) {
-	m.s.t.Helper()
-	m.s.wait("the end of sluice migrate", 90*time.Second, func() bool { return !m.running() })
-	if m.result == nil {
-		m.s.t.Fatalf("sluice migrate ended (%v) without a result: %s", m.cmd.ProcessState, &m.stderr)
-	}
-	return m.result, m.cmd.ProcessState.ExitCode()
-}
-
-// want waits for the command's end, which must have that outcome and status.
-func (m *migration) want(outcome string, status int) *control.Result {
-	m.s.t.Helper()
-	r, got := m.wait()
-	if r.Outcome != outcome || got != status {
-		m.s.t.Fatalf("sluice migrate ended with status %d and outcome %s, want %d and %s: %s", got, r.Outcome, status, outcome, r.Message)
-	}
-	return r
 }

@@ -9,17 +9,6 @@ import (
 	"github.com/virt-sluice/sluice/internal/lab"
 )
 
-// freezeLibvirtd stops the host's libvirtd, which answers nothing then, until
-// the function that is returned is called.
-func (s *site) freezeLibvirtd(h *lab.Host) (thaw func()) {
-	s.t.Helper()
-	pid, err := h.LibvirtdPID()
-	s.check(err)
-	s.check(syscall.Kill(pid, syscall.SIGSTOP))
-	s.t.Cleanup(func() { syscall.Kill(pid, syscall.SIGCONT) })
-	return func() { s.check(syscall.Kill(pid, syscall.SIGCONT)) }
-}
-
 // finishHangs starts a migration and returns once Finish has been asked for at
 // the destination, whose libvirt does not answer.
 func (s *site) finishHangs(a *daemon, g *lab.Guest) (m *migration, thaw func()) {
@@ -92,12 +81,7 @@ func TestFinishFails(t *testing.T) {
 	a, b := s.both(conf{})
 	g := s.guest(lab.GuestSpec{})
 	m, thaw := s.finishHangs(a, g)
-	pids, err := s.B.Processes("qemu-system-x86_64")
-	s.check(err)
-	if len(pids) != 1 {
-		t.Fatalf("QEMU on host-b: %v", pids)
-	}
-	s.check(syscall.Kill(pids[0], syscall.SIGKILL))
+	s.killQEMU(g, s.B)
 	thaw()
 	m.stays(control.Failed, 1, "host-b: ", "libvirt", "taking the guest over")
 	sameCause(a, b, "host-b: ", "libvirt", "taking the guest over")

@@ -87,9 +87,7 @@ func TestVirshLostFinish(t *testing.T) {
 			s.check(s.CutLink())
 			a.logged("the answer to Finish was lost")
 			if c.fails {
-				pids, err := s.B.Processes("qemu-system-x86_64")
-				s.check(err)
-				s.check(syscall.Kill(pids[0], syscall.SIGKILL))
+				s.killQEMU(g, s.B)
 			}
 			thaw()
 			a.logged("no answer yet")

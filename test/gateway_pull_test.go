@@ -20,10 +20,7 @@ func TestVirshPull(t *testing.T) {
 	a, b := s.pulls()
 	g := s.guest(lab.GuestSpec{DisksMiB: []int{16}})
 	s.check(g.CreateDisks(s.B))
-	_, errs, status := s.run(s.B, "virsh", "-q", "-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--copy-storage-all", "--parallel")
-	if status != 0 {
-		t.Fatalf("virsh: %s", errs)
-	}
+	s.virshSays(s.B, "-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--copy-storage-all", "--parallel")
 	s.check(s.CheckOnlyOn(s.ctx, g, s.B))
 	s.check(s.CompareDisks(s.ctx, g))
 	a.steered(b, g, "sluice")
@@ -43,10 +40,7 @@ func TestVirshPullPostCopy(t *testing.T) {
 	s.start(s.A, conf{peers: "[peers.host-b]\naccess = \"full\"\n", limits: few})
 	b := s.start(s.B, conf{limits: few})
 	g := s.guest(lab.GuestSpec{})
-	_, errs, status := s.run(s.B, "virsh", "-q", "-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--postcopy", "--postcopy-after-precopy")
-	if status != 0 {
-		t.Fatalf("virsh: %s", errs)
-	}
+	s.virshSays(s.B, "-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--postcopy", "--postcopy-after-precopy")
 	s.onlyOn(g, s.B)
 }
 
@@ -57,21 +51,10 @@ func TestVirshPullPeerToPeer(t *testing.T) {
 	a, b := s.pulls()
 	g := s.guest(lab.GuestSpec{})
 	// Past sluice it would go in clear.
-	_, errs, status := s.run(s.B, "virsh", "-q", "-c", b.uri(), "migrate", "--live", "--p2p", g.Name, "qemu+tcp://host-b/system")
-	if status == 0 {
-		t.Fatal("the guest went in clear")
-	}
-	says(t, "virsh", errs, "sluice on host-a", "in clear")
+	s.virshFails(s.B, []string{"-c", b.uri(), "migrate", "--live", "--p2p", g.Name, "qemu+tcp://host-b/system"}, "sluice on host-a", "in clear")
 	// So would libvirt's tunnel.
-	_, errs, status = s.run(s.B, "virsh", "-q", "-c", b.uri(), "migrate", "--live", "--p2p", "--tunnelled", g.Name, "qemu+tcp://host-b/system")
-	if status == 0 {
-		t.Fatal("the guest went in clear")
-	}
-	says(t, "virsh", errs, "sluice on host-a", "in clear", "tunnel to a URI without TLS")
-	_, errs, status = s.run(s.B, "virsh", "-q", "-c", b.uri(), "migrate", "--live", "--p2p", g.Name, a.uri())
-	if status != 0 {
-		t.Fatalf("virsh: %s", errs)
-	}
+	s.virshFails(s.B, []string{"-c", b.uri(), "migrate", "--live", "--p2p", "--tunnelled", g.Name, "qemu+tcp://host-b/system"}, "sluice on host-a", "in clear", "tunnel to a URI without TLS")
+	s.virshSays(s.B, "-c", b.uri(), "migrate", "--live", "--p2p", g.Name, a.uri())
 	s.check(s.CheckOnlyOn(s.ctx, g, s.B))
 	a.steered(b, g, "sluice")
 	s.nothingLeft()
@@ -84,14 +67,8 @@ func TestVirshFullAccess(t *testing.T) {
 	_, b := s.pulls()
 	g := s.guest(lab.GuestSpec{})
 	for _, args := range [][]string{{"suspend", g.Name}, {"dumpxml", g.Name}, {"resume", g.Name}} {
-		if out, errs, status := s.run(s.B, "virsh", append([]string{"-q", "-c", b.uri()}, args...)...); status != 0 {
-			t.Errorf("virsh %s: %s%s", args, out, errs)
-		}
+		s.virshSays(s.B, append([]string{"-c", b.uri()}, args...)...)
 	}
-	_, errs, status := s.run(s.B, "virsh", "-q", "-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--migrateuri", "tcp:192.0.2.2:49200", "--disks-uri", "tcp://192.0.2.2:49201", "--copy-storage-all")
-	if status == 0 {
-		t.Error("the guest went in clear")
-	}
-	says(t, "virsh", errs, "sluice on host-a", "in clear")
+	s.virshFails(s.B, []string{"-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--migrateuri", "tcp:192.0.2.2:49200", "--disks-uri", "tcp://192.0.2.2:49201", "--copy-storage-all"}, "sluice on host-a", "in clear")
 	s.onlyOn(g, s.A)
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
@@ -33,15 +32,8 @@ func TestInterceptRefuses(t *testing.T) {
 
 	// What listens there and is not QEMU is none of a peer's business.
 	l := s.B.Command(s.ctx, "setpriv", "--reuid", "65534", "--clear-groups", "qemu-nbd", "--port", "49160", "--persistent", "--image-opts", "driver=null-co")
-	s.check(l.Start())
-	t.Cleanup(func() {
-		l.Process.Kill()
-		l.Wait()
-	})
-	s.wait("qemu-nbd listens", 20*time.Second, func() bool {
-		out, _, _ := s.run(s.B, "ss", "-Hltn", "sport = :49160")
-		return out != ""
-	})
+	s.background(l)
+	s.listening(s.B, 49160)
 	if _, _, status = s.run(s.A, "curl", "-sS", url); status == 0 {
 		t.Error("curl succeeded")
 	}

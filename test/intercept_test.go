@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/lab"
@@ -55,17 +54,10 @@ func TestInterceptedByLibvirtsTLS(t *testing.T) {
 	s.check(err)
 	files, err := pki.WriteLayout(s.B.Path("/etc/pki"), pki.LayoutLibvirt, pki.Set{CA: s.ca, Server: pair, Client: pair})
 	s.check(err)
-	conf := s.B.Path("/etc/libvirt/libvirtd.conf")
-	before, err := os.ReadFile(conf)
-	s.check(err)
-	restart := func(lines string) {
-		t.Helper()
-		s.check(os.WriteFile(conf, []byte(strings.Replace(string(before), "listen_tls = 0\n", lines, 1)), 0o644))
-		s.check(s.B.KillLibvirtd(s.ctx, syscall.SIGTERM))
-		s.check(s.B.StartLibvirtd(s.ctx))
-	}
-	restart(fmt.Sprintf("listen_tls = 1\ntls_port = \"%d\"\n", libvirtTLS))
-	defer restart("listen_tls = 0\n")
+	undo := s.reconfigureLibvirtd(s.B, func(conf string) string {
+		return strings.Replace(conf, "listen_tls = 0\n", fmt.Sprintf("listen_tls = 1\ntls_port = \"%d\"\n", libvirtTLS), 1)
+	})
+	defer undo()
 	defer func() {
 		for _, f := range files {
 			os.Remove(f)

@@ -74,21 +74,13 @@ func TestVirsh(t *testing.T) {
 
 	// Where there is no sluice at the other end, virsh says so.
 	b.killed()
-	_, errs, status = s.run(s.A, "virsh", "-c", peerURI, "list")
-	if status == 0 {
-		t.Error("virsh found a libvirt where there was none")
-	}
-	says(t, "virsh", errs, "sluice: ", "host-b:16514", "is sluice running there?")
+	s.virshFails(s.A, []string{"-c", peerURI, "list"}, "sluice: ", "host-b:16514", "is sluice running there?")
 	a.waitIdle()
 }
 
 func TestStatusCommand(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{})
-	g := s.guest(lab.GuestSpec{})
-	m := a.migrate(g.Name, slow...)
-	m.halfway()
+	s, a, b, g, m := underWay(t, conf{})
 	for _, d := range []*daemon{a, b} {
 		out, errs, status := s.run(d.host, s.command, "status")
 		if status != 0 {

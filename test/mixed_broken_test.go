@@ -89,9 +89,9 @@ func TestToHostWithoutSluiceLostFinish(t *testing.T) {
 		g := s.guest(lab.GuestSpec{})
 		m := a.migrate(g.Name, "--bandwidth", "16")
 		m.halfway()
-		qemu, thaw := s.qemuOf(g, s.B), s.freezeLibvirtd(s.B) // which would not tell
+		thaw := s.freezeLibvirtd(s.B)
 		a.logged(lostFinish)
-		s.check(syscall.Kill(qemu, syscall.SIGKILL))
+		s.killQEMU(g, s.B)
 		thaw()
 		r := m.want(control.Unknown, 4)
 		says(t, "the message", r.Message, "no one can tell whether guest g runs on host-b", "may have run there and ended", "On host-a it is paused", "virsh resume g")
@@ -99,27 +99,4 @@ func TestToHostWithoutSluiceLostFinish(t *testing.T) {
 			t.Errorf("the guest is %s on host-a", state)
 		}
 	})
-}
-
-// killQEMU ends the guest's QEMU on a host as a crash would.
-func (s *site) killQEMU(g *lab.Guest, h *lab.Host) {
-	s.t.Helper()
-	s.check(syscall.Kill(s.qemuOf(g, h), syscall.SIGKILL))
-}
-
-// qemuOf is the guest's process on a host.
-func (s *site) qemuOf(g *lab.Guest, h *lab.Host) (pid int) {
-	s.t.Helper()
-	places, err := s.WhereRuns(s.ctx, g.Name)
-	s.check(err)
-	for _, p := range places {
-		if p.Host != h {
-			continue
-		}
-		if len(p.QEMU) != 1 {
-			s.t.Fatalf("%s has QEMU %v of the guest", h.Name, p.QEMU)
-		}
-		pid = p.QEMU[0]
-	}
-	return pid
 }

@@ -1,7 +1,6 @@
 package test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -24,26 +23,18 @@ const bareTLSPort = 16520
 func (s *site) bare(h *lab.Host, port int, names ...string) {
 	s.t.Helper()
 	cert, key := s.certificate(s.ca, h.Name+"-libvirtd", names...)
-	conf := h.Path("/etc/libvirt/libvirtd.conf")
-	before, err := os.ReadFile(conf)
-	s.check(err)
-	s.check(os.WriteFile(conf, fmt.Appendf(bytes.ReplaceAll(before, []byte("listen_tls = 0\n"), nil), "listen_tls = 1\nkeepalive_interval = 1\nkeepalive_count = 2\ntls_port = \"%d\"\nca_file = %q\ncert_file = %q\nkey_file = %q\n",
-		port, s.write("libvirtd-ca.pem", s.ca.CertPEM()), cert, key), 0o644))
-	restart := func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		s.check(h.KillLibvirtd(ctx, syscall.SIGTERM))
-		s.check(h.StartLibvirtd(ctx))
-	}
-	restart()
-	s.t.Cleanup(func() { // before the site's own
+	s.reconfigureLibvirtd(h, func(conf string) string {
+		return fmt.Sprintf("%slisten_tls = 1\nkeepalive_interval = 1\nkeepalive_count = 2\ntls_port = \"%d\"\nca_file = %q\ncert_file = %q\nkey_file = %q\n",
+			strings.ReplaceAll(conf, "listen_tls = 0\n", ""), port, s.write("libvirtd-ca.pem", s.ca.CertPEM()), cert, key)
+	})
+	// It reads what QEMU can do, which would otherwise fall to who asks it first.
+	s.virsh(h, "capabilities")
+	s.t.Cleanup(func() { // before libvirtd starts anew
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		for _, g := range s.guests {
 			s.check(g.Destroy(ctx))
 		}
-		s.check(os.WriteFile(conf, before, 0o644))
-		restart()
 	})
 }
 

@@ -145,14 +145,7 @@ func TestNotSluice(t *testing.T) {
 		s.check(err)
 		defer said.Close()
 		c.Stdout, c.Stderr = said, said
-		stdin, err := c.StdinPipe() // its end would end openssl
-		s.check(err)
-		s.check(c.Start())
-		t.Cleanup(func() {
-			stdin.Close()
-			c.Process.Kill()
-			c.Wait()
-		})
+		s.background(c)
 		s.listening(s.B, 16514)
 		refused(s.start(s.A, conf{}), s.guest(lab.GuestSpec{}), "host-a: ", "host-b", "something else than sluice is on that port")
 	})
@@ -189,14 +182,7 @@ func TestStrangers(t *testing.T) {
 	cert, key := s.certificate(s.ca, "stranger", "host-a")
 	client := func(t *testing.T, args ...string) {
 		c := s.A.Command(s.ctx, "openssl", append([]string{"s_client", "-connect", "host-b:16514", "-tls1_3", "-quiet"}, args...)...)
-		stdin, err := c.StdinPipe()
-		s.check(err)
-		s.check(c.Start())
-		t.Cleanup(func() {
-			stdin.Close()
-			c.Process.Kill()
-			c.Wait()
-		})
+		s.background(c)
 	}
 	t.Run("without a certificate", func(t *testing.T) {
 		client(t, "-alpn", "sluice/1")
@@ -211,15 +197,6 @@ func TestStrangers(t *testing.T) {
 		b.logged("channel refused", "host-a", "192.0.2.1")
 	})
 	s.nothingLeft()
-}
-
-// listening waits until something listens at a TCP port of the host.
-func (s *site) listening(h *lab.Host, port int) {
-	s.t.Helper()
-	s.wait(fmt.Sprintf("a listener at port %d of %s", port, h.Name), 20*time.Second, func() bool {
-		out, _, _ := s.run(h, "ss", "-Hltn", fmt.Sprintf("sport = :%d", port))
-		return strings.TrimSpace(out) != ""
-	})
 }
 
 func TestNoSuchGuest(t *testing.T) {

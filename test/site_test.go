@@ -1,7 +1,6 @@
 package test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -172,14 +171,6 @@ func (s *site) check(err error) {
 	}
 }
 
-// virsh runs virsh on a host and returns what it printed.
-func (s *site) virsh(h *lab.Host, args ...string) string {
-	s.t.Helper()
-	out, err := h.Virsh(s.ctx, args...)
-	s.check(err)
-	return out
-}
-
 // wait asks done again and again until it is true.
 func (s *site) wait(what string, most time.Duration, done func() bool) {
 	s.t.Helper()
@@ -194,20 +185,6 @@ func (s *site) wait(what string, most time.Duration, done func() bool) {
 			s.t.Fatalf("%s: not within %v", what, most)
 		}
 	}
-}
-
-// run runs a command on a host and returns its output and exit status.
-func (s *site) run(h *lab.Host, name string, args ...string) (stdout, stderr string, status int) {
-	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.ctx, 30*time.Second)
-	defer cancel()
-	c := h.Command(ctx, name, args...)
-	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errs
-	if err := c.Run(); err != nil && c.ProcessState == nil || ctx.Err() != nil {
-		s.t.Fatalf("%s on %s: %v, %v\n%s%s", name, h.Name, err, ctx.Err(), &out, &errs)
-	}
-	return out.String(), errs.String(), c.ProcessState.ExitCode()
 }
 
 // write makes a file that both hosts see at the path returned.

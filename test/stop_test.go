@@ -54,11 +54,7 @@ func TestDrain(t *testing.T) {
 
 func TestStopSource(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{})
-	g := s.guest(lab.GuestSpec{})
-	m := a.migrate(g.Name, slow...)
-	m.halfway()
+	s, a, b, g, m := underWay(t, conf{})
 	a.signal(syscall.SIGTERM)
 	a.logged("no new sessions")
 	a.signal(syscall.SIGTERM)
@@ -74,11 +70,7 @@ func TestStopSource(t *testing.T) {
 
 func TestStopDestination(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{})
-	g := s.guest(lab.GuestSpec{})
-	m := a.migrate(g.Name, slow...)
-	m.halfway()
+	s, a, b, g, m := underWay(t, conf{})
 	b.signal(syscall.SIGTERM)
 	b.logged("no new sessions")
 	b.signal(syscall.SIGTERM)
@@ -90,11 +82,7 @@ func TestStopDestination(t *testing.T) {
 
 func TestDrainTimeout(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{limits: patience + "drain_timeout = \"1s\"\n"})
-	g := s.guest(lab.GuestSpec{})
-	m := a.migrate(g.Name, slow...)
-	m.halfway()
+	s, _, b, g, m := underWay(t, conf{limits: patience + "drain_timeout = \"1s\"\n"})
 	b.signal(syscall.SIGTERM)
 	m.stays(control.Failed, 1, "host-b: ", "the daemon is stopping")
 	b.stopped()

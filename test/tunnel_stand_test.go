@@ -41,38 +41,28 @@ func (s *tunnelStand) tap(network, listen, to string) *tap {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { l.Close() })
 	p := &tap{at: l.Addr().String()}
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				out, err := net.Dial(network, to)
-				if err != nil {
-					return
-				}
-				defer out.Close()
-				back := make(chan struct{})
-				go func() {
-					defer close(back)
-					io.Copy(c, out)
-					c.(interface{ CloseWrite() error }).CloseWrite()
-				}()
-				if p.pass(out, c) != nil {
-					if t, ok := c.(*net.TCPConn); ok {
-						t.SetLinger(0)
-					}
-					return
-				}
-				out.(interface{ CloseWrite() error }).CloseWrite()
-				<-back
-			}()
+	stand.Serve(s.t, l, func(c net.Conn) {
+		out, err := net.Dial(network, to)
+		if err != nil {
+			return
 		}
-	}()
+		defer out.Close()
+		back := make(chan struct{})
+		go func() {
+			defer close(back)
+			io.Copy(c, out)
+			c.(interface{ CloseWrite() error }).CloseWrite()
+		}()
+		if p.pass(out, c) != nil {
+			if t, ok := c.(*net.TCPConn); ok {
+				t.SetLinger(0)
+			}
+			return
+		}
+		out.(interface{ CloseWrite() error }).CloseWrite()
+		<-back
+	})
 	return p
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/internal/stand"
 )
 
 // bringUp brings up a lab that goes down with the test.
@@ -34,27 +36,14 @@ func deadline(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-// serve listens on a host until the test ends, and hands over each connection, which it closes
-// afterwards.
-func serve(t *testing.T, h *Host, network, address string, f func(c net.Conn)) {
+// serve listens on a host until the test ends, and hands over each connection.
+func serve(t *testing.T, h *Host, network, address string, handle func(c net.Conn)) {
 	t.Helper()
-	ln, err := h.Listen(t.Context(), network, address)
+	l, err := h.Listen(t.Context(), network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				f(c)
-			}()
-		}
-	}()
+	stand.Serve(t, l, handle)
 }
 
 // machine is what a lab could leave behind on the machine, but for processes.

@@ -115,7 +115,18 @@ func (s *Stand) Echo(network, at string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { l.Close() })
+	Serve(s.t, l, func(c net.Conn) {
+		if _, err := io.Copy(c, c); err == nil {
+			c.(interface{ CloseWrite() error }).CloseWrite()
+		}
+	})
+	return network + ":" + l.Addr().String()
+}
+
+// Serve hands over each connection of a listener, and closes it afterwards. The listener is closed
+// when the test ends.
+func Serve(t *testing.T, l net.Listener, handle func(c net.Conn)) {
+	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -124,11 +135,8 @@ func (s *Stand) Echo(network, at string) string {
 			}
 			go func() {
 				defer c.Close()
-				if _, err := io.Copy(c, c); err == nil {
-					c.(interface{ CloseWrite() error }).CloseWrite()
-				}
+				handle(c)
 			}()
 		}
 	}()
-	return network + ":" + l.Addr().String()
 }
