@@ -91,6 +91,7 @@ var proofs = []string{
 }
 
 func TestKernelTLS(t *testing.T) {
+	t.Parallel()
 	init := build(t, "./init", true)
 	programs := []program{
 		{"1-ktls", build(t, "../../stream/ktls", false), []string{"-test.v", "-test.timeout=3m"}},
@@ -98,7 +99,6 @@ func TestKernelTLS(t *testing.T) {
 		{"3-sluice", build(t, "../../cmd/sluice", false), []string{"-test.v", "-test.timeout=3m", "-test.run=^TestTunnelsInTheKernel$"}},
 	}
 	for _, k := range kernels {
-		k.unpacked(t) // one after another
 		t.Run(k.series, func(t *testing.T) {
 			t.Parallel()
 			text := k.boot(t, init, programs)

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/needs"
@@ -33,10 +34,16 @@ deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian
 deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie-backports main
 `
 
+// fetching is held by the test that looks for a kernel: apt-get serves one at a
+// time, and two tests may want the same.
+var fetching sync.Mutex
+
 // unpacked returns the folder of a kernel's files, fetched if they are not in
 // the user's cache yet.
 func (k kernel) unpacked(t *testing.T) string {
 	t.Helper()
+	fetching.Lock()
+	defer fetching.Unlock()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
