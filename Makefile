@@ -31,11 +31,16 @@ demo: ## migrate a real guest between two hosts made on this machine (root or su
 	$(GO) build -buildvcs=false -o bin/demo ./test/demo
 	@$(AS_ROOT) bin/demo
 
-# -p 1: packages with a lab measure and time out; on few cores two of them side
-# by side would disturb each other. -timeout is for one package.
+# Packages whose tests bring up the two-host lab. The daemons in it have the race detector as well.
+LABS := ./internal/check ./internal/lab ./test ./test/lab
+GO_TEST = $(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -timeout 20m # for one package
+
+# Tests in the lab measure and time out, so that only one package of them runs at a time. Mostly they
+# wait, for links and guests that are slow on purpose: four of them keep two processors busy.
 test: ## everything, the two-host lab included (SLUICE_SKIP_LAB=1 without)
 	@test -n "$$SLUICE_SKIP_LAB" || test/install
-	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -p 1 -timeout 20m ./...
+	$(GO_TEST) -race $(filter-out $(shell $(GO) list $(LABS)),$(shell $(GO) list ./...))
+	$(GO_TEST) -p 1 -parallel 4 $(LABS)
 
 test-ktls: ## kernel TLS alone, in Debian's kernels booted under QEMU's emulation (no root; fetches them once)
 	$(GO) test -count=1 -v -timeout 15m ./test/ktls -args -all
