@@ -311,4 +311,20 @@ func TestMetricsReference(t *testing.T) {
 	for name := range kinds {
 		t.Errorf("docs/metrics.md does not have %s", name)
 	}
+	for _, label := range []string{"channel", "work"} {
+		values := make(map[string]bool)
+		for _, m := range regexp.MustCompile(`[{,]`+label+`="([^"]*)"`).FindAllSubmatch(text, -1) {
+			values[string(m[1])] = true
+		}
+		item := regexp.MustCompile("(?m)^- `" + label + "`: .*\n(?:  .*\n)*").Find(docs)
+		for _, m := range regexp.MustCompile("`([a-z]+)`[^:]").FindAllSubmatch(item, -1) {
+			if value := string(m[1]); !values[value] {
+				t.Errorf("docs/metrics.md has the value %s of %s, which there is not", value, label)
+			}
+			delete(values, string(m[1]))
+		}
+		for value := range values {
+			t.Errorf("docs/metrics.md does not have the value %s of %s", value, label)
+		}
+	}
 }

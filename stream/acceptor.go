@@ -237,7 +237,7 @@ func (a *Acceptor) join(ctx context.Context, conn relay.Conn, peer string, open 
 		return refusal("there is no session %s of this peer", open.Session)
 	case peer != "" && s.Clear:
 		return refusal("session %s was opened for channels without TLS", open.Session)
-	case localName[open.Channel] == "":
+	case channelKind(open.Channel).Name == "":
 		return refusal("channels of kind %.20q are unknown here", open.Channel)
 	case open.Number < 0:
 		return refusal("no channel has the number %d", open.Number)
@@ -286,7 +286,7 @@ func (s *Session) connect(ctx context.Context, c *Channel, limits Limits) (net.C
 	}
 	local, err := s.handler.Connect(ctx, c.Kind, c.Number)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to %s failed: %w", localName[c.Kind], err)
+		return nil, fmt.Errorf("connecting to %s failed: %w", channelKind(c.Kind).Local, err)
 	}
 	return local, nil
 }

@@ -14,20 +14,6 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Kinds of channels.
-const (
-	ChannelLibvirt = "libvirt" // libvirt's remote protocol
-	ChannelMemory  = "memory"  // QEMU's: main, multifd, post-copy
-	ChannelDisk    = "disk"    // NBD
-
-	// ChannelIntercept is a connection that QEMU made to another host by itself:
-	// its memory's or its disks', the bytes alone tell.
-	ChannelIntercept = "intercept"
-
-	channelControl = "control"
-	channelAsk     = "ask" // one question and one answer, without a session
-)
-
 // Channel is one connection of a session, live or ended. It keeps no socket
 // and no buffer once it has ended.
 type Channel struct {
@@ -216,7 +202,7 @@ func (s *Session) relayLimits() relay.Limits {
 func (s *Session) localGone(c *Channel) func(*relay.Error) {
 	h, ok := s.handler.(interface{ LocalGone(*Cause) })
 	switch {
-	case c.Kind == ChannelLibvirt:
+	case !channelKind(c.Kind).QEMU:
 		return nil
 	case s.opener && s.onLocalGone != nil:
 		return func(err *relay.Error) { s.onLocalGone(s.relayCause(c, err)) }
@@ -235,18 +221,9 @@ func (s *Session) relayCause(c *Channel, err error) *Cause {
 			"the session has carried %d bytes, as many as it may (limits.session_bytes)", s.limits.Bytes)}
 	case errors.As(err, &e) && e.Side == relay.Local:
 		verb := map[string]string{"read": "reading from", "write": "writing to"}[e.Op]
-		return &Cause{Code: CodeLocal, Channel: c.Name(), Text: fmt.Sprintf("%s %s failed: %v", verb, localName[c.Kind], e.Err)}
+		return &Cause{Code: CodeLocal, Channel: c.Name(), Text: fmt.Sprintf("%s %s failed: %v", verb, channelKind(c.Kind).Local, e.Err)}
 	}
 	return s.link.cause(c.Name(), err)
-}
-
-// localName is who is at the local end of a channel.
-var localName = map[string]string{
-	ChannelLibvirt: "libvirt's socket",
-	ChannelMemory:  "QEMU's migration socket",
-	ChannelDisk:    "QEMU's disk (NBD) socket",
-
-	ChannelIntercept: "QEMU's port",
 }
 
 // Channels is a snapshot of the session's channels, live and ended.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -198,6 +199,34 @@ func TestProtocol_documentedFigures(t *testing.T) {
 	for _, s := range says {
 		if !bytes.Contains(text, []byte(s)) {
 			t.Errorf("PROTOCOL.md lacks %q", s)
+		}
+	}
+}
+
+// PROTOCOL.md names every kind of channel, and no others.
+func TestProtocol_documentedChannels(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var data []string
+	for _, k := range ChannelKinds() {
+		data = append(data, k.Name)
+	}
+	name := regexp.MustCompile("`([a-z]+)`")
+	for row, want := range map[string][]string{
+		`(?m)^\| data channel \| (.*)\|$`:               data,
+		"(?m)^\\| `channel` \\| string \\| all \\|(.*)": append(data, channelControl, channelAsk),
+	} {
+		var got []string
+		for _, m := range name.FindAllStringSubmatch(string(regexp.MustCompile(row).Find(text)), -1) {
+			got = append(got, m[1])
+		}
+		got = slices.DeleteFunc(got, func(s string) bool { return s == "channel" })
+		slices.Sort(got)
+		if want := slices.Sorted(slices.Values(want)); !slices.Equal(got, want) {
+			t.Errorf("PROTOCOL.md names the channels %q; there are %q", got, want)
 		}
 	}
 }

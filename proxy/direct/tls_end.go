@@ -65,13 +65,19 @@ func (e *TLSEnd) Open(id string, data TLSEndData) (err error) {
 	if e.Dir, err = e.host.Dir.MakeSession(id, e.host.QEMUUID); err != nil {
 		return err
 	}
-	if err = e.listen(stream.ChannelMemory, rundir.MemorySocket, data.Port); err == nil && data.Disks {
-		err = e.listen(stream.ChannelDisk, rundir.DiskSocket, 0)
+	for _, kind := range stream.MigrationChannels(data.Disks) {
+		port := 0
+		if kind == stream.ChannelMemory {
+			port = data.Port
+		}
+		if err = e.listen(kind, port); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
-func (e *TLSEnd) serve(kind, socket string, l net.Listener) {
+func (e *TLSEnd) serve(kind string, l net.Listener) {
 	places := make(chan struct{}, peer.MaxHandshakes)
 	before := make(chan struct{}) // closed when the connection before is joined to QEMU, or never will be
 	close(before)
@@ -96,14 +102,14 @@ func (e *TLSEnd) serve(kind, socket string, l net.Listener) {
 		e.accepts.Go(func() {
 			defer func() { <-places }()
 			defer close(done)
-			e.take(kind, socket, raw, turn)
+			e.take(kind, raw, turn)
 		})
 	}
 }
 
 // take authenticates one connection and joins it to QEMU here when it is its
 // turn: QEMU before 8.0 takes the first for the main channel.
-func (e *TLSEnd) take(kind, socket string, raw net.Conn, turn <-chan struct{}) {
+func (e *TLSEnd) take(kind string, raw net.Conn, turn <-chan struct{}) {
 	remote, flags, err := e.admit(kind, raw)
 	if err != nil {
 		e.refused(kind, raw, err, &e.refusal)
@@ -112,7 +118,7 @@ func (e *TLSEnd) take(kind, socket string, raw net.Conn, turn <-chan struct{}) {
 	if err != nil {
 		return
 	}
-	if err := e.join(kind, socket, remote, flags); err != nil {
+	if err := e.join(kind, remote, flags); err != nil {
 		e.refused(kind, raw, err, &e.failure)
 	}
 }
@@ -147,10 +153,10 @@ func (e *TLSEnd) admit(kind string, raw net.Conn) (remote relay.Conn, flags uint
 }
 
 // join joins QEMU of the peer to QEMU here. It closes both if that fails.
-func (e *TLSEnd) join(kind, socket string, remote relay.Conn, flags uint32) error {
+func (e *TLSEnd) join(kind string, remote relay.Conn, flags uint32) error {
 	ctx, cancel := e.limit()
 	defer cancel()
-	local, err := e.Dir.Connect(socket, e.host.QEMUUID)
+	local, err := e.Dir.Connect(kind, e.host.QEMUUID)
 	if err == nil && kind == stream.ChannelDisk {
 		if err = nbd.GreetServer(ctx, local, flags, false); err != nil {
 			local.Close()

@@ -19,7 +19,7 @@ const firstMigrationPort, lastMigrationPort = 49152, 49215
 const leastPort = 1024
 
 // listen listens at a port, or at one of ownPorts if it is 0.
-func (e *TLSEnd) listen(kind, socket string, port int) error {
+func (e *TLSEnd) listen(kind string, port int) error {
 	host, _, err := net.SplitHostPort(e.host.Config.Listen)
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func (e *TLSEnd) listen(kind, socket string, port int) error {
 	}
 	e.listeners = append(e.listeners, l)
 	e.Ports[kind] = l.Addr().(*net.TCPAddr).Port
-	e.accepts.Go(func() { e.serve(kind, socket, l) })
+	e.accepts.Go(func() { e.serve(kind, l) })
 	return nil
 }
 

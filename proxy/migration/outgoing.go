@@ -213,12 +213,8 @@ func (m *outgoing) open(ctx context.Context) error {
 	}
 	m.entry.SetChannels(m.session.channelStatus)
 	m.log.Info().Msg("session opened")
-	kinds := map[string]string{stream.ChannelMemory: rundir.MemorySocket}
-	if m.req.CopyStorage != control.CopyNone {
-		kinds[stream.ChannelDisk] = rundir.DiskSocket
-	}
-	for kind, socket := range kinds {
-		l, err := m.dir.Listen(socket, m.host.QEMUUID)
+	for _, kind := range stream.MigrationChannels(m.req.CopyStorage != control.CopyNone) {
+		l, err := m.dir.Listen(kind, m.host.QEMUUID)
 		if err != nil {
 			return err
 		}

@@ -9,14 +9,16 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/stream"
 )
 
-// Names within the folder, and of the sockets in a session's.
+// Names within the folder. A session's has a socket for each kind of channel with its data.
 const (
 	ControlSocket = "control.sock"
 	LibvirtSocket = "libvirt.sock"
-	MemorySocket  = "memory.sock"
-	DiskSocket    = "disk.sock"
+	MemorySocket  = stream.ChannelMemory
+	DiskSocket    = stream.ChannelDisk
 	PeersDir      = "peers"
 	sessionsDir   = "sessions"
 	tunnelsDir    = "tunnels"

@@ -9,8 +9,9 @@ import (
 	"path/filepath"
 
 	"github.com/rs/zerolog"
-	"github.com/virt-sluice/sluice/internal/sockets"
 	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/internal/sockets"
 )
 
 // MakeSession makes the folder of a session. At the destination QEMU makes its
@@ -35,13 +36,15 @@ type SessionDir struct {
 	name string // beneath the run folder
 }
 
-// SocketPath is the full path of a socket in the folder, for URIs.
-func (s SessionDir) SocketPath(socket string) string {
-	return filepath.Join(s.dir.path, s.name, socket)
-}
+// socket is the socket for a kind of channel, beneath the run folder.
+func (s SessionDir) socket(kind string) string { return filepath.Join(s.name, kind+".sock") }
 
-func (s SessionDir) Listen(socket string, uid int) (*net.UnixListener, error) {
-	return s.dir.Listen(filepath.Join(s.name, socket), uid, 0o600)
+// SocketPath is the full path of the socket for a kind of channel, for URIs.
+func (s SessionDir) SocketPath(kind string) string { return filepath.Join(s.dir.path, s.socket(kind)) }
+
+// Listen makes the socket for a kind of channel, to which uid may connect.
+func (s SessionDir) Listen(kind string, uid int) (*net.UnixListener, error) {
+	return s.dir.Listen(s.socket(kind), uid, 0o600)
 }
 
 // Made says whether there is a folder: not of the zero value.
@@ -58,13 +61,12 @@ func (s SessionDir) Remove(log zerolog.Logger) {
 	}
 }
 
-// Connect connects to a socket that QEMU has made. The folder is QEMU's, and
-// QEMU may be in the hands of its guest: what it put there could be a link to
-// libvirtd's socket, to which this daemon would then carry the peer's bytes.
-// So the socket is opened without following links, and connected to by its
-// file descriptor; and who listens must be QEMU's user.
-func (s SessionDir) Connect(socket string, qemuUID int) (*net.UnixConn, error) {
-	f, err := s.dir.root.OpenFile(filepath.Join(s.name, socket), unix.O_PATH|unix.O_NOFOLLOW, 0)
+// Connect connects to the socket that QEMU has made for a kind of channel. The folder is QEMU's,
+// and QEMU may be controlled by its guest: what it put there could be a link to libvirtd's socket,
+// to which this daemon would then carry the peer's bytes. So the socket is opened without following
+// links and connected to by its file descriptor, and QEMU's user must be the one who listens.
+func (s SessionDir) Connect(kind string, qemuUID int) (*net.UnixConn, error) {
+	f, err := s.dir.root.OpenFile(s.socket(kind), unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the socket that QEMU was to make: %w", err)
 	}
@@ -74,7 +76,7 @@ func (s SessionDir) Connect(socket string, qemuUID int) (*net.UnixConn, error) {
 		return nil, fmt.Errorf("look at the socket that QEMU was to make: %w", err)
 	}
 	if st.Mode().Type() != fs.ModeSocket {
-		return nil, fmt.Errorf("%s is not the socket that QEMU was to make, but %v", s.SocketPath(socket), st.Mode().Type())
+		return nil, fmt.Errorf("%s is not the socket that QEMU was to make, but %v", s.SocketPath(kind), st.Mode().Type())
 	}
 	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: fmt.Sprintf("/proc/self/fd/%d", f.Fd())})
 	if err != nil {
@@ -82,7 +84,7 @@ func (s SessionDir) Connect(socket string, qemuUID int) (*net.UnixConn, error) {
 		if errors.As(err, &op) { // without the name of our descriptor
 			err = op.Err
 		}
-		return nil, fmt.Errorf("connect to QEMU's %s: %w", s.SocketPath(socket), err)
+		return nil, fmt.Errorf("connect to QEMU's %s: %w", s.SocketPath(kind), err)
 	}
 	cred, err := sockets.PeerCred(c)
 	if err == nil && cred.Uid != 0 && int(cred.Uid) != qemuUID {
@@ -90,7 +92,7 @@ func (s SessionDir) Connect(socket string, qemuUID int) (*net.UnixConn, error) {
 	}
 	if err != nil {
 		c.Close()
-		return nil, fmt.Errorf("%s: %w", s.SocketPath(socket), err)
+		return nil, fmt.Errorf("%s: %w", s.SocketPath(kind), err)
 	}
 	return c, nil
 }

@@ -78,8 +78,8 @@ func newCounters() counters {
 			c.Failed[failureKey{l.Direction, code}] = 0
 		}
 	}
-	for _, kind := range []string{stream.ChannelMemory, stream.ChannelDisk, stream.ChannelLibvirt, stream.ChannelIntercept} {
-		c.Sent[kind], c.Received[kind] = 0, 0
+	for _, kind := range stream.ChannelKinds() {
+		c.Sent[kind.Name], c.Received[kind.Name] = 0, 0
 	}
 	return c
 }
