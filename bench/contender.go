@@ -74,20 +74,37 @@ func (o *Options) find(program string) string {
 		return path
 	}
 	for _, dir := range []string{o.Tools, "/usr/sbin"} {
-		path := filepath.Join(dir, program)
-		if st, err := os.Stat(path); dir != "" && err == nil && st.Mode()&0o111 != 0 {
+		if path := filepath.Join(dir, program); dir != "" && executable(path) {
 			return path
 		}
 	}
 	return ""
 }
 
-// versionOf is the first line that has a digit in it of what a program says.
+// newest is a program as bench/install has fetched it, else as it is installed.
+func (o *Options) newest(program string) string {
+	if path := filepath.Join(o.Tools, program); o.Tools != "" && executable(path) {
+		return path
+	}
+	return o.find(program)
+}
+
+func executable(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0
+}
+
+// versionOf is what the contender's program says of its version.
 func (c *contender) versionOf() string {
 	if c.version == nil {
 		return ""
 	}
-	out, _ := exec.Command(c.program, c.version...).CombinedOutput()
+	return versionOf(c.program, c.version...)
+}
+
+// versionOf is the first line that has a digit in it of what a program says.
+func versionOf(program string, args ...string) string {
+	out, _ := exec.Command(program, args...).CombinedOutput()
 	for line := range strings.Lines(string(out)) {
 		if line = strings.TrimSpace(line); strings.ContainsAny(line, "0123456789") {
 			return line

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/virt-sluice/sluice/internal/gcm"
 )
 
 // run is a benchmark at work.
@@ -16,6 +18,7 @@ type run struct {
 	certs    string
 	launcher *launcher
 	far      *rpc.Client
+	openssl  string // its path, or nothing
 }
 
 // Report is what a run has measured.
@@ -30,7 +33,9 @@ type Report struct {
 	Entrants []Entrant `json:"contenders"`
 	Missing  []string  `json:"missing,omitempty"` // not installed
 	Tables   []Table   `json:"works"`
-	AES      []float64 `json:"aes_cpu_seconds_per_gb"` // seal and open, by round
+	Choice   string    `json:"aes_of_sluice"`          // which, and why
+	OpenSSL  string    `json:"openssl,omitempty"`      // the version that is measured
+	AES      []AES     `json:"aes_cpu_seconds_per_gb"` // by round
 	Samples  []Sample  `json:"samples"`
 }
 
@@ -52,7 +57,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	r := &run{opts: o, dir: dir, certs: filepath.Join(dir, "certs")}
+	r := &run{opts: o, dir: dir, certs: filepath.Join(dir, "certs"), openssl: o.newest("openssl")}
 	if err := makeCerts(r.certs); err != nil {
 		return nil, err
 	}
@@ -60,6 +65,12 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	rep := &Report{
 		Date: time.Now().UTC().Format(time.DateOnly), Machine: ThisMachine(),
 		Size: o.Size, Rounds: o.Rounds, Pings: o.Pings, Missing: missing,
+		Choice: gcm.Chosen().String(),
+	}
+	if r.openssl != "" {
+		rep.OpenSSL = versionOf(r.openssl, "version")
+	} else {
+		rep.Missing = append(rep.Missing, "openssl (for the limit)")
 	}
 	r.launcher = newLauncher(len(o.FarCommand) == 0)
 	defer r.launcher.close()
@@ -84,11 +95,12 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 
 func (r *run) rounds(ctx context.Context, there []contender, rep *Report) error {
 	for round := range r.opts.Rounds {
-		cost, err := aesCost(aesBytes)
+		r.tell("round %d of %d: AES alone", round+1, r.opts.Rounds)
+		cost, err := r.aes(ctx)
 		if err != nil {
 			return err
 		}
-		rep.AES = append(rep.AES, cost/(aesBytes/1e9))
+		rep.AES = append(rep.AES, cost)
 		for _, w := range r.opts.works() {
 			for i := range there {
 				// Another one begins each round.
@@ -110,8 +122,6 @@ func (r *run) rounds(ctx context.Context, there []contender, rep *Report) error 
 	}
 	return nil
 }
-
-const aesBytes = 512 << 20
 
 func (r *run) tell(format string, args ...any) {
 	if r.opts.Progress != nil {

@@ -9,7 +9,8 @@ type Table struct {
 	Message int    `json:"message_bytes,omitempty"` // of a ping-pong
 	Streams int    `json:"streams"`
 	Best    Best   `json:"best_competitors"`
-	Limit   Figure `json:"limit_gb_per_cpu_second"`
+	Limit   Figure `json:"limit_gb_per_cpu_second"`              // with the best AES known on this processor
+	OwnAES  Figure `json:"limit_with_own_aes_gb_per_cpu_second"` // with the AES that sluice has
 	Rows    []Row  `json:"rows"`
 }
 
@@ -33,6 +34,7 @@ type Row struct {
 	CPUSend   float64 `json:"cpu_seconds_per_gb_sending"`
 	CPUTake   float64 `json:"cpu_seconds_per_gb_receiving"`
 	Share     float64 `json:"share_of_limit"`
+	OwnShare  float64 `json:"share_of_limit_with_own_aes"`
 	Against   Against `json:"against_best_competitor"`
 	RSSSend   Figure  `json:"rss_bytes_sending"`
 	RSSTake   Figure  `json:"rss_bytes_receiving"`
@@ -78,10 +80,13 @@ func (rep *Report) summarise(works []work, there []contender) {
 		} else {
 			t.Best = Best{PerCPU: rep.best(w, there, Sample.perCPU, 1), PerSecond: rep.best(w, there, Sample.perSecond, 1)}
 		}
-		limits := rep.limits(w, there)
-		t.Limit = FigureOf(values(limits))
+		limits := rep.limits(w, there, AES.best)
+		own := rep.limits(w, there, func(a AES) float64 { return a.Sluice })
+		t.Limit, t.OwnAES = FigureOf(values(limits)), FigureOf(values(own))
 		for _, c := range there {
-			t.Rows = append(t.Rows, rep.row(w, c, t.Best, limits))
+			row := rep.row(w, c, t.Best)
+			row.Share, row.OwnShare = share(rep.of(w, c.name), limits), share(rep.of(w, c.name), own)
+			t.Rows = append(t.Rows, row)
 		}
 		rep.Tables = append(rep.Tables, t)
 	}
@@ -114,9 +119,9 @@ func (rep *Report) best(w work, there []contender, f func(Sample) float64, sign 
 	return best
 }
 
-// limits are what a round would have allowed, in GB per CPU-second: see the
-// package's doc.
-func (rep *Report) limits(w work, there []contender) map[int]float64 {
+// limits are what a round would have allowed with an AES, in GB per CPU-second:
+// see the package's doc.
+func (rep *Report) limits(w work, there []contender, cost func(AES) float64) map[int]float64 {
 	limits := make(map[int]float64)
 	i := slices.IndexFunc(there, func(c contender) bool { return c.kind == floor })
 	if i < 0 || w.message > 0 {
@@ -124,13 +129,24 @@ func (rep *Report) limits(w work, there []contender) map[int]float64 {
 	}
 	for round, s := range rep.of(w, there[i].name) {
 		if s.cpu() > 0 {
-			limits[round] = 1 / (s.cpu()/s.gb() + rep.AES[round-1])
+			limits[round] = 1 / (s.cpu()/s.gb() + cost(rep.AES[round-1]))
 		}
 	}
 	return limits
 }
 
-func (rep *Report) row(w work, c contender, best Best, limits map[int]float64) Row {
+// share is the median of what the samples came to of their rounds' limits.
+func share(samples map[int]Sample, limits map[int]float64) float64 {
+	var shares []float64
+	for round, s := range samples {
+		if limits[round] > 0 {
+			shares = append(shares, s.perCPU()/limits[round])
+		}
+	}
+	return Median(shares)
+}
+
+func (rep *Report) row(w work, c contender, best Best) Row {
 	samples := rep.of(w, c.name)
 	r := Row{Contender: c.name, Rounds: len(samples)}
 	for _, s := range rep.Samples {
@@ -161,13 +177,6 @@ func (rep *Report) row(w work, c contender, best Best, limits map[int]float64) R
 	r.CPUSend = Median(each(samples, func(s Sample) float64 { return over(s.CPUSend, s.gb()) }))
 	r.CPUTake = Median(each(samples, func(s Sample) float64 { return over(s.CPUTake, s.gb()) }))
 	r.Against = Against{PerCPU: against(best.PerCPU, Sample.perCPU), PerSecond: against(best.PerSecond, Sample.perSecond)}
-	var shares []float64
-	for round, s := range samples {
-		if limits[round] > 0 {
-			shares = append(shares, s.perCPU()/limits[round])
-		}
-	}
-	r.Share = Median(shares)
 	return r
 }
 

@@ -17,7 +17,11 @@ func (rep *Report) Write(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "%s; mutual TLS 1.3 with %s\n", rep.Network, suite)
 	fmt.Fprintf(&b, "medians of %d rounds (least to most); MiB: the most resident memory of each relay, sending and receiving\n", rep.Rounds)
-	fmt.Fprintf(&b, "AES-128-GCM, seal and open: %.3f CPU-s/GB\n\n", Median(rep.AES))
+	fmt.Fprintf(&b, "AES-128-GCM, seal and open, in CPU-s/GB: sluice %.3f (%s), Go %.3f", rep.medianAES(func(a AES) float64 { return a.Sluice }), rep.Choice, rep.medianAES(func(a AES) float64 { return a.Go }))
+	if rep.OpenSSL != "" {
+		fmt.Fprintf(&b, ", %s %.3f", rep.OpenSSL, rep.medianAES(func(a AES) float64 { return a.OpenSSL }))
+	}
+	b.WriteString("\nlimit: splice and the best of these, in each round; own limit: splice and sluice's\n\n")
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, e := range rep.Entrants {
 		fmt.Fprintf(t, "%s\t%s\t%s\n", e.Name, e.Version, e.Settings)
@@ -45,7 +49,7 @@ func (rep *Report) write(b *strings.Builder, table Table) {
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	bulk := table.Message == 0
 	if bulk {
-		fmt.Fprintln(t, "  \tGB/CPU-s\tto best\tof limit\tGB/s\tto best\tCPU-s/GB sending\treceiving\tMiB\tset-up ms")
+		fmt.Fprintln(t, "  \tGB/CPU-s\tto best\tof limit\tof own limit\tGB/s\tto best\tCPU-s/GB sending\treceiving\tMiB\tset-up ms")
 	} else {
 		fmt.Fprintln(t, "  \tp50 us\tto best\tp99 us\tto best\tp99.9 us\tMiB\tset-up ms")
 	}
@@ -59,7 +63,7 @@ func (rep *Report) write(b *strings.Builder, table Table) {
 		}
 		mib := fmt.Sprintf("%.1f %.1f", r.RSSSend.Median/(1<<20), r.RSSTake.Median/(1<<20))
 		if bulk {
-			fmt.Fprintf(t, "  %s\t%s\t%.2f\t%.2f\t%s\t%.2f\t%.3f\t%.3f\t%s\t%s\n", r.Contender, r.PerCPU.show(1, 2), r.Against.PerCPU, r.Share,
+			fmt.Fprintf(t, "  %s\t%s\t%.2f\t%.2f\t%.2f\t%s\t%.2f\t%.3f\t%.3f\t%s\t%s\n", r.Contender, r.PerCPU.show(1, 2), r.Against.PerCPU, r.Share, r.OwnShare,
 				r.PerSecond.show(1, 2), r.Against.PerSecond, r.CPUSend, r.CPUTake, mib, r.Connect.show(1e3, 1))
 		} else {
 			fmt.Fprintf(t, "  %s\t%s\t%.2f\t%s\t%.2f\t%s\t%s\t%s\n", r.Contender, r.P50.show(1e6, 0), r.Against.P50,
@@ -68,11 +72,20 @@ func (rep *Report) write(b *strings.Builder, table Table) {
 	}
 	if table.Limit.Median > 0 {
 		fmt.Fprintf(t, "  limit\t%s\n", table.Limit.show(1, 2))
+		fmt.Fprintf(t, "  own limit\t%s\n", table.OwnAES.show(1, 2))
 	}
 	t.Flush()
 	for _, e := range errs {
 		fmt.Fprintln(b, e)
 	}
+}
+
+func (rep *Report) medianAES(f func(AES) float64) float64 {
+	var v []float64
+	for _, a := range rep.AES {
+		v = append(v, f(a))
+	}
+	return Median(v)
 }
 
 // show writes a figure in a unit, with so many digits behind the point.
