@@ -2,6 +2,9 @@ module github.com/virt-sluice/sluice
 
 go 1.26.0
 
+// Certificates with a negative serial number, which old CAs have made and GnuTLS and OpenSSL take.
+godebug x509negativeserial=1
+
 require (
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/digitalocean/go-libvirt v0.0.0-20260217163227-273eaa321819

@@ -78,7 +78,7 @@ func TestCheckPeerTellsRefusalsApart(t *testing.T) {
 				b.Certify(other, pki.Host{})
 				return "", ""
 			}},
-		{name: "wrong CA there", check: "answer", code: "wrong-ca", side: "there", words: []string{`issued by "CN=another CA"`, "does not come from a CA that host-b trusts", "host-b trusts CN=CA", "host-b's CA file"},
+		{name: "wrong CA there", check: "answer", code: "wrong-ca", side: "there", words: []string{`issued by "CN=another CA"`, "does not come from a CA that host-b trusts", `host-b trusts "CN=CA"`, "host-b's CA file"},
 			set: func(a, b *testHost) (string, string) {
 				a.Trust(ca, other)
 				a.Certify(other, pki.Host{})

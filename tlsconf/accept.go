@@ -98,6 +98,11 @@ func Accept[C Conn](ctx context.Context, engine Engine[C], raw net.Conn, s Serve
 		if denied != nil {
 			return denied
 		}
+		// crypto/tls has looked at the chain before this has.
+		var verify *tls.CertificateVerificationError
+		if errors.As(err, &verify) && len(verify.UnverifiedCertificates) > 0 {
+			err = s.Credentials.chainError(verify.UnverifiedCertificates, h.role, now(s.Time), err)
+		}
 		return s.Policy.Explain(err, s.Name)
 	}
 	conn, err := engine.Server(ctx, gated, cfg)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -76,34 +77,30 @@ func checkUsage(file string, c *x509.Certificate, role x509.ExtKeyUsage) *Findin
 			return nil
 		}
 	}
-	name := "serverAuth (TLS web server)"
-	if role == x509.ExtKeyUsageClientAuth {
-		name = "clientAuth (TLS web client)"
-	}
+	name := usageName(role)
 	return problem(file, "have it issued again with "+name+", or name another certificate for this role",
 		"its extended key usage lacks %s; peers would refuse it", name)
 }
 
 // checkChain looks whether peers that trust the CA file would accept what is in the certificate file.
-func checkChain(file string, certs []*x509.Certificate, pool *x509.CertPool, caFile string, now time.Time) *Finding {
+func checkChain(file string, certs, cas []*x509.Certificate, pool *x509.CertPool, caFile string, role x509.ExtKeyUsage, now time.Time) *Finding {
 	leaf := certs[0]
-	between := x509.NewCertPool()
-	for _, c := range certs[1:] {
-		between.AddCert(c)
-	}
-	_, err := leaf.Verify(x509.VerifyOptions{
-		Roots: pool, Intermediates: between, CurrentTime: now,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: pool, Intermediates: poolOf(certs[1:]), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{role}})
 	var invalid x509.CertificateInvalidError
-	expired := errors.As(err, &invalid) && invalid.Reason == x509.Expired
+	errors.As(err, &invalid)
 	switch {
-	case err == nil, expired && outsideDates(leaf, now):
+	case err == nil, invalid.Reason == x509.Expired && invalid.Cert != nil && outsideDates(leaf, now):
 		return nil // the dates are told by checkDates
-	case expired:
+	case invalid.Reason == x509.Expired && invalid.Cert != nil:
 		return problem(file, "have that CA renewed, and copy its new certificate here in place of the old one",
 			"the CA above it, %q, is out of date: %s", invalid.Cert.Subject, invalid.Detail)
+	case invalid.Reason == x509.IncompatibleUsage && checkUsage(file, leaf, role) != nil:
+		return nil // told by that
 	}
-	return problem(file, "copy the CA that issued it to "+caFile+", and the CAs between, if any, after the certificate in its file",
-		"does not come from a CA in %s: it was issued by %q (%v)", caFile, leaf.Issuer, err)
+	why := diagnose(err, leaf, certs[1:], cas, role, now)
+	if why == nil || why.remedy == "" {
+		return problem(file, "copy the CA that issued it to "+caFile+", and the CAs between, if any, after the certificate in its file",
+			"does not come from a CA in %s: it was issued by %q (%v)", caFile, leaf.Issuer, err)
+	}
+	return problem(file, why.remedy, "%s", strings.Replace(why.what, untrusted, "does not come from a CA in "+caFile, 1))
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -53,11 +54,33 @@ func (c *Credentials) clientConfig(expect Rules, opts settings) *tls.Config {
 func (c *Credentials) serverConfig(opts settings) *tls.Config {
 	cfg := c.config(c.server, opts)
 	cfg.ClientAuth = tls.RequireAndVerifyClientCert
-	cfg.ClientCAs = c.pool
+	c.untoldCAs(cfg)
 	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
 		return c.verify(cs, x509.ExtKeyUsageClientAuth, opts)
 	}
 	return cfg
+}
+
+// untoldCAs has clients verified by this host's CAs, and the request for their certificate name none. GnuTLS before 3.8.13 shows
+// none with an RSA key to a TLS 1.3 server that names CAs and whose signature algorithms leave out PKCS #1 v1.5, as Go's do: so no
+// stock client of libvirt's or QEMU's on Debian 12 and 13 could come in with one.
+//
+// crypto/tls takes both from one pool, the names when it writes the request, and what it verifies by when the certificate has come.
+// It asks for the time just before that, and a server without session tickets for nothing else, so that is when the pool is filled.
+// If it ever asks earlier, the CAs are named; if later, everybody is refused. (Verifying in VerifyConnection alone would do
+// as well, but for the alert: unknown_ca and certificate_expired are only to be had in this way.)
+func (c *Credentials) untoldCAs(cfg *tls.Config) {
+	cfg.ClientCAs = x509.NewCertPool()
+	var fill sync.Once
+	clock := cfg.Time
+	cfg.Time = func() time.Time {
+		fill.Do(func() {
+			for _, ca := range c.CAs {
+				cfg.ClientCAs.AddCert(ca)
+			}
+		})
+		return now(clock)
+	}
 }
 
 func (c *Credentials) config(certs []tls.Certificate, opts settings) *tls.Config {

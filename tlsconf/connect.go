@@ -41,7 +41,6 @@ type Seen struct {
 	Finished bool              // the server's side is through, whatever this host makes of it
 	Protocol string            // that it chose
 	Asked    bool              // for a certificate
-	Trusts   [][]byte          // the CAs that it asked for, DER
 }
 
 // Connect runs the client's side of a handshake over raw, and lets nobody but who is expected be the server. With an
@@ -120,7 +119,7 @@ func (c Client) config() *tls.Config {
 // from the wrong CA.
 func showCertificate(cfg *tls.Config, seen *Seen) {
 	cfg.GetClientCertificate = func(req *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		seen.Asked, seen.Trusts = true, req.AcceptableCAs
+		seen.Asked = true
 		anyCA := *req
 		anyCA.AcceptableCAs = nil
 		for _, r := range []*tls.CertificateRequestInfo{req, &anyCA} {

@@ -66,6 +66,29 @@ func meet(t *testing.T, c Client, s Server) (client, server engineConn, cerr, se
 	return client, server, cerr, serr
 }
 
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	return ln
+}
+
+func dialed(t *testing.T, ln net.Listener) net.Conn {
+	t.Helper()
+	raw, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { raw.Close() })
+	if err := raw.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
 func TestAcceptAsksWhoMayComeIn(t *testing.T) {
 	s, other := newSite(t), newSite(t)
 	a, b := s.creds(s.host("a")), s.creds(s.host("b"))

@@ -1,9 +1,14 @@
 package tlsconf
 
 import (
+	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
+	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -180,5 +185,162 @@ func TestIntermediateCAsCanBeRevoked(t *testing.T) {
 	var revoked *RevokedError
 	if !errors.As(err, &revoked) || revoked.Cert.Subject.CommonName != "sub CA" {
 		t.Errorf("%v", err)
+	}
+}
+
+// ofVersion1 is a list as OpenSSL makes it without extensions.
+func (s *site) ofVersion1(revoked ...*x509.Certificate) []byte {
+	s.t.Helper()
+	needTool(s.t, "openssl")
+	dir := s.t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if _, err := pki.WriteCA(dir, s.ca); err != nil {
+		s.t.Fatal(err)
+	}
+	index := ""
+	for _, c := range revoked {
+		index += fmt.Sprintf("R\t%s\t%s\t%032X\tunknown\t/CN=x\n", c.NotAfter.UTC().Format("060102150405Z"), time.Now().UTC().Format("060102150405Z"), c.SerialNumber)
+	}
+	write(s.t, at("index.txt"), []byte(index), 0o644)
+	write(s.t, at("ca.cnf"), []byte("[ca]\ndefault_ca=c\n[c]\ndatabase="+at("index.txt")+"\ndefault_md=sha256\ndefault_crl_days=30\n"), 0o644)
+	out, err := exec.Command("openssl", "ca", "-config", at("ca.cnf"), "-gencrl", "-keyfile", at("ca-key.pem"), "-cert", at("ca-cert.pem"), "-out", at("crl.pem")).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("%v: %s", err, out)
+	}
+	data, err := os.ReadFile(at("crl.pem"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return data
+}
+
+// TestListsThatLibvirtTakes are lists that a strict reader of RFC 5280 refuses. Whom they name is kept out.
+func TestListsThatLibvirtTakes(t *testing.T) {
+	s := newSite(t)
+	bad := s.host("bad")
+	// The CA of libvirt's own template: certificate signing, and no more.
+	plain, err := pki.NewCA(pki.Authority{Name: "plain CA", KeyUsage: x509.KeyUsageCertSign})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ofPlain := &site{t, plain}
+	badOfPlain := ofPlain.host("bad")
+	withSign := &pki.CA{Cert: &x509.Certificate{RawSubject: plain.Cert.RawSubject, SubjectKeyId: plain.Cert.SubjectKeyId, KeyUsage: x509.KeyUsageCRLSign}, Key: plain.Key}
+	plainList, err := withSign.CRL(pki.Revocation{Number: 1, Revoked: []*x509.Certificate{badOfPlain.Cert}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		of     *site
+		bad    *pki.Pair
+		list   []byte
+		warned string
+	}{
+		{"version 1", s, bad, s.ofVersion1(bad.Cert), ""},
+		{"of a CA that may not sign lists", ofPlain, badOfPlain, plainList, "does not allow signing revocation lists"},
+		{"dated minutes ahead", s, bad, s.crl(pki.Revocation{Number: 1, ThisUpdate: time.Now().Add(20 * time.Minute), Revoked: []*x509.Certificate{bad.Cert}}), "clock says"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			here := mustLoad(t, withCRL(t, tt.of.files(tt.of.host("here"), tt.of.ca), tt.list))
+			if tt.warned == "" && len(here.Warnings) > 0 || tt.warned != "" && (len(here.Warnings) != 1 || here.Warnings[0].Severity != Warning || !strings.Contains(here.Warnings[0].Problem, tt.warned)) {
+				t.Errorf("warnings: %v", here.Warnings)
+			}
+			for p, revoked := range map[*pki.Pair]bool{tt.bad: true, tt.of.host("good"): false} {
+				_, _, err := shake(t, tt.of.creds(p).clientConfig(rules(t, "*"), settings{}), here.serverConfig(settings{}))
+				var re *RevokedError
+				if errors.As(err, &re) != revoked || err != nil && !revoked {
+					t.Errorf("%v: %v", p.Cert.Subject, err)
+				}
+			}
+		})
+	}
+	// Damaged ones are refused all the same.
+	v1, _ := pem.Decode(s.ofVersion1(bad.Cert))
+	for i := 20; i < len(v1.Bytes); i += 7 {
+		der := bytes.Clone(v1.Bytes)
+		der[i] ^= 1
+		f := withCRL(t, s.files(s.host("here"), s.ca), pem.EncodeToMemory(&pem.Block{Type: crlKind, Bytes: der}))
+		found, err := Find(Search{Files: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(found); err == nil {
+			t.Fatalf("byte %d of a list of version 1 may be anything", i)
+		}
+	}
+	v2, _ := pem.Decode(s.crl(pki.Revocation{Number: 1, Revoked: []*x509.Certificate{bad.Cert}}))
+	for i := range v2.Bytes {
+		der := bytes.Clone(v2.Bytes)
+		der[i] ^= 1
+		f := withCRL(t, s.files(s.host("here"), s.ca), pem.EncodeToMemory(&pem.Block{Type: crlKind, Bytes: der}))
+		found, err := Find(Search{Files: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(found); err == nil {
+			t.Fatalf("byte %d of a list may be anything", i)
+		}
+	}
+}
+
+// TestListOfACAThatIsNotInTheFile has the list of a CA whose certificate only its peers send.
+func TestListOfACAThatIsNotInTheFile(t *testing.T) {
+	s := newSite(t)
+	sub, err := s.ca.Sub(pki.Authority{Name: "sub CA"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ofSub := &site{t, sub}
+	good, bad := ofSub.host("good"), ofSub.host("bad")
+	impostor, err := pki.NewCA(pki.Authority{Name: "sub CA"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ofImpostor := &site{t, impostor}
+	before := ofSub.crl(pki.Revocation{Number: 1, ThisUpdate: longAgo, NextUpdate: yesterday})
+	list := ofSub.crl(pki.Revocation{Number: 2, Revoked: []*x509.Certificate{bad.Cert}})
+	for name, tt := range map[string]struct {
+		list      []byte
+		good, bad Cause
+	}{
+		"its list":                 {list, "", CauseRevoked},
+		"an older one beside it":   {slices.Concat(before, list), "", CauseRevoked},
+		"one that it did not sign": {ofImpostor.crl(pki.Revocation{Number: 1}), CauseStaleCRL, CauseStaleCRL},
+	} {
+		t.Run(name, func(t *testing.T) {
+			here := mustLoad(t, withCRL(t, s.files(s.host("here"), s.ca), tt.list))
+			if len(here.Warnings) == 0 || !strings.Contains(here.Warnings[0].Problem, "which is not in") {
+				t.Errorf("warnings: %v", here.Warnings)
+			}
+			for p, cause := range map[*pki.Pair]Cause{good: tt.good, bad: tt.bad} {
+				_, _, err := shake(t, s.creds(p).clientConfig(rules(t, "*"), settings{}), here.serverConfig(settings{}))
+				var he *HandshakeError
+				if err = Explain(err, "peer"); cause == "" && err != nil || cause != "" && (!errors.As(err, &he) || he.Cause != cause) {
+					t.Errorf("%v: %v", p.Cert.Subject, err)
+				}
+			}
+		})
+	}
+}
+
+func TestStaleListMayBeAccepted(t *testing.T) {
+	s := newSite(t)
+	bad := s.host("bad")
+	f := withCRL(t, s.files(s.host("here"), s.ca), s.crl(pki.Revocation{Number: 1, ThisUpdate: longAgo, NextUpdate: yesterday, Revoked: []*x509.Certificate{bad.Cert}}))
+	found, err := Find(Search{Files: f, StaleCRL: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := Load(found)
+	if err != nil || len(here.Warnings) != 1 || here.Warnings[0].Severity != Warning || !strings.Contains(here.Warnings[0].Problem, "ran out on") {
+		t.Fatalf("%v, %v", here.Warnings, err)
+	}
+	if _, cerr, serr := shake(t, s.creds(s.host("good")).clientConfig(rules(t, "*"), settings{}), here.serverConfig(settings{})); cerr != nil || serr != nil {
+		t.Error(cerr, serr)
+	}
+	var re *RevokedError
+	if _, _, err := shake(t, s.creds(bad).clientConfig(rules(t, "*"), settings{}), here.serverConfig(settings{})); !errors.As(err, &re) {
+		t.Errorf("whom it names: %v", err)
 	}
 }

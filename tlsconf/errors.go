@@ -33,6 +33,8 @@ func (e *NameError) Unwrap() error { return e.Err }
 type ChainError struct {
 	Leaf *x509.Certificate // nil if the peer sent none
 	Err  error             // of crypto/x509, mostly
+
+	fault *chainFault // what it comes to; nil where Err says it
 }
 
 func (e *ChainError) Error() string {
@@ -61,6 +63,21 @@ type RevokedError struct {
 func (e *RevokedError) Error() string {
 	return fmt.Sprintf("the certificate %q (serial number %x) was revoked on %s, says %s", e.Cert.Subject, e.Cert.SerialNumber, stamp(e.At), e.File)
 }
+
+// UnprovedError is a revocation list that has the name of the peer's CA, and is not signed by it: it may be damaged, and whom it
+// names is not known.
+type UnprovedError struct {
+	File   string
+	N      int // of the file's lists, from 1
+	Issuer string
+	Err    error
+}
+
+func (e *UnprovedError) Error() string {
+	return fmt.Sprintf("revocation list %d in %s, of %q, is not signed by the CA of that name in the peer's chain (%v), so this host cannot tell whether the peer's certificate was revoked", e.N, e.File, e.Issuer, e.Err)
+}
+
+func (e *UnprovedError) Unwrap() error { return e.Err }
 
 // StaleError is a revocation list that has run out: what was revoked since is not known.
 type StaleError struct {

@@ -103,6 +103,7 @@ func explainOwn(e *HandshakeError, err error) bool {
 	var stale *StaleError
 	var policy *PolicyError
 	var names *namesError
+	var unproved *UnprovedError
 	switch {
 	case errors.As(err, &names):
 		e.Cause, e.What = CauseBadCert, "this host refused the peer: "+names.Error()
@@ -118,6 +119,9 @@ func explainOwn(e *HandshakeError, err error) bool {
 		e.Remedy = "have a new certificate issued for it"
 	case errors.As(err, &stale):
 		e.Cause, e.What = CauseStaleCRL, "this host refused the peer: "+stale.Error()
+		e.Remedy = "fetch the list from the CA again"
+	case errors.As(err, &unproved):
+		e.Cause, e.What = CauseStaleCRL, "this host refused the peer: "+unproved.Error()
 		e.Remedy = "fetch the list from the CA again"
 	case errors.As(err, &policy):
 		e.Cause, e.What = CausePolicy, "this host refused the peer: "+policy.Error()
@@ -150,6 +154,12 @@ func explainX509(e *HandshakeError, err error) bool {
 	var unknown x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
 	switch {
+	case chain != nil && chain.fault != nil:
+		e.Cause, e.Remedy = chain.fault.cause, chain.fault.remedy
+		e.What = "this host refused the peer: " + leaf + " " + chain.fault.what
+		if e.Remedy == "" {
+			e.Remedy = "put the CA that issued it into this host's CA file, or have it issued by that CA"
+		}
 	case errors.As(err, &unknown):
 		e.Cause = CauseWrongCA
 		e.What = "this host refused the peer: " + leaf + " does not come from a CA that this host trusts"

@@ -20,16 +20,19 @@ type Search struct {
 	Dir    string // the layout's folder, in place of its usual one; for "libvirt" what /etc/pki is otherwise
 	Layout string // one of layout.Names: this one alone; "" for all in their order
 	Root   string // put before the usual folders; "" is "/"
+
+	StaleCRL bool // Found.StaleCRL
 }
 
 // Found says which files were chosen, and why.
 type Found struct {
-	Layout string // "files" where Search.Files named them
-	CA     string
-	CRL    string // "" if there is none
-	Server []Pair // used when peers connect to us
-	Client []Pair // used when we connect to peers; the same pair as Server's where that serves both
-	Why    string // one sentence for a person
+	Layout   string // "files" where Search.Files named them
+	CA       string
+	CRL      string // "" if there is none
+	StaleCRL bool   // peers of a CA whose list has run out are let in, unless the list names them
+	Server   []Pair // used when peers connect to us
+	Client   []Pair // used when we connect to peers; the same pair as Server's where that serves both
+	Why      string // one sentence for a person
 }
 
 // Pair is a certificate file and the file of its key.
@@ -91,7 +94,7 @@ func Find(s Search) (Found, error) {
 		}
 		found, missing := search(l.At(dir))
 		if len(missing) == 0 {
-			found.Why = s.why(l.Name, dir, looked)
+			found.Why, found.StaleCRL = s.why(l.Name, dir, looked), s.StaleCRL
 			if s.Files.CRL != "" {
 				found.CRL = s.Files.CRL
 				found.Why += "; with the revocation list " + s.Files.CRL + ", as configured"
@@ -109,7 +112,7 @@ func (s Search) explicit() (Found, error) {
 		return Found{}, errors.New("CA, certificate and key files go together: name all three, or none and let the layouts be searched")
 	}
 	p := []Pair{{Cert: f.Cert, Key: f.Key}}
-	return Found{Layout: "files", CA: f.CA, CRL: f.CRL, Server: p, Client: p, Why: "named in the configuration"}, nil
+	return Found{Layout: "files", CA: f.CA, CRL: f.CRL, StaleCRL: s.StaleCRL, Server: p, Client: p, Why: "named in the configuration"}, nil
 }
 
 func (s Search) why(name, dir string, looked []Looked) string {

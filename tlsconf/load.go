@@ -60,6 +60,7 @@ type loader struct {
 	creds *Credentials
 	errs  []error
 	seen  map[Finding]bool
+	lost  [][]byte // names, in DER, of CAs in the file that Go cannot take
 }
 
 func (l *loader) add(err error) {
@@ -84,15 +85,29 @@ func (l *loader) add(err error) {
 }
 
 func (l *loader) loadCAs(path string) {
-	cas, err := readCerts(path)
+	var lost []*Finding
+	cas, err := readCertsBut(path, func(f *Finding, subject []byte) {
+		lost, l.lost = append(lost, f), append(l.lost, subject)
+	})
 	if err != nil {
 		l.add(err)
 		return
+	}
+	for _, f := range lost {
+		if len(cas) > 0 { // the others are good for their own
+			f.Severity = Warning
+			f.Problem += "; nobody can come in whom it has vouched for"
+		}
+		l.add(f)
 	}
 	pool := x509.NewCertPool()
 	usable := 0
 	for i, ca := range cas {
 		what := fmt.Sprintf("CA certificate %d, %q,", i+1, ca.Subject)
+		if ca.Version < 3 {
+			l.add(problem(path, "have the CA's certificate issued again, as of version 3 with basicConstraints", "certificate %d, %q, is of X.509 version %d, which has no way to say that it is a CA's", i+1, ca.Subject, ca.Version))
+			continue
+		}
 		if !ca.BasicConstraintsValid || !ca.IsCA {
 			l.add(problem(path, "put the CA's own certificate there, not a host's", "certificate %d, %q, is not a CA's (basicConstraints)", i+1, ca.Subject))
 			continue
@@ -156,7 +171,7 @@ func (l *loader) loadPairs(pairs []Pair, role x509.ExtKeyUsage) []tls.Certificat
 			l.add(problem(p.Cert, "have a certificate issued for this host", "is a CA's certificate (basicConstraints); libvirt and QEMU refuse it too"))
 		}
 		l.maybe(checkUsage(p.Cert, leaf, role))
-		l.maybe(checkChain(p.Cert, certs, l.creds.pool, l.creds.Found.CA, l.now))
+		l.maybe(checkChain(p.Cert, certs, l.creds.CAs, l.creds.pool, l.creds.Found.CA, role, l.now))
 		if _, err := IdentityOf(leaf); err != nil {
 			l.add(problem(p.Cert, "have the certificate issued again with the host's name alone", "%v", err))
 		}

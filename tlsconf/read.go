@@ -1,15 +1,14 @@
 package tlsconf
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -58,37 +57,57 @@ func openProblem(path string, err error) *Finding {
 	return problem(path, remedy, "cannot be read: %v", err)
 }
 
-// readCerts reads every CERTIFICATE block of a file; other kinds of blocks are passed over, as
-// OpenSSL and GnuTLS do.
+// certKinds and keyKinds are the kinds of blocks that hold one.
+var (
+	certKinds = []string{"CERTIFICATE", "X509 CERTIFICATE"}
+	keyKinds  = []string{"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"}
+)
+
+// readCerts reads every certificate of a file.
 func readCerts(path string) ([]*x509.Certificate, error) {
+	certs, err := readCertsBut(path, nil)
+	return certs, err
+}
+
+// readCertsBut is readCerts, and gives those that Go cannot take and that others can to lost, if there is one.
+func readCertsBut(path string, lost func(f *Finding, subject []byte)) ([]*x509.Certificate, error) {
 	data, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
+	blocks, err := readPEM(path, data, certKinds...)
+	if err != nil {
+		return nil, err
+	}
 	var certs []*x509.Certificate
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" && block.Type != "X509 CERTIFICATE" {
+	n := 0
+	for _, b := range blocks {
+		if !slices.Contains(certKinds, b.kind) {
 			continue
 		}
-		if len(certs) == maxCerts {
+		if n++; n > maxCerts {
 			return nil, problem(path, "remove those that are not needed", "holds more than %d certificates", maxCerts)
 		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, problem(path, "have the certificate issued again", "certificate %d in it cannot be parsed: %v", len(certs)+1, err)
+		if b.encrypted {
+			return nil, problem(path, "copy the file again, whole", "certificate %d in it (block %d) has lines with a colon, which are none of it", n, b.n)
 		}
-		certs = append(certs, c)
+		c, err := x509.ParseCertificate(b.der)
+		if err == nil {
+			certs = append(certs, c)
+			continue
+		}
+		if why, subject := badString(b.der); why != "" {
+			f := problem(path, "have it issued again, with that value as an UTF8String", "certificate %d in it (block %d) cannot be used: %s", n, b.n, why)
+			if lost == nil {
+				return nil, f
+			}
+			lost(f, subject)
+			continue
+		}
+		return nil, problem(path, "have the certificate issued again", "certificate %d in it (block %d) cannot be parsed: %v", n, b.n, err)
 	}
-	// A file that is being written ends in the middle of a block.
-	if bytes.Contains(data, []byte("-----BEGIN CERTIFICATE")) {
-		return nil, problem(path, "copy the file again, whole", "certificate %d in it is damaged or cut off", len(certs)+1)
-	}
-	if len(certs) == 0 {
-		return nil, problem(path, "put the certificate there in PEM form (-----BEGIN CERTIFICATE-----)", "holds no certificate")
+	if n == 0 {
+		return nil, notPEM(path, data, "certificate", certKinds...)
 	}
 	return certs, nil
 }
@@ -99,39 +118,38 @@ func readKey(path string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			return nil, problem(path, "put the key there in PEM form (-----BEGIN PRIVATE KEY-----)", "holds no private key, or one that is damaged or cut off")
-		}
-		var key any
-		switch block.Type {
-		case "PRIVATE KEY":
-			key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-		case "RSA PRIVATE KEY":
-			if block.Headers["DEK-Info"] != "" {
-				return nil, encryptedKey(path)
-			}
-			key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-		case "EC PRIVATE KEY":
-			if block.Headers["DEK-Info"] != "" {
-				return nil, encryptedKey(path)
-			}
-			key, err = x509.ParseECPrivateKey(block.Bytes)
-		case "ENCRYPTED PRIVATE KEY":
-			return nil, encryptedKey(path)
-		default:
-			continue // "EC PARAMETERS", or a certificate in the same file
-		}
-		if err != nil {
-			return nil, problem(path, "make a new key and have its certificate issued", "the private key cannot be parsed: %v", err)
-		}
-		signer, ok := key.(crypto.Signer)
-		if !ok {
-			return nil, problem(path, "use an ECDSA, RSA or Ed25519 key", "a key of type %T cannot sign", key)
-		}
-		return signer, nil
+	blocks, err := readPEM(path, data, keyKinds...)
+	if err != nil {
+		return nil, err
 	}
+	i := slices.IndexFunc(blocks, func(b block) bool { return slices.Contains(keyKinds, b.kind) })
+	if i < 0 {
+		return nil, notPEM(path, data, "private key", keyKinds...)
+	}
+	b := blocks[i]
+	if b.encrypted || b.kind == "ENCRYPTED PRIVATE KEY" {
+		return nil, encryptedKey(path)
+	}
+	var key any
+	switch b.kind {
+	case "PRIVATE KEY":
+		key, err = x509.ParsePKCS8PrivateKey(b.der)
+	case "RSA PRIVATE KEY":
+		key, err = x509.ParsePKCS1PrivateKey(b.der)
+	case "EC PRIVATE KEY":
+		key, err = x509.ParseECPrivateKey(b.der)
+	}
+	if err != nil {
+		if kind := keyKind(b.der); kind != "" {
+			return nil, problem(path, "use an ECDSA, RSA or Ed25519 key", "is %s, which Go does not have", kind)
+		}
+		return nil, problem(path, "make a new key and have its certificate issued", "the private key cannot be parsed: %v", err)
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, problem(path, "use an ECDSA, RSA or Ed25519 key", "a key of type %T cannot sign", key)
+	}
+	return signer, nil
 }
 
 func encryptedKey(path string) *Finding {

@@ -58,7 +58,9 @@ func FromSet(set X509Set) (*Credentials, error) {
 	if err != nil {
 		l.add(problem(set.Origin, "look at the source's log", "this host's certificate: %v", err))
 	} else {
-		l.maybe(checkChain(set.Origin, set.Chain, roots, set.Origin, l.now))
+		for _, role := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+			l.maybe(checkChain(set.Origin, set.Chain, c.CAs, roots, set.Origin, role, l.now))
+		}
 	}
 	if _, err := IdentityOf(c.Leaf); err != nil {
 		l.add(problem(set.Origin, "look at the source's log", "%v", err))

@@ -34,7 +34,7 @@ func (c *Credentials) verify(cs tls.ConnectionState, role x509.ExtKeyUsage, opts
 			KeyUsages: []x509.ExtKeyUsage{role},
 		})
 		if err != nil {
-			return &ChainError{Leaf: leaf, Err: err}
+			return c.chainError(cs.PeerCertificates, role, at, err)
 		}
 	}
 	// There may be several chains while a CA is being changed; one that is good is enough.
@@ -49,6 +49,11 @@ func (c *Credentials) verify(cs tls.ConnectionState, role x509.ExtKeyUsage, opts
 		}
 	}
 	return first
+}
+
+// chainError is what crypto/x509 says of a peer's certificates, in better words where there are.
+func (c *Credentials) chainError(certs []*x509.Certificate, role x509.ExtKeyUsage, at time.Time, err error) *ChainError {
+	return &ChainError{Leaf: certs[0], Err: err, fault: diagnose(err, certs[0], certs[1:], c.CAs, role, at)}
 }
 
 func (c *Credentials) verifyChain(cs tls.ConnectionState, chain []*x509.Certificate, at time.Time, p *Policy) error {

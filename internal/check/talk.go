@@ -35,7 +35,7 @@ func (p *peerCheck) talk(ctx context.Context) {
 	sent := time.Now()
 	answer, err := p.ask(ctx, reading)
 	if err != nil {
-		p.askFailed(ctx, err, reading.err, saw)
+		p.askFailed(ctx, err, reading.err)
 		return
 	}
 	p.secured(state)
@@ -74,10 +74,10 @@ func (c *firstRead) Read(b []byte) (int, error) {
 }
 
 // askFailed finds out why. readErr is the connection's, if it ended.
-func (p *peerCheck) askFailed(ctx context.Context, err, readErr error, saw *tlsconf.Seen) {
+func (p *peerCheck) askFailed(ctx context.Context, err, readErr error) {
 	var cause *stream.Cause
 	if errors.As(err, &cause) && readErr == nil && cause.Host != p.host.Config.Name {
-		p.add(refusedBy(cause, saw))
+		p.add(refusedBy(cause))
 		return
 	}
 	if errors.As(err, &cause) && cause.Code == stream.CodeVersion {
@@ -98,16 +98,12 @@ func (p *peerCheck) askFailed(ctx context.Context, err, readErr error, saw *tlsc
 }
 
 // refusedBy is a peer's refusal in its own words, in which "this host" is the
-// peer, with what is known here besides.
-func refusedBy(cause *stream.Cause, saw *tlsconf.Seen) control.Finding {
+// peer.
+func refusedBy(cause *stream.Cause) control.Finding {
 	text := strings.TrimPrefix(cause.Text, "this host refused the peer: ")
 	f := control.Finding{Check: answer, Result: control.ResultError, Code: cause.Code, Side: string(tlsconf.There),
 		Text: cause.Host + " refuses this host: " + strings.ReplaceAll(text, "this host", cause.Host)}
 	switch tlsconf.Cause(cause.Code) {
-	case tlsconf.CauseWrongCA:
-		if trusts := names(saw.Trusts); len(trusts) > 0 {
-			f.Text += fmt.Sprintf("; %s trusts %s", cause.Host, strings.Join(trusts, "; "))
-		}
 	case tlsconf.CauseExpired, tlsconf.CauseNotYetValid:
 		// Its words have its own clock, and the date that this is beyond.
 		f.Text += fmt.Sprintf("; this host's clock says %s", stamp(time.Now()))

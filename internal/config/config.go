@@ -50,10 +50,13 @@ func (c *Config) Secure() bool { return c.RequireSecure == nil || *c.RequireSecu
 // Certificates names this host's credentials. With none set the layouts of
 // libvirt and QEMU are searched.
 type Certificates struct {
-	CA     string `toml:"ca"` // PEM files; all three or none
-	Cert   string `toml:"cert"`
-	Key    string `toml:"key"`
-	CRL    string `toml:"crl"`
+	CA   string `toml:"ca"` // PEM files; all three or none
+	Cert string `toml:"cert"`
+	Key  string `toml:"key"`
+	CRL  string `toml:"crl"`
+
+	StaleCRL string `toml:"stale_crl"` // what a list that has run out does: StaleRefuse or StaleAccept; default StaleRefuse
+
 	Dir    string `toml:"dir"`    // a folder in Layout instead of the files
 	Layout string `toml:"layout"` // "libvirt", "qemu", "cloudstack" or "user"; default: the first that is there
 
@@ -63,8 +66,14 @@ type Certificates struct {
 
 // Given says whether any of the keys that name credentials is set.
 func (c Certificates) Given() bool {
-	return c.CA+c.Cert+c.Key+c.CRL+c.Dir+c.Layout+c.SPIFFE != ""
+	return c.CA+c.Cert+c.Key+c.CRL+c.Dir+c.Layout+c.SPIFFE+c.StaleCRL != ""
 }
+
+// What a revocation list that has run out does to the peers of its authority.
+const (
+	StaleRefuse = "refuse"
+	StaleAccept = "accept" // lets them in, but for those whom it names
+)
 
 // KernelTLS says which directions of a channel may be the kernel's.
 type KernelTLS struct {

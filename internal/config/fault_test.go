@@ -62,6 +62,7 @@ func TestFaults(t *testing.T) {
 		{"files and folder", "[certificates]\nca = '/a'\ncert = '/b'\nkey = '/c'\ndir = '/d'", "f.toml:1: certificates", "not both"},
 		{"files and layout", "[certificates]\nca = '/a'\ncert = '/b'\nkey = '/c'\nlayout = 'qemu'", "f.toml:1: certificates", "not both"},
 		{"relative file", "[certificates]\ndir = 'pki'", "f.toml:2: certificates.dir", "absolute"},
+		{"stale list", "[certificates]\nstale_crl = 'ignore'", "f.toml:2: certificates.stale_crl", `"refuse" or "accept"`},
 		{"layout", "[certificates]\nlayout = 'openssl'", "f.toml:2: certificates.layout", "cloudstack"},
 
 		{"reload without unit", "[certificates]\nreload = 60", "f.toml:2:10: certificates.reload", `"30s"`},

@@ -70,6 +70,7 @@ ca = "/etc/pki/CA/cacert.pem"
 cert = "/etc/pki/libvirt/servercert.pem"
 key = "/etc/pki/libvirt/private/serverkey.pem"
 crl = "/etc/pki/CA/cacrl.pem"
+stale_crl = "accept"
 [kernel_tls]
 receive = "off"
 
@@ -119,7 +120,7 @@ ports = "50000-50100"
 		Name: "left", Listen: "[2001:db8::1]:17000", RunDir: "/run/sluice-2", LibvirtSocket: "/run/libvirt/virtqemud-sock",
 		QEMUUser: "root", Metrics: "127.0.0.1:16515", Users: []string{"0", "root", "4242"}, RequireSecure: &secure, TLSDefault: "no",
 		Priority: "NORMAL:-VERS-TLS1.1", AllowedDNs: []string{"C=GB,O=Site,*"},
-		Certificates: Certificates{CA: "/etc/pki/CA/cacert.pem", Cert: "/etc/pki/libvirt/servercert.pem", Key: "/etc/pki/libvirt/private/serverkey.pem", CRL: "/etc/pki/CA/cacrl.pem", Reload: 5 * time.Minute},
+		Certificates: Certificates{CA: "/etc/pki/CA/cacert.pem", Cert: "/etc/pki/libvirt/servercert.pem", Key: "/etc/pki/libvirt/private/serverkey.pem", CRL: "/etc/pki/CA/cacrl.pem", StaleCRL: StaleAccept, Reload: 5 * time.Minute},
 		KernelTLS:    KernelTLS{Send: "auto", Receive: "off"},
 		Limits: Limits{
 			Sessions: 10, Channels: 8, PeerSessions: 5, PeerChannels: 40, PeerAsks: 2, PeerMemory: 64,

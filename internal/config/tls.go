@@ -19,6 +19,8 @@ func (c Certificates) Search() tlsconf.Search {
 		Files:  tlsconf.Files{CA: c.CA, Cert: c.Cert, Key: c.Key, CRL: c.CRL},
 		Dir:    c.Dir,
 		Layout: c.Layout,
+
+		StaleCRL: c.StaleCRL == StaleAccept,
 	}
 }
 
@@ -49,6 +51,11 @@ func (c *checker) yesNo(key, value string, requireSecure bool) {
 func (c *checker) certificates(key string, k *Certificates, doc *documentCertificates) {
 	k.Reload = c.duration(key+".reload", doc.Reload, time.Minute, time.Second, true)
 	c.spiffe(key, k)
+	switch k.StaleCRL {
+	case "", StaleRefuse, StaleAccept:
+	default:
+		c.fault(key+".stale_crl", "%q must be %q or %q", k.StaleCRL, StaleRefuse, StaleAccept)
+	}
 	files := 0
 	for _, f := range []struct {
 		key  string
@@ -77,8 +84,8 @@ func (c *checker) spiffe(key string, k *Certificates) {
 		return
 	}
 	key += ".spiffe"
-	if k.CA+k.Cert+k.Key+k.CRL+k.Dir+k.Layout != "" {
-		c.fault(key, "either a Workload API or files (ca, cert, key, crl, dir, layout), not both")
+	if k.CA+k.Cert+k.Key+k.CRL+k.StaleCRL+k.Dir+k.Layout != "" {
+		c.fault(key, "either a Workload API or files (ca, cert, key, crl, stale_crl, dir, layout), not both")
 	}
 	if err := CheckSPIFFE(k.SPIFFE); err != nil {
 		c.fault(key, "%v", err)

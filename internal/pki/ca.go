@@ -1,8 +1,10 @@
 package pki
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -21,6 +23,9 @@ const (
 	ECDSA Algorithm = "ecdsa"      // P-256; the default
 	P384  Algorithm = "ecdsa-p384" // for sites with Suite B's 192 bits
 	RSA   Algorithm = "rsa"        // 3072 bits
+
+	// Ed25519 is for tests: GnuTLS before 3.6 has none.
+	Ed25519 Algorithm = "ed25519"
 )
 
 // backdate is how far before now a certificate starts by default, so that a
@@ -33,6 +38,9 @@ type Authority struct {
 	Algorithm Algorithm // ECDSA if empty
 	NotBefore time.Time // five minutes ago if zero
 	NotAfter  time.Time // ten years from now if zero
+
+	KeyUsage x509.KeyUsage      // signing of certificates and of revocation lists if zero
+	Usages   []x509.ExtKeyUsage // not in the certificate if nil
 }
 
 // CA is a certificate and the key that signs with it.
@@ -114,7 +122,8 @@ func (a Authority) template() (*x509.Certificate, error) {
 		NotAfter:              notAfter,
 		IsCA:                  true,
 		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		KeyUsage:              cmp.Or(a.KeyUsage, x509.KeyUsageCertSign|x509.KeyUsageCRLSign),
+		ExtKeyUsage:           a.Usages,
 	}, nil
 }
 
@@ -126,6 +135,9 @@ func newKey(a Algorithm) (crypto.Signer, error) {
 		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	case RSA:
 		return rsa.GenerateKey(rand.Reader, 3072)
+	case Ed25519:
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
 	}
 	return nil, fmt.Errorf("key algorithm %q is not known: use %q, %q or %q", a, ECDSA, P384, RSA)
 }

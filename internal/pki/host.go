@@ -2,7 +2,7 @@ package pki
 
 import (
 	"crypto"
-	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -46,9 +46,9 @@ var oidKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 15}
 // Issue makes a key and a certificate for it.
 //
 // An RSA certificate gets the critical key usage digitalSignature and
-// keyEncipherment. RFC 8813 forbids keyEncipherment with an EC key, while
+// keyEncipherment. RFC 8813 forbids keyEncipherment with an EC key (and RFC 8410 with an Ed25519 one), while
 // libvirt before 11.0 and QEMU before 9.2 refuse a certificate whose critical
-// key usage lacks it; so with ECDSA the extension is not critical, and then
+// key usage lacks it; so with these the extension is not critical, and then
 // those versions log a warning and go on.
 func (ca *CA) Issue(h Host) (*Pair, error) {
 	if len(h.Names)+len(h.IPs)+len(h.URIs) == 0 && h.Subject == nil {
@@ -119,7 +119,7 @@ func (h Host) template(ca *CA, key crypto.Signer) (*x509.Certificate, error) {
 	tmpl.KeyUsage = h.KeyUsage
 	if h.KeyUsage == 0 {
 		tmpl.KeyUsage = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment
-		if _, ok := key.(*ecdsa.PrivateKey); ok {
+		if _, ok := key.(*rsa.PrivateKey); !ok {
 			tmpl.KeyUsage = 0
 			// The bit string 1: digitalSignature alone.
 			tmpl.ExtraExtensions = append([]pkix.Extension{{Id: oidKeyUsage, Value: []byte{0x03, 0x02, 0x07, 0x80}}}, h.Extra...)
