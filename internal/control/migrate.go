@@ -2,47 +2,6 @@ package control
 
 import "time"
 
-// Three states of a setting that follows the host's default while unset.
-const (
-	Unset = ""
-	Yes   = "yes"
-	No    = "no"
-)
-
-// What CopyStorage may be.
-const (
-	CopyNone = ""
-	CopyAll  = "all" // every writable disk, whole
-	CopyInc  = "inc" // what the destination's copy lacks of its backing chain
-)
-
-// What happens when a migration's Timeout has passed.
-const (
-	TimeoutAbort    = "abort"
-	TimeoutSuspend  = "suspend"  // pause the guest, so that the rest converges
-	TimeoutPostCopy = "postcopy" // switch to post-copy; needs PostCopy
-)
-
-// MigrateRequest asks for one migration. The words are virsh's.
-type MigrateRequest struct {
-	Guest string `json:"guest"` // name, UUID or id at the source
-	Peer  string `json:"peer"`  // as configured under [peers]
-
-	CopyStorage    string `json:"copy_storage,omitempty"`
-	Persistent     bool   `json:"persistent,omitempty"`
-	UndefineSource bool   `json:"undefine_source,omitempty"`
-	PostCopy       bool   `json:"postcopy,omitempty"` // switch after the first pass over memory
-	PostCopyResume bool   `json:"postcopy_resume,omitempty"`
-	AutoConverge   bool   `json:"auto_converge,omitempty"`
-	Unsafe         bool   `json:"unsafe,omitempty"`
-
-	ParallelConnections int    `json:"parallel_connections,omitempty"` // 0: one memory channel
-	Bandwidth           uint64 `json:"bandwidth,omitempty"`            // MiB/s; 0: no limit
-	Timeout             int    `json:"timeout,omitempty"`              // seconds; 0: none
-	TimeoutAction       string `json:"timeout_action,omitempty"`
-	TLS                 string `json:"tls,omitempty"` // Yes, No or Unset
-}
-
 // Phases of a migration, in order.
 const (
 	PhaseConnect = "connect" // opening the session with the peer
