@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -114,7 +115,11 @@ func standinMigrate(ctx context.Context, req *control.MigrateRequest, report fun
 	case "crash":
 		os.Exit(1)
 	case "options":
-		r.Outcome, r.Message = control.Moved, fmt.Sprintf("%+v", *req)
+		asked, err := json.Marshal(req)
+		if err != nil {
+			return nil, err
+		}
+		r.Outcome, r.Message = control.Moved, string(asked)
 	}
 	return r, nil
 }
