@@ -58,7 +58,7 @@ type Certificates struct {
 	StaleCRL string `toml:"stale_crl"` // what a list that has run out does: StaleRefuse or StaleAccept; default StaleRefuse
 
 	Dir    string `toml:"dir"`    // a folder in Layout instead of the files
-	Layout string `toml:"layout"` // "libvirt", "qemu", "cloudstack" or "user"; default: the first that is there
+	Layout string `toml:"layout"` // a name in package tlsconf/layout; default: the first that exists
 
 	SPIFFE string        `toml:"spiffe"` // a Workload API's address, such as "unix:///run/spire/agent/api.sock", instead of files
 	Reload time.Duration `toml:"reload"` // how often files are looked at although nothing was notified; default 1m, negative: never

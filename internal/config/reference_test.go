@@ -5,8 +5,11 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/virt-sluice/sluice/tlsconf/layout"
 )
 
 // The documents' examples are ones that load.
@@ -94,5 +97,21 @@ func TestReferenceIsComplete(t *testing.T) {
 		for key := range items {
 			t.Errorf("docs/config.md has an item for %s in %s, which has no such key", key, heading)
 		}
+	}
+}
+
+// docs/config.md says of every layout where its folder is, and of no others.
+func TestReferenceOfLayouts(t *testing.T) {
+	text, err := os.ReadFile("../../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	item := regexp.MustCompile("(?m)^- `layout`, .*\n(?:  .*\n)*").FindString(string(text))
+	var got []string
+	for _, m := range regexp.MustCompile("`\"([a-z]+)\"`").FindAllStringSubmatch(item, -1) {
+		got = append(got, m[1])
+	}
+	if want := layout.Names(); !slices.Equal(got, want) {
+		t.Errorf("docs/config.md has the layouts %q; there are, in this order, %q", got, want)
 	}
 }

@@ -35,7 +35,7 @@ type PeerStatus struct {
 
 // CertificateStatus is this host's credentials in use.
 type CertificateStatus struct {
-	Source   string    `json:"source"` // "libvirt", "qemu", "cloudstack", "user", "files" or "spiffe"
+	Source   string    `json:"source"` // a layout's name, "files" or "spiffe"
 	Why      string    `json:"why"`    // why those, for a person
 	Files    []string  `json:"files"`
 	Loaded   time.Time `json:"loaded"`
