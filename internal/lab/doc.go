@@ -24,7 +24,7 @@
 //
 // Guests need no operating system: a boot ROM of a few hundred bytes fills memory, then dirties a
 // part of it and checks all of it, pass after pass (see [GuestSpec]). They run in software
-// emulation, so that the lab works where there is no KVM.
+// emulation, so that the lab works where there is no KVM; where there is one, hosts do not see it.
 //
 // libvirtd runs as root and QEMU as libvirt-qemu, Debian's default, so that a lab shows what an
 // ordinary host would: QEMU reaches only the files, sockets and keys that it may ([GiveToQEMU]).

@@ -55,7 +55,27 @@ func setUpHost(host string) error {
 			return err
 		}
 	}
+	if err := hideKVM(); err != nil {
+		return err
+	}
 	return hideEmulators()
+}
+
+// hideKVM makes a host one without KVM, which its guests do not use. Where QEMU finds a KVM that its
+// user may not open, such as a /dev/kvm of root's alone, libvirt takes what it knows of QEMU for
+// outdated, and asks again at each of several steps of a guest's start (virQEMUCapsIsValid).
+func hideKVM() error {
+	const kvm, closed = "/dev/kvm", "/run/kvm"
+	if _, err := os.Stat(kvm); err != nil {
+		return nil
+	}
+	if err := os.WriteFile(closed, nil, 0); err != nil {
+		return err
+	}
+	if err := mount(closed, kvm, "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	return os.Remove(closed)
 }
 
 // hideEmulators leaves libvirtd one QEMU to find. Before it starts its first guest it runs each one
