@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/intercept"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -18,6 +19,9 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 	}
 	if info.Clear && info.Work == session.WorkLibvirt {
 		return nil, nil, fmt.Errorf("%s asks for libvirt's own connection in clear, which is never so, whatever require_secure says", info.Peer)
+	}
+	if carriesGuest := info.Work == session.WorkMigration || info.Work == session.WorkSteered; carriesGuest && p.Access() == config.AccessReadOnly {
+		return nil, nil, fmt.Errorf("access denied: peers.%s.access on %s is %q, and bringing a guest takes %q", p.Name, d.Config.Name, config.AccessReadOnly, config.AccessMigrate)
 	}
 	entry, err := d.Sessions.Add(info, control.Incoming)
 	if err != nil {

@@ -117,6 +117,9 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	}
 	defer dir.Close()
 	d.Dir, d.draining = dir, drain
+	if err := d.arrivals.Load(); err != nil {
+		d.Log.Warn().Err(err).Msg("what became of some guests is not known any more")
+	}
 	defer d.Work.Wait()
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)

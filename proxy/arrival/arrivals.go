@@ -12,6 +12,10 @@ import (
 // New keeps account of the guests that come to a host.
 func New(h *host.Host) *Arrivals { return &Arrivals{Host: h} }
 
+// Load reads what an earlier daemon of this host has noted of guests. It is called once the run
+// folder is this daemon's.
+func (a *Arrivals) Load() error { return a.records.load(a.Dir) }
+
 // Accept takes a guest's session that a peer has opened: by `sluice migrate`, or for the data of a
 // migration that a libvirt client runs.
 func (a *Arrivals) Accept(ctx context.Context, info stream.Info, e *session.Entry, log zerolog.Logger) (stream.Handler, func(*stream.Session), error) {
@@ -30,7 +34,8 @@ func (a *Arrivals) Accept(ctx context.Context, info stream.Info, e *session.Entr
 // Arrivals are the guests that come to this host, in whichever way, and what became of them.
 type Arrivals struct {
 	*host.Host
-	Steered  SteeredSessions
-	Pulls    Pulls
-	verdicts verdicts
+	Steered SteeredSessions
+	Pulls   Pulls
+	guests  guests
+	records records
 }

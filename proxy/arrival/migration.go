@@ -41,10 +41,8 @@ type Migration struct {
 	arriving sync.Once
 	looks    sync.WaitGroup
 	taking   atomic.Bool // libvirt is taking the guest over, within a bound
-	prepared bool
-	asked    bool // libvirt has been asked to take the guest over
-	finished bool // libvirt holds the guest as its own, or not at all
-	moved    bool
+	life     *Guest      // nil before Prepare
+	settled  bool        // libvirt holds the guest as its own, or not at all
 }
 
 // open makes what the session needs before its first call.
@@ -108,8 +106,7 @@ func (in *Migration) Call(ctx context.Context, name string, body []byte) (any, e
 		}
 		return in.prepare(ctx, &call)
 	case CallPostcopy:
-		in.session.Unbound()
-		return nil, nil
+		return nil, nil // libvirt says when it has happened
 	case CallFinish:
 		var call FinishCall
 		if err := msgpack.Unmarshal(body, &call); err != nil {
@@ -121,7 +118,7 @@ func (in *Migration) Call(ctx context.Context, name string, body []byte) (any, e
 }
 
 func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error) {
-	if in.prepared {
+	if in.life != nil {
 		return nil, errors.New("the guest is prepared already")
 	}
 	in.flags = libvirt.DomainMigrateFlags(call.Flags)
@@ -135,13 +132,21 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 	if err := in.checkGuest(ctx, call); err != nil {
 		return nil, err
 	}
+	life, err := in.arrivals.Claim(ctx, Bringer{in.info.Peer, in.info.ID}, in.uuid, call.Name, in.flags)
+	if err != nil {
+		return nil, err
+	}
 	in.steps = Steps{Virt: in.virt, UUID: in.uuid, Flags: in.flags &^ SourceOnlyFlags, Params: Params(call.Name, At(in.dir), call.Bandwidth, call.Parallel)}
 	var reply PrepareReply
-	var err error
 	if reply.Cookie, _, err = in.steps.Prepare(ctx, call.XML, call.Cookie); err != nil {
+		life.End(NeverRan)
 		return nil, in.cause("preparing the guest", err)
 	}
-	in.prepared = true
+	in.life = life
+	if err := life.Prepared(ctx); err != nil {
+		return nil, &stream.Cause{Code: stream.CodeLibvirt, Host: in.arrivals.Config.Name, Text: err.Error()}
+	}
+	in.looks.Go(func() { life.AwaitPostcopy(in.session.Context(), in.session.Unbound) })
 	in.entry.SetPhase(control.PhaseMemory)
 	in.log.Info().Msg("guest prepared")
 	return &reply, nil
@@ -173,22 +178,24 @@ func (in *Migration) checkGuest(ctx context.Context, call *PrepareCall) error {
 }
 
 func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) {
-	if !in.prepared || in.finished {
+	if in.life == nil || in.settled {
 		return nil, errors.New("there is no guest to finish")
 	}
 	if !call.Cancelled {
 		if !in.hasMemory(ctx) {
 			// libvirt would wait for it, and hold us with no way to end that.
-			return nil, errors.New("no memory of the guest has come, so there is nothing to finish")
+			return nil, errors.New("no memory connection has arrived, so there is nothing to finish")
 		}
-		in.asked = true
+		if err := in.life.Finishing(ctx); err != nil {
+			return nil, err
+		}
 		in.entry.SetPhase(control.PhaseFinish)
 	}
 	// From here on the outcome is decided by libvirt: a session that ends
 	// meanwhile does not interrupt it, and the source asks what became of it.
 	ctx = context.WithoutCancel(ctx)
 	limit := in.arrivals.Config.Limits.FinishTimeout
-	if !call.Postcopy || call.Cancelled {
+	if call.Cancelled || !in.life.InPostcopy() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("libvirt did not answer within %v (limits.finish_timeout)", limit))
 		defer cancel()
@@ -199,15 +206,31 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 		in.arrivals.AwaitResumed(ctx, in.uuid)
 	}
 	reply, err := in.steps.Finish(ctx, call)
+	if call.Cancelled && err == nil {
+		in.settled = true
+		in.life.End(NeverRan)
+		return reply, nil
+	}
+	looking, cancel := context.WithTimeout(context.Background(), in.arrivals.Config.Limits.GiveUpTimeout)
+	defer cancel()
+	v, words := in.life.Finished(looking, err)
+	switch v {
+	case Undecided:
+		return &FinishReply{Undecided: words}, nil
+	case NeverRan:
+		in.settled = true
+		in.life.End(NeverRan)
+		ended := *in.cause("taking the guest over", err)
+		ended.Text += in.arrivals.Libvirt.QEMUEnded(in.info.Guest)
+		return nil, &ended
+	}
 	if err != nil {
-		return in.unfinished(err)
+		in.log.Warn().Err(err).Msg("libvirt says that it failed, and the guest runs")
 	}
-	in.finished = true
-	in.moved = !call.Cancelled
-	if in.moved {
-		in.log.Info().Msg("guest runs here")
-		reply.Downtime = in.downtime()
-	}
+	in.settled = true
+	in.life.End(Ran)
+	in.log.Info().Msg("guest runs here")
+	reply.Downtime = in.downtime()
 	return reply, nil
 }
 
@@ -235,22 +258,6 @@ func (in *Migration) hasMemory(ctx context.Context) bool {
 // daemon stops.
 func (in *Migration) Finishing() bool { return in.taking.Load() }
 
-// unfinished tells a Finish that libvirt has failed and undone from one of
-// which no one can tell.
-func (in *Migration) unfinished(failure error) (any, error) {
-	cause := in.cause("taking the guest over", failure)
-	ctx, cancel := context.WithTimeout(context.Background(), in.arrivals.Config.Limits.GiveUpTimeout)
-	defer cancel()
-	state, err := in.arrivals.Libvirt.State(ctx, in.uuid)
-	if why := Undetermined(cause, failure, state, err); why != "" {
-		return &FinishReply{Undecided: why}, nil
-	}
-	in.finished = true
-	ended := *cause
-	ended.Text += in.arrivals.Libvirt.QEMUEnded(in.info.Guest)
-	return nil, &ended
-}
-
 // downtime is in nanoseconds, 0 if libvirt does not say.
 func (in *Migration) downtime() int64 {
 	ctx, cancel := context.WithTimeout(context.Background(), in.arrivals.Config.Limits.GiveUpTimeout)
@@ -264,7 +271,7 @@ func (in *Migration) End(cause *stream.Cause) {
 	in.looks.Wait()
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.prepared && !in.asked && !in.finished {
+	if in.life != nil && !in.settled && !in.life.Asked() && !in.life.InPostcopy() {
 		ctx, cancel := context.WithTimeout(context.Background(), in.arrivals.Config.Limits.GiveUpTimeout)
 		// Its error changes nothing: the end of the connection does the same.
 		in.steps.Finish(ctx, &FinishCall{Cancelled: true})
@@ -272,17 +279,20 @@ func (in *Migration) End(cause *stream.Cause) {
 	}
 	in.virt.Close()
 	in.dir.Remove(in.log)
-	outcome, what := control.Failed, NeverRan
+	outcome, v := control.Failed, NeverRan
+	if in.life != nil {
+		in.life.End(Undecided)
+		v = in.life.Verdict()
+	}
 	switch {
-	case in.moved:
-		outcome, what = control.Moved, Ran
+	case v == Ran:
+		outcome = control.Moved
 		in.entry.SetPhase(control.PhaseDone)
-	case in.asked && !in.finished:
-		outcome, what = control.Unknown, Undecided
+	case v == Undecided:
+		outcome = control.Unknown
 	case cause.Code == stream.CodeCancelled:
 		outcome = control.Cancelled
 	}
-	in.arrivals.verdicts.set(in.info.Peer, in.info.ID, what)
 	in.arrivals.Sessions.EndLogged(in.entry, in.log, outcome, cause)
 }
 

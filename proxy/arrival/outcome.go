@@ -22,12 +22,25 @@ func (a *Arrivals) Outcome(ctx context.Context, peer string, ask *OutcomeAsk, ov
 	if err != nil {
 		return nil, err
 	}
+	r, known := a.records.get(peer, ask.Session)
 	reply := &OutcomeReply{Outcome: OutcomeUndecided, State: state.String()}
-	switch known := a.verdicts.get(peer, ask.Session); {
-	case known == Ran, state.Running():
+	switch {
+	case !known:
+		reply.State += fmt.Sprintf(", and sluice on %s remembers no such session: the host was restarted since, or it was long ago", a.Config.Name)
+	case r.UUID != virt.FormatUUID(uuid):
+		return nil, fmt.Errorf("session %s was for guest %s", ask.Session, r.UUID)
+	case r.Verdict == Ran:
 		reply.Outcome = OutcomeRuns
-	case known == NeverRan && state.Absent:
+	case r.Verdict == NeverRan:
 		reply.Outcome = OutcomeAbsent
+	case state.Running() || r.Paused && state.Paused():
+		id, err := a.Libvirt.ID(ctx, uuid)
+		if err != nil {
+			return nil, err
+		}
+		if id == r.ID && id != 0 {
+			reply.Outcome = OutcomeRuns
+		}
 	}
 	return reply, nil
 }

@@ -7,11 +7,13 @@ import (
 	"net"
 	"sync"
 
+	"github.com/digitalocean/go-libvirt"
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -23,7 +25,7 @@ type Pull struct {
 	Peer, UUID   string // peer: empty for any
 	Memory, Disk string // where QEMU listens: HOST:PORT on this host, or the name of a socket in dir
 	Dir          rundir.SessionDir
-	Postcopy     bool
+	Postcopy     bool // it may switch to post-copy, which libvirt here says
 }
 
 // Pulls are those whose Perform is under way, by the ID that their session
@@ -66,6 +68,8 @@ type pulledGuest struct {
 	arrivals *Arrivals
 	entry    *session.Entry
 	log      zerolog.Logger
+	uuid     libvirt.UUID
+	looks    sync.WaitGroup
 }
 
 func (p *Pull) begin(a *Arrivals, e *session.Entry, log zerolog.Logger) *pulledGuest {
@@ -75,13 +79,14 @@ func (p *Pull) begin(a *Arrivals, e *session.Entry, log zerolog.Logger) *pulledG
 	}
 	e.SecuredBy(session.BySluice, disks)
 	e.SetPhase(control.PhaseMemory)
-	return &pulledGuest{p, a, e, log}
+	uuid, _ := virt.ParseUUID(p.UUID) // as it was made here
+	return &pulledGuest{Pull: p, arrivals: a, entry: e, log: log, uuid: uuid}
 }
 
 func (p *pulledGuest) start(s *stream.Session) {
 	p.entry.SetSession(s)
 	if p.Postcopy {
-		s.Unbound()
+		p.looks.Go(func() { p.arrivals.awaitPostcopy(s.Context(), p.uuid, s.Unbound) })
 	}
 }
 
@@ -116,5 +121,6 @@ func (p *pulledGuest) Call(context.Context, string, []byte) (any, error) {
 }
 
 func (p *pulledGuest) End(cause *stream.Cause) {
+	p.looks.Wait()
 	p.arrivals.Sessions.EndMigration(p.entry, p.log, cause.Done(), cause)
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// SteeredSessions are this host's halves of such sessions, by ID. The guard of
-// the calls finds there where a Prepare's data comes in.
+// SteeredSessions are this host's halves of such sessions, by ID. The
+// destination filter finds there where a Prepare's data comes in.
 type SteeredSessions struct {
 	mu sync.Mutex
 	m  map[string]*Steered
@@ -70,15 +70,13 @@ type Steered struct {
 	Dir      rundir.SessionDir
 	guest    libvirt.UUID
 
-	mu       sync.Mutex
-	session  *stream.Session // set before anything comes to it, and before it is claimed
-	looks    sync.WaitGroup
-	asked    bool // libvirt has been asked to take the guest over
-	claimed  bool
-	transfer transfer.Transfer
-	cut      func(error)   // ends the connection that prepared the guest
-	released chan struct{} // closed when libvirt holds no half-made guest; nil before Prepare
-	what     Verdict       // on the guest, once released
+	mu      sync.Mutex
+	session *stream.Session // set before anything comes to it, and before it is claimed
+	looks   sync.WaitGroup
+	claimed bool
+	arrived bool        // a memory channel has connected
+	life    *Guest      // nil before Prepare
+	cut     func(error) // ends the connection that prepared the guest
 }
 
 func (s *Steered) open() (err error) {
@@ -96,7 +94,14 @@ func (s *Steered) open() (err error) {
 func (s *Steered) Connect(_ context.Context, kind string, _ int) (net.Conn, error) {
 	switch kind {
 	case stream.ChannelMemory:
-		return s.Dir.Connect(rundir.MemorySocket, s.arrivals.QEMUUID)
+		c, err := s.Dir.Connect(rundir.MemorySocket, s.arrivals.QEMUUID)
+		if err != nil {
+			return nil, err // not c: an interface would hold its nil
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.arrived = true
+		return c, nil
 	case stream.ChannelDisk:
 		return s.Dir.Connect(rundir.DiskSocket, s.arrivals.QEMUUID)
 	}
@@ -126,98 +131,74 @@ func (s *Steered) LocalGone(cause *stream.Cause) {
 	s.looks.Go(func() { s.arrivals.Libvirt.FailIfQEMUEnded(s.session, s.guest, cause) })
 }
 
-// Preparing: libvirt may hold a guest from now on, until release.
-func (s *Steered) Preparing(t transfer.Transfer, cut func(error)) {
+// Preparing: libvirt may hold the guest from now on, until its life here is over.
+func (s *Steered) Preparing(life *Guest, t transfer.Transfer, cut func(error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.Info.Clear && t.Steered {
 		t.By = session.ByNothing
 	}
-	if t.Postcopy() {
-		s.session.Unbound()
-	}
-	s.transfer, s.cut, s.released = t, cut, make(chan struct{})
+	s.life, s.cut = life, cut
 	s.entry.SecuredBy(t.Protection())
 	s.entry.SetPhase(control.PhasePrepare)
+	s.looks.Go(func() { life.AwaitPostcopy(s.session.Context(), s.session.Unbound) })
 }
 
-// Finishing: libvirt is asked to take the guest over.
-func (s *Steered) Finishing() {
-	s.mu.Lock()
-	s.asked = true
-	s.mu.Unlock()
-	s.entry.SetPhase(control.PhaseFinish)
-}
-
-// Release: libvirt has finished the guest, or given it up, or can no longer be
-// heard.
-func (s *Steered) Release(what Verdict) {
+// HasMemory says whether a memory channel has connected. Without one there is nothing to finish, and
+// libvirt would wait for it.
+func (s *Steered) HasMemory() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case <-s.released:
-		return
-	default:
-	}
-	if !s.asked {
-		what = NeverRan
-	}
-	s.what = what
-	close(s.released)
+	return s.arrived
 }
+
+// Phase shows what the migration is at.
+func (s *Steered) Phase(phase string) { s.entry.SetPhase(phase) }
 
 // End makes sure that no half-made guest stays behind. The source's libvirt
 // gives it up when its data no longer flows; if it does not, its connection is
 // ended, and libvirtd destroys the guest with it. Once libvirt has been asked to
 // take the guest over, it is libvirt's to decide, and its answer must come
-// through: without it the source resumes the guest, which may then run twice.
-// In post-copy the guest may run here, and stays.
+// through. In post-copy the guest may run here, and stays.
 func (s *Steered) End(cause *stream.Cause) {
 	s.looks.Wait()
 	s.arrivals.Steered.remove(s)
 	s.mu.Lock()
 	s.claimed = true
-	released, what := s.released, NeverRan
+	life, cut := s.life, s.cut
 	s.mu.Unlock()
-	if released != nil {
-		what = s.giveUp(cause)
+	v := NeverRan
+	if life != nil {
+		v = s.giveUp(life, cut, cause)
 	}
 	s.Dir.Remove(s.log)
-	s.arrivals.verdicts.set(s.Info.Peer, s.Info.ID, what)
-	s.arrivals.Sessions.EndMigration(s.entry, s.log, what == Ran, cause)
+	s.arrivals.Sessions.EndMigration(s.entry, s.log, v == Ran, cause)
 }
 
 // giveUp waits until libvirt here has the guest as its own, or not at all, and
 // sees to it that it comes to that.
-func (s *Steered) giveUp(cause *stream.Cause) Verdict {
-	s.mu.Lock()
-	cut, t := s.cut, s.transfer
-	s.mu.Unlock()
-	split := func() bool { return t.Postcopy() && s.arrivals.Libvirt.InPostcopy(s.guest) }
+func (s *Steered) giveUp(life *Guest, cut func(error), cause *stream.Cause) Verdict {
 	patience := time.NewTimer(s.arrivals.Config.Limits.GiveUpTimeout)
 	defer patience.Stop()
 	select {
-	case <-s.released:
+	case <-life.Done():
+		return life.Verdict()
 	default:
-		if split() {
-			return Undecided
-		}
-		select {
-		case <-s.released:
-		case <-patience.C:
-			if split() {
-				return Undecided
-			}
-			s.mu.Lock()
-			asked := s.asked
-			s.mu.Unlock()
-			if !asked {
-				cut(fmt.Errorf("the migration of guest %s failed (%w), and its source does not give it up", s.Info.Guest, cause))
-			}
-			<-s.released
-		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.what
+	if life.InPostcopy() {
+		return Undecided
+	}
+	select {
+	case <-life.Done():
+		return life.Verdict()
+	case <-patience.C:
+	}
+	if life.InPostcopy() {
+		return Undecided
+	}
+	if !life.Asked() {
+		cut(fmt.Errorf("the migration of guest %s failed (%w), and its source does not give it up", s.Info.Guest, cause))
+	}
+	<-life.Done()
+	return life.Verdict()
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/digitalocean/go-libvirt"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/virt"
-	"github.com/virt-sluice/sluice/stream"
 )
 
 // Steps are a destination's steps of a migration as a libvirt runs them: this host's, or that of a
@@ -65,7 +64,7 @@ func (s *Steps) Downtime(ctx context.Context) int64 {
 
 // Undetermined tells a Finish of which no one can tell, in words, from one that libvirt has failed and
 // undone: empty. cause is the failure as it is told; state and err are what the guest is now.
-func Undetermined(cause *stream.Cause, failure error, state virt.State, err error) string {
+func Undetermined(cause, failure error, state virt.State, err error) string {
 	switch {
 	case err != nil:
 		return fmt.Sprintf("%v; then: %v", cause, err)

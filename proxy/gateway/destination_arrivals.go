@@ -2,9 +2,8 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
-	"time"
 
 	"github.com/digitalocean/go-libvirt"
 
@@ -18,14 +17,13 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// prepare checks a Prepare and, for a session's data, gives libvirt the paths
-// of this host's choice.
-func (g *destinationFilter) prepare(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Prepare, error)) outcome {
+// prepare checks a Prepare, begins the guest's life here, and opens where its data comes in.
+func (g *destinationFilter) prepare(ctx context.Context, c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Prepare, error)) outcome {
 	call, err := decode(c.Body)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
-	id, steered, err := call.Params.Text(paramSession)
+	id, named, err := call.Params.Text(paramSession)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
@@ -42,88 +40,94 @@ func (g *destinationFilter) prepare(c *libvirtrpc.Call, decode func([]byte) (*li
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
-	if g.withoutSluice != nil && !steered {
-		return g.prepareWithoutSluice(c, call, t, guest)
+	if g.access == config.AccessReadOnly {
+		return outcome{g.denied(c, "guests are not for callers that may only read")}
 	}
-	meets := t.Steered && !steered && t.Flags&libvirt.MigratePeer2peer == 0 && g.gateway.Config.Secure()
-	if t.Steered && !steered && !meets { // libvirt would open a port to all
-		t.Steered, t.By, t.InClear = false, session.ByNothing, "memory by tcp:"
+	w, refusal := g.wayOf(c, call.Params, &t, named)
+	if refusal != nil {
+		return outcome{*refusal}
 	}
-	covered := t.InClear != "" && g.gateway.coveredByInterception(call.Params)
-	if covered {
-		t.By, t.InClear = session.ByInterception, ""
+	if g.gateway.Sessions.Draining() && w != bySession {
+		return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining)
 	}
-	switch {
-	case t.InClear != "" && g.gateway.Config.Secure():
-		return outcome{g.insecure(t.InClear)}
-	case g.access != config.AccessFull && usesPath(call.Params): // whoever encrypts what goes there
-		return outcome{g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.gateway.Config.Name)}
+	if !named {
+		id = stream.NewID()
 	}
 	a := &preparedGuest{guest: guest, transfer: t}
-	meeting := ""
-	if steered {
-		if g.peer == nil {
-			return outcome{g.denied(c, "sessions are for peers")}
-		}
-		if a.session, err = g.gateway.arrivals.Steered.Claim(id, g.peer.Name); err != nil {
-			return outcome{g.denied(c, "%v", err)}
-		}
-		if a.session.Info.UUID != guest.uuid {
-			return outcome{g.denied(c, "session %s is for guest %s", id, a.session.Info.UUID)}
-		}
-		if t.Steered {
-			call.Params = ownParams(call.Params, a.session.Dir, t)
-		}
-		a.session.Preparing(t, g.cut)
-	} else if meets {
-		if g.gateway.Sessions.Draining() {
-			return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining)
-		}
-		if call.Params, meeting, err = g.offerRendezvous(a, call.Params, t); err != nil {
-			return refused(libvirtrpc.ErrOperationInvalid, err)
-		}
-	} else if err := g.enter(a, t); err != nil {
+	if a.life, err = g.gateway.arrivals.Claim(ctx, arrival.Bringer{Name: g.name, Session: id}, guest.id, guest.name, t.Flags); err != nil {
 		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}
-	if !g.expect(a) {
-		a.release(arrival.NeverRan)
-		return refused(libvirtrpc.ErrOperationInvalid, fmt.Errorf("guest %s is being migrated already over this connection", guest.name))
+	point, err := g.open(w, a, call, id)
+	if err != nil {
+		a.over(arrival.NeverRan)
+		g.log.Warn().Str("caller", g.who).Err(err).Msg("migration refused")
+		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}
-	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
-		if covered && r.Err == nil {
-			r.Err = g.gateway.checkPorts(r, call.Params, t.Disks())
-		}
-		if meets && r.Err == nil {
-			r.Err = pointToRendezvous(r, meeting)
-		}
-		if r.Err != nil {
-			g.forget(guest.name, arrival.NeverRan)
-		} else {
-			a.prepared.Store(true)
-			a.setPhase(control.PhaseMemory)
-			g.log.Info().Str("guest", guest.name).Msg("guest prepared")
-		}
-	}}}
+	g.expect(a)
+	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) { g.prepared(a, r, point) }}}
 }
 
-// enter makes a place for a migration whose data does not come through a
-// session.
-func (g *destinationFilter) enter(a *preparedGuest, t transfer.Transfer) (err error) {
-	info := stream.Info{ID: stream.NewID(), Work: session.WorkSteered, Guest: a.guest.name, UUID: a.guest.uuid, Peer: g.name, Address: g.address}
-	if a.entry, err = g.gateway.Sessions.Add(info, control.Incoming); err != nil {
-		return err
-	}
-	a.entry.SecuredBy(t.Protection())
-	a.entry.SetPhase(control.PhasePrepare)
-	log := session.Log(g.gateway.Log, info, control.Incoming)
-	a.leave = func(what arrival.Verdict) {
-		cause := &stream.Cause{Code: stream.CodeDone}
-		if what != arrival.Ran {
-			cause = &stream.Cause{Code: stream.CodeCancelled, Host: g.gateway.Config.Name, Text: "the libvirt client gave the guest up, or went away"}
+// open opens where a guest's data comes in, and puts it into the call. point, if not nil, puts into
+// the reply where the source is to send it, and refuses a reply that leads elsewhere.
+func (g *destinationFilter) open(w way, a *preparedGuest, call *libvirtrpc.Prepare, id string) (point func(*libvirtrpc.Reply) error, err error) {
+	switch w {
+	case bySession:
+		if a.session, err = g.gateway.arrivals.Steered.Claim(id, g.peer.Name); err != nil {
+			return nil, err
 		}
-		g.gateway.Sessions.EndMigration(a.entry, log, what == arrival.Ran, cause)
+		if a.session.Info.UUID != a.guest.uuid {
+			return nil, fmt.Errorf("session %s is for guest %s", id, a.session.Info.UUID)
+		}
+		if a.transfer.Steered {
+			call.Params = ownParams(call.Params, a.session.Dir, a.transfer)
+		}
+		a.session.Preparing(a.life, a.transfer, g.cut)
+		return nil, nil
+	case byRendezvous:
+		return g.offerRendezvous(a, call, id)
+	case byQEMUTLS:
+		return g.endTLS(a, call, id)
 	}
-	return nil
+	if err = g.enter(a, id); err != nil {
+		return nil, err
+	}
+	if g.withoutSluice != nil && a.transfer.By == session.ByNothing {
+		g.gateway.Sessions.InClear.Count(control.Incoming)
+		g.log.Warn().Str("guest", a.guest.name).Msgf("%s has no sluice: the guest's memory and disks come in clear (peers.%s.without_sluice = %q)",
+			g.withoutSluice.Name, g.withoutSluice.Name, config.WithoutPlain)
+	}
+	if w == byInterception {
+		params := call.Params
+		return func(r *libvirtrpc.Reply) error {
+			if refusal := g.gateway.checkPorts(r, params, a.transfer.Disks()); refusal != nil {
+				return refusal
+			}
+			return nil
+		}, nil
+	}
+	return nil, nil
+}
+
+// prepared follows libvirt's reply to a Prepare.
+func (g *destinationFilter) prepared(a *preparedGuest, r *libvirtrpc.Reply, point func(*libvirtrpc.Reply) error) {
+	if r.Err == nil && point != nil {
+		if err := point(r); err != nil && !errors.As(err, &r.Err) {
+			r.Err = libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
+		}
+	}
+	if r.Err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), g.gateway.Config.Limits.GiveUpTimeout)
+		defer cancel()
+		if err := a.life.Prepared(ctx); err != nil {
+			r.Err = libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice on %s: %v", g.gateway.Config.Name, err)
+		}
+	}
+	if r.Err != nil {
+		g.forget(a, arrival.NeverRan)
+		return
+	}
+	a.setPhase(control.PhaseMemory)
+	g.log.Info().Str("guest", a.guest.name).Msg("guest prepared")
 }
 
 // ownParams are a Prepare's parameters with this host's paths in them.
@@ -134,94 +138,4 @@ func ownParams(params libvirtrpc.Params, dir rundir.SessionDir, t transfer.Trans
 		params = params.With(libvirtrpc.ParamDisksURI, arrival.At(dir).Disks)
 	}
 	return params
-}
-
-// usesPath says whether libvirt would make a socket at a path of the caller's.
-func usesPath(params libvirtrpc.Params) bool {
-	for _, field := range []string{libvirtrpc.ParamURI, libvirtrpc.ParamDisksURI} {
-		if uri, _, _ := params.Text(field); strings.HasPrefix(strings.ToLower(uri), "unix:") {
-			return true
-		}
-	}
-	return false
-}
-
-// finish lets callers finish guests that they have prepared.
-func (g *destinationFilter) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Finish, error)) outcome {
-	call, err := decode(c.Body)
-	if err != nil {
-		return refused(libvirtrpc.ErrRPC, err)
-	}
-	name, _, err := call.Params.Text(libvirtrpc.ParamDestName)
-	if err != nil {
-		return refused(libvirtrpc.ErrRPC, err)
-	}
-	a := g.find(name)
-	if (a == nil || !a.prepared.Load()) && g.access != config.AccessFull {
-		return outcome{g.denied(c, "guest %.80q was not prepared over this connection", name)}
-	}
-	if a != nil && a.finished.Swap(true) {
-		return outcome{g.denied(c, "guest %.80q is being finished already", name)}
-	}
-	if a != nil && a.transfer.Flags&libvirt.MigratePostcopyResume != 0 && call.Cancelled == 0 {
-		g.gateway.AwaitResumed(ctx, a.guest.id)
-	}
-	if a != nil && a.native != nil {
-		call.Flags &^= uint32(libvirt.MigrateTLS)
-	}
-	if a != nil && call.Cancelled == 0 {
-		a.setPhase(control.PhaseFinish)
-		if a.session != nil {
-			a.session.Finishing()
-		}
-	}
-	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Await: g.gateway.awaitFinish(a), Reply: func(r *libvirtrpc.Reply) {
-		if r.Err != nil || call.Cancelled != 0 {
-			g.forget(name, arrival.NeverRan)
-			return
-		}
-		g.forget(name, arrival.Ran)
-		g.log.Info().Str("guest", name).Msg("guest runs here")
-	}}}
-}
-
-// awaitFinish says for how long libvirt is left to answer a Finish whose caller
-// is gone: without the answer no one can tell whether the guest runs. A guest
-// in post-copy is libvirt's to keep.
-func (gw *Gateway) awaitFinish(a *preparedGuest) func() time.Duration {
-	if a == nil {
-		return nil
-	}
-	return func() time.Duration {
-		if a.transfer.Postcopy() && gw.Libvirt.InPostcopy(a.guest.id) {
-			return 0
-		}
-		return gw.Config.Limits.FinishTimeout
-	}
-}
-
-func (g *destinationFilter) find(name string) *preparedGuest {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.coming[name]
-}
-
-func (g *destinationFilter) expect(a *preparedGuest) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.coming[a.guest.name] != nil {
-		return false
-	}
-	g.coming[a.guest.name] = a
-	return true
-}
-
-func (g *destinationFilter) forget(name string, what arrival.Verdict) {
-	g.mu.Lock()
-	a := g.coming[name]
-	delete(g.coming, name)
-	g.mu.Unlock()
-	if a != nil {
-		a.release(what)
-	}
 }

@@ -4,17 +4,13 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/arrival"
-	"github.com/virt-sluice/sluice/proxy/direct"
 	"github.com/virt-sluice/sluice/proxy/peer"
-	"github.com/virt-sluice/sluice/proxy/session"
-	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -41,24 +37,6 @@ type destinationFilter struct {
 	cut    func(error)
 }
 
-// preparedGuest was prepared over this connection.
-type preparedGuest struct {
-	guest    guest
-	transfer transfer.Transfer
-	session  *arrival.Steered      // nil where data comes by another way
-	native   *direct.TLSEnd        // where QEMU's own TLS ends here
-	entry    *session.Entry        // the migration's place, where it has no session
-	leave    func(arrival.Verdict) // ends that
-	prepared atomic.Bool           // libvirt has prepared it for this caller: only now is it the caller's
-	finished atomic.Bool           // a Finish has been asked for, of which there is one
-}
-
-func (a *preparedGuest) setPhase(phase string) {
-	if a.entry != nil {
-		a.entry.SetPhase(phase)
-	}
-}
-
 // serve serves one caller's connection to its end, and closes both ends.
 func (g *destinationFilter) serve(ctx context.Context, caller, server libvirtrpc.Conn, failing func(error)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -74,7 +52,7 @@ func (g *destinationFilter) serve(ctx context.Context, caller, server libvirtrpc
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, a := range g.coming {
-		a.release(arrival.Undecided) // or never ran: libvirtd destroys what it has prepared for a connection that ends
+		a.over(arrival.Undecided) // or never ran: libvirtd destroys what it has prepared for a connection that ends
 	}
 	for _, m := range g.going {
 		m.lost(nil)
@@ -97,14 +75,6 @@ func (g *destinationFilter) ended() {
 		if a.session != nil {
 			a.session.Lost(virt.ErrGone)
 		}
-	}
-}
-
-func (a *preparedGuest) release(what arrival.Verdict) {
-	if a.session != nil {
-		a.session.Release(what)
-	} else {
-		a.leave(what)
 	}
 }
 
@@ -140,11 +110,11 @@ func (g *destinationFilter) Understand(ctx context.Context, c *libvirtrpc.Call) 
 	case libvirtrpc.ProcConnectSupportsFeature:
 		return denyFDs(c)
 	case libvirtrpc.ProcConnectOpen:
-		return g.open(c)
+		return g.openDriver(c)
 	case libvirtrpc.ProcMigratePrepare3:
-		return g.prepare(c, libvirtrpc.DecodePrepare3).as(libvirtrpc.ProcMigratePrepare3Params)
+		return g.prepare(ctx, c, libvirtrpc.DecodePrepare3).as(libvirtrpc.ProcMigratePrepare3Params)
 	case libvirtrpc.ProcMigratePrepare3Params, libvirtrpc.ProcMigratePrepareTunnel3Params:
-		return g.prepare(c, libvirtrpc.DecodePrepare).Outcome
+		return g.prepare(ctx, c, libvirtrpc.DecodePrepare).Outcome
 	case libvirtrpc.ProcMigrateFinish3:
 		return g.finish(ctx, c, libvirtrpc.DecodeFinish3).as(libvirtrpc.ProcMigrateFinish3Params)
 	case libvirtrpc.ProcMigrateFinish3Params:
@@ -174,9 +144,9 @@ func (g *destinationFilter) denied(c *libvirtrpc.Call, format string, args ...an
 	return outcomeErr(libvirtrpc.ErrAccessDenied, "access denied: %s", words)
 }
 
-// open lets callers open this host's QEMU driver alone. libvirtd would open
+// openDriver lets callers open this host's QEMU driver alone. libvirtd would open
 // any URI for them, also one that runs a command or leads to a third host.
-func (g *destinationFilter) open(c *libvirtrpc.Call) libvirtrpc.Outcome {
+func (g *destinationFilter) openDriver(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	call, err := libvirtrpc.DecodeOpen(c.Body)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
@@ -197,7 +167,7 @@ func (g *destinationFilter) abort(c *libvirtrpc.Call, decode func([]byte) (libvi
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, a := range g.coming {
-		if a.guest.uuid == uuid && a.prepared.Load() {
+		if a.guest.uuid == uuid {
 			return libvirtrpc.Outcome{}
 		}
 	}

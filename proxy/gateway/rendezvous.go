@@ -10,20 +10,17 @@ import (
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
-	"github.com/virt-sluice/sluice/proxy/transfer"
-	"github.com/virt-sluice/sluice/stream"
 )
 
 // A client may speak with the libvirt of both hosts through their sluices, from
 // a third host or without a sluice of its own:
 //
-//	client ── Prepare, Finish ── guard, at the destination
-//	   └───── Begin, Perform, Confirm ── guard, at the source
+//	client ── Prepare, Finish ── destination filter of the destination
+//	   └───── Begin, Perform, Confirm ── destination filter of the source
 //
-// The two sluices know nothing of each other then. The destination's guard puts
-// a URI into the reply to Prepare, which the client takes to Perform, and the
-// source's guard opens the session that it names. Who has the name has been told
-// it by the client, who may do both.
+// The two sluices know nothing of each other then. The destination's puts a URI into the reply to
+// Prepare, which the client takes to Perform, and the source's opens the session that it names. Who
+// has the name has been told it by the client, who may do both.
 const rendezvousScheme = "sluice"
 
 // rendezvousHint is the URI's host, for those whose source is not reached through
@@ -31,39 +28,36 @@ const rendezvousScheme = "sluice"
 // and says so.
 const rendezvousHint = "reach-the-source-through-sluice-too-or-add---tls"
 
-// offerRendezvous prepares for a session that is yet to come.
-func (g *destinationFilter) offerRendezvous(a *preparedGuest, params libvirtrpc.Params, t transfer.Transfer) (out libvirtrpc.Params, uri string, err error) {
-	id := stream.NewID()
+// offerRendezvous prepares for a session that is yet to come. point puts its URI into the reply.
+func (g *destinationFilter) offerRendezvous(a *preparedGuest, call *libvirtrpc.Prepare, id string) (point func(*libvirtrpc.Reply) error, err error) {
 	dir, err := g.gateway.Dir.MakeSession(id, g.gateway.QEMUUID)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	p := &arrival.Pull{UUID: a.guest.uuid, Memory: rundir.MemorySocket, Dir: dir, Postcopy: t.Postcopy()}
-	if t.Disks() {
+	p := &arrival.Pull{UUID: a.guest.uuid, Memory: rundir.MemorySocket, Dir: dir, Postcopy: a.transfer.Postcopy()}
+	if a.transfer.Disks() {
 		p.Disk = rundir.DiskSocket
 	}
 	g.gateway.arrivals.Pulls.Add(id, p)
-	a.leave = func(arrival.Verdict) {
+	a.end = func(arrival.Verdict) {
 		g.gateway.arrivals.Pulls.Remove(id)
 		dir.Remove(g.log)
 	}
+	call.Params = ownParams(call.Params, dir, a.transfer)
 	u := url.URL{Scheme: rendezvousScheme, Host: rendezvousHint, Path: "/" + g.gateway.Config.Name + "/" + id}
-	return ownParams(params, dir, t), u.String(), nil
+	return func(r *libvirtrpc.Reply) error {
+		prepared, err := libvirtrpc.DecodePrepared(r.Body)
+		if err != nil {
+			return err
+		}
+		uri := u.String()
+		prepared.URI = &uri
+		r.Body = prepared.Encode()
+		return nil
+	}, nil
 }
 
-// pointToRendezvous puts the URI of a meeting into the reply to a Prepare.
-func pointToRendezvous(r *libvirtrpc.Reply, uri string) *libvirtrpc.Error {
-	prepared, err := libvirtrpc.DecodePrepared(r.Body)
-	if err != nil {
-		return libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
-	}
-	prepared.URI = &uri
-	r.Body = prepared.Encode()
-	return nil
-}
-
-// rendezvous finds the peer and the session that a URI of a meeting names, if it is
-// one.
+// rendezvous finds the peer and the session that a URI names, if it is one of a rendezvous.
 func (gw *Gateway) rendezvous(params libvirtrpc.Params) (p *peer.Peer, id string, err error) {
 	text, _, err := params.Text(libvirtrpc.ParamURI)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/virt-sluice/sluice/internal/hosttest"
-	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -31,11 +30,10 @@ func TestSluiceSeenEndsClearWayIn(t *testing.T) {
 	from := h.Peers.All["host-a"]
 	clear := func() string {
 		g := &destinationFilter{gateway: New(h, nil), withoutSluice: from, log: zerolog.Nop(), coming: make(map[string]*preparedGuest)}
-		out := g.prepareWithoutSluice(nil, &libvirtrpc.Prepare{}, transfer.Transfer{By: session.ByNothing}, guest{name: "guest", uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809"})
-		if out.Err == nil {
-			return ""
+		if _, refusal := g.wayOf(nil, nil, &transfer.Transfer{By: session.ByNothing}, false); refusal != nil {
+			return refusal.Err.Message
 		}
-		return out.Err.Message
+		return ""
 	}
 	if got := clear(); got != "" {
 		t.Fatalf("before its sluice has spoken: %q", got)

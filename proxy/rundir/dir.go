@@ -1,6 +1,7 @@
 package rundir
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -22,6 +23,8 @@ const (
 	PeersDir      = "peers"
 	sessionsDir   = "sessions"
 	tunnelsDir    = "tunnels"
+	// ArrivalsDir holds what is known of guests that came, and outlives the daemon.
+	ArrivalsDir = "arrivals"
 )
 
 // Dir is the folder, held by one daemon at a time.
@@ -74,10 +77,21 @@ func (d *Dir) take() error {
 			return err
 		}
 	}
+	for _, name := range journals {
+		if err := d.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
 	return nil
 }
 
-// Close removes everything in the folder. The sockets' listeners have been
+// journals are the folders that outlive the daemon, for the next one to read.
+var journals = []string{ArrivalsDir}
+
+// Journal is the path of a folder that outlives the daemon.
+func (d *Dir) Journal(name string) string { return filepath.Join(d.path, name) }
+
+// Close removes everything in the folder but the journals. The sockets' listeners have been
 // closed.
 func (d *Dir) Close() {
 	for _, name := range []string{PeersDir, sessionsDir, tunnelsDir, ControlSocket} {

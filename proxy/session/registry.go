@@ -59,7 +59,8 @@ func (r *Registry) Add(info stream.Info, direction string) (*Entry, error) {
 		info.UUID = virt.FormatUUID(uuid) // however its peer spells it
 	}
 	for _, e := range r.live {
-		if info.UUID != "" && e.Info.UUID == info.UUID {
+		// Of guests that come, the one that libvirt is asked to prepare counts, not who names it first.
+		if direction == control.Outgoing && e.direction == control.Outgoing && info.UUID != "" && e.Info.UUID == info.UUID {
 			return nil, fmt.Errorf("guest %s is being migrated already: session %s with %s", e.Info.Guest, e.Info.ID, e.Info.Peer)
 		}
 	}

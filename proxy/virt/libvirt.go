@@ -62,6 +62,25 @@ func (l Libvirt) State(ctx context.Context, uuid libvirt.UUID) (State, error) {
 	return v.State(ctx, uuid)
 }
 
+// ID is libvirt's id of a guest that is active, 0 for one that is not. No two guests of one boot of
+// the host have the same.
+func (l Libvirt) ID(ctx context.Context, uuid libvirt.UUID) (id int32, err error) {
+	v, err := l.Connect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer v.Close()
+	err = v.Bound(ctx, func() error {
+		dom, err := v.DomainLookupByUUID(uuid)
+		id = max(dom.ID, 0)
+		return err
+	})
+	if libvirt.IsNotFound(err) {
+		return 0, nil
+	}
+	return id, err
+}
+
 // InPostcopy says whether a part of a guest is on another host, as far as libvirt here can tell.
 func (l Libvirt) InPostcopy(uuid libvirt.UUID) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), LazyTimeout)

@@ -1,0 +1,249 @@
+package arrival
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/digitalocean/go-libvirt"
+
+	"github.com/virt-sluice/sluice/proxy/virt"
+)
+
+// Bringer is who brings a guest: a peer or a client by its name in the configuration, and the
+// session by which the guest's source asks what became of it.
+type Bringer struct{ Name, Session string }
+
+// Guest is one guest's life at this host, from its Prepare until libvirt holds it as its own or not
+// at all:
+//
+//	claimed ─ Prepared ─> prepared ─ Finishing ─> asked ─ Finished ─> ran, never ran, or undecided
+//
+// It is known by its UUID, and once libvirt has started a QEMU for it by libvirt's id as well, which
+// no other guest gets. As long as it lives, nobody else may bring a guest of its UUID or its name.
+// Every front end drives it, and none keeps account of its own.
+type Guest struct {
+	UUID libvirt.UUID
+	Name string // at this host
+	By   Bringer
+
+	arrivals *Arrivals
+	flags    libvirt.DomainMigrateFlags
+
+	mu      sync.Mutex
+	id      int32 // libvirt's; 0 as long as there is no QEMU
+	asked   bool  // libvirt has been asked to take it over
+	over    bool
+	verdict Verdict
+	done    chan struct{} // closed when it is over
+}
+
+// Claim begins a guest's life here, for one Prepare. It fails while somebody else brings a guest of
+// this UUID or name.
+func (a *Arrivals) Claim(ctx context.Context, by Bringer, uuid libvirt.UUID, name string, flags libvirt.DomainMigrateFlags) (*Guest, error) {
+	g := &Guest{UUID: uuid, Name: name, By: by, arrivals: a, flags: flags, done: make(chan struct{})}
+	for {
+		other := a.guests.add(g)
+		if other == nil {
+			return g, nil
+		}
+		if !other.ended(ctx) {
+			return nil, fmt.Errorf("guest %s (%s) is on its way to %s already: %s brings it", other.Name, virt.FormatUUID(other.UUID), a.Config.Name, other.By.Name)
+		}
+		other.End(NeverRan) // its QEMU died before anybody asked for it
+	}
+}
+
+// ended says whether libvirt has lost what it prepared, and nobody has asked for it.
+func (g *Guest) ended(ctx context.Context) bool {
+	g.mu.Lock()
+	id, asked := g.id, g.asked
+	g.mu.Unlock()
+	if id == 0 || asked {
+		return false
+	}
+	is, err := g.arrivals.Libvirt.ID(ctx, g.UUID)
+	return err == nil && is != id
+}
+
+// Prepared follows libvirt's Prepare: it learns by which id libvirt knows the guest.
+func (g *Guest) Prepared(ctx context.Context) error {
+	if g.flags&libvirt.MigrateOffline != 0 {
+		return nil // there is a definition, and no QEMU
+	}
+	id, err := g.arrivals.Libvirt.ID(ctx, g.UUID)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for the guest that was prepared: %w", err)
+	case id == 0:
+		return fmt.Errorf("the guest that was prepared has ended already%s", g.arrivals.Libvirt.QEMUEnded(g.Name))
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.id = id
+	return nil
+}
+
+// Finishing comes before libvirt is asked to take the guest over. It fails unless the very guest
+// that was prepared is still here, and once somebody has asked for it. From now on its source must
+// not resume it without having asked.
+func (g *Guest) Finishing(ctx context.Context) error {
+	g.mu.Lock()
+	id := g.id
+	over, asked := g.over, g.asked
+	g.mu.Unlock()
+	switch {
+	case over:
+		return fmt.Errorf("guest %s, as it was prepared, is no longer on %s", g.Name, g.arrivals.Config.Name)
+	case asked:
+		return fmt.Errorf("guest %s is being taken over already", g.Name)
+	}
+	if g.flags&libvirt.MigrateOffline == 0 {
+		is, err := g.arrivals.Libvirt.ID(ctx, g.UUID)
+		if err != nil {
+			return err
+		}
+		if is != id {
+			return fmt.Errorf("guest %s, as it was prepared, has ended on %s%s", g.Name, g.arrivals.Config.Name, g.arrivals.Libvirt.QEMUEnded(g.Name))
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.arrivals.records.set(g.record(Undecided)); err != nil {
+		return err
+	}
+	g.asked = true
+	return nil
+}
+
+// Finished follows libvirt's answer to Finish. An error is no answer by itself: libvirt may have
+// started the guest before it failed, and what stands before its QEMU driver has errors of its own.
+// So the guest is looked at. The words say why nobody can tell, where that is so.
+func (g *Guest) Finished(ctx context.Context, failure error) (v Verdict, words string) {
+	if failure == nil {
+		return Ran, ""
+	}
+	state, err := g.arrivals.Libvirt.State(ctx, g.UUID)
+	if err == nil && g.runs(ctx, state) {
+		return Ran, ""
+	}
+	if words = Undetermined(errors.New(virt.Words("taking the guest over", failure)), failure, state, err); words != "" {
+		return Undecided, words
+	}
+	return NeverRan, ""
+}
+
+// runs says whether the guest that was prepared has been taken over, by the state that it is in.
+func (g *Guest) runs(ctx context.Context, state virt.State) bool {
+	if !state.Running() && (g.flags&libvirt.MigratePaused == 0 || !state.Paused()) {
+		return false
+	}
+	g.mu.Lock()
+	id := g.id
+	g.mu.Unlock()
+	is, err := g.arrivals.Libvirt.ID(ctx, g.UUID)
+	return err == nil && id != 0 && is == id
+}
+
+// End ends the guest's life as an arrival. What was never asked for never ran, but in post-copy,
+// where its source alone decides.
+func (g *Guest) End(v Verdict) {
+	if !g.Asked() {
+		if v = NeverRan; g.InPostcopy() {
+			v = Undecided
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.over {
+		return
+	}
+	g.over = true
+	g.verdict = v
+	if err := g.arrivals.records.set(g.record(v)); err != nil {
+		g.arrivals.Log.Error().Err(err).Str("guest", g.Name).Msg("what became of the guest is not kept over a restart of sluice")
+	}
+	g.arrivals.guests.remove(g)
+	close(g.done)
+}
+
+// Done is closed when the guest's life as an arrival is over.
+func (g *Guest) Done() <-chan struct{} { return g.done }
+
+// Verdict is what became of the guest. It is Undecided before Done.
+func (g *Guest) Verdict() Verdict {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.verdict
+}
+
+// Asked says whether libvirt has been asked to take the guest over.
+func (g *Guest) Asked() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.asked
+}
+
+// InPostcopy says whether a part of the guest is still at its source, by libvirt's word.
+func (g *Guest) InPostcopy() bool {
+	return g.mayPostcopy() && g.arrivals.Libvirt.InPostcopy(g.UUID)
+}
+
+// AwaitPostcopy calls switched once libvirt says that the guest is in post-copy, where cutting its
+// data off does more harm than any excess. A peer's word for it is none. It returns when ctx ends.
+func (g *Guest) AwaitPostcopy(ctx context.Context, switched func()) {
+	if g.mayPostcopy() {
+		g.arrivals.awaitPostcopy(ctx, g.UUID, switched)
+	}
+}
+
+func (g *Guest) mayPostcopy() bool {
+	return g.flags&(libvirt.MigratePostcopy|libvirt.MigratePostcopyResume) != 0
+}
+
+func (g *Guest) record(v Verdict) record {
+	return record{Peer: g.By.Name, Session: g.By.Session, UUID: virt.FormatUUID(g.UUID), ID: g.id, Paused: g.flags&libvirt.MigratePaused != 0, Verdict: v}
+}
+
+// guests are those that are on their way here, each under its UUID and its name.
+type guests struct {
+	mu  sync.Mutex
+	all []*Guest
+}
+
+// add enters g unless another has its UUID or name, which it returns.
+func (gs *guests) add(g *Guest) (other *Guest) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	for _, o := range gs.all {
+		if o.UUID == g.UUID || o.Name == g.Name {
+			return o
+		}
+	}
+	gs.all = append(gs.all, g)
+	return nil
+}
+
+func (gs *guests) remove(g *Guest) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	for i, o := range gs.all {
+		if o == g {
+			gs.all = append(gs.all[:i], gs.all[i+1:]...)
+			return
+		}
+	}
+}
+
+// Named is the guest on its way here that has a name, or nil.
+func (a *Arrivals) Named(name string) *Guest {
+	a.guests.mu.Lock()
+	defer a.guests.mu.Unlock()
+	for _, g := range a.guests.all {
+		if g.Name == name {
+			return g
+		}
+	}
+	return nil
+}
