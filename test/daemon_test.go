@@ -1,6 +1,7 @@
 package test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -35,6 +36,7 @@ type conf struct {
 
 	certificates string // further lines of [certificates]
 
+	name  string   // its own; the host's if empty
 	names []string // of its certificate; the host's name if nil
 	under []string // what runs it, with arguments
 	ca    *pki.CA  // of its certificate, if not the site's; this host alone trusts it
@@ -64,8 +66,9 @@ func (s *site) both(c conf) (a, b *daemon) {
 // start starts a daemon on a host and returns when it is ready.
 func (s *site) start(h *lab.Host, c conf) *daemon {
 	s.t.Helper()
+	name := cmp.Or(c.name, h.Name)
 	if c.names == nil {
-		c.names = []string{h.Name}
+		c.names = []string{name}
 	}
 	if c.ca == nil {
 		c.ca = s.ca
@@ -76,12 +79,12 @@ func (s *site) start(h *lab.Host, c conf) *daemon {
 	if !strings.Contains(c.limits, "_timeout") {
 		c.limits += "\n" + patience
 	}
-	ca := s.write(h.Name+"-ca.pem", append(s.ca.CertPEM(), c.ca.CertPEM()...))
-	cert, key := s.certificate(c.ca, h.Name, c.names...)
+	ca := s.write(name+"-ca.pem", append(s.ca.CertPEM(), c.ca.CertPEM()...))
+	cert, key := s.certificate(c.ca, name, c.names...)
 	d := &daemon{s: s, host: h, under: c.under}
-	d.config = s.write(h.Name+".toml", fmt.Appendf(nil, "name = %q\n%s\n[certificates]\nca = %q\ncert = %q\nkey = %q\n%s[limits]\n%s\n%s",
-		h.Name, c.top, ca, cert, key, c.certificates, c.limits, c.peers))
-	d.logTo = filepath.Join(s.dir, h.Name+".log")
+	d.config = s.write(name+".toml", fmt.Appendf(nil, "name = %q\n%s\n[certificates]\nca = %q\ncert = %q\nkey = %q\n%s[limits]\n%s\n%s",
+		name, c.top, ca, cert, key, c.certificates, c.limits, c.peers))
+	d.logTo = filepath.Join(s.dir, name+".log")
 	s.daemons = append(s.daemons, d)
 	d.start()
 	return d

@@ -65,12 +65,17 @@ func TestVirshPersistent(t *testing.T) {
 	s.nothingLeft()
 }
 
-// No limit of a session's ends a post-copy, on either host.
+// passAndAHalf ends a session of dirtyGuest after its first pass over memory, before what comes then.
+const passAndAHalf = "session_bytes = 88000000\n"
+
+var dirtyGuest = lab.GuestSpec{MemoryMiB: 64, DirtyMiB: 32}
+
+// No limit of a session's ends a post-copy, on either host: once libvirt says that it is one.
 func TestVirshPostCopy(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	a, b := s.both(conf{limits: "session_bytes = 20000000\n"})
-	g := s.guest(lab.GuestSpec{MemoryMiB: 64, DirtyMiB: 32})
+	a, b := s.both(conf{limits: passAndAHalf})
+	g := s.guest(dirtyGuest)
 	s.check(s.SlowLink(24 << 20))
 	a.virshMigrate(b, g, "--p2p", "--postcopy", "--postcopy-after-precopy")
 	s.check(s.SlowLink(0))

@@ -36,11 +36,13 @@ func TestVirshPull(t *testing.T) {
 func TestVirshPullPostCopy(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	few := "session_bytes = 20000000\n"
+	few := passAndAHalf
 	s.start(s.A, conf{peers: "[peers.host-b]\naccess = \"full\"\n", limits: few})
 	b := s.start(s.B, conf{limits: few})
-	g := s.guest(lab.GuestSpec{})
+	g := s.guest(dirtyGuest)
+	s.check(s.SlowLink(24 << 20))
 	s.virshSays(s.B, "-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--postcopy", "--postcopy-after-precopy")
+	s.check(s.SlowLink(0))
 	s.onlyOn(g, s.B)
 }
 

@@ -88,7 +88,7 @@ func (d *daemon) descriptors() []string {
 	return fds
 }
 
-func (d *daemon) goroutinesFile() string { return filepath.Join(d.s.dir, d.host.Name+".goroutines") }
+func (d *daemon) goroutinesFile() string { return strings.TrimSuffix(d.logTo, ".log") + ".goroutines" }
 
 // goroutines returns the stacks of all, as testdata/goroutines writes them.
 func (d *daemon) goroutines() []string {
