@@ -208,7 +208,7 @@ func (a *Acceptor) control(ctx context.Context, conn relay.Conn, peer string, op
 		if f, ok := handler.(interface{ Finishing() bool }); ok && f.Finishing() {
 			s.calls.served.Wait()
 		}
-		s.Fail(&Cause{Code: CodeShutdown, Text: "the daemon stops"})
+		s.Fail(&Cause{Code: CodeShutdown, Text: "the daemon is stopping"})
 	})
 	defer stop()
 	if err := s.control.write(&frame{

@@ -79,7 +79,7 @@ func TestEnd_bothEndsKnowTheSameCause(t *testing.T) {
 	}, {
 		name: "acceptor's daemon stops",
 		end:  func(_ *testing.T, h *hosts, _, _ *Session) { h.stop() },
-		code: CodeShutdown, words: []string{"host-b: the daemon stops"},
+		code: CodeShutdown, words: []string{"host-b: the daemon is stopping"},
 	}, {
 		name: "QEMU goes away on the acceptor's host",
 		end: func(t *testing.T, h *hosts, a, _ *Session) {

@@ -78,7 +78,6 @@ func TestThirdPeer(t *testing.T) {
 	}
 	s.check(s.SlowLink(0))
 	m.want("moved", 0)
-	s.check(src.DomainMigrateConfirm3Params(dom, nil, nil, uint32(libvirt.MigrateLive), 1))
 	end()
 	s.onlyOn(g, s.B)
 	s.onlyOn(bait, s.A)

@@ -186,7 +186,7 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 			// libvirt would wait for it, and hold us with no way to end that.
 			return nil, errors.New("no memory connection has arrived, so there is nothing to finish")
 		}
-		if err := in.life.Finishing(ctx); err != nil {
+		if err := in.life.Finishing(); err != nil {
 			return nil, err
 		}
 		in.entry.SetPhase(control.PhaseFinish)

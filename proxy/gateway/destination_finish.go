@@ -46,7 +46,7 @@ func (g *destinationFilter) finish(ctx context.Context, c *libvirtrpc.Call, deco
 	if resumed {
 		g.gateway.AwaitResumed(ctx, a.guest.id)
 	}
-	if err := a.life.Finishing(ctx); err != nil {
+	if err := a.life.Finishing(); err != nil {
 		g.forget(a, arrival.NeverRan)
 		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}
