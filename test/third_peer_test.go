@@ -3,6 +3,7 @@ package test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/digitalocean/go-libvirt"
 
@@ -54,6 +55,10 @@ func TestThirdPeer(t *testing.T) {
 	r := m.want("failed", 1)
 	says(t, "while a decoy is on its way", r.Message, "goes on running on host-a", "guest g", "is on its way to host-b already: host-c brings it")
 	s.killQEMU(g, s.B)
+	s.wait("libvirt on host-b notices that the decoy is dead", 20*time.Second, func() bool {
+		left, err := s.B.Virsh(s.ctx, "list", "--name")
+		return err == nil && left == ""
+	})
 
 	// The victim is on its way, and host-c can neither finish it nor bring another of its name or UUID.
 	s.check(s.SlowLink(20 << 20))
