@@ -40,8 +40,10 @@ func (v version) lack() string {
 		has  bool
 	}
 	needs := []feature{
-		{"AES", x.HasAES}, {"PCLMULQDQ", x.HasPCLMULQDQ}, {"AVX", x.HasAVX}, {"AVX2", x.HasAVX2},
-		{"VAES", ecx&(1<<9) != 0}, {"VPCLMULQDQ", ecx&(1<<10) != 0}, // x/sys tells them with AVX-512 alone
+		{"AES", x.HasAES}, {"PCLMULQDQ", x.HasPCLMULQDQ}, {"AVX", x.HasAVX},
+	}
+	if v > narrow { // of VAES and VPCLMULQDQ x/sys tells with AVX-512 alone
+		needs = append(needs, feature{"AVX2", x.HasAVX2}, feature{"VAES", ecx&(1<<9) != 0}, feature{"VPCLMULQDQ", ecx&(1<<10) != 0})
 	}
 	if v == 512 {
 		needs = append(needs, feature{"AVX512F", x.HasAVX512F}, feature{"AVX512BW", x.HasAVX512BW},

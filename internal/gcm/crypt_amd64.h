@@ -2,8 +2,9 @@
 //
 //	func(k *key, hash, counter *[16]byte, dst, src *byte, groups int, open bool)
 //
-// for vectors as lanes_amd64.h has them. SUM adds a vector's blocks, from LOW to
-// X15, and START is what its blocks count on from the first.
+// for vectors as lanes_amd64.h has them. Besides, SUM adds up the blocks of LOW,
+// into X15; start<> is what a vector's blocks count on from its first, and lanes<>
+// how many they are.
 
 	MOVQ      k+0(FP), AX
 	MOVQ      hash+8(FP), BX
