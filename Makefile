@@ -9,10 +9,10 @@ FUZZTIME ?= 60s
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test test-ktls bench lint fuzz clean
+.PHONY: help build install demo test test-ktls test-processors bench lint fuzz clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/sluice, one static binary
 	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
@@ -39,11 +39,16 @@ GO_TEST = $(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -timeout 20m # for one 
 # wait, for links and guests that are slow on purpose: four of them keep two processors busy.
 test: ## everything, the two-host lab included (SLUICE_SKIP_LAB=1 without)
 	@test -n "$$SLUICE_SKIP_LAB" || test/install
-	$(GO_TEST) -race $(filter-out $(shell $(GO) list $(LABS)),$(shell $(GO) list ./...))
+	$(GO_TEST) -race -skip '^TestProcessors$$' $(filter-out $(shell $(GO) list $(LABS)),$(shell $(GO) list ./...))
 	$(GO_TEST) -p 1 -parallel 4 $(LABS)
+	@mkdir -p bin && $(GO_TEST) -v -run '^TestProcessors$$' ./test/guests >bin/processors.log || { cat bin/processors.log; exit 1; }
+	@sed -n 's/^.*\(not tested: .*\)/\1/p' bin/processors.log
 
 test-ktls: ## kernel TLS alone, in Debian's kernels booted under QEMU's emulation (no root; fetches them once)
-	$(GO) test -count=1 -v -timeout 15m ./test/ktls -args -all
+	$(GO) test -count=1 -v -timeout 15m -skip '^TestProcessors$$' ./test/guests -args -all
+
+test-processors: ## AES-GCM alone, on processors that Bochs emulates (no root; fetches it once)
+	$(GO) test -count=1 -v -timeout 30m -run '^TestProcessors$$' ./test/guests -args -all
 
 bench: ## the relay beside other programs, and migrations, into bench/results (about an hour; root or sudo)
 	-bench/install

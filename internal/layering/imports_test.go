@@ -22,7 +22,7 @@ const module = "github.com/virt-sluice/sluice"
 // it is made.
 var rows = [][]string{
 	// What tests and measures sluice from outside. No part of sluice imports it.
-	{"bench/migration", "bench/rpc", "test/demo", "test/ktls/count", "test/ktls/init", "test/lab"},
+	{"bench/migration", "bench/rpc", "test/demo", "test/guests/count", "test/guests/init", "test/lab"},
 	{"internal/site", "internal/stand"},
 	{"internal/lab"},
 	{"internal/hosttest", "proxy/intercept/rules/rulestest"},

@@ -35,7 +35,7 @@
 // an empty record and the end of the connection look alike to splice, and an error
 // is told once (Receiver).
 //
-// How it was verified: test/ktls boots Debian's kernels 6.1, 6.12 and one that
+// How it was verified: test/guests boots Debian's kernels 6.1, 6.12 and one that
 // changes keys, and runs there this package's tests (build tag kerneltls) and
 // package relay's, against the record engine, crypto/tls and the kernel itself.
 package ktls

@@ -1,6 +1,6 @@
 //go:build kerneltls
 
-// These tests want a kernel with TLS: test/ktls boots some and runs them there.
+// These tests want a kernel with TLS: test/guests boots some and runs them there.
 
 package ktls
 

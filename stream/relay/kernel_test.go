@@ -14,7 +14,7 @@ import (
 )
 
 // The hops of kernel TLS are there where the kernel has it: in the guests that
-// test/ktls boots, for one.
+// test/guests boots, for one.
 func init() {
 	const aes128, aes256, chacha = tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256
 	if ktls.Test(aes128).Send != nil {

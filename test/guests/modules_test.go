@@ -1,4 +1,4 @@
-package ktls_test
+package guests_test
 
 import (
 	"bytes"

@@ -1,18 +1,14 @@
-package ktls_test
+package guests_test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/virt-sluice/sluice/internal/needs"
 )
 
 // kernel is one that Debian ships.
@@ -27,12 +23,6 @@ var kernels = []kernel{
 	{"6.12", `linux-image-6\.12\.[0-9]+\+deb12-cloud-amd64`, false},             // Debian 13
 	{"6.16 or newer", `linux-image-6\.1[6-8]\.[0-9]+\+deb13-cloud-amd64`, true}, // its backports
 }
-
-// sources are where the kernels are, whatever the machine's own say.
-const sources = `deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main
-deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian-security bookworm-security main
-deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie-backports main
-`
 
 // fetching is held by the test that looks for a kernel: apt-get serves one at a
 // time, and two tests may want the same.
@@ -52,33 +42,19 @@ func (k kernel) unpacked(t *testing.T) string {
 	if name := k.newest(names(t, cache)); name != "" {
 		return filepath.Join(cache, name)
 	}
-	needs.Program(t, "apt-get", "apt-cache", "dpkg-deb")
-	if err := os.MkdirAll(filepath.Join(cache, ".apt", "lists", "partial"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	list := filepath.Join(cache, ".apt", "sources.list")
-	if err := os.WriteFile(list, []byte(sources), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	apt := func(program string, args ...string) string {
-		t.Helper()
-		args = append([]string{"-q", "-o", "Dir::Etc::sourcelist=" + list, "-o", "Dir::Etc::sourceparts=-",
-			"-o", "Dir::State::lists=" + filepath.Join(cache, ".apt", "lists"), "-o", "Dir::Cache=" + filepath.Join(cache, ".apt"),
-			"-o", "APT::Sandbox::User=root"}, args...)
-		return command(t, cache, program, args...)
-	}
+	d := newDebian(t, cache, "bookworm", "bookworm-security", "trixie-backports")
 	search := func() string {
-		return k.newest(strings.Fields(apt("apt-cache", "search", "--names-only", "^"+k.package_+"$")))
+		return k.newest(strings.Fields(d.apt(t, "apt-cache", "search", "--names-only", "^"+k.package_+"$")))
 	}
 	name := search()
 	if name == "" {
-		apt("apt-get", "update")
+		d.apt(t, "apt-get", "update")
 		name = search()
 	}
 	if name == "" {
 		t.Fatalf("Debian has no package like %s any more: correct the kernels of this test", k.package_)
 	}
-	apt("apt-get", "download", name)
+	d.apt(t, "apt-get", "download", name)
 	debs, _ := filepath.Glob(filepath.Join(cache, name+"_*.deb"))
 	if len(debs) != 1 {
 		t.Fatalf("apt-get download %s left %q", name, debs)
@@ -123,17 +99,4 @@ func numbers(s string) (ns []int) {
 		ns = append(ns, n)
 	}
 	return ns
-}
-
-func command(t *testing.T, dir, name string, args ...string) string {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Dir = dir
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v: %v\n%s%s", cmd, err, out, stderr.String())
-	}
-	return string(out)
 }

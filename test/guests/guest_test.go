@@ -1,7 +1,8 @@
-// Package ktls_test tries kernel TLS in guests that boot Debian's kernels, in
-// QEMU's emulation: a machine's own kernel may have none. Nothing but these
+// Package guests_test runs tests in guests that boot Debian's kernels: kernel TLS
+// in QEMU's emulation, since a machine's own kernel may have none, and AES-GCM in
+// that of Bochs, for processors that this machine's is not. Nothing but these
 // guests' loopback is used.
-package ktls_test
+package guests_test
 
 import (
 	"bytes"
@@ -39,31 +40,44 @@ func build(t *testing.T, pkg string, main bool) string {
 	return out
 }
 
-// boot runs the programs in a guest and returns what its console says. It fails
-// the test unless all of them went well.
-func (k kernel) boot(t *testing.T, init string, programs []program, more ...string) string {
+// image is the kernel that is in a folder of its files.
+func image(t *testing.T, root string) string {
 	t.Helper()
-	needs.Program(t, "qemu-system-x86_64", "xz")
-	root := k.unpacked(t)
 	images, _ := filepath.Glob(filepath.Join(root, "boot", "vmlinuz-*"))
 	if len(images) != 1 {
 		t.Fatalf("kernel images in %s: %q", root, images)
 	}
+	return images[0]
+}
+
+// writeInitramfs writes what a guest has: its first process, and what that one
+// loads and runs.
+func writeInitramfs(t *testing.T, path, init string, programs []program, modules []module) {
+	t.Helper()
 	var fs initramfs
 	fs.add("init", read(t, init))
-	for i, m := range modules(t, root) {
+	for i, m := range modules {
 		fs.add("modules/"+string(rune('a'+i))+"-"+m.name, m.data)
 	}
 	for _, p := range programs {
 		fs.add("run/"+p.name, read(t, p.path))
 		fs.add("args/"+p.name, []byte(strings.Join(p.args, "\n")))
 	}
-	ram := filepath.Join(t.TempDir(), "initramfs")
-	if err := os.WriteFile(ram, fs.archive(), 0o600); err != nil {
+	if err := os.WriteFile(path, fs.archive(), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// boot runs the programs in a guest and returns what its console says. It fails
+// the test unless all of them went well.
+func (k kernel) boot(t *testing.T, init string, programs []program, more ...string) string {
+	t.Helper()
+	needs.Program(t, "qemu-system-x86_64", "xz")
+	root := k.unpacked(t)
+	ram := filepath.Join(t.TempDir(), "initramfs")
+	writeInitramfs(t, ram, init, programs, modules(t, root))
 	args := append([]string{"-accel", "tcg", "-cpu", "max,la57=off,-erms,-fsrm", "-m", "1024", "-nodefaults", "-no-user-config",
-		"-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", images[0], "-initrd", ram,
+		"-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", image(t, root), "-initrd", ram,
 		"-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check"}, more...)
 	cmd := exec.CommandContext(t.Context(), "qemu-system-x86_64", args...)
 	var console bytes.Buffer

@@ -21,6 +21,7 @@ func main() {
 	} else {
 		fmt.Println("guest: passed")
 	}
+	unix.IoctlSetInt(1, unix.TCSBRK, 1) // waits until the console has said all of it (tcdrain)
 	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }
 
