@@ -123,9 +123,9 @@ func TestStatusOfCertificates(t *testing.T) {
 	if log := a.logged.String(); strings.Count(log, "a certificate ends soon") != 1 {
 		t.Errorf("the log has\n%s", log)
 	}
-	a.Peers.Certs.WarnOfEnds(time.Now().AddDate(9, 0, 0))
+	a.Peers.Certs.WarnOfEnds(time.Now().AddDate(9, 1, 0))
 	if log := a.logged.String(); strings.Count(log, "a certificate ends soon") != 2 || !strings.Contains(log, `"certificate":"ca"`) {
-		t.Errorf("eight years later the log has\n%s", log)
+		t.Errorf("nine years later the log has\n%s", log)
 	}
 }
 

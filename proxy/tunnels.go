@@ -53,6 +53,10 @@ func (d *Daemon) completeTunnel(e *tunnelEntry, i int) (err error) {
 	if c := e.conf.Certificates; c.Given() {
 		read := func() (*config.Policies, error) { return &config.Policies{Host: e.opts.Policy()}, nil }
 		policies, _ := read()
+		effect, err := e.opts.Effect() // with an error both roles are needed, for all that is known here
+		if err == nil {
+			c = c.As(config.TunnelRole(effect))
+		}
 		if e.own, err = peer.LoadCertificates(c, policies, read, e.log); err != nil {
 			return err
 		}

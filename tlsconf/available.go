@@ -110,7 +110,7 @@ func (s suite) lacking() (token, why string) {
 }
 
 // addVersions keeps the versions that have all they need.
-func (p *Policy) addVersions(r resolved, forceEMS bool) error {
+func (p *Policy) addVersions(r resolved) error {
 	var why []string
 	if r.no13 != "" {
 		why = append(why, r.no13)
@@ -125,12 +125,11 @@ func (p *Policy) addVersions(r resolved, forceEMS bool) error {
 		case v == "TLS1.3" && len(p.suites13) == 0:
 			why = append(why, "no TLS 1.3 suite that Go has is allowed")
 		case v == "TLS1.3" && len(p.groups) == 0:
-			why = append(why, "no group that Go has is allowed, which TLS 1.3 needs")
+			why = append(why, "no group that Go has is allowed, which TLS 1.3 needs: add +GROUP-ALL")
 		case v == "TLS1.3" && len(p.schemes13) == 0:
 			why = append(why, "no signature algorithm that Go has in TLS 1.3 is allowed")
-		case v == "TLS1.2" && forceEMS:
-			// crypto/tls tells only after the handshake, and not to a verifier, whether the peer has it.
-			why = append(why, "%FORCE_SESSION_HASH cannot be held to in TLS 1.2")
+		case v == "TLS1.2" && len(p.suites12) == 0 && len(p.groups) == 0:
+			why = append(why, "no group that Go has is allowed, which the suites of TLS 1.2 with ECDHE need: add +GROUP-ALL")
 		case v == "TLS1.2" && len(p.suites12) == 0:
 			why = append(why, "no TLS 1.2 suite that Go has is allowed")
 		case v == "TLS1.2" && len(p.schemes12) == 0:

@@ -25,7 +25,7 @@ func checkDates(file, what string, c *x509.Certificate, now time.Time) *Finding 
 	return expiring(file, what, c, now)
 }
 
-// expiring warns when a fifth of a certificate's life is left.
+// expiring warns of a certificate that ends soon.
 func expiring(file, what string, c *x509.Certificate, now time.Time) *Finding {
 	if !nearEnd(c, now) {
 		return nil
@@ -78,7 +78,7 @@ func checkUsage(file string, c *x509.Certificate, role x509.ExtKeyUsage) *Findin
 		}
 	}
 	name := usageName(role)
-	return problem(file, "have it issued again with "+name+", or name another certificate for this role",
+	return problem(file, "have it issued again with "+name+", or keep a certificate for each role, as the folders of libvirt and QEMU do",
 		"its extended key usage lacks %s; peers would refuse it", name)
 }
 

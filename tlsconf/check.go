@@ -26,11 +26,16 @@ var (
 )
 
 // Check is Load for a person: it tells everything that is wrong or may become so, what libvirtd and
-// virt-pki-validate would find included, whether or not it would keep sluice from working. names are
-// what other hosts expect of this one; each must be in the certificates.
-func Check(f Found, names []string) []Finding { return checkAt(f, names, time.Now()) }
+// virt-pki-validate would find included, whether or not it would keep sluice from working.
+func Check(f Found, o Others) []Finding { return checkAt(f, o, time.Now()) }
 
-func checkAt(f Found, names []string, now time.Time) []Finding {
+// Others are whom Check judges for.
+type Others struct {
+	Names   []string // that other hosts expect of this one; each must be in the certificates
+	Libvirt string   // this host's libvirt's version, such as "9.0.0"; "" if it is not known
+}
+
+func checkAt(f Found, o Others, now time.Time) []Finding {
 	c, err := loadAt(f, now)
 	findings := findingsOf(err)
 	if c != nil {
@@ -67,11 +72,14 @@ func checkAt(f Found, names []string, now time.Time) []Finding {
 			add(checkSize(p.Cert))
 			add(checkOwner(p.Key))
 			leaf := certs[0]
-			add(checkEncipherment(p.Cert, leaf))
+			if len(leaf.Subject.Names) == 0 {
+				add(warning(p.Cert, "have it issued again with a subject, such as the host's name as CN", "its subject is empty: libvirt refuses it, for want of a distinguished name"))
+			}
+			add(checkEncipherment(p.Cert, leaf, o.Libvirt))
 			if checkUsage(p.Cert, leaf, role.usage) != nil && !checkUsageAny(leaf) {
 				add(byCriticality(leaf, oidExtKeyUsage, p.Cert, "have it issued again with "+role.name, "its extended key usage lacks "+role.name))
 			}
-			for _, name := range names {
+			for _, name := range o.Names {
 				add(checkHostName(p.Cert, leaf, name))
 			}
 		}
@@ -112,7 +120,7 @@ func byCriticality(c *x509.Certificate, oid asn1.ObjectIdentifier, file, remedy,
 
 // checkEncipherment is about keyEncipherment. libvirt asked for it of every certificate, and newer releases except EC keys,
 // for which RFC 8813 forbids it.
-func checkEncipherment(file string, c *x509.Certificate) *Finding {
+func checkEncipherment(file string, c *x509.Certificate, libvirt string) *Finding {
 	if c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageKeyEncipherment != 0 {
 		return nil
 	}
@@ -124,7 +132,25 @@ func checkEncipherment(file string, c *x509.Certificate) *Finding {
 		return warning(file, "leave it if this host's libvirt is new; else have it issued again with a key usage that is not critical",
 			"its critical key usage lacks keyEncipherment, as RFC 8813 has it for EC keys; older releases of libvirt and QEMU refuse it")
 	}
-	return byCriticality(c, oidKeyUsage, file, "have it issued again with the key usage keyEncipherment", "its key usage lacks keyEncipherment")
+	const remedy = "have it issued again with the key usage keyEncipherment (encryption_key in certtool's template)"
+	f := byCriticality(c, oidKeyUsage, file, remedy, "its key usage lacks keyEncipherment")
+	switch {
+	case f.Severity == Warning:
+	case libvirt == "":
+		f = warning(file, remedy, "its critical key usage lacks keyEncipherment: libvirt before 11.6 refuses it, here and on other hosts")
+	case atLeast(libvirt, 11, 6):
+		f = warning(file, "leave it if all hosts' libvirt is as new; else "+remedy, "its critical key usage lacks keyEncipherment: libvirt here (%s) takes it, and before 11.6 refuses it on other hosts", libvirt)
+	default:
+		f.Problem += fmt.Sprintf(" (%s; from 11.6 on it does not)", libvirt)
+	}
+	return f
+}
+
+// atLeast compares a version such as "11.6.0".
+func atLeast(version string, major, minor int) bool {
+	var a, b int
+	fmt.Sscanf(version, "%d.%d", &a, &b)
+	return a > major || a == major && b >= minor
 }
 
 // checkUsageAny is true if libvirt takes the extended key usage for "any": it lets any purpose that it does not

@@ -66,7 +66,7 @@ func TestCheckSeesWhatLibvirtSees(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			findings := Check(found, []string{"a.example.org"})
+			findings := Check(found, Others{Names: []string{"a.example.org"}, Libvirt: "9.0.0"})
 			if tt.severity == "" {
 				if len(findings) > 0 {
 					t.Errorf("%+v", findings)

@@ -164,7 +164,7 @@ func TestOwnCertificateRevoked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := Check(found, nil); len(got) == 0 || got[0].Severity != Error || !strings.Contains(got[0].Problem, "peers that know refuse this host") {
+	if got := Check(found, Others{}); len(got) == 0 || got[0].Severity != Error || !strings.Contains(got[0].Problem, "peers that know refuse this host") {
 		t.Errorf("%v", got)
 	}
 }

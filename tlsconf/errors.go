@@ -24,7 +24,11 @@ func (e *NameError) Error() string {
 	if e.Err != nil {
 		return fmt.Sprintf("the peer's names cannot be used: %v; expected %s", e.Err, e.Expected)
 	}
-	return fmt.Sprintf("the peer's certificate is not the expected peer's: it holds %s; expected %s", e.Got, e.Expected)
+	s := fmt.Sprintf("the peer's certificate is not the expected peer's: it holds %s; expected %s", e.Got, e.Expected)
+	if hint := e.Expected.Hint(e.Got); hint != "" {
+		s += "; " + hint
+	}
+	return s
 }
 
 func (e *NameError) Unwrap() error { return e.Err }

@@ -14,7 +14,7 @@ type Expiry struct {
 	NotAfter time.Time     `json:"not_after"`
 	Left     time.Duration `json:"-"`
 	Seconds  int64         `json:"seconds_left"` // negative once it has ended
-	Warn     bool          `json:"warn"`         // a fifth of its life is left, or less
+	Warn     bool          `json:"warn"`         // it ends soon: see nearEnd
 }
 
 // Expiries tells for every certificate in use when it ends, those of the CA file included.
@@ -28,11 +28,11 @@ func (c *Credentials) Expiries(now time.Time) []Expiry {
 		})
 	}
 	for _, t := range c.server {
-		add("server", c.from(t.Leaf), t.Leaf)
+		add("server", c.File(t.Leaf), t.Leaf)
 	}
 	for _, t := range c.client {
 		if !t.Leaf.Equal(c.Leaf) {
-			add("client", c.from(t.Leaf), t.Leaf)
+			add("client", c.File(t.Leaf), t.Leaf)
 		}
 	}
 	for _, ca := range c.CAs {
@@ -41,8 +41,8 @@ func (c *Credentials) Expiries(now time.Time) []Expiry {
 	return out
 }
 
-// from is the file that a certificate of this host's was read from.
-func (c *Credentials) from(leaf *x509.Certificate) string {
+// File is the file that one of Leaves was read from, or the Workload API that it is from.
+func (c *Credentials) File(leaf *x509.Certificate) string {
 	return cmp.Or(c.files[leaf], c.Found.CA) // the latter names a Workload API
 }
 
@@ -64,7 +64,10 @@ func (c *Credentials) ListExpiries() []ListExpiry {
 	return out
 }
 
-// nearEnd is true from 20 % of the certificate's life on.
+// soon is how long before its end a certificate is warned of at most: a fifth of a CA's life may be ten years.
+const soon = 365 * 24 * time.Hour
+
+// nearEnd is true once a fifth of the certificate's life is left, or a year if that is less.
 func nearEnd(cert *x509.Certificate, now time.Time) bool {
-	return cert.NotAfter.Sub(now) <= cert.NotAfter.Sub(cert.NotBefore)/5
+	return cert.NotAfter.Sub(now) <= min(cert.NotAfter.Sub(cert.NotBefore)/5, soon)
 }

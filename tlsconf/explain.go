@@ -110,7 +110,7 @@ func explainOwn(e *HandshakeError, err error) bool {
 		e.Remedy = "have its certificate issued again with the host's names alone"
 	case errors.As(err, &name):
 		e.Cause, e.What = CauseName, name.Error()
-		e.Remedy = "issue it a certificate with the expected name, or set the peer's name in the configuration to one that it has"
+		e.Remedy = "issue it a certificate with the expected name, or add one that it has to those that are expected of the peer"
 	case errors.As(err, &proto):
 		e.Cause, e.What = CauseProtocol, proto.Error()
 		e.Remedy = "something else than sluice is on that port, libvirtd perhaps: check the port"
@@ -196,6 +196,9 @@ func firstOf(chain *ChainError, verify *tls.CertificateVerificationError) error 
 	return verify
 }
 
+// alertNoRenegotiation is this host's own.
+const alertNoRenegotiation = 100
+
 // alertBadRecordMAC is this host's own, for what it cannot decrypt.
 const alertBadRecordMAC = 20
 
@@ -213,6 +216,11 @@ func explainAlert(e *HandshakeError, err error) bool {
 		e.Cause, e.Side = CauseBadCert, There
 		e.What = fmt.Sprintf("what the peer sent could not be decrypted (%v): OpenSSL's clients refuse a server's certificate in this way", op.Err)
 		e.Remedy = "the reason is in the peer's log: wrong CA, out of date, or another name than the peer expects"
+		return true
+	}
+	if op.Op == "local error" && v.Kind() == reflect.Uint8 && v.Uint() == alertNoRenegotiation {
+		e.What = "the peer wanted to negotiate the connection anew (TLS 1.2's renegotiation), which this host never does"
+		e.Remedy = "switch that off in the peer's program, or have both use TLS 1.3, which has none"
 		return true
 	}
 	if op.Op != "remote error" {

@@ -17,6 +17,7 @@ var alerts = map[uint8]struct {
 	51:  {CauseOther, "the peer could not verify this host's signature", "check that key and certificate belong together"},
 	70:  {CauseVersion, "the peer speaks none of the TLS versions that this host allows", "compare the TLS priorities of both hosts"},
 	71:  {CausePolicy, "the peer finds what this host offers not secure enough", "compare the TLS priorities of both hosts"},
+	100: {CauseOther, "the peer does not negotiate a connection anew (TLS 1.2's renegotiation)", "have both use TLS 1.3, which has none"},
 	109: {CauseOther, "the peer missed an extension in this host's hello", ""},
 	112: {CauseName, "the peer does not know the server name it was asked for", ""},
 	116: {CauseNoCertificate, "the peer needs a certificate of this host, and was shown none", "give this host a client certificate"},
@@ -40,5 +41,6 @@ var texts = []struct {
 	{"tls: peer doesn't support any of the certificate's signature algorithms", CausePolicy, "this host's certificate can make none of the signatures that the peer and this host's TLS priority allow", "use a certificate with another kind of key"},
 	{"tls: no supported versions satisfy", CauseVersion, "this host's TLS priority and its minimum version leave no version", "allow TLS 1.3"},
 	{"tls: first record does not look like a TLS handshake", CauseNotTLS, "the peer does not speak TLS", "check the port"},
-	{"tls: server's certificate contains an unsupported type of public key", CauseBadCert, "the peer's certificate has a kind of key that Go does not know", "use an ECDSA or RSA certificate"},
+	{"tls: client certificate contains an unsupported public key of type", CauseBadCert, "the peer's certificate has a kind of key that Go does not know (Ed448, RSASSA-PSS or ML-DSA, perhaps)", "use an ECDSA, RSA or Ed25519 certificate"},
+	{"tls: server's certificate contains an unsupported type of public key", CauseBadCert, "the peer's certificate has a kind of key that Go does not know (Ed448, RSASSA-PSS or ML-DSA, perhaps)", "use an ECDSA, RSA or Ed25519 certificate"},
 }

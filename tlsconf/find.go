@@ -22,7 +22,17 @@ type Search struct {
 	Root   string // put before the usual folders; "" is "/"
 
 	StaleCRL bool // Found.StaleCRL
+	Role     Role // Found.Role
 }
+
+// Role is what certificates are used for.
+type Role int
+
+const (
+	BothRoles Role = iota
+	AsServer       // peers connect here, and this host to none
+	AsClient       // the reverse
+)
 
 // Found says which files were chosen, and why.
 type Found struct {
@@ -32,6 +42,7 @@ type Found struct {
 	StaleCRL bool   // peers of a CA whose list has run out are let in, unless the list names them
 	Server   []Pair // used when peers connect to us
 	Client   []Pair // used when we connect to peers; the same pair as Server's where that serves both
+	Role     Role   // the certificates need be good for this one alone
 	Why      string // one sentence for a person
 }
 
@@ -94,7 +105,7 @@ func Find(s Search) (Found, error) {
 		}
 		found, missing := search(l.At(dir))
 		if len(missing) == 0 {
-			found.Why, found.StaleCRL = s.why(l.Name, dir, looked), s.StaleCRL
+			found.Why, found.StaleCRL, found.Role = s.why(l.Name, dir, looked), s.StaleCRL, s.Role
 			if s.Files.CRL != "" {
 				found.CRL = s.Files.CRL
 				found.Why += "; with the revocation list " + s.Files.CRL + ", as configured"
@@ -112,7 +123,7 @@ func (s Search) explicit() (Found, error) {
 		return Found{}, errors.New("CA, certificate and key files go together: name all three, or none and let the layouts be searched")
 	}
 	p := []Pair{{Cert: f.Cert, Key: f.Key}}
-	return Found{Layout: "files", CA: f.CA, CRL: f.CRL, StaleCRL: s.StaleCRL, Server: p, Client: p, Why: "named in the configuration"}, nil
+	return Found{Layout: "files", CA: f.CA, CRL: f.CRL, StaleCRL: s.StaleCRL, Role: s.Role, Server: p, Client: p, Why: "named in the configuration"}, nil
 }
 
 func (s Search) why(name, dir string, looked []Looked) string {

@@ -82,6 +82,9 @@ const (
 // Shown is a name for a person, cut where it is too long for a line of a log.
 func Shown(n pkix.Name) string {
 	s := n.String()
+	if s == "" {
+		return "an empty name"
+	}
 	if len(s) > maxShown {
 		s = strings.ToValidUTF8(s[:maxShown], "") + "…"
 	}

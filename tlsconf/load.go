@@ -14,7 +14,7 @@ import (
 // reload makes new ones. All methods may be called from several goroutines.
 type Credentials struct {
 	Found    Found
-	Leaf     *x509.Certificate   // what peers see when they connect here
+	Leaf     *x509.Certificate   // what peers see when they connect here, or if they never do, what they see
 	CAs      []*x509.Certificate // the CA file, in its order
 	Warnings []Finding
 
@@ -25,6 +25,17 @@ type Credentials struct {
 	files  map[*x509.Certificate]string // of server's and client's leaves; nil for those of a Workload API
 	// domains are the CAs of each SPIFFE trust domain; nil unless the credentials come from a Workload API.
 	domains map[string]*x509.CertPool
+}
+
+// Leaves are this host's certificates, those that peers see when they connect here and those that they see when this host connects.
+func (c *Credentials) Leaves() (server, client []*x509.Certificate) {
+	for _, t := range c.server {
+		server = append(server, t.Leaf)
+	}
+	for _, t := range c.client {
+		client = append(client, t.Leaf)
+	}
+	return server, client
 }
 
 // Load reads the files and checks everything that would make a handshake fail:
@@ -40,17 +51,21 @@ func loadAt(f Found, now time.Time) (*Credentials, error) {
 	l.loadCAs(f.CA)
 	if len(l.errs) == 0 {
 		l.loadCRL(f.CRL)
-		l.creds.server = l.loadPairs(f.Server, x509.ExtKeyUsageServerAuth)
-		l.creds.client = l.loadPairs(f.Client, x509.ExtKeyUsageClientAuth)
+		if f.Role != AsClient {
+			l.creds.server = l.loadPairs(f.Server, x509.ExtKeyUsageServerAuth)
+		}
+		if f.Role != AsServer {
+			l.creds.client = l.loadPairs(f.Client, x509.ExtKeyUsageClientAuth)
+		}
 	}
 	if len(l.errs) > 0 {
 		return nil, errors.Join(l.errs...)
 	}
 	c := l.creds
-	if len(c.server) == 0 || len(c.client) == 0 {
+	if len(c.server) == 0 && f.Role != AsClient || len(c.client) == 0 && f.Role != AsServer {
 		return nil, errors.New("there is no usable certificate for one of the roles, server and client")
 	}
-	c.Leaf = c.server[0].Leaf
+	c.Leaf = slices.Concat(c.server, c.client)[0].Leaf
 	return c, nil
 }
 
@@ -117,6 +132,8 @@ func (l *loader) loadCAs(path string) {
 			// One CA of several that ran out is what a bundle looks like after a change of CAs.
 			if len(cas) > 1 {
 				f.Severity = Warning
+				f.Problem += "; libvirtd does not start with such a one in its file"
+				f.Remedy = "remove it from the file, or have it renewed"
 			}
 		} else {
 			usable++

@@ -26,6 +26,7 @@ type Policy struct {
 	schemes13 []tls.SignatureScheme
 	profile   profile
 	noCRL     bool
+	ems       bool     // TLS 1.2 with the extended master secret alone (RFC 7627)
 	all       resolved // before what Go lacks was taken away
 }
 
@@ -116,7 +117,7 @@ func build(tokens []token, sys *System) (*Policy, error) {
 			return nil, &UnsupportedError{Reason: "X.509 certificates are not allowed on both sides, and there are no others here"}
 		}
 	}
-	p := &Policy{profile: l.profile, noCRL: l.options["VERIFY_DISABLE_CRL_CHECKS"], all: r,
+	p := &Policy{profile: l.profile, noCRL: l.options["VERIFY_DISABLE_CRL_CHECKS"], ems: l.options["FORCE_SESSION_HASH"] || sys.forceEMS, all: r,
 		Versions: []string{}, Suites: []string{}, Groups: []string{}, Unavailable: []Note{}, NoEffect: []Note{}}
 	for _, n := range l.notes {
 		if n.widens {
@@ -128,7 +129,7 @@ func build(tokens []token, sys *System) (*Policy, error) {
 	p.addGroups(r)
 	p.addSigns(r)
 	p.addSuites(r, l.options["FORCE_ETM"])
-	if err := p.addVersions(r, l.options["FORCE_SESSION_HASH"]); err != nil {
+	if err := p.addVersions(r); err != nil {
 		return nil, err
 	}
 	if !p.allSchemes() {

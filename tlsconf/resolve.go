@@ -87,7 +87,7 @@ func resolve(l *lists, sys *System) (resolved, bool) {
 	switch {
 	case !has(r.versions, "TLS1.3"): // for a reason that is known
 	case !psk && len(r.groups) == 0:
-		r.no13 = "no group is allowed, without which GnuTLS turns TLS 1.3 off"
+		r.no13 = "no group is allowed, without which GnuTLS turns TLS 1.3 off: add +GROUP-ALL"
 		r.versions = removeAll(r.versions, "TLS1.3")
 	case older && !has(r.versions, "TLS1.2"):
 		r.no13 = "GnuTLS turns TLS 1.3 off where TLS 1.2 is off and an older version is on: for TLS 1.3 alone write -VERS-ALL:+VERS-TLS1.3"

@@ -18,6 +18,7 @@ const (
 	kindURI
 	kindIP
 	kindDN
+	kindAny
 )
 
 type rule struct {
@@ -32,6 +33,7 @@ type rule struct {
 //	192.0.2.7            an IP address, exact
 //	spiffe://site/kvm/*  a URI
 //	C=GB,O=Site,CN=*     a distinguished name in the certificate's order, as in libvirt's tls_allowed_dn_list
+//	*                    whoever has a certificate of the authority, if there is any name in it
 //
 // In all but addresses * stands for any characters, dots and commas included, and
 // ? for any one, as in GLib's g_pattern_match_simple, which libvirt uses.
@@ -58,11 +60,17 @@ func parseRule(text string) (rule, error) {
 	if strings.TrimSpace(text) != text {
 		return rule{}, errors.New("begins or ends with a space")
 	}
+	if text == "*" {
+		return rule{text, kindAny, text}, nil
+	}
 	eq, scheme := strings.IndexByte(text, '='), strings.Index(text, "://")
 	switch {
 	case scheme > 0 && (eq < 0 || scheme < eq):
 		return rule{text, kindURI, text}, nil
 	case eq >= 0:
+		if form := wrongForm(text); form != "" {
+			return rule{}, fmt.Errorf("is in openssl's form, which never matches; write such as %q, in the certificate's own order", form)
+		}
 		return rule{text, kindDN, text}, nil
 	}
 	if ip, err := netip.ParseAddr(text); err == nil {
@@ -107,6 +115,8 @@ func (r rule) match(id Identity) bool {
 				return true
 			}
 		}
+	case kindAny:
+		return len(id.DNS)+len(id.URI)+len(id.IP) > 0 || id.DN != ""
 	case kindDN:
 		return id.DN != "" && glob(r.pattern, id.DN)
 	}

@@ -42,6 +42,7 @@ func TestRulesMatch(t *testing.T) {
 		{"*CN=host-b", true},
 		{"CN=host-b", false},
 		{"c=gb,*", false},
+		{"*=*", true},
 	}
 	for _, tt := range tests {
 		got, ok := rules(t, "nobody.invalid", tt.rule).Match(id)
@@ -63,9 +64,42 @@ func TestEmptyRulesDenyEveryone(t *testing.T) {
 }
 
 func TestParseRulesRefuses(t *testing.T) {
-	for _, bad := range []string{"", " ", " a", "a ", "a b", "10.0.0.*", "10.0.0.?", "192.0.2.0/24", "a:b", "a,b", "a@b"} {
+	for _, bad := range []string{"", " ", " a", "a ", "a b", "10.0.0.*", "10.0.0.?", "192.0.2.0/24", "a:b", "a,b", "a@b", "C = GB, O = Site, CN = b", "/C=GB/O=Site/CN=b"} {
 		if _, err := ParseRules([]string{"good", bad}); err == nil || !strings.Contains(err.Error(), "rule ") {
 			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+// TestRulesThatAnyoneMeets: * is whoever has a certificate, not only whoever has a DNS name.
+func TestRulesThatAnyoneMeets(t *testing.T) {
+	for _, id := range []Identity{{DNS: []string{"a"}}, {URI: []string{"spiffe://site/a"}}, {IP: []string{"192.0.2.1"}}, {DN: "CN=a"}} {
+		if _, ok := rules(t, "*").Match(id); !ok {
+			t.Errorf("%v is kept out", id)
+		}
+	}
+}
+
+// TestHint: a distinguished name as other programs print it is told for what it is.
+func TestHint(t *testing.T) {
+	id := Identity{DN: `C=GB,O=Red\, Hat,EMAIL=a@b,CN=host-b`}
+	for _, rule := range []string{`CN=host-b,EMAIL=a@b,O=Red\, Hat,C=GB`, `CN=host-b, emailAddress=a@b, O=Red\, Hat, C=GB`, `c=GB,o=Red\, Hat,email=a@b,cn=host-b`} {
+		rs := rules(t, "x", rule)
+		if _, ok := rs.Match(id); ok || !strings.Contains(rs.Hint(id), rule[:9]) || !strings.Contains(rs.Hint(id), "host-b\"") {
+			t.Errorf("%s: %s", rule, rs.Hint(id))
+		}
+		if err := (&NameError{Got: id, Expected: rs}).Error(); !strings.Contains(err, "write it as libvirt does") {
+			t.Error(err)
+		}
+	}
+	for _, rule := range []string{"x", "CN=host-c,O=x,C=GB", "C=GB,*"} {
+		if hint := rules(t, rule).Hint(id); hint != "" {
+			t.Errorf("%s: %s", rule, hint)
+		}
+	}
+	for form, want := range map[string]string{"C = GB, O = Site, CN = b": "C=GB,O=Site,CN=b", "/C=GB/O=Site/CN=b": "C=GB,O=Site,CN=b"} {
+		if _, err := ParseRules([]string{form}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", form, err)
 		}
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// finish checks what shows only once a handshake is done: the algorithm with which the peer has signed it. crypto/tls
+// finish checks what shows only once a handshake is done: whether TLS 1.2 has the extended master secret, and
+// the algorithm with which the peer has signed it. crypto/tls
 // offers all the algorithms that it has, whatever the policy says, so an RSA peer may sign with another hash than SIGN-
 // allows. It is to be called after each handshake with a policy; a nil policy allows everything. The error is a
 // *PolicyError.
@@ -15,6 +16,12 @@ import (
 func (p *Policy) finish(cs tls.ConnectionState) error {
 	if p == nil {
 		return nil
+	}
+	if p.ems && cs.Version < tls.VersionTLS13 {
+		// crypto/tls tells in no other way: without it there is nothing that keys may be exported from.
+		if _, err := cs.ExportKeyingMaterial("EXPERIMENTAL sluice", nil, 1); err != nil {
+			return &PolicyError{What: "the peer does TLS 1.2 without the extended master secret", Policy: p}
+		}
 	}
 	scheme := peerSigned(cs)
 	allowed := p.schemes12

@@ -18,6 +18,7 @@ type System struct {
 	priorities []keyValue // in the file's order; the first of a name counts
 	profile    profile
 	preset     string // default-priority-string
+	forceEMS   bool   // tls-session-hash = require
 
 	// allowlist is override-mode=allowlist: then the enabled lists say what there is, and @SYSTEM is
 	// made of them. Otherwise the disabled lists take away.

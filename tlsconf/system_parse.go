@@ -133,6 +133,15 @@ func (s *System) override(l iniLine) {
 	case "default-priority-string":
 		s.preset = word(l.value)
 		return
+	case "tls-session-hash": // what crypto-policies' FIPS back-end has
+		switch value {
+		case "REQUIRE":
+			s.forceEMS = true
+		case "REQUEST":
+		default:
+			s.warn(l, "%q is not known: there is request and require", l.value)
+		}
+		return
 	case "min-verification-profile":
 		p, ok := profileByName(l.value)
 		if !ok {

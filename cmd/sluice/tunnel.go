@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/credentials"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
 	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
@@ -96,7 +97,7 @@ func runTunnel(ctx context.Context, log zerolog.Logger, o *tunnelOptions, opts t
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	if effect.TLS() == spec.Yes {
-		source, err := o.certificates(ctx, log)
+		source, err := o.certificates(ctx, log, config.TunnelRole(effect))
 		if err != nil {
 			return wrongUse(fmt.Errorf("TLS is to be used (%s), and there are no certificates for it: %w", effect.Why, err))
 		}
@@ -130,8 +131,8 @@ func runTunnel(ctx context.Context, log zerolog.Logger, o *tunnelOptions, opts t
 }
 
 // certificates opens this host's, which are followed from then on.
-func (o *tunnelOptions) certificates(ctx context.Context, log zerolog.Logger) (credentials.Source, error) {
-	source, err := credentials.Open(ctx, o.Certificates, credentials.Watch{
+func (o *tunnelOptions) certificates(ctx context.Context, log zerolog.Logger, role tlsconf.Role) (credentials.Source, error) {
+	source, err := credentials.Open(ctx, o.Certificates.As(role), credentials.Watch{
 		Changed: func(c *tlsconf.Credentials) {
 			log.Info().Str("certificates", c.Found.Why).Str("subject", c.Leaf.Subject.String()).Msg("new certificates are in use")
 		},

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
@@ -11,8 +12,8 @@ import (
 const certificates = "certificates"
 
 // certificates looks at the files as they are on disk, and at what a daemon
-// has in use.
-func (h *Host) certificates(l *list) {
+// has in use. libvirt is this host's version of it, if it answers.
+func (h *Host) certificates(l *list, libvirt string) {
 	bad := false
 	if h.Config.Certificates.SPIFFE == "" {
 		found, err := tlsconf.Find(h.Config.Certificates.Search())
@@ -20,7 +21,7 @@ func (h *Host) certificates(l *list) {
 			l.fail(certificates, "not-found", "", "%v", err)
 			return
 		}
-		for _, f := range tlsconf.Check(found, nil) {
+		for _, f := range tlsconf.Check(found, tlsconf.Others{Libvirt: libvirt}) {
 			finding := control.Finding{Check: certificates, Result: control.ResultWarning, Code: "file", Text: fmt.Sprintf("%s: %s", f.File, f.Problem), Remedy: f.Remedy}
 			if f.Severity == tlsconf.Error {
 				finding.Result, bad = control.ResultError, true
@@ -44,15 +45,48 @@ func (h *Host) certificates(l *list) {
 	if err != nil {
 		return // told above
 	}
-	if h.Config.Certificates.SPIFFE == "" && c.Leaf.VerifyHostname(h.Config.Name) != nil {
-		l.warn(certificates, "own-name", "have it issued with that name, or tell the other hosts' sluices (names) which one to expect",
-			"%s: this host is called %s, and its certificate holds %s: peers that are not told otherwise expect the host's name, and libvirt clients always do", c.Found.Server[0].Cert, h.Config.Name, id)
+	if h.Config.Certificates.SPIFFE == "" {
+		h.ownNames(l, c)
 	}
 	used := ""
 	if h.By == control.ByDaemon {
 		used = "in use: "
 	}
 	l.ok(certificates, "%s%s; %s; issued by %q; %s", used, c.Found.Why, id, c.Leaf.Issuer, ends(c.Leaf.NotAfter, time.Now()))
+}
+
+// ownNames looks whether this host is known by its certificates: of both roles, since peers look for its name in the one that it shows
+// when it connects, too.
+func (h *Host) ownNames(l *list, c *tlsconf.Credentials) {
+	rules, err := tlsconf.ParseRules([]string{h.Config.Name})
+	if err != nil {
+		return // a name that no certificate can have
+	}
+	server, client := c.Leaves()
+	for _, leaf := range server {
+		id, err := tlsconf.IdentityOf(leaf)
+		_, known := rules.Match(id)
+		switch {
+		case err != nil || known: // told above
+		case leaf.VerifyHostname(h.Config.Name) == nil:
+			l.warn(certificates, "own-name", "have it issued with the host's own name, or put the wildcard into names of this host's table in the other hosts' configurations",
+				"%s: this host is called %s, and its certificate has that name only by a wildcard (%s), which libvirt's clients take and sluices do not: it could be any host's", c.File(leaf), h.Config.Name, id)
+		default:
+			l.warn(certificates, "own-name", "have it issued with that name, or tell the other hosts' sluices (names) which one to expect",
+				"%s: this host is called %s, and its certificate holds %s: by default peers expect the host's name, and libvirt clients always do", c.File(leaf), h.Config.Name, id)
+		}
+	}
+	for _, leaf := range client {
+		if slices.ContainsFunc(server, leaf.Equal) {
+			continue
+		}
+		id, err := tlsconf.IdentityOf(leaf)
+		if _, known := rules.Match(id); err != nil || known {
+			continue
+		}
+		l.warn(certificates, "own-name", fmt.Sprintf("have it issued with that name (dns_name = %q in certtool's template), or have the other hosts' sluices expect both: names = [%q, %q]", h.Config.Name, h.Config.Name, id.DN),
+			"%s: this host is called %s, and the certificate that it shows where it connects holds %s: peers refuse it by default, since they expect the host's name in it", c.File(leaf), h.Config.Name, id)
+	}
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

@@ -83,11 +83,12 @@ func (h *Host) checkPeers(ctx context.Context, names []string) ([]control.Findin
 
 func (h *Host) checkHost(ctx context.Context) []control.Finding {
 	l := new(list)
-	h.certificates(l)
+	libvirt, err := h.libvirt(ctx)
+	h.certificates(l, libvirt)
 	h.priority(l)
 	h.listen(ctx, l)
 	h.folders(l)
-	h.libvirt(ctx, l)
+	h.libvirtAnswers(l, libvirt, err)
 	h.interception(ctx, l)
 	h.limits(l)
 	h.kernel(l)

@@ -39,7 +39,7 @@ func Native() control.NativeTLS {
 		n.Text = err.Error()
 		return n
 	}
-	for _, f := range tlsconf.Check(found, nil) {
+	for _, f := range tlsconf.Check(found, tlsconf.Others{}) {
 		if f.Severity == tlsconf.Error {
 			n.Text = fmt.Sprintf("%s: %s", f.File, f.Problem)
 			return n

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/virt-sluice/sluice/tlsconf"
+)
 
 // Config is the whole configuration of one daemon. A zero or absent value
 // means the default, which Load has filled in; a negative number means no
@@ -60,8 +64,16 @@ type Certificates struct {
 	Dir    string `toml:"dir"`    // a folder in Layout instead of the files
 	Layout string `toml:"layout"` // a name in package tlsconf/layout; default: the first that exists
 
-	SPIFFE string        `toml:"spiffe"` // a Workload API's address, such as "unix:///run/spire/agent/api.sock", instead of files
+	SPIFFE string `toml:"spiffe"` // a Workload API's address, such as "unix:///run/spire/agent/api.sock", instead of files
+	role   tlsconf.Role
+
 	Reload time.Duration `toml:"reload"` // how often files are looked at although nothing was notified; default 1m, negative: never
+}
+
+// As is the same for certificates that are used in one role alone.
+func (c Certificates) As(r tlsconf.Role) Certificates {
+	c.role = r
+	return c
 }
 
 // Given says whether any of the keys that name credentials is set.

@@ -21,6 +21,7 @@ func (c Certificates) Search() tlsconf.Search {
 		Layout: c.Layout,
 
 		StaleCRL: c.StaleCRL == StaleAccept,
+		Role:     c.role,
 	}
 }
 

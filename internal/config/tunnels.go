@@ -97,6 +97,17 @@ func (t *Tunnel) Spec(host spec.Host) (s spec.Spec, err error) {
 	return s, s.Check()
 }
 
+// TunnelRole is what a tunnel needs a certificate for.
+func TunnelRole(e spec.Effect) tlsconf.Role {
+	switch {
+	case e.Listen && !e.To:
+		return tlsconf.AsServer
+	case e.To && !e.Listen:
+		return tlsconf.AsClient
+	}
+	return tlsconf.BothRoles
+}
+
 // TunnelError is what is wrong with a tunnel.
 type TunnelError struct {
 	Key string // empty: with several together

@@ -16,11 +16,11 @@ import (
 func (s *Set) authorize(who *tlsconf.Peer) (*Peer, error) {
 	p := s.identify(who.Identity)
 	if p == nil {
-		return nil, Denied("your certificate is valid, but no peer configured on %s has its name (%s): add it there under [peers.NAME], in names", s.Config.Name, who.Identity)
+		return nil, Denied("your certificate is valid, but no peer configured on %s has its name (%s): %s", s.Config.Name, who.Identity, s.remedy(who.Identity))
 	}
 	if s.dnList != nil {
 		if _, ok := s.dnList.Match(who.Identity); !ok {
-			return nil, Denied("your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", s.Config.Name, who.DN)
+			return nil, Denied("your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there%s", s.Config.Name, who.DN, orHint(s.dnList.Hint(who.Identity)))
 		}
 	}
 	return p, s.within(p, who)
@@ -37,6 +37,25 @@ func (s *Set) within(p *Peer, who *tlsconf.Peer) error {
 		return plainly(err, fmt.Sprintf("%s has a priority of its own for the peer %s: set the same one on both hosts", s.Config.Name, p.Name))
 	}
 	return nil
+}
+
+// remedy is for a certificate whose names no peer has.
+func (s *Set) remedy(id tlsconf.Identity) string {
+	for _, name := range slices.Sorted(maps.Keys(s.All)) {
+		if hint := s.All[name].Rules.Hint(id); hint != "" {
+			return fmt.Sprintf("peers.%s.names has it in another form: %s", name, hint)
+		}
+	}
+	// names replaces the default, and the certificate that the peer shows where it is connected to may be another.
+	return "add it there under [peers.NAME], in names, beside the names that are expected of the peer already (NAME itself where there are none)"
+}
+
+// orHint is a hint behind a remedy, if there is one.
+func orHint(hint string) string {
+	if hint == "" {
+		return ""
+	}
+	return "; " + hint
 }
 
 func Denied(format string, args ...any) error {

@@ -23,7 +23,7 @@ func (s *Set) recognize(who *tlsconf.Peer) (*LibvirtClient, error) {
 	id := who.Identity
 	if s.dnList != nil {
 		if _, ok := s.dnList.Match(id); !ok {
-			return nil, Denied("access denied: your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there", s.Config.Name, id.DN)
+			return nil, Denied("access denied: your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there%s", s.Config.Name, id.DN, orHint(s.dnList.Hint(id)))
 		}
 	}
 	for _, c := range s.clients {
@@ -38,6 +38,11 @@ func (s *Set) recognize(who *tlsconf.Peer) (*LibvirtClient, error) {
 		return nil, Denied(
 			"access denied: %s (%s) comes without its sluice, by libvirt's own protocol, and peers.%s.without_sluice on %s does not allow that; a libvirt client of another kind has its name under [clients.NAME], in names",
 			p.Name, id, p.Name, s.Config.Name)
+	}
+	for _, c := range s.clients {
+		if hint := c.rules.Hint(id); hint != "" {
+			return nil, Denied("access denied: no client configured on %s has a name of its certificate (%s): clients.%s.names has it in another form: %s", s.Config.Name, id, c.name, hint)
+		}
 	}
 	return nil, Denied(
 		"access denied: the connection did not ask for sluice's protocol (%s), so it is a libvirt client's, and no client configured on %s has a name of its certificate (%s): add it there under [clients.NAME], in names",

@@ -15,7 +15,11 @@ type deniedError struct {
 }
 
 func (e *deniedError) Error() string {
-	return fmt.Sprintf("its certificate is valid, but its name is not let in: it holds %s; let in: %s", e.id, e.allowed)
+	s := fmt.Sprintf("its certificate is valid, but its name is not let in: it holds %s; let in: %s", e.id, e.allowed)
+	if hint := e.allowed.Hint(e.id); hint != "" {
+		s += "; " + hint
+	}
+	return s
 }
 
 // refusal puts the error of a handshake into the tunnel's words, where it has its own.

@@ -48,6 +48,15 @@ var table = []Layout{
 		Name: CloudStack, Dir: "/etc/cloudstack/agent", CA: "cloud.ca.crt",
 		Server: Pair{"cloud.crt", "cloud.key"},
 	},
+	{ // what oVirt's engine enrols a host with
+		Name: "ovirt", Dir: "/etc/pki/vdsm", CA: "certs/cacert.pem",
+		Server: Pair{"certs/vdsmcert.pem", "keys/vdsmkey.pem"},
+	},
+	{ // what kolla-ansible copies into its container of libvirtd
+		Name: "kolla", Dir: "/etc/kolla/nova-libvirt", CA: "cacert.pem",
+		Server: Pair{"servercert.pem", "serverkey.pem"},
+		Client: Pair{"clientcert.pem", "clientkey.pem"},
+	},
 	{ // for a daemon that is not root's
 		Name: User, Dir: "~/.pki/libvirt", CA: "cacert.pem", CRL: "cacrl.pem",
 		Server:  Pair{"servercert.pem", "serverkey.pem"},
