@@ -6,6 +6,7 @@ import (
 	"net/rpc"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/gcm"
@@ -68,7 +69,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		Choice: gcm.Chosen().String(),
 	}
 	if r.openssl != "" {
-		rep.OpenSSL = versionOf(r.openssl, "version")
+		rep.OpenSSL, _, _ = strings.Cut(versionOf(r.openssl, "version"), " (") // what follows is its library's
 	} else {
 		rep.Missing = append(rep.Missing, "openssl (for the limit)")
 	}
