@@ -8,6 +8,7 @@ import (
 // servePeers accepts peers' connections until the listener is closed, and
 // returns when they have ended.
 func (d *Daemon) servePeers(ctx context.Context) {
+	refused := &refusalLog{log: d.Log}
 	for {
 		raw, err := d.listener.Accept()
 		if err != nil {
@@ -20,7 +21,7 @@ func (d *Daemon) servePeers(ctx context.Context) {
 			e, err := d.Peers.Admit(ctx, raw.(*net.TCPConn), d.acceptor.Refuse)
 			if err != nil {
 				d.Peers.Refusals.Add(err)
-				d.Log.Warn().Stringer("address", raw.RemoteAddr()).Err(err).Msg("connection refused")
+				refused.add(raw.RemoteAddr(), err)
 				return
 			}
 			if e.LibvirtClient != nil {

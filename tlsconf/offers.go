@@ -68,8 +68,14 @@ func offered(text string) string {
 			names = append(names, suiteName(id))
 		}
 	}
+	if len(names) > maxOffers {
+		names = append(names[:maxOffers], fmt.Sprintf("and %d more", len(names)-maxOffers))
+	}
 	return strings.Join(names, ", ")
 }
+
+// maxOffers is how many versions or suites of a stranger's are named; it may offer 32,767.
+const maxOffers = 16
 
 func suiteName(id uint16) string {
 	for _, s := range suites {

@@ -11,13 +11,9 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
-// maxHandshakes is how many connections may be in their handshake at once, and
-// maxRefusals how many may be told why there is nothing for them here: that
-// takes as long as the other end likes, within bounds, and anyone can ask for it.
-const (
-	MaxHandshakes = 64
-	MaxRefusals   = 64
-)
+// MaxRefusals is how many may be told at once why there is nothing for them here: that takes as long
+// as the other end likes, within bounds, and anyone can ask for it.
+const MaxRefusals = 64
 
 // firstOfTLS is the first byte of a TLS handshake (RFC 8446, section 5.1). The
 // length of an open frame begins with 0.
@@ -40,28 +36,24 @@ type Caller struct {
 	LibvirtClient *LibvirtClient // not nil: it did not ask for sluice's protocol (ALPN), and speaks libvirt's
 }
 
-// Admit authenticates one connection, in a place of handshakes once it has begun
-// to speak. Nothing of what it says has been read yet. With an error it is
-// closed.
+// Admit authenticates one connection, in a place of handshakes once it has begun to speak. Nothing of
+// what it says has been read yet. With an error it is closed.
 func (s *Set) Admit(ctx context.Context, raw *net.TCPConn, refuse func(relay.Conn, error)) (*Caller, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Config.Limits.HandshakeTimeout, NoHandshake(s.Config.Limits.HandshakeTimeout))
 	defer cancel()
-	first, err := s.waiting.firstByte(ctx, raw)
+	shaking, done, err := s.begin(ctx, raw)
 	if err != nil {
 		raw.Close()
 		return nil, err
 	}
-	if first != firstOfTLS && !s.Config.Secure() {
+	if done == nil {
 		return &Caller{Conn: relay.Plain(raw)}, nil
 	}
-	select {
-	case s.handshakes <- struct{}{}:
-	case <-ctx.Done():
-		raw.Close()
-		return nil, context.Cause(ctx)
+	e, refused, err := s.handshake(shaking, raw)
+	done()
+	if err == nil && e.Peer != "" {
+		s.known.add(raw.RemoteAddr())
 	}
-	e, refused, err := s.handshake(ctx, raw)
-	<-s.handshakes
 	if refused != nil {
 		select {
 		case s.Refusing <- struct{}{}:
@@ -72,6 +64,23 @@ func (s *Set) Admit(ctx context.Context, raw *net.TCPConn, refuse func(relay.Con
 		}
 	}
 	return e, err
+}
+
+// begin waits until a connection has begun to speak and there is a place for its handshake, within the
+// context that it returns. done gives the place back. done is nil where it speaks in clear, and may.
+func (s *Set) begin(ctx context.Context, raw *net.TCPConn) (_ context.Context, done func(), err error) {
+	addr, _ := addrOf(raw.RemoteAddr())
+	known := s.known.has(addr)
+	if !known && !s.rates.allow(addr, time.Now()) {
+		return nil, nil, errTooFast
+	}
+	waiting, over := s.pending.add(ctx, addr, known)
+	defer over()
+	first, err := firstRecord(waiting, raw)
+	if err != nil || first != firstOfTLS && !s.Config.Secure() {
+		return nil, nil, err
+	}
+	return s.handshakes.take(ctx, waiting, addr, known)
 }
 
 // handshake finds out who has come. An error with a connection is one that its

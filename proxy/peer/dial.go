@@ -36,6 +36,7 @@ func (s *Set) Dial(ctx context.Context, p *Peer, clear bool) (relay.Conn, error)
 		return nil, cause
 	}
 	p.SluiceSeen.Store(true)
+	s.known.add(raw.RemoteAddr())
 	return c, nil
 }
 

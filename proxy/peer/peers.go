@@ -24,8 +24,10 @@ type Set struct {
 
 	clients    []*clientRule
 	dnList     *tlsconf.Rules // tls_allowed_dn_list; nil if there is none
-	waiting    silent
-	handshakes chan struct{} // places of those in their handshake
+	pending    pending
+	rates      acceptRates
+	known      knownAddresses
+	handshakes handshakePlaces
 	Refusing   chan struct{} // places of those who are told why not
 }
 
@@ -33,7 +35,7 @@ type Set struct {
 func New(cfg *config.Config, log zerolog.Logger) (*Set, error) {
 	s := &Set{
 		Config: cfg, Log: log,
-		handshakes: make(chan struct{}, MaxHandshakes), Refusing: make(chan struct{}, MaxRefusals),
+		Refusing: make(chan struct{}, MaxRefusals),
 	}
 	var err error
 	if s.All, err = makePeers(cfg.Peers); err != nil {
@@ -52,6 +54,7 @@ func New(cfg *config.Config, log zerolog.Logger) (*Set, error) {
 	if s.Certs, err = hostCertificates(cfg, log); err != nil {
 		return nil, err
 	}
+	s.known.configure(s.All)
 	for _, p := range s.All {
 		p.Memory = s.newMemory()
 	}

@@ -40,7 +40,7 @@ func (r *refusals) Counts() map[tlsconf.Cause]uint64 {
 
 // refusalCause is one of tlsconf's causes.
 func refusalCause(err error) tlsconf.Cause {
-	if errors.Is(err, errSilent) {
+	if errors.Is(err, errSilent) || errors.Is(err, errEvicted) || errors.Is(err, errTooFast) {
 		return tlsconf.CauseClosed
 	}
 	var own *stream.Cause // of what is refused in words
