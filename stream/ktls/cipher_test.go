@@ -3,6 +3,7 @@ package ktls
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/binary"
 	"encoding/hex"
 	"testing"
 
@@ -14,11 +15,17 @@ func TestCryptoInfo(t *testing.T) {
 	iv := []byte("\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c")
 	key := bytes.Repeat([]byte{0xee}, 32)
 	k16, k32 := hex.EncodeToString(key[:16]), hex.EncodeToString(key)
+	// Version and cipher are in the host's order.
+	head := func(little, big string) string {
+		if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
+			return little
+		}
+		return big
+	}
 	for suite, want := range map[uint16]string{
-		// Version and cipher are in the host's order: this is x86's and arm64's.
-		tls.TLS_AES_128_GCM_SHA256:       "04033300" + "05060708090a0b0c" + k16 + "01020304" + "0000000000000102",
-		tls.TLS_AES_256_GCM_SHA384:       "04033400" + "05060708090a0b0c" + k32 + "01020304" + "0000000000000102",
-		tls.TLS_CHACHA20_POLY1305_SHA256: "04033600" + "0102030405060708090a0b0c" + k32 + "0000000000000102",
+		tls.TLS_AES_128_GCM_SHA256:       head("04033300", "03040033") + "05060708090a0b0c" + k16 + "01020304" + "0000000000000102",
+		tls.TLS_AES_256_GCM_SHA384:       head("04033400", "03040034") + "05060708090a0b0c" + k32 + "01020304" + "0000000000000102",
+		tls.TLS_CHACHA20_POLY1305_SHA256: head("04033600", "03040036") + "0102030405060708090a0b0c" + k32 + "0000000000000102",
 	} {
 		k := record.Key{Suite: suite, Key: key[:ciphers[suite].key], IV: iv, Seq: 0x102}
 		got, err := cryptoInfo(k)

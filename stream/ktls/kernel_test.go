@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -122,6 +123,43 @@ func TestEndOfFullBuffer(t *testing.T) {
 		wg.Wait()
 		if err != nil || !bytes.Equal(got, b) {
 			t.Errorf("%d of %d bytes came, and %v", len(got), len(b), err)
+		}
+	})
+}
+
+// A reset ends a call that waits for room in the kernel, and is what the other end
+// sees: nothing that could be taken for the stream's end.
+func TestResetOfFullBuffer(t *testing.T) {
+	each(t, func(t *testing.T, p *kernelEnd) {
+		p.socket.conn.SetWriteBuffer(1)
+		tcp(p.engine).SetReadBuffer(1)
+		for { // until there is no room
+			fds := []unix.PollFd{{Events: unix.POLLOUT}}
+			p.socket.control(func(fd int) error {
+				fds[0].Fd = int32(fd)
+				_, err := unix.Poll(fds, 100)
+				return err
+			})
+			if fds[0].Revents == 0 {
+				break
+			}
+			if err := p.splices(noise(1000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		said := make(chan error)
+		go func() { said <- p.kernel.CloseWrite() }()
+		for waits := false; !waits; runtime.Gosched() {
+			p.socket.mu.Lock()
+			waits = p.socket.thread != 0
+			p.socket.mu.Unlock()
+		}
+		p.socket.Reset()
+		if err := <-said; err == nil {
+			t.Error("close_notify counts as sent")
+		}
+		if _, err := io.Copy(io.Discard, tcp(p.engine)); !errors.Is(err, unix.ECONNRESET) {
+			t.Errorf("the other end reads %v, want a reset", err)
 		}
 	})
 }

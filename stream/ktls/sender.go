@@ -103,7 +103,10 @@ func (s *Sender) Control(typ byte, content []byte) error {
 			return true
 		}
 		defer unix.SetNonblock(int(fd), true)
-		_, err = retry(func() (int, error) { return unix.SendmsgN(int(fd), content, oob, nil, unix.MSG_NOSIGNAL) })
+		err = s.wait(func() error {
+			_, err := unix.SendmsgN(int(fd), content, oob, nil, unix.MSG_NOSIGNAL)
+			return err
+		})
 		return true
 	})
 	if cerr != nil {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,7 +24,14 @@ type Socket struct {
 	conn   *net.TCPConn
 	rc     syscall.RawConn
 	rekeys bool
+
+	mu     sync.Mutex
+	thread int // that waits in the kernel, 0 for none
+	reset  bool
 }
+
+// endless is a timeout that never comes, in seconds. See wait.
+const endless = 1 << 30
 
 // Attach readies c, whose handshake is over. Nothing changes for it until a
 // direction is handed over to its Sender or its Receiver. c stays the caller's.
@@ -32,7 +41,12 @@ func Attach(c *net.TCPConn, rekeys bool) (*Socket, error) {
 		return nil, err
 	}
 	s := &Socket{conn: c, rc: rc, rekeys: rekeys}
-	err = s.control(func(fd int) error { return unix.SetsockoptString(fd, unix.SOL_TCP, unix.TCP_ULP, "tls") })
+	err = s.control(func(fd int) error {
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: endless}); err != nil {
+			return err
+		}
+		return unix.SetsockoptString(fd, unix.SOL_TCP, unix.TCP_ULP, "tls")
+	})
 	switch err {
 	case nil, unix.EEXIST: // it is there already
 		return s, nil
@@ -110,11 +124,46 @@ func (s *Socket) SetWriteDeadline(t time.Time) error {
 }
 
 // Reset ends the connection so that those who wait in it return and its other end
-// sees a failure: a FIN is none without close_notify.
+// sees a failure. There is no FIN: some take that for a stream's end by itself.
 func (s *Socket) Reset() {
 	s.conn.SetLinger(0)
-	s.control(func(fd int) error { return unix.Shutdown(fd, unix.SHUT_RDWR) })
+	// One that waits in the kernel is woken by a signal that Go's runtime uses itself
+	// and bears at any time. It may be sent just before the wait begins: so again.
+	for s.interrupt() {
+		time.Sleep(time.Millisecond)
+	}
 	s.conn.Close()
+}
+
+func (s *Socket) interrupt() (waits bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reset = true
+	if s.thread == 0 {
+		return false
+	}
+	unix.Tgkill(unix.Getpid(), s.thread, unix.SIGURG)
+	return true
+}
+
+// wait runs a call that waits in the kernel, until Reset. A signal ends it with
+// EINTR, and for good, only on a socket that has a timeout (signal(7)).
+func (s *Socket) wait(call func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	enter := func(thread int) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.thread = thread
+		return !s.reset
+	}
+	defer enter(0)
+	for enter(unix.Gettid()) {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+	return net.ErrClosed
 }
 
 // read is the outcome of reading: the poller's error, if any, comes first.
