@@ -24,6 +24,7 @@ import (
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/stream/relay"
 )
 
 // Options make a Daemon. All are needed.
@@ -62,8 +63,8 @@ func New(o Options) (*Daemon, error) {
 			Log:          o.Log,
 			Libvirt:      virt.Libvirt{Socket: o.Config.LibvirtSocket, Host: o.Config.Name},
 			Sessions:     session.NewRegistry(o.Config.Limits.Sessions, o.Config.Limits.PeerSessions),
-			TotalSend:    stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
-			TotalReceive: stream.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
+			TotalSend:    relay.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
+			TotalReceive: relay.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
 		},
 		version: o.Version,
 		started: time.Now(),

@@ -8,13 +8,13 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/time/rate"
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
 	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
+	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
@@ -64,8 +64,8 @@ func (d *Daemon) completeTunnel(e *tunnelEntry, i int) (err error) {
 	}
 	e.opts.Credentials = creds.Source
 	for _, l := range []struct {
-		total *rate.Limiter
-		to    *[]*rate.Limiter
+		total *relay.Limiter
+		to    *[]*relay.Limiter
 	}{{d.TotalSend, &e.opts.Send}, {d.TotalReceive, &e.opts.Receive}} {
 		if l.total != nil {
 			*l.to = append(*l.to, l.total)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/stream/relay"
-	"golang.org/x/time/rate"
 )
 
 // Channel is one connection of a session, live or ended. It keeps no socket
@@ -246,12 +245,7 @@ func (s *Session) Bytes() (sent, received int64) {
 // way, while it runs. It does nothing for a session that began without one.
 func (s *Session) SetBandwidth(bytesPerSecond int64) {
 	for _, l := range Limiters(s.send, s.receive) {
-		if bytesPerSecond <= 0 {
-			l.SetLimit(rate.Inf)
-			continue
-		}
-		l.SetBurst(burst(bytesPerSecond))
-		l.SetLimit(rate.Limit(bytesPerSecond))
+		l.SetRate(bytesPerSecond)
 	}
 }
 

@@ -312,8 +312,8 @@ func TestChannel_bandwidth(t *testing.T) {
 	for name, with := range map[string]func(h *hosts){
 		"opener's":         func(h *hosts) { h.opener.Limits.Bandwidth = rate },
 		"acceptor's":       func(h *hosts) { h.acceptor.Limits.Bandwidth = rate },
-		"opener's total":   func(h *hosts) { h.opener.Limits.TotalSend = NewLimiter(rate) },
-		"acceptor's total": func(h *hosts) { h.acceptor.Limits.TotalReceive = NewLimiter(rate) },
+		"opener's total":   func(h *hosts) { h.opener.Limits.TotalSend = relay.NewLimiter(rate) },
+		"acceptor's total": func(h *hosts) { h.acceptor.Limits.TotalReceive = relay.NewLimiter(rate) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -370,19 +370,5 @@ func TestSession_setBandwidth(t *testing.T) {
 	free.SetBandwidth(1) // does nothing
 	if free.send != nil {
 		t.Error("a session without a limit has got one")
-	}
-}
-
-func TestNewLimiter(t *testing.T) {
-	t.Parallel()
-	for _, none := range []int64{0, -1} {
-		if NewLimiter(none) != nil {
-			t.Errorf("%d bytes per second is a limit", none)
-		}
-	}
-	for rate, want := range map[int64]int{1: 16 << 10, 50 * 16 << 10: 16 << 10, 50*16<<10 + 50: 16<<10 + 1, 1 << 30: (1 << 30) / 50} {
-		if got := NewLimiter(rate).Burst(); got != want {
-			t.Errorf("%d bytes per second: a burst of %d, want %d", rate, got, want)
-		}
 	}
 }

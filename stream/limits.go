@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/time/rate"
+	"github.com/virt-sluice/sluice/stream/relay"
 )
 
 // Limits bound one session. Zero means the default where one is named,
@@ -20,7 +20,7 @@ type Limits struct {
 
 	// Shared, each way, by all sessions that are given the same limiters. Nil:
 	// no limit.
-	TotalSend, TotalReceive *rate.Limiter
+	TotalSend, TotalReceive *relay.Limiter
 }
 
 // withDefaults is l with every default in place.
@@ -41,24 +41,9 @@ func (l Limits) withDefaults() Limits {
 // opener hears why before it gives up by itself.
 func (l Limits) answer() time.Duration { return l.Handshake * 3 / 4 }
 
-// burst is how many bytes a limiter lets through at once: 20 ms at the given
-// rate, so that a limited stream stays smooth, but at least one full TLS
-// record, so that any read can pass.
-func burst(bytesPerSecond int64) int {
-	return max(int(bytesPerSecond/50), 16<<10)
-}
-
-// NewLimiter is a limiter of bytesPerSecond as Limits takes it, nil for none.
-func NewLimiter(bytesPerSecond int64) *rate.Limiter {
-	if bytesPerSecond <= 0 {
-		return nil
-	}
-	return rate.NewLimiter(rate.Limit(bytesPerSecond), burst(bytesPerSecond))
-}
-
 // Limiters are those that are not nil.
-func Limiters(of ...*rate.Limiter) []*rate.Limiter {
-	return slices.DeleteFunc(of, func(l *rate.Limiter) bool { return l == nil })
+func Limiters(of ...*relay.Limiter) []*relay.Limiter {
+	return slices.DeleteFunc(of, func(l *relay.Limiter) bool { return l == nil })
 }
 
 // Deadlines that no one needs to set.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/stream/relay"
-	"golang.org/x/time/rate"
 )
 
 // Info is what both ends know of a session from its first frame.
@@ -77,7 +76,7 @@ type Session struct {
 	lifted chan struct{} // closed by Unbound
 
 	calls         calls
-	send, receive *rate.Limiter // this session's, nil for none
+	send, receive *relay.Limiter // this session's, nil for none
 	budget        *relay.Budget
 	channels      channels
 }
@@ -101,8 +100,8 @@ func newSession(info Info, host string, limits Limits, conn relay.Conn, peerIdle
 		settled: make(chan struct{}),
 		lifted:  make(chan struct{}),
 		over:    make(chan struct{}),
-		send:    NewLimiter(limits.Bandwidth),
-		receive: NewLimiter(limits.Bandwidth),
+		send:    relay.NewLimiter(limits.Bandwidth),
+		receive: relay.NewLimiter(limits.Bandwidth),
 	}
 	bears := limits.Idle
 	if peerIdle > 0 && int64(peerIdle) < bears.Milliseconds() {

@@ -35,8 +35,8 @@ type Channels struct {
 
 func NewChannels(ctx context.Context, l stream.Limits, failed func(string, error)) *Channels {
 	ls := &Channels{ctx: ctx, most: l.Channels, failed: failed}
-	ls.limits.Send = stream.Limiters(stream.NewLimiter(l.Bandwidth), l.TotalSend)
-	ls.limits.Receive = stream.Limiters(stream.NewLimiter(l.Bandwidth), l.TotalReceive)
+	ls.limits.Send = stream.Limiters(relay.NewLimiter(l.Bandwidth), l.TotalSend)
+	ls.limits.Receive = stream.Limiters(relay.NewLimiter(l.Bandwidth), l.TotalReceive)
 	if l.Bytes > 0 {
 		ls.limits.Budget = relay.NewBudget(l.Bytes)
 	}

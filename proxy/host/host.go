@@ -11,7 +11,6 @@ import (
 
 	"github.com/digitalocean/go-libvirt"
 	"github.com/rs/zerolog"
-	"golang.org/x/time/rate"
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
@@ -34,7 +33,7 @@ type Host struct {
 	Sessions *session.Registry
 	Peers    *peer.Set
 
-	TotalSend, TotalReceive *rate.Limiter // of all sessions
+	TotalSend, TotalReceive *relay.Limiter // of all sessions
 
 	Work sync.WaitGroup // connections and sessions under way
 }

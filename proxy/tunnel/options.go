@@ -5,8 +5,6 @@ import (
 	"net"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/virt-sluice/sluice/tlsconf"
@@ -28,7 +26,7 @@ type Options struct {
 	Workers int          // as relay.Options has it
 
 	// Send and Receive limit bytes to the side with TLS and from it, besides Spec.Limits.
-	Send, Receive []*rate.Limiter
+	Send, Receive []*relay.Limiter
 
 	// Ended is told of each connection once, from several goroutines. May be nil.
 	Ended func(Report)

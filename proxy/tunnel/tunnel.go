@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
-	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
@@ -44,8 +43,8 @@ func Listen(opts Options) (*Tunnel, error) {
 	}
 	t.limits.Send, t.limits.Receive = opts.Send, opts.Receive
 	if l := opts.Limits.Bandwidth; l > 0 {
-		t.limits.Send = append(t.limits.Send[:len(t.limits.Send):len(t.limits.Send)], stream.NewLimiter(l))
-		t.limits.Receive = append(t.limits.Receive[:len(t.limits.Receive):len(t.limits.Receive)], stream.NewLimiter(l))
+		t.limits.Send = append(t.limits.Send[:len(t.limits.Send):len(t.limits.Send)], relay.NewLimiter(l))
+		t.limits.Receive = append(t.limits.Receive[:len(t.limits.Receive):len(t.limits.Receive)], relay.NewLimiter(l))
 	}
 	if opts.To.Kind == spec.FD {
 		c, err := takeTarget(opts.To)

@@ -3,10 +3,8 @@ package relay
 import (
 	"context"
 	"math"
+	"sync"
 	"sync/atomic"
-	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // Counters are the plain bytes of one stream or, shared, of several. They move
@@ -47,41 +45,36 @@ func (b *Budget) take(n int) int {
 // Limits bound a relay. The zero value bounds nothing.
 type Limits struct {
 	// Send and Receive are bytes per second from and to the local socket. Every
-	// limiter of a direction has to agree. They may be shared between relays,
-	// and their limits and bursts changed while these run: a change is obeyed
-	// within a tenth of a second. A limit or burst of 0 stops the direction.
-	Send, Receive []*rate.Limiter
+	// limiter of a direction has to agree. They may be shared between relays.
+	Send, Receive []*Limiter
 	// Budget is the bytes of both directions together; nil is no limit.
 	Budget *Budget
 }
 
-const (
-	// recheck bounds how long a wait goes on after a limiter was changed.
-	recheck = 100 * time.Millisecond
-	// smooth is the time whose bytes go out as one piece under a limit.
-	smooth = 20 * time.Millisecond
-	// leastPiece keeps slow limits from turning into a system call per byte.
-	leastPiece = 4096
-)
-
 // flow is what bounds and counts one direction.
 type flow struct {
-	limits []*rate.Limiter
 	budget *Budget
 	total  atomic.Int64  // of this relay
 	shared *atomic.Int64 // of the caller's Counters; may be nil
+
+	mu    sync.Mutex // held while the limiters are asked, for one piece after the other
+	turns []*turn    // one for each limiter
+}
+
+// limit sets what bounds the flow.
+func (f *flow) limit(by []*Limiter, budget *Budget) {
+	f.budget = budget
+	for _, l := range by {
+		f.turns = append(f.turns, newTurn(l))
+	}
 }
 
 // piece returns how many of n bytes should go through the limiters at once:
-// little enough that no byte waits for tokens that it doesn't need itself.
+// little enough that no byte waits for tokens that it doesn't need itself, and
+// that nobody has the turn for long.
 func (f *flow) piece(n int) int {
-	for _, l := range f.limits {
-		r := l.Limit()
-		if r == rate.Inf {
-			continue
-		}
-		few := max(leastPiece, int(min(float64(r)*smooth.Seconds(), 1<<30)))
-		n = min(n, few, max(1, l.Burst()))
+	for _, t := range f.turns {
+		n = min(n, t.limiter.piece())
 	}
 	return n
 }
@@ -89,8 +82,12 @@ func (f *flow) piece(n int) int {
 // admit waits until n bytes may pass and returns how many of them the budget
 // has left. It returns ErrByteLimit when there are none.
 func (f *flow) admit(ctx context.Context, n int) (int, error) {
-	for _, l := range f.limits {
-		if err := wait(ctx, l, n); err != nil {
+	if len(f.turns) > 0 {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+	}
+	for _, t := range f.turns {
+		if err := t.wait(ctx, n); err != nil {
 			return 0, err
 		}
 	}
@@ -108,55 +105,5 @@ func (f *flow) count(n int) {
 	f.total.Add(int64(n))
 	if f.shared != nil {
 		f.shared.Add(int64(n))
-	}
-}
-
-// wait takes n tokens from l. rate.Limiter.WaitN would sleep through a change
-// of the limit, and refuse more tokens than the burst.
-func wait(ctx context.Context, l *rate.Limiter, n int) error {
-	for n > 0 {
-		limit := l.Limit()
-		if limit == rate.Inf {
-			return nil
-		}
-		some := min(n, max(1, l.Burst()))
-		now := time.Now()
-		r := l.ReserveN(now, some)
-		delay := r.DelayFrom(now)
-		if limit <= 0 || delay > time.Hour { // or not OK: that is the longest
-			r.CancelAt(now)
-			if err := sleep(ctx, recheck); err != nil {
-				return err
-			}
-			continue
-		}
-		ready := now.Add(delay)
-		changed := false
-		for d := time.Until(ready); d > 0; d = time.Until(ready) {
-			if err := sleep(ctx, min(d, recheck)); err != nil {
-				r.Cancel()
-				return err
-			}
-			if changed = l.Limit() != limit; changed {
-				break
-			}
-		}
-		if changed {
-			r.Cancel() // and ask again, at the new rate
-			continue
-		}
-		n -= some
-	}
-	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

@@ -50,8 +50,8 @@ func Meter(ctx context.Context, remote Conn, opts MeteredOptions) *Metered {
 			c.Over(l)
 		}
 	}
-	m.sent = flow{limits: opts.Limits.Send, budget: opts.Limits.Budget}
-	m.received = flow{limits: opts.Limits.Receive, budget: opts.Limits.Budget}
+	m.sent.limit(opts.Limits.Send, opts.Limits.Budget)
+	m.received.limit(opts.Limits.Receive, opts.Limits.Budget)
 	if c := opts.Counters; c != nil {
 		m.sent.shared, m.received.shared = &c.Sent, &c.Received
 	}

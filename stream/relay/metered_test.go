@@ -8,8 +8,6 @@ import (
 	"net"
 	"sync"
 	"testing"
-
-	"golang.org/x/time/rate"
 )
 
 // metered are the two ends of a link, each with an owner.
@@ -55,8 +53,8 @@ func eachMetered(t *testing.T, limits Limits, f func(t *testing.T, m *metered)) 
 
 func TestMeteredCarries(t *testing.T) {
 	const n = 300_000
-	slow := rate.NewLimiter(4<<20, 64<<10)
-	for _, limits := range []Limits{{}, {Send: []*rate.Limiter{slow}, Receive: []*rate.Limiter{slow}}} {
+	slow := NewLimiter(4 << 20)
+	for _, limits := range []Limits{{}, {Send: []*Limiter{slow}, Receive: []*Limiter{slow}}} {
 		eachMetered(t, limits, func(t *testing.T, m *metered) {
 			var all sync.WaitGroup
 			for i, end := range m.end {

@@ -61,8 +61,8 @@ func Run(ctx context.Context, local net.Conn, remote Conn, opts Options) Result 
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	defer r.cancel(nil)
-	r.sent = flow{limits: opts.Limits.Send, budget: opts.Limits.Budget}
-	r.received = flow{limits: opts.Limits.Receive, budget: opts.Limits.Budget}
+	r.sent.limit(opts.Limits.Send, opts.Limits.Budget)
+	r.received.limit(opts.Limits.Receive, opts.Limits.Budget)
 	if c := opts.Counters; c != nil {
 		r.sent.shared, r.received.shared = &c.Sent, &c.Received
 	}
