@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -31,8 +32,9 @@ type Conn struct {
 	client     bool
 	keyRecords uint64
 
-	in  inbound
-	out outbound
+	in     inbound
+	out    outbound
+	asking sync.WaitGroup // for a new key of the peer's
 
 	writeDeadline atomic.Pointer[time.Time]
 
@@ -230,6 +232,7 @@ func (c *Conn) Release() {
 		c.out.fail(net.ErrClosed)
 		c.out.mu.Unlock()
 	}
+	c.asking.Wait() // the connection below is closed
 }
 
 func (c *Conn) LocalAddr() net.Addr  { return c.raw.LocalAddr() }

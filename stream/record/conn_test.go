@@ -257,14 +257,13 @@ func TestWorkers(t *testing.T) {
 	})
 }
 
-// Who pads may pad a KeyUpdate to a full record: no worker may run ahead of it.
+// A KeyUpdate may be padded to a full record, also by a sender that pads nothing
+// else: what workers have opened ahead of it is opened again, with the new key.
 func TestWorkersAndPaddedKeyUpdates(t *testing.T) {
 	s := testSuite(tls.TLS_AES_128_GCM_SHA256)
 	full := noise(plainMax)
 	var want []byte
 	f := flight(t, s, func(c *Conn) {
-		c.transport.Write(raw(c, typeData, full[:1], plainMax-1))
-		want = append(want, full[:1]...)
 		for range 3 {
 			for range Slots / 2 {
 				c.transport.Write(raw(c, typeData, full, 0))
@@ -311,6 +310,29 @@ func TestReceiverAsksForKey(t *testing.T) {
 	a.Close()
 	b.Close()
 }
+
+// A receiver goes on although its peer takes nothing, not even the question for
+// a new key.
+func TestAskingDoesNotWait(t *testing.T) {
+	a, b := pair(t, testSuite(tls.TLS_AES_128_GCM_SHA256))
+	b.keyRecords = 10
+	full := make(chan struct{})
+	b.Over(wire{b.raw, b.raw, writerFunc(func([]byte) (int, error) { <-full; return 0, net.ErrClosed })})
+	want := noise(30 * plainMax)
+	var wg sync.WaitGroup
+	wg.Go(func() { mustWrite(t, a, want) })
+	b.SetReadDeadline(time.Now().Add(soon))
+	mustRead(t, b, want)
+	wg.Wait()
+	b.raw.Close()
+	close(full)
+	b.Release()
+	a.Close()
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // Bytes that a deadline stopped half-way leave later, once.
 func TestDeadlineLosesNothing(t *testing.T) {

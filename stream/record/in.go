@@ -27,9 +27,9 @@ type inbound struct {
 	useless int
 	asked   bool // for a new key, since the last
 	post    postHandshake
-	padded  bool // the peer pads some records
 	workers workers
 	failed  [Slots]bool
+	ahead   int    // records of unread that openAhead has opened, counted from where that began
 	opener  Opener // if another receives
 	exact   bool   // read nothing past the record that is waited for
 
@@ -109,10 +109,7 @@ func (in *inbound) giveBack() { in.unread = in.mem.Idle(in.unread) }
 // openAll opens every whole record in unread.
 func (c *Conn) openAll() error {
 	in := &c.in
-	ahead := 0 // records that are decrypted already
-	if !in.padded {
-		ahead = in.workers.openAhead(in.half, in.unread, &in.failed)
-	}
+	in.ahead = in.workers.openAhead(in.half, in.unread, &in.failed)
 	for i := 0; in.err == nil && len(in.unread) >= headerLen; i++ {
 		n := int(binary.BigEndian.Uint16(in.unread[3:]))
 		switch {
@@ -127,7 +124,7 @@ func (c *Conn) openAll() error {
 		rec := in.unread[:headerLen+n]
 		in.unread = in.unread[headerLen+n:]
 		var inner []byte
-		if i >= ahead {
+		if i >= in.ahead {
 			inner = in.half.decrypt(&in.half.nonce, in.half.take(1), rec)
 		} else if !in.failed[i] {
 			inner = rec[headerLen : len(rec)-tagLen]
@@ -144,12 +141,10 @@ func (c *Conn) openAll() error {
 
 // deliver handles one record.
 func (c *Conn) deliver(inner []byte) error {
-	in := &c.in
 	content, typ, err := content(inner)
 	if err != nil {
 		return err
 	}
-	in.padded = in.padded || len(content)+1 < len(inner)
 	return c.accept(typ, content)
 }
 

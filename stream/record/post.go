@@ -123,6 +123,7 @@ func (c *Conn) keyUpdate(request byte) error {
 		}
 	}
 	c.in.asked = false
+	c.in.ahead = 0 // what was opened with the old key is no record of the new one's
 	c.KeyUpdatesReceived.Add(1)
 	if request == 1 {
 		c.out.answer.Store(true)
@@ -131,19 +132,20 @@ func (c *Conn) keyUpdate(request byte) error {
 }
 
 // askForKey asks a peer to change its key that has used it for long: not all do
-// so on their own. If our sender is busy it asks in our stead, with its next
-// data.
+// so on their own. The reader doesn't wait for it, for the peer may read nothing
+// until it has sent all. If our sender is faster it asks in our stead, with its
+// next data.
 func (c *Conn) askForKey() {
 	c.out.request.Store(true)
-	if !c.out.mu.TryLock() {
-		return
-	}
-	defer c.out.mu.Unlock()
-	if c.out.ready() != nil || len(c.out.pending) > 0 || c.out.sealer != nil && !c.out.sealer.Rekeys() || !c.out.request.take() {
-		return
-	}
-	c.out.answer.Store(false)
-	c.out.fail(c.sendKeyUpdate(true))
+	c.asking.Go(func() {
+		c.out.mu.Lock()
+		defer c.out.mu.Unlock()
+		if c.out.ready() != nil || len(c.out.pending) > 0 || c.out.sealer != nil && !c.out.sealer.Rekeys() || !c.out.request.take() {
+			return
+		}
+		c.out.answer.Store(false)
+		c.out.fail(c.sendKeyUpdate(true))
+	})
 }
 
 // ended is called once, with the error that ends the receiving direction. The

@@ -22,10 +22,15 @@ func defaultWorkers() int { return max(1, min(4, runtime.GOMAXPROCS(0)/4)) }
 // workers are the goroutines that seal or open a batch's records, in any order;
 // their caller keeps the order of the stream. They live as long as the batch.
 type workers struct {
-	n      int // the caller included; 0 is the default
-	next   atomic.Int32
-	wg     sync.WaitGroup
-	nonces [][nonceLen]byte // scratch, one for each
+	n       int // the caller included; 0 is the default
+	next    atomic.Int32
+	wg      sync.WaitGroup
+	scratch []scratch // one for each
+}
+
+type scratch struct {
+	nonce  [nonceLen]byte
+	record []byte // as it came
 }
 
 // count returns how many should share so many records.
@@ -41,26 +46,26 @@ func (w *workers) count(records int) int {
 }
 
 // do calls f for each of so many records, by n goroutines.
-func (w *workers) do(n, records int, f func(nonce *[nonceLen]byte, i int)) {
-	if len(w.nonces) < n {
-		w.nonces = make([][nonceLen]byte, n)
+func (w *workers) do(n, records int, f func(s *scratch, i int)) {
+	if len(w.scratch) < n {
+		w.scratch = make([]scratch, n)
 	}
 	w.next.Store(0)
-	work := func(nonce *[nonceLen]byte) {
+	work := func(s *scratch) {
 		for {
 			end := int(w.next.Add(share))
 			if end-share >= records {
 				return
 			}
 			for i := end - share; i < min(end, records); i++ {
-				f(nonce, i)
+				f(s, i)
 			}
 		}
 	}
 	for i := 1; i < n; i++ {
-		w.wg.Go(func() { work(&w.nonces[i]) })
+		w.wg.Go(func() { work(&w.scratch[i]) })
 	}
-	work(&w.nonces[0])
+	work(&w.scratch[0])
 	w.wg.Wait()
 }
 
@@ -72,7 +77,7 @@ func (w *workers) seal(h *half, first uint64, mem []byte, n int) {
 		h.seal(nonce, first+uint64(i), mem[i*stride:], min(n-i*plainMax, plainMax), typeData)
 	}
 	if c := w.count(records); c > 1 {
-		w.do(c, records, one)
+		w.do(c, records, func(s *scratch, i int) { one(&s.nonce, i) })
 		return
 	}
 	for i := range records {
@@ -84,9 +89,8 @@ func (w *workers) seal(h *half, first uint64, mem []byte, n int) {
 // should, and returns how many: each is left as its inner plaintext, and failed
 // says which could not be opened.
 //
-// Only a record with another key's successors must not be among them, that is a
-// KeyUpdate: it is never a full record unless its sender pads. For a sender who
-// was seen to pad this is not used.
+// One of them may be a padded KeyUpdate, and those after it be of the next key: so
+// what could not be opened is left as it came.
 func (w *workers) openAhead(h *half, b []byte, failed *[Slots]bool) int {
 	n := 0
 	for n < Slots && len(b) >= (n+1)*stride {
@@ -100,8 +104,12 @@ func (w *workers) openAhead(h *half, b []byte, failed *[Slots]bool) int {
 		return 0
 	}
 	first := h.take(n)
-	w.do(c, n, func(nonce *[nonceLen]byte, i int) {
-		failed[i] = h.decrypt(nonce, first+uint64(i), b[i*stride:(i+1)*stride]) == nil
+	w.do(c, n, func(s *scratch, i int) {
+		rec := b[i*stride : (i+1)*stride]
+		s.record = append(s.record[:0], rec...)
+		if failed[i] = h.decrypt(&s.nonce, first+uint64(i), rec) == nil; failed[i] {
+			copy(rec, s.record)
+		}
 	})
 	return n
 }
