@@ -191,6 +191,7 @@ func (s *Session) relayLimits() relay.Limits {
 		Send:    Limiters(s.send, s.limits.TotalSend),
 		Receive: Limiters(s.receive, s.limits.TotalReceive),
 		Budget:  s.budget,
+		Buffers: s.buffers,
 	}
 }
 

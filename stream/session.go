@@ -78,6 +78,7 @@ type Session struct {
 	calls         calls
 	send, receive *relay.Limiter // this session's, nil for none
 	budget        *relay.Budget
+	buffers       *relay.Buffers
 	channels      channels
 }
 
@@ -102,6 +103,7 @@ func newSession(info Info, host string, limits Limits, conn relay.Conn, peerIdle
 		over:    make(chan struct{}),
 		send:    relay.NewLimiter(limits.Bandwidth),
 		receive: relay.NewLimiter(limits.Bandwidth),
+		buffers: NewBuffers(info.Peer),
 	}
 	bears := limits.Idle
 	if peerIdle > 0 && int64(peerIdle) < bears.Milliseconds() {

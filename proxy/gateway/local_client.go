@@ -67,7 +67,7 @@ func (gw *Gateway) serveClient(ctx context.Context, p *peer.Peer, c *net.UnixCon
 	}
 	g := &sourceFilter{gateway: gw, peer: p, log: log, moving: make(map[string]*steeredSource)}
 	conversation := &libvirtrpc.Conversation{
-		Client:    relay.Quick(c),
+		Client:    relay.RawSyscalls(c),
 		Server:    conn,
 		Rules:     g,
 		Failing:   failing(s, conn, "the libvirt client's connection", log),

@@ -74,7 +74,7 @@ func (e *filteredLibvirtd) Take(conn *stream.Conn) {
 		g := &destinationFilter{
 			gateway: in.gateway, peer: in.peer, access: e.access, memory: in.peer.Memory, name: in.peer.Name, address: in.session.Address, who: "peer " + in.peer.Name, log: in.log,
 		}
-		g.serve(ctx, conn, relay.Quick(e.UnixConn), failing(in.session, conn, "the connection with libvirt", in.log))
+		g.serve(ctx, conn, relay.RawSyscalls(e.UnixConn), failing(in.session, conn, "the connection with libvirt", in.log))
 	}()
 }
 

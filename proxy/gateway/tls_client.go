@@ -57,7 +57,7 @@ func (gw *Gateway) serveKnown(ctx context.Context, conn relay.Conn, s *peer.Libv
 	log.Info().Str("access", s.Access).Msg("libvirt client connected")
 	g := &destinationFilter{gateway: gw, withoutSluice: s.WithoutSluice, access: s.Access, memory: s.Memory, name: s.Name, address: info.Address, who: s.Who, log: log}
 	cause := &stream.Cause{Code: stream.CodeDone}
-	if err := g.serve(ctx, unclosedConn{conn}, relay.Quick(server), nil); err != nil {
+	if err := g.serve(ctx, unclosedConn{conn}, relay.RawSyscalls(server), nil); err != nil {
 		cause = session.CauseOf(err)
 	}
 	gw.Sessions.EndLogged(entry, log, session.OutcomeOf(cause), cause)

@@ -102,6 +102,42 @@ func TestExecKilled(t *testing.T) {
 	}
 }
 
+// A tunnel that gives up is not taken for the stream's end, however much it had
+// carried by then, where the end needs no close_notify.
+func TestExecOfBrokenStream(t *testing.T) {
+	s := newSite(t)
+	for i, n := range []int{1000, 64 << 20} {
+		done := s.path(fmt.Sprint("done", i)).At
+		second := serve(t, Options{
+			Spec: spec.Spec{
+				Listen: loopback(spec.TLS), To: command(fmt.Sprintf("sh -c 'cat >/dev/null; touch %s'", done)),
+				Allow: names(t, "host-a"), LaxEnd: true,
+			},
+			Credentials: s.host(s.ca, "host-b"),
+		})
+		first := serve(t, Options{
+			Spec: spec.Spec{
+				Listen: s.path(fmt.Sprint("in", i)), To: second.Address(), Limits: spec.Limits{Idle: 2 * time.Second},
+				Names: names(t, "host-b"), LaxEnd: true,
+			},
+			Credentials: s.host(s.ca, "host-a"),
+		})
+		client := dial(t, first.Address())
+		if _, err := client.Write(make([]byte, n)); err != nil {
+			t.Fatal(err)
+		}
+		if rep := first.end(); !needs.ErrorSays(rep.Err, "not a byte has moved for 2s") {
+			t.Errorf("after %d bytes: %v", n, rep.Err)
+		}
+		if rep := second.end(); !needs.ErrorSays(rep.Err, "connection reset") || rep.Command != "signal: killed" || rep.Sent != int64(n) {
+			t.Errorf("after %d bytes the other tunnel says %+v", n, rep)
+		}
+		if _, err := os.Stat(done); err == nil {
+			t.Errorf("after %d bytes the command took a broken stream for a complete one", n)
+		}
+	}
+}
+
 // A command that ends its output goes on reading, and one that leaves children
 // behind takes them with it.
 func TestExecHalfClose(t *testing.T) {

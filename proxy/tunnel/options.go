@@ -14,6 +14,9 @@ import (
 // accept to the target's answer.
 const maxHandshakes = 64
 
+// buffers is what the connections of a tunnel borrow together to move bytes.
+const buffers = 64 << 20
+
 // Options say what a tunnel joins, and how. With TLS Credentials must be set.
 type Options struct {
 	spec.Spec

@@ -42,6 +42,7 @@ func Listen(opts Options) (*Tunnel, error) {
 		return nil, err
 	}
 	t.limits.Send, t.limits.Receive = opts.Send, opts.Receive
+	t.limits.Buffers = relay.NewBuffers(nil, buffers)
 	if l := opts.Limits.Bandwidth; l > 0 {
 		t.limits.Send = append(t.limits.Send[:len(t.limits.Send):len(t.limits.Send)], relay.NewLimiter(l))
 		t.limits.Receive = append(t.limits.Receive[:len(t.limits.Receive):len(t.limits.Receive)], relay.NewLimiter(l))

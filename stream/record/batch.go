@@ -22,15 +22,25 @@ var store = &buffer.Store{Size: Slots * stride}
 //
 // The zero Batch is ready. Release it after use.
 type Batch struct {
+	// Share bounds what is borrowed; nil: no bound of its own. Fixed: nothing is.
+	Share *buffer.Share
+	Fixed bool
+
 	mem    buffer.Adaptive
 	spaces [][]byte
 	of     *byte // the memory that spaces are of
 }
 
+func (b *Batch) ready() {
+	if !b.Fixed {
+		b.mem.From, b.mem.Share = store, b.Share
+	}
+}
+
 // Spaces returns the places for the stream's bytes, to be filled in order, each
 // before the next. They are valid until Sent, Idle or Release.
 func (b *Batch) Spaces() [][]byte {
-	b.mem.From = store
+	b.ready()
 	mem := b.mem.Bytes()
 	if b.of == &mem[0] {
 		return b.spaces
@@ -45,7 +55,7 @@ func (b *Batch) Spaces() [][]byte {
 
 // Room returns the most bytes that Spaces can be expected to hold.
 func (b *Batch) Room() int {
-	b.mem.From = store
+	b.ready()
 	return b.mem.Room() / stride * plainMax
 }
 
@@ -65,5 +75,5 @@ func (b *Batch) Idle() {
 // Release gives the batch's memory back.
 func (b *Batch) Release() {
 	b.mem.Release()
-	*b = Batch{}
+	*b = Batch{Share: b.Share, Fixed: b.Fixed}
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/virt-sluice/sluice/stream/internal/buffer"
 )
 
 // errClosedWrite is what crypto/tls says, too.
@@ -63,6 +65,10 @@ func newConn(raw net.Conn, s *suite, role Role, in, out []byte) (*Conn, error) {
 // a quarter of the processors and at most 4. It may not be called while the
 // connection is used.
 func (c *Conn) SetWorkers(n int) { c.in.workers.n, c.out.workers.n = n, n }
+
+// SetShare bounds what the connection borrows. It may not be called while the
+// connection is used.
+func (c *Conn) SetShare(s *buffer.Share) { c.in.mem.Share, c.out.batch.Share = s, s }
 
 // SetKeyRecords sets how many records a key protects before it is replaced: 2^24
 // unless told otherwise. It may not be called while the connection is used.

@@ -32,6 +32,7 @@ type inbound struct {
 	ahead   int    // records of unread that openAhead has opened, counted from where that began
 	opener  Opener // if another receives
 	exact   bool   // read nothing past the record that is waited for
+	most    int    // bytes that a read may leave in memory; 0: as many as there is room for
 
 	take func() []byte // takeSpace and giveBack, made once
 	idle func()
@@ -44,9 +45,16 @@ type inbound struct {
 // It returns io.EOF after the peer's close_notify, and ErrTruncated for an end
 // without. Nothing of a record that was tampered with is ever returned; what
 // came before it is.
-func (c *Conn) Receive() ([][]byte, error) {
+func (c *Conn) Receive() ([][]byte, error) { return c.ReceiveUpTo(0) }
+
+// ReceiveUpTo is Receive for a caller who has no use for more than about n bytes.
+// It may return more, by less than two records.
+func (c *Conn) ReceiveUpTo(n int) ([][]byte, error) {
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
+	if c.in.most = 0; n > 0 && n < BatchBytes {
+		c.in.most = max(buffer.Small, (n+plainMax-1)/plainMax*stride)
+	}
 	if len(c.in.rest) > 0 {
 		plain := c.in.rest
 		c.in.rest = nil
@@ -90,6 +98,9 @@ func (in *inbound) release() {
 // takeSpace returns memory to read into, behind what is unread.
 func (in *inbound) takeSpace() []byte {
 	mem := in.mem.Bytes()
+	if in.most > 0 {
+		mem = mem[:min(len(mem), in.most)]
+	}
 	in.space = len(mem)
 	have := copy(mem, in.unread)
 	in.unread = mem[:have]
@@ -105,6 +116,16 @@ func (in *inbound) takeSpace() []byte {
 
 // giveBack returns borrowed memory while there is nothing to read.
 func (in *inbound) giveBack() { in.unread = in.mem.Idle(in.unread) }
+
+// Idle gives back what receiving has borrowed, until the next Receive or Read: their
+// caller can't go on.
+func (c *Conn) Idle() {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	if len(c.in.rest) == 0 {
+		c.in.giveBack()
+	}
+}
 
 // openAll opens every whole record in unread.
 func (c *Conn) openAll() error {

@@ -47,6 +47,17 @@ func (c *Conn) Send(b *Batch, n int) error {
 	return c.out.fail(writeAll(c.transport, sealed))
 }
 
+// BeforeSend runs wait, which waits until there is room to send, so that the
+// receiving direction takes the sending one for busy meanwhile.
+func (c *Conn) BeforeSend(wait func() error) error {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if err := c.out.ready(); err != nil {
+		return err
+	}
+	return wait()
+}
+
 // sealBatch returns the records of b's first n bytes, after sending what has to
 // come before them.
 func (c *Conn) sealBatch(b *Batch, n int) ([]byte, error) {

@@ -29,6 +29,7 @@ type Transport struct {
 	last  int    // what the last read from the socket left there
 	space int    // and its room
 	left  int    // bytes of the current record not yet returned; 0 at a boundary
+	most  int    // bytes to hold at once; 0: as many as there is room for
 	ended atomic.Bool
 
 	mu   sync.Mutex // held over a write to the socket: keeps the order
@@ -41,9 +42,9 @@ func NewTransport(raw net.Conn) *Transport {
 	return &Transport{Conn: raw}
 }
 
-// Grow lets reading borrow memory, until Release. Without, the Transport holds
-// a record's: strangers get no more.
-func (t *Transport) Grow() { t.in.From = some }
+// Grow lets reading and writing borrow memory of a share, until Release. Without, the
+// Transport holds a record's: strangers get no more.
+func (t *Transport) Grow(s *buffer.Share) { t.in.From, t.in.Share = some, s }
 
 func (t *Transport) Read(p []byte) (int, error) {
 	if t.left == 0 {
@@ -81,6 +82,9 @@ func (t *Transport) Read(p []byte) (int, error) {
 func (t *Transport) fill() error {
 	t.have = t.in.Adapt(t.last, t.space, t.have)
 	b := t.in.Bytes()
+	if t.most > 0 {
+		b = b[:min(len(b), t.most)]
+	}
 	k := copy(b, t.have)
 	n, err := t.Conn.Read(b[k:])
 	t.last, t.space = n+k, len(b)
@@ -95,6 +99,18 @@ func (t *Transport) fill() error {
 func (t *Transport) Buffered() bool {
 	return t.left == 0 && len(t.have) >= headerLen &&
 		len(t.have) >= headerLen+int(binary.BigEndian.Uint16(t.have[3:]))
+}
+
+// Hold bounds how many bytes are read ahead, for a reader that has no use for more
+// than n; two records are.
+func (t *Transport) Hold(n int) { t.most = max(n, 2*buffer.Small) }
+
+// Idle gives back what reading has borrowed until the next Read, if what is held is
+// little.
+func (t *Transport) Idle() {
+	if len(t.have) <= buffer.Small {
+		t.have = t.in.Idle(t.have)
+	}
 }
 
 // Truncated reports whether Read has returned the socket's end: then there was no
@@ -121,7 +137,7 @@ func (t *Transport) Write(p []byte) (int, error) {
 		return t.Conn.Write(p)
 	}
 	if t.out == nil {
-		if t.out = some.Get(); t.out == nil {
+		if t.out = some.Get(t.in.Share); t.out == nil {
 			return t.Conn.Write(p)
 		}
 		t.out = t.out[:0]
@@ -152,7 +168,7 @@ func (t *Transport) Together(f func() error) error {
 		err = ferr
 	}
 	if t.out != nil {
-		some.Put(t.out)
+		some.Put(t.out, t.in.Share)
 		t.out = nil
 	}
 	return err

@@ -37,10 +37,6 @@ var contenders = []contender{
 	{"naive", naive},
 	{"crypto/tls", onPath(CryptoTLS)},
 	{"records", onPath(Records)},
-	{"records-polled", func(local, peer net.Conn, cfg *tls.Config, role string) error {
-		blocking.Store(1000) // as if enough relays blocked
-		return onPath(Records)(local, peer, cfg, role)
-	}},
 	{"splice", func(local, peer net.Conn, _ *tls.Config, _ string) error {
 		return Run(context.Background(), local, Plain(peer), Options{}).Err
 	}},
@@ -379,6 +375,91 @@ func BenchmarkPingPong(b *testing.B) {
 			stats.report(b)
 		})
 	}
+}
+
+// BenchmarkBeside moves bytes over many channels at once, for a while, and over one
+// more a message of 64 bytes there and back again, as post-copy does beside other
+// migrations. Fastest and slowest are against the median of the channels.
+func BenchmarkBeside(b *testing.B) {
+	for _, streams := range []int{0, 1, 2, 4, 16, 64} {
+		b.Run(fmt.Sprintf("streams=%d", streams), func(b *testing.B) {
+			stats := newTable()
+			for range b.N {
+				for _, c := range chosen() {
+					beside(b, c.name, streams, stats)
+				}
+			}
+			stats.report(b)
+		})
+	}
+}
+
+func beside(b *testing.B, name string, streams int, stats *table) {
+	p := startPair(b, name, streams+1)
+	moved := make([]int64, streams)
+	var wg sync.WaitGroup
+	began := time.Now()
+	stop := began.Add(4 * time.Second)
+	for i := range streams {
+		wg.Go(func() {
+			for time.Now().Before(stop) {
+				if _, err := p.source[i].Write(pages()[:256<<10]); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+			closeWrite(p.source[i])
+		})
+		wg.Go(func() {
+			buf := make([]byte, 1<<20)
+			for {
+				n, err := p.sink[i].Read(buf)
+				moved[i] += int64(n)
+				if err != nil {
+					break
+				}
+			}
+			closeWrite(p.sink[i])
+		})
+	}
+	source, sink := p.source[streams], p.sink[streams]
+	wg.Go(func() {
+		io.Copy(sink, onlyReader{sink})
+		closeWrite(sink)
+	})
+	var took []time.Duration
+	buf := make([]byte, 64)
+	for time.Now().Before(stop) {
+		at := time.Now()
+		source.Write(buf)
+		if _, err := io.ReadFull(source, buf); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(at))
+	}
+	closeWrite(source)
+	wg.Wait()
+	for i := range p.source {
+		p.source[i].Close()
+		p.sink[i].Close()
+	}
+	cpu, rss := p.cost(b)
+	slices.Sort(took)
+	slices.Sort(moved)
+	stats.add(name, "us-p50", took[len(took)/2].Seconds()*1e6)
+	stats.add(name, "us-p99", took[len(took)*99/100].Seconds()*1e6)
+	if streams > 0 {
+		sum := int64(0)
+		for _, n := range moved {
+			sum += n
+		}
+		middle := float64(moved[streams/2])
+		stats.add(name, "GB/cpu-s", float64(sum)/1e9/(cpu[0]+cpu[1]).Seconds())
+		stats.add(name, "GB/s", float64(sum)/1e9/time.Since(began).Seconds())
+		stats.add(name, "fastest", float64(moved[streams-1])/middle)
+		stats.add(name, "slowest", float64(moved[0])/middle)
+	}
+	stats.add(name, "MiB-rss", float64(rss)/(1<<20))
 }
 
 // benchSize is a stream's bytes: RELAY_BENCH_MIB mebibytes, or a gibibyte.

@@ -151,11 +151,12 @@ func closeWrite(c net.Conn) error {
 	return h.CloseWrite()
 }
 
-// reset ends a socket so that its other end can't take it for an orderly end,
-// and so that the kernel keeps no unsent bytes for a reader that is frozen.
-func reset(c net.Conn) {
+// Reset closes a connection so that its other end can't take it for an orderly
+// end, where the kernel has a way to say so: TCP does, and a unix socket has not. The
+// kernel keeps no unsent bytes for a reader that is frozen.
+func Reset(c net.Conn) {
 	if s, ok := c.(Conn); ok {
-		c = socket(s)
+		c = carrier(s)
 	}
 	if t, ok := c.(*net.TCPConn); ok {
 		t.SetLinger(0)

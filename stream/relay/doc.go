@@ -21,13 +21,17 @@
 //     and the other direction goes on.
 //   - An end is orderly or it is an error, never taken one for the other: a peer
 //     whose TCP connection ends without close_notify was cut off
-//     ([ErrTruncated]). After a failure the sockets are reset, not closed in
-//     order, so that the other ends see it too. (A unix socket has no reset: its
-//     reader sees an end of file.)
+//     ([ErrTruncated]). After a failure the sockets are reset, and nothing that
+//     could be taken for an end goes before: a FIN would be one where close_notify
+//     is optional. (A unix socket has no reset: its reader sees an end of file.)
 //   - Of several errors the first is kept; what our own teardown causes never
 //     replaces it.
 //   - No byte waits for others to fill a record or a buffer.
-//   - Bytes are counted and limited exactly.
+//   - Bytes are counted and limited exactly. A limit is served by turns, and a
+//     flow that moves next to nothing waits for none.
+//   - A direction that waits holds next to nothing of this process: memory is
+//     lent to what has come, once there is room where it goes, and [Buffers] bound
+//     it. What TCP keeps for one that does not read is bounded too.
 //
 // What it does not do: it opens no connection, authorises nobody (the
 // tls.Config does), has no timeouts of its own (the context does), and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -41,8 +42,8 @@ func TestTruncation(t *testing.T) {
 			a, b := h.link(t)
 			app, local := unixPair(t)
 			writeAll(t, a, []byte("data"))
-			writeAll(t, socket(a), []byte(partial))
-			closeWriteOf(t, socket(a))
+			writeAll(t, carrier(a), []byte(partial))
+			closeWriteOf(t, carrier(a))
 			done := make(chan Result, 1)
 			go func() { done <- Run(t.Context(), local, b, Options{}) }()
 			expect(t, app, []byte("data"))
@@ -51,7 +52,7 @@ func TestTruncation(t *testing.T) {
 			if r.Received != 4 {
 				t.Errorf("received %d bytes, want 4", r.Received)
 			}
-			socket(a).Close()
+			carrier(a).Close()
 		}
 	}
 }
@@ -186,7 +187,7 @@ func TestPeerReset(t *testing.T) {
 			go func() { done <- Run(context.Background(), local, b, Options{}) }()
 			writeAll(t, app, []byte("x"))
 			expect(t, a, []byte("x"))
-			reset(socket(a))
+			Reset(carrier(a))
 			wantError(t, "reset", <-done, Remote, syscall.ECONNRESET)
 			if _, err := app.Read(make([]byte, 1)); err == nil {
 				t.Error("the application still reads")
@@ -207,12 +208,60 @@ func TestApplicationSeesReset(t *testing.T) {
 	app, local := tcpPair(t)
 	done := make(chan Result, 1)
 	go func() { done <- Run(context.Background(), local, b, Options{}) }()
-	closeWriteOf(t, socket(a)) // no close_notify
+	closeWriteOf(t, carrier(a)) // no close_notify
 	wantError(t, "cut off", <-done, Remote, ErrTruncated)
 	if _, err := app.Read(make([]byte, 1)); !isErr(err, syscall.ECONNRESET) {
 		t.Errorf("the application reads %v, want a reset", err)
 	}
-	socket(a).Close()
+	carrier(a).Close()
+}
+
+// When a relay fails the next one sees a reset and no end, although that would do
+// for it without a close_notify; and so do the applications at TCP sockets.
+func TestFailureIsReset(t *testing.T) {
+	stopped := errors.New("stopped by the test")
+	for _, much := range []int{0, 8 << 20} {
+		for _, stalled := range []bool{false, true} { // with bytes under way, or none
+			t.Run(fmt.Sprintf("%d MiB stalled=%v", much>>20, stalled), func(t *testing.T) {
+				eachHop(t, func(t *testing.T, h hop) {
+					if strings.Contains(h.name, "unix-unix") {
+						return
+					}
+					c := h.startWith(t, [2]Options{{IgnoreUnexpectedEOF: true}, {IgnoreUnexpectedEOF: true}})
+					writeAll(t, c.app[0], []byte("some"))
+					expect(t, c.app[1], []byte("some"))
+					var wg sync.WaitGroup
+					wg.Go(func() { writeAll(t, c.app[0], make([]byte, much)) })
+					expect(t, c.app[1], make([]byte, much))
+					wg.Wait()
+					if stalled {
+						wg.Go(func() {
+							for b := noise(1 << 20); ; {
+								if _, err := c.app[0].Write(b); err != nil {
+									return
+								}
+							}
+						})
+						waitFull(t, &c.count[0])
+					}
+					c.cancel[0](stopped)
+					wantError(t, "cancelled", c.wait(t, 0), Here, stopped)
+					if _, ok := c.app[0].(*net.TCPConn); ok && !stalled {
+						if _, err := c.app[0].Read(make([]byte, 1)); !isErr(err, syscall.ECONNRESET) {
+							t.Errorf("its application reads %v, want a reset", err)
+						}
+					}
+					_, err := io.Copy(io.Discard, onlyReader{c.app[1]})
+					wantError(t, "the next relay", c.wait(t, 1), Remote, syscall.ECONNRESET)
+					if _, ok := c.app[1].(*net.TCPConn); ok && !isErr(err, syscall.ECONNRESET) {
+						t.Errorf("the application there reads %v, want a reset", err)
+					}
+					wg.Wait()
+					c.close(t)
+				})
+			})
+		}
+	}
 }
 
 // An alert of the peer's is named.

@@ -2,9 +2,13 @@ package relay
 
 import (
 	"io"
+	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // An application that closes its socket with bytes unread resets it: a failure,
@@ -34,7 +38,7 @@ func TestLocalGone(t *testing.T) {
 				app.Close()
 				if !told {
 					wantError(t, "the relay", <-done, Local)
-					socket(a).Close()
+					carrier(a).Close()
 					return
 				}
 				// The peer sees the end of the application's stream, and ends its own.
@@ -51,7 +55,7 @@ func TestLocalGone(t *testing.T) {
 				if gone.Load() == 0 {
 					t.Error("nobody was told")
 				}
-				socket(a).Close()
+				carrier(a).Close()
 			})
 		})
 	}
@@ -83,8 +87,64 @@ func TestLocalGoneBeforeTheLast(t *testing.T) {
 		if r := <-done; r.Err != nil {
 			t.Errorf("%v, want an orderly end", r.Err)
 		}
-		socket(a).Close()
+		carrier(a).Close()
 	})
+}
+
+// A peer that needs no close_notify, and resets the connection after ours: it may
+// have left that unread, and nothing else.
+func TestResetAfterCloseNotify(t *testing.T) {
+	eachHop(t, func(t *testing.T, h hop) {
+		if strings.Contains(h.name, "unix-unix") || strings.HasPrefix(h.name, "ktls") {
+			return // nothing is acknowledged; what the kernel writes is not read so here
+		}
+		for name, c := range map[string]struct {
+			n  int
+			ok bool
+		}{"delivered": {1000, true}, "on the way": {200_000, false}} {
+			a, b := h.link(t)
+			raw := carrier(a).(*net.TCPConn)
+			raw.SetReadBuffer(1)
+			app, local := h.local(t)
+			done := make(chan Result, 1)
+			var counters Counters
+			go func() { done <- Run(t.Context(), local, b, Options{Counters: &counters, IgnoreUnexpectedEOF: true}) }()
+			writeAll(t, app, noise(c.n))
+			closeWriteOf(t, app)
+			if c.ok {
+				io.ReadFull(raw, make([]byte, c.n))
+				waitEnding(t, raw)
+			} else {
+				waitFull(t, &counters)
+			}
+			Reset(a)
+			r := <-done
+			if c.ok && r.Err != nil {
+				t.Errorf("%s: %v, want an orderly end", name, r.Err)
+			}
+			if !c.ok {
+				wantError(t, name, r, Remote)
+			}
+			app.Close()
+		}
+	})
+}
+
+// waitEnding waits until c has got a FIN.
+func waitEnding(t testing.TB, c net.Conn) {
+	t.Helper()
+	const closeWait = 8 // include/net/tcp_states.h
+	end := time.Now().Add(patienceOfTests)
+	for state := uint8(0); state != closeWait; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("no FIN: TCP's state is %d", state)
+		}
+		rawConn(c).Control(func(fd uintptr) {
+			if info, err := unix.GetsockoptTCPInfo(int(fd), unix.SOL_TCP, unix.TCP_INFO); err == nil {
+				state = info.State
+			}
+		})
+	}
 }
 
 // delivered waits until the local socket has taken n bytes.

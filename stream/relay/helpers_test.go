@@ -248,14 +248,21 @@ type chain struct {
 
 func (h hop) start(t testing.TB, limits ...Limits) *chain {
 	t.Helper()
+	var opts [2]Options
+	for i, l := range limits {
+		opts[i].Limits = l
+	}
+	return h.startWith(t, opts)
+}
+
+func (h hop) startWith(t testing.TB, opts [2]Options) *chain {
+	t.Helper()
 	c := &chain{hop: h}
 	c.link[0], c.link[1] = h.link(t)
 	for i := range 2 {
 		c.app[i], c.local[i] = h.local(t)
-		opts := Options{Counters: &c.count[i]}
-		if i < len(limits) {
-			opts.Limits = limits[i]
-		}
+		opts := opts[i]
+		opts.Counters = &c.count[i]
 		ctx, cancel := context.WithCancelCause(context.Background())
 		c.cancel[i] = cancel
 		c.result[i] = make(chan Result, 1)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"syscall"
 
 	"github.com/virt-sluice/sluice/stream/ktls"
 )
@@ -65,17 +64,16 @@ func (p *plan) attach(raw net.Conn, s ktls.Support) (err error) {
 // kernel are the directions of a relay that kernel TLS does.
 type kernel struct {
 	socket  *ktls.Socket
-	local   net.Conn
-	rc      syscall.RawConn
+	local   *socket
 	out, in *pipe // where the direction shall be the kernel's
 	sender  *ktls.Sender
 }
 
 // newKernel hands over what is planned. It returns nil where nothing of it can be,
 // with nothing done.
-func newKernel(c *recordConn, local net.Conn) *kernel {
-	k := &kernel{socket: c.plan.socket, local: local, rc: rawConn(local)}
-	if k.socket == nil || k.rc == nil {
+func newKernel(c *recordConn, local *socket) *kernel {
+	k := &kernel{socket: c.plan.socket, local: local}
+	if k.socket == nil || k.local == nil {
 		return nil
 	}
 	if c.plan.receive {
@@ -114,9 +112,10 @@ func (k *kernel) reset()            { k.socket.Reset() }
 func (k *kernel) close()            { k.socket.Close() }
 
 // spliceOut moves the local stream to the peer until its end.
-func (r *recordRelay) spliceOut(ctx context.Context, f *flow) *Error {
+func (r *recordRelay) spliceOut(f *flow) *Error {
 	k := r.kernel
-	_, err := passOn(ctx, f, k.out, Local, k.local, k.rc, func(n int) *Error {
+	from, to := source{Local, nil, k.local}, sink{Remote, nil, r.sockets[1]}
+	_, err := r.run.passOn(f, k.out, from, to, func(n int) *Error {
 		err := r.SendBy(ktls.MaxRecords, func() error {
 			return k.sender.Splice(k.out.r, n, func(moved int) {
 				k.out.data -= moved
@@ -152,9 +151,13 @@ func (r *recordRelay) handOver() bool {
 // spliceIn moves the peer's stream to the local socket until its end. What is not
 // data, and who knows what comes after it, comes by Receive.
 func (r *recordRelay) spliceIn(ctx context.Context, f *flow) *Error {
-	p := r.kernel.in
+	k, p := r.kernel, r.kernel.in
 	for {
-		if err := r.drainRecords(f.piece(spliceBatch)); err != nil {
+		most, err := k.local.Room(func() {})
+		if err != nil {
+			return &Error{Local, "write", err}
+		}
+		if err := r.drainRecords(f.piece(min(most, spliceBatch))); err != nil {
 			return &Error{Remote, "read", err}
 		}
 		n := p.data
@@ -175,8 +178,8 @@ func (r *recordRelay) spliceIn(ctx context.Context, f *flow) *Error {
 		if err != nil {
 			return &Error{Here, "", err}
 		}
-		if err := fillFrom(p, r.kernel.rc, ok, f); err != nil {
-			return &Error{Local, "write", opError("splice", r.kernel.local, err)}
+		if err := fillFrom(p, k.local, ok, f); err != nil {
+			return &Error{Local, "write", k.local.opError("splice", err)}
 		}
 		if ok < n {
 			return &Error{Here, "", ErrByteLimit}

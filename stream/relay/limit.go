@@ -49,6 +49,8 @@ type Limits struct {
 	Send, Receive []*Limiter
 	// Budget is the bytes of both directions together; nil is no limit.
 	Budget *Budget
+	// Buffers bound what is borrowed to read into; nil is no bound of its own.
+	Buffers *Buffers
 }
 
 // flow is what bounds and counts one direction.

@@ -45,9 +45,9 @@ func Meter(ctx context.Context, remote Conn, opts MeteredOptions) *Metered {
 	m := &Metered{Conn: remote, remote: remote, opts: opts}
 	if c, ok := remote.(*recordConn); ok {
 		c.SetWorkers(1)
-		if l := newLine(c.NetConn()); l != nil {
-			l.in.quiet, l.out.quiet = true, true
-			c.Over(l)
+		c.SetShare(opts.Limits.Buffers)
+		if s := newRawSocket(c.NetConn()); s != nil {
+			c.Over(s)
 		}
 	}
 	m.sent.limit(opts.Limits.Send, opts.Limits.Budget)
@@ -133,7 +133,7 @@ func (m *Metered) fail(err *Error) error {
 	m.mu.Unlock()
 	m.cancel(err)
 	m.end() // before anyone is there to ask why
-	reset(socket(m.remote))
+	Reset(m.remote)
 	return err
 }
 
@@ -151,7 +151,7 @@ func (m *Metered) Close() error {
 	m.stop()
 	m.cancel(net.ErrClosed)
 	if !orderly {
-		reset(socket(m.remote))
+		Reset(m.remote)
 	}
 	err := m.remote.Close()
 	m.end()

@@ -43,54 +43,33 @@ func (c *recordConn) ConnectionState() (tls.ConnectionState, bool) {
 // recordRelay is a run on the records path.
 type recordRelay struct {
 	*recordConn
+	run     *run
+	sockets [2]*socket // the run's
 	local   vector
-	blocker blocker
-	lines   [2]*line // local, remote; nil where it isn't a plain socket
+	batch   record.Batch // of what is sent
 
 	kernel   *kernel // nil: does nothing of it
 	receiver *ktls.Receiver
 }
 
-func newRecordRelay(c *recordConn, local net.Conn) *recordRelay {
-	r := &recordRelay{recordConn: c, local: scalar{local}}
-	if r.kernel = newKernel(c, local); r.kernel != nil {
-		// In the poller for good: a direction that the kernel does waits there.
-		r.local = newLine(local)
-		r.blocker.state.Store(1)
+func newRecordRelay(c *recordConn, local net.Conn, run *run) *recordRelay {
+	r := &recordRelay{recordConn: c, run: run, sockets: run.sockets, local: scalar{local}}
+	r.batch.Share, r.batch.Fixed = run.share, true
+	if r.sockets[0] != nil {
+		r.local, r.batch.Fixed = r.sockets[0], false
+	}
+	if r.kernel = newKernel(c, r.sockets[0]); r.kernel != nil {
+		run.ends[1] = r.kernel
 		return r
 	}
-	if l := newLine(local); l != nil {
-		r.local, r.lines[0] = l, l
-		// To end a blocked system call one has to shut the socket down, and a TCP
-		// application could take the FIN for the stream's end. The peer can't, for
-		// it waits for close_notify; on a unix socket any end looks the same.
-		if _, ok := local.(*net.UnixConn); ok {
-			r.blocker.lines = append(r.blocker.lines, l)
-		}
-	}
-	if l := newLine(c.NetConn()); l != nil {
-		c.Over(l)
-		r.lines[1] = l
-		r.blocker.lines = append(r.blocker.lines, l)
+	if s := r.sockets[1]; s != nil {
+		c.Over(s)
 	}
 	return r
 }
 
-// use makes the lines what ends a run.
-func (r *recordRelay) use(ends *[2]end) {
-	for i, l := range r.lines {
-		if l != nil {
-			ends[i] = l
-		}
-	}
-	if r.kernel != nil {
-		ends[1] = r.kernel
-	}
-}
-
 // release is called when both directions have ended.
 func (r *recordRelay) release() {
-	r.blocker.release()
 	if r.kernel != nil {
 		r.kernel.release()
 	}
@@ -101,12 +80,16 @@ func (r *recordRelay) release() {
 // places where it is sealed.
 func (r *recordRelay) send(ctx context.Context, f *flow) *Error {
 	if r.kernel != nil && r.kernel.sender != nil {
-		return r.spliceOut(ctx, f)
+		return r.spliceOut(f)
 	}
-	var b record.Batch
+	b := &r.batch
 	defer b.Release()
 	for {
-		n, err := r.local.Readv(&b, f.piece(b.Room()))
+		most, err := r.roomToSend()
+		if err != nil {
+			return &Error{Remote, "write", err}
+		}
+		n, err := r.local.Readv(b, f.piece(min(b.Room(), most)))
 		if err == io.EOF || err == nil && n == 0 {
 			return nil
 		}
@@ -117,7 +100,7 @@ func (r *recordRelay) send(ctx context.Context, f *flow) *Error {
 		if err != nil {
 			return &Error{Here, "", err}
 		}
-		if err := r.Send(&b, ok); err != nil {
+		if err := r.Send(b, ok); err != nil {
 			return &Error{Remote, "write", err}
 		}
 		f.count(ok)
@@ -125,8 +108,16 @@ func (r *recordRelay) send(ctx context.Context, f *flow) *Error {
 			return &Error{Here, "", ErrByteLimit}
 		}
 		b.Sent(n)
-		r.blocker.moved(n)
 	}
+}
+
+// roomToSend waits until the peer's socket takes bytes.
+func (r *recordRelay) roomToSend() (n int, err error) {
+	err = r.BeforeSend(func() error {
+		n, err = r.sockets[1].Room(r.batch.Idle)
+		return err
+	})
+	return n, err
 }
 
 // receive moves the peer's stream to the local socket until its end: it is
@@ -136,18 +127,20 @@ func (r *recordRelay) receive(ctx context.Context, f *flow) *Error {
 		if r.handOver() {
 			return r.spliceIn(ctx, f)
 		}
-		plain, err := r.Receive()
+		most, err := r.sockets[0].Room(r.Idle)
+		if err != nil {
+			return &Error{Local, "write", err}
+		}
+		plain, err := r.ReceiveUpTo(most)
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return &Error{Remote, "read", err}
 		}
-		all := total(plain)
-		if err := r.deliver(ctx, f, plain, all); err != nil {
+		if err := r.deliver(ctx, f, plain, total(plain)); err != nil {
 			return err
 		}
-		r.blocker.moved(all)
 	}
 }
 

@@ -49,15 +49,18 @@ type Result struct {
 // local is Run's alone from now on: closing it or setting deadlines on it need
 // not have an effect. Closing remote ends the run, with net.ErrClosed.
 func Run(ctx context.Context, local net.Conn, remote Conn, opts Options) Result {
-	r := &run{local: local, remote: remote, ends: [2]end{conn{local}, conn{socket(remote)}}}
+	r := &run{local: local, remote: remote, share: opts.Limits.Buffers}
 	r.localGone, r.laxEnd = opts.LocalGone, opts.IgnoreUnexpectedEOF
+	for i, c := range []net.Conn{local, carrier(remote)} {
+		r.ends[i], r.sockets[i] = conn{c}, newSocket(c)
+	}
 	switch c := remote.(type) {
 	case *recordConn:
 		c.SetWorkers(opts.Workers)
-		r.records = newRecordRelay(c, local)
-		r.records.use(&r.ends)
+		c.SetShare(r.share)
+		r.records = newRecordRelay(c, local, r)
 	case *tlsConn:
-		c.transport.Grow()
+		c.transport.Grow(r.share)
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	defer r.cancel(nil)
@@ -111,11 +114,13 @@ type run struct {
 	cancel         context.CancelCauseFunc
 	local          net.Conn
 	remote         Conn
+	sockets        [2]*socket   // local and remote; nil for what is no plain socket
 	records        *recordRelay // where the peer is a recordConn
+	share          *Buffers
 	sent, received flow
 	localGone      func(*Error)
 	laxEnd         bool
-	told           atomic.Bool // the peer, of our end
+	ended          atomic.Bool // our direction: the peer has all, and is being told
 	copied         atomic.Bool // a plain hop that could not be spliced
 
 	mu   sync.Mutex
@@ -149,7 +154,7 @@ type end interface {
 type conn struct{ net.Conn }
 
 func (c conn) CloseWrite() error { return closeWrite(c.Conn) }
-func (c conn) reset()            { reset(c.Conn) }
+func (c conn) reset()            { Reset(c.Conn) }
 func (c conn) close()            { c.Close() }
 
 // over takes the outcome of one direction.
@@ -197,7 +202,7 @@ func (r *run) lax(err *Error) *Error {
 		return err
 	case errors.Is(err.Err, ErrTruncated):
 		return nil
-	case err.Side == Remote && r.told.Load() && isGone(err.Err):
+	case err.Side == Remote && r.ended.Load() && isGone(err.Err):
 		return nil
 	}
 	return err
@@ -212,12 +217,36 @@ func isGone(err error) bool {
 func (r *run) send() {
 	err := r.lax(r.forgive(r.sendBytes()))
 	if err == nil && r.ctx.Err() == nil {
-		r.told.Store(true)
-		if cerr := r.remote.CloseWrite(); cerr != nil && !(r.laxEnd && isGone(cerr)) {
-			err = &Error{Remote, "write", cerr}
+		if err = r.delivered(); err == nil {
+			r.ended.Store(true)
+			if cerr := r.remote.CloseWrite(); cerr != nil {
+				err = r.lax(&Error{Remote, "write", cerr})
+			}
 		}
 	}
 	r.over(err)
+}
+
+// delivered waits until the peer has all that was sent, where it may reset the
+// connection once it is told of the end: only so can that be told from a loss.
+// What a reset acknowledges the kernel doesn't say.
+func (r *run) delivered() *Error {
+	s := r.sockets[1]
+	if !r.laxEnd || s == nil {
+		return nil
+	}
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		done, err := s.delivered()
+		if err != nil {
+			return &Error{Remote, "write", err}
+		}
+		if done {
+			return nil
+		}
+		if err := sleep(r.ctx, pause); err != nil {
+			return &Error{Here, "", err}
+		}
+	}
 }
 
 func (r *run) sendBytes() *Error {
@@ -225,15 +254,20 @@ func (r *run) sendBytes() *Error {
 	case *recordConn:
 		return r.records.send(r.ctx, &r.sent)
 	case *tlsConn:
-		return c.send(r.ctx, r.local, &r.sent)
-	case *plainConn:
-		if handled, err := splice(r.ctx, &r.sent, Local, r.local, Remote, c.Conn); handled {
-			return err
-		}
-		r.copied.Store(true)
-		return pump(r.ctx, &r.sent, Local, r.local, Remote, c.Conn)
+		return r.pump(&r.sent, source{Local, r.local, r.sockets[0]}, sink{Remote, c, r.sockets[1]})
 	}
-	return pump(r.ctx, &r.sent, Local, r.local, Remote, r.remote)
+	return r.move(&r.sent, source{Local, r.local, r.sockets[0]}, sink{Remote, carrier(r.remote), r.sockets[1]})
+}
+
+// move moves the bytes of a direction as they are.
+func (r *run) move(f *flow, from source, to sink) *Error {
+	if handled, err := r.splice(f, from, to); handled {
+		return err
+	}
+	if _, ok := r.remote.(*plainConn); ok {
+		r.copied.Store(true)
+	}
+	return r.pump(f, from, to)
 }
 
 // discard reads the rest of a stream for which nobody is left. Closing with it
@@ -278,20 +312,15 @@ func (r *run) receiveBytes() *Error {
 	case *recordConn:
 		return r.records.receive(r.ctx, &r.received)
 	case *tlsConn:
-		return c.receive(r.ctx, r.local, &r.received)
-	case *plainConn:
-		if handled, err := splice(r.ctx, &r.received, Remote, c.Conn, Local, r.local); handled {
-			return err
-		}
-		r.copied.Store(true)
-		return pump(r.ctx, &r.received, Remote, c.Conn, Local, r.local)
+		// Records that have arrived together leave in one write.
+		return r.pump(&r.received, source{Remote, &gather{c: c}, r.sockets[1]}, sink{Local, r.local, r.sockets[0]})
 	}
-	return pump(r.ctx, &r.received, Remote, r.remote, Local, r.local)
+	return r.move(&r.received, source{Remote, carrier(r.remote), r.sockets[1]}, sink{Local, r.local, r.sockets[0]})
 }
 
-// socket is what carries a Conn. Closing that, and not the tls.Conn, neither
+// carrier is what carries a Conn. Closing that, and not the tls.Conn, neither
 // waits for a frozen peer nor tells it that all is well.
-func socket(c Conn) net.Conn {
+func carrier(c Conn) net.Conn {
 	switch c := c.(type) {
 	case *plainConn:
 		return c.Conn

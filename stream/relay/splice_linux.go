@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"net"
 	"os"
 	"syscall"
@@ -18,9 +17,8 @@ const spliceFlags = unix.SPLICE_F_MOVE | unix.SPLICE_F_NONBLOCK
 // It returns handled false when it could not begin; then no byte was taken from
 // src, and the caller may copy instead. Otherwise the direction is over, and
 // err says how.
-func splice(ctx context.Context, f *flow, from Side, src net.Conn, to Side, dst net.Conn) (handled bool, err *Error) {
-	in, out := rawConn(src), rawConn(dst)
-	if in == nil || out == nil {
+func (r *run) splice(f *flow, from source, to sink) (handled bool, err *Error) {
+	if from.socket == nil || to.socket == nil {
 		return false, nil
 	}
 	p, perr := getPipe()
@@ -28,31 +26,35 @@ func splice(ctx context.Context, f *flow, from Side, src net.Conn, to Side, dst 
 		return false, nil
 	}
 	defer putPipe(p)
-	return passOn(ctx, f, p, from, src, in, func(n int) *Error {
-		if err := fillFrom(p, out, n, f); err != nil {
-			return &Error{to, "write", opError("splice", dst, err)}
+	return r.passOn(f, p, from, to, func(n int) *Error {
+		if err := fillFrom(p, to.socket, n, f); err != nil {
+			return &Error{to.side, "write", to.socket.opError("splice", err)}
 		}
 		return nil
 	})
 }
 
-// passOn moves src through p, which is empty, to where give puts n bytes of it,
-// until src's end. It returns handled false as splice does.
-func passOn(ctx context.Context, f *flow, p *pipe, from Side, src net.Conn, in syscall.RawConn, give func(n int) *Error) (handled bool, err *Error) {
+// passOn moves from through p, which is empty, to where give puts n bytes of it,
+// until from's end. It returns handled false as splice does.
+func (r *run) passOn(f *flow, p *pipe, from source, to sink, give func(n int) *Error) (handled bool, err *Error) {
 	began := false
 	for {
-		n, rerr := drain(p, in, f.piece(pipeSize))
+		most, rerr := to.socket.Room(func() {})
+		if rerr != nil {
+			return true, &Error{to.side, "write", rerr}
+		}
+		n, rerr := drain(p, from.socket, f.piece(min(most, pipeSize)))
 		if rerr == unix.EINVAL && !began {
 			return false, nil
 		}
 		if rerr != nil {
-			return true, &Error{from, "read", opError("splice", src, rerr)}
+			return true, &Error{from.side, "read", from.socket.opError("splice", rerr)}
 		}
 		if n == 0 {
 			return true, nil
 		}
 		began = true
-		ok, aerr := f.admit(ctx, n)
+		ok, aerr := f.admit(r.ctx, n)
 		if aerr != nil {
 			return true, &Error{Here, "", aerr}
 		}
@@ -67,8 +69,8 @@ func passOn(ctx context.Context, f *flow, p *pipe, from Side, src net.Conn, in s
 
 // drain moves up to n bytes from a socket into p, which is empty: so EAGAIN
 // can only mean that the socket has nothing to read. 0 is the socket's end.
-func drain(p *pipe, in syscall.RawConn, n int) (got int, err error) {
-	cerr := in.Read(func(fd uintptr) bool {
+func drain(p *pipe, in *socket, n int) (got int, err error) {
+	cerr := in.rc.Read(func(fd uintptr) bool {
 		got, err = spliceOnce(int(fd), p.w, n)
 		return err != unix.EAGAIN
 	})
@@ -81,8 +83,8 @@ func drain(p *pipe, in syscall.RawConn, n int) (got int, err error) {
 
 // fillFrom moves n bytes, which p has, to a socket. EAGAIN can only mean that
 // the socket takes no more at present.
-func fillFrom(p *pipe, out syscall.RawConn, n int, f *flow) (err error) {
-	cerr := out.Write(func(fd uintptr) bool {
+func fillFrom(p *pipe, out *socket, n int, f *flow) (err error) {
+	cerr := out.rc.Write(func(fd uintptr) bool {
 		for n > 0 {
 			var moved int
 			moved, err = spliceOnce(p.r, int(fd), n)

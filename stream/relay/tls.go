@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -72,26 +71,22 @@ func (c *tlsConn) Close() error {
 // release gives back what the connection has borrowed. Nobody may be reading.
 func (c *tlsConn) release() { c.transport.Release() }
 
-// send moves the local stream to the peer until its end.
-func (c *tlsConn) send(ctx context.Context, local net.Conn, f *flow) *Error {
-	return pump(ctx, f, Local, local, Remote, c)
-}
-
-// receive moves the peer's stream to the local socket until its end. Records
-// that have arrived together leave in one write.
-func (c *tlsConn) receive(ctx context.Context, local net.Conn, f *flow) *Error {
-	return pump(ctx, f, Remote, gather{c}, Local, local)
-}
-
 // gather reads as many records as are there without waiting.
-type gather struct{ c *tlsConn }
+type gather struct {
+	c    *tlsConn
+	full bool // the last Read has filled its space: the tls.Conn may hold the rest of a record
+}
 
-func (g gather) Read(p []byte) (int, error) {
+func (g *gather) Read(p []byte) (int, error) {
 	n, err := g.c.Read(p)
 	for err == nil && n > 0 && n < len(p) && g.c.transport.Buffered() {
 		var m int
 		m, err = g.c.Read(p[n:])
 		n += m
 	}
+	g.full = n == len(p)
 	return n, err
 }
+
+// more reports whether there may be something to read without the socket.
+func (g *gather) more() bool { return g.full || g.c.transport.Buffered() }

@@ -3,10 +3,7 @@
 // that move much.
 package buffer
 
-import (
-	"sync"
-	"sync/atomic"
-)
+import "sync"
 
 const (
 	// RecordPlain is the most that one TLS record carries (RFC 8446, 5.1).
@@ -15,7 +12,8 @@ const (
 	// version of TLS, header included (RFC 5246, 6.2.3).
 	Small = RecordPlain + 2048 + 5
 	// Limit bounds what all directions of the process borrow together, in
-	// bytes. Those that get nothing go on with what they hold.
+	// bytes. Those that get nothing, of it or of their Share, go on with what they
+	// hold.
 	Limit = 256 << 20
 
 	// patience is how many reads in a row must have fitted Small before the
@@ -29,17 +27,13 @@ type Store struct {
 	free sync.Pool
 }
 
-// lent is the bytes out of all stores.
-var lent atomic.Int64
-
 // Lent returns the bytes that are out of all stores.
-func Lent() int64 { return lent.Load() }
+func Lent() int64 { return all.taken.Load() }
 
-// Get returns nil when the process has lent its limit. What it returns may
-// hold bytes of other channels.
-func (s *Store) Get() []byte {
-	if lent.Add(int64(s.Size)) > Limit {
-		lent.Add(int64(-s.Size))
+// Get returns nil when all of the share is out, nil being that of the process.
+// What it returns may hold bytes of other channels.
+func (s *Store) Get(of *Share) []byte {
+	if !of.orAll().take(int64(s.Size)) {
 		return nil
 	}
 	if b, ok := s.free.Get().(*[]byte); ok {
@@ -49,17 +43,18 @@ func (s *Store) Get() []byte {
 }
 
 // Put takes back what Get returned.
-func (s *Store) Put(b []byte) {
+func (s *Store) Put(b []byte, of *Share) {
 	b = b[:cap(b)]
 	s.free.Put(&b)
-	lent.Add(int64(-s.Size))
+	of.orAll().give(int64(s.Size))
 }
 
 // Adaptive is a direction's memory: a little of its own, or, once a read has
 // filled that, much that is borrowed while there is something to read. What it
 // has borrowed must be released.
 type Adaptive struct {
-	From *Store // nil: it doesn't grow
+	From  *Store // nil: it doesn't grow
+	Share *Share // nil: it has no bound of its own
 
 	small, large []byte
 	much         bool // borrow
@@ -70,7 +65,7 @@ type Adaptive struct {
 // Idle or Release.
 func (a *Adaptive) Bytes() []byte {
 	if a.much && a.large == nil {
-		a.large = a.From.Get()
+		a.large = a.From.Get(a.Share)
 	}
 	if a.large != nil {
 		return a.large
@@ -88,6 +83,9 @@ func (a *Adaptive) Room() int {
 	}
 	return Small
 }
+
+// Grown says whether Bytes borrows memory, if there is some.
+func (a *Adaptive) Grown() bool { return a.much }
 
 // Adapt is told that a read of n bytes, for which there was space, is done with,
 // all but keep. It returns keep as Idle does.
@@ -127,7 +125,7 @@ func (a *Adaptive) Idle(keep []byte) []byte {
 // Release gives borrowed memory back.
 func (a *Adaptive) Release() {
 	if a.large != nil {
-		a.From.Put(a.large)
+		a.From.Put(a.large, a.Share)
 		a.large = nil
 	}
 }

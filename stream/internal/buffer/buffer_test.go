@@ -41,8 +41,8 @@ func TestAdaptive(t *testing.T) {
 
 func TestLimit(t *testing.T) {
 	s := &Store{Size: Limit / 2}
-	one, two := s.Get(), s.Get()
-	if one == nil || two == nil || s.Get() != nil {
+	one, two := s.Get(nil), s.Get(nil)
+	if one == nil || two == nil || s.Get(nil) != nil {
 		t.Error("the limit is not kept")
 	}
 	a := Adaptive{From: s}
@@ -50,13 +50,38 @@ func TestLimit(t *testing.T) {
 	if len(a.Bytes()) != Small {
 		t.Error("no small memory where the large is out")
 	}
-	s.Put(one)
+	s.Put(one, nil)
 	if len(a.Bytes()) != s.Size {
 		t.Error("no large memory where there is some again")
 	}
 	a.Release()
-	s.Put(two)
+	s.Put(two, nil)
 	if Lent() != 0 {
+		t.Errorf("%d bytes lent in the end", Lent())
+	}
+}
+
+// A share bounds what is lent of it, and counts in those that it is a part of.
+func TestShare(t *testing.T) {
+	s := &Store{Size: 1000}
+	peer := NewShare(nil, 2500)
+	one, two := NewShare(peer, 1999), NewShare(peer, 9000)
+	a := s.Get(one)
+	if a == nil || s.Get(one) != nil {
+		t.Error("a share's own bound is not kept")
+	}
+	b := s.Get(two)
+	if b == nil || s.Get(two) != nil {
+		t.Error("the bound of what it is a part of is not kept")
+	}
+	s.Put(a, one)
+	c := s.Get(two)
+	if c == nil || Lent() != 2000 {
+		t.Errorf("after one was given back: %d bytes lent", Lent())
+	}
+	s.Put(b, two)
+	s.Put(c, two)
+	if Lent() != 0 || peer.taken.Load() != 0 || one.taken.Load() != 0 || two.taken.Load() != 0 {
 		t.Errorf("%d bytes lent in the end", Lent())
 	}
 }

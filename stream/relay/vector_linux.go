@@ -79,8 +79,8 @@ func (v *iovecs) skip(n int) {
 	}
 }
 
-// little is what a batch has room for while little moves, and more.
-const little = 32 << 10
+// littleMove is what a batch has room for while little moves, and more.
+const littleMove = 32 << 10
 
 // size is how many bytes the pieces are.
 func (v iovecs) size() (n int) {
@@ -90,27 +90,20 @@ func (v iovecs) size() (n int) {
 	return n
 }
 
-// call is recvmsg or sendmsg. It waits if the socket is own; otherwise no flag of
-// the socket's can make it: others may have that socket, and set it.
+// call is recvmsg or sendmsg. It never waits: no flag of the socket's can make
+// it, which others may have, and set.
 //
-// Where it can't wait, telling the scheduler of it is of use only for what else
-// it does; see transfer.
-func (v iovecs) call(trap uintptr, fd int, own *ownSocket, quiet bool) (int, error) {
+// Telling Go's scheduler of it is of use only for what else that does; see
+// transfer.
+func (v iovecs) call(trap uintptr, fd int, raw bool) (int, error) {
 	msg := unix.Msghdr{Iov: unsafe.SliceData(v)}
 	msg.SetIovlen(len(v))
+	call := unix.RawSyscall
+	if !raw && v.size() <= littleMove {
+		call = unix.Syscall
+	}
 	for {
-		var n uintptr
-		var errno unix.Errno
-		switch {
-		case own != nil:
-			var moved int
-			moved, errno = own.call(trap, &msg)
-			n = uintptr(moved)
-		case !quiet && v.size() <= little:
-			n, _, errno = unix.Syscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT)
-		default:
-			n, _, errno = unix.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT)
-		}
+		n, _, errno := call(trap, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT)
 		switch errno {
 		case 0:
 			return int(n), nil
@@ -126,26 +119,25 @@ func (v iovecs) call(trap uintptr, fd int, own *ownSocket, quiet bool) (int, err
 type transfer struct {
 	f func(fd uintptr) bool // read or write
 
-	own *ownSocket // whose system calls wait; nil while the net.Conn is waited for
-	n   int        // read: at most; then what was moved
+	n   int // read: at most; then what was moved
 	err error
 
-	// quiet: Go's scheduler is told of no call that can't wait. Being told wakes
-	// the runtime's monitor thread where the process was idle, at a cost. But for
-	// a while that thread's timer then keeps the processor from halting, on a
-	// machine that has nothing else to do, and what comes next is taken up sooner:
-	// worth it for small messages, which somebody awaits (bench/NOTES.md).
-	quiet bool
+	// raw: Go's scheduler is told of no call. Being told wakes the runtime's monitor
+	// thread where the process was idle, at a cost. But for a while that thread's
+	// timer then keeps the processor from halting, on a machine that has nothing
+	// else to do, and what comes next is taken up sooner: worth it for small
+	// messages, which somebody awaits (bench/NOTES.md).
+	raw bool
 
 	io   iovecs
 	into spaces // read: where to
 	rest iovecs // write: of io
 }
 
-func (t *transfer) read(polled uintptr) bool {
+func (t *transfer) read(fd uintptr) bool {
 	t.io.set(t.into.Spaces(), t.n)
-	n, err := t.io.call(unix.SYS_RECVMSG, int(polled), t.own, t.quiet)
-	if err == unix.EAGAIN && t.own == nil {
+	n, err := t.io.call(unix.SYS_RECVMSG, int(fd), t.raw)
+	if err == unix.EAGAIN {
 		t.into.Idle()
 		return false
 	}
@@ -153,14 +145,14 @@ func (t *transfer) read(polled uintptr) bool {
 	return true
 }
 
-func (t *transfer) write(polled uintptr) bool {
+func (t *transfer) write(fd uintptr) bool {
 	for t.err = nil; len(t.rest) > 0 && t.err == nil; {
 		var n int
-		n, t.err = t.rest.call(unix.SYS_SENDMSG, int(polled), t.own, t.quiet)
+		n, t.err = t.rest.call(unix.SYS_SENDMSG, int(fd), t.raw)
 		t.n += n
 		t.rest.skip(n)
 	}
-	return t.own != nil || t.err != unix.EAGAIN
+	return t.err != unix.EAGAIN
 }
 
 func total(bufs [][]byte) (n int) {
