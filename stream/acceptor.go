@@ -256,7 +256,7 @@ func (a *Acceptor) join(ctx context.Context, conn relay.Conn, peer string, open 
 		close(c.connected)
 		conn.SetDeadline(time.Now().Add(writeTimeout))
 		if err = writeFrame(conn, &frame{Kind: kindAccept, Version: Version, Host: a.Host}, MaxOpen); err != nil {
-			local.Close()
+			relay.Reset(local)
 			err = s.link.cause(c.Name(), err)
 		}
 	}

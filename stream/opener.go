@@ -97,10 +97,7 @@ func (o *Opener) Ask(ctx context.Context, name string, in, out any) error {
 func (s *Session) OpenChannel(ctx context.Context, kind string, local net.Conn) (*Channel, error) {
 	c, remote, err := s.openChannel(ctx, kind)
 	if err != nil {
-		if tcp, ok := local.(*net.TCPConn); ok {
-			tcp.SetLinger(0) // a reset: nobody takes it for a stream without bytes
-		}
-		local.Close()
+		relay.Reset(local) // nobody takes it for a stream without bytes
 		<-s.settled
 		return nil, s.cause
 	}

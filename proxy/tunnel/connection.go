@@ -50,6 +50,7 @@ func (t *Tunnel) relay(ctx context.Context, local net.Conn, remote relay.Conn, l
 	}
 	res := relay.Run(ctx, local, remote, relay.Options{
 		Limits: t.limits, Counters: &live.counters, Workers: t.opts.Workers, IgnoreUnexpectedEOF: t.opts.LaxEnd,
+		DeadLink: deadLink,
 	})
 	res.Sent, res.Received = t.order(res.Sent, res.Received)
 	return res
@@ -77,7 +78,7 @@ func (t *Tunnel) join(ctx context.Context, in net.Conn, live *connection, r *Rep
 	if t.opts.StartTLS == spec.NBD {
 		var err error
 		if flags, err = nbd.GreetClient(ctx, in, t.effect.Listen); err != nil {
-			refuse(in)
+			relay.Reset(in) // its other end must not take it for one that was served
 			return nil, nil, fmt.Errorf("NBD with %s: %w", r.From, err)
 		}
 	}
@@ -103,7 +104,7 @@ func (t *Tunnel) join(ctx context.Context, in net.Conn, live *connection, r *Rep
 		}
 	}
 	if err != nil {
-		refuse(in) // below the TLS, so that no close_notify says that all is well
+		relay.Reset(in) // below the TLS, so that no close_notify says that all is well
 		if client != nil {
 			client.Close()
 		}
@@ -151,15 +152,6 @@ func (t *Tunnel) dial(ctx context.Context, live *connection) (net.Conn, error) {
 		err = op.Err // which address it was is said here
 	}
 	return nil, fmt.Errorf("connect to %s: %w", t.opts.To, err)
-}
-
-// refuse ends a connection that leads nowhere, with a reset where there is one:
-// its other end must not take it for one that was served.
-func refuse(c net.Conn) {
-	if t, ok := c.(*net.TCPConn); ok {
-		t.SetLinger(0)
-	}
-	c.Close()
 }
 
 // from is the address of a client; a unix socket's client mostly has none.

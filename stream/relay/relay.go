@@ -27,6 +27,10 @@ type Options struct {
 	// as OpenSSL's option of that name does: for peers whose program has its own
 	// way to tell that a stream is complete, and sends none.
 	IgnoreUnexpectedEOF bool
+	// DeadLink ends the run when a TCP connection has had bytes on their way for so
+	// long, or up to a quarter longer, and its other end gives no sign. Zero leaves that
+	// to the kernel.
+	DeadLink time.Duration
 	// Workers is how many goroutines of each direction encrypt or decrypt what
 	// there is at once, on the records path. 1 is the direction's own; 0 a
 	// quarter of the processors, at most 4.
@@ -89,9 +93,14 @@ func Run(ctx context.Context, local net.Conn, remote Conn, opts Options) Result 
 	// The context ends both directions: it is let go when both have ended, not
 	// when the first has.
 	var directions sync.WaitGroup
+	watching, watched := context.WithCancel(r.ctx)
+	if opts.DeadLink > 0 {
+		stopped.Go(func() { r.watchLinks(watching, opts.DeadLink) })
+	}
 	directions.Go(r.receive)
 	r.send()
 	directions.Wait()
+	watched()
 	if stop() {
 		stopped.Done()
 	}
