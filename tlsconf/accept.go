@@ -17,13 +17,14 @@ type Server struct {
 	Policy      *Policy // nil is TLS 1.3 with Go's suites
 	Name        string  // what the client is called in errors
 
-	// Authorize says whether a client may come in, whose certificate is good: chain, dates, role, revocation, policy.
-	// Its error is Accept's as it is.
+	// Authorize says whether a client may come in, whose certificate is good: chain, dates, role,
+	// revocation, policy. Its error is Accept's as it is.
 	Authorize func(*Peer) error
 
 	Protocols []string // ALPN, most wanted first; none means ALPN is not used
-	// InWords refuses after the handshake, so that the client can be told why. An alert has no place for words.
-	// Only the chain of clients that ask for none of Protocols is looked at within the handshake.
+	// InWords refuses after the handshake, so that the client can be told why. An alert has no
+	// place for words. Only the chain of clients that ask for none of Protocols is looked at within
+	// the handshake.
 	InWords bool
 
 	Time func() time.Time // time.Now if nil
@@ -38,8 +39,8 @@ type Peer struct {
 	state *tls.ConnectionState // nil as long as the handshake is not done
 }
 
-// Within checks the handshake, which went by one policy, by another as well. It is for an Authorize that is asked
-// after the handshake.
+// Within checks the handshake, which went by one policy, by another as well. It is for an Authorize
+// that is asked after the handshake.
 func (p *Peer) Within(policy *Policy) error {
 	if p.state == nil {
 		return errors.New("a second policy can't be held to before the handshake is done: set InWords")
@@ -59,9 +60,10 @@ type Refusal[C Conn] struct {
 func (r *Refusal[C]) Error() string { return r.Err.Error() }
 func (r *Refusal[C]) Unwrap() error { return r.Err }
 
-// Accept runs the server's side of a handshake over raw, and gives a connection only if Authorize lets its client
-// in. The error is a *HandshakeError or what Authorize says, and raw is closed then, without a close_notify, which
-// would say that all is well; with InWords the error may also be a *Refusal around either, which has the connection.
+// Accept runs the server's side of a handshake over raw, and gives a connection only if Authorize
+// lets its client in. The error is a *HandshakeError or what Authorize says, and raw is closed
+// then, without a close_notify, which would say that all is well; with InWords the error may also
+// be a *Refusal around either, which has the connection.
 func Accept[C Conn](ctx context.Context, engine Engine[C], raw net.Conn, s Server) (C, *Peer, error) {
 	h := handshake{creds: s.Credentials, role: x509.ExtKeyUsageClientAuth, policy: s.Policy, clock: s.Time}
 	var peer *Peer

@@ -23,7 +23,8 @@ func (e *PolicyError) Error() string {
 	return s
 }
 
-// apply puts the policy into a configuration. A MinVersion that is there already can only be raised.
+// apply puts the policy into a configuration. A MinVersion that is there already can only be
+// raised.
 func (p *Policy) apply(cfg *tls.Config) {
 	cfg.MinVersion = max(cfg.MinVersion, p.min)
 	cfg.MaxVersion = p.max

@@ -50,15 +50,16 @@ func (p *Policy) addSigns(r resolved) {
 		if s.tls12 {
 			p.schemes12 = append(p.schemes12, s.scheme)
 		}
-		// RSA with PKCS #1 v1.5 and SHA-1 are for certificates alone in TLS 1.3 (RFC 8446, section 4.2.3).
+		// RSA with PKCS #1 v1.5 and SHA-1 are for certificates alone in TLS 1.3 (RFC 8446, section
+		// 4.2.3).
 		if s.tls13 && s.hash != "SHA1" && !strings.HasPrefix(name, "RSA-SHA") {
 			p.schemes13 = append(p.schemes13, s.scheme)
 		}
 	}
 }
 
-// allSchemes tells whether the policy allows every signature algorithm that crypto/tls offers, SHA-1's aside,
-// in every version that the policy has.
+// allSchemes tells whether the policy allows every signature algorithm that crypto/tls offers,
+// SHA-1's aside, in every version that the policy has.
 func (p *Policy) allSchemes() bool {
 	for _, s := range signs {
 		if s.scheme == 0 || s.hash == "SHA1" {

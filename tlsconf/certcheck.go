@@ -82,7 +82,8 @@ func checkUsage(file string, c *x509.Certificate, role x509.ExtKeyUsage) *Findin
 		"its extended key usage lacks %s; peers would refuse it", name)
 }
 
-// checkChain looks whether peers that trust the CA file would accept what is in the certificate file.
+// checkChain looks whether peers that trust the CA file would accept what is in the certificate
+// file.
 func checkChain(file string, certs, cas []*x509.Certificate, pool *x509.CertPool, caFile string, role x509.ExtKeyUsage, now time.Time) *Finding {
 	leaf := certs[0]
 	_, err := leaf.Verify(x509.VerifyOptions{Roots: pool, Intermediates: poolOf(certs[1:]), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{role}})

@@ -107,8 +107,8 @@ func findingsOf(err error) []Finding {
 	return out
 }
 
-// byCriticality is how libvirt takes a usage that lacks something: it refuses the certificate if the
-// extension is critical, and logs a warning otherwise.
+// byCriticality is how libvirt takes a usage that lacks something: it refuses the certificate if
+// the extension is critical, and logs a warning otherwise.
 func byCriticality(c *x509.Certificate, oid asn1.ObjectIdentifier, file, remedy, what string) *Finding {
 	for _, e := range c.Extensions {
 		if e.Id.Equal(oid) && e.Critical {
@@ -118,8 +118,8 @@ func byCriticality(c *x509.Certificate, oid asn1.ObjectIdentifier, file, remedy,
 	return warning(file, remedy, "%s; the extension is not critical, so libvirt only logs it", what)
 }
 
-// checkEncipherment is about keyEncipherment. libvirt asked for it of every certificate, and newer releases except EC keys,
-// for which RFC 8813 forbids it.
+// checkEncipherment is about keyEncipherment. libvirt asked for it of every certificate, and newer
+// releases except EC keys, for which RFC 8813 forbids it.
 func checkEncipherment(file string, c *x509.Certificate, libvirt string) *Finding {
 	if c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageKeyEncipherment != 0 {
 		return nil
@@ -153,8 +153,8 @@ func atLeast(version string, major, minor int) bool {
 	return a > major || a == major && b >= minor
 }
 
-// checkUsageAny is true if libvirt takes the extended key usage for "any": it lets any purpose that it does not
-// know stand for both roles.
+// checkUsageAny is true if libvirt takes the extended key usage for "any": it lets any purpose that
+// it does not know stand for both roles.
 func checkUsageAny(c *x509.Certificate) bool { return len(c.UnknownExtKeyUsage) > 0 }
 
 func checkSize(file string) *Finding {
@@ -177,7 +177,8 @@ func checkOwner(file string) *Finding {
 	return warning(file, "chown root "+file, "the private key belongs to user %d, who is neither root nor the user this runs as (%d)", sys.Uid, os.Geteuid())
 }
 
-// checkHostName looks for a name that other programs will dial, as they do: in the SAN, wildcards allowed.
+// checkHostName looks for a name that other programs will dial, as they do: in the SAN, wildcards
+// allowed.
 func checkHostName(file string, c *x509.Certificate, name string) *Finding {
 	if c.VerifyHostname(name) == nil {
 		return nil

@@ -94,3 +94,29 @@ func TestCheckOwner(t *testing.T) {
 		t.Errorf("%v", x)
 	}
 }
+
+// TestKeyEnciphermentByLibvirt: libvirt refuses RSA certificates without it before 11.6, and takes
+// them from then on.
+func TestKeyEnciphermentByLibvirt(t *testing.T) {
+	s := newSite(t)
+	f := s.files(s.issue(pki.Host{Names: []string{"a"}, Algorithm: pki.RSA, KeyUsage: x509.KeyUsageDigitalSignature}), s.ca)
+	found, err := Find(Search{Files: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for libvirt, want := range map[string]struct {
+		severity Severity
+		words    string
+	}{
+		"9.0.0":  {Error, "so libvirt refuses the certificate (9.0.0; from 11.6 on it does not)"},
+		"11.5.0": {Error, "so libvirt refuses"},
+		"11.6.0": {Warning, "libvirt here (11.6.0) takes it, and before 11.6 refuses it on other hosts"},
+		"12.8.0": {Warning, "takes it"},
+		"":       {Warning, "libvirt before 11.6 refuses it, here and on other hosts"},
+	} {
+		got := Check(found, Others{Libvirt: libvirt})
+		if len(got) != 1 || got[0].Severity != want.severity || !strings.Contains(got[0].Problem, want.words) || got[0].Remedy == "" {
+			t.Errorf("%q: %+v", libvirt, got)
+		}
+	}
+}

@@ -61,13 +61,15 @@ func (c *Credentials) serverConfig(opts settings) *tls.Config {
 	return cfg
 }
 
-// untoldCAs has clients verified by this host's CAs, and the request for their certificate name none. GnuTLS before 3.8.13 shows
-// none with an RSA key to a TLS 1.3 server that names CAs and whose signature algorithms leave out PKCS #1 v1.5, as Go's do: so no
-// stock client of libvirt's or QEMU's on Debian 12 and 13 could come in with one.
+// untoldCAs has clients verified by this host's CAs, and the request for their certificate name
+// none. GnuTLS before 3.8.13 shows none with an RSA key to a TLS 1.3 server that names CAs and
+// whose signature algorithms leave out PKCS #1 v1.5, as Go's do: so no stock client of libvirt's or
+// QEMU's on Debian 12 and 13 could come in with one.
 //
-// crypto/tls takes both from one pool, the names when it writes the request, and what it verifies by when the certificate has come.
-// It asks for the time just before that, and a server without session tickets for nothing else, so that is when the pool is filled.
-// If it ever asks earlier, the CAs are named; if later, everybody is refused. (Verifying in VerifyConnection alone would do
+// crypto/tls takes both from one pool, the names when it writes the request, and what it verifies
+// by when the certificate has come. It asks for the time just before that, and a server without
+// session tickets for nothing else, so that is when the pool is filled. If it ever asks earlier,
+// the CAs are named; if later, everybody is refused. (Verifying in VerifyConnection alone would do
 // as well, but for the alert: unknown_ca and certificate_expired are only to be had in this way.)
 func (c *Credentials) untoldCAs(cfg *tls.Config) {
 	cfg.ClientCAs = x509.NewCertPool()

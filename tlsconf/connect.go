@@ -15,7 +15,8 @@ type Conn interface {
 	ConnectionState() (tls.ConnectionState, bool)
 }
 
-// Engine runs handshakes; a relay.TLS. It owns raw: with an error it is closed, else by the connection's Close.
+// Engine runs handshakes; a relay.TLS. It owns raw: with an error it is closed, else by the
+// connection's Close.
 type Engine[C Conn] interface {
 	Client(ctx context.Context, raw net.Conn, cfg *tls.Config) (C, error)
 	Server(ctx context.Context, raw net.Conn, cfg *tls.Config) (C, error)
@@ -43,12 +44,13 @@ type Seen struct {
 	Asked    bool              // for a certificate
 }
 
-// Connect runs the client's side of a handshake over raw, and lets nobody but who is expected be the server. With an
-// error raw is closed, without a close_notify, which would say that all is well.
+// Connect runs the client's side of a handshake over raw, and lets nobody but who is expected be
+// the server. With an error raw is closed, without a close_notify, which would say that all is
+// well.
 //
-// The error is a *HandshakeError around a *ChainError if the server's certificate does not come from the CA or is out
-// of date, a *NameError if it is somebody else's, a *ProtocolError if none of Protocols was chosen, a *PolicyError if
-// the handshake came to something outside of Policy.
+// The error is a *HandshakeError around a *ChainError if the server's certificate does not come
+// from the CA or is out of date, a *NameError if it is somebody else's, a *ProtocolError if none of
+// Protocols was chosen, a *PolicyError if the handshake came to something outside of Policy.
 func Connect[C Conn](ctx context.Context, engine Engine[C], raw net.Conn, c Client) (C, *Peer, error) {
 	h := handshake{creds: c.Credentials, role: x509.ExtKeyUsageServerAuth, policy: c.Policy, clock: c.Time}
 	gated, cfg := gated(raw, c.config())
@@ -69,8 +71,9 @@ func Connect[C Conn](ctx context.Context, engine Engine[C], raw net.Conn, c Clie
 	return conn, peer, nil
 }
 
-// Probe finds out what a server is that is not the one expected. It believes nothing that it is told, sends nothing,
-// and returns the first byte that the server sends before ctx ends or patience is over. raw is closed.
+// Probe finds out what a server is that is not the one expected. It believes nothing that it is
+// told, sends nothing, and returns the first byte that the server sends before ctx ends or patience
+// is over. raw is closed.
 func Probe[C Conn](ctx context.Context, engine Engine[C], raw net.Conn, c Client, patience time.Duration) (byte, error) {
 	c.Protocols = nil
 	cfg := c.config()

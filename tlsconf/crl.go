@@ -23,7 +23,8 @@ type crl struct {
 	nextUpdate time.Time
 	revoked    map[string]time.Time // by serial number
 
-	// unproved is set where the CA file has no CA of the issuer's name, so that the signature is looked at when a chain has one.
+	// unproved is set where the CA file has no CA of the issuer's name, so that the signature is
+	// looked at when a chain has one.
 	unproved *unprovedCRL
 }
 
@@ -33,10 +34,11 @@ var oidDeltaCRL = asn1.ObjectIdentifier{2, 5, 29, 27}
 // clockSkew is how far ahead of this host's clock a list may be dated.
 const clockSkew = time.Hour
 
-// loadCRL reads the lists, of which a file may hold several; of one CA's the newest counts. Every one must be readable: what is passed over
-// would let in those whom it names. One that has run out is told, with the severity of an error, and loaded all the same. It makes each handshake with
-// that CA's peers fail with a *StaleError, unless Found.StaleCRL says otherwise. GnuTLS lets peers in under such a list; what was
-// revoked since is not known, though.
+// loadCRL reads the lists, of which a file may hold several; of one CA's the newest counts. Every
+// one must be readable: what is passed over would let in those whom it names. One that has run out
+// is told, with the severity of an error, and loaded all the same. It makes each handshake with
+// that CA's peers fail with a *StaleError, unless Found.StaleCRL says otherwise. GnuTLS lets peers
+// in under such a list; what was revoked since is not known, though.
 func (l *loader) loadCRL(path string) {
 	if path == "" {
 		return
@@ -96,7 +98,8 @@ func (l *loader) addCRL(path string, n int, list *revocationList) {
 			break
 		}
 	}
-	// A list that is damaged where the name stands must not pass for that of a CA that nobody knows.
+	// A list that is damaged where the name stands must not pass for that of a CA that nobody
+	// knows.
 	if signer == nil && (named || !list.ofAnother(l.creds.CAs)) {
 		l.add(problem(path, "fetch it from the CA again, or put its CA into "+l.creds.Found.CA,
 			"revocation list %d in it, of %q, is not signed by a CA in %s: it is damaged, or that of another CA", n, list.name, l.creds.Found.CA))
@@ -140,7 +143,8 @@ func (l *loader) addCRL(path string, n int, list *revocationList) {
 	l.creds.crls = append(l.creds.crls, c)
 }
 
-// mayRevoke is RFC 5280's condition (section 4.2.1.3). libvirt's own template for a CA does not meet it.
+// mayRevoke is RFC 5280's condition (section 4.2.1.3). libvirt's own template for a CA does not
+// meet it.
 func mayRevoke(ca *x509.Certificate) bool {
 	return ca.KeyUsage == 0 || ca.KeyUsage&x509.KeyUsageCRLSign != 0
 }
@@ -151,8 +155,8 @@ func serial(n *big.Int) string { return n.String() }
 // stale is false for a list without an end.
 func (c crl) stale(now time.Time) bool { return !c.nextUpdate.IsZero() && now.After(c.nextUpdate) }
 
-// covers tells whether the list speaks for certificates that issuer has issued. Two CAs may have one name and
-// different keys.
+// covers tells whether the list speaks for certificates that issuer has issued. Two CAs may have
+// one name and different keys.
 func (c crl) covers(issuer *x509.Certificate) bool {
 	return bytes.Equal(c.issuer, issuer.RawSubject) && (len(c.keyID) == 0 || len(issuer.SubjectKeyId) == 0 || bytes.Equal(c.keyID, issuer.SubjectKeyId))
 }
@@ -182,7 +186,8 @@ func (c *Credentials) covering(issuer *x509.Certificate) ([]crl, error) {
 	return all, nil
 }
 
-// checkRevoked looks every certificate of a chain up but the trusted one. Being revoked counts before the list's age.
+// checkRevoked looks every certificate of a chain up but the trusted one. Being revoked counts
+// before the list's age.
 func (c *Credentials) checkRevoked(chain []*x509.Certificate, now time.Time) error {
 	var stale error
 	for i := range len(chain) - 1 {

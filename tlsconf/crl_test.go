@@ -214,7 +214,8 @@ func (s *site) ofVersion1(revoked ...*x509.Certificate) []byte {
 	return data
 }
 
-// TestListsThatLibvirtTakes are lists that a strict reader of RFC 5280 refuses. Whom they name is kept out.
+// TestListsThatLibvirtTakes are lists that a strict reader of RFC 5280 refuses. Whom they name is
+// kept out.
 func TestListsThatLibvirtTakes(t *testing.T) {
 	s := newSite(t)
 	bad := s.host("bad")

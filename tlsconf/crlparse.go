@@ -37,7 +37,8 @@ func (r *revocationList) signedBy(ca *x509.Certificate) error {
 	return ca.CheckSignature(r.algorithm, r.signed, r.signature)
 }
 
-// unprovedCRL is a list whose CA is not known yet. What was found is kept, since a signature over a long list takes its time.
+// unprovedCRL is a list whose CA is not known yet. What was found is kept, since a signature over a
+// long list takes its time.
 type unprovedCRL struct {
 	list *revocationList
 	mu   sync.Mutex
@@ -139,7 +140,8 @@ func parseCRL1(der []byte) (*revocationList, bool, error) {
 	return l, true, nil
 }
 
-// signatureAlgorithm asks crypto/x509, which knows an algorithm's number only within a list: one of version 2 that says nothing else.
+// signatureAlgorithm asks crypto/x509, which knows an algorithm's number only within a list: one of
+// version 2 that says nothing else.
 func signatureAlgorithm(c crl1) (x509.SignatureAlgorithm, error) {
 	type tbs2 struct {
 		Version    int
@@ -165,8 +167,8 @@ func signatureAlgorithm(c crl1) (x509.SignatureAlgorithm, error) {
 	return list.SignatureAlgorithm, nil
 }
 
-// ofAnother is true for a list that names the key of its CA, which is none of these. Two places in it would have to be damaged
-// alike for this to be wrong.
+// ofAnother is true for a list that names the key of its CA, which is none of these. Two places in
+// it would have to be damaged alike for this to be wrong.
 func (r *revocationList) ofAnother(cas []*x509.Certificate) bool {
 	return len(r.keyID) > 0 && !slices.ContainsFunc(cas, func(ca *x509.Certificate) bool {
 		if len(ca.SubjectKeyId) > 0 {

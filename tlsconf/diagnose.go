@@ -20,8 +20,9 @@ type chainFault struct {
 // untrusted is how the words begin where no CA that is trusted is at the end of a chain.
 const untrusted = "does not come from a CA that this host trusts"
 
-// diagnose says why crypto/x509 has refused a certificate. Of a chain that leads nowhere it says just that, whatever the link is that
-// does not hold. between are the certificates that came with it, and cas those that are trusted.
+// diagnose says why crypto/x509 has refused a certificate. Of a chain that leads nowhere it says
+// just that, whatever the link is that does not hold. between are the certificates that came with
+// it, and cas those that are trusted.
 func diagnose(err error, leaf *x509.Certificate, between, cas []*x509.Certificate, role x509.ExtKeyUsage, at time.Time) *chainFault {
 	all := slices.Concat([]*x509.Certificate{leaf}, between, cas)
 	var unknown x509.UnknownAuthorityError
@@ -112,7 +113,8 @@ func notACA(c, leaf *x509.Certificate) *chainFault {
 	return &chainFault{CauseBadCert, fmt.Sprintf("can't be trusted: %s may not issue certificates: %s", ofChain(c, leaf), why), "have that CA's certificate issued again, as of version 3 with basicConstraints and keyCertSign"}
 }
 
-// lacksUsage names the certificate of a chain whose extended key usage lacks a role: a CA's bounds those below it.
+// lacksUsage names the certificate of a chain whose extended key usage lacks a role: a CA's bounds
+// those below it.
 func lacksUsage(leaf *x509.Certificate, between, cas []*x509.Certificate, role x509.ExtKeyUsage, at time.Time) string {
 	name := usageName(role)
 	chains, _ := leaf.Verify(x509.VerifyOptions{Roots: poolOf(cas), Intermediates: poolOf(between), CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})

@@ -24,7 +24,8 @@ type made struct {
 	cert tls.Certificate
 }
 
-// openssl makes a CA and a certificate of "peer" with a key of its own kind, and the options of either.
+// openssl makes a CA and a certificate of "peer" with a key of its own kind, and the options of
+// either.
 func openssl(t *testing.T, ca, leaf []string, extensions string) made {
 	t.Helper()
 	needTool(t, "openssl")
@@ -51,8 +52,8 @@ func openssl(t *testing.T, ca, leaf []string, extensions string) made {
 	return made{data, cert}
 }
 
-// TestChainFaultsAreToldApart shows this host certificates of CAs that it has, with which something is wrong, in either role, and has the same
-// certificates as its own.
+// TestChainFaultsAreToldApart shows this host certificates of CAs that it has, with which something
+// is wrong, in either role, and has the same certificates as its own.
 func TestChainFaultsAreToldApart(t *testing.T) {
 	s := newSite(t)
 	of := func(ca *pki.CA, h pki.Host) made {

@@ -30,8 +30,8 @@ type attributeSET []attribute
 // GnuTLS has no name for as their OID, and values it cannot decode as # and
 // the hexadecimal DER (GnuTLS lib/x509/dn.c, lib/x509/common.c).
 //
-// Unlike GnuTLS it refuses a name that holds a NUL or another control character: such a name is made to be
-// read in another way than it is written.
+// Unlike GnuTLS it refuses a name that holds a NUL or another control character: such a name is
+// made to be read in another way than it is written.
 func formatDN(der []byte) (string, error) {
 	var rdns []attributeSET
 	rest, err := asn1.Unmarshal(der, &rdns)
@@ -134,7 +134,8 @@ func decodeString(v asn1.RawValue, tag int) (string, bool) {
 
 const tagUniversalString = 28
 
-// dnType is an attribute type: its name, and the one tag its value may have, or 0 for a DirectoryString.
+// dnType is an attribute type: its name, and the one tag its value may have, or 0 for a
+// DirectoryString.
 type dnType struct {
 	name string
 	tag  int

@@ -14,11 +14,12 @@ import (
 //	openssl                     C = GB, O = Example, CN = host-b
 //	openssl, old                /C=GB/O=Example/CN=host-b
 //
-// A rule is compared with libvirt's, so one in another form would never match, and nothing would say so.
+// A rule is compared with libvirt's, so one in another form would never match, and nothing would
+// say so.
 
 // spaced is openssl's form, slashed its old one.
 var (
-	spaced  = regexp.MustCompile(`^[A-Za-z0-9.]+ = |, ?[A-Za-z0-9.]+ = `)
+	spaced  = regexp.MustCompile(`(^|[^\\],) ?[A-Za-z0-9.]+ = `)
 	slashed = regexp.MustCompile(`^/[A-Za-z0-9.]+ ?=`)
 )
 
@@ -66,8 +67,8 @@ func normalDN(dn string) []string {
 	return parts
 }
 
-// Hint says which of the rules is the holder's distinguished name in another order or spelling than libvirt's, and how
-// to write it; "" if none is.
+// Hint says which of the rules is the holder's distinguished name in another order or spelling than
+// libvirt's, and how to write it; "" if none is.
 func (rs Rules) Hint(id Identity) string {
 	if id.DN == "" {
 		return ""

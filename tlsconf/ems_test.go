@@ -10,8 +10,8 @@ import (
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
-// TestExtendedMasterSecretCanBeDemanded: of TLS 1.2, by a priority string and by GnuTLS's system file, as the FIPS policy of Fedora
-// and RHEL does, in either role.
+// TestExtendedMasterSecretCanBeDemanded: of TLS 1.2, by a priority string and by GnuTLS's system
+// file, as the FIPS policy of Fedora and RHEL does, in either role.
 func TestExtendedMasterSecretCanBeDemanded(t *testing.T) {
 	for _, tool := range []string{"gnutls-serv", "gnutls-cli"} {
 		needTool(t, tool)

@@ -68,8 +68,8 @@ func (e *RevokedError) Error() string {
 	return fmt.Sprintf("the certificate %q (serial number %x) was revoked on %s, says %s", e.Cert.Subject, e.Cert.SerialNumber, stamp(e.At), e.File)
 }
 
-// UnprovedError is a revocation list that has the name of the peer's CA, and is not signed by it: it may be damaged, and whom it
-// names is not known.
+// UnprovedError is a revocation list that has the name of the peer's CA, and is not signed by it:
+// it may be damaged, and whom it names is not known.
 type UnprovedError struct {
 	File   string
 	N      int // of the file's lists, from 1

@@ -53,7 +53,8 @@ type ListExpiry struct {
 	NextUpdate time.Time
 }
 
-// ListExpiries tells for every revocation list in use when it runs out, but for those without an end.
+// ListExpiries tells for every revocation list in use when it runs out, but for those without an
+// end.
 func (c *Credentials) ListExpiries() []ListExpiry {
 	var out []ListExpiry
 	for _, l := range c.crls {
@@ -64,7 +65,8 @@ func (c *Credentials) ListExpiries() []ListExpiry {
 	return out
 }
 
-// soon is how long before its end a certificate is warned of at most: a fifth of a CA's life may be ten years.
+// soon is how long before its end a certificate is warned of at most: a fifth of a CA's life may be
+// ten years.
 const soon = 365 * 24 * time.Hour
 
 // nearEnd is true once a fifth of the certificate's life is left, or a year if that is less.

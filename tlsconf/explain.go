@@ -52,7 +52,8 @@ const (
 	There Side = "there" // the peer refused this host
 )
 
-// HandshakeError is a failed handshake in words. Its text says who refused whom, why, and what to do.
+// HandshakeError is a failed handshake in words. Its text says who refused whom, why, and what to
+// do.
 type HandshakeError struct {
 	Peer   string
 	Cause  Cause
@@ -211,8 +212,9 @@ func explainAlert(e *HandshakeError, err error) bool {
 	// crypto/tls's type of an alert is not exported: a uint8.
 	v := reflect.ValueOf(op.Err)
 	if op.Op == "local error" && v.Kind() == reflect.Uint8 && v.Uint() == alertBadRecordMAC {
-		// A TLS 1.3 client that refuses the server's certificate has no keys to write with yet, if it is OpenSSL's, and
-		// sends its alert in clear, where crypto/tls takes encrypted records alone.
+		// A TLS 1.3 client that refuses the server's certificate has no keys to write with yet, if
+		// it is OpenSSL's, and sends its alert in clear, where crypto/tls takes encrypted records
+		// alone.
 		e.Cause, e.Side = CauseBadCert, There
 		e.What = fmt.Sprintf("what the peer sent could not be decrypted (%v): OpenSSL's clients refuse a server's certificate in this way", op.Err)
 		e.Remedy = "the reason is in the peer's log: wrong CA, out of date, or another name than the peer expects"

@@ -24,8 +24,8 @@ var alerts = map[uint8]struct {
 	120: {CauseProtocol, "the peer speaks none of the protocols offered (ALPN)", "its sluice is older or newer than this one, or something else is on that port"},
 }
 
-// texts are errors for which crypto/tls has only words. A test looks each up in the toolchain's sources, and the
-// usual ones are provoked with real handshakes.
+// texts are errors for which crypto/tls has only words. A test looks each up in the toolchain's
+// sources, and the usual ones are provoked with real handshakes.
 var texts = []struct {
 	text         string
 	cause        Cause

@@ -10,8 +10,8 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf/layout"
 )
 
-// Files names this host's PEM files. CA, Cert and Key go together: all or none. A CRL may be named without them; it then
-// takes the place of the list that a layout has.
+// Files names this host's PEM files. CA, Cert and Key go together: all or none. A CRL may be named
+// without them; it then takes the place of the list that a layout has.
 type Files struct{ CA, Cert, Key, CRL string }
 
 // Search says where to look. The zero value looks where the other programs on the host do.
@@ -169,8 +169,8 @@ func search(l layout.Layout) (Found, []string) {
 	return f, missing
 }
 
-// maxIndexed is the number of indexed names, 0 to 3: libvirt docs/kbase/tlscerts.rst. They come after
-// the name without an index, and end at the first that is missing.
+// maxIndexed is the number of indexed names, 0 to 3: libvirt docs/kbase/tlscerts.rst. They come
+// after the name without an index, and end at the first that is missing.
 const maxIndexed = 4
 
 // pairs finds the pair p and, where the layout has them, its indexed variants.

@@ -116,8 +116,8 @@ func TestFindRoles(t *testing.T) {
 	}
 }
 
-// TestFindWithAListOfItsOwn takes the CRL from where the administrator has it, and all else from the layout, whose own
-// list is not read.
+// TestFindWithAListOfItsOwn takes the CRL from where the administrator has it, and all else from
+// the layout, whose own list is not read.
 func TestFindWithAListOfItsOwn(t *testing.T) {
 	s := newSite(t)
 	root, list := t.TempDir(), filepath.Join(t.TempDir(), "list.pem")
@@ -146,7 +146,8 @@ func TestFindWithAListOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestFindIndexed is libvirt's second and further certificates: an RSA one beside an ECDSA one, say.
+// TestFindIndexed is libvirt's second and further certificates: an RSA one beside an ECDSA one,
+// say.
 func TestFindIndexed(t *testing.T) {
 	s := newSite(t)
 	root := t.TempDir()

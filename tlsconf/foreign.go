@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// badString finds what Go alone refuses of a certificate's names: a character that a PrintableString may not have
-// (X.680, section 41.4). OpenSSL and GnuTLS take any. why is "" if that is not what is wrong; subject is its holder's name in DER.
+// badString finds what Go alone refuses of a certificate's names: a character that a
+// PrintableString may not have (X.680, section 41.4). OpenSSL and GnuTLS take any. why is "" if
+// that is not what is wrong; subject is its holder's name in DER.
 func badString(der []byte) (why string, subject []byte) {
 	var c struct{ TBS, Algorithm, Signature asn1.RawValue }
 	if _, err := asn1.Unmarshal(der, &c); err != nil {
@@ -66,7 +67,8 @@ func badStringIn(whose string, name []byte) string {
 	return ""
 }
 
-// inPrintableString is what crypto/x509 takes: X.680's characters, and two that are common all the same.
+// inPrintableString is what crypto/x509 takes: X.680's characters, and two that are common all the
+// same.
 func inPrintableString(c rune) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune(" '()+,-./:=?*&", c)
 }

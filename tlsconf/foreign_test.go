@@ -18,7 +18,8 @@ import (
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
-// badName is a CA whose name is a PrintableString with an underscore, and a list of its, both as Go cannot read them.
+// badName is a CA whose name is a PrintableString with an underscore, and a list of its, both as Go
+// cannot read them.
 func badName(t *testing.T) (ca, list []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

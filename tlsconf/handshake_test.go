@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -280,5 +281,33 @@ func TestTextsAreCryptoTLSs(t *testing.T) {
 		if !bytes.Contains(source, []byte(text)) {
 			t.Errorf("crypto/tls does not say %q", tt.text)
 		}
+	}
+}
+
+// TestRenegotiationIsTold has a server ask for it, which crypto/tls answers with an alert.
+func TestRenegotiationIsTold(t *testing.T) {
+	needTool(t, "openssl")
+	s := newSite(t)
+	here, peer := s.creds(s.host("here")), s.files(s.host("there"), s.ca)
+	addr, commands := serveCommands(t, func(port string) (string, *exec.Cmd) {
+		return "ACCEPT", exec.Command("openssl", "s_server", "-accept", "127.0.0.1:"+port, "-tls1_2", "-Verify", "3", "-CAfile", peer.CA, "-cert", peer.Cert, "-key", peer.Key)
+	})
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	c, _, err := Connect(t.Context(), engine{}, conn, Client{Credentials: here, Policy: policy(t, "NORMAL"), Name: "there", Expect: rules(t, "there")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(commands, "r\n"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Read(make([]byte, 1))
+	var he *HandshakeError
+	if err = Explain(err, "there"); !errors.As(err, &he) || !strings.Contains(he.What, "negotiate the connection anew") || !strings.Contains(he.Remedy, "TLS 1.3") {
+		t.Errorf("%v", err)
 	}
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
-// TestHostileServers shows this host, as a client, certificates that its CA has signed and no host needs.
+// TestHostileServers shows this host, as a client, certificates that its CA has signed and no host
+// needs.
 func TestHostileServers(t *testing.T) {
 	s := newSite(t)
 	here := s.creds(s.host("here"))
@@ -56,7 +57,8 @@ func TestHostileServers(t *testing.T) {
 			}
 		})
 	}
-	// As a server it takes the chain's word and leaves the names to IdentityOf, which says the same.
+	// As a server it takes the chain's word and leaves the names to IdentityOf, which says the
+	// same.
 	if _, err := IdentityOf(s.issue(pki.Host{Names: many}).Cert); err == nil {
 		t.Error("IdentityOf takes 5000 names")
 	}

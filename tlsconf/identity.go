@@ -23,9 +23,9 @@ const (
 	maxDNSLen = 253  // bytes; RFC 1035, section 2.3.4, without the root's dot
 )
 
-// IdentityOf reads the names of a certificate. It fails on one with more names than any host
-// needs, with a name that is too long, or with one that holds a NUL, a space or a control character:
-// such names are made to be read differently by two programs.
+// IdentityOf reads the names of a certificate. It fails on one with more names than any host needs,
+// with a name that is too long, or with one that holds a NUL, a space or a control character: such
+// names are made to be read differently by two programs.
 func IdentityOf(cert *x509.Certificate) (Identity, error) {
 	if cert == nil {
 		return Identity{}, errors.New("no certificate")

@@ -1,7 +1,7 @@
 package tlsconf
 
-// lists are what the tokens of a string add to and take from. Each holds names in GnuTLS's spelling, in
-// upper case.
+// lists are what the tokens of a string add to and take from. Each holds names in GnuTLS's
+// spelling, in upper case.
 type lists struct {
 	versions, ciphers, macs, kxs, signs, groups []string
 

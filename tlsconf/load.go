@@ -23,11 +23,13 @@ type Credentials struct {
 	pool   *x509.CertPool // CAs
 	crls   []crl
 	files  map[*x509.Certificate]string // of server's and client's leaves; nil for those of a Workload API
-	// domains are the CAs of each SPIFFE trust domain; nil unless the credentials come from a Workload API.
+	// domains are the CAs of each SPIFFE trust domain; nil unless the credentials come from a
+	// Workload API.
 	domains map[string]*x509.CertPool
 }
 
-// Leaves are this host's certificates, those that peers see when they connect here and those that they see when this host connects.
+// Leaves are this host's certificates, those that peers see when they connect here and those that
+// they see when this host connects.
 func (c *Credentials) Leaves() (server, client []*x509.Certificate) {
 	for _, t := range c.server {
 		server = append(server, t.Leaf)
@@ -167,7 +169,8 @@ func (l *loader) loadPairs(pairs []Pair, role x509.ExtKeyUsage) []tls.Certificat
 			l.add(keyErr)
 		} else {
 			f := checkKeyFile(p.Key)
-			// virt-pki-validate of libvirt 9.0 tells administrators to make the client's key readable for all.
+			// virt-pki-validate of libvirt 9.0 tells administrators to make the client's key
+			// readable for all.
 			if f != nil && role == x509.ExtKeyUsageClientAuth && !slices.Contains(l.creds.Found.Server, p) {
 				f.Severity = Warning
 			}
@@ -206,8 +209,8 @@ func (l *loader) loadPairs(pairs []Pair, role x509.ExtKeyUsage) []tls.Certificat
 	return out
 }
 
-// ownRevoked tells of a certificate of this host's that its own list has. That keeps nobody out here, so the set, its list
-// included, is taken all the same.
+// ownRevoked tells of a certificate of this host's that its own list has. That keeps nobody out
+// here, so the set, its list included, is taken all the same.
 func (l *loader) ownRevoked(file string, t tls.Certificate) {
 	chain, err := l.creds.ownChain(t)
 	if err != nil {

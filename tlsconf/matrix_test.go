@@ -9,8 +9,9 @@ import (
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
-// TestKindsOfKeys meets GnuTLS and OpenSSL, in both roles and both versions, with every kind of key in the authority and in the
-// hosts' certificates. The peer may have what this host has not: RSA files are what most sites have.
+// TestKindsOfKeys meets GnuTLS and OpenSSL, in both roles and both versions, with every kind of key
+// in the authority and in the hosts' certificates. The peer may have what this host has not: RSA
+// files are what most sites have.
 func TestKindsOfKeys(t *testing.T) {
 	for _, tool := range []string{"gnutls-serv", "gnutls-cli", "openssl"} {
 		needTool(t, tool)

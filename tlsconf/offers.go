@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// Explain is the function Explain, with this host's offer, and the peer's as far as it is known, added
-// where the two have nothing in common. p may be nil: then the configuration was made without a policy.
+// Explain is the function Explain, with this host's offer, and the peer's as far as it is known,
+// added where the two have nothing in common. p may be nil: then the configuration was made without
+// a policy.
 func (p *Policy) Explain(err error, peer string) error {
 	var he *HandshakeError
 	if errors.As(err, &he) {

@@ -128,7 +128,8 @@ func compare(t testing.TB, priority, systemFile string) string {
 	if a, b := sorted(p.all.versions), sorted(want.versions); !slices.Equal(a, b) {
 		return fmt.Sprintf("versions %v; gnutls has %v", a, b)
 	}
-	// gnutls-cli lists groups and signature algorithms as they were named, those of no use included.
+	// gnutls-cli lists groups and signature algorithms as they were named, those of no use
+	// included.
 	expanded, _, err := sys.expand(priority)
 	if err != nil {
 		return err.Error()

@@ -148,6 +148,13 @@ func TestPoliciesAgainstPeers(t *testing.T) {
 // serve starts a server on a free port and waits for it to say that it is ready.
 func serve(t *testing.T, cmd func(port string) (ready string, _ *exec.Cmd)) (addr string) {
 	t.Helper()
+	addr, _ = serveCommands(t, cmd)
+	return addr
+}
+
+// serveCommands is serve with what the server reads.
+func serveCommands(t *testing.T, cmd func(port string) (ready string, _ *exec.Cmd)) (addr string, stdin io.Writer) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +165,7 @@ func serve(t *testing.T, cmd func(port string) (ready string, _ *exec.Cmd)) (add
 	ready, c := cmd(port)
 	out, in := io.Pipe()
 	c.Stdout, c.Stderr = in, in
-	stdin, err := c.StdinPipe() // s_server ends with its input
+	pipe, err := c.StdinPipe() // s_server ends with its input
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +192,7 @@ func serve(t *testing.T, cmd func(port string) (ready string, _ *exec.Cmd)) (add
 		}
 	})
 	t.Cleanup(func() {
-		stdin.Close()
+		pipe.Close()
 		c.Process.Kill()
 		c.Wait()
 		in.Close()
@@ -199,7 +206,7 @@ func serve(t *testing.T, cmd func(port string) (ready string, _ *exec.Cmd)) (add
 	case <-time.After(20 * time.Second):
 		t.Fatalf("%v does not come up", c.Args)
 	}
-	return addr
+	return addr, pipe
 }
 
 // dialEcho does a handshake and exchanges a line.

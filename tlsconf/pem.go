@@ -17,8 +17,8 @@ type block struct {
 	encrypted bool // it has RFC 1421's headers, as OpenSSL's old encrypted keys do; der is nil then
 }
 
-// otherKinds are blocks that are passed over where one of another kind is wanted. What is not among them is refused: it could be a
-// mistyped name, and nobody else would say that a block is not read.
+// otherKinds are blocks that are passed over where one of another kind is wanted. What is not among
+// them is refused: it could be a mistyped name, and nobody else would say that a block is not read.
 var otherKinds = []string{
 	"CERTIFICATE", "X509 CERTIFICATE", "X509 CRL", "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST", "PUBLIC KEY", "RSA PUBLIC KEY",
 	"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "EC PARAMETERS", "DH PARAMETERS",
@@ -27,9 +27,10 @@ var otherKinds = []string{
 // mark is where a block begins or ends, or was meant to: also one that has lost a dash.
 var mark = regexp.MustCompile(`-+ *(BEGIN|END)\b|\b(BEGIN|END) (X509|CERTIFICATE|TRUSTED|PKCS)`)
 
-// readPEM takes a file apart. Every block counts: one that is damaged or cut off is an error, wherever it is, where encoding/pem
-// passes over it without a word. Other than that it reads what GnuTLS reads (lib/x509_b64.c): blocks that are indented, that stand behind a
-// byte order mark or right behind another, and any ends of lines.
+// readPEM takes a file apart. Every block counts: one that is damaged or cut off is an error,
+// wherever it is, where encoding/pem passes over it without a word. Other than that it reads what
+// GnuTLS reads (lib/x509_b64.c): blocks that are indented, that stand behind a byte order mark or
+// right behind another, and any ends of lines.
 func readPEM(path string, data []byte, wanted ...string) (blocks []block, err error) {
 	damaged := func(n int, what string, args ...any) error {
 		return problem(path, "copy the file again, whole", "block %d in it is damaged or cut off: %s", n, fmt.Sprintf(what, args...))

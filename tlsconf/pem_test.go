@@ -17,8 +17,9 @@ import (
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
-// ways are what can be done to the first block of a PEM file, and what comes of it here. GnuTLS, as libvirt uses it, reads what is "" and nothing else,
-// except that it passes over a block that does not say what it is.
+// ways are what can be done to the first block of a PEM file, and what comes of it here. GnuTLS, as
+// libvirt uses it, reads what is "" and nothing else, except that it passes over a block that does
+// not say what it is.
 var ways = []struct {
 	name   string
 	change func(first, rest string) string
@@ -64,7 +65,8 @@ func inText(block, s string) string {
 	return strings.Join(l, "")
 }
 
-// TestEveryBlockCounts damages the first of two blocks, the one that is needed, in each kind of file.
+// TestEveryBlockCounts damages the first of two blocks, the one that is needed, in each kind of
+// file.
 func TestEveryBlockCounts(t *testing.T) {
 	s, other := newSite(t), newSite(t)
 	good, bad := s.host("good"), s.host("bad")

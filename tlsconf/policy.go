@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Policy is a GnuTLS priority string, parsed: the versions, suites and groups that a handshake may end
-// on. It is immutable, and its fields are not to be written.
+// Policy is a GnuTLS priority string, parsed: the versions, suites and groups that a handshake may
+// end on. It is immutable, and its fields are not to be written.
 type Policy struct {
 	Versions    []string `json:"versions"`    // "TLS1.3", "TLS1.2"
 	Suites      []string `json:"suites"`      // IANA's names, those that the versions can use
@@ -37,12 +37,13 @@ type Note struct {
 	widens bool
 }
 
-// ParsePriority reads a GnuTLS priority string with GnuTLS's meaning. sys is for strings that begin with @,
-// and takes away what the administrator has taken away from all of the host; nil is a host without a system file.
+// ParsePriority reads a GnuTLS priority string with GnuTLS's meaning. sys is for strings that begin
+// with @, and takes away what the administrator has taken away from all of the host; nil is a host
+// without a system file.
 //
-// What the string allows and Go has not is listed in Unavailable. A string that leaves nothing that Go
-// has is an *UnsupportedError, which names the token after which nothing is left; one that GnuTLS
-// does not take is a *SyntaxError.
+// What the string allows and Go has not is listed in Unavailable. A string that leaves nothing that
+// Go has is an *UnsupportedError, which names the token after which nothing is left; one that
+// GnuTLS does not take is a *SyntaxError.
 func ParsePriority(priority string, sys *System) (*Policy, error) {
 	if len(priority) > maxPriority {
 		return nil, &SyntaxError{String: priority[:32] + "…", Reason: fmt.Sprintf("longer than the %d bytes allowed", maxPriority)}

@@ -6,7 +6,8 @@ import (
 )
 
 // maxPriority is the longest priority string, in bytes, and maxTokens the most tokens in one.
-// GnuTLS reads lines of 2 KiB from its file, and leaves out without a word what comes after the 128th token.
+// GnuTLS reads lines of 2 KiB from its file, and leaves out without a word what comes after the
+// 128th token.
 const (
 	maxPriority = 8192
 	maxTokens   = 128
@@ -18,7 +19,8 @@ type token struct {
 	column int    // from 1
 }
 
-// split breaks a string at its colons. Spaces after a colon are passed over, other ones are part of a token.
+// split breaks a string at its colons. Spaces after a colon are passed over, other ones are part of
+// a token.
 func split(s string) []token {
 	var out []token
 	at := 0

@@ -47,7 +47,8 @@ var strengths = map[profile]strength{
 	profileSuiteB192: {"SUITEB192", 0, 384, 192, 7, true, true},
 }
 
-// profileByName is case-insensitive and takes both %PROFILE_ forms and those of the system file ("very weak").
+// profileByName is case-insensitive and takes both %PROFILE_ forms and those of the system file
+// ("very weak").
 func profileByName(name string) (profile, bool) {
 	name = strings.ReplaceAll(strings.ToUpper(name), " ", "_")
 	for p, s := range strengths {

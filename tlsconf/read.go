@@ -69,7 +69,8 @@ func readCerts(path string) ([]*x509.Certificate, error) {
 	return certs, err
 }
 
-// readCertsBut is readCerts, and gives those that Go cannot take and that others can to lost, if there is one.
+// readCertsBut is readCerts, and gives those that Go cannot take and that others can to lost, if
+// there is one.
 func readCertsBut(path string, lost func(f *Finding, subject []byte)) ([]*x509.Certificate, error) {
 	data, err := readFile(path)
 	if err != nil {

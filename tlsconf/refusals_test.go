@@ -12,8 +12,8 @@ import (
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
-// TestRefusalsOfPeers has GnuTLS and OpenSSL refuse this host's certificate, each in its own way, and looks at
-// what is told here.
+// TestRefusalsOfPeers has GnuTLS and OpenSSL refuse this host's certificate, each in its own way,
+// and looks at what is told here.
 func TestRefusalsOfPeers(t *testing.T) {
 	for _, tool := range []string{"gnutls-serv", "gnutls-cli", "openssl"} {
 		needTool(t, tool)

@@ -17,8 +17,8 @@ type resolved struct {
 // noPriorities is GnuTLS's GNUTLS_E_NO_PRIORITIES_WERE_SET.
 const noPriorities = "it leaves nothing: no version, or no cipher suite, is allowed"
 
-// resolve does what GnuTLS's set_ciphersuite_list does (lib/priority.c), in the same order. The second result is false
-// where that fails.
+// resolve does what GnuTLS's set_ciphersuite_list does (lib/priority.c), in the same order. The
+// second result is false where that fails.
 func resolve(l *lists, sys *System) (resolved, bool) {
 	kxs := removeAll(l.kxs, sys.disabledKXs...)
 	groupList := removeAll(l.groups, sys.disabledGroups...)

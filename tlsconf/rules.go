@@ -33,7 +33,7 @@ type rule struct {
 //	192.0.2.7            an IP address, exact
 //	spiffe://site/kvm/*  a URI
 //	C=GB,O=Site,CN=*     a distinguished name in the certificate's order, as in libvirt's tls_allowed_dn_list
-//	*                    whoever has a certificate of the authority, if there is any name in it
+//	*                    whoever has a certificate with any name in it
 //
 // In all but addresses * stands for any characters, dots and commas included, and
 // ? for any one, as in GLib's g_pattern_match_simple, which libvirt uses.

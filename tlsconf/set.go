@@ -20,8 +20,8 @@ type X509Set struct {
 	Chain  []*x509.Certificate // this host's certificate, then the CAs between
 	Key    crypto.Signer
 
-	// Domains are the CAs of each SPIFFE trust domain, by its name. A domain's CAs vouch for names in that domain alone,
-	// and peers must hold exactly one SPIFFE ID.
+	// Domains are the CAs of each SPIFFE trust domain, by its name. A domain's CAs vouch for names
+	// in that domain alone, and peers must hold exactly one SPIFFE ID.
 	Domains map[string][]*x509.Certificate
 }
 
@@ -76,7 +76,8 @@ func FromSet(set X509Set) (*Credentials, error) {
 	return c, nil
 }
 
-// Same tells whether two sets of X509Sets hold the same certificate and, for the same domains, the same CAs.
+// Same tells whether two sets of X509Sets hold the same certificate and, for the same domains, the
+// same CAs.
 func (c *Credentials) Same(other *Credentials) bool {
 	return slices.EqualFunc(c.server[0].Certificate, other.server[0].Certificate, bytes.Equal) && maps.EqualFunc(c.domains, other.domains, (*x509.CertPool).Equal)
 }

@@ -6,19 +6,21 @@ import (
 	"slices"
 )
 
-// finish checks what shows only once a handshake is done: whether TLS 1.2 has the extended master secret, and
-// the algorithm with which the peer has signed it. crypto/tls
-// offers all the algorithms that it has, whatever the policy says, so an RSA peer may sign with another hash than SIGN-
-// allows. It is to be called after each handshake with a policy; a nil policy allows everything. The error is a
-// *PolicyError.
+// finish checks what shows only once a handshake is done: whether TLS 1.2 has the extended master
+// secret, and the algorithm with which the peer has signed it. crypto/tls offers all the algorithms
+// that it has, whatever the policy says, so an RSA peer may sign with another hash than SIGN-
+// allows. It is to be called after each handshake with a policy; a nil policy allows everything.
+// The error is a *PolicyError.
 //
-// What this host signs with needs no check: its certificates carry the list of what they may be used with.
+// What this host signs with needs no check: its certificates carry the list of what they may be
+// used with.
 func (p *Policy) finish(cs tls.ConnectionState) error {
 	if p == nil {
 		return nil
 	}
 	if p.ems && cs.Version < tls.VersionTLS13 {
-		// crypto/tls tells in no other way: without it there is nothing that keys may be exported from.
+		// crypto/tls tells in no other way: without it there is nothing that keys may be exported
+		// from.
 		if _, err := cs.ExportKeyingMaterial("EXPERIMENTAL sluice", nil, 1); err != nil {
 			return &PolicyError{What: "the peer does TLS 1.2 without the extended master secret", Policy: p}
 		}
@@ -46,8 +48,9 @@ func (p *Policy) finish(cs tls.ConnectionState) error {
 }
 
 // peerSigned reads the one field of a ConnectionState that tells, which crypto/tls keeps to itself
-// (testingOnlyPeerSignatureAlgorithm, Go 1.25). TestFinish fails if a new Go has none or calls it otherwise; then
-// nothing is known, 0 is returned, and a policy that leaves algorithms out refuses what it cannot see.
+// (testingOnlyPeerSignatureAlgorithm, Go 1.25). TestFinish fails if a new Go has none or calls it
+// otherwise; then nothing is known, 0 is returned, and a policy that leaves algorithms out refuses
+// what it cannot see.
 func peerSigned(cs tls.ConnectionState) tls.SignatureScheme {
 	f := reflect.ValueOf(cs).FieldByName("testingOnlyPeerSignatureAlgorithm")
 	if !f.IsValid() || f.Kind() != reflect.Uint16 {

@@ -10,8 +10,9 @@ type sign struct {
 	scheme       tls.SignatureScheme // 0 if Go does not have it
 }
 
-// signs are the names that SIGN- may have (GnuTLS lib/algorithms/sign.c). Those with neither version have no
-// number in TLS: they can be named, for certificates, and have no part in a handshake.
+// signs are the names that SIGN- may have (GnuTLS lib/algorithms/sign.c). Those with neither
+// version have no number in TLS: they can be named, for certificates, and have no part in a
+// handshake.
 var signs = map[string]sign{
 	"RSA-SHA256": {true, true, "SHA256", false, tls.PKCS1WithSHA256},
 	"RSA-SHA384": {true, true, "SHA384", false, tls.PKCS1WithSHA384},
@@ -29,7 +30,8 @@ var signs = map[string]sign{
 	"EDDSA-ED25519": {true, true, "SHA512", false, tls.Ed25519},
 	"EDDSA-ED448":   {true, true, "SHAKE-256", false, 0},
 
-	// One number with two meanings: any curve in TLS 1.2, the one curve in TLS 1.3 (RFC 8446, section 4.2.3).
+	// One number with two meanings: any curve in TLS 1.2, the one curve in TLS 1.3 (RFC 8446,
+	// section 4.2.3).
 	"ECDSA-SHA256":           {true, false, "SHA256", false, tls.ECDSAWithP256AndSHA256},
 	"ECDSA-SHA384":           {true, false, "SHA384", false, tls.ECDSAWithP384AndSHA384},
 	"ECDSA-SHA512":           {true, false, "SHA512", false, tls.ECDSAWithP521AndSHA512},

@@ -19,9 +19,9 @@ import (
 type StoreConfig struct {
 	Search Search
 
-	// Changed is told of each new set, the first excepted; Failed of each set that was found bad, while the one before
-	// it stays, and of folders that cannot be watched; Mended when they can be again. They are called one at a time and
-	// must not call the Store's Reload. Each may be nil.
+	// Changed is told of each new set, the first excepted; Failed of each set that was found bad,
+	// while the one before it stays, and of folders that cannot be watched; Mended when they can be
+	// again. They are called one at a time and must not call the Store's Reload. Each may be nil.
 	Changed func(*Credentials)
 	Failed  func(error)
 	Mended  func()
@@ -34,8 +34,8 @@ type StoreConfig struct {
 	Poll time.Duration
 }
 
-// Store keeps credentials that follow their files. Current is a snapshot: a stream keeps the one it began
-// with, and handshakes take the newest.
+// Store keeps credentials that follow their files. Current is a snapshot: a stream keeps the one it
+// began with, and handshakes take the newest.
 type Store struct {
 	conf    StoreConfig
 	current atomic.Pointer[Credentials]
@@ -71,7 +71,8 @@ func NewStore(conf StoreConfig) (*Store, error) {
 // Current returns the newest good set.
 func (s *Store) Current() *Credentials { return s.current.Load() }
 
-// Reload reads all files anew, on SIGHUP say, and swaps the set if it is good. It returns what it tells Failed.
+// Reload reads all files anew, on SIGHUP say, and swaps the set if it is good. It returns what it
+// tells Failed.
 func (s *Store) Reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,8 +98,9 @@ func (s *Store) Reload() error {
 	return err
 }
 
-// changed tells whether the files are to be read: other ones than those last read, or ones that were not good.
-// Time alone may mend these: a certificate may have been too new for this host's clock.
+// changed tells whether the files are to be read: other ones than those last read, or ones that
+// were not good. Time alone may mend these: a certificate may have been too new for this host's
+// clock.
 func (s *Store) changed() bool {
 	found, err := Find(s.conf.Search)
 	if err != nil {
@@ -135,8 +137,8 @@ func (f Found) paths() []string {
 	return slices.Compact(paths)
 }
 
-// Run follows the files until ctx is done, and returns its error. A fault in watching is told to Failed, and
-// the polling goes on. Files that were not good are read again at each poll.
+// Run follows the files until ctx is done, and returns its error. A fault in watching is told to
+// Failed, and the polling goes on. Files that were not good are read again at each poll.
 func (s *Store) Run(ctx context.Context) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {

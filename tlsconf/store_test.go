@@ -124,7 +124,8 @@ func TestStoreFollowsWritesInPlace(t *testing.T) {
 	w.becomes(t, next)
 }
 
-// TestStoreWaitsForTheSecondStep has a certificate whose key comes later: until then the old pair stays.
+// TestStoreWaitsForTheSecondStep has a certificate whose key comes later: until then the old pair
+// stays.
 func TestStoreWaitsForTheSecondStep(t *testing.T) {
 	s := newSite(t)
 	first, next := s.host("a"), s.host("a")
@@ -142,8 +143,8 @@ func TestStoreWaitsForTheSecondStep(t *testing.T) {
 	w.becomes(t, next)
 }
 
-// TestStoreFollowsSymlinkSwaps is how Kubernetes replaces the files of a volume: key.pem -> ..data/key.pem,
-// ..data -> ..1, and then ..data is replaced by a rename.
+// TestStoreFollowsSymlinkSwaps is how Kubernetes replaces the files of a volume: key.pem ->
+// ..data/key.pem, ..data -> ..1, and then ..data is replaced by a rename.
 func TestStoreFollowsSymlinkSwaps(t *testing.T) {
 	s := newSite(t)
 	dir := t.TempDir()
@@ -223,8 +224,8 @@ func TestStoreTellsAFaultOnceAndRecovers(t *testing.T) {
 	}
 }
 
-// TestStoreTakesUpWhatTimeHasMended has a certificate that begins in a moment, as of a CA whose clock is ahead: no file
-// changes again.
+// TestStoreTakesUpWhatTimeHasMended has a certificate that begins in a moment, as of a CA whose
+// clock is ahead: no file changes again.
 func TestStoreTakesUpWhatTimeHasMended(t *testing.T) {
 	s := newSite(t)
 	f := s.files(s.host("a"), s.ca)
@@ -245,7 +246,8 @@ func TestStoreTakesUpWhatTimeHasMended(t *testing.T) {
 	}
 }
 
-// TestStoreTellsWhatItCannotWatch has no more watches to be had, as on a host where other programs have them all.
+// TestStoreTellsWhatItCannotWatch has no more watches to be had, as on a host where other programs
+// have them all.
 func TestStoreTellsWhatItCannotWatch(t *testing.T) {
 	s := newSite(t)
 	f := s.files(s.host("a"), s.ca)
@@ -292,8 +294,8 @@ func TestStoreTakesUpARevocationList(t *testing.T) {
 	}
 }
 
-// TestStoreRollsOverToANewCA renews the CA of two hosts with both CAs in their bundles on the way: at no
-// point does a handshake fail.
+// TestStoreRollsOverToANewCA renews the CA of two hosts with both CAs in their bundles on the way:
+// at no point does a handshake fail.
 func TestStoreRollsOverToANewCA(t *testing.T) {
 	before, after := newSite(t), newSite(t)
 	files := map[string]Files{"a": before.files(before.host("a"), before.ca), "b": before.files(before.host("b"), before.ca)}

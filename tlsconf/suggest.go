@@ -14,7 +14,8 @@ func nearest(t string) string {
 	best, least := "", len(word)/3+1
 	for _, c := range candidates(word) {
 		d := 0
-		// A name that only lacks its prefix (+TLS1.3 for +VERS-TLS1.3) is nearer than any typing error.
+		// A name that only lacks its prefix (+TLS1.3 for +VERS-TLS1.3) is nearer than any typing
+		// error.
 		if len(word) <= 2 || !strings.HasSuffix(c, "-"+word[1:]) || c[0] != word[0] {
 			if len(c) > len(word)+least || len(word) > len(c)+least {
 				continue // as many letters are missing at least
@@ -91,7 +92,8 @@ func elements() []string {
 	return out
 }
 
-// distance is the number of letters to insert, delete, replace or swap with their neighbour to make a into b.
+// distance is the number of letters to insert, delete, replace or swap with their neighbour to make
+// a into b.
 func distance(a, b string) int {
 	var before, last, now []int
 	for j := range len(b) + 1 {

@@ -1,6 +1,7 @@
 package tlsconf
 
-// suite is a cipher suite that GnuTLS has. A priority string enables one by enabling all of its parts.
+// suite is a cipher suite that GnuTLS has. A priority string enables one by enabling all of its
+// parts.
 type suite struct {
 	id      uint16
 	name    string // IANA's

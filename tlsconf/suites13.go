@@ -22,9 +22,10 @@ import (
 //   - A server reads them in processClientHello, after the
 //     ServerHello's random has been read from Config.Rand and before it writes anything.
 //
-// So the first read from Config.Rand enters the gate, and the first Write, Read or Close of the connection
-// after it leaves it. Nothing waits for the network in between. That this holds is proved
-// by TestSuites13 with real handshakes, and Policy.verify refuses the handshake if it ever does not.
+// So the first read from Config.Rand enters the gate, and the first Write, Read or Close of the
+// connection after it leaves it. Nothing waits for the network in between. That this holds is
+// proved by TestSuites13 with real handshakes, and Policy.verify refuses the handshake if it ever
+// does not.
 
 //go:linkname defaultCipherSuitesTLS13 crypto/tls.defaultCipherSuitesTLS13
 var defaultCipherSuitesTLS13 []uint16
@@ -99,13 +100,13 @@ func (g *gate) leave() {
 	g.moved.Broadcast()
 }
 
-// Gate prepares one handshake. A configuration whose options.Policy leaves out a TLS 1.3 suite needs it: without
-// it the handshake fails, rather than offer all suites. Other configurations of a process that has
-// such ones should go through it too.
+// Gate prepares one handshake. A configuration whose options.Policy leaves out a TLS 1.3 suite
+// needs it: without it the handshake fails, rather than offer all suites. Other configurations of a
+// process that has such ones should go through it too.
 //
-// The handshake, client or server, is to be run over the returned connection with the returned configuration. Once it is
-// done the returned connection does no more than pass calls on to conn, which its method NetConn returns and
-// which may then be used directly. Closing it closes conn.
+// The handshake, client or server, is to be run over the returned connection with the returned
+// configuration. Once it is done the returned connection does no more than pass calls on to conn,
+// which its method NetConn returns and which may then be used directly. Closing it closes conn.
 func gated(conn net.Conn, cfg *tls.Config) (net.Conn, *tls.Config) {
 	g := &gatedConn{Conn: conn, mask: allSuites13}
 	if m, ok := cfg.Rand.(maskedRand); ok {
@@ -116,8 +117,8 @@ func gated(conn net.Conn, cfg *tls.Config) (net.Conn, *tls.Config) {
 	return g, cfg
 }
 
-// maskedRand is the Config.Rand of a configuration that leaves out suites. It fails if it comes to be
-// used, for then the handshake does not go through gated, and would offer all suites.
+// maskedRand is the Config.Rand of a configuration that leaves out suites. It fails if it comes to
+// be used, for then the handshake does not go through gated, and would offer all suites.
 type maskedRand suiteMask
 
 var errNotGated = errors.New("this TLS policy leaves out TLS 1.3 suites: its handshakes go through tlsconf.Connect and tlsconf.Accept alone")

@@ -27,8 +27,8 @@ func policy(t testing.TB, priority string) *Policy {
 
 const only = "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+"
 
-// TestSuites13 proves that the restriction of TLS 1.3 suites works, for each set of them, on either side, against
-// a peer of crypto/tls, which on its own would choose AES-128-GCM.
+// TestSuites13 proves that the restriction of TLS 1.3 suites works, for each set of them, on either
+// side, against a peer of crypto/tls, which on its own would choose AES-128-GCM.
 func TestSuites13(t *testing.T) {
 	s := newSite(t)
 	a, b := s.creds(s.host("a")), s.creds(s.host("b"))
@@ -44,7 +44,8 @@ func TestSuites13(t *testing.T) {
 		{"AES-128-GCM:+CHACHA20-POLY1305", tls.TLS_AES_128_GCM_SHA256},
 	} {
 		narrow := settings{Policy: policy(t, only+tt.ciphers)}
-		// Only a group for which the client has sent no share, so that the server asks it to try again.
+		// Only a group for which the client has sent no share, so that the server asks it to try
+		// again.
 		retry := settings{Policy: policy(t, only+tt.ciphers+":-GROUP-ALL:+GROUP-SECP521R1")}
 		for _, c := range []struct {
 			name           string
@@ -120,8 +121,8 @@ func TestSuites13NeedTheGate(t *testing.T) {
 	}
 }
 
-// TestSuites13Verify lets a handshake go wrong on purpose: the restriction is off, and the check after it
-// has to notice.
+// TestSuites13Verify lets a handshake go wrong on purpose: the restriction is off, and the check
+// after it has to notice.
 func TestSuites13Verify(t *testing.T) {
 	s := newSite(t)
 	a, b := s.creds(s.host("a")), s.creds(s.host("b"))
@@ -269,7 +270,8 @@ func BenchmarkGate(b *testing.B) {
 	}
 }
 
-// TestGateKeepsUnlikeOut proves the gate's order: like ones together, unlike ones one after the other, none overtaken.
+// TestGateKeepsUnlikeOut proves the gate's order: like ones together, unlike ones one after the
+// other, none overtaken.
 func TestGateKeepsUnlikeOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()

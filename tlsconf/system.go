@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// System is the system-wide settings of GnuTLS, of which the administrator has one file. The zero value
-// is a host without one. A *System is immutable once parsed; a nil one is like the zero value.
+// System is the system-wide settings of GnuTLS, of which the administrator has one file. The zero
+// value is a host without one. A *System is immutable once parsed; a nil one is like the zero
+// value.
 type System struct {
 	Path     string   // "" if there is no file
 	Warnings []string // lines that GnuTLS passes over, as "PATH:LINE: why"
@@ -20,8 +21,8 @@ type System struct {
 	preset     string // default-priority-string
 	forceEMS   bool   // tls-session-hash = require
 
-	// allowlist is override-mode=allowlist: then the enabled lists say what there is, and @SYSTEM is
-	// made of them. Otherwise the disabled lists take away.
+	// allowlist is override-mode=allowlist: then the enabled lists say what there is, and @SYSTEM
+	// is made of them. Otherwise the disabled lists take away.
 	allowlist       bool
 	ciphers         []string
 	macs            []string
@@ -39,12 +40,13 @@ type System struct {
 
 type keyValue struct{ key, value string }
 
-// systemFiles are where the file is, by distribution: where crypto-policies (Fedora, RHEL) generates it, and
-// GnuTLS's own default.
+// systemFiles are where the file is, by distribution: where crypto-policies (Fedora, RHEL)
+// generates it, and GnuTLS's own default.
 var systemFiles = []string{"/etc/crypto-policies/back-ends/gnutls.config", "/etc/gnutls/config"}
 
-// SystemFile finds the file that GnuTLS reads: the one that GNUTLS_SYSTEM_PRIORITY_FILE names, else the first of the
-// usual ones below root that is there. It returns "" if there is none. getenv is os.Getenv, and root "/", mostly.
+// SystemFile finds the file that GnuTLS reads: the one that GNUTLS_SYSTEM_PRIORITY_FILE names, else
+// the first of the usual ones below root that is there. It returns "" if there is none. getenv is
+// os.Getenv, and root "/", mostly.
 func SystemFile(getenv func(string) string, root string) string {
 	if path := getenv("GNUTLS_SYSTEM_PRIORITY_FILE"); path != "" {
 		return path
@@ -79,8 +81,8 @@ func LoadSystem(path string) (*System, error) {
 	return ParseSystem(path, data)
 }
 
-// DefaultPriority is the string for a host that sets none: "@LIBVIRT,SYSTEM" where the system file has one
-// of the two, as on Fedora and RHEL, else "NORMAL" (libvirt's build option tls_priority).
+// DefaultPriority is the string for a host that sets none: "@LIBVIRT,SYSTEM" where the system file
+// has one of the two, as on Fedora and RHEL, else "NORMAL" (libvirt's build option tls_priority).
 func (s *System) DefaultPriority() string {
 	for _, key := range []string{"LIBVIRT", "SYSTEM"} {
 		if _, ok := s.lookup(key); ok {
@@ -109,7 +111,8 @@ func (s *System) lookup(key string) (string, bool) {
 	return "", false
 }
 
-// generated is @SYSTEM in allowlist mode (construct_system_wide_priority_string in GnuTLS's lib/priority.c).
+// generated is @SYSTEM in allowlist mode (construct_system_wide_priority_string in GnuTLS's
+// lib/priority.c).
 func (s *System) generated() string {
 	var b strings.Builder
 	b.WriteString("NONE")
@@ -147,8 +150,8 @@ func (s *System) expand(priority string) (expanded, from string, err error) {
 		Reason: fmt.Sprintf("%q cannot be looked up: %s", "@"+words, where)}
 }
 
-// versionEnabled is false for versions that the file takes away. In allowlist mode one that is named in a
-// priority string comes back.
+// versionEnabled is false for versions that the file takes away. In allowlist mode one that is
+// named in a priority string comes back.
 func (s *System) versionEnabled(v string) bool {
 	if v == "SSL3.0" {
 		return false // not built in

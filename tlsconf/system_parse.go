@@ -12,10 +12,10 @@ const (
 	maxSystemLine = 2047
 )
 
-// ParseSystem reads a file in the form of GnuTLS's (doc/cha-config.texi; the INI reader is inih): lines KEY=VALUE
-// without a section or in [priorities] are priority strings; [global] holds override-mode; [overrides] lists
-// what is enabled or disabled. Comments begin with ; or #, or with ; after a space; a line that begins with a space
-// continues the last key with another value.
+// ParseSystem reads a file in the form of GnuTLS's (doc/cha-config.texi; the INI reader is inih):
+// lines KEY=VALUE without a section or in [priorities] are priority strings; [global] holds
+// override-mode; [overrides] lists what is enabled or disabled. Comments begin with ; or #, or with
+// ; after a space; a line that begins with a space continues the last key with another value.
 //
 // A line that GnuTLS would give up at is an error; one that it would pass over becomes a warning.
 func ParseSystem(path string, data []byte) (*System, error) {
@@ -151,7 +151,8 @@ func (s *System) override(l iniLine) {
 		s.profile = p
 		return
 	}
-	// The same list, enabled in one mode and disabled in the other; a key of the other mode has no effect.
+	// The same list, enabled in one mode and disabled in the other; a key of the other mode has no
+	// effect.
 	type target struct {
 		allow, block string
 		known        func(string) bool

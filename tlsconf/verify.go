@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// maxPeerChain is how many certificates a peer may send. crypto/tls reads 256 KiB of them at most, and
-// crypto/x509 tries 100 signatures at most.
+// maxPeerChain is how many certificates a peer may send. crypto/tls reads 256 KiB of them at most,
+// and crypto/x509 tries 100 signatures at most.
 const maxPeerChain = 10
 
-// verify is every check of a peer but that of its names: chain, dates, role, revocation, policy. crypto/tls has
-// checked a client's chain by then, and a server's not.
+// verify is every check of a peer but that of its names: chain, dates, role, revocation, policy.
+// crypto/tls has checked a client's chain by then, and a server's not.
 func (c *Credentials) verify(cs tls.ConnectionState, role x509.ExtKeyUsage, opts settings) error {
 	if len(cs.PeerCertificates) == 0 {
 		return &ChainError{Err: errNoPeerCertificate}
@@ -70,8 +70,8 @@ func (c *Credentials) verifyChain(cs tls.ConnectionState, chain []*x509.Certific
 
 var errDomain = errors.New("its SPIFFE trust domain is not one that this host has the CAs of")
 
-// rootsFor gives the CAs that may have issued a certificate. With SPIFFE a trust domain's CAs vouch for that
-// domain's names alone (SPIFFE X509-SVID, section 5).
+// rootsFor gives the CAs that may have issued a certificate. With SPIFFE a trust domain's CAs vouch
+// for that domain's names alone (SPIFFE X509-SVID, section 5).
 func (c *Credentials) rootsFor(leaf *x509.Certificate) (*x509.CertPool, error) {
 	if c.domains == nil {
 		return c.pool, nil
@@ -86,7 +86,8 @@ func (c *Credentials) rootsFor(leaf *x509.Certificate) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// ownChain is the chain that peers see of one of this host's certificates, up to a CA that this host trusts.
+// ownChain is the chain that peers see of one of this host's certificates, up to a CA that this
+// host trusts.
 func (c *Credentials) ownChain(t tls.Certificate) ([]*x509.Certificate, error) {
 	var between []*x509.Certificate
 	for _, der := range t.Certificate[1:] {

@@ -55,8 +55,8 @@ func (h *Host) certificates(l *list, libvirt string) {
 	l.ok(certificates, "%s%s; %s; issued by %q; %s", used, c.Found.Why, id, c.Leaf.Issuer, ends(c.Leaf.NotAfter, time.Now()))
 }
 
-// ownNames looks whether this host is known by its certificates: of both roles, since peers look for its name in the one that it shows
-// when it connects, too.
+// ownNames looks whether this host is known by its certificates: of both roles,
+// since peers look for its name in the one that it shows when it connects, too.
 func (h *Host) ownNames(l *list, c *tlsconf.Credentials) {
 	rules, err := tlsconf.ParseRules([]string{h.Config.Name})
 	if err != nil {

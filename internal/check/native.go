@@ -39,7 +39,8 @@ func Native() control.NativeTLS {
 		n.Text = err.Error()
 		return n
 	}
-	for _, f := range tlsconf.Check(found, tlsconf.Others{}) {
+	// QEMU looks at the key usage as libvirt did before 11.6.
+	for _, f := range tlsconf.Check(found, tlsconf.Others{Libvirt: "before 11.6"}) {
 		if f.Severity == tlsconf.Error {
 			n.Text = fmt.Sprintf("%s: %s", f.File, f.Problem)
 			return n

@@ -1,6 +1,6 @@
-// Package credentials opens what the configuration names this host's certificates by: files in the layout of one of
-// the programs on the host, or a SPIFFE Workload API. The daemon, its tunnels, `sluice check` and `sluice tunnel` have
-// theirs from here.
+// Package credentials opens what the configuration names this host's certificates by: files in the
+// layout of one of the programs on the host, or a SPIFFE Workload API. The daemon, its tunnels,
+// `sluice check` and `sluice tunnel` have theirs from here.
 package credentials
 
 import (

@@ -45,11 +45,10 @@ var oidKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 15}
 
 // Issue makes a key and a certificate for it.
 //
-// An RSA certificate gets the critical key usage digitalSignature and
-// keyEncipherment. RFC 8813 forbids keyEncipherment with an EC key (and RFC 8410 with an Ed25519 one), while
-// libvirt before 11.0 and QEMU before 9.2 refuse a certificate whose critical
-// key usage lacks it; so with these the extension is not critical, and then
-// those versions log a warning and go on.
+// An RSA certificate gets the critical key usage digitalSignature and keyEncipherment. RFC 8813
+// forbids keyEncipherment with an EC key (and RFC 8410 with an Ed25519 one), while libvirt before
+// 11.0 and QEMU before 9.2 refuse a certificate whose critical key usage lacks it; so with these
+// the extension is not critical, and then those versions log a warning and go on.
 func (ca *CA) Issue(h Host) (*Pair, error) {
 	if len(h.Names)+len(h.IPs)+len(h.URIs) == 0 && h.Subject == nil {
 		return nil, errors.New("a host certificate needs at least one name, IP address or URI")

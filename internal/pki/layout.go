@@ -12,7 +12,8 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf/layout"
 )
 
-// The two layouts that are asked for most. dir, once written, can be copied onto the layout's usual folder.
+// The two layouts that are asked for most. dir, once written, can be copied onto the layout's usual
+// folder.
 const (
 	LayoutLibvirt = layout.Libvirt
 	LayoutQEMU    = layout.QEMU

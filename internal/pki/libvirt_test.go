@@ -13,8 +13,8 @@ import (
 	"github.com/virt-sluice/sluice/internal/needs"
 )
 
-// inNamespaces runs a script as root of its own mounts, network, host name and processes, with pki in the place of /etc/pki.
-// Whatever it starts ends with it.
+// inNamespaces runs a script as root of its own mounts, network, host name and processes, with pki
+// in the place of /etc/pki. Whatever it starts ends with it.
 func inNamespaces(t *testing.T, pki, script string) string {
 	t.Helper()
 	needs.Root(t, "for namespaces")
@@ -51,7 +51,8 @@ func layoutFor(t *testing.T, alg Algorithm) string {
 	if _, err := WriteLayout(dir, LayoutLibvirt, Set{CA: ca, Server: p, Client: p}); err != nil {
 		t.Fatal(err)
 	}
-	// The private folder is root's alone, as virt-pki-validate wants it; the temporary one on the way is, too.
+	// The private folder is root's alone, as virt-pki-validate wants it; the temporary one on the
+	// way is, too.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -75,8 +76,8 @@ func TestLayoutAgainstVirtPKIValidate(t *testing.T) {
 	}
 }
 
-// TestLayoutAgainstLibvirtd starts libvirtd with these files and connects to it with virsh, over TLS with both sides'
-// certificates checked, for both kinds of keys.
+// TestLayoutAgainstLibvirtd starts libvirtd with these files and connects to it with virsh, over
+// TLS with both sides' certificates checked, for both kinds of keys.
 func TestLayoutAgainstLibvirtd(t *testing.T) {
 	needs.Program(t, "libvirtd", "virsh", "ip")
 	for _, alg := range []Algorithm{ECDSA, RSA} {

@@ -1,5 +1,5 @@
-// Package layout is the table of the places where programs keep a host's certificates. The configuration, the search
-// and what makes certificates read it; a new layout is a new row.
+// Package layout is the table of the places where programs keep a host's certificates. The
+// configuration, the search and what makes certificates read it; a new layout is a new row.
 package layout
 
 import (
@@ -14,9 +14,11 @@ type Layout struct {
 	Dir  string // its usual folder; what begins with ~ is below the user's home
 	CA   string
 	CRL  string // "" if it has none
-	// Server and Client are the places for each role. A layout with one pair for both has it in Server alone.
+	// Server and Client are the places for each role. A layout with one pair for both has it in
+	// Server alone.
 	Server, Client Pair
-	// Indexed is set where the program also reads servercert0.pem, servercert1.pem, …, as newer releases of libvirt do.
+	// Indexed is set where the program also reads servercert0.pem, servercert1.pem, …, as newer
+	// releases of libvirt do.
 	Indexed bool
 }
 

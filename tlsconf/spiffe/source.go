@@ -5,8 +5,8 @@
 //	go src.Run(ctx)
 //	conn, peer, err := tlsconf.Connect(ctx, engine, raw, tlsconf.Client{Credentials: src.Current(), Expect: expect})
 //
-// Peers are then named by their SPIFFE ID: a rule is spiffe://site/kvm/host-b, or a glob. The CAs of a
-// trust domain vouch for that domain's IDs alone, those of federated domains for theirs.
+// Peers are then named by their SPIFFE ID: a rule is spiffe://site/kvm/host-b, or a glob. The CAs
+// of a trust domain vouch for that domain's IDs alone, those of federated domains for theirs.
 package spiffe
 
 import (
@@ -27,9 +27,9 @@ type Config struct {
 	// SPIFFE_ENDPOINT_SOCKET if empty (SPIFFE Workload Endpoint, section 4).
 	Addr string
 
-	// Changed is told of each new set, the first excepted; Failed of each one that is bad, and of losing the
-	// connection, while the set before stays; Mended when that set comes again after all. Run calls them, one at a
-	// time. Each may be nil.
+	// Changed is told of each new set, the first excepted; Failed of each one that is bad, and of
+	// losing the connection, while the set before stays; Mended when that set comes again after
+	// all. Run calls them, one at a time. Each may be nil.
 	Changed func(*tlsconf.Credentials)
 	Failed  func(error)
 	Mended  func()
@@ -41,8 +41,8 @@ type Source struct {
 	current atomic.Pointer[tlsconf.Credentials]
 }
 
-// New fetches the first set. It waits, until ctx is done, for an API that is not up yet or has nothing for
-// this process.
+// New fetches the first set. It waits, until ctx is done, for an API that is not up yet or has
+// nothing for this process.
 func New(ctx context.Context, conf Config) (*Source, error) {
 	if conf.Addr == "" {
 		conf.Addr = os.Getenv(workloadapi.SocketEnv)

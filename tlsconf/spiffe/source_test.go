@@ -145,8 +145,8 @@ func TestPeersAreKnownByTheirSPIFFEIDs(t *testing.T) {
 	}
 }
 
-// TestTrustDomainsVouchForThemselves federates two domains: each CA's IDs in its own domain are good, and
-// an ID of the other's domain is not, in either role.
+// TestTrustDomainsVouchForThemselves federates two domains: each CA's IDs in its own domain are
+// good, and an ID of the other's domain is not, in either role.
 func TestTrustDomainsVouchForThemselves(t *testing.T) {
 	site, other := newCA(t, "site CA"), newCA(t, "other CA")
 	both := map[string]*pki.CA{"other": other}
