@@ -75,12 +75,12 @@ func (o *Options) Check() error {
 	}
 	for _, name := range o.Works {
 		if !slices.Contains(Works(), name) {
-			return fmt.Errorf("there is no work %q: there are %s", name, strings.Join(Works(), ", "))
+			return fmt.Errorf("there is no work %q; choose from %s", name, strings.Join(Works(), ", "))
 		}
 	}
 	for _, name := range o.Only {
 		if !slices.Contains(Contenders(), name) {
-			return fmt.Errorf("there is no contender %q: there are %s", name, strings.Join(Contenders(), ", "))
+			return fmt.Errorf("there is no contender %q; choose from %s", name, strings.Join(Contenders(), ", "))
 		}
 	}
 	return nil

@@ -18,7 +18,7 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 		return nil, nil, fmt.Errorf("%s asks for data in clear, which %s does not allow: migrate with TLS, or set require_secure = false on both hosts", info.Peer, d.Config.Name)
 	}
 	if info.Clear && info.Work == session.WorkLibvirt {
-		return nil, nil, fmt.Errorf("%s asks for libvirt's own connection in clear, which is never so, whatever require_secure says", info.Peer)
+		return nil, nil, fmt.Errorf("%s asks for a libvirt channel in clear, which is never allowed, whatever require_secure says", info.Peer)
 	}
 	if carriesGuest := info.Work == session.WorkMigration || info.Work == session.WorkSteered; carriesGuest && p.Access() == config.AccessReadOnly {
 		return nil, nil, fmt.Errorf("access denied: peers.%s.access on %s is %q, and bringing a guest takes %q", p.Name, d.Config.Name, config.AccessReadOnly, config.AccessMigrate)

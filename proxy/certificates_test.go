@@ -118,13 +118,13 @@ func TestStatusOfCertificates(t *testing.T) {
 		t.Errorf("%+v", c.Expiry)
 	}
 	// Once each, however often it is looked at.
-	hosttest.Eventually(t, "the warning", func() bool { return strings.Contains(a.logged.String(), "a certificate ends soon") })
+	hosttest.Eventually(t, "the warning", func() bool { return strings.Contains(a.logged.String(), "a certificate expires soon") })
 	a.Peers.Certs.WarnOfEnds(time.Now())
-	if log := a.logged.String(); strings.Count(log, "a certificate ends soon") != 1 {
+	if log := a.logged.String(); strings.Count(log, "a certificate expires soon") != 1 {
 		t.Errorf("the log has\n%s", log)
 	}
 	a.Peers.Certs.WarnOfEnds(time.Now().AddDate(9, 1, 0))
-	if log := a.logged.String(); strings.Count(log, "a certificate ends soon") != 2 || !strings.Contains(log, `"certificate":"ca"`) {
+	if log := a.logged.String(); strings.Count(log, "a certificate expires soon") != 2 || !strings.Contains(log, `"certificate":"ca"`) {
 		t.Errorf("nine years later the log has\n%s", log)
 	}
 }
@@ -150,7 +150,7 @@ func TestRefusedInWords(t *testing.T) {
 		{name: "not in the list of names", a: gb, top: "tls_allowed_dn_list = ['C=DE,*', 'O=Site,C=GB,*']", words: []string{"host-b: ", "tls_allowed_dn_list on host-b", `"C=GB,O=Site,CN=host-a"`}},
 		{name: "empty list of names", a: gb, top: "tls_allowed_dn_list = []", words: []string{"host-b: ", "tls_allowed_dn_list on host-b"}},
 		{name: "stricter priority of the peer", peers: hosttest.PeerA + "priority = 'SECURE192:-CHACHA20-POLY1305'\n",
-			words: []string{"host-b: this host refused the peer", "SECURE192:-CHACHA20-POLY1305", "does not allow", "priority of its own for the peer host-a", "same one on both hosts"}},
+			words: []string{"host-b: this host refused the peer", "SECURE192:-CHACHA20-POLY1305", "does not allow", "its own priority string for the peer host-a", "same one on both hosts"}},
 		{name: "too short a key for the policy", top: "priority = 'NORMAL:%PROFILE_ULTRA'", words: []string{"host-b: this host refused the peer", "PROFILE_ULTRA"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -33,7 +33,7 @@ func checkRequest(cfg *config.Config, req *control.CheckRequest) error {
 	for _, name := range req.Peers {
 		if _, ok := cfg.Peers[name]; !ok {
 			there := strings.Join(slices.Sorted(maps.Keys(cfg.Peers)), ", ")
-			return control.WrongUse("no peer %q is configured on %s; there is %s", name, cfg.Name, orNone(there))
+			return control.WrongUse("no peer %q is configured on %s; configured are: %s", name, cfg.Name, orNone(there))
 		}
 	}
 	return nil
@@ -82,7 +82,7 @@ func (d *Daemon) checked(ctx context.Context, peer string) *check.Answer {
 		}
 	}
 	_, _, a.Draining = d.Sessions.Status()
-	ctx, cancel := context.WithTimeoutCause(ctx, d.Config.Limits.HandshakeTimeout/2, fmt.Errorf("it does not answer within %v", d.Config.Limits.HandshakeTimeout/2))
+	ctx, cancel := context.WithTimeoutCause(ctx, d.Config.Limits.HandshakeTimeout/2, fmt.Errorf("no answer within %v", d.Config.Limits.HandshakeTimeout/2))
 	defer cancel()
 	versions, err := d.Libvirt.Versions(ctx)
 	if a.Libvirt = versions.Libvirt; err != nil {

@@ -55,7 +55,7 @@ func TestCheckPeerThatIsNoSluice(t *testing.T) {
 	})
 	t.Run("silence", func(t *testing.T) {
 		address := hosttest.Serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })
-		finds(t, lonely(t, ca, address, "handshake_timeout = '500ms'").checkPeer(), control.ResultError, "TLS", "timeout", "here", "said nothing within 500ms")
+		finds(t, lonely(t, ca, address, "handshake_timeout = '500ms'").checkPeer(), control.ResultError, "TLS", "timeout", "here", "sent nothing within 500ms")
 	})
 	t.Run("one that hangs up", func(t *testing.T) {
 		address := hosttest.Serve(t, func(net.Conn) {})
@@ -69,7 +69,7 @@ func TestCheckPeerThatIsNoSluice(t *testing.T) {
 				issuer = hosttest.NewAuthority(t, from)
 			}
 			finds(t, lonely(t, ca, hosttest.OpenSSLServer(t, issuer), "").checkPeer(), control.ResultError, "TLS", "not-sluice", "",
-				"speaks TLS and is no sluice", `"CN=host-b,O=`+issuer.Cert.Subject.CommonName+`"`, "check the port")
+				"speaks TLS but is not sluice", `"CN=host-b,O=`+issuer.Cert.Subject.CommonName+`"`, "check the port")
 		})
 	}
 }

@@ -37,7 +37,7 @@ func TestCheckHost(t *testing.T) {
 		{name: "expired", set: func(h *testHost) {
 			h.Trust(ca)
 			h.Certify(ca, pki.Host{NotBefore: time.Now().Add(-2 * time.Minute), NotAfter: time.Now().Add(-time.Minute)})
-		}, result: "error", check: "certificates", code: "file", words: []string{"cert.pem", "expired on", "this host's clock says", "renewed"}},
+		}, result: "error", check: "certificates", code: "file", words: []string{"cert.pem", "expired on", "this host's clock says", "renew"}},
 		{name: "expires soon", set: func(h *testHost) {
 			h.Trust(ca)
 			h.Certify(ca, pki.Host{NotAfter: time.Now().Add(time.Minute)})
@@ -176,7 +176,7 @@ func TestCheckHostByDaemon(t *testing.T) {
 	finds(t, found, "error", "sockets", "socket-gone", "", "peers/host-b/libvirt.sock is gone")
 
 	_, err := control.New(a.Path("run/control.sock")).Check(t.Context(), &control.CheckRequest{Peers: []string{"host-x"}})
-	hosttest.Says(t, err, `no peer "host-x" is configured on host-a; there is host-b`)
+	hosttest.Says(t, err, `no peer "host-x" is configured on host-a; configured are: host-b`)
 	if !control.IsWrongUse(err) {
 		t.Errorf("%v is no wrong use", err)
 	}

@@ -150,7 +150,7 @@ func TestCheckPeerThatAnswers(t *testing.T) {
 		{Check: "TLS", Result: "ok", Text: `it shows DNS:host-b, DN:O=CA,CN=host-b, issued by "CN=CA"; ends `},
 		{Check: "TLS", Result: "warning", Code: "expires", Text: "in 5 days"},
 		{Check: "answer", Result: "ok", Text: "host-b is sluice test, and knows this host as its peer host-a; its TLS priority is SECURE128"},
-		{Check: "answer", Result: "warning", Code: "draining", Text: "host-b is being stopped"},
+		{Check: "answer", Result: "warning", Code: "draining", Text: "host-b is stopping"},
 		{Check: "answer", Result: "warning", Code: "its-certificates", Text: "stay in use"},
 		{Check: "answer", Result: "warning", Code: "its-certificates", Text: "its server certificate"},
 		{Check: "clock", Result: "ok", Text: "of this host's"},

@@ -22,5 +22,5 @@ func TestNoLibvirtInClear(t *testing.T) {
 	if err == nil {
 		t.Fatal("libvirt's connection may go in clear")
 	}
-	hosttest.Says(t, err, "host-b: ", "libvirt's own connection in clear")
+	hosttest.Says(t, err, "host-b: ", "a libvirt channel in clear")
 }

@@ -164,7 +164,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 			over = nil
 			continue
 		case <-limit:
-			d.Log.Warn().Stringer("after", d.Config.Limits.DrainTimeout).Msg("sessions and tunnels' connections are cut off (limits.drain_timeout)")
+			d.Log.Warn().Stringer("after", d.Config.Limits.DrainTimeout).Msg("time to drain is over: sessions and connections of tunnels are cut off (limits.drain_timeout)")
 		case <-ctx.Done():
 		}
 		break
@@ -188,7 +188,7 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 	var lc net.ListenConfig
 	d.listener, err = lc.Listen(ctx, "tcp", d.Config.Listen)
 	if err != nil {
-		return closers, fmt.Errorf("listen for peers at %s (listen): %w: if libvirtd's own TLS listener holds the port, turn that off or choose another port for both hosts", d.Config.Listen, err)
+		return closers, fmt.Errorf("listen for peers at %s (listen): %w: if libvirtd's own TLS listener has the port, turn it off, or choose another port on both hosts", d.Config.Listen, err)
 	}
 	closers = append(closers, func() { d.listener.Close() })
 	d.Work.Go(func() { d.servePeers(ctx) })

@@ -31,11 +31,11 @@ func TestLandingRefuses(t *testing.T) {
 		port         uint16
 		words        []string
 	}{
-		{name: "not configured", tables: hosttest.PeerA, words: []string{"host-b: intercepted connections are not taken", "[intercept]"}},
+		{name: "not configured", tables: hosttest.PeerA, words: []string{"host-b: intercepted connections are not accepted", "[intercept]"}},
 		{name: "read-only", tables: hosttest.PeerA + "access = 'read-only'\n" + on, words: []string{"access denied", `peers.host-a.access is "read-only"`}},
-		{name: "another port", tables: hosttest.PeerA + on, port: 22, words: []string{"port 22 is no migration port there", "intercept.ports"}},
+		{name: "another port", tables: hosttest.PeerA + on, port: 22, words: []string{"port 22 is not a migration port there", "intercept.ports"}},
 		{name: "no listener", tables: hosttest.PeerA + on, port: port, words: []string{"nothing listens at port", "no guest is expected"}},
-		{name: "no port", tables: hosttest.PeerA + on, words: []string{"once its port has been told"}},
+		{name: "no port", tables: hosttest.PeerA + on, words: []string{"after its port is known"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a, b := pairOfHosts(t, ca)

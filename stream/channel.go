@@ -104,7 +104,7 @@ func (s *Session) reserve(kind string, number int) (*Channel, error) {
 			"the channel comes out of order: %s is next", c.Name())}
 	case s.limits.Channels > 0 && len(cs.list) >= s.limits.Channels:
 		return nil, &Cause{Code: CodeRefused, Host: s.link.host, Channel: c.Name(), Text: fmt.Sprintf(
-			"the session has %d channels already, as many as it may (limits.channels)", len(cs.list))}
+			"channel limit of the session reached (%d, limits.channels)", len(cs.list))}
 	}
 	cs.list = append(cs.list, c)
 	cs.relays.Add(1)
@@ -122,7 +122,7 @@ func (c *Channel) turn(ctx context.Context) error {
 		c.before = nil
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("%s, whose turn is before, is not connected yet: %w", c.before.Name(), context.Cause(ctx))
+		return fmt.Errorf("waiting for %s, which must connect first: %w", c.before.Name(), context.Cause(ctx))
 	}
 }
 
@@ -218,7 +218,7 @@ func (s *Session) relayCause(c *Channel, err error) *Cause {
 	switch {
 	case errors.Is(err, relay.ErrByteLimit):
 		return &Cause{Code: CodeLimit, Channel: c.Name(), Text: fmt.Sprintf(
-			"the session has carried %d bytes, as many as it may (limits.session_bytes)", s.limits.Bytes)}
+			"byte limit of the session reached (%d, limits.session_bytes)", s.limits.Bytes)}
 	case errors.As(err, &e) && e.Side == relay.Local:
 		verb := map[string]string{"read": "reading from", "write": "writing to"}[e.Op]
 		return &Cause{Code: CodeLocal, Channel: c.Name(), Text: fmt.Sprintf("%s %s failed: %v", verb, channelKind(c.Kind).Local, e.Err)}

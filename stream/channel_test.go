@@ -286,12 +286,12 @@ func TestChannel_byteLimit(t *testing.T) {
 				second.CloseWrite()
 			}()
 			if more > 0 {
-				expect(t, wait(t, s), CodeLimit, "host-a: channel disk-0: the session has carried 100000 bytes")
+				expect(t, wait(t, s), CodeLimit, "host-a: channel disk-0: byte limit of the session reached (100000")
 				sent, received := s.Bytes()
 				if sent+received != limit {
 					t.Errorf("%d bytes", sent+received)
 				}
-				expect(t, wait(t, b), CodeLimit, "host-a: channel disk-0: the session has carried 100000 bytes")
+				expect(t, wait(t, b), CodeLimit, "host-a: channel disk-0: byte limit of the session reached (100000")
 				return
 			}
 			if got, err := io.ReadAll(far2); len(got) != 60_000+more || err != nil {

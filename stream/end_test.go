@@ -127,7 +127,7 @@ func TestEnd_bothEndsKnowTheSameCause(t *testing.T) {
 			go io.Copy(io.Discard, appB)
 			write(appA)
 		},
-		code: CodeLimit, words: []string{"host-a: channel memory-0: the session has carried 100000 bytes, as many as it may (limits.session_bytes)"},
+		code: CodeLimit, words: []string{"host-a: channel memory-0: byte limit of the session reached (100000, limits.session_bytes)"},
 	}, {
 		name: "the acceptor's byte limit",
 		with: func(h *hosts) { h.acceptor.Limits.Bytes = 100_000 },
@@ -136,7 +136,7 @@ func TestEnd_bothEndsKnowTheSameCause(t *testing.T) {
 			go io.Copy(io.Discard, appB)
 			write(appA)
 		},
-		code: CodeLimit, words: []string{"host-b: channel memory-0: the session has carried 100000 bytes, as many as it may (limits.session_bytes)"},
+		code: CodeLimit, words: []string{"host-b: channel memory-0: byte limit of the session reached (100000, limits.session_bytes)"},
 	}, {
 		name: "the acceptor can't connect a channel",
 		with: func(h *hosts) {
@@ -200,7 +200,7 @@ func TestEnd_bothEndsKnowTheSameCause(t *testing.T) {
 			_, local := socketPair(t)
 			a.OpenChannel(t.Context(), ChannelMemory, local)
 		},
-		code: CodeRefused, words: []string{"host-a: channel memory-0: the session has 1 channels already, as many as it may (limits.channels)"},
+		code: CodeRefused, words: []string{"host-a: channel memory-0: channel limit of the session reached (1, limits.channels)"},
 	}, {
 		name: "more channels than the acceptor allows",
 		with: func(h *hosts) { h.acceptor.Limits.Channels = 1 },
@@ -209,7 +209,7 @@ func TestEnd_bothEndsKnowTheSameCause(t *testing.T) {
 			_, local := socketPair(t)
 			a.OpenChannel(t.Context(), ChannelMemory, local)
 		},
-		code: CodeRefused, words: []string{"host-b: channel memory-0: the session has 1 channels already, as many as it may (limits.channels)"},
+		code: CodeRefused, words: []string{"host-b: channel memory-0: channel limit of the session reached (1, limits.channels)"},
 	}, {
 		name: "the acceptor hears nothing, but is heard",
 		with: func(h *hosts) { h.acceptor.Limits.Idle = 2 * time.Second },

@@ -62,7 +62,7 @@ func (s *shares) take(peer, what, limit string, most int) (give func(), err erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if most > 0 && s.of[key] >= most {
-		return nil, &Cause{Code: CodeRefused, Text: fmt.Sprintf("%s has %d %s here already, as many as it may (%s)", peer, s.of[key], what, limit)}
+		return nil, &Cause{Code: CodeRefused, Text: fmt.Sprintf("limit of %[3]s for %[1]s reached (%[2]d, %[4]s)", peer, s.of[key], what, limit)}
 	}
 	if s.of == nil {
 		s.of = make(map[shareKey]int)

@@ -18,7 +18,7 @@ func TestShare_channels(t *testing.T) {
 	h.channel(second, ChannelMemory)
 	_, local := socketPair(t)
 	_, err := second.OpenChannel(t.Context(), ChannelDisk, local)
-	expect(t, err, CodeRefused, "host-a has 2 channels here already", "limits.peer_channels")
+	expect(t, err, CodeRefused, "limit of channels for host-a reached (2", "limits.peer_channels")
 
 	a.CloseWrite()
 	b.CloseWrite()
@@ -46,7 +46,7 @@ func TestShare_asks(t *testing.T) {
 	answered := make(chan error)
 	go func() { answered <- h.opener.Ask(context.Background(), "slow", nil, nil) }()
 	<-begun
-	expect(t, h.opener.Ask(t.Context(), "another", nil, nil), CodeRefused, "host-a has 1 questions here already", "limits.peer_asks")
+	expect(t, h.opener.Ask(t.Context(), "another", nil, nil), CodeRefused, "limit of questions for host-a reached (1", "limits.peer_asks")
 	close(release)
 	if err := receive(t, answered); err != nil {
 		t.Error(err)

@@ -163,7 +163,7 @@ func TestClientGoesAway(t *testing.T) {
 	if _, _, err = other.DomainMigratePrepare3Params(params, cookie, flags); err == nil {
 		t.Fatal("the guest was prepared twice")
 	}
-	says(t, "Prepare", err.Error(), "is being migrated already")
+	says(t, "Prepare", err.Error(), "is already being migrated")
 
 	s.check(dst.Disconnect())
 	s.check(src.Disconnect())

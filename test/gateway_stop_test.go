@@ -105,9 +105,9 @@ func TestVirshDrain(t *testing.T) {
 		return err != nil
 	})
 	for _, uri := range []string{a.uri(), s.tlsURI("mover")} {
-		s.virshFails(s.A, []string{"-c", uri, "list"}, "is being stopped and takes no new sessions")
+		s.virshFails(s.A, []string{"-c", uri, "list"}, "is stopping and accepts no new sessions")
 	}
-	a.virshStart(other, "--p2p").fails("is being stopped and takes no new sessions")
+	a.virshStart(other, "--p2p").fails("is stopping and accepts no new sessions")
 	v.moves()
 	b.stopped()
 	a.signal(syscall.SIGTERM)

@@ -45,7 +45,7 @@ func TestInterceptRefuses(t *testing.T) {
 	if _, _, status = s.run(s.A, "curl", "-sS", "http://127.0.0.1:16516/"); status == 0 {
 		t.Error("curl succeeded")
 	}
-	a.logged("the kernel has not led it here")
+	a.logged("the kernel did not redirect it here")
 }
 
 func TestInterceptCommands(t *testing.T) {
@@ -88,12 +88,12 @@ func TestInterceptCommands(t *testing.T) {
 	if status != 1 {
 		t.Errorf("show: status %d", status)
 	}
-	says(t, "show", out, "the kernel differs from the configuration (intercept.ports is 49152-49300)", "where nobody listens")
+	says(t, "show", out, "the kernel differs from the configuration (intercept.ports is 49152-49300)", "where nothing listens")
 	_, errs, status = s.asNobody(s.A, s.command, "intercept", "down")
 	if status != 1 {
 		t.Errorf("down: status %d", status)
 	}
-	says(t, "down as nobody", errs, "it takes root, or CAP_NET_ADMIN")
+	says(t, "down as nobody", errs, "it needs root, or CAP_NET_ADMIN")
 	plain := s.write("plain.toml", []byte("[peers.host-b]\n"))
 	_, errs, status = s.run(s.A, s.command, "intercept", "up", "--config", plain)
 	if status != 2 {
@@ -180,7 +180,7 @@ func TestInterceptChecked(t *testing.T) {
 		}
 		says(t, "sluice check", strings.Join(strings.Fields(out), " "), words...)
 	}
-	check(0, "ok interception ports 49152-49215 are closed to other hosts, and connections to those of 2 addresses are led to sluice")
+	check(0, "ok interception ports 49152-49215 are closed to other hosts, and connections to those of 2 addresses are redirected to sluice")
 	if out, errs, status := s.run(s.A, "nft", "flush", "ruleset"); status != 0 {
 		t.Fatalf("%s%s", out, errs)
 	}

@@ -131,7 +131,7 @@ func TestInterceptedAtOneHost(t *testing.T) {
 	s.watched(func() {
 		s.virshMigrates(s.A, g, "qemu+tcp://host-b/system", "tcp:host-b").fails()
 	}).secret(g, 0)
-	says(t, "host-a", a.ended().Cause, "host-b: intercepted connections are not taken", "[intercept]")
+	says(t, "host-a", a.ended().Cause, "host-b: intercepted connections are not accepted", "[intercept]")
 	// By its sluice libvirt over there does not even begin.
 	s.virshMigrates(s.A, g, s.tlsURI("mover"), "tcp:host-b").fails("sluice on host-b", "in clear", "sluice intercept up")
 	b.logged("migration refused")

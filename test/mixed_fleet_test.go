@@ -54,7 +54,7 @@ func TestMixedFleet(t *testing.T) {
 	if status != 1 { // of strict and host-c
 		t.Errorf("sluice check --all-peers ends with status %d:\n%s", status, out)
 	}
-	says(t, "sluice check", out, "and no sluice: guests go there by QEMU's own TLS", "peers.strict.without_sluice", "no guest goes there or comes")
+	says(t, "sluice check", out, "and no sluice: guests go there by QEMU's own TLS", "peers.strict.without_sluice", "no guest can go there or come")
 	if out, _, status = s.run(s.A, s.command, "check", "--peer", "host-b"); status != 0 {
 		t.Errorf("sluice check --peer host-b ends with status %d:\n%s", status, out)
 	}

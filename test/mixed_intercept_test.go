@@ -31,7 +31,7 @@ func TestInterceptionAndHostWithoutSluice(t *testing.T) {
 		a.migrate(g.Name).want(control.Moved, 0)
 		s.onlyOn(g, s.B)
 	})
-	t.Run("to it, whose ports are led to sluice", func(t *testing.T) {
+	t.Run("to it, whose ports are redirected to sluice", func(t *testing.T) {
 		s := newSite(t)
 		s.bare(s.B, bareTLSPort, "host-b")
 		a := s.intercepting(s.A, bareTable(s.B, "plain")+"intercept = [\"host-b\"]\n")
@@ -62,7 +62,7 @@ func TestInterceptionAndHostWithoutSluice(t *testing.T) {
 		if status == 0 {
 			t.Fatal("root's daemon listened at port 22 for it")
 		}
-		says(t, "virsh", errs, "port 22 is none for a migration")
+		says(t, "virsh", errs, "port 22 cannot be used for a migration")
 		s.check(s.CheckOnlyOn(s.ctx, g, s.A))
 		if errs, status = migrate("--tls"); status != 0 {
 			t.Fatalf("virsh: %s", errs)

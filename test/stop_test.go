@@ -32,7 +32,7 @@ func TestDrain(t *testing.T) {
 
 	b.signal(syscall.SIGTERM)
 	b.logged("no new sessions")
-	r := a.migrate(other.Name).stays(control.Failed, 1, "host-b: ", "is being stopped and takes no new sessions")
+	r := a.migrate(other.Name).stays(control.Failed, 1, "host-b: ", "is stopping and accepts no new sessions")
 	if r.Carried != 0 {
 		t.Errorf("%d bytes were carried", r.Carried)
 	}
@@ -40,7 +40,7 @@ func TestDrain(t *testing.T) {
 	a.logged("no new sessions")
 	// It is no use to wait with what the daemon refuses at once.
 	refusal := a.migrate(other.Name).want(control.Failed, 1)
-	says(t, "the message", refusal.Message, "is being stopped and takes no new sessions")
+	says(t, "the message", refusal.Message, "is stopping and accepts no new sessions")
 	if !a.status().Draining || !b.status().Draining {
 		t.Error("status does not show that they drain")
 	}

@@ -148,7 +148,7 @@ func TestNBDRefused(t *testing.T) {
 	var p *stand.Program
 	for _, c := range []struct{ allow, more, client, sluice string }{
 		{"host-a", "", "TLS", "it does not ask for TLS, and was told that TLS is required"},
-		{"host-x", ",tls-creds=tls0,tls-hostname=host-b", "", "its name is not let in: it holds DNS:host-a"},
+		{"host-x", ",tls-creds=tls0,tls-hostname=host-b", "", "its name is not allowed: it has DNS:host-a"},
 		{"host-a", ",tls-creds=tls0,tls-hostname=host-x", "Certificate does not match the hostname host-x", ""},
 	} {
 		var at string

@@ -17,7 +17,7 @@ func TestQEMUSourceRefused(t *testing.T) {
 		creds          bool   // the source has a certificate
 		inSluice, inVM string
 	}{
-		{"the client's name", "host-x", "host-b", none, none, true, "its name is not let in: it holds DNS:host-a", "TLS"},
+		{"the client's name", "host-x", "host-b", none, none, true, "its name is not allowed: it has DNS:host-a", "TLS"},
 		{"the server's name", "host-a", "host-x", none, none, true, "", "Certificate does not match the hostname host-x"},
 		{"no policy in common", "host-a", "host-b", versions["TLS1.2"], versions["TLS1.3"], true, "no TLS version", "TLS handshake failed"},
 		{"no cipher in common", "host-a", "host-b", "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+CHACHA20-POLY1305", "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-256-GCM", true, "no cipher suite", "TLS handshake failed"},

@@ -16,28 +16,29 @@ import (
 	"github.com/virt-sluice/sluice/bench"
 )
 
-const benchHelp = `Measure the relay on this machine, beside other programs that do the same, with
-the same work in the same minutes: a stream from one unix socket to another, over
-mutual TLS 1.3 with AES-128-GCM, through two relays.
+const benchHelp = `Measure the relay on this machine beside other programs that do the same work
+at the same time: a stream from one unix socket to another, over mutual TLS 1.3
+with AES-128-GCM, through two relays.
 
-Those of ghostunnel, stunnel, HAProxy, nginx and socat take part that are
-installed; the others are named. Two come with it: io.Copy over Go's crypto/tls,
-and splice, which does no TLS and is the floor. As root it runs in a network
-namespace of its own, with TCP's congestion control set to reno.
+The others are ghostunnel, stunnel, HAProxy, nginx and socat, those of them that
+are installed; the rest are listed as missing. Two are built in: io.Copy over
+Go's crypto/tls, and splice, which does no TLS and is the floor. As root it runs
+in a network namespace of its own, with TCP's congestion control set to reno.
 
-With a command the sink and the receiving relays are on another host: the command
-leads to sluice bench far there, most often by ssh, and --at is an address of that
-host that this one reaches. The relays have certificates made for the occasion. Both
-hosts' networks are used as they are.
+With COMMAND the sink and the receiving relays are on another host: the command
+must run sluice bench far there, most often over ssh, and --at is an address at
+which this host reaches that one. The relays get certificates made for this run.
+Both hosts' networks are used as they are.
 
-Nothing else should run meanwhile. With everything installed and the usual size it
-takes about two hours on a small machine.
+Nothing else should run meanwhile. With everything installed and the default
+size it takes about two hours on a small machine.
 
 Exit status: 0 measured, 1 failed, 2 wrong use.`
 
 const benchExamples = `  sluice bench --size 256 --rounds 2 --work 1,ping-1
   sluice bench --results results --only sluice,haproxy,splice
-  sluice bench --at 192.0.2.2 --only sluice,splice -- ssh root@host-b sluice bench far`
+  sluice bench --at 192.0.2.2 --only sluice,splice -- \
+    ssh root@host-b sluice bench far`
 
 func newBench(io streams) *cobra.Command {
 	o := bench.Options{}
@@ -58,9 +59,9 @@ func newBench(io streams) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.Int64Var(&mib, "size", 4096, "`MiB` of one piece of bulk work, over all its streams")
-	f.IntVar(&o.Rounds, "rounds", 7, "how `OFTEN` each program does each work")
-	f.IntVar(&o.Pings, "pings", 20000, "how many `ROUND TRIPS` a ping-pong has")
+	f.Int64Var(&mib, "size", 4096, "`MiB` that one piece of bulk work carries, over all its streams")
+	f.IntVar(&o.Rounds, "rounds", 7, "how many `TIMES` each program does each work")
+	f.IntVar(&o.Pings, "pings", 20000, "`ROUNDTRIPS` of a ping-pong")
 	f.StringSliceVar(&o.Only, "only", nil, "`PROGRAMS` to measure: "+strings.Join(bench.Contenders(), ", ")+" (default: all that are installed)")
 	f.StringSliceVar(&o.Works, "work", nil, "`WORKS` to do: "+strings.Join(bench.Works(), ", ")+" (default: all)")
 	f.StringVar(&results, "results", "", "`FOLDER` to write relay.json, relay.txt and relay.svg to")
@@ -92,7 +93,7 @@ func runBench(ctx context.Context, io streams, o bench.Options, results string) 
 // newBenchRelay is what the benchmark starts for its own contenders.
 func newBenchRelay() *cobra.Command {
 	return &cobra.Command{
-		Use:   "relay splice|io.Copy send|receive PATH HOST:PORT CERTIFICATES",
+		Use:   "relay splice|io.Copy send|receive PATH HOST:PORT CERTS",
 		Short: "One of the benchmark's own relays",
 		Long: `Run one of the relays that bench compares with, until it is killed. bench starts
 them itself.`,
@@ -108,9 +109,9 @@ func newBenchFar() *cobra.Command {
 	return &cobra.Command{
 		Use:   "far",
 		Short: "The other host's side of a benchmark",
-		Long: `Be the sink's side of a benchmark: the command that sluice bench is given to be
-run there, by ssh for instance. It is spoken to by standard input and output, and
-ends with them.`,
+		Long: `Be the sink's side of a benchmark: the command that sluice bench is given, to be
+run there, for instance over ssh. It takes its orders on standard input, answers
+on standard output, and ends with them.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var o bench.Options

@@ -19,16 +19,18 @@ import (
 
 const checkHelp = `Find out what would keep a migration from working, before one does.
 
-Without options it looks at this host: certificates, TLS priority, port, folders,
-libvirt, and the kernel's limits. With --peer or --all-peers it looks at the way to
-other hosts: the name resolves, the port answers, the handshake comes about with
-the expected certificate, and the sluice there lets this host in and reaches its
-libvirt. What fails is told apart, with what to do. Nothing is changed anywhere.
+Without options it checks this host: certificates, TLS priority, port, folders,
+libvirt, and the kernel's limits. With --peer or --all-peers it checks the way
+to other hosts: the name resolves, the port answers, the handshake succeeds
+with the expected certificate, and the sluice there accepts this host and
+reaches its libvirt. Each failure says what is wrong and what to do. Nothing is
+changed on any host.
 
-It asks the daemon that runs here, which answers for what it has in use. Where none
-runs, or with --config, it goes by the configuration and the files as they are.
+The daemon on this host is asked, and reports what it has in use. If none runs,
+or with --config, the configuration and the files are checked as they are.
 
-Exit status: 0 no errors (there may be warnings), 1 errors were found, 2 wrong use.`
+Exit status: 0 no errors (there may be warnings), 1 errors were found, 2 wrong
+use.`
 
 const checkExamples = `  sluice check
   sluice check --peer host-b
@@ -59,9 +61,9 @@ func newCheck(io streams) *cobra.Command {
 			return o.show(io, report)
 		},
 	}
-	cmd.Flags().StringArrayVar(&o.request.Peers, "peer", nil, "check the way to this `HOST`, a peer's name; may be given more than once")
+	cmd.Flags().StringArrayVar(&o.request.Peers, "peer", nil, "check the way to the peer `HOST`; may be repeated")
 	cmd.Flags().BoolVar(&o.request.All, "all-peers", false, "check the way to every configured peer")
-	cmd.Flags().StringVar(&o.config, "config", defaultConfig, "go by this configuration `FILE`, and not by what the daemon has in use")
+	cmd.Flags().StringVar(&o.config, "config", defaultConfig, "check this configuration `FILE`, not what the daemon has in use")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print one JSON object")
 	addSocket(cmd.Flags(), &o.socket)
 	cmd.MarkFlagsMutuallyExclusive("peer", "all-peers")

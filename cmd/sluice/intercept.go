@@ -15,38 +15,38 @@ import (
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 )
 
-const interceptHelp = `Lead the connections that QEMU makes by itself into sluice, for programs that
-always say tcp:HOST and cannot be told otherwise.
+const interceptHelp = `Redirect the connections that QEMU makes by itself to sluice, for programs that
+always say tcp:HOST and cannot be configured otherwise.
 
-up puts a table of sluice's own into nftables, on this host: what goes from here to
-a peer's migration ports (49152-49215 unless configured otherwise) comes to the
-sluice that runs here, which carries it over mutual TLS to the peer's sluice and
-there to the QEMU that waits; and what comes from other hosts to those ports is
-refused. Both hosts need it, and [intercept] in their configurations.
+"up" adds a table of sluice's own to nftables on this host. What goes from here
+to a peer's migration ports (49152-49215 by default) is redirected to the sluice
+that runs here, which carries it over mutual TLS to the peer's sluice and there
+to the QEMU that waits. What comes from other hosts to those ports is refused.
+Both hosts need it, and [intercept] in their configurations.
 
-As long as the table is there, nothing goes to those ports in clear: where no
-sluice runs, connections are refused.`
+While the table is there, nothing goes to those ports in clear: if no sluice
+runs, connections are refused.`
 
-const interceptUpHelp = `Put the table into the kernel, whole or not at all. Names of peers are resolved
-now. A table that is there already is left alone if it is the same, and replaced
-at once if it is not. Connections that there are go on as they are.
+const interceptUpHelp = `Put the table into the kernel, whole or not at all. Peers' names are resolved
+now. If the table exists already, it is left alone if it is the same, and
+replaced in one step if not. Open connections are not affected.
 
-It does not last beyond a restart of the host: sluice-intercept.service does it
-then.
+The table is gone after a restart of the host: sluice-intercept.service puts it
+back.
 
 Exit status: 0 it is in the kernel, 1 failed, 2 wrong use or configuration; then
 nothing was changed.`
 
-const interceptShowHelp = `Show what is in the kernel, what it has counted, and whether that is what the
-configuration says.
+const interceptShowHelp = `Show what is in the kernel, what it has counted, and whether it matches the
+configuration.
 
-Exit status: 0 it is, 1 it is not, or it could not be read, 2 wrong use or
+Exit status: 0 it matches, 1 it does not, or could not be read, 2 wrong use or
 configuration.`
 
 func newIntercept(io streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "intercept",
-		Short: "Lead connections of QEMU's own into sluice",
+		Short: "Redirect QEMU's own connections to sluice",
 		Long:  interceptHelp,
 		Args:  cobra.NoArgs,
 		RunE:  help,
@@ -82,16 +82,16 @@ func newInterceptUp(io streams) *cobra.Command {
 			if changed {
 				on = "interception is on"
 			}
-			fmt.Fprintf(io.out, "%s: TCP ports %d-%d here are closed to other hosts, and connections from here to those ports of %s come to port %d\n",
+			fmt.Fprintf(io.out, "%s: TCP ports %d-%d here are closed to other hosts, and connections from here to those ports of %s are redirected to port %d\n",
 				on, t.First, t.Last, addresses(t), t.Port)
 			if !listens(t.Port) {
-				fmt.Fprintf(io.err, "sluice: nobody listens at port %d yet: until the daemon runs with this configuration, they are refused\n", t.Port)
+				fmt.Fprintf(io.err, "sluice: nothing listens at port %d yet: until the daemon runs with this configuration, they are refused\n", t.Port)
 			}
 			return nil
 		},
 	}
 	addInterceptConfig(cmd, &file)
-	cmd.Flags().BoolVar(&print, "print", false, "print the table as nft would, and do nothing")
+	cmd.Flags().BoolVar(&print, "print", false, "print the table as nft would, and change nothing")
 	return cmd
 }
 
@@ -111,7 +111,7 @@ Exit status: 0 it is not in the kernel, 1 failed, 2 wrong use.`,
 				return failed(err)
 			}
 			if changed {
-				fmt.Fprintln(io.out, "interception is off: QEMU's own connections go as QEMU makes them")
+				fmt.Fprintln(io.out, "interception is off: QEMU's own connections go out unchanged")
 			} else {
 				fmt.Fprintln(io.out, "interception was off already")
 			}
@@ -154,7 +154,7 @@ func newInterceptShow(io streams) *cobra.Command {
 }
 
 func addInterceptConfig(cmd *cobra.Command, file *string) {
-	cmd.Flags().StringVar(file, "config", defaultConfig, "the daemon's configuration, a TOML `FILE`")
+	cmd.Flags().StringVar(file, "config", defaultConfig, "the daemon's configuration `FILE`")
 }
 
 // wantedTable is what the configuration says.
@@ -200,15 +200,15 @@ func writeIntercept(w io.Writer, st *control.InterceptStatus) error {
 		fmt.Fprintln(w, oneLine(st.Problem))
 	}
 	if len(st.Routes) == 0 {
-		fmt.Fprintln(w, "no connection is led to sluice: there are no peers")
+		fmt.Fprintln(w, "no connection is redirected to sluice: there are no peers")
 		return nil
 	}
-	fmt.Fprintf(w, "connections to these are led to port %d here", st.Port)
+	fmt.Fprintf(w, "connections to these are redirected to port %d here", st.Port)
 	if !listens(uint16(st.Port)) {
-		fmt.Fprint(w, ", where nobody listens: they are refused until the daemon runs")
+		fmt.Fprint(w, ", where nothing listens: they are refused until the daemon runs")
 	}
 	fmt.Fprintln(w, ":")
-	table(w, "PEER\tADDRESS\tLED HERE\tREFUSED", func(row rowFunc) {
+	table(w, "PEER\tADDRESS\tREDIRECTED\tREFUSED", func(row rowFunc) {
 		for _, r := range st.Routes {
 			row(r.Peer, r.Address, fmt.Sprint(r.Led), fmt.Sprint(r.Refused))
 		}

@@ -15,23 +15,23 @@ import (
 
 const migrateHelp = `Move GUEST, which runs on this host, to HOST while it runs.
 
-GUEST is a name, a UUID or an id, as virsh list shows them. HOST is a peer's name
-as it stands under [peers] in the daemon's configuration; sluice status lists
-them. The command lasts as long as the migration and tells how it ended.
+GUEST is a name, a UUID or an id, as virsh list shows them. HOST is the name of
+a peer under [peers] in the daemon's configuration; sluice status lists them.
+The command lasts as long as the migration and says how it ended.
 
 Ctrl-C cancels: the guest goes on at the source, and the message says so. A
-second Ctrl-C does not wait for that message. If this command is killed the
+second Ctrl-C does not wait for that message. If this command is killed, the
 migration is aborted as well.
 
-Options are named as virsh migrate names them.`
+Options are named as in virsh migrate.`
 
 const migrateExamples = `  # memory only; the disks are on storage that both hosts reach
   sluice migrate web1 host-b
 
-  # copy the disks too, define the guest there and forget it here
+  # copy the disks too, define the guest there and undefine it here
   sluice migrate web1 host-b --copy-storage-all --persistent --undefinesource
 
-  # a busy guest: post-copy once the first pass over memory is through
+  # a busy guest: post-copy after the first pass over memory
   sluice migrate db1 host-b --postcopy
 
   # a large guest on a fast network, in a script

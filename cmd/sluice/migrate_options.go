@@ -34,30 +34,30 @@ const defaultConnections = 2
 
 func (o *migrateOptions) add(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.BoolVar(&o.copyAll, "copy-storage-all", false, "copy the guest's disks whole; the destination needs files of the same size")
-	f.BoolVar(&o.copyInc, "copy-storage-inc", false, "copy what the destination's disks lack of their backing chain")
+	f.BoolVar(&o.copyAll, "copy-storage-all", false, "copy the guest's disks completely; the destination needs files of the same size")
+	f.BoolVar(&o.copyInc, "copy-storage-inc", false, "copy only what the backing files at the destination do not have")
 	f.BoolVar(&o.persistent, "persistent", false, "define the guest at the destination")
-	f.BoolVar(&o.undefineSource, "undefinesource", false, "forget the guest's definition at the source once it has moved")
-	f.BoolVar(&o.postCopy, "postcopy", false, "after the first pass over memory let the guest run at the destination and fetch\nthe rest as it needs it; if the link breaks then, the guest waits to be resumed")
+	f.BoolVar(&o.undefineSource, "undefinesource", false, "undefine the guest at the source once it has moved")
+	f.BoolVar(&o.postCopy, "postcopy", false, "after the first pass over memory, run the guest at the destination and fetch the rest as it needs it; if the link breaks then, the guest waits to be resumed")
 	f.BoolVar(&o.afterPreCopy, "postcopy-after-precopy", false, "the same as --postcopy")
-	f.BoolVar(&o.resume, "postcopy-resume", false, "go on with a post-copy that the network broke")
-	f.BoolVar(&o.parallel, "parallel", false, fmt.Sprintf("send memory over several connections (%d unless told otherwise)", defaultConnections))
+	f.BoolVar(&o.resume, "postcopy-resume", false, "resume a post-copy that the network interrupted")
+	f.BoolVar(&o.parallel, "parallel", false, fmt.Sprintf("send memory over several connections (%d by default)", defaultConnections))
 	f.IntVar(&o.connections, "parallel-connections", 0, "send memory over `N` connections, from 1 to 255; implies --parallel")
-	f.Uint64Var(&o.bandwidth, "bandwidth", 0, "use at most so many `MiB/s` for memory")
-	f.IntVar(&o.timeout, "timeout", 0, "give up after so many `SECONDS`, unless one of the next two says otherwise")
-	f.BoolVar(&o.timeoutSuspend, "timeout-suspend", false, "pause the guest at the timeout, so that the rest goes through")
+	f.Uint64Var(&o.bandwidth, "bandwidth", 0, "limit memory to so many `MiB/s`")
+	f.IntVar(&o.timeout, "timeout", 0, "give up after so many `SECONDS`, or do as one of the next two says")
+	f.BoolVar(&o.timeoutSuspend, "timeout-suspend", false, "pause the guest at the timeout, so that the migration can finish")
 	f.BoolVar(&o.timeoutPC, "timeout-postcopy", false, "switch to post-copy at the timeout; needs --postcopy")
-	f.BoolVar(&o.autoConverge, "auto-converge", false, "slow the guest down until it dirties less memory than goes through")
-	f.BoolVar(&o.unsafe, "unsafe", false, "migrate although libvirt fears for the disks (caches, storage that is not shared)")
-	f.StringVar(&o.tls, "tls", "", "`yes|no`; unset follows the daemon's configuration")
-	f.BoolVar(&o.live, "live", false, "accepted and without effect: every migration is live")
+	f.BoolVar(&o.autoConverge, "auto-converge", false, "slow the guest down until it changes less memory than gets through")
+	f.BoolVar(&o.unsafe, "unsafe", false, "migrate although libvirt considers the disks at risk (caches, storage that is not shared)")
+	f.StringVar(&o.tls, "tls", "", "`yes|no`: whether data has TLS (default: as configured)")
+	f.BoolVar(&o.live, "live", false, "accepted, without effect: every migration is live")
 	f.BoolVar(&o.offline, "offline", false, "refused: there is no running guest to carry")
-	f.BoolVar(&o.json, "json", false, "print one JSON object a line: progress, and the result last")
+	f.BoolVar(&o.json, "json", false, "print one JSON object per line: progress, and the result last")
 	addSocket(f, &o.socket)
 }
 
 func addSocket(f *pflag.FlagSet, socket *string) {
-	f.StringVar(socket, "socket", control.DefaultSocket, "the daemon's control socket, a `PATH`")
+	f.StringVar(socket, "socket", control.DefaultSocket, "`PATH` of the daemon's control socket")
 }
 
 // request is what the flags ask for, or what is wrong with them.
@@ -70,9 +70,9 @@ func (o *migrateOptions) request(f *pflag.FlagSet, guest, peer string) (*control
 	case o.timeoutSuspend && o.timeoutPC:
 		return nil, errors.New("--timeout-suspend and --timeout-postcopy exclude each other")
 	case f.Changed("timeout") && o.timeout < 1:
-		return nil, fmt.Errorf("--timeout takes seconds from 1 up, not %d", o.timeout)
+		return nil, fmt.Errorf("--timeout takes seconds, at least 1, not %d", o.timeout)
 	case f.Changed("bandwidth") && o.bandwidth == 0:
-		return nil, errors.New("--bandwidth takes MiB/s from 1 up; leave it out for no limit")
+		return nil, errors.New("--bandwidth takes MiB/s, at least 1; leave it out for no limit")
 	case f.Changed("parallel-connections") && o.connections < 1:
 		return nil, fmt.Errorf("--parallel-connections takes a number from 1 to 255, not %d", o.connections)
 	case f.Changed("tls") && o.tls != control.Yes && o.tls != control.No:
@@ -120,8 +120,8 @@ func (o *migrateOptions) request(f *pflag.FlagSet, guest, peer string) (*control
 var virshOnly = map[string]string{
 	"p2p":            "not needed: the two hosts' sluices run the migration between them",
 	"direct":         "not needed: the two hosts' sluices run the migration between them",
-	"tunnelled":      "not needed: memory and disks go through sluice, over TLS, always",
-	"verbose":        "not needed: progress is shown always; --json is for programs",
+	"tunnelled":      "not needed: memory and disks always go through sluice, over TLS",
+	"verbose":        "not needed: progress is always shown; --json is for programs",
 	"migrateuri":     "not needed: sluice makes the sockets and steers memory through them",
 	"desturi":        "name the peer as HOST instead of a URI",
 	"disks-uri":      "not needed: sluice steers disks through its own sockets",

@@ -21,22 +21,24 @@ import (
 const pkiHelp = `Make a small certificate authority and host certificates, for a lab or a small
 site that has no authority yet. libvirt, QEMU and sluice accept them.
 
-  sluice pki init                  # once, on one machine: pki/ca-cert.pem and its key
-  sluice pki issue host-a host-b   # pki/host-a and pki/host-b
+  # once, on one machine: pki/ca-cert.pem and its key
+  sluice pki init
+  # pki/host-a and pki/host-b
+  sluice pki issue host-a host-b
   scp -r pki/host-b/. root@host-b:/etc/pki/
 
-Nothing is written but into the folder that --dir names, and nothing there is ever
-overwritten. Who has ca-key.pem can make a host of anything: keep it off the hosts.
-It keeps no register, revokes nothing and renews nothing: to renew, issue into
-another folder.`
+Files are written only into the folder that --dir names, and none is ever
+overwritten. Whoever has ca-key.pem can impersonate any host: keep it off the
+hosts. The authority keeps no register, and revokes and renews nothing: to
+renew, issue into another folder.`
 
-const pkiIssueHelp = `Make a key and a certificate for each HOST, in a folder of that name, laid out as
-the programs on the host look for them. One certificate serves both roles, server
-and client.
+const pkiIssueHelp = `Make a key and a certificate for each HOST, in a folder of that name, laid out
+as the programs on the host expect them. One certificate serves both roles,
+server and client.
 
-HOST is the name that other hosts know this one by. More names, IP addresses and
-URIs go behind it, after commas: host-b,host-b.example.org,192.0.2.12. All of them
-are in the certificate (subjectAltName).
+HOST is the name by which other hosts know this one. More names, IP addresses
+and URIs follow it after commas: host-b,host-b.example.org,192.0.2.12. All of
+them are in the certificate (subjectAltName).
 
 Exit status: 0 made, 1 failed, 2 wrong use; then nothing was made.`
 
@@ -86,8 +88,8 @@ func newPKIInit(io streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make the authority",
-		Long: `Make a certificate authority: ca-cert.pem, which every host is to trust, and
-ca-key.pem, which makes certificates and stays where it is.
+		Long: `Make a certificate authority: ca-cert.pem, which every host must trust, and
+ca-key.pem, which signs certificates and stays where it is.
 
 Exit status: 0 made, 1 failed, 2 wrong use; then nothing was made.`,
 		Example: "  sluice pki init --dir migration-ca --name 'Migration CA'",
@@ -118,7 +120,7 @@ func newPKIIssue(io streams) *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
 		Use:   "issue HOST...",
-		Short: "Make certificates of hosts",
+		Short: "Make certificates for hosts",
 		Long:  pkiIssueHelp,
 		Example: `  sluice pki issue host-a host-b
   sluice pki issue host-a,host-a.example.org,192.0.2.11 --layout qemu --key rsa`,
@@ -133,12 +135,12 @@ func newPKIIssue(io streams) *cobra.Command {
 			return o.issue(io, name, args)
 		},
 	}
-	o.add(cmd.Flags(), 365, "the certificates are valid, but not beyond the authority's end")
+	o.add(cmd.Flags(), 365, "the certificates are valid, at most until the authority expires")
 	var whose []string
 	for _, l := range layout.All() {
 		whose = append(whose, fmt.Sprintf("%s (%s)", l.Name, l.Dir))
 	}
-	cmd.Flags().StringVar(&name, "layout", layout.Libvirt, "`WHOSE` folders: "+strings.Join(whose, ", "))
+	cmd.Flags().StringVar(&name, "layout", layout.Libvirt, "`LAYOUT` of the folder: "+strings.Join(whose, ", "))
 	return cmd
 }
 
@@ -165,7 +167,7 @@ func (o *pkiOptions) issue(io streams, layout string, args []string) error {
 		hosts[i].Algorithm, hosts[i].NotAfter = pki.Algorithm(o.key), end
 		dirs[i] = filepath.Join(o.dir, dirs[i])
 		if _, err := os.Lstat(dirs[i]); !errors.Is(err, fs.ErrNotExist) {
-			return failed(fmt.Errorf("%s is there already, and nothing is overwritten: move it away, or use another folder (--dir)", dirs[i]))
+			return failed(fmt.Errorf("%s exists already, and nothing is overwritten: move it away, or use another folder (--dir)", dirs[i]))
 		}
 		if seen[dirs[i]] {
 			return fmt.Errorf("host %q is named twice", arg)
@@ -197,7 +199,7 @@ func parseHost(arg string) (h pki.Host, dir string, err error) {
 		case validDNS(name):
 			h.Names = append(h.Names, name)
 		default:
-			return h, "", fmt.Errorf("%q in %q is no DNS name, IP address or URI", name, arg)
+			return h, "", fmt.Errorf("%q in %q is not a DNS name, IP address or URI", name, arg)
 		}
 		if dir == "" {
 			dir = name

@@ -13,15 +13,15 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
-const priorityHelp = `Show what a GnuTLS priority string comes to here: the TLS versions, cipher
-suites and groups that a handshake may end on; what GnuTLS would allow as well
-and is not to be had here; and what of the string has no effect.
+const priorityHelp = `Show what a GnuTLS priority string means here: the TLS versions, cipher suites
+and groups that a handshake may choose; what GnuTLS would allow in addition and
+is not available here; and which parts of the string have no effect.
 
-The strings are those of tls_priority in libvirt and of GnuTLS's other users.
-@KEYWORD,FALLBACK is looked up in the host's system file (/etc/gnutls/config,
-crypto-policies', or what GNUTLS_SYSTEM_PRIORITY_FILE names). Without STRING it
-shows this host's default: @LIBVIRT,SYSTEM where the system file has one of the
-two, else NORMAL.
+The strings are those of tls_priority in libvirt and of other programs that use
+GnuTLS. @KEYWORD,FALLBACK is looked up in the host's system file
+(/etc/gnutls/config, that of crypto-policies, or what
+GNUTLS_SYSTEM_PRIORITY_FILE names). Without STRING it shows this host's default:
+@LIBVIRT,SYSTEM if the system file has one of the two, else NORMAL.
 
 Exit status: 0 shown, 2 wrong use, or a string that cannot be used.`
 
@@ -33,7 +33,7 @@ func newPriority(io streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "priority [STRING]",
-		Short:   "Show what a GnuTLS priority string comes to",
+		Short:   "Show what a GnuTLS priority string means",
 		Long:    priorityHelp,
 		Example: priorityExamples,
 		Args:    cobra.MaximumNArgs(1),
@@ -122,7 +122,7 @@ func writePriority(w io.Writer, p *tlsconf.Policy) error {
 	for _, notes := range []struct {
 		head string
 		list []tlsconf.Note
-	}{{"GnuTLS would allow this as well; it is not to be had here", p.Unavailable}, {"Without effect here", p.NoEffect}} {
+	}{{"GnuTLS would allow this as well; not available here", p.Unavailable}, {"Without effect here", p.NoEffect}} {
 		if len(notes.list) == 0 {
 			continue
 		}

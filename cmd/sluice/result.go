@@ -65,7 +65,7 @@ func downtime(d time.Duration) string {
 	if d <= 0 {
 		return ""
 	}
-	return ", of which the guest stood still for " + span(d)
+	return ", of which the guest was paused for " + span(d)
 }
 
 func security(tls, suite string) string {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -17,11 +18,12 @@ guest runs on, one command moves it:
 
 libvirt clients reach the other host's libvirtd through sluice as well:
 
-  virsh -c 'qemu+unix:///system?socket=/run/sluice/peers/host-b/libvirt.sock' list
+  virsh -c 'qemu+unix:///system?socket=/run/sluice/peers/host-b/libvirt.sock' \
+    list
 
-To begin: write /etc/sluice/sluice.toml on both hosts (sluice serve --help shows
-the least that it must hold), start the daemons, and let sluice check --all-peers
-say whether they reach each other. Without certificates yet: sluice pki --help.`
+To begin, write /etc/sluice/sluice.toml on both hosts (sluice serve --help shows
+the minimum), start the daemons, and let sluice check --all-peers say whether
+they reach each other. If you have no certificates yet, see sluice pki --help.`
 
 func newRoot(io streams) *cobra.Command {
 	cmd := &cobra.Command{
@@ -36,9 +38,13 @@ func newRoot(io streams) *cobra.Command {
 	cmd.SetErr(io.err)
 	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	cmd.SetFlagErrorFunc(flagError)
+	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", helpWidth)))
 	cmd.AddCommand(newServe(io), newMigrate(io), newStatus(io), newCheck(io), newTunnel(io), newIntercept(io), newBench(io), newPriority(io), newPKI(io), newVersion(io))
 	return cmd
 }
+
+// helpWidth is how many columns the help takes.
+const helpWidth = 80
 
 // help is what a command that only has others does. A command that does nothing
 // would take whatever it is given.

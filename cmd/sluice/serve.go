@@ -21,11 +21,11 @@ const defaultConfig = "/etc/sluice/sluice.toml"
 
 const serveHelp = `Run the daemon in the foreground, beside libvirtd.
 
-It listens for other hosts' sluices (port 16514 unless told otherwise), and for
-this host's users on sockets under /run/sluice: control.sock for sluice migrate
-and sluice status, peers/NAME/libvirt.sock for stock libvirt clients.
+It listens for other hosts' sluices (on port 16514 by default), and for this
+host's users on sockets under /run/sluice: control.sock for sluice migrate and
+sluice status, peers/NAME/libvirt.sock for stock libvirt clients.
 
-The least that a configuration must hold, on host-a:
+The minimum that a configuration must contain, on host-a:
 
   [peers.host-b]
 
@@ -33,12 +33,12 @@ That peer is then reached at host-b:16514 and must show a certificate for the
 name host-b; this host's own certificates are looked for where libvirt keeps
 them (/etc/pki). docs/config.md lists every key.
 
-Signals: the first SIGTERM or SIGINT drains (no new sessions; live ones may take
-limits.drain_timeout), a second one stops at once: every guest under way goes on
-at its source, and one in post-copy pauses until it is resumed.
-SIGHUP takes over certificates, revocation lists and GnuTLS's settings as they
-are now; changed files are noticed without it. What is not good leaves what was
-there before in use, and is told in the log and in sluice status.
+Signals: the first SIGTERM or SIGINT drains: no new sessions, and those under
+way may take limits.drain_timeout. A second one stops at once: every guest goes
+on at its source, and one in post-copy pauses until it is resumed. SIGHUP
+reloads certificates, revocation lists and GnuTLS's settings; changed files are
+noticed without it. If what is new cannot be used, what was there before stays
+in use, and the log and sluice status say so.
 
 Exit status: 0 stopped after a drain, 1 failed, 2 wrong use or configuration.`
 
@@ -64,9 +64,9 @@ func newServe(io streams) *cobra.Command {
 			return serve(cmd.Context(), io, o)
 		},
 	}
-	cmd.Flags().StringVar(&o.config, "config", defaultConfig, "the configuration, a TOML `FILE`")
-	cmd.Flags().BoolVar(&o.check, "check", false, "check configuration and certificates, say what is wrong, and leave")
-	cmd.Flags().StringVar(&o.logLevel, "log-level", "info", "least `LEVEL` to log: trace, debug, info, warn or error")
+	cmd.Flags().StringVar(&o.config, "config", defaultConfig, "the configuration `FILE` (TOML)")
+	cmd.Flags().BoolVar(&o.check, "check", false, "check configuration and certificates, say what is wrong, and exit")
+	cmd.Flags().StringVar(&o.logLevel, "log-level", "info", "lowest `LEVEL` to log: trace, debug, info, warn or error")
 	return cmd
 }
 
@@ -89,7 +89,7 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 		return nil
 	}
 	if len(cfg.Peers) == 0 {
-		log.Warn().Str("config", o.config).Msg("no [peers] are configured: nothing can be moved from here, and no one is let in")
+		log.Warn().Str("config", o.config).Msg("no [peers] are configured: nothing can be moved from here, and nobody is let in")
 	}
 	return runDaemon(ctx, d, log)
 }

@@ -18,7 +18,7 @@ type silence struct{ timer *time.Timer }
 
 func newSilence(note func(string)) *silence {
 	return &silence{time.AfterFunc(longSilence, func() {
-		note(fmt.Sprintf("no word from the daemon for %v; waiting on (Ctrl-C cancels, a second one leaves)", longSilence))
+		note(fmt.Sprintf("nothing from the daemon for %v; still waiting (Ctrl-C cancels, a second one leaves)", longSilence))
 	})}
 }
 

@@ -15,13 +15,13 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 )
 
-const statusHelp = `Show the daemon's peers, the sessions under way with their channels, and the
-last ones that ended, with the cause of those that failed; and its tunnels, with
-what of TLS is in effect and why.
+const statusHelp = `Show the daemon's peers, the sessions under way with their channels, the last
+sessions that ended with the causes of those that failed, and the tunnels with
+their TLS settings in effect.
 
-With --peers it asks every peer, now, what it can do, and shows whether a guest
-can go there and how; also of those without a sluice. sluice check --all-peers
-says more of what keeps one from it.
+With --peers it asks every peer now what it can do, and shows whether and how a
+guest can go there, also to those without a sluice. sluice check --all-peers
+says more about what prevents it.
 
 Exit status: 0 shown, 1 the daemon was not reached, 2 wrong use.`
 
@@ -55,9 +55,9 @@ func newStatus(io streams) *cobra.Command {
 			return watchStatus(ctx, io, c, asJSON)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object per line")
 	cmd.Flags().BoolVar(&watch, "watch", false, "show it again every second, until Ctrl-C")
-	cmd.Flags().BoolVar(&peers, "peers", false, "ask every peer what it can do, and show that")
+	cmd.Flags().BoolVar(&peers, "peers", false, "ask every peer what it can do")
 	addSocket(cmd.Flags(), &socket)
 	cmd.MarkFlagsMutuallyExclusive("peers", "watch")
 	return cmd
@@ -84,7 +84,7 @@ func watchStatus(ctx context.Context, io streams, c *control.Client, asJSON bool
 // showStatus asks once. With redraw it takes the place of what is on the
 // screen, in one write, so that nothing flickers.
 func showStatus(ctx context.Context, io streams, c *control.Client, asJSON, redraw bool) error {
-	ctx, stop := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("no answer for 10 seconds: the daemon hangs; its log, or its goroutines (SIGQUIT), tell where"))
+	ctx, stop := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("no answer for 10 seconds: the daemon hangs; its log, or its goroutines (SIGQUIT), say where"))
 	defer stop()
 	st, err := c.Status(ctx)
 	if err != nil {

@@ -75,8 +75,7 @@ func writePeers(b *bytes.Buffer, r *control.Report) {
 	}
 }
 
-// tlsAndPolicy is whether data has TLS unless told otherwise, and by which
-// priority string.
+// tlsAndPolicy is whether data has TLS by default, and by which priority string.
 func tlsAndPolicy(o *control.Offers) string {
 	if o.TLS == "" {
 		return ""

@@ -16,7 +16,7 @@ import (
 func writeStatus(w io.Writer, st *control.Status, now time.Time) {
 	draining := ""
 	if st.Draining {
-		draining = ", draining: takes no new sessions"
+		draining = ", draining: accepts no new sessions"
 	}
 	fmt.Fprintf(w, "%s: sluice %s, up %s, listens on %s, libvirt at %s%s\n", oneLine(st.Name), oneLine(st.Version),
 		coarse(now.Sub(st.Started)), oneLine(st.Listen), oneLine(st.Libvirt), draining)
@@ -80,7 +80,7 @@ func writeCertificates(w io.Writer, st *control.Status, now time.Time) {
 			case e.Seconds < 0:
 				left = "over"
 			case e.Warn:
-				left += ", have it renewed"
+				left += ", renew it"
 			}
 			row(e.What, e.Subject, e.NotAfter.UTC().Format("2006-01-02 15:04 UTC"), left)
 		}

@@ -14,7 +14,7 @@ import (
 func tellSystemd(ready, drain <-chan struct{}, log zerolog.Logger) (stop func()) {
 	notify := func(state string) {
 		if _, err := daemon.SdNotify(false, state); err != nil {
-			log.Warn().Err(err).Str("state", state).Msg("tell systemd; it may take the daemon for hung")
+			log.Warn().Err(err).Str("state", state).Msg("cannot notify systemd, which may think that the daemon hangs")
 		}
 	}
 	every, err := daemon.SdWatchdogEnabled(false)

@@ -19,56 +19,58 @@ import (
 )
 
 const tunnelHelp = `Carry connections from one address to another, one out for each that comes in,
-with the daemon's relay and without the daemon. URIs, any two of them:
+with the daemon's relay and without the daemon. Either URI can be:
 
-  unix:PATH       a unix socket; one that is listened at is its owner's alone
+  unix:PATH       a unix socket; one to listen at is open to its owner alone
   tcp:HOST:PORT   TCP, with TLS or in clear as --tls says
   tls:HOST:PORT   mutual TLS over TCP
-  fd:N            a descriptor that sluice is started with: a socket that listens
+  fd:N            a descriptor that sluice is started with: a listening socket
                   (systemd's first is 3), or a stream, which is one connection;
-                  fd:IN,OUT are two, such as fd:0,1
+                  fd:IN,OUT is a pair, such as fd:0,1
   exec:COMMAND    a command's standard input and output. It is started for each
                   connection and ends with it; --listen exec: is one connection,
-                  at once. There is no shell: words are divided as a shell does,
-                  and what means more to one (| $ * …) has to be quoted
+                  started at once. There is no shell: words are split as a shell
+                  does, and what is special to one (| $ * …) has to be quoted
 
---tls yes gives TLS to the side that is tcp: (or an inherited TCP socket); no
-leaves it in clear, beyond the loopback interface only if the configuration says
-require_secure = false. Unset follows "tls" there, which is yes unless set.
+--tls yes gives TLS to the side that is tcp: (or an inherited TCP socket). no
+leaves it in clear, beyond the loopback interface only if the configuration has
+require_secure = false. Unset, tls of the configuration applies (default yes).
 
 HOST may be empty to listen at every address. Certificates are looked for where
-libvirt and QEMU keep them unless --ca, --cert and --key name the files or --spiffe
-a Workload API, which are followed: new ones are taken over. A server must have the name --tls-name in its
-certificate, a client one that --allow names; an address proves nothing. Names may
-hold * and ?, as in docs/config.md. Anything that does mutual TLS can be at the
-other end. NBD's programs ask for TLS in NBD's own words first: --starttls nbd.
+libvirt and QEMU keep them, unless --ca, --cert and --key name files or --spiffe
+a Workload API; changes are followed. A server must have the name --tls-name in
+its certificate, a client one that --allow names; an address proves nothing.
+Names may contain * and ?, as in docs/config.md. Anything that does mutual TLS
+can be at the other end. NBD programs first ask for TLS in their own protocol:
+--starttls nbd.
 
-Each connection's end is logged with its path, TLS version, suite and bytes, sent
-being those from the client to the target, and with how a command ended. An end
-without close_notify is a failure, never an orderly end, and resets the other side
-(a unix socket or a pipe can only be closed; a command is killed). QEMU's programs
-send none: --close-notify optional.
+The end of each connection is logged with its path, TLS version, suite and
+bytes ("sent" is from the client to the target), and with how a command ended.
+An end without close_notify is a failure, never an orderly end, and resets the
+other side (a unix socket or a pipe can only be closed; a command is killed).
+QEMU's programs send none: --close-notify optional.
 
-The first SIGTERM or SIGINT ends the listening and waits for the connections that
-there are; a second one cuts them off.
+The first SIGTERM or SIGINT stops listening and waits for open connections; a
+second one cuts them off.
 
 Exit status: 0 stopped, every connection had ended by itself; 1 failed, or
 connections were cut off; 2 wrong use, or certificates that cannot be used.
-Where there can be but one connection, its failure is 1 as well.`
+If there can be only one connection, its failure is 1 as well.`
 
 const tunnelExamples = `  sluice tunnel --listen unix:/run/nbd.sock --to tls:host-b:10810
   sluice tunnel --listen tls::10810 --allow host-a --to unix:/run/disk.sock
   sluice tunnel --listen tls::10809 --allow host-a --starttls nbd \
     --to "exec:nbdkit -s file disk.img"
-  ssh -o ProxyCommand='sluice tunnel --listen fd:0,1 --to tls:host-b:2222' host-b
-  sluice tunnel --listen tls:[::]:4433 --allow '*.example.org' --to tcp:127.0.0.1:8080 \
-    --ca ca.pem --cert cert.pem --key key.pem --priority SECURE256`
+  ssh -o ProxyCommand='sluice tunnel --listen fd:0,1 --to tls:host-b:22' host-b
+  sluice tunnel --listen tls:[::]:4433 --allow '*.example.org' \
+    --to tcp:127.0.0.1:8080 --ca ca.pem --cert cert.pem --key key.pem \
+    --priority SECURE256`
 
 func newTunnel(io streams) *cobra.Command {
 	o := new(tunnelOptions)
 	cmd := &cobra.Command{
 		Use:     "tunnel --listen URI --to URI",
-		Short:   "Carry connections of anything through the relay alone",
+		Short:   "Carry any connections through the relay alone",
 		Long:    tunnelHelp,
 		Example: tunnelExamples,
 		Args:    cobra.NoArgs,
@@ -99,7 +101,7 @@ func runTunnel(ctx context.Context, log zerolog.Logger, o *tunnelOptions, opts t
 	if effect.TLS() == spec.Yes {
 		source, err := o.certificates(ctx, log, config.TunnelRole(effect))
 		if err != nil {
-			return wrongUse(fmt.Errorf("TLS is to be used (%s), and there are no certificates for it: %w", effect.Why, err))
+			return wrongUse(fmt.Errorf("TLS is in effect (%s), but there are no certificates for it: %w", effect.Why, err))
 		}
 		opts.Credentials = source
 		for _, f := range append(source.Current().Warnings, opts.Policy().Check(source.Current())...) {
@@ -107,7 +109,7 @@ func runTunnel(ctx context.Context, log zerolog.Logger, o *tunnelOptions, opts t
 		}
 		following.Go(func() {
 			if err := source.Run(ctx); err != nil && ctx.Err() == nil {
-				log.Error().Err(err).Msg("new certificates are not taken over any more")
+				log.Error().Err(err).Msg("new certificates are no longer loaded")
 			}
 		})
 	}
@@ -119,7 +121,7 @@ func runTunnel(ctx context.Context, log zerolog.Logger, o *tunnelOptions, opts t
 
 	drain := make(chan struct{})
 	defer onSignals(func(s os.Signal) {
-		log.Info().Stringer("signal", s).Msg("no new connections; a second signal cuts off those that there are")
+		log.Info().Stringer("signal", s).Msg("no new connections; a second signal cuts off those that are open")
 		close(drain)
 	}, func(s os.Signal) {
 		stop(fmt.Errorf("the tunnel was stopped by a second signal (%v)", s))

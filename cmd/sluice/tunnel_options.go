@@ -28,24 +28,24 @@ type tunnelOptions struct {
 func (o *tunnelOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.Listen, "listen", "", "`URI` to accept connections at")
 	f.StringVar(&o.To, "to", "", "`URI` to connect to")
-	f.StringVar(&o.TLS, "tls", "", "`yes|no`; unset follows this host's default")
-	f.StringVar(&o.config, "config", defaultConfig, "the daemon's configuration `FILE`, for this host's default")
-	f.StringVar(&o.Certificates.CA, "ca", "", "`FILE` of the authorities whose certificates are good")
+	f.StringVar(&o.TLS, "tls", "", "`yes|no`: whether the side that is TCP has TLS (default: this host's)")
+	f.StringVar(&o.config, "config", defaultConfig, "the daemon's configuration `FILE`, for this host's defaults")
+	f.StringVar(&o.Certificates.CA, "ca", "", "`FILE` of the authorities that are trusted")
 	f.StringVar(&o.Certificates.Cert, "cert", "", "`FILE` of this host's certificate")
 	f.StringVar(&o.Certificates.Key, "key", "", "`FILE` of its key")
-	f.StringVar(&o.Certificates.SPIFFE, "spiffe", "", "`ADDRESS` of a SPIFFE Workload API in place of files, as in unix:///run/spire/agent/api.sock")
+	f.StringVar(&o.Certificates.SPIFFE, "spiffe", "", "`ADDRESS` of a SPIFFE Workload API, instead of files (unix:///run/spire/agent/api.sock)")
 	f.StringVar(&o.TLSName, "tls-name", "", "`NAME` that the server must have in its certificate (default: HOST of --to)")
-	f.StringArrayVar(&o.Allow, "allow", nil, "`NAME` of a client that is let in; may be given again")
+	f.StringArrayVar(&o.Allow, "allow", nil, "`NAME` of a client to let in; may be repeated")
 	f.StringVar(&o.Priority, "priority", "", "GnuTLS priority `STRING`; see sluice priority (default: this host's)")
 	f.StringVar(&o.StartTLS, "starttls", "", "`PROTOCOL` in which the peer asks for TLS first: nbd")
 	f.StringVar(&o.CloseNotify, "close-notify", config.CloseNotifyRequired, "`required|optional`: whether a stream without it is complete")
-	f.StringVar(&o.User, "socket-user", "", "`USER` who owns the socket of --listen unix:PATH (default: who runs this)")
-	f.Int64Var(&o.Bandwidth, "bandwidth", 0, "`MiB/s` each way, of all connections together (default: no limit)")
-	f.IntVar(&o.Connections, "connections", spec.DefaultConnections, "`HOW MANY` there may be at once")
-	f.DurationVar(&o.HandshakeTimeout, "handshake-timeout", spec.DefaultHandshake, "`TIME` for a connection to be made and authenticated on both sides")
-	f.DurationVar(&o.IdleTimeout, "idle-timeout", 0, "`TIME` without a byte moving that ends a connection (default: none)")
-	f.StringVar(&o.path, "path", "auto", "`HOW` TLS is done: auto, ktls, records or crypto/tls")
-	f.IntVar(&o.workers, "workers", 0, "`HOW MANY` cores encrypt for one direction of a connection (default: by the machine)")
+	f.StringVar(&o.User, "socket-user", "", "`USER` who owns the socket of --listen unix:PATH (default: the one who runs this)")
+	f.Int64Var(&o.Bandwidth, "bandwidth", 0, "`MiB/s` each way, for all connections together (default: no limit)")
+	f.IntVar(&o.Connections, "connections", spec.DefaultConnections, "`NUMBER` of connections at once")
+	f.DurationVar(&o.HandshakeTimeout, "handshake-timeout", spec.DefaultHandshake, "`TIME` to make and authenticate a connection on both sides")
+	f.DurationVar(&o.IdleTimeout, "idle-timeout", 0, "end a connection after `TIME` without a byte (default: never)")
+	f.StringVar(&o.path, "path", "auto", "`PATH` for the side with TLS: auto, ktls, records or crypto/tls")
+	f.IntVar(&o.workers, "workers", 0, "`NUMBER` of cores that encrypt one direction of a connection (default: by the machine)")
 }
 
 // withTLS are the flags that say something of TLS.
@@ -57,7 +57,7 @@ const maxWorkers = 64
 // parse checks what can be checked without looking at certificates.
 func (o *tunnelOptions) parse(f *pflag.FlagSet, log zerolog.Logger) (t tunnel.Options, e spec.Effect, err error) {
 	if o.Listen == "" || o.To == "" {
-		return t, e, errors.New("both --listen URI and --to URI are needed")
+		return t, e, errors.New("both --listen URI and --to URI are required")
 	}
 	for _, name := range []string{"handshake-timeout", "idle-timeout", "connections", "bandwidth"} {
 		if v := f.Lookup(name); v.Changed && v.Value.String()[0] == '-' {
@@ -83,11 +83,11 @@ func (o *tunnelOptions) parse(f *pflag.FlagSet, log zerolog.Logger) (t tunnel.Op
 		return t, e, o.hint(err)
 	}
 	if c := o.Certificates; c.CA+c.Cert+c.Key != "" && (c.CA == "" || c.Cert == "" || c.Key == "") {
-		return t, e, errors.New("--ca, --cert and --key go together: name all three, or none and let the host's own be looked for")
+		return t, e, errors.New("--ca, --cert and --key go together: name all three, or none to use the host's own")
 	}
 	if c := o.Certificates; c.SPIFFE != "" {
 		if c.CA != "" {
-			return t, e, errors.New("--spiffe takes the place of --ca, --cert and --key: name either")
+			return t, e, errors.New("--spiffe replaces --ca, --cert and --key: use one or the other")
 		}
 		if err := config.CheckSPIFFE(c.SPIFFE); err != nil {
 			return t, e, fmt.Errorf("--spiffe: %w", err)
@@ -116,14 +116,14 @@ var tunnelFlags = map[string]string{"listen": "listen", "to": "to", "tls_name": 
 func (o *tunnelOptions) about(f *pflag.FlagSet, e spec.Effect) error {
 	for _, name := range withTLS {
 		if f.Changed(name) && e.TLS() == spec.No {
-			return fmt.Errorf("--%s is about TLS, and neither side has it: %s", name, e.Why)
+			return fmt.Errorf("--%s is about TLS, but neither side has it: %s", name, e.Why)
 		}
 	}
 	if f.Changed("tls-name") && !e.To {
-		return errors.New("--tls-name is about the server, and --to is without TLS")
+		return errors.New("--tls-name is about the server, but --to has no TLS")
 	}
 	if f.Changed("allow") && !e.Listen {
-		return errors.New("--allow is about clients' certificates, and --listen is without TLS")
+		return errors.New("--allow is about clients' certificates, but --listen has no TLS")
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func (o *tunnelOptions) about(f *pflag.FlagSet, e spec.Effect) error {
 // hint adds flags to what is wrong.
 func (o *tunnelOptions) hint(err error) error {
 	if errors.Is(err, spec.ErrNobody) {
-		return fmt.Errorf("%w: add --allow NAME for each client; '*' lets in whoever has a certificate of the authority", err)
+		return fmt.Errorf("%w: add --allow NAME for each client; '*' allows everyone with a certificate of the authority", err)
 	}
 	return err
 }
@@ -150,7 +150,7 @@ func (o *tunnelOptions) host(f *pflag.FlagSet, log zerolog.Logger) (spec.Host, e
 	case f.Changed("config"):
 		return strict, err
 	}
-	log.Warn().Err(err).Msg("this host's configuration cannot be read: its default is taken to be tls = \"yes\" and require_secure = true")
+	log.Warn().Err(err).Msg("this host's configuration cannot be read: assuming tls = \"yes\" and require_secure = true")
 	return strict, nil
 }
 
@@ -162,7 +162,7 @@ func parsePath(text string) (relay.Path, error) {
 		return p, nil
 	case relay.KTLS:
 		if err := ktls.Available(); err != nil {
-			return "", fmt.Errorf("--path ktls: %w; auto takes the fastest path that there is", err)
+			return "", fmt.Errorf("--path ktls: %w; auto takes the fastest path available", err)
 		}
 		return p, nil
 	}

@@ -48,5 +48,5 @@ func TestTunnelSPIFFE(t *testing.T) {
 	if got, _ := ask(); got != "" {
 		t.Errorf("a stranger got %q", got)
 	}
-	server.Await("its name is not let in: it holds URI:spiffe://site/kvm/stranger")
+	server.Await("its name is not allowed: it has URI:spiffe://site/kvm/stranger")
 }

@@ -31,7 +31,7 @@ func (h *Host) certificates(l *list, libvirt string) {
 	}
 	for _, e := range h.Reload {
 		if !bad { // else it has been said
-			l.fail(certificates, "reload", "mend it; files are taken over as soon as they are good", "since %s: %s", stamp(e.At), e.Error)
+			l.fail(certificates, "reload", "correct it; files are loaded as soon as they are good", "since %s: %s", stamp(e.At), e.Error)
 		}
 	}
 	c := h.credentials()
@@ -72,7 +72,7 @@ func (h *Host) ownNames(l *list, c *tlsconf.Credentials) {
 			l.warn(certificates, "own-name", "have it issued with the host's own name, or put the wildcard into names of this host's table in the other hosts' configurations",
 				"%s: this host is called %s, and its certificate has that name only by a wildcard (%s), which libvirt's clients take and sluices do not: it could be any host's", c.File(leaf), h.Config.Name, id)
 		default:
-			l.warn(certificates, "own-name", "have it issued with that name, or tell the other hosts' sluices (names) which one to expect",
+			l.warn(certificates, "own-name", "issue it with that name, or tell the other hosts' sluices (names) which one to expect",
 				"%s: this host is called %s, and its certificate holds %s: by default peers expect the host's name, and libvirt clients always do", c.File(leaf), h.Config.Name, id)
 		}
 	}

@@ -17,7 +17,7 @@ func (h *Host) folders(l *list) {
 	dir := h.Config.RunDir
 	uid, gid, err := h.Config.QEMU()
 	if err != nil {
-		l.fail(folder, "qemu-user", "set qemu_user to whom libvirt runs QEMU as", "%v", err)
+		l.fail(folder, "qemu-user", "set qemu_user to the user that libvirt runs QEMU as", "%v", err)
 		return
 	}
 	st, err := os.Lstat(dir)

@@ -43,8 +43,8 @@ func (p *peerCheck) handshakeFailed(ctx context.Context, err error, saw *tlsconf
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		he.Cause = tlsconf.CauseTimeout
-		he.What = fmt.Sprintf("the peer took the connection and said nothing within %v", p.host.Config.Limits.HandshakeTimeout)
-		he.Remedy = "something else than sluice may be on that port, or the host is frozen"
+		he.What = fmt.Sprintf("the peer accepted the connection and sent nothing within %v", p.host.Config.Limits.HandshakeTimeout)
+		he.Remedy = "another program may be on that port, or the host hangs"
 	case saw.Leaf != nil && he.Side == tlsconf.Here && (he.Cause == tlsconf.CauseExpired || he.Cause == tlsconf.CauseNotYetValid):
 		leaf, now := saw.Leaf, time.Now()
 		inside := leaf.NotBefore // of a CA that has run out since, too
@@ -54,7 +54,7 @@ func (p *peerCheck) handshakeFailed(ctx context.Context, err error, saw *tlsconf
 			inside = leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)
 		}
 		he.What += fmt.Sprintf("; this host's clock says %s; %s", stamp(now), p.itsClock(ctx, inside))
-		he.Remedy = "set the clocks right, or have the certificate renewed"
+		he.Remedy = "set the clocks right, or renew the certificate"
 	}
 	p.refusal(he)
 }
@@ -95,7 +95,7 @@ func (p *peerCheck) notSluice(ctx context.Context) {
 	const remedy = "check the port of peers.%s.address; if libvirtd itself has sluice's port, give one of the two another (listen)"
 	raw, err := net.DialTimeout("tcp", p.conf.Address, p.host.Config.Limits.HandshakeTimeout)
 	if err != nil {
-		p.fail(handshake, "not-sluice", fmt.Sprintf(remedy, p.name), "%s speaks TLS but is no sluice", p.conf.Address)
+		p.fail(handshake, "not-sluice", fmt.Sprintf(remedy, p.name), "%s speaks TLS but is not sluice", p.conf.Address)
 		return
 	}
 	saw := new(tlsconf.Seen)
@@ -108,10 +108,10 @@ func (p *peerCheck) notSluice(ctx context.Context) {
 	}
 	switch {
 	case err == nil && first == libvirtTaken:
-		p.fail(handshake, "libvirtd", fmt.Sprintf(remedy, p.name), "%s is libvirtd's own TLS port and no sluice's", p.conf.Address)
+		p.fail(handshake, "libvirtd", fmt.Sprintf(remedy, p.name), "%s is libvirtd's own TLS port, not sluice's", p.conf.Address)
 	case saw.Asked && err != nil:
-		p.fail(handshake, "not-sluice", fmt.Sprintf(remedy, p.name), "%s speaks TLS, wants a certificate, and is no sluice: it is %s, libvirtd perhaps, which does not take this host's certificate (%v)", p.conf.Address, holder, err)
+		p.fail(handshake, "not-sluice", fmt.Sprintf(remedy, p.name), "%s speaks TLS and asks for a certificate, but is not sluice: it is %s, perhaps libvirtd, which refuses this host's certificate (%v)", p.conf.Address, holder, err)
 	default:
-		p.fail(handshake, "not-sluice", fmt.Sprintf(remedy, p.name), "%s speaks TLS and is no sluice: it is %s", p.conf.Address, holder)
+		p.fail(handshake, "not-sluice", fmt.Sprintf(remedy, p.name), "%s speaks TLS but is not sluice: it is %s", p.conf.Address, holder)
 	}
 }

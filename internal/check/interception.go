@@ -23,8 +23,8 @@ func (h *Host) interception(ctx context.Context, l *list) {
 	const interception, code = "interception", "interception"
 	if h.Config.Intercept == nil {
 		if rules.Status(nil).On {
-			l.warn(interception, code, "`sluice intercept down`, or write [intercept] into the configuration",
-				"the kernel leads connections of QEMU's own to sluice, which does not take them: they are refused")
+			l.warn(interception, code, "`sluice intercept down`, or add [intercept] to the configuration",
+				"the kernel redirects QEMU's own connections to sluice, which does not accept them: they are refused")
 		}
 		return
 	}
@@ -40,6 +40,6 @@ func (h *Host) interception(ctx context.Context, l *list) {
 	case st.Problem != "":
 		l.fail(interception, code, "`sluice intercept up`", "%s", st.Problem)
 	default:
-		l.ok(interception, "ports %s are closed to other hosts, and connections to those of %d addresses are led to sluice", st.Ports, len(st.Routes))
+		l.ok(interception, "ports %s are closed to other hosts, and connections to those of %d addresses are redirected to sluice", st.Ports, len(st.Routes))
 	}
 }

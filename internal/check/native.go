@@ -47,12 +47,12 @@ func Native() control.NativeTLS {
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "server-cert.pem")); err != nil { // Find lets a role borrow the other's; QEMU does not
-		n.Text = fmt.Sprintf("no server-cert.pem in %s, so that no guest can come by it", dir)
+		n.Text = fmt.Sprintf("no server-cert.pem in %s, so no guest can come by it", dir)
 		return n
 	}
 	n.Ready, n.Text = true, "certificates in "+dir
 	if _, err := os.Stat(filepath.Join(dir, "client-cert.pem")); err != nil {
-		n.Text += "; no client-cert.pem, so that guests can come by it, and not go"
+		n.Text += "; no client-cert.pem, so guests can come by it, but not go"
 	}
 	return n
 }

@@ -37,13 +37,13 @@ func (h *Host) checkPeer(ctx context.Context, name string) ([]control.Finding, c
 func (p *peerCheck) look(ctx context.Context) {
 	h, name := p.host, p.name
 	if h.Peers == nil {
-		p.fail(certificates, "unusable", "see sluice check on this host", "this host has no usable certificates or TLS policy, so that no peer can be reached: %v", h.Err)
+		p.fail(certificates, "unusable", "see sluice check on this host", "this host has no usable certificates or TLS policy, so no peer can be reached: %v", h.Err)
 		return
 	}
 	p.policy = h.policies().Peers[name]
 	var err error
 	if p.rules, err = tlsconf.ParseRules(p.conf.Names); err != nil {
-		p.fail("names", "rules", "mend it", "peers.%s.names: %v", name, err)
+		p.fail("names", "rules", "correct it", "peers.%s.names: %v", name, err)
 		return
 	}
 	if p.resolve(ctx) {
@@ -61,7 +61,7 @@ func (p *peerCheck) resolve(ctx context.Context) bool {
 	const resolve = "resolve"
 	host, _, err := net.SplitHostPort(p.conf.Address)
 	if err != nil {
-		p.fail(resolve, "address", "mend peers."+p.name+".address", "%v", err)
+		p.fail(resolve, "address", "correct peers."+p.name+".address", "%v", err)
 		return false
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
@@ -82,7 +82,7 @@ func (p *peerCheck) resolve(ctx context.Context) bool {
 				what = "the name service does not answer: " + what
 			}
 		}
-		p.fail(resolve, "name-unresolved", fmt.Sprintf("set peers.%s.address, or mend the name service", p.name), "the name %s does not resolve: %s", host, what)
+		p.fail(resolve, "name-unresolved", fmt.Sprintf("set peers.%s.address, or fix the name service", p.name), "the name %s does not resolve: %s", host, what)
 		return false
 	}
 	var texts []string
@@ -106,7 +106,7 @@ func (p *peerCheck) connect(ctx context.Context) (net.Conn, error) {
 	case errors.Is(err, unix.ECONNREFUSED):
 		p.fail(connect, "port-closed", "start sluice there, or set peers."+p.name+".address", "nothing listens at %s: the host is there and the port is closed (or a firewall rejects)", p.conf.Address)
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
-		p.fail(connect, "unreachable", "see to the route, and whether the host is up", "there is no way to %s: %v", p.conf.Address, err)
+		p.fail(connect, "unreachable", "check the route, and whether the host is up", "%s cannot be reached: %v", p.conf.Address, err)
 	case errors.As(err, &timeout) && timeout.Timeout() && ctx.Err() == nil, errors.Is(err, unix.ETIMEDOUT):
 		p.fail(connect, "port-filtered", "open TCP port "+port(p.conf.Address)+" between the hosts", "no answer from %s within %v: a firewall drops the packets, or the host is off", p.conf.Address, limit)
 	default:

@@ -19,7 +19,7 @@ func (h *Host) priority(l *list) {
 		return
 	}
 	for _, w := range sys.Warnings {
-		l.warn(priority, "system-file", "GnuTLS passes over the line: mend it", "%s", w)
+		l.warn(priority, "system-file", "GnuTLS ignores the line: correct it", "%s", w)
 	}
 	policies := h.policies()
 	if policies == nil {

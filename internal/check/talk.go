@@ -91,7 +91,7 @@ func (p *peerCheck) askFailed(ctx context.Context, err, readErr error) {
 	he := p.explain(readErr)
 	if errors.Is(readErr, io.EOF) || errors.Is(readErr, relay.ErrTruncated) {
 		he.Cause = tlsconf.CauseClosed
-		he.What = fmt.Sprintf("%s ended the connection without a word", p.name)
+		he.What = fmt.Sprintf("%s ended the connection without an answer", p.name)
 		he.Remedy = "look at its log"
 	}
 	p.refusal(he)
@@ -119,7 +119,7 @@ func (p *peerCheck) secured(state tls.ConnectionState) {
 		return // the handshake would have failed
 	}
 	if left := time.Until(leaf.NotAfter); left <= leaf.NotAfter.Sub(leaf.NotBefore)/5 {
-		p.warn(handshake, "expires", "have it renewed", "its certificate %s", ends(leaf.NotAfter, time.Now()))
+		p.warn(handshake, "expires", "renew it", "its certificate %s", ends(leaf.NotAfter, time.Now()))
 	}
 	p.ok(handshake, "%s with %s and %v; it shows %s, issued by %q; %s", strings.ReplaceAll(tls.VersionName(state.Version), " ", ""), tls.CipherSuiteName(state.CipherSuite), state.CurveID,
 		id, leaf.Issuer, ends(leaf.NotAfter, time.Now()))
@@ -133,11 +133,11 @@ func (p *peerCheck) answered(a *Answer, sent, received time.Time) {
 	p.said, p.offers = a, a.Offers
 	p.ok(answer, "%s is sluice %s, and knows this host as its peer %s; its TLS priority is %s", a.Host, a.Version, a.You, a.Priority)
 	if a.Draining {
-		p.warn(answer, "draining", "wait until it has started again", "%s is being stopped and takes no new sessions", a.Host)
+		p.warn(answer, "draining", "wait until it has started again", "%s is stopping and accepts no new sessions", a.Host)
 	}
 	middle := sent.Add(received.Sub(sent) / 2)
 	if apart := a.Time.Sub(middle); apart.Abs() > aWhile+received.Sub(sent) {
-		p.warn("clock", "clock", "set both by NTP: certificates are refused by a clock that is wrong", "the clocks are %v apart: this host's says %s, %s's %s",
+		p.warn("clock", "clock", "set both by NTP: a wrong clock refuses good certificates", "the clocks are %v apart: this host's says %s, %s's %s",
 			apart.Abs().Round(time.Second), stamp(middle), a.Host, stamp(a.Time))
 	} else {
 		p.ok("clock", "within %v of this host's", max(aWhile/30, apart.Abs().Round(time.Second)))

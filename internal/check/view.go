@@ -54,13 +54,13 @@ func (p *peerCheck) view(ctx context.Context) control.PeerView {
 	v.Text = fmt.Sprintf("no sluice, libvirt %s at %s", version, p.conf.LibvirtURI)
 	switch {
 	case p.conf.WithoutSluice == config.WithoutNo:
-		v.Text += fmt.Sprintf("; peers.%s.without_sluice does not allow to do without", p.name)
-		p.warn("libvirtd", "without-sluice", fmt.Sprintf("peers.%s.without_sluice = %q allows it", p.name, config.WithoutNativeTLS), "%s has libvirt %s at %s, and no sluice: no guest goes there or comes from there", p.name, version, p.conf.LibvirtURI)
+		v.Text += fmt.Sprintf("; peers.%s.without_sluice does not allow that", p.name)
+		p.warn("libvirtd", "without-sluice", fmt.Sprintf("peers.%s.without_sluice = %q allows it", p.name, config.WithoutNativeTLS), "%s has libvirt %s at %s, and no sluice: no guest can go there or come from there", p.name, version, p.conf.LibvirtURI)
 	case p.conf.WithoutSluice == config.WithoutPlain && p.host.Peers.All[p.name].SluiceSeen.Load():
 		v.Text += "; a sluice there has spoken with this one, so nothing goes or comes in clear"
-		p.warn("libvirtd", "without-sluice", "start sluice there; or migrate with --tls yes; or, if it was removed for good, restart sluice on this host", "%s has libvirt %s at %s, and had a sluice: nothing goes there or comes from there in clear", p.name, version, p.conf.LibvirtURI)
+		p.warn("libvirtd", "without-sluice", "start sluice there; or migrate with --tls yes; or, if it was removed for good, restart sluice on this host", "%s has libvirt %s at %s, and had a sluice: nothing can go there or come from there in clear", p.name, version, p.conf.LibvirtURI)
 	case at >= certain:
-		p.warn("libvirtd", "without-sluice", "have the port of sluice refuse connections rather than drop them", "%s has libvirt %s at %s; whether it has no sluice can't be told, so no guest goes there", p.name, version, p.conf.LibvirtURI)
+		p.warn("libvirtd", "without-sluice", "have the port of sluice refuse connections rather than drop them", "%s has libvirt %s at %s; it is not certain that it has no sluice, so no guest can go there", p.name, version, p.conf.LibvirtURI)
 	default:
 		v.Way, v.Code = p.conf.WithoutSluice, ""
 		how := "by QEMU's own TLS"
@@ -76,7 +76,7 @@ func (p *peerCheck) view(ctx context.Context) control.PeerView {
 // offered says what the peer's sluice can do.
 func (p *peerCheck) offered(o *control.Offers) {
 	if o == nil {
-		p.ok("offers", "it does not say what it can do: it is older than this one")
+		p.ok("offers", "it does not say what it can do, being older than this one")
 		return
 	}
 	native := "none"

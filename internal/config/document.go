@@ -95,7 +95,7 @@ func unknownKey(key []string) string {
 	if parent != "" {
 		where = "in [" + parent + "]"
 	}
-	return fmt.Sprintf("unknown key; %s there may be %s (top-level keys go before the first [table])", where, strings.Join(members(table), ", "))
+	return fmt.Sprintf("unknown key; allowed %s: %s (top-level keys go before the first [table])", where, strings.Join(members(table), ", "))
 }
 
 // badValue puts a parser's message into words about TOML instead of Go types.

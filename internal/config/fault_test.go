@@ -17,7 +17,7 @@ func TestFaults(t *testing.T) {
 		{"unknown key", "\nlisen = ':1'", "f.toml:2: lisen", "listen"},
 		{"unknown table", "[limit]\nsessions = 1", "f.toml:1: limit", "limits"},
 		{"unknown key in a table", "[limits]\n\nsession = 1", "f.toml:3: limits.session", "sessions"},
-		{"unknown key of a peer", "[peers.b]\nadress = 'b'", "f.toml:2: peers.b.adress", "in [peers.b] there may be access, address, intercept, libvirt_uri, names, priority, tls, without_sluice"},
+		{"unknown key of a peer", "[peers.b]\nadress = 'b'", "f.toml:2: peers.b.adress", "allowed in [peers.b]: access, address, intercept, libvirt_uri, names, priority, tls, without_sluice"},
 		{"unknown key inline", "peers.b = {adress = 'b'}", "f.toml:1: peers.b.adress", "address"},
 
 		// Types.
@@ -85,7 +85,7 @@ func TestFaults(t *testing.T) {
 		{"too short", "[limits]\nidle_timeout = '999ms'", "f.toml:2: limits.idle_timeout", `at least "1s"`},
 		{"off where it may not be", "[limits]\nhandshake_timeout = '-1s'", "f.toml:2: limits.handshake_timeout", "cannot be off"},
 		{"too long", "[limits]\ndrain_timeout = '1000000h'", "f.toml:2: limits.drain_timeout", "too long"},
-		{"beyond an int64", "[limits]\ndrain_timeout = '99999999999h'", "f.toml:2: limits.drain_timeout", "no duration"},
+		{"beyond an int64", "[limits]\ndrain_timeout = '99999999999h'", "f.toml:2: limits.drain_timeout", "not a duration"},
 		{"much bandwidth", "[limits]\ntotal_bandwidth = 9000000000000", "f.toml:2: limits.total_bandwidth", "too large"},
 
 		// Interception.
@@ -111,11 +111,11 @@ func TestFaults(t *testing.T) {
 		// Tunnels.
 		{"tunnel without listen", "\n[[tunnel]]\nto = 'unix:/a'", "f.toml:2: tunnel.0.listen", "is missing"},
 		{"second tunnel without to", "[[tunnel]]\nlisten = 'unix:/a'\nto = 'unix:/b'\n[[tunnel]]\nlisten = 'unix:/c'", "f.toml:4: tunnel.1.to", "is missing"},
-		{"second tunnel's key", "[[tunnel]]\nlisten = 'unix:/a'\nto = 'unix:/b'\n[[tunnel]]\nlisten = 'unix:/c'\nto = 'unix:/d'\nidle_timeout = '1'", "f.toml:7: tunnel.1.idle_timeout", "no duration"},
-		{"unknown key of a tunnel", "[[tunnel]]\nlisten = 'unix:/a'\nfrom = 'unix:/b'\nto = 'unix:/b'", "f.toml:3: tunnel.from", "in [tunnel] there may be allow, bandwidth"},
+		{"second tunnel's key", "[[tunnel]]\nlisten = 'unix:/a'\nto = 'unix:/b'\n[[tunnel]]\nlisten = 'unix:/c'\nto = 'unix:/d'\nidle_timeout = '1'", "f.toml:7: tunnel.1.idle_timeout", "not a duration"},
+		{"unknown key of a tunnel", "[[tunnel]]\nlisten = 'unix:/a'\nfrom = 'unix:/b'\nto = 'unix:/b'", "f.toml:3: tunnel.from", "allowed in [tunnel]: allow, bandwidth"},
 		{"tunnel's address", "[[tunnel]]\nlisten = 'unix:/a'\nto = 'udp:b:1'", "f.toml:3: tunnel.0.to", "write unix:PATH"},
 		{"tunnel's command", "[[tunnel]]\nlisten = 'unix:/a'\nto = 'exec:a | b'", "f.toml:3: tunnel.0.to", "quote it"},
-		{"tunnel to itself", "[[tunnel]]\nlisten = 'unix:/a'\nto = 'unix:/a'", "f.toml:1: tunnel.0", "lead to itself"},
+		{"tunnel to itself", "[[tunnel]]\nlisten = 'unix:/a'\nto = 'unix:/a'", "f.toml:1: tunnel.0", "connect to itself"},
 		{"tunnel's tls", "[[tunnel]]\nlisten = 'unix:/a'\nto = 'tcp:b:1'\ntls = 'on'", "f.toml:1: tunnel.0", `"yes" or "no"`},
 		{"tunnel in clear", "[[tunnel]]\nlisten = 'unix:/a'\nto = 'tcp:b:1'\ntls = 'no'", "f.toml:1: tunnel.0", "require_secure forbids"},
 		{"tunnel for nobody", "[[tunnel]]\nlisten = 'tls::1'\nto = 'unix:/a'", "f.toml:1: tunnel.0", "nobody would be let in"},
@@ -125,7 +125,7 @@ func TestFaults(t *testing.T) {
 		{"tunnel's user", "[[tunnel]]\nlisten = 'unix:/a'\nto = 'tls:b:1'\nuser = 'no-such-user'", "f.toml:4: tunnel.0.user", "no-such-user"},
 		{"tunnel's close_notify", "[[tunnel]]\nlisten = 'unix:/a'\nto = 'tls:b:1'\nclose_notify = 'no'", "f.toml:4: tunnel.0.close_notify", `"required" or "optional"`},
 		{"no connections", "[[tunnel]]\nlisten = 'unix:/a'\nto = 'tls:b:1'\nconnections = -1", "f.toml:4: tunnel.0.connections", "cannot be off"},
-		{"tunnels at one place", "[[tunnel]]\nname = 'a'\nlisten = 'unix:/a'\nto = 'unix:/b'\n[[tunnel]]\nlisten = 'unix:/a'\nto = 'unix:/c'", "f.toml:5: tunnel.1", `that of tunnel "a" already`},
+		{"tunnels at one place", "[[tunnel]]\nname = 'a'\nlisten = 'unix:/a'\nto = 'unix:/b'\n[[tunnel]]\nlisten = 'unix:/a'\nto = 'unix:/c'", "f.toml:5: tunnel.1", `already that of tunnel "a"`},
 		{"tunnels of one name", "[[tunnel]]\nname = 'a'\nlisten = 'unix:/a'\nto = 'unix:/b'\n[[tunnel]]\nname = 'a'\nlisten = 'unix:/c'\nto = 'unix:/d'", "f.toml:5: tunnel.1", "set name"},
 		{"one descriptor twice", "[[tunnel]]\nlisten = 'fd:3'\nto = 'unix:/b'\n[[tunnel]]\nlisten = 'fd:4'\nto = 'fd:3'", "f.toml:4: tunnel.1", "descriptor 3"},
 
@@ -136,7 +136,7 @@ func TestFaults(t *testing.T) {
 		{"peer without name", "[peers.'']", "f.toml:1: peers.", "empty"},
 		{"peer named too long", "[peers." + long[:65] + "]", "f.toml:1: peers.", "64"},
 		{"peer like an option", "[peers.-x]", "f.toml:1: peers.-x", "may not start"},
-		{"peer that is no host", "[peers.a]\n[peers.'b..c']\n", "f.toml:2: peers.b..c", "needs its own address"},
+		{"peer that is no host", "[peers.a]\n[peers.'b..c']\n", "f.toml:2: peers.b..c", "needs an address of its own"},
 		{"address is a URI", "[peers.b]\naddress = 'qemu+tls://b/system'", "f.toml:2: peers.b.address", "is a URI"},
 		{"address without host", "[peers.b]\naddress = ':16514'", "f.toml:2: peers.b.address", "neither"},
 		{"address with port 0", "[peers.b]\naddress = 'b:0'", "f.toml:2: peers.b.address", "65535"},

@@ -39,7 +39,7 @@ func (c *checker) host(cfg *Config) {
 	host, port, err := net.SplitHostPort(cfg.Listen)
 	switch {
 	case err != nil:
-		c.fault("listen", "%q is not HOST:PORT; write %q for every address of this host, or such as \"192.0.2.1:16514\" or \"[2001:db8::1]:16514\"", cfg.Listen, DefaultListen)
+		c.fault("listen", "%q is not HOST:PORT; write %q for every address of this host, or for example \"192.0.2.1:16514\" or \"[2001:db8::1]:16514\"", cfg.Listen, DefaultListen)
 	case host != "" && !validHost(host):
 		c.fault("listen", "%q is neither an IP address nor a host name", host)
 	case !validPort(port) && port != "0":
@@ -57,7 +57,7 @@ func (c *checker) host(cfg *Config) {
 	case strings.Trim(cfg.RunDir, safePath) != "":
 		// libvirt's URIs and QEMU's options are made of it, and both have
 		// characters that would end it early.
-		c.fault("run_dir", "%q may hold letters, digits and / . _ - alone, since it becomes part of libvirt's URIs", cfg.RunDir)
+		c.fault("run_dir", "%q may contain only letters, digits and / . _ -, since it becomes part of libvirt's URIs", cfg.RunDir)
 	}
 
 	if cfg.LibvirtSocket == "" {

@@ -67,7 +67,7 @@ func (c *checker) intercept(cfg *Config) {
 	}
 	port := fmt.Sprint(i.Port)
 	if inRange(port, first, last) {
-		c.fault("intercept.port", "%d is among intercept.ports (%s): connections would be led in a circle", i.Port, i.Ports)
+		c.fault("intercept.port", "%d is among intercept.ports (%s): connections would go in a circle", i.Port, i.Ports)
 	}
 	type place struct{ key, address string }
 	listens := []place{{"listen", cfg.Listen}, {"metrics", cfg.Metrics}}

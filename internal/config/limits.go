@@ -58,7 +58,7 @@ func (c *checker) duration(key string, text durationText, initial, least time.Du
 	d, err := time.ParseDuration(string(text))
 	switch {
 	case err != nil:
-		c.fault(key, `%q is no duration; write a number and its unit in quotes, such as "500ms", "30s", "10m" or "24h"`, string(text))
+		c.fault(key, `%q is not a duration; write a number with its unit in quotes, such as "500ms", "30s", "10m" or "24h"`, string(text))
 	case d == 0:
 		return initial
 	case d < 0 && optional:

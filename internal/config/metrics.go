@@ -13,13 +13,13 @@ func (c *checker) metrics(cfg *Config) {
 	host, port, err := net.SplitHostPort(cfg.Metrics)
 	switch {
 	case err != nil:
-		c.fault(key, `%q is not HOST:PORT; write such as "127.0.0.1:16515" or "[::1]:16515"`, cfg.Metrics)
+		c.fault(key, `%q is not HOST:PORT; write for example "127.0.0.1:16515" or "[::1]:16515"`, cfg.Metrics)
 	case host == "":
-		c.fault(key, `%q names no host, which would be every address of this one, for anyone to read; write such as "127.0.0.1:%s", or "0.0.0.0:%[2]s" if that is meant`, cfg.Metrics, port)
+		c.fault(key, `%q names no host, which would be every address of this one, for anyone to read; write for example "127.0.0.1:%s", or "0.0.0.0:%[2]s" if that is meant`, cfg.Metrics, port)
 	case !validHost(host):
 		c.fault(key, "%q is neither an IP address nor a host name", host)
 	case !validPort(port) && port != "0":
-		c.fault(key, "port %q must be a number from 1 to 65535 (or 0, to let the kernel choose one, which the log then tells)", port)
+		c.fault(key, "port %q must be a number from 1 to 65535 (or 0, to let the kernel choose one, which is then in the log)", port)
 	case port != "0" && taken(cfg.Listen, host, port):
 		c.fault(key, "%q is where peers connect (listen); metrics need a port of their own", cfg.Metrics)
 	}

@@ -23,11 +23,11 @@ func ValidPeerName(name string) error {
 	case len(name) > maxPeerName:
 		return fmt.Errorf("peer name %.70q is longer than %d characters", name, maxPeerName)
 	case strings.Contains(name, "://"):
-		return fmt.Errorf("%q is a URI; write the peer's name as it stands in the configuration under [peers]", name)
+		return fmt.Errorf("%q is a URI; write the peer's name as in the configuration under [peers]", name)
 	case name[0] == '.' || name[0] == '-':
 		return fmt.Errorf("peer name %q may not start with %q", name, name[0])
 	case strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "":
-		return fmt.Errorf("peer name %q may hold letters, digits and . _ - alone, since it names a folder; its address goes into `address`", name)
+		return fmt.Errorf("peer name %q may contain only letters, digits and . _ -, since it names a folder; its address goes into `address`", name)
 	}
 	return nil
 }
@@ -50,7 +50,7 @@ func (c *checker) peers(cfg *Config) {
 			c.access(key+".access", peer.Access)
 		}
 		if peer.Names != nil && len(peer.Names) == 0 {
-			c.fault(key+".names", "is empty, so that no certificate would be let in; leave it out to mean %q", name)
+			c.fault(key+".names", "is empty, so no certificate would be accepted; leave it out to mean %q", name)
 		}
 		if len(peer.Names) == 0 {
 			peer.Names = []string{name}
@@ -62,7 +62,7 @@ func (c *checker) peers(cfg *Config) {
 			}
 			folded := strings.ToLower(rule)
 			if other, taken := owner[folded]; taken && other != name {
-				c.fault(key+".names", "%q stands for peer %q already; one certificate cannot be two peers", rule, other)
+				c.fault(key+".names", "%q already stands for peer %q; one certificate cannot be two peers", rule, other)
 			}
 			owner[folded] = name
 		}
@@ -74,7 +74,7 @@ func (c *checker) peers(cfg *Config) {
 func (c *checker) address(key, name, addr string) string {
 	if addr == "" {
 		if !validHost(name) {
-			c.fault(key, "%q is no host name, so this peer needs its own address = \"HOST:PORT\"", name)
+			c.fault(key, "%q is not a host name, so this peer needs an address of its own: address = \"HOST:PORT\"", name)
 		}
 		return net.JoinHostPort(name, DefaultPort)
 	}

@@ -24,7 +24,7 @@ func peerSocket(runDir, peer string) string {
 // sockets checks that every socket's path fits into a unix address.
 func (c *checker) sockets(cfg *Config) {
 	if len(cfg.LibvirtSocket) > maxSocketPath {
-		c.fault("libvirt_socket", "is %d bytes long; a unix socket's path has room for %d", len(cfg.LibvirtSocket), maxSocketPath)
+		c.fault("libvirt_socket", "is %d bytes long; a unix socket's path may have at most %d", len(cfg.LibvirtSocket), maxSocketPath)
 	}
 	longest := len(cfg.RunDir) + 1 + maxSession
 	for _, name := range slices.Sorted(maps.Keys(cfg.Peers)) {

@@ -115,7 +115,7 @@ func (c *checker) dnList(list []string) {
 			continue
 		}
 		if !strings.Contains(glob, "=") {
-			c.fault("tls_allowed_dn_list", `%q has no "=", as every distinguished name has; write such as "C=GB,O=Example,CN=*" or "*,CN=host-b", or "*" for all`, glob)
+			c.fault("tls_allowed_dn_list", `%q has no "=", as every distinguished name has; write for example "C=GB,O=Example,CN=*" or "*,CN=host-b", or "*" for all`, glob)
 			continue
 		}
 		if _, err := ParseDNList([]string{glob}); err != nil {

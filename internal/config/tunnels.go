@@ -152,7 +152,7 @@ func (c *checker) tunnels(cfg *Config, doc []documentTunnel) {
 		} else {
 			for _, has := range claims(t.Name, s) {
 				if other, ok := taken[has]; ok {
-					c.fault(key, "%s is that of tunnel %q already", has, other)
+					c.fault(key, "%s is already that of tunnel %q", has, other)
 				}
 				taken[has] = t.Name
 			}

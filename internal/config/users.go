@@ -23,7 +23,7 @@ func (c *checker) users(cfg *Config) {
 		cfg.QEMUUser = firstUser(qemuUsers)
 	}
 	if _, err := lookup(cfg.QEMUUser); err != nil {
-		c.fault("qemu_user", "%v; it is `user` in /etc/libvirt/qemu.conf", err)
+		c.fault("qemu_user", "%v; it must be `user` in /etc/libvirt/qemu.conf", err)
 	}
 }
 

@@ -43,7 +43,7 @@ func (c *checker) without(key string, p *Peer) {
 	case err != nil || u.Scheme != libvirtTLS && u.Scheme != libvirtTCP || u.Path != "/system" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		c.fault(key+".libvirt_uri", "%q must be such as \"qemu+tls://HOST/system\", with a port if it is not libvirt's own; nothing may follow: certificates and names are those of this host and of [%s]", p.LibvirtURI, key)
 	case !validHost(u.Hostname()) || u.Port() != "" && !validPort(u.Port()):
-		c.fault(key+".libvirt_uri", "%q has no host name or IP address, or a port that is none", p.LibvirtURI)
+		c.fault(key+".libvirt_uri", "%q has no host name or IP address, or a port that cannot be", p.LibvirtURI)
 	case u.Scheme == libvirtTCP && p.WithoutSluice != WithoutPlain:
 		c.fault(key+".libvirt_uri", "libvirt's own calls would go in clear, with a guest's description and its secrets: write qemu+tls://, or set without_sluice = %q", WithoutPlain)
 	}

@@ -131,7 +131,7 @@ func (c *Client) wrap(ctx context.Context, doing string, err error) error {
 		err = context.Cause(ctx)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
-		err = fmt.Errorf("the daemon ended the connection before its answer was complete (has it crashed or been stopped? its log tells): %w", err)
+		err = fmt.Errorf("the daemon ended the connection before its answer was complete (did it crash, or was it stopped? its log says): %w", err)
 	}
 	return fmt.Errorf("%s at %s: %w", doing, c.socket, err)
 }

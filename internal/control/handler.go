@@ -52,7 +52,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	default:
-		answer(w, http.StatusNotFound, WrongUse("no such request: %s %s (is the command line of another version than the daemon?)", r.Method, r.URL.Path))
+		answer(w, http.StatusNotFound, WrongUse("no such request: %s %s (do the command line and the daemon have different versions?)", r.Method, r.URL.Path))
 		return
 	}
 	answer(w, http.StatusMethodNotAllowed, WrongUse("%s does not take %s", r.URL.Path, r.Method))
@@ -114,7 +114,7 @@ func readRequest(w http.ResponseWriter, r *http.Request, req any) error {
 		return WrongUse("the request is not understood (is the command line newer than the daemon?): %v", err)
 	}
 	if dec.More() {
-		return WrongUse("the request holds more than one object")
+		return WrongUse("the request contains more than one object")
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func (r *MigrateRequest) Check() error {
 	case r.Guest == "" || len(r.Guest) > 1024 || strings.ContainsRune(r.Guest, 0):
 		return WrongUse("name a guest, by its name, UUID or id: `virsh list` shows those that run")
 	case r.Peer == "" || len(r.Peer) > 255:
-		return WrongUse("name a peer, as it stands under [peers] in the daemon's configuration: `sluice status` shows them")
+		return WrongUse("name a peer, as under [peers] in the daemon's configuration: `sluice status` shows them")
 	case r.CopyStorage != CopyNone && r.CopyStorage != CopyAll && r.CopyStorage != CopyInc:
 		return WrongUse("copy_storage is %q; it may be %q, %q or absent", r.CopyStorage, CopyAll, CopyInc)
 	case r.TLS != Unset && r.TLS != Yes && r.TLS != No:

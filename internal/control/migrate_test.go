@@ -172,7 +172,7 @@ func TestRequestsThatTheServerRefuses(t *testing.T) {
 		{"POST", "/v1/migrate", `{"guest":"` + strings.Repeat("a", MaxRequest) + `"}`, 400, "too large"},
 		{"GET", "/v1/migrate", ``, 405, "does not take GET"},
 		{"POST", "/v1/status", ``, 405, "does not take POST"},
-		{"GET", "/v2/status", ``, 404, "another version"},
+		{"GET", "/v2/status", ``, 404, "different versions"},
 	} {
 		conn, err := net.Dial("unix", socket)
 		if err != nil {
@@ -212,7 +212,7 @@ func TestBrokenAnswers(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}))
 		_, err := New(socket).Migrate(t.Context(), nil, request(), nil)
-		if !errors.Is(err, ErrNoResult) || !strings.Contains(fmt.Sprint(err), "has it crashed") {
+		if !errors.Is(err, ErrNoResult) || !strings.Contains(fmt.Sprint(err), "did it crash") {
 			t.Errorf("error %v", err)
 		}
 	})

@@ -81,7 +81,7 @@ func awaitStartTLS(c net.Conn) error {
 			return err
 		}
 		if option.Magic != optionMagic || option.Length > maxOption {
-			return errors.New("what the client sent is no NBD option")
+			return errors.New("what the client sent is not an NBD option")
 		}
 		if _, err := io.CopyN(io.Discard, c, int64(option.Length)); err != nil {
 			return err
@@ -142,7 +142,7 @@ func GreetServer(ctx context.Context, c net.Conn, flags uint32, tls bool) error 
 		}
 		switch {
 		case reply.Magic != replyMagic || reply.Option != optStartTLS || reply.Length > maxOption:
-			return errors.New("the server's answer to NBD_OPT_STARTTLS is none")
+			return errors.New("the server did not answer NBD_OPT_STARTTLS")
 		case reply.Type == repAck && reply.Length == 0:
 			return nil
 		}

@@ -79,8 +79,8 @@ func TestClients(t *testing.T) {
 		{"no newstyle", "\x00\x00\x00\x00" + option(5, ""), "", "is it an NBD client?"},
 		{"unknown flags", "\x00\x00\x00\x07" + option(5, ""), "", "is it an NBD client?"},
 		{"HTTP", "GET / HTTP/1.1\r\n\r\n", "", "is it an NBD client?"},
-		{"no option", fixed + "IHAVEOPX" + option(5, ""), "", "no NBD option"},
-		{"a long option", fixed + "IHAVEOPT\x00\x00\x00\x07\x00\x00\x10\x01", "", "no NBD option"},
+		{"no option", fixed + "IHAVEOPX" + option(5, ""), "", "not an NBD option"},
+		{"a long option", fixed + "IHAVEOPT\x00\x00\x00\x07\x00\x00\x10\x01", "", "not an NBD option"},
 		{"the end", fixed, "", "closed"},
 		{"no TLS at all", fixed + string(bytes.Repeat([]byte(option(7, "")), maxTries)), string(bytes.Repeat([]byte(required), maxTries)), "does not ask for TLS"},
 	} {
@@ -107,8 +107,8 @@ func TestServers(t *testing.T) {
 		{"SSH", "SSH-2.0-OpenSSH_9.2p1 Debian-2", "does not greet as an NBD server"},
 		{"lacks a flag", "NBDMAGICIHAVEOPT\x00\x01", "lack 0x2"},
 		{"no TLS", greeting + reply + "\x80\x00\x00\x02\x00\x00\x00\x04none", `refuses TLS (NBD reply 0x80000002) "none"`},
-		{"a long answer", greeting + reply + "\x80\x00\x00\x02\x00\x00\x10\x01", "is none"},
-		{"another option's", greeting + "\x00\x03\xe8\x89\x04\x55\x65\xa9\x00\x00\x00\x07\x00\x00\x00\x01\x00\x00\x00\x00", "is none"},
+		{"a long answer", greeting + reply + "\x80\x00\x00\x02\x00\x00\x10\x01", "did not answer NBD_OPT_STARTTLS"},
+		{"another option's", greeting + "\x00\x03\xe8\x89\x04\x55\x65\xa9\x00\x00\x00\x07\x00\x00\x00\x01\x00\x00\x00\x00", "did not answer NBD_OPT_STARTTLS"},
 		{"the end", greeting, "closed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

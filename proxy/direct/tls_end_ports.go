@@ -30,12 +30,12 @@ func (e *TLSEnd) listen(kind string, port int) error {
 	case port == 0:
 		from, to = ownPorts(first, last)
 	case port < leastPort:
-		return fmt.Errorf("port %d is none for a migration, being below %d: leave it out of the URI", port, leastPort)
+		return fmt.Errorf("port %d cannot be used for a migration, because it is below %d: leave it out of the URI", port, leastPort)
 	case inRange(port, first, last):
-		return fmt.Errorf("port %d is among those that interception has closed to other hosts (%d-%d): leave it out of the URI", port, first, last)
+		return fmt.Errorf("port %d is one of those that interception closes to other hosts (%d-%d): leave it out of the URI", port, first, last)
 	}
 	var l net.Listener
-	err = errors.New("interception leaves no port: make intercept.ports fewer")
+	err = errors.New("interception leaves no port free: make intercept.ports a smaller range")
 	for port = to; port >= from; port-- { // libvirt goes up
 		if l, err = net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port))); err == nil {
 			break

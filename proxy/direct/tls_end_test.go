@@ -136,7 +136,7 @@ func TestNativeEndPorts(t *testing.T) {
 	e := &TLSEnd{host: n.host, peer: n.host.Peers.All["host-a"], log: zerolog.Nop()}
 	err := e.Open(stream.NewID(), TLSEndData{Port: 22})
 	e.End(false)
-	hosttest.Says(t, err, "port 22 is none for a migration")
+	hosttest.Says(t, err, "port 22 cannot be used for a migration")
 
 	for _, c := range []struct{ first, last, from, to int }{
 		{0, 0, 49152, 49215}, // none is closed

@@ -35,11 +35,11 @@ type destination struct {
 func Accept(d *host.Host, p *peer.Peer, entry *session.Entry, log zerolog.Logger) (*destination, error) {
 	switch {
 	case d.Config.Intercept == nil:
-		return nil, fmt.Errorf("intercepted connections are not taken: write [intercept] into the configuration of %s", d.Config.Name)
+		return nil, fmt.Errorf("intercepted connections are not accepted: add [intercept] to the configuration of %s", d.Config.Name)
 	case p.Access() == config.AccessReadOnly:
-		return nil, fmt.Errorf("access denied: peers.%s.access is %q there, which has no migrations by connections of QEMU's own", p.Name, config.AccessReadOnly)
+		return nil, fmt.Errorf("access denied: peers.%s.access is %q there, which does not allow migrations over QEMU's own connections", p.Name, config.AccessReadOnly)
 	case entry.Info.Clear:
-		return nil, errors.New("intercepted connections go by TLS alone")
+		return nil, errors.New("intercepted connections must use TLS")
 	}
 	entry.SecuredBy(session.BySluice, "")
 	return &destination{host: d, entry: entry, log: log}, nil
@@ -71,7 +71,7 @@ func (l *destination) Connect(ctx context.Context, kind string, number int) (net
 	to := l.to
 	l.mu.Unlock()
 	if kind != stream.ChannelIntercept || number != 0 || !to.IsValid() {
-		return nil, errors.New("an intercepted connection's session has one channel, once its port has been told")
+		return nil, errors.New("the session of an intercepted connection has one channel, after its port is known")
 	}
 	if !to.Addr().IsUnspecified() {
 		return dialTCP(ctx, to)
@@ -100,7 +100,7 @@ func dialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 func (l *destination) qemuListener(port uint16) (netip.AddrPort, error) {
 	none := netip.AddrPort{}
 	if first, last := l.host.Config.Intercept.Range(); port < first || port > last {
-		return none, fmt.Errorf("port %d is no migration port there: intercept.ports is %s", port, l.host.Config.Intercept.Ports)
+		return none, fmt.Errorf("port %d is not a migration port there: intercept.ports is %s", port, l.host.Config.Intercept.Ports)
 	}
 	all, err := sockets.Listeners(port)
 	if err != nil {

@@ -60,7 +60,7 @@ type connection struct {
 func Listen(ctx context.Context, d *host.Host) (closers []func(), err error) {
 	switch _, err := rules.Read(); {
 	case errors.Is(err, rules.ErrOff), errors.Is(err, rules.ErrForeign):
-		d.Log.Warn().Err(err).Msg("connections of QEMU's own go as QEMU makes them: `sluice intercept up` turns interception on")
+		d.Log.Warn().Err(err).Msg("QEMU's own connections are not intercepted: `sluice intercept up` turns interception on")
 	case err != nil:
 		return nil, fmt.Errorf("interception ([intercept]): %w", err)
 	}
@@ -90,13 +90,13 @@ func Status(conf *config.Intercept) *control.InterceptStatus {
 	}
 	var all []string
 	if first, last := conf.Range(); st.Ports != fmt.Sprintf("%d-%d", first, last) {
-		all = append(all, fmt.Sprintf("the kernel has closed the ports %s, and intercept.ports is %s", st.Ports, conf.Ports))
+		all = append(all, fmt.Sprintf("the kernel closes the ports %s, but intercept.ports is %s", st.Ports, conf.Ports))
 	}
 	if len(st.Routes) > 0 && st.Port != conf.Port {
-		all = append(all, fmt.Sprintf("the kernel leads connections to port %d, and this daemon takes them at %d", st.Port, conf.Port))
+		all = append(all, fmt.Sprintf("the kernel redirects connections to port %d, but this daemon accepts them at %d", st.Port, conf.Port))
 	}
 	if len(all) > 0 {
-		st.Problem = strings.Join(all, "; ") + ": `sluice intercept up` sets it"
+		st.Problem = strings.Join(all, "; ") + ": `sluice intercept up` corrects it"
 	}
 	return st
 }
@@ -186,9 +186,9 @@ func (i *carrier) judge(c *connection) (*peer.Peer, error) {
 	name := table.Peer(c.to.Addr())
 	switch {
 	case name == "" || !table.Has(c.to.Port()):
-		return nil, errors.New("the kernel has not led it here: only connections to peers' migration ports are carried")
+		return nil, errors.New("the kernel did not redirect it here: only connections to peers' migration ports are carried")
 	case i.host.Peers.All[name] == nil:
-		return nil, fmt.Errorf("%v is an address of %s, which is no peer any more: `sluice intercept up` takes the configuration over", c.to.Addr(), name)
+		return nil, fmt.Errorf("%v is an address of %s, which is no longer a peer: `sluice intercept up` applies the configuration", c.to.Addr(), name)
 	}
 	from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
 	if uid, err := sockets.Owner(from, c.to); err != nil {

@@ -17,5 +17,5 @@ func TestStatusOfOtherPorts(t *testing.T) {
 	if st.Problem == "" {
 		t.Fatal("the status has no problem")
 	}
-	hosttest.Says(t, errors.New(st.Problem), "closed the ports 49152-49160", "intercept.ports is 49152-49300", "`sluice intercept up`")
+	hosttest.Says(t, errors.New(st.Problem), "closes the ports 49152-49160", "intercept.ports is 49152-49300", "`sluice intercept up`")
 }

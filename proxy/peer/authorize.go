@@ -34,7 +34,7 @@ func (s *Set) within(p *Peer, who *tlsconf.Peer) error {
 		return nil
 	}
 	if err := who.Within(policy); err != nil {
-		return plainly(err, fmt.Sprintf("%s has a priority of its own for the peer %s: set the same one on both hosts", s.Config.Name, p.Name))
+		return plainly(err, fmt.Sprintf("%s has its own priority string for the peer %s: set the same one on both hosts", s.Config.Name, p.Name))
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func (c *Certificates) Run(ctx context.Context) {
 	defer following.Wait()
 	following.Go(func() {
 		if err := c.Source.Run(ctx); err != nil && ctx.Err() == nil {
-			c.fail(aboutChanges, fmt.Errorf("changes are not followed any more; SIGHUP takes them over: %w", err))
+			c.fail(aboutChanges, fmt.Errorf("changes are no longer noticed; SIGHUP reloads: %w", err))
 		}
 	})
 	tick := time.NewTicker(time.Hour)
@@ -105,7 +105,7 @@ func (c *Certificates) Run(ctx context.Context) {
 func (c *Certificates) Reload() error {
 	policies, err := c.read()
 	if err != nil {
-		err = fmt.Errorf("GnuTLS's settings are not taken over, those read before stay in use: %w", err)
+		err = fmt.Errorf("GnuTLS's settings were not reloaded, those read before stay in use: %w", err)
 		c.fail(aboutPolicies, err)
 	} else {
 		c.Policies.Store(policies)
@@ -121,7 +121,7 @@ func (c *Certificates) changed(creds *tlsconf.Credentials) {
 	c.loaded = time.Now()
 	c.mu.Unlock()
 	c.log.Info().Str("certificates", creds.Found.Why).Str("subject", creds.Leaf.Subject.String()).Time("not_after", creds.Leaf.NotAfter).
-		Msg("new certificates are in use; connections that are open go on with the old ones")
+		Msg("new certificates are in use; open connections keep the old ones")
 	c.warn(creds)
 	c.WarnOfEnds(time.Now())
 }
@@ -167,7 +167,7 @@ func (c *Certificates) WarnOfEnds(now time.Time) {
 		}
 		c.told[id] = true
 		c.log.Warn().Str("certificate", e.What).Str("subject", e.Subject).Time("not_after", e.NotAfter).Int64("seconds_left", e.Seconds).
-			Msg("a certificate ends soon: have it renewed; the new one is taken over as soon as its file is there")
+			Msg("a certificate expires soon: renew it; the new one is used as soon as its file is there")
 	}
 }
 

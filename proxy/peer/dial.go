@@ -46,12 +46,12 @@ func (s *Set) dialFailed(p *Peer, err error) error {
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &dns):
-		c.Text = fmt.Sprintf("the name of %s does not resolve (%v): set peers.%s.address, or mend the name service", p.Name, dns, p.Name)
+		c.Text = fmt.Sprintf("the name of %s does not resolve (%v): set peers.%s.address, or fix the name service", p.Name, dns, p.Name)
 	case errors.Is(err, unix.ECONNREFUSED):
 		c.Text = fmt.Sprintf("nothing listens at %s's %s: is sluice running there?", p.Name, p.Conf.Address)
 		return &NoSluiceError{c}
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
-		c.Text = fmt.Sprintf("no way to %s (%s): %v", p.Name, p.Conf.Address, err)
+		c.Text = fmt.Sprintf("cannot reach %s (%s): %v", p.Name, p.Conf.Address, err)
 	case errors.Is(err, unix.ETIMEDOUT):
 		c.Text = fmt.Sprintf("%s (%s) does not answer: the link is down, a firewall drops the packets, or the host is off", p.Name, p.Conf.Address)
 	default:

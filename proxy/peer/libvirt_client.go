@@ -36,16 +36,16 @@ func (s *Set) recognize(who *tlsconf.Peer) (*LibvirtClient, error) {
 			return &LibvirtClient{Name: p.Name, WithoutSluice: p, Access: p.Access(), Memory: p.Memory, Who: fmt.Sprintf("peer %s without its sluice (%s)", p.Name, id)}, s.within(p, who)
 		}
 		return nil, Denied(
-			"access denied: %s (%s) comes without its sluice, by libvirt's own protocol, and peers.%s.without_sluice on %s does not allow that; a libvirt client of another kind has its name under [clients.NAME], in names",
+			"access denied: %s (%s) comes without its sluice, speaking libvirt's own protocol, which peers.%s.without_sluice on %s does not allow; any other libvirt client needs its name under [clients.NAME], in names",
 			p.Name, id, p.Name, s.Config.Name)
 	}
 	for _, c := range s.clients {
 		if hint := c.rules.Hint(id); hint != "" {
-			return nil, Denied("access denied: no client configured on %s has a name of its certificate (%s): clients.%s.names has it in another form: %s", s.Config.Name, id, c.name, hint)
+			return nil, Denied("access denied: no client configured on %s has a name in its certificate (%s): clients.%s.names has it in another form: %s", s.Config.Name, id, c.name, hint)
 		}
 	}
 	return nil, Denied(
-		"access denied: the connection did not ask for sluice's protocol (%s), so it is a libvirt client's, and no client configured on %s has a name of its certificate (%s): add it there under [clients.NAME], in names",
+		"access denied: the connection did not ask for sluice's protocol (%s), so it is a libvirt client's, and no client configured on %s has a name in its certificate (%s): add it there under [clients.NAME], in names",
 		ALPN, s.Config.Name, id)
 }
 

@@ -23,7 +23,7 @@ const (
 )
 
 var (
-	errSilent  = errors.New("it was closed before it had said anything")
+	errSilent  = errors.New("it was closed before it had sent anything")
 	errEvicted = errors.New("it was closed to make room for others: too many connections have come and not begun a handshake")
 )
 

@@ -39,7 +39,7 @@ func (s *Set) ConnectLibvirt(ctx context.Context, p *Peer) (*virt.Conn, error) {
 		conn, err = s.SecureOther(ctx, p, raw)
 		switch {
 		case errors.Is(err, errSluice):
-			return nil, &stream.Cause{Code: stream.CodeRefused, Host: s.Config.Name, Text: fmt.Sprintf("no libvirtd of %s's at %s: %v", p.Name, p.Conf.LibvirtURI, err)}
+			return nil, &stream.Cause{Code: stream.CodeRefused, Host: s.Config.Name, Text: fmt.Sprintf("this is not libvirtd of %s (%s): %v", p.Name, p.Conf.LibvirtURI, err)}
 		case err != nil:
 			return nil, fail(stream.CodeRefused, "%v", err)
 		}
@@ -48,7 +48,7 @@ func (s *Set) ConnectLibvirt(ctx context.Context, p *Peer) (*virt.Conn, error) {
 		_, err = io.ReadFull(conn, taken[:])
 		if !stop() || err != nil || taken != [1]byte(LibvirtConfirmation) {
 			conn.Close()
-			return nil, fail(stream.CodeRefused, "libvirtd does not take this host's certificate, or is something else (%v): its log says why, and tls_allowed_dn_list in libvirtd.conf is one reason", err)
+			return nil, fail(stream.CodeRefused, "libvirtd refuses this host's certificate, or is another program (%v): its log says why; tls_allowed_dn_list in libvirtd.conf is a possible reason", err)
 		}
 	}
 	v, err := virt.NewRemoteConn(ctx, conn)

@@ -68,15 +68,15 @@ func (s SessionDir) Remove(log zerolog.Logger) {
 func (s SessionDir) Connect(kind string, qemuUID int) (*net.UnixConn, error) {
 	f, err := s.dir.root.OpenFile(s.socket(kind), unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open the socket that QEMU was to make: %w", err)
+		return nil, fmt.Errorf("open the socket that QEMU should have made: %w", err)
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("look at the socket that QEMU was to make: %w", err)
+		return nil, fmt.Errorf("look at the socket that QEMU should have made: %w", err)
 	}
 	if st.Mode().Type() != fs.ModeSocket {
-		return nil, fmt.Errorf("%s is not the socket that QEMU was to make, but %v", s.SocketPath(kind), st.Mode().Type())
+		return nil, fmt.Errorf("%s should be a socket that QEMU made, but its type is %v", s.SocketPath(kind), st.Mode().Type())
 	}
 	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: fmt.Sprintf("/proc/self/fd/%d", f.Fd())})
 	if err != nil {
@@ -88,7 +88,7 @@ func (s SessionDir) Connect(kind string, qemuUID int) (*net.UnixConn, error) {
 	}
 	cred, err := sockets.PeerCred(c)
 	if err == nil && cred.Uid != 0 && int(cred.Uid) != qemuUID {
-		err = fmt.Errorf("it belongs to uid %d, where QEMU (qemu_user) is uid %d", cred.Uid, qemuUID)
+		err = fmt.Errorf("it belongs to uid %d, but QEMU (qemu_user) is uid %d", cred.Uid, qemuUID)
 	}
 	if err != nil {
 		c.Close()

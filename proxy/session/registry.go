@@ -44,7 +44,7 @@ func (r *Registry) Add(info stream.Info, direction string) (*Entry, error) {
 		return nil, ErrDraining
 	}
 	if len(r.live) >= r.most {
-		return nil, fmt.Errorf("this host has %d sessions, as many as it may (limits.sessions)", len(r.live))
+		return nil, fmt.Errorf("session limit of this host reached (%d, limits.sessions)", len(r.live))
 	}
 	from := 0
 	for _, e := range r.live {
@@ -53,7 +53,7 @@ func (r *Registry) Add(info stream.Info, direction string) (*Entry, error) {
 		}
 	}
 	if from >= r.mostFrom {
-		return nil, fmt.Errorf("%s has %d sessions here, as many as it may (limits.peer_sessions)", info.Peer, from)
+		return nil, fmt.Errorf("session limit of %s reached (%d, limits.peer_sessions)", info.Peer, from)
 	}
 	if uuid, err := virt.ParseUUID(info.UUID); err == nil {
 		info.UUID = virt.FormatUUID(uuid) // however its peer spells it
@@ -61,7 +61,7 @@ func (r *Registry) Add(info stream.Info, direction string) (*Entry, error) {
 	for _, e := range r.live {
 		// Of guests that come, the one that libvirt is asked to prepare counts, not who names it first.
 		if direction == control.Outgoing && e.direction == control.Outgoing && info.UUID != "" && e.Info.UUID == info.UUID {
-			return nil, fmt.Errorf("guest %s is being migrated already: session %s with %s", e.Info.Guest, e.Info.ID, e.Info.Peer)
+			return nil, fmt.Errorf("guest %s is already being migrated: session %s with %s", e.Info.Guest, e.Info.ID, e.Info.Peer)
 		}
 	}
 	e := &Entry{Info: info, direction: direction, started: time.Now(), phase: control.PhaseConnect}
@@ -100,7 +100,7 @@ func (r *Registry) Drain() <-chan struct{} {
 // DrainBegan is closed once no session may begin any more.
 func (r *Registry) DrainBegan() <-chan struct{} { return r.draining }
 
-var ErrDraining = errors.New("this host's sluice is being stopped and takes no new sessions")
+var ErrDraining = errors.New("this host's sluice is stopping and accepts no new sessions")
 
 func (r *Registry) Draining() bool {
 	select {

@@ -21,7 +21,7 @@ func TestPeerSessions(t *testing.T) {
 	}
 	for _, c := range []struct{ peer, work, direction, refusal string }{
 		{"b", WorkMigration, control.Incoming, ""},
-		{"b", WorkSteered, control.Incoming, "b has 2 sessions here, as many as it may (limits.peer_sessions)"},
+		{"b", WorkSteered, control.Incoming, "session limit of b reached (2, limits.peer_sessions)"},
 		{"b", WorkMigration, control.Outgoing, ""},
 		{"b", WorkClient, control.Incoming, ""}, // clients of that name are others
 		{"c", WorkMigration, control.Incoming, "limits.sessions"},

@@ -129,7 +129,7 @@ func (t *Tunnel) dial(ctx context.Context, live *connection) (net.Conn, error) {
 			t.listener.Close()
 			return c, nil
 		default:
-			return nil, fmt.Errorf("%s carries another connection already", t.opts.To)
+			return nil, fmt.Errorf("%s already carries another connection", t.opts.To)
 		}
 	case spec.Exec:
 		c, err := start(t.opts.To)

@@ -15,7 +15,7 @@ type deniedError struct {
 }
 
 func (e *deniedError) Error() string {
-	s := fmt.Sprintf("its certificate is valid, but its name is not let in: it holds %s; let in: %s", e.id, e.allowed)
+	s := fmt.Sprintf("its certificate is valid, but its name is not allowed: it has %s; allowed: %s", e.id, e.allowed)
 	if hint := e.allowed.Hint(e.id); hint != "" {
 		s += "; " + hint
 	}
@@ -29,7 +29,7 @@ func (t *Tunnel) refusal(err error, peer string) error {
 	case errors.As(err, &denied):
 		return fmt.Errorf("TLS with %s: %w", peer, denied)
 	case errors.Is(err, record.ErrUnsupported):
-		return fmt.Errorf("TLS with %s: the path %s needs TLS 1.3, and the handshake came to something else; use the path auto", peer, t.opts.Path)
+		return fmt.Errorf("TLS with %s: the path %s needs TLS 1.3, and the handshake chose an older version; use the path auto", peer, t.opts.Path)
 	}
 	return err
 }

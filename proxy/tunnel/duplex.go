@@ -28,7 +28,7 @@ func (d *duplex) Read(p []byte) (int, error) {
 	return d.in.Read(p)
 }
 
-var errReadOnly = errors.New("it is the reading end of a pipe, and takes nothing")
+var errReadOnly = errors.New("it is the reading end of a pipe and cannot be written to")
 
 func (d *duplex) Write(p []byte) (int, error) {
 	if d.out == nil {

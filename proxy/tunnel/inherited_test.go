@@ -161,7 +161,7 @@ func TestInheritedPipes(t *testing.T) {
 	r = serve(t, Options{Spec: spec.Spec{Listen: fds(pr), To: to}})
 	server = accept(t, l)
 	server.Write([]byte("back"))
-	if err := <-r.over; !needs.ErrorSays(err, "takes nothing") {
+	if err := <-r.over; !needs.ErrorSays(err, "cannot be written to") {
 		t.Error(err)
 	}
 
@@ -246,12 +246,12 @@ func TestInheritedRefused(t *testing.T) {
 		{fds(int(mine[0].Fd())), s.path("out"), "", "sluice was not started with it"},
 		{fds(inherit(t, int(file.Fd()))), s.path("out"), "", "neither a socket nor a pipe"},
 		{fds(inheritFile(t, udp.(*net.UDPConn))), s.path("out"), "", "neither a TCP nor a unix stream socket"},
-		{s.path("in"), fds(listening), spec.No, "nothing to connect to"},
-		{s.path("in"), fds(pr, listening), "", "goes alone"},
+		{s.path("in"), fds(listening), spec.No, "cannot be connected to"},
+		{s.path("in"), fds(pr, listening), "", "must be the only descriptor"},
 		{fds(pw, pr), s.path("out"), "", "nothing can be read from"},
 		{fds(pair), s.path("out"), spec.Yes, "neither side is TCP"},
 		{fds(listening), s.path("out"), spec.Yes, "nobody would be let in"},
-		{fds(pair), fds(pair), "", "lead to itself"},
+		{fds(pair), fds(pair), "", "connect to itself"},
 	} {
 		if l, err := Listen(Options{Spec: spec.Spec{Listen: c.listen, To: c.to, TLS: c.tls}}); !needs.ErrorSays(err, c.want) {
 			t.Errorf("%s to %s: %v, %v; want %q", c.listen, c.to, l, err, c.want)

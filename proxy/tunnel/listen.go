@@ -49,7 +49,7 @@ func (o Options) listen() (net.Listener, error) {
 	}
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use already", a)
+		return nil, fmt.Errorf("%s is already in use", a)
 	case err != nil:
 		return nil, fmt.Errorf("listen at %s: %w", a, err)
 	}

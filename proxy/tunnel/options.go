@@ -64,7 +64,7 @@ func (o Options) check() (e spec.Effect, err error) {
 	case o.Path != relay.Auto && o.Path != relay.KTLS && o.Path != relay.Records && o.Path != relay.CryptoTLS:
 		return e, fmt.Errorf("there is no path %q for TLS here", o.Path)
 	case o.Workers < 0:
-		return e, fmt.Errorf("%d workers are not possible", o.Workers)
+		return e, fmt.Errorf("the number of workers cannot be %d", o.Workers)
 	}
 	if e, err = o.Effect(); err != nil {
 		return e, err

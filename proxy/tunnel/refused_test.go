@@ -45,7 +45,7 @@ func TestClientsRefused(t *testing.T) {
 		do   func(net.Conn)
 		want []string
 	}{
-		{"another name", by(s.ca, "host-c"), []string{"is valid, but its name is not let in", "DNS:host-c", "let in: host-a, *.example.org"}},
+		{"another name", by(s.ca, "host-c"), []string{"is valid, but its name is not allowed", "DNS:host-c", "allowed: host-a, *.example.org"}},
 		{"another authority", by(newCA(t), "host-a"), []string{"does not come from a CA that this host trusts"}},
 		{"no certificate", func(c net.Conn) {
 			tls.Client(c, &tls.Config{InsecureSkipVerify: insecure}).Write([]byte("let me in"))

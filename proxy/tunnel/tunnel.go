@@ -68,7 +68,7 @@ func takeTarget(a spec.Address) (net.Conn, error) {
 		return nil, err
 	}
 	if in.Listen {
-		return nil, fmt.Errorf("%s is a socket that listens, and nothing to connect to", a)
+		return nil, fmt.Errorf("%s is a listening socket, which cannot be connected to", a)
 	}
 	return takeStream(a, in, out)
 }

@@ -172,7 +172,7 @@ func TestSocketFile(t *testing.T) {
 	if st, err := os.Stat(at.At); err != nil || st.Mode() != os.ModeSocket|0o600 {
 		t.Errorf("the socket is %v, %v", st.Mode(), err)
 	}
-	if _, err := Listen(opts); err == nil || err.Error() != at.String()+" is in use already" {
+	if _, err := Listen(opts); err == nil || err.Error() != at.String()+" is already in use" {
 		t.Errorf("a second tunnel: %v", err)
 	}
 	// Moved away while it listens and back after, it is what a killed process leaves.
@@ -204,7 +204,7 @@ func TestOptions(t *testing.T) {
 	}{
 		{Options{Spec: spec.Spec{Listen: s.path("in")}}, "there is no address"},
 		{Options{Spec: spec.Spec{To: s.path("out")}}, "there is no address to listen at"},
-		{Options{Spec: spec.Spec{Listen: s.path("in"), To: s.path("in")}}, "lead to itself"},
+		{Options{Spec: spec.Spec{Listen: s.path("in"), To: s.path("in")}}, "connect to itself"},
 		{Options{Spec: spec.Spec{Listen: loopback(spec.TLS), To: s.path("out"), TLS: spec.No, Allow: any}}, "contradicts it"},
 		{Options{Spec: spec.Spec{Listen: s.path("in"), To: s.path("out"), StartTLS: spec.NBD}}, "neither side has it"},
 		{Options{Spec: spec.Spec{Listen: s.path("in"), To: s.path("out"), StartTLS: "smtp"}}, `not "smtp"`},

@@ -15,7 +15,7 @@ const qemuDeathTimeout = 5 * time.Second
 
 // QEMUEnded is what to add to a failure behind which QEMU's end may be.
 func (l Libvirt) QEMUEnded(guest string) string {
-	return fmt.Sprintf("; QEMU has ended on %s: /var/log/libvirt/qemu/%s.log there may tell why", l.Host, guest)
+	return fmt.Sprintf("; QEMU has ended on %s: /var/log/libvirt/qemu/%s.log there may say why", l.Host, guest)
 }
 
 // FailIfQEMUEnded follows QEMU's closing of a migration socket with bytes under way, which it also

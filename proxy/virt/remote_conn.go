@@ -57,7 +57,7 @@ const (
 )
 
 // errPacket: whoever it is, it is not libvirt.
-var errPacket = errors.New("the packet's length is none of libvirt's")
+var errPacket = errors.New("the packet's length is not one that libvirt sends")
 
 // Read returns packets but for those of keepalive, which it answers.
 func (c *remoteConn) Read(p []byte) (int, error) {

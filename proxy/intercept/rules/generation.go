@@ -37,7 +37,7 @@ func generation() (uint32, error) {
 			}
 		}
 	}
-	return 0, fmt.Errorf("nftables: the kernel tells no generation")
+	return 0, fmt.Errorf("nftables: the kernel reports no generation")
 }
 
 // nfgenmsgSize is that of struct nfgenmsg (linux/netfilter/nfnetlink.h), which

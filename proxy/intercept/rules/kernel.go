@@ -15,7 +15,7 @@ import (
 var ErrOff = errors.New("interception is off: no table inet " + tableName + " in nftables")
 
 // ErrForeign says that a table of sluice's name is not as sluice makes it.
-var ErrForeign = errors.New("the table inet " + tableName + " in nftables is not as sluice makes it: somebody has changed it, or another version has made it; `sluice intercept up` replaces it")
+var ErrForeign = errors.New("the table inet " + tableName + " in nftables is not as sluice makes it: somebody changed it, or another version made it; `sluice intercept up` replaces it")
 
 // State is what the kernel has, and has counted since it was made.
 type State struct {
@@ -204,7 +204,7 @@ func explain(doing string, err error) error {
 	remedy := ""
 	switch {
 	case errors.Is(err, os.ErrPermission):
-		remedy = ": it takes root, or CAP_NET_ADMIN"
+		remedy = ": it needs root, or CAP_NET_ADMIN"
 	case errors.Is(err, syscall.EAFNOSUPPORT):
 		remedy = ": a systemd unit must allow AF_NETLINK in RestrictAddressFamilies"
 	case errors.Is(err, syscall.EPROTONOSUPPORT), errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOENT):

@@ -36,7 +36,7 @@ func (w Wanted) Resolve(ctx context.Context) (*Table, error) {
 		for _, host := range w.Hosts[peer] {
 			addrs, err := resolve(ctx, host)
 			if err != nil {
-				faults = append(faults, fmt.Errorf("peer %s: %q does not resolve (%w): mend the name service, or write addresses into peers.%s.intercept", peer, host, err, peer))
+				faults = append(faults, fmt.Errorf("peer %s: %q does not resolve (%w): fix the name service, or write addresses into peers.%s.intercept", peer, host, err, peer))
 			}
 			for _, a := range addrs {
 				if a = a.Unmap(); slices.Contains(own, a) || a.IsLoopback() {

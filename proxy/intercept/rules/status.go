@@ -47,5 +47,5 @@ func (t *Table) differs(have *Table) string {
 	if len(all) == 0 {
 		return ""
 	}
-	return "the kernel differs from the configuration (" + strings.Join(all, "; ") + "): `sluice intercept up` sets it"
+	return "the kernel differs from the configuration (" + strings.Join(all, "; ") + "): `sluice intercept up` corrects it"
 }

@@ -67,7 +67,7 @@ func checkPath(path string) error {
 	case strings.IndexByte(path, 0) >= 0:
 		return fmt.Errorf("the path holds a NUL")
 	case len(path) > maxPath:
-		return fmt.Errorf("the path has %d bytes, and a socket's may have %d", len(path), maxPath)
+		return fmt.Errorf("the path is %d bytes long, and a socket's path at most %d", len(path), maxPath)
 	}
 	return nil
 }
@@ -100,7 +100,7 @@ func (a Address) Connects() error {
 	case host == "":
 		return fmt.Errorf("%q: a host to connect to is missing", a)
 	case n == 0:
-		return fmt.Errorf("%q: port 0 is no port to connect to", a)
+		return fmt.Errorf("%q: port 0 cannot be connected to", a)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ func TestParseAddress(t *testing.T) {
 		{text: "unix:/run/a.sock", want: Address{Unix, "/run/a.sock"}},
 		{text: "unix:a:b", want: Address{Unix, "a:b"}},
 		{text: "unix:" + long, want: Address{Unix, long}},
-		{text: "unix:" + long + "p", err: "may have 107"},
+		{text: "unix:" + long + "p", err: "at most 107"},
 		{text: "unix:", err: "a path is missing"},
 		{text: "unix:@name", err: "abstract"},
 		{text: "unix:a\x00b", err: "NUL"},

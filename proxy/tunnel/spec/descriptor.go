@@ -128,7 +128,7 @@ func (a Address) Inherited() (in, out Descriptor, err error) {
 	case i == o && in.Pipe && in.Flags == unix.O_RDWR:
 		err = fmt.Errorf("%s: a FIFO that is open both ways would give back what is written to it", a)
 	case i != o && (in.Listen || out.Listen):
-		err = fmt.Errorf("%s: a socket that listens goes alone", a)
+		err = fmt.Errorf("%s: a listening socket must be the only descriptor", a)
 	case i != o && in.Flags == unix.O_WRONLY:
 		err = fmt.Errorf("%s: nothing can be read from descriptor %d", a, i)
 	case i != o && out.Flags == unix.O_RDONLY:

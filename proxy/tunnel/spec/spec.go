@@ -73,9 +73,9 @@ func (s Spec) Check() error {
 	case s.Listen.Kind == "":
 		return errors.New("there is no address to listen at")
 	case s.Listen == s.To && s.Listen.Kind != Exec:
-		return fmt.Errorf("the tunnel would lead to itself: %s", s.To)
+		return fmt.Errorf("the tunnel would connect to itself: %s", s.To)
 	case s.StartTLS != "" && s.StartTLS != NBD:
-		return fmt.Errorf("before TLS there may be %q or nothing, not %q", NBD, s.StartTLS)
+		return fmt.Errorf("starttls may be %q or empty, not %q", NBD, s.StartTLS)
 	case s.SocketUser != nil && s.Listen.Kind != Unix:
 		return fmt.Errorf("a user may own the socket of unix:PATH, not %s", s.Listen)
 	}

@@ -49,7 +49,7 @@ func splitWords(command string) (words []string, err error) {
 			word.WriteByte(rest[0])
 			rest = rest[1:]
 		case strings.IndexByte(shellOnly, c) >= 0:
-			return nil, fmt.Errorf("%q means something to a shell, and there is none: quote it, or write exec:sh -c '…'", c)
+			return nil, fmt.Errorf("%q is special to a shell, but there is no shell: quote it, or write exec:sh -c '…'", c)
 		default:
 			word.WriteByte(c)
 		}
@@ -72,7 +72,7 @@ func doubleQuoted(word *strings.Builder, rest string) (string, error) {
 		case c == '"':
 			return rest[i+1:], nil
 		case c == '$' || c == '`':
-			return "", fmt.Errorf(`%q in "…" means something to a shell, and there is none: write '…' in place of "…", or exec:sh -c '…'`, c)
+			return "", fmt.Errorf(`%q in "…" is special to a shell, but there is no shell: write '…' in place of "…", or exec:sh -c '…'`, c)
 		case c == '\\' && i+1 < len(rest) && strings.IndexByte("\"\\$`", rest[i+1]) >= 0:
 			i++
 			word.WriteByte(rest[i])
