@@ -15,11 +15,14 @@ func (c *Conversation) fromClient(ctx context.Context) error {
 		h, n, err := in.head()
 		if err == io.EOF {
 			c.left.Store(true)
+			c.absent() // nobody waits for a place any more
 			c.holding.Wait()
 			if !c.inflight.serverGone() {
 				c.inflight.wait()
 			}
-			c.Server.CloseWrite() // where that fails, fromServer sees it too
+			if !c.linger() {
+				c.Server.CloseWrite() // where that fails, fromServer sees it too
+			}
 			return nil
 		}
 		if err != nil {
@@ -74,8 +77,16 @@ func (c *Conversation) call(ctx context.Context, h Head, n int) error {
 	if refusal == nil {
 		p, refusal = c.inflight.begin(h)
 	}
+	var t *ticket
+	if refusal == nil && !hold && c.places != nil {
+		t = c.places.queue(h)
+		hold = !t.advance()
+	}
 	if refusal == nil && hold && c.Memory != nil && !c.Memory.Take(n) {
 		c.inflight.forget(p)
+		if t != nil {
+			t.leave()
+		}
 		refusal = Errorf(ErrRPC, "sluice: no memory is left for %s, of %d bytes, among what is held for this caller (limits.peer_memory)", h.Procedure, n)
 	}
 	switch {
@@ -86,10 +97,15 @@ func (c *Conversation) call(ctx context.Context, h Head, n int) error {
 		return c.client.out.packet(h.reply(StatusError), refusal.encode())
 	case !hold:
 		c.inflight.send(p, nil)
+		if t != nil {
+			c.places.keep(p.serial, t)
+		}
 		in.setSerial(p.serial)
 		return in.pass(n)
+	case t != nil:
+		return c.hold(ctx, n, func(body []byte) error { return c.send(p, &Outcome{Body: body}, t) })
 	}
-	return c.hold(ctx, p, n)
+	return c.hold(ctx, n, func(body []byte) error { return c.understand(ctx, p, body) })
 }
 
 // notice looks at calls that say something of the client itself.
@@ -105,7 +121,7 @@ func (c *Conversation) notice(h Head, n int) error {
 			return nil
 		}
 		if err := c.client.in.need(n); err != nil {
-			return within(err)
+			return c.client.in.within(err)
 		}
 		if binary.BigEndian.Uint32(c.client.in.buf[c.client.in.begin+headSize:]) == FeatureKeepalive {
 			c.client.life.known.Store(true)
@@ -114,9 +130,9 @@ func (c *Conversation) notice(h Head, n int) error {
 	return nil
 }
 
-// hold takes a call whole, of n bytes for which there is memory, and has Rules
-// decide on it.
-func (c *Conversation) hold(ctx context.Context, p *pending, n int) error {
+// hold takes a call whole, of n bytes for which there is memory, and does with
+// it what others need not wait for.
+func (c *Conversation) hold(ctx context.Context, n int, do func(body []byte) error) error {
 	give := func() {
 		if c.Memory != nil {
 			c.Memory.Give(n)
@@ -136,7 +152,7 @@ func (c *Conversation) hold(ctx context.Context, p *pending, n int) error {
 	c.holding.Go(func() {
 		defer func() { <-c.held }()
 		defer give()
-		if err := c.understand(ctx, p, body); err != nil {
+		if err := do(body); err != nil {
 			// The connection is broken, which its reader sees as well.
 			c.Client.Close()
 			c.Server.Close()
@@ -154,12 +170,7 @@ func (c *Conversation) understand(ctx context.Context, p *pending, body []byte) 
 		o.Err = Errorf(ErrRPC, "the call is longer than libvirt allows, %d bytes", MaxPacket)
 	}
 	if o.Err == nil && o.Answer == nil {
-		if !c.inflight.send(p, &o) {
-			return nil // it has been answered
-		}
-		h := p.asked
-		h.Procedure, h.Serial = p.sent, p.serial
-		return c.server.out.packet(h, o.Body)
+		return c.send(p, &o, nil)
 	}
 	if !c.inflight.forget(p) {
 		return nil
@@ -169,6 +180,29 @@ func (c *Conversation) understand(ctx context.Context, p *pending, body []byte) 
 		return c.client.out.packet(p.asked.reply(StatusError), o.Err.encode())
 	}
 	return c.client.out.packet(p.asked.reply(StatusOK), o.Answer)
+}
+
+// send sends a call that was held, once it has its places: t, or those that it is
+// yet to queue for.
+func (c *Conversation) send(p *pending, o *Outcome, t *ticket) error {
+	h := p.asked
+	if o.Procedure != 0 {
+		h.Procedure = o.Procedure
+	}
+	if c.places != nil {
+		if t == nil {
+			t = c.places.queue(h)
+		}
+		if !t.wait(c.present) || !c.inflight.send(p, o) { // it has been, or will be, answered
+			t.leave()
+			return nil
+		}
+		c.places.keep(p.serial, t)
+	} else if !c.inflight.send(p, o) {
+		return nil
+	}
+	h.Serial = p.serial
+	return c.server.out.packet(h, o.Body)
 }
 
 // refuseFDs refuses a call with file descriptors. Their number is the first
@@ -181,7 +215,7 @@ func (c *Conversation) refuseFDs(h Head, n int) error {
 		return fmt.Errorf("%s: a packet with file descriptors that does not say how many", c.client.name)
 	}
 	if err := in.need(headSize + 4); err != nil {
-		return within(err)
+		return in.within(err)
 	}
 	fds := binary.BigEndian.Uint32(in.buf[in.begin+headSize:])
 	if fds > maxFDs {

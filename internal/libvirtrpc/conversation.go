@@ -60,6 +60,14 @@ type Conversation struct {
 		Take(n int) bool
 		Give(n int)
 	}
+	// Budgets, if there are any, are what each call takes a place of, one after
+	// the other, before it goes to the daemon. Those are libvirtd's workers: a
+	// call keeps its places until the daemon has replied. Calls of high priority
+	// take none.
+	Budgets []*Budget
+	// Background, if not nil, runs what outlives Run: a connection whose client is
+	// gone, while the daemon works on its calls. It ends with Draining.
+	Background func(func())
 	// Draining, once closed, ends the conversation as soon as no call is in
 	// flight and nothing else is under way (Busy).
 	Draining <-chan struct{}
@@ -71,6 +79,12 @@ type Conversation struct {
 	inflight       inflight
 	held           chan struct{} // an element for each call held
 	holding        sync.WaitGroup
+
+	places  *places // nil: as many as there are
+	lingers atomic.Bool
+
+	present context.Context // ends when the client has, or all
+	absent  context.CancelFunc
 
 	left atomic.Bool // the client has ended the connection, or asked for its end
 }
@@ -90,6 +104,7 @@ func (c *Conversation) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c.open(ctx)
+	defer c.absent()
 	waiting, left := context.WithCancel(context.WithoutCancel(ctx))
 	defer left()
 	var first error
@@ -115,7 +130,9 @@ func (c *Conversation) Run(ctx context.Context) error {
 		left()
 		fail(context.Cause(ctx))
 		c.Client.Close()
-		c.Server.Close()
+		if !c.linger() {
+			c.Server.Close()
+		}
 	})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -128,6 +145,9 @@ func (c *Conversation) Run(ctx context.Context) error {
 	})
 	wg.Go(func() {
 		err := c.fromServer()
+		if c.lingers.Load() {
+			return
+		}
 		if c.server.in.err != nil && ctx.Err() == nil && !c.left.Load() && c.Ended != nil {
 			c.Ended()
 		}
@@ -168,7 +188,14 @@ func (c *Conversation) Run(ctx context.Context) error {
 	cancel(nil)
 	c.holding.Wait()
 	c.Client.Close()
-	c.Server.Close()
+	if c.lingers.Load() {
+		c.Background(c.untilReplied)
+	} else {
+		c.Server.Close()
+		if c.places != nil {
+			c.places.leaveAll()
+		}
+	}
 	close(closed)
 	speakers.Wait()
 	return first
@@ -176,12 +203,16 @@ func (c *Conversation) Run(ctx context.Context) error {
 
 // open makes the two neighbours.
 func (c *Conversation) open(ctx context.Context) {
+	c.present, c.absent = context.WithCancel(ctx)
 	c.held = make(chan struct{}, maxHeld)
 	c.client.name, c.server.name = "libvirt's client", "libvirt's daemon"
 	c.client.out.w = lenient{c.Client, func() bool { return ctx.Err() != nil || c.left.Load() }}
 	c.server.out.w = lenient{c.Server, always}
 	c.client.in = newPacketReader(c.Client, &c.server.out)
 	c.server.in = newPacketReader(c.Server, &c.client.out)
+	if len(c.Budgets) > 0 {
+		c.places = newPlaces(c.Budgets)
+	}
 	c.client.life.wake, c.server.life.wake = make(chan struct{}, 1), make(chan struct{}, 1)
 	c.server.life.known.Store(true) // a daemon answers pings whoever asks (virNetServerClientInitKeepAlive)
 }

@@ -54,6 +54,10 @@ func (k *keepalive) hear(h Head) {
 	}
 }
 
+func keepalivePacket(p Procedure) Head {
+	return Head{Program: ProgramKeepalive, Version: 1, Procedure: p, Type: TypeMessage}
+}
+
 // speak says what is to be said, until ended. It has a goroutine of its own:
 // the one that reads must go on when nothing more can be written, since a daemon
 // that can't get rid of its replies stops reading.
@@ -69,7 +73,7 @@ func (n *neighbour) speak(ended <-chan struct{}) {
 			procedure Procedure
 		}{{&n.life.pong, keepalivePong}, {&n.life.ping, keepalivePing}} {
 			if what.due.Swap(false) { // whoever reads from it sees why it can't be said
-				n.out.packet(Head{Program: ProgramKeepalive, Version: 1, Procedure: what.procedure, Type: TypeMessage}, nil)
+				n.out.packet(keepalivePacket(what.procedure), nil)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package libvirtrpc
 import (
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -30,10 +31,19 @@ func (c *memConn) Close() error {
 	return nil
 }
 
-func (c *memConn) LocalAddr() net.Addr              { return &net.UnixAddr{} }
-func (c *memConn) RemoteAddr() net.Addr             { return &net.UnixAddr{} }
-func (c *memConn) SetDeadline(time.Time) error      { return nil }
-func (c *memConn) SetReadDeadline(time.Time) error  { return nil }
+func (c *memConn) LocalAddr() net.Addr         { return &net.UnixAddr{} }
+func (c *memConn) RemoteAddr() net.Addr        { return &net.UnixAddr{} }
+func (c *memConn) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline knows a time that is past, and none.
+func (c *memConn) SetReadDeadline(t time.Time) error {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	c.in.late = !t.IsZero()
+	c.in.changed.Broadcast()
+	return nil
+}
+
 func (c *memConn) SetWriteDeadline(time.Time) error { return nil }
 
 type memHalf struct {
@@ -42,6 +52,7 @@ type memHalf struct {
 	b       []byte
 	size    int
 	err     error // of reads once b is empty
+	late    bool
 }
 
 func newMemHalf(size int) *memHalf {
@@ -53,8 +64,11 @@ func newMemHalf(size int) *memHalf {
 func (h *memHalf) read(b []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for len(h.b) == 0 && h.err == nil {
+	for len(h.b) == 0 && h.err == nil && !h.late {
 		h.changed.Wait()
+	}
+	if h.late {
+		return 0, os.ErrDeadlineExceeded
 	}
 	if len(h.b) == 0 {
 		return 0, h.err

@@ -33,6 +33,7 @@ type packetReader struct {
 	begin, end int // what was read and not taken yet
 	passed     int // buf[passed:begin] is to be passed, and has not been yet
 	err        error
+	cut        bool // err came in the middle of a packet
 
 	reads atomic.Uint64 // that have brought something
 	state atomic.Int32
@@ -158,7 +159,7 @@ func (in *packetReader) through(n int) error {
 		}
 		in.begin, in.end, in.passed = 0, 0, 0
 		if err := in.read(); err != nil {
-			return within(err)
+			return in.within(err)
 		}
 	}
 }
@@ -180,7 +181,7 @@ func (in *packetReader) take(n int) ([]byte, error) {
 		}
 		in.begin, in.end, in.passed = 0, 0, 0
 		if err := in.read(); err != nil {
-			return nil, within(err)
+			return nil, in.within(err)
 		}
 	}
 }
@@ -199,12 +200,13 @@ func (in *packetReader) skip(n int) error {
 		}
 		in.begin, in.end, in.passed = 0, 0, 0
 		if err := in.read(); err != nil {
-			return within(err)
+			return in.within(err)
 		}
 	}
 }
 
-func within(err error) error {
+func (in *packetReader) within(err error) error {
+	in.cut = true
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}

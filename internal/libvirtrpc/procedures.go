@@ -129,6 +129,18 @@ var streams = map[Procedure]bool{
 	ProcMigratePrepareTunnel3Params: true,
 }
 
+// highPriority are the procedures of Migrate that libvirtd has workers of their
+// own for, since they never wait for a guest (@priority in remote_protocol.x).
+// Of what else has a high priority there, callers with full access need no more
+// at once than of all the rest.
+var highPriority = map[Procedure]bool{
+	1: true, 2: true, 3: true, 4: true, 5: true, 6: true, 21: true, 22: true, 23: true,
+	24: true, 25: true, 37: true, 51: true, 59: true, 60: true, 66: true, 67: true, 68: true,
+	69: true, 70: true, 105: true, 106: true, 110: true, 149: true, 150: true, 151: true,
+	157: true, 158: true, 167: true, 168: true, 212: true, 273: true, 316: true, 317: true,
+	360: true, 361: true,
+}
+
 // String is libvirt's name where it is known here, otherwise the number.
 func (p Procedure) String() string {
 	for _, names := range []map[Procedure]string{Migrate, Refused, others} {

@@ -63,6 +63,9 @@ func (c *Conversation) pass(n int) error {
 // reply takes the reply to a call.
 func (c *Conversation) reply(h Head, n int) error {
 	in := c.server.in
+	if c.places != nil {
+		c.places.leave(h.Serial)
+	}
 	p := c.inflight.replied(h)
 	if p == nil {
 		if c.inflight.refusal() != nil { // it has been answered
