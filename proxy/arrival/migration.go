@@ -136,7 +136,10 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 	if err != nil {
 		return nil, err
 	}
-	in.steps = Steps{Virt: in.virt, UUID: in.uuid, Flags: in.flags &^ SourceOnlyFlags, Params: Params(call.Name, At(in.dir), call.Bandwidth, call.Parallel)}
+	in.steps = Steps{
+		Virt: in.virt, UUID: in.uuid, Calls: in.arrivals.Peers.All[in.info.Peer].Calls,
+		Flags: in.flags &^ SourceOnlyFlags, Params: Params(call.Name, At(in.dir), call.Bandwidth, call.Parallel),
+	}
 	var reply PrepareReply
 	if reply.Cookie, _, err = in.steps.Prepare(ctx, call.XML, call.Cookie); err != nil {
 		life.End(NeverRan)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/digitalocean/go-libvirt"
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
@@ -17,11 +18,17 @@ type Steps struct {
 	UUID   libvirt.UUID
 	Flags  libvirt.DomainMigrateFlags
 	Params []libvirt.TypedParam // of Prepare and Finish alike
+	Calls  []*libvirtrpc.Budget // of which each takes a place; none: as many as there are
 }
 
 // Prepare has libvirt start a QEMU that waits for the guest with this description. It returns
 // libvirt's cookie, and the URI where QEMU waits, if libvirt says so.
 func (s *Steps) Prepare(ctx context.Context, xml string, cookie []byte) (out []byte, uri libvirt.OptString, err error) {
+	leave, err := libvirtrpc.TakePlaces(ctx, s.Calls)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer leave()
 	params := append(s.Params[:len(s.Params):len(s.Params)], paramString(libvirt.MigrateParamDestXML, xml))
 	err = s.Virt.Bound(ctx, func() (err error) {
 		out, uri, err = s.Virt.DomainMigratePrepare3Params(params, cookie, uint32(s.Flags))
@@ -37,8 +44,13 @@ func (s *Steps) Finish(ctx context.Context, call *FinishCall) (*FinishReply, err
 	if call.Cancelled {
 		cancelled = 1
 	}
+	leave, err := libvirtrpc.TakePlaces(ctx, s.Calls)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	var reply FinishReply
-	err := s.Virt.Bound(ctx, func() (err error) {
+	err = s.Virt.Bound(ctx, func() (err error) {
 		_, reply.Cookie, err = s.Virt.DomainMigrateFinish3Params(s.Params, call.Cookie, uint32(s.Flags), cancelled)
 		return err
 	})

@@ -25,7 +25,8 @@ type destinationFilter struct {
 	withoutSluice *peer.Peer // one that comes without its sluice
 	access        string
 	memory        *stream.Memory // holds its calls
-	name          string         // the caller's, in the configuration
+	calls         []*libvirtrpc.Budget
+	name          string // the caller's, in the configuration
 	address       string
 	who           string // for the log
 	log           zerolog.Logger
@@ -47,7 +48,11 @@ func (g *destinationFilter) serve(ctx context.Context, caller, server libvirtrpc
 	if g.peer != nil { // its session watches it
 		unwatched = libvirtrpc.ClientSide
 	}
-	c := &libvirtrpc.Conversation{Unwatched: unwatched, Client: caller, Server: server, Rules: g, Failing: failing, Ended: g.ended, Memory: g.memory, Draining: g.gateway.Sessions.DrainBegan()}
+	c := &libvirtrpc.Conversation{
+		Client: caller, Server: server, Unwatched: unwatched, Rules: g,
+		Failing: failing, Ended: g.ended, Draining: g.gateway.Sessions.DrainBegan(),
+		Memory: g.memory, Budgets: g.calls, Background: g.gateway.Work.Go,
+	}
 	err := c.Run(ctx)
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
@@ -15,7 +16,8 @@ type clientRule struct {
 	name   string
 	access string
 	rules  tlsconf.Rules
-	memory *stream.Memory // holds what they send
+	memory *stream.Memory       // holds what they send
+	calls  []*libvirtrpc.Budget // that they may have in flight at libvirt
 }
 
 func makeClientRules(conf map[string]config.Client) ([]*clientRule, error) {

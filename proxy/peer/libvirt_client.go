@@ -3,6 +3,7 @@ package peer
 import (
 	"fmt"
 
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
@@ -13,6 +14,7 @@ type LibvirtClient struct {
 	WithoutSluice *Peer  // that comes without its sluice
 	Access        string
 	Memory        *stream.Memory
+	Calls         []*libvirtrpc.Budget
 	Who           string // for the log
 	Refusal       error  // why it may do nothing, in words for it
 }
@@ -28,12 +30,12 @@ func (s *Set) recognize(who *tlsconf.Peer) (*LibvirtClient, error) {
 	}
 	for _, c := range s.clients {
 		if _, ok := c.rules.Match(id); ok {
-			return &LibvirtClient{Name: c.name, Access: c.access, Memory: c.memory, Who: fmt.Sprintf("client %s (%s)", c.name, id)}, nil
+			return &LibvirtClient{Name: c.name, Access: c.access, Memory: c.memory, Calls: c.calls, Who: fmt.Sprintf("client %s (%s)", c.name, id)}, nil
 		}
 	}
 	if p := s.identify(id); p != nil {
 		if p.MayComeWithoutSluice() {
-			return &LibvirtClient{Name: p.Name, WithoutSluice: p, Access: p.Access(), Memory: p.Memory, Who: fmt.Sprintf("peer %s without its sluice (%s)", p.Name, id)}, s.within(p, who)
+			return &LibvirtClient{Name: p.Name, WithoutSluice: p, Access: p.Access(), Memory: p.Memory, Calls: p.Calls, Who: fmt.Sprintf("peer %s without its sluice (%s)", p.Name, id)}, s.within(p, who)
 		}
 		return nil, Denied(
 			"access denied: %s (%s) comes without its sluice, speaking libvirt's own protocol, which peers.%s.without_sluice on %s does not allow; any other libvirt client needs its name under [clients.NAME], in names",

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
@@ -18,7 +19,8 @@ type Peer struct {
 	Conf  config.Peer
 	Rules tlsconf.Rules // for the names in its certificate
 
-	Memory *stream.Memory // holds what it sends
+	Memory *stream.Memory       // holds what it sends
+	Calls  []*libvirtrpc.Budget // that it may have in flight at libvirt
 
 	// SluiceSeen says that its sluice has shown itself to this daemon. From then on
 	// nothing goes or comes in clear for want of one: a port that refuses

@@ -7,6 +7,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
@@ -55,14 +56,23 @@ func New(cfg *config.Config, log zerolog.Logger) (*Set, error) {
 		return nil, err
 	}
 	s.known.configure(s.All)
+	all := libvirtrpc.NewBudget(callsOfAll)
 	for _, p := range s.All {
-		p.Memory = s.newMemory()
+		p.Memory, p.Calls = s.newMemory(), []*libvirtrpc.Budget{libvirtrpc.NewBudget(callsOfOne), all}
 	}
 	for _, c := range s.clients {
-		c.memory = s.newMemory()
+		c.memory, c.calls = s.newMemory(), []*libvirtrpc.Budget{libvirtrpc.NewBudget(callsOfOne), all}
 	}
 	return s, nil
 }
+
+// Calls in flight at libvirt, which has 20 workers for them (max_workers in libvirtd.conf), and more
+// for those that never wait for a guest. One peer, or kind of client, never has all that others are
+// left, and together they leave some for this host.
+const (
+	callsOfOne = 12
+	callsOfAll = 18
+)
 
 // newMemory is what may be held at once of what one peer has sent.
 func (s *Set) newMemory() *stream.Memory {
