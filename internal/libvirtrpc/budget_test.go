@@ -197,6 +197,27 @@ func TestBudgetOutlivesItsClient(t *testing.T) {
 	}
 }
 
+// A call that is not all here has no place.
+func TestNoPlaceForHalfACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := []*Budget{NewBudget(1)}
+		slow, other := newBudgetRig(b, nil, nil), newBudgetRig(b, nil, nil)
+		defer slow.close()
+		defer other.close()
+		whole := call(capabilities, 1, "body")
+		slow.client.Write(whole[:len(whole)-1])
+		synctest.Wait()
+		other.client.Write(call(capabilities, 1, "body"))
+		if got := other.come(t); len(got) != 1 {
+			t.Errorf("%+v", got)
+		}
+		slow.client.Write(whole[len(whole)-1:])
+		if got := slow.come(t); len(got) != 0 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
 // What outlives its client ends with the daemon of ours.
 func TestLingeringEndsWithDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

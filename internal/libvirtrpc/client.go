@@ -3,7 +3,6 @@ package libvirtrpc
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -69,43 +68,54 @@ func (c *Conversation) call(ctx context.Context, h Head, n int) error {
 		return err
 	}
 	refusal := c.inflight.refusal()
-	hold := false
+	decide := false
 	if refusal == nil {
-		hold, refusal = c.Rules.Judge(h)
+		decide, refusal = c.Rules.Judge(h)
 	}
 	var p *pending
 	if refusal == nil {
 		p, refusal = c.inflight.begin(h)
 	}
-	var t *ticket
-	if refusal == nil && !hold && c.places != nil {
-		t = c.places.queue(h)
-		hold = !t.advance()
+	if refusal != nil {
+		return c.refuse(h, n, refusal)
 	}
-	if refusal == nil && hold && c.Memory != nil && !c.Memory.Take(n) {
+	var t *ticket
+	hold := decide
+	if c.places != nil && !decide {
+		// A call has its places only once it is all here: else whoever sends none
+		// to its end would have them for nothing.
+		if hold = !in.whole(n); !hold {
+			t = c.places.queue(h)
+			hold = !t.advance()
+		}
+	}
+	if hold && c.Memory != nil && !c.Memory.Take(n) {
 		c.inflight.forget(p)
 		if t != nil {
 			t.leave()
 		}
-		refusal = Errorf(ErrRPC, "sluice: no memory is left for %s, of %d bytes, among what is held for this caller (limits.peer_memory)", h.Procedure, n)
+		return c.refuse(h, n, Errorf(ErrRPC, "sluice: no memory is left for %s, of %d bytes, among what is held for this caller (limits.peer_memory)", h.Procedure, n))
 	}
 	switch {
-	case refusal != nil:
-		if err := in.skip(n); err != nil {
-			return err
-		}
-		return c.client.out.packet(h.reply(StatusError), refusal.encode())
-	case !hold:
-		c.inflight.send(p, nil)
-		if t != nil {
-			c.places.keep(p.serial, t)
-		}
-		in.setSerial(p.serial)
-		return in.pass(n)
-	case t != nil:
+	case decide:
+		return c.hold(ctx, n, func(body []byte) error { return c.understand(ctx, p, body) })
+	case hold:
 		return c.hold(ctx, n, func(body []byte) error { return c.send(p, &Outcome{Body: body}, t) })
 	}
-	return c.hold(ctx, n, func(body []byte) error { return c.understand(ctx, p, body) })
+	c.inflight.send(p, nil)
+	if t != nil {
+		c.places.keep(p.serial, t)
+	}
+	in.setSerial(p.serial)
+	return in.pass(n)
+}
+
+// refuse answers a call of n bytes.
+func (c *Conversation) refuse(h Head, n int, refusal *Error) error {
+	if err := c.client.in.skip(n); err != nil {
+		return err
+	}
+	return c.client.out.packet(h.reply(StatusError), refusal.encode())
 }
 
 // notice looks at calls that say something of the client itself.
@@ -230,5 +240,3 @@ func (c *Conversation) refuseFDs(h Head, n int) error {
 	return c.client.out.packet(h.reply(StatusError), Errorf(ErrUnsupported,
 		"file descriptors can't be passed to another host: %s is refused", h.Procedure).encode())
 }
-
-var errServerClosed = errors.New("libvirt over there has closed the connection")

@@ -14,15 +14,14 @@ import (
 // Calls and their replies pass whole, whatever their length, each with a serial
 // of its side's.
 func TestPassesUntouched(t *testing.T) {
-	r := newRig(t, testRules{})
+	random := rand.NewChaCha8([32]byte{})
 	bodies := make([][]byte, 200)
 	for i := range bodies {
 		size := []int{0, 1, 4, 100, bufferSize - headSize - 1, bufferSize - headSize, bufferSize - headSize + 1, 3*bufferSize + 5}[i%8]
 		bodies[i] = make([]byte, size)
-		for j := range bodies[i] {
-			bodies[i][j] = byte(rand.Int())
-		}
+		random.Read(bodies[i])
 	}
+	r := newRig(t, testRules{})
 	serial := func(i int) uint32 { return uint32(1<<32 - 1 - 3*i) }
 	go func() {
 		for i, body := range bodies {

@@ -2,8 +2,10 @@ package libvirtrpc
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"reflect"
+	"sync"
 	"testing"
 )
 
@@ -68,6 +70,58 @@ func (p *pieces) Read(b []byte) (int, error) {
 	n := copy(b, p.b[:min(p.n, len(p.b))])
 	p.b = p.b[n:]
 	return n, nil
+}
+
+// FuzzConversation: whatever a client says, a daemon is told packets of kinds that clients send, each
+// call with a serial of its own; and whatever a daemon says, the conversation ends once both have.
+func FuzzConversation(f *testing.F) {
+	f.Add(append(call(1, 1, "pass"), call(1000, 2, "held")...), packet(Head{ProgramRemote, 1, 1, TypeReply, 1, StatusOK}, nil))
+	f.Add(append(call(upload, 1, ""), streamPacket(upload, 1, StatusContinue, []byte("data"))...), streamPacket(upload, 1, StatusError, nil))
+	f.Add(append(call(1003, 7, "changed"), ping...), packet(Head{ProgramRemote, 1, 2003, TypeReply, 1, StatusError}, (&Error{ErrRPC, "no"}).encode()))
+	f.Add(packet(Head{ProgramRemote, 1, 309, TypeCallWithFDs, 9, StatusOK}, []byte{0, 0, 0, 2, 'b', 'o', 'd', 'y', 0, 0}), ping)
+	f.Add(askKeepalive(), packet(Head{ProgramRemote, 1, 107, TypeMessage, 0, StatusOK}, []byte("event")))
+	f.Fuzz(func(t *testing.T, fromClient, fromServer []byte) {
+		client, near := memPair(1 << 10)
+		server, far := memPair(1 << 10)
+		c := &Conversation{Client: near, Server: far, Rules: testRules{}, Budgets: []*Budget{NewBudget(2)}}
+		var ends sync.WaitGroup
+		ends.Go(func() { c.Run(context.Background()) })
+		ends.Go(func() {
+			client.Write(fromClient)
+			client.CloseWrite()
+		})
+		ends.Go(func() { io.Copy(io.Discard, client) })
+		ends.Go(func() {
+			server.Write(fromServer)
+			server.CloseWrite()
+		})
+		ends.Go(func() {
+			defer server.Close()
+			used := map[uint32]bool{}
+			for {
+				h, _, err := tryPacket(server)
+				switch {
+				case err != nil:
+					return
+				case h.Program == ProgramKeepalive:
+				case h.Type == TypeStream || h.Type == TypeStreamHole:
+					if !used[h.Serial] {
+						t.Errorf("a packet of no call's stream: %+v", h)
+					}
+				case h.Type != TypeCall:
+					t.Errorf("a daemon is told %+v", h)
+				case used[h.Serial]:
+					t.Errorf("a serial for two calls: %+v", h)
+				default:
+					used[h.Serial] = true
+				}
+			}
+		})
+		ends.Wait()
+		if c.places.any() {
+			t.Error("a place is not given back")
+		}
+	})
 }
 
 // FuzzCalls: what is understood is the same once it is written again.

@@ -2,6 +2,7 @@ package libvirtrpc
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 )
@@ -22,6 +23,8 @@ func (l lenient) Write(b []byte) (int, error) {
 }
 
 func always() bool { return true }
+
+var errServerClosed = errors.New("libvirt over there has closed the connection")
 
 // serverLost has the calls answered whose replies are lost, and says whether
 // there were any. err is what the daemon's end broke for; nil: it was closed.

@@ -12,13 +12,19 @@ import (
 
 // packetWriter writes packets to one side, each undivided.
 type packetWriter struct {
-	mu sync.Mutex
-	w  io.Writer
+	mu  sync.Mutex
+	w   io.Writer
+	cut bool // a packet has been begun that can't be ended: what followed would be read as its rest
 }
+
+var errCut = errors.New("a packet before was cut short")
 
 func (w *packetWriter) packet(h Head, body []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.cut {
+		return errCut
+	}
 	_, err := w.w.Write(packet(h, body))
 	return err
 }
@@ -159,6 +165,7 @@ func (in *packetReader) through(n int) error {
 		}
 		in.begin, in.end, in.passed = 0, 0, 0
 		if err := in.read(); err != nil {
+			in.out.cut = true
 			return in.within(err)
 		}
 	}
