@@ -6,8 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/virt-sluice/sluice/internal/needs"
 )
@@ -69,6 +71,30 @@ func TestAsLibvirt(t *testing.T) {
 			compare(name, c.text)
 		}
 	}
+	kept, err := filepath.Glob("testdata/fuzz/FuzzRead/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range kept {
+		if text := corpusText(t, file); utf8.ValidString(text) && !strings.Contains(text, "\x00") {
+			compare(file, text)
+		}
+	}
 }
 
 func digits(uuid string) string { return strings.ToLower(strings.ReplaceAll(uuid, "-", "")) }
+
+// corpusText is the string in a file of a fuzzing corpus.
+func corpusText(t *testing.T, file string) string {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, quoted, ok := strings.Cut(string(raw), "string(")
+	text, err := strconv.Unquote(strings.TrimSuffix(strings.TrimSpace(quoted), ")"))
+	if !ok || err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return text
+}
