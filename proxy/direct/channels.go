@@ -33,10 +33,11 @@ type Channels struct {
 	work  sync.WaitGroup
 }
 
-func NewChannels(ctx context.Context, l stream.Limits, failed func(string, error)) *Channels {
+func NewChannels(ctx context.Context, peer string, l stream.Limits, failed func(string, error)) *Channels {
 	ls := &Channels{ctx: ctx, most: l.Channels, failed: failed}
 	ls.limits.Send = stream.Limiters(relay.NewLimiter(l.Bandwidth), l.TotalSend)
 	ls.limits.Receive = stream.Limiters(relay.NewLimiter(l.Bandwidth), l.TotalReceive)
+	ls.limits.Buffers = stream.NewBuffers(peer)
 	if l.Bytes > 0 {
 		ls.limits.Budget = relay.NewBudget(l.Bytes)
 	}

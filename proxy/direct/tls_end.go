@@ -58,7 +58,7 @@ func (e *TLSEnd) Open(id string, data TLSEndData) (err error) {
 		limits.Bytes, limits.Bandwidth = 0, 0
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
-	e.Channels = NewChannels(e.ctx, limits, func(lane string, err error) {
+	e.Channels = NewChannels(e.ctx, e.peer.Name, limits, func(lane string, err error) {
 		e.keep(&e.failure, &stream.Cause{Code: stream.CodeLink, Host: e.host.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", e.peer.Name, err)})
 	})
 	e.Ports = make(map[string]int)

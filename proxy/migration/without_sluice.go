@@ -139,7 +139,7 @@ func (m *outgoing) openWithoutSluice(ctx context.Context, limits stream.Limits, 
 	host, _, _ := m.peer.Conf.LibvirtAt()
 	b.qemu = &direct.RemoteQEMU{Peers: m.host.Peers, Peer: m.peer, Host: host, TLS: native}
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
-	b.channels = direct.NewChannels(b.ctx, limits, func(lane string, err error) {
+	b.channels = direct.NewChannels(b.ctx, m.peer.Name, limits, func(lane string, err error) {
 		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.host.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.Name, err)})
 	})
 	by := session.ByQEMUThere

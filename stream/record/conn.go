@@ -232,13 +232,13 @@ func (c *Conn) Release() {
 			c.in.err = net.ErrClosed
 		}
 		c.in.release()
+		c.asking.Wait() // the connection below is closed
 		c.in.mu.Unlock()
 	}
 	if c.out.mu.TryLock() {
 		c.out.fail(net.ErrClosed)
 		c.out.mu.Unlock()
 	}
-	c.asking.Wait() // the connection below is closed
 }
 
 func (c *Conn) LocalAddr() net.Addr  { return c.raw.LocalAddr() }

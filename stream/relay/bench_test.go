@@ -35,14 +35,18 @@ type contender struct {
 
 var contenders = []contender{
 	{"naive", naive},
-	{"crypto/tls", onPath(CryptoTLS)},
-	{"records", onPath(Records)},
+	{"crypto/tls", onPath(CryptoTLS, Limits{})},
+	{"records", onPath(Records, Limits{})},
+	{"records-limited", onPath(Records, hundred)},
 	{"splice", func(local, peer net.Conn, _ *tls.Config, _ string) error {
 		return Run(context.Background(), local, Plain(peer), Options{}).Err
 	}},
 }
 
-func onPath(path Path) func(local, peer net.Conn, cfg *tls.Config, role string) error {
+// hundred is a limit of all relays of a process, in MiB/s.
+var hundred = Limits{Send: []*Limiter{NewLimiter(100 << 20)}}
+
+func onPath(path Path, limits Limits) func(local, peer net.Conn, cfg *tls.Config, role string) error {
 	return func(local, peer net.Conn, cfg *tls.Config, role string) error {
 		side := TLS{Path: path}.Client
 		if role == "server" {
@@ -52,7 +56,7 @@ func onPath(path Path) func(local, peer net.Conn, cfg *tls.Config, role string) 
 		if err != nil {
 			return err
 		}
-		return Run(context.Background(), local, c, Options{}).Err
+		return Run(context.Background(), local, c, Options{Limits: limits}).Err
 	}
 }
 
