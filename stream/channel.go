@@ -44,7 +44,7 @@ func (c *Channel) Open() bool { return c.open.Load() }
 // Ended is closed when the channel has ended.
 func (c *Channel) Ended() <-chan struct{} { return c.ended }
 
-// Err is why an ended channel did not end in order. The session fails of it.
+// Err is why an ended channel did not end in order. It fails the session.
 func (c *Channel) Err() error { return c.err }
 
 // Sent is the bytes that went to the peer so far.

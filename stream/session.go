@@ -36,7 +36,7 @@ type Handler interface {
 	// A Handler may also have Finishing() bool: while it says true, the stop of
 	// the daemon waits for the answers of the calls that are under way. It may
 	// have Stop(), which is called when the daemon stops, before the session
-	// fails of that, and returns within bounds of its own. And it may have
+	// fails for that, and returns within bounds of its own. And it may have
 	// LocalGone(*Cause), which is told, and must not wait, that QEMU has
 	// closed its end of a channel with bytes under way; if QEMU has died it fails
 	// the session with that cause.

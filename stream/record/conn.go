@@ -71,7 +71,7 @@ func (c *Conn) SetWorkers(n int) { c.in.workers.n, c.out.workers.n = n, n }
 func (c *Conn) SetShare(s *buffer.Share) { c.in.mem.Share, c.out.batch.Share = s, s }
 
 // SetKeyRecords sets how many records a key protects before it is replaced: 2^24
-// unless told otherwise. It may not be called while the connection is used.
+// by default. It may not be called while the connection is used.
 func (c *Conn) SetKeyRecords(n uint64) { c.keyRecords = n }
 
 // Stream is what records go through: a net.Conn, or the part of one that is

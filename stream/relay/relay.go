@@ -54,7 +54,7 @@ type Result struct {
 // not have an effect. Closing remote ends the run, with net.ErrClosed.
 func Run(ctx context.Context, local net.Conn, remote Conn, opts Options) Result {
 	r := &run{local: local, remote: remote, share: opts.Limits.Buffers}
-	r.localGone, r.laxEnd = opts.LocalGone, opts.IgnoreUnexpectedEOF
+	r.localGone, r.ignoreEOF = opts.LocalGone, opts.IgnoreUnexpectedEOF
 	for i, c := range []net.Conn{local, carrier(remote)} {
 		r.ends[i], r.sockets[i] = conn{c}, newSocket(c)
 	}
@@ -128,7 +128,7 @@ type run struct {
 	share          *Buffers
 	sent, received flow
 	localGone      func(*Error)
-	laxEnd         bool
+	ignoreEOF      bool
 	ended          atomic.Bool // our direction: the peer has all, and is being told
 	copied         atomic.Bool // a plain hop that could not be spliced
 
@@ -192,9 +192,9 @@ func (r *run) close() {
 	}
 }
 
-// forgive turns the local application's going away into the end of a direction,
+// goneIsEnd turns the local application's going away into the end of a direction,
 // where the caller has asked for that.
-func (r *run) forgive(err *Error) *Error {
+func (r *run) goneIsEnd(err *Error) *Error {
 	if err == nil || err.Side != Local || r.localGone == nil || r.ctx.Err() != nil || !isGone(err.Err) {
 		return err
 	}
@@ -202,12 +202,12 @@ func (r *run) forgive(err *Error) *Error {
 	return nil
 }
 
-// lax turns an end without close_notify into one in order, where the caller has
+// eofIsEnd turns an end without close_notify into one in order, where the caller has
 // asked for that. A peer that closes its socket with our close_notify unread
 // resets the connection, which then is no more than an end.
-func (r *run) lax(err *Error) *Error {
+func (r *run) eofIsEnd(err *Error) *Error {
 	switch {
-	case err == nil || !r.laxEnd:
+	case err == nil || !r.ignoreEOF:
 		return err
 	case errors.Is(err.Err, ErrTruncated):
 		return nil
@@ -224,12 +224,12 @@ func isGone(err error) bool {
 
 // send moves the local stream to the peer, and its end after it.
 func (r *run) send() {
-	err := r.lax(r.forgive(r.sendBytes()))
+	err := r.eofIsEnd(r.goneIsEnd(r.sendBytes()))
 	if err == nil && r.ctx.Err() == nil {
 		if err = r.delivered(); err == nil {
 			r.ended.Store(true)
 			if cerr := r.remote.CloseWrite(); cerr != nil {
-				err = r.lax(&Error{Remote, "write", cerr})
+				err = r.eofIsEnd(&Error{Remote, "write", cerr})
 			}
 		}
 	}
@@ -241,7 +241,7 @@ func (r *run) send() {
 // What a reset acknowledges the kernel doesn't say.
 func (r *run) delivered() *Error {
 	s := r.sockets[1]
-	if !r.laxEnd || s == nil {
+	if !r.ignoreEOF || s == nil {
 		return nil
 	}
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
@@ -304,13 +304,13 @@ type onlyReader struct{ io.Reader }
 
 // receive moves the peer's stream to the local socket, and its end after it.
 func (r *run) receive() {
-	err := r.lax(r.receiveBytes())
-	if err != nil && r.forgive(err) == nil {
+	err := r.eofIsEnd(r.receiveBytes())
+	if err != nil && r.goneIsEnd(err) == nil {
 		err = r.discard()
 	}
 	if err == nil && r.ctx.Err() == nil {
 		if cerr := r.ends[0].CloseWrite(); cerr != nil {
-			err = r.forgive(&Error{Local, "write", cerr})
+			err = r.goneIsEnd(&Error{Local, "write", cerr})
 		}
 	}
 	r.over(err)
