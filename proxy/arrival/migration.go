@@ -77,14 +77,14 @@ func (in *Migration) start(s *stream.Session) {
 func (in *Migration) Connect(_ context.Context, kind string, _ int) (net.Conn, error) {
 	switch kind {
 	case stream.ChannelMemory:
-		c, err := in.dir.Connect(rundir.MemorySocket, in.arrivals.QEMUUID)
+		c, err := in.dir.Connect(kind, in.arrivals.QEMUUID)
 		if err != nil {
 			return nil, err // not c: an interface would hold its nil
 		}
 		in.arriving.Do(func() { close(in.arrived) })
 		return c, nil
 	case stream.ChannelDisk:
-		return in.dir.Connect(rundir.DiskSocket, in.arrivals.QEMUUID)
+		return in.dir.Connect(kind, in.arrivals.QEMUUID)
 	}
 	return nil, fmt.Errorf("a migration has no %s channels", kind)
 }

@@ -94,7 +94,7 @@ func (s *Steered) open() (err error) {
 func (s *Steered) Connect(_ context.Context, kind string, _ int) (net.Conn, error) {
 	switch kind {
 	case stream.ChannelMemory:
-		c, err := s.Dir.Connect(rundir.MemorySocket, s.arrivals.QEMUUID)
+		c, err := s.Dir.Connect(kind, s.arrivals.QEMUUID)
 		if err != nil {
 			return nil, err // not c: an interface would hold its nil
 		}
@@ -103,7 +103,7 @@ func (s *Steered) Connect(_ context.Context, kind string, _ int) (net.Conn, erro
 		s.arrived = true
 		return c, nil
 	case stream.ChannelDisk:
-		return s.Dir.Connect(rundir.DiskSocket, s.arrivals.QEMUUID)
+		return s.Dir.Connect(kind, s.arrivals.QEMUUID)
 	}
 	return nil, fmt.Errorf("a migration has no %s channels", kind)
 }

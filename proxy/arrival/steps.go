@@ -9,6 +9,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/virt"
+	"github.com/virt-sluice/sluice/stream"
 )
 
 // Steps are a destination's steps of a migration as a libvirt runs them: this host's, or that of a
@@ -91,7 +92,7 @@ type Where struct{ Memory, Disks string }
 
 // At is where a session's sockets are.
 func At(dir rundir.SessionDir) Where {
-	return Where{"unix://" + dir.SocketPath(rundir.MemorySocket), "unix://" + dir.SocketPath(rundir.DiskSocket)}
+	return Where{"unix://" + dir.SocketPath(stream.ChannelMemory), "unix://" + dir.SocketPath(stream.ChannelDisk)}
 }
 
 // Params are what libvirt is told of how data goes: the guest's name, where to, MiB/s and

@@ -50,7 +50,7 @@ func (n *nativeEnds) open() (e *TLSEnd, address string) {
 		n.t.Fatal(err)
 	}
 	n.t.Cleanup(func() { e.End(false) })
-	l, err := e.Dir.Listen(rundir.MemorySocket, -1)
+	l, err := e.Dir.Listen(stream.ChannelMemory, -1)
 	if err != nil {
 		n.t.Fatal(err)
 	}

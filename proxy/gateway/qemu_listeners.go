@@ -42,8 +42,8 @@ func (o *qemuListeners) listen(dir rundir.SessionDir, disks, told bool) (err err
 		}
 	}()
 	if !disks || told {
-		if o.uri, err = o.socket(dir, rundir.MemorySocket, stream.ChannelMemory); err == nil && disks {
-			o.disksURI, err = o.socket(dir, rundir.DiskSocket, stream.ChannelDisk)
+		if o.uri, err = o.socket(dir, stream.ChannelMemory); err == nil && disks {
+			o.disksURI, err = o.socket(dir, stream.ChannelDisk)
 		}
 		return err
 	}
@@ -86,13 +86,13 @@ func (gw *Gateway) isOurs(params libvirtrpc.Params) bool {
 	return gw.uris.m[uri]
 }
 
-func (o *qemuListeners) socket(dir rundir.SessionDir, name, kind string) (uri string, err error) {
-	l, err := dir.Listen(name, o.gateway.QEMUUID)
+func (o *qemuListeners) socket(dir rundir.SessionDir, kind string) (uri string, err error) {
+	l, err := dir.Listen(kind, o.gateway.QEMUUID)
 	if err != nil {
 		return "", err
 	}
 	o.serve(kind, l)
-	return "unix://" + dir.SocketPath(name), nil
+	return "unix://" + dir.SocketPath(kind), nil
 }
 
 func (o *qemuListeners) loopback(kind string) (port int, err error) {

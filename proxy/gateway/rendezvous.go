@@ -9,7 +9,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/peer"
-	"github.com/virt-sluice/sluice/proxy/rundir"
+	"github.com/virt-sluice/sluice/stream"
 )
 
 // A client may speak with the libvirt of both hosts through their sluices, from
@@ -34,9 +34,9 @@ func (g *destinationFilter) offerRendezvous(a *preparedGuest, call *libvirtrpc.P
 	if err != nil {
 		return nil, err
 	}
-	p := &arrival.Pull{UUID: a.guest.uuid, Memory: rundir.MemorySocket, Dir: dir, Postcopy: a.transfer.Postcopy()}
+	p := &arrival.Pull{UUID: a.guest.uuid, Memory: stream.ChannelMemory, Dir: dir, Postcopy: a.transfer.Postcopy()}
 	if a.transfer.Disks() {
-		p.Disk = rundir.DiskSocket
+		p.Disk = stream.ChannelDisk
 	}
 	g.gateway.arrivals.Pulls.Add(id, p)
 	a.end = func(arrival.Verdict) {

@@ -10,16 +10,12 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/virt-sluice/sluice/stream"
 )
 
-// Names within the folder. A session's has a socket for each kind of channel with its data.
+// Names within the folder.
 const (
 	ControlSocket = "control.sock"
 	LibvirtSocket = "libvirt.sock"
-	MemorySocket  = stream.ChannelMemory
-	DiskSocket    = stream.ChannelDisk
 	PeersDir      = "peers"
 	sessionsDir   = "sessions"
 	tunnelsDir    = "tunnels"
