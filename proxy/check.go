@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -64,30 +63,4 @@ func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control
 		}
 	}
 	return report, nil
-}
-
-// checked answers a peer's check.
-func (d *Daemon) checked(ctx context.Context, peer string) *check.Answer {
-	certs := d.Peers.Certs.Status(time.Now())
-	a := &check.Answer{
-		Host: d.Config.Name, Version: d.version, Time: time.Now(), You: peer,
-		Priority: d.Peers.Certs.For(d.Peers.All[peer]).Source,
-	}
-	for _, e := range certs.ReloadErrors {
-		a.Warnings = append(a.Warnings, e.Error)
-	}
-	for _, e := range certs.Expiry {
-		if e.Warn {
-			a.Warnings = append(a.Warnings, fmt.Sprintf("its %s certificate %q ends on %s", e.What, e.Subject, e.NotAfter.UTC().Format(time.DateTime)))
-		}
-	}
-	_, _, a.Draining = d.Sessions.Status()
-	ctx, cancel := context.WithTimeoutCause(ctx, d.Config.Limits.HandshakeTimeout/2, fmt.Errorf("no answer within %v", d.Config.Limits.HandshakeTimeout/2))
-	defer cancel()
-	versions, err := d.Libvirt.Versions(ctx)
-	if a.Libvirt = versions.Libvirt; err != nil {
-		a.LibvirtError = err.Error()
-	}
-	a.Offers = d.offers(d.Peers.All[peer], versions)
-	return a
 }

@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
-	"github.com/virt-sluice/sluice/internal/gcm"
-	"github.com/virt-sluice/sluice/proxy/intercept"
 	"github.com/virt-sluice/sluice/proxy/migration"
 )
 
@@ -41,24 +38,4 @@ func (d *Daemon) controlServer(ctx context.Context) *http.Server {
 			return context.WithValue(ctx, connKey{}, c.(*net.UnixConn))
 		},
 	}
-}
-
-// status is the whole daemon as `sluice status` shows it.
-func (d *Daemon) status() *control.Status {
-	st := &control.Status{
-		Name:    d.Config.Name,
-		Version: d.version,
-		Started: d.started,
-		Listen:  d.listening(),
-		Libvirt: d.Libvirt.Socket,
-		Peers:   d.peerStatus(),
-
-		Certificates: d.Peers.Certs.Status(time.Now()),
-		Priority:     d.Peers.Certs.Host().Source,
-		AES:          gcm.Chosen().String(),
-	}
-	st.Intercept = intercept.Status(d.Config.Intercept)
-	st.Tunnels = d.tunnelStatus(time.Now())
-	st.Sessions, st.Ended, st.Draining = d.Sessions.Status()
-	return st
 }

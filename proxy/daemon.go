@@ -14,7 +14,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/config"
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/gateway"
 	"github.com/virt-sluice/sluice/proxy/host"
@@ -241,27 +240,3 @@ func shutdown(server *http.Server, patience time.Duration) {
 
 // shutdownTimeout is longer than the longest that a session takes to end.
 const shutdownTimeout = 2 * time.Minute
-
-func (d *Daemon) listening() string {
-	select {
-	case <-d.ready:
-	default:
-		return d.Config.Listen
-	}
-	return d.listener.Addr().String()
-}
-
-func (d *Daemon) peerStatus() []control.PeerStatus {
-	out := make([]control.PeerStatus, 0, len(d.Peers.All))
-	for _, name := range slices.Sorted(maps.Keys(d.Peers.All)) {
-		p := d.Peers.All[name]
-		out = append(out, control.PeerStatus{
-			Name:     p.Name,
-			Address:  p.Conf.Address,
-			Names:    p.Conf.Names,
-			Priority: d.Peers.Certs.For(p).Source,
-			Socket:   filepath.Join(d.Config.RunDir, d.PeerSocket(p)),
-		})
-	}
-	return out
-}

@@ -19,7 +19,7 @@ func TestPolicies(t *testing.T) {
 		a, b           string // hosts' priorities
 		atA            string // of the peer host-b at host-a
 		version, suite uint16
-		keys           [2]pki.Algorithm // of host-a and host-b; ECDSA unless told otherwise
+		keys           [2]pki.Algorithm // of host-a and host-b; ECDSA by default
 		words          []string         // at a, if refused
 	}{
 		{name: "defaults", version: tls.VersionTLS13},

@@ -3,6 +3,7 @@ package direct
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -25,7 +26,7 @@ type Channels struct {
 	ctx    context.Context // their end
 	limits relay.Limits
 	most   int
-	failed func(kind string, err error) // told of a lane that did not end in order
+	failed func(kind string, err error) // told of a channel that did not end in order
 
 	mu    sync.Mutex
 	list  []*channel
@@ -34,14 +35,14 @@ type Channels struct {
 }
 
 func NewChannels(ctx context.Context, peer string, l stream.Limits, failed func(string, error)) *Channels {
-	ls := &Channels{ctx: ctx, most: l.Channels, failed: failed}
-	ls.limits.Send = stream.Limiters(relay.NewLimiter(l.Bandwidth), l.TotalSend)
-	ls.limits.Receive = stream.Limiters(relay.NewLimiter(l.Bandwidth), l.TotalReceive)
-	ls.limits.Buffers = stream.NewBuffers(peer)
+	cs := &Channels{ctx: ctx, most: l.Channels, failed: failed}
+	cs.limits.Send = stream.Limiters(relay.NewLimiter(l.Bandwidth), l.TotalSend)
+	cs.limits.Receive = stream.Limiters(relay.NewLimiter(l.Bandwidth), l.TotalReceive)
+	cs.limits.Buffers = stream.NewBuffers(peer)
 	if l.Bytes > 0 {
-		ls.limits.Budget = relay.NewBudget(l.Bytes)
+		cs.limits.Budget = relay.NewBudget(l.Bytes)
 	}
-	return ls
+	return cs
 }
 
 // channel is one connection, live or ended.
@@ -54,19 +55,19 @@ type channel struct {
 	open           atomic.Bool
 }
 
-func (l *channel) Name() string          { return fmt.Sprintf("%s-%d", l.kind, l.number) }
-func (l *channel) Sent() int64           { return l.counters.Sent.Load() }
-func (l *channel) Received() int64       { return l.counters.Received.Load() }
-func (l *channel) Open() bool            { return l.open.Load() }
-func (l *channel) TLS() (string, string) { return l.version, l.suite }
-func (l *channel) Path() string          { p, _ := l.path.Load().(string); return p }
+func (c *channel) Name() string          { return fmt.Sprintf("%s-%d", c.kind, c.number) }
+func (c *channel) Sent() int64           { return c.counters.Sent.Load() }
+func (c *channel) Received() int64       { return c.counters.Received.Load() }
+func (c *channel) Open() bool            { return c.open.Load() }
+func (c *channel) TLS() (string, string) { return c.version, c.suite }
+func (c *channel) Path() string          { p, _ := c.path.Load().(string); return p }
 
-func (ls *Channels) Status() []session.Channel {
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
+func (cs *Channels) Status() []session.Channel {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
 	var all []session.Channel
-	for _, l := range ls.list {
-		all = append(all, session.Channel{Kind: l.kind, ChannelStats: l})
+	for _, c := range cs.list {
+		all = append(all, session.Channel{Kind: c.kind, ChannelStats: c})
 	}
 	return all
 }
@@ -74,41 +75,44 @@ func (ls *Channels) Status() []session.Channel {
 // Carry moves bytes between local, QEMU's here, and remote until both have
 // ended, and closes both. It does not wait for that. QEMU's own TLS ends
 // without close_notify; its protocols say when all is there.
-func (ls *Channels) Carry(kind string, local net.Conn, remote relay.Conn, localGone func(*relay.Error)) error {
-	l := &channel{kind: kind}
+func (cs *Channels) Carry(kind string, local net.Conn, remote relay.Conn, localGone func(*relay.Error)) error {
+	c := &channel{kind: kind}
 	if state, ok := remote.ConnectionState(); ok {
-		l.version, l.suite = strings.ReplaceAll(tls.VersionName(state.Version), " ", ""), tls.CipherSuiteName(state.CipherSuite)
+		c.version, c.suite = strings.ReplaceAll(tls.VersionName(state.Version), " ", ""), tls.CipherSuiteName(state.CipherSuite)
 	}
-	l.path.Store(string(remote.Path()))
-	l.open.Store(true)
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	if ls.ended || len(ls.list) >= ls.most {
+	c.path.Store(string(remote.Path()))
+	c.open.Store(true)
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.ended || len(cs.list) >= cs.most {
 		local.Close()
 		remote.Close()
-		return fmt.Errorf("the migration has %d channels, as many as it may (limits.channels), or is over", len(ls.list))
+		if cs.ended {
+			return errors.New("the migration is over")
+		}
+		return fmt.Errorf("channel limit of the migration reached (%d, limits.channels)", len(cs.list))
 	}
-	for _, o := range ls.list {
+	for _, o := range cs.list {
 		if o.kind == kind {
-			l.number++
+			c.number++
 		}
 	}
-	ls.list = append(ls.list, l)
-	ls.work.Go(func() {
-		res := relay.Run(ls.ctx, local, remote, relay.Options{Limits: ls.limits, Counters: &l.counters, IgnoreUnexpectedEOF: true, LocalGone: localGone})
-		l.path.Store(string(res.Path))
-		l.open.Store(false)
-		if res.Err != nil && ls.ctx.Err() == nil {
-			ls.failed(l.Name(), res.Err)
+	cs.list = append(cs.list, c)
+	cs.work.Go(func() {
+		res := relay.Run(cs.ctx, local, remote, relay.Options{Limits: cs.limits, Counters: &c.counters, IgnoreUnexpectedEOF: true, LocalGone: localGone})
+		c.path.Store(string(res.Path))
+		c.open.Store(false)
+		if res.Err != nil && cs.ctx.Err() == nil {
+			cs.failed(c.Name(), res.Err)
 		}
 	})
 	return nil
 }
 
-// Wait returns when all lanes have ended.
-func (ls *Channels) Wait() {
-	ls.mu.Lock()
-	ls.ended = true
-	ls.mu.Unlock()
-	ls.work.Wait()
+// Wait returns when all channels have ended.
+func (cs *Channels) Wait() {
+	cs.mu.Lock()
+	cs.ended = true
+	cs.mu.Unlock()
+	cs.work.Wait()
 }

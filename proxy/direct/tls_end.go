@@ -45,7 +45,7 @@ func NewTLSEnd(h *host.Host, p *peer.Peer, log zerolog.Logger) *TLSEnd {
 	return &TLSEnd{host: h, peer: p, log: log}
 }
 
-// TLSEndData is what comes to a native end.
+// TLSEndData is what comes to a TLSEnd.
 type TLSEndData struct {
 	Disks    bool
 	Postcopy bool // cutting it off does more harm than any excess
@@ -58,8 +58,8 @@ func (e *TLSEnd) Open(id string, data TLSEndData) (err error) {
 		limits.Bytes, limits.Bandwidth = 0, 0
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
-	e.Channels = NewChannels(e.ctx, e.peer.Name, limits, func(lane string, err error) {
-		e.keep(&e.failure, &stream.Cause{Code: stream.CodeLink, Host: e.host.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", e.peer.Name, err)})
+	e.Channels = NewChannels(e.ctx, e.peer.Name, limits, func(channel string, err error) {
+		e.keep(&e.failure, &stream.Cause{Code: stream.CodeLink, Host: e.host.Config.Name, Channel: channel, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", e.peer.Name, err)})
 	})
 	e.Ports = make(map[string]int)
 	if e.Dir, err = e.host.Dir.MakeSession(id, e.host.QEMUUID); err != nil {

@@ -8,7 +8,7 @@ type Channel struct {
 	ChannelStats
 }
 
-// ChannelStats is a *stream.Channel or a *lane.
+// ChannelStats is a *stream.Channel, or the same of a direct channel.
 type ChannelStats interface {
 	Name() string
 	Path() string
