@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -38,7 +39,8 @@ way may take limits.drain_timeout. A second one stops at once: every guest goes
 on at its source, and one in post-copy pauses until it is resumed. SIGHUP
 reloads certificates, revocation lists and GnuTLS's settings; changed files are
 noticed without it. If what is new cannot be used, what was there before stays
-in use, and the log and sluice status say so.
+in use, and the log and sluice status say so. The configuration itself takes a
+restart; if its file has changed, or has a fault, SIGHUP says so in the log.
 
 Exit status: 0 stopped after a drain, 1 failed, 2 wrong use or configuration.`
 
@@ -91,7 +93,19 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 	if len(cfg.Peers) == 0 {
 		log.Warn().Str("config", o.config).Msg("no [peers] are configured: nothing can be moved from here, and nobody is let in")
 	}
-	return runDaemon(ctx, d, log)
+	return runDaemon(ctx, d, log, func() error { return unchanged(o.config, cfg) })
+}
+
+// unchanged says how the configuration's file differs from the one in use, if it does.
+func unchanged(file string, inUse *config.Config) error {
+	now, err := config.Load(file)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the configuration can't be read any more, and the next start would fail: %w", err)
+	case !reflect.DeepEqual(now, inUse):
+		return fmt.Errorf("%s has changed since the daemon was started: `systemctl restart sluice` takes it over, and waits for migrations under way", file)
+	}
+	return nil
 }
 
 // runner is what runDaemon needs of the daemon.
@@ -101,8 +115,9 @@ type runner interface {
 	Reload() error
 }
 
-// runDaemon runs d until it has drained or is stopped by signals.
-func runDaemon(ctx context.Context, d runner, log zerolog.Logger) error {
+// runDaemon runs d until it has drained or is stopped by signals. unchanged says what a reload does
+// not take over.
+func runDaemon(ctx context.Context, d runner, log zerolog.Logger, unchanged func() error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	drain := make(chan struct{})
@@ -115,7 +130,10 @@ func runDaemon(ctx context.Context, d runner, log zerolog.Logger) error {
 	}, syscall.SIGTERM, syscall.SIGINT)()
 	reload := func(s os.Signal) {
 		log.Info().Stringer("signal", s).Msg("reloading certificates")
-		if d.Reload() == nil { // else it has logged why
+		reloaded := d.Reload() // it logs why not
+		if err := unchanged(); err != nil {
+			log.Warn().Err(err).Msg("not all is taken over")
+		} else if reloaded == nil {
 			log.Info().Msg("reloaded")
 		}
 	}

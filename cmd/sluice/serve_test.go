@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"github.com/virt-sluice/sluice/internal/config"
 )
 
 // runs is a daemon that drains when it is let, and stops when it must.
@@ -50,7 +53,7 @@ func (r *runs) Reload() error {
 
 func start(r *runs) <-chan error {
 	ended := make(chan error, 1)
-	go func() { ended <- runDaemon(context.Background(), r, zerolog.Nop()) }()
+	go func() { ended <- runDaemon(context.Background(), r, zerolog.Nop(), func() error { return nil }) }()
 	<-r.ready
 	return ended
 }
@@ -128,7 +131,7 @@ func TestHangupReloads(t *testing.T) {
 func TestDaemonThatFails(t *testing.T) {
 	r := newRuns()
 	r.err = errors.New("listen :16514: address already in use")
-	err := runDaemon(t.Context(), r, zerolog.Nop())
+	err := runDaemon(t.Context(), r, zerolog.Nop(), func() error { return nil })
 	var exit *exitError
 	if !errors.As(err, &exit) || exit.code != exitFailed {
 		t.Errorf("error %v, want exit status %d", err, exitFailed)
@@ -173,5 +176,48 @@ func TestSystemd(t *testing.T) {
 	close(r.finish)
 	if err := wantEnd(t, ended); err != nil {
 		t.Error(err)
+	}
+}
+
+// A reload takes over certificates alone, and says so where the configuration has changed.
+func TestChangedConfigurationIsTold(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "sluice.toml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("name = 'host-a'\n[peers.host-b]\n[[tunnel]]\nlisten = 'unix:/a'\nto = 'unix:/b'\n")
+	cfg, err := config.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unchanged(file, cfg); err != nil {
+		t.Error(err)
+	}
+	for text, want := range map[string]string{
+		"name = 'host-a'\n[peers.host-b]\naddress = '192.0.2.7'\n": "restart sluice",
+		"name = 'host-a'\n[peers.host-b]\n[peers.host-c]\n":        "has changed",
+		"name = 'host-a'\n[peers.host-b\n":                         "the next start would fail",
+	} {
+		write(text)
+		if err := unchanged(file, cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// The journal learns each line's level by its priority, and gets nothing else besides.
+func TestJournalPriorities(t *testing.T) {
+	var out bytes.Buffer
+	log := zerolog.New(journalWriter{&out})
+	log.Debug().Msg("d")
+	log.Info().Msg("i")
+	log.Warn().Msg("w")
+	log.Error().Msg("e")
+	want := "<7>{\"level\":\"debug\",\"message\":\"d\"}\n<6>{\"level\":\"info\",\"message\":\"i\"}\n<4>{\"level\":\"warn\",\"message\":\"w\"}\n<3>{\"level\":\"error\",\"message\":\"e\"}\n"
+	if out.String() != want {
+		t.Errorf("written is\n%swant\n%s", out.String(), want)
 	}
 }
