@@ -239,7 +239,7 @@ func TestTooManyBytes(t *testing.T) {
 	s := newSite(t)
 	a, b := s.start(s.A, conf{}), s.start(s.B, conf{limits: "session_bytes = 20000000\n"})
 	g := s.guest(lab.GuestSpec{})
-	a.migrate(g.Name).stays(control.Failed, 1, "host-b: channel memory-0: ", "20000000 bytes", "limits.session_bytes")
-	sameCause(a, b, "host-b: channel memory-0: ", "20000000 bytes", "limits.session_bytes")
+	a.migrate(g.Name).stays(control.Failed, 1, "host-b: channel memory-0: ", "(20000000, limits.session_bytes)")
+	sameCause(a, b, "host-b: channel memory-0: ", "(20000000, limits.session_bytes)")
 	s.onlyOn(g, s.A)
 }

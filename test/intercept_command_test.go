@@ -28,7 +28,7 @@ func TestInterceptRefuses(t *testing.T) {
 	if _, _, status = s.run(s.A, "curl", "-sS", url); status == 0 {
 		t.Error("curl succeeded")
 	}
-	sameCause(a, b, "host-b: nothing listens at port 49160: no guest is waited for there")
+	sameCause(a, b, "host-b: nothing listens at port 49160: no guest is expected there")
 
 	// What listens there and is not QEMU is none of a peer's business.
 	l := s.B.Command(s.ctx, "setpriv", "--reuid", "65534", "--clear-groups", "qemu-nbd", "--port", "49160", "--persistent", "--image-opts", "driver=null-co")
@@ -39,7 +39,7 @@ func TestInterceptRefuses(t *testing.T) {
 	}
 	uid, _, err := lab.QEMUUser()
 	s.check(err)
-	sameCause(a, b, fmt.Sprintf("host-b: at port 49160 listens another program (uid 65534) than QEMU (qemu_user, uid %d)", uid))
+	sameCause(a, b, fmt.Sprintf("host-b: port 49160 is held by another program (uid 65534), not QEMU (qemu_user, uid %d)", uid))
 
 	// Straight at the port, without the kernel's having led it there.
 	if _, _, status = s.run(s.A, "curl", "-sS", "http://127.0.0.1:16516/"); status == 0 {
@@ -106,7 +106,7 @@ func TestInterceptCommands(t *testing.T) {
 		t.Errorf("up with a peer that does not resolve: status %d", status)
 	}
 	says(t, "up", errs, "host-x", "does not resolve", "peers.host-x.intercept")
-	says(t, "up", a.intercept("up"), "interception was on already", "nobody listens at port 16516 yet")
+	says(t, "up", a.intercept("up"), "interception was on already", "nothing listens at port 16516 yet")
 	var st control.InterceptStatus
 	s.check(json.Unmarshal([]byte(a.intercept("show", "--json")), &st))
 	if !st.On || st.Problem != "" || len(st.Routes) != 2 {
@@ -195,6 +195,6 @@ func TestInterceptChecked(t *testing.T) {
 	}
 	check(1, "error interception", "the kernel differs from the configuration (intercept.port is 16516)")
 	out, _ = a.command("status").Output()
-	says(t, "sluice status", string(out), "the kernel leads connections to port 16517, and this daemon takes them at 16516")
+	says(t, "sluice status", string(out), "the kernel redirects connections to port 16517, but this daemon accepts them at 16516")
 	a.metrics("sluice_interception 0")
 }

@@ -57,7 +57,7 @@ func TestInterceptionAndHostWithoutSluice(t *testing.T) {
 		if status == 0 {
 			t.Fatal("it moved by a port that is closed")
 		}
-		says(t, "virsh", errs, "port 49200 is among those that interception has closed to other hosts (49152-49215)")
+		says(t, "virsh", errs, "port 49200 is one of those that interception closes to other hosts (49152-49215)")
 		errs, status = migrate("--tls", "--migrateuri", "tcp:host-b:22")
 		if status == 0 {
 			t.Fatal("root's daemon listened at port 22 for it")

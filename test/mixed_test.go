@@ -222,7 +222,7 @@ func TestFromHostWithoutSluice(t *testing.T) {
 		if status == 0 {
 			t.Fatal("it moved")
 		}
-		says(t, "virsh", errs, "access denied", "host-a", "comes without its sluice", "peers.host-a.without_sluice on host-b does not allow that")
+		says(t, "virsh", errs, "access denied", "host-a", "comes without its sluice", "peers.host-a.without_sluice on host-b does not allow")
 		b.logged("connection refused", "without_sluice")
 		s.onlyOn(g, s.A)
 	})
@@ -246,7 +246,7 @@ func TestFromHostWithoutSluice(t *testing.T) {
 		if errs, status := migrate(s, g, "--p2p", "--tls"); status == 0 {
 			t.Fatalf("it moved: %s", errs)
 		}
-		b.logged("connection refused", "host-x", "has no name of host-a")
+		b.logged("connection refused", "host-x", "does not have a name of host-a")
 		says(t, "host-b", b.steeredAt(g).Cause, "host-x", "client-cert.pem")
 		s.onlyOn(g, s.A)
 	})

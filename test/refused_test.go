@@ -76,7 +76,7 @@ func TestCertificates(t *testing.T) {
 	t.Run("destination's name not configured", func(t *testing.T) {
 		s := newSite(t)
 		a, b := s.start(s.A, conf{}), s.start(s.B, conf{names: []string{"host-x.example.org"}})
-		refused(a, s.guest(lab.GuestSpec{}), "host-a: ", "host-b", "host-x.example.org", "set the peer's name in the configuration")
+		refused(a, s.guest(lab.GuestSpec{}), "host-a: ", "host-b", "host-x.example.org", "issue it a certificate with the expected name")
 		b.logged("192.0.2.1", "connection refused")
 	})
 }

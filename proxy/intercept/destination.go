@@ -31,7 +31,7 @@ type destination struct {
 	to netip.AddrPort // zero: not told yet
 }
 
-// Accept makes a landing for a peer that may migrate.
+// Accept serves a session of a peer that may migrate.
 func Accept(d *host.Host, p *peer.Peer, entry *session.Entry, log zerolog.Logger) (*destination, error) {
 	switch {
 	case d.Config.Intercept == nil:

@@ -27,10 +27,9 @@ type portCall struct {
 	Port uint16 `msgpack:"port"`
 }
 
-// carrier carries connections that the kernel leads here (package
-// intercept), each in a session of its own. Those meant for one port are
-// connected there in the order in which QEMU made them: before 8.0 it takes the
-// first for the main channel.
+// carrier carries connections that the kernel redirects here, each in a session of its own. Those
+// meant for one port are connected there in the order in which QEMU made them: before 8.0 it takes
+// the first for the main channel.
 type carrier struct {
 	host *host.Host
 
