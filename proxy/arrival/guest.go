@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/digitalocean/go-libvirt"
 
@@ -48,23 +49,31 @@ func (a *Arrivals) Claim(ctx context.Context, by Bringer, uuid libvirt.UUID, nam
 		if other == nil {
 			return g, nil
 		}
-		if !other.ended(ctx) {
+		if !other.endLost(ctx) {
 			return nil, fmt.Errorf("guest %s (%s) is on its way to %s already: %s brings it", other.Name, virt.FormatUUID(other.UUID), a.Config.Name, other.By.Name)
 		}
-		other.End(NeverRan) // its QEMU died before anybody asked for it
 	}
 }
 
-// ended says whether libvirt has lost what it prepared, and nobody has asked for it.
-func (g *Guest) ended(ctx context.Context) bool {
+// endLost ends the guest's life if its QEMU died before anybody asked for it, and says whether it is
+// over.
+func (g *Guest) endLost(ctx context.Context) bool {
 	g.mu.Lock()
-	id, asked := g.id, g.asked
+	id := g.id
 	g.mu.Unlock()
-	if id == 0 || asked {
+	if id == 0 {
 		return false
 	}
-	is, err := g.arrivals.Libvirt.ID(ctx, g.UUID)
-	return err == nil && is != id
+	if is, err := g.arrivals.Libvirt.ID(ctx, g.UUID); err != nil || is == id {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.over && g.asked { // meanwhile: its Finish may be on its way to libvirt
+		return false
+	}
+	g.end(NeverRan)
+	return true
 }
 
 // Prepared follows libvirt's Prepare: it learns by which id libvirt knows the guest.
@@ -136,13 +145,19 @@ func (g *Guest) runs(ctx context.Context, state virt.State) bool {
 // End ends the guest's life as an arrival. What was never asked for never ran, but in post-copy,
 // where its source alone decides.
 func (g *Guest) End(v Verdict) {
-	if !g.Asked() {
-		if v = NeverRan; g.InPostcopy() {
+	split := !g.Asked() && g.InPostcopy()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.asked {
+		if v = NeverRan; split {
 			v = Undecided
 		}
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	g.end(v)
+}
+
+// end is End, with mu held and the verdict decided.
+func (g *Guest) end(v Verdict) {
 	if g.over {
 		return
 	}
@@ -175,6 +190,33 @@ func (g *Guest) Asked() bool {
 // InPostcopy says whether a part of the guest is still at its source, by libvirt's word.
 func (g *Guest) InPostcopy() bool {
 	return g.mayPostcopy() && g.arrivals.Libvirt.InPostcopy(g.UUID)
+}
+
+// Bounded is ctx for at most limit, which cause then says, and for as long again as libvirt says that
+// the guest is in post-copy: Finish lasts until it is whole then. libvirt at a destination says so
+// only in the middle of Finish (qemuMigrationDstFinishActive), so it is asked when limit has passed.
+func (g *Guest) Bounded(ctx context.Context, limit time.Duration, cause error) (context.Context, context.CancelFunc) {
+	return bounded(ctx, limit, g.InPostcopy, cause)
+}
+
+func bounded(ctx context.Context, limit time.Duration, longer func() bool, cause error) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		again := time.NewTicker(limit)
+		defer again.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-again.C:
+				if !longer() {
+					cancel(cause)
+					return
+				}
+			}
+		}
+	}()
+	return ctx, func() { cancel(context.Canceled) }
 }
 
 // AwaitPostcopy calls switched once libvirt says that the guest is in post-copy, where cutting its

@@ -40,7 +40,7 @@ type Migration struct {
 	arrived  chan struct{} // closed once a memory channel has connected
 	arriving sync.Once
 	looks    sync.WaitGroup
-	taking   atomic.Bool // libvirt is taking the guest over, within a bound
+	taking   atomic.Bool // libvirt is taking the guest over
 	life     *Guest      // nil before Prepare
 	settled  bool        // libvirt holds the guest as its own, or not at all
 }
@@ -198,13 +198,10 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 	// meanwhile does not interrupt it, and the source asks what became of it.
 	ctx = context.WithoutCancel(ctx)
 	limit := in.arrivals.Config.Limits.FinishTimeout
-	if call.Cancelled || !in.life.InPostcopy() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("libvirt did not answer within %v (limits.finish_timeout)", limit))
-		defer cancel()
-		in.taking.Store(true)
-		defer in.taking.Store(false)
-	}
+	ctx, cancel := in.life.Bounded(ctx, limit, fmt.Errorf("libvirt did not answer within %v (limits.finish_timeout)", limit))
+	defer cancel()
+	in.taking.Store(true)
+	defer in.taking.Store(false)
 	if in.flags&libvirt.MigratePostcopyResume != 0 && !call.Cancelled {
 		in.arrivals.AwaitResumed(ctx, in.uuid)
 	}
@@ -214,8 +211,8 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 		in.life.End(NeverRan)
 		return reply, nil
 	}
-	looking, cancel := context.WithTimeout(context.Background(), in.arrivals.Config.Limits.GiveUpTimeout)
-	defer cancel()
+	looking, stop := context.WithTimeout(context.Background(), in.arrivals.Config.Limits.GiveUpTimeout)
+	defer stop()
 	v, words := in.life.Finished(looking, err)
 	switch v {
 	case Undecided:
@@ -258,8 +255,8 @@ func (in *Migration) hasMemory(ctx context.Context) bool {
 }
 
 // Finishing says whether the answer of a Finish is to be waited for before the
-// daemon stops.
-func (in *Migration) Finishing() bool { return in.taking.Load() }
+// daemon stops. In post-copy that could last for any time, and libvirt keeps the guest.
+func (in *Migration) Finishing() bool { return in.taking.Load() && !in.life.InPostcopy() }
 
 // downtime is in nanoseconds, 0 if libvirt does not say.
 func (in *Migration) downtime() int64 {
