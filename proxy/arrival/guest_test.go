@@ -1,7 +1,13 @@
 package arrival
 
 import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -110,4 +116,44 @@ func TestRecordsAreBounded(t *testing.T) {
 	if len(a.records.of) != keptRecords || len(b.of) != keptRecords {
 		t.Errorf("%d are kept, and %d in files", len(a.records.of), len(b.of))
 	}
+}
+
+// A session's ID may come from a peer: whatever it says, its record stays in its folder.
+func TestRecordsStayInTheirFolder(t *testing.T) {
+	folder := t.TempDir()
+	a := newArrivals(t, folder)
+	for _, id := range []string{"../../planted", "/planted", "x/../../planted", "..", "."} {
+		if err := a.records.set(record{Peer: "host-a", Session: id}); err != nil {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+	noted, err := os.ReadDir(a.records.folder)
+	if err != nil || len(noted) != 5 {
+		t.Errorf("%d records, %v", len(noted), err)
+	}
+	filepath.WalkDir(folder, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Name() == "planted" {
+			t.Errorf("%s was written", path)
+		}
+		return err
+	})
+}
+
+// Finish in post-copy lasts for as long as libvirt says that it is one, and otherwise for its limit.
+func TestFinishIsBoundedButInPostcopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = time.Minute
+		why := errors.New("why")
+		for _, passed := range []int{0, 3} {
+			began, asked := time.Now(), 0
+			ctx, cancel := bounded(context.Background(), limit, func() bool { asked++; return asked <= passed }, why)
+			<-ctx.Done()
+			if got, want := time.Since(began), limit*time.Duration(passed+1); got != want || context.Cause(ctx) != why {
+				t.Errorf("it ended after %v, not %v: %v", got, want, context.Cause(ctx))
+			}
+			cancel()
+		}
+		_, cancel := bounded(context.Background(), limit, func() bool { return true }, why)
+		cancel() // its goroutine ends, or the bubble would not
+	})
 }

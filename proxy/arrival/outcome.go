@@ -7,9 +7,9 @@ import (
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
-// Outcome says what became of the guest of a session that broke. over waits for the session's end. It answers
-// only once the session is over here, so that Finish has returned or will not be
-// asked for any more.
+// Outcome says what became of the guest of a session that broke. over waits for the session's end.
+// It answers only once the session is over here, so that Finish has returned or will not be asked
+// for any more.
 func (a *Arrivals) Outcome(ctx context.Context, peer string, ask *OutcomeAsk, over func(context.Context, string, string) error) (*OutcomeReply, error) {
 	uuid, err := virt.ParseUUID(ask.UUID)
 	if err != nil {
@@ -31,7 +31,7 @@ func (a *Arrivals) Outcome(ctx context.Context, peer string, ask *OutcomeAsk, ov
 		return nil, fmt.Errorf("session %s was for guest %s", ask.Session, r.UUID)
 	case r.Verdict == Ran:
 		reply.Outcome = OutcomeRuns
-	case r.Verdict == NeverRan:
+	case r.Verdict == NeverRan && !state.Running(): // else somebody else runs it, or libvirt by itself
 		reply.Outcome = OutcomeAbsent
 	case state.Running() || r.Paused && state.Paused():
 		id, err := a.Libvirt.ID(ctx, uuid)

@@ -52,8 +52,9 @@ type records struct {
 	of    map[string]record
 }
 
-// key is a record's, and the name of its file. A peer can't touch what is another's.
-func key(peer, session string) string { return url.PathEscape(peer) + " " + session }
+// key is a record's, and the name of its file, which leads out of no folder. A peer can't touch what
+// is another's.
+func key(peer, session string) string { return url.PathEscape(peer) + " " + url.PathEscape(session) }
 
 // load reads what an earlier daemon has left. A file that can't be read is told, and passed over:
 // its guest is undecided then.
