@@ -50,10 +50,12 @@ func (g *destinationFilter) prepare(ctx context.Context, c *libvirtrpc.Call, dec
 	if g.gateway.Sessions.Draining() && w != bySession {
 		return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining)
 	}
+	a := &preparedGuest{guest: guest, transfer: t}
 	if !named {
 		id = stream.NewID()
+	} else if a.session, err = g.claim(id, guest); err != nil { // before a life is known by that ID
+		return outcome{g.denied(c, "%v", err)}
 	}
-	a := &preparedGuest{guest: guest, transfer: t}
 	if a.life, err = g.gateway.arrivals.Claim(ctx, arrival.Bringer{Name: g.name, Session: id}, guest.id, guest.name, t.Flags); err != nil {
 		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}
@@ -67,22 +69,25 @@ func (g *destinationFilter) prepare(ctx context.Context, c *libvirtrpc.Call, dec
 	return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) { g.prepared(a, r, point) }}}
 }
 
+// claim finds the session that a Prepare names, which must be the caller's and for its guest.
+func (g *destinationFilter) claim(id string, of guest) (*arrival.Steered, error) {
+	s, err := g.gateway.arrivals.Steered.Claim(id, g.peer.Name)
+	if err == nil && s.Info.UUID != of.uuid {
+		err = fmt.Errorf("session %s is for guest %s", id, s.Info.UUID)
+	}
+	return s, err
+}
+
 // open opens where a guest's data comes in, and puts it into the call. point, if not nil, puts into
 // the reply where the source is to send it, and refuses a reply that leads elsewhere.
 func (g *destinationFilter) open(w way, a *preparedGuest, call *libvirtrpc.Prepare, id string) (point func(*libvirtrpc.Reply) error, err error) {
 	switch w {
 	case bySession:
-		if a.session, err = g.gateway.arrivals.Steered.Claim(id, g.peer.Name); err != nil {
-			return nil, err
-		}
-		if a.session.Info.UUID != a.guest.uuid {
-			return nil, fmt.Errorf("session %s is for guest %s", id, a.session.Info.UUID)
-		}
 		if a.transfer.Steered {
 			call.Params = ownParams(call.Params, a.session.Dir, a.transfer)
 		}
 		a.session.Preparing(a.life, a.transfer, g.cut)
-		return nil, nil
+		return g.closedPorts(a, call.Params), nil
 	case byRendezvous:
 		return g.offerRendezvous(a, call, id)
 	case byQEMUTLS:
@@ -96,16 +101,20 @@ func (g *destinationFilter) open(w way, a *preparedGuest, call *libvirtrpc.Prepa
 		g.log.Warn().Str("guest", a.guest.name).Msgf("%s has no sluice: the guest's memory and disks come in clear (peers.%s.without_sluice = %q)",
 			g.withoutSluice.Name, g.withoutSluice.Name, config.WithoutPlain)
 	}
-	if w == byInterception {
-		params := call.Params
-		return func(r *libvirtrpc.Reply) error {
-			if refusal := g.gateway.checkPorts(r, params, a.transfer.Disks()); refusal != nil {
-				return refusal
-			}
-			return nil
-		}, nil
+	return g.closedPorts(a, call.Params), nil
+}
+
+// closedPorts is open's point for data that comes by interception, and nil for other data.
+func (g *destinationFilter) closedPorts(a *preparedGuest, params libvirtrpc.Params) func(*libvirtrpc.Reply) error {
+	if a.transfer.By != session.ByInterception {
+		return nil
 	}
-	return nil, nil
+	return func(r *libvirtrpc.Reply) error {
+		if refusal := g.gateway.checkPorts(r, params, a.transfer.Disks()); refusal != nil {
+			return refusal
+		}
+		return nil
+	}
 }
 
 // prepared follows libvirt's reply to a Prepare.
@@ -126,6 +135,7 @@ func (g *destinationFilter) prepared(a *preparedGuest, r *libvirtrpc.Reply, poin
 		g.forget(a, arrival.NeverRan)
 		return
 	}
+	a.prepared.Store(true)
 	a.setPhase(control.PhaseMemory)
 	g.log.Info().Str("guest", a.guest.name).Msg("guest prepared")
 }

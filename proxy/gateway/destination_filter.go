@@ -172,7 +172,7 @@ func (g *destinationFilter) abort(c *libvirtrpc.Call, decode func([]byte) (libvi
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, a := range g.coming {
-		if a.guest.uuid == uuid {
+		if a.guest.uuid == uuid && a.prepared.Load() {
 			return libvirtrpc.Outcome{}
 		}
 	}

@@ -3,12 +3,17 @@ package gateway
 import (
 	"testing"
 
+	"github.com/rs/zerolog"
+
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 	"github.com/virt-sluice/sluice/proxy/intercept/rules/rulestest"
+	"github.com/virt-sluice/sluice/proxy/peer"
+	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 )
 
 // What is closed the kernel says: intercept.ports was made wider, and nobody
@@ -58,6 +63,16 @@ func TestCoveredByTheKernel(t *testing.T) {
 			continue
 		}
 		hosttest.Says(t, c.err, c.word, "the kernel has closed 49152-49160", "`sluice intercept up`")
+	}
+
+	// So it is beside a session, too, which a source that requires no security opens for it.
+	g := &destinationFilter{gateway: gw, peer: new(peer.Peer), access: config.AccessMigrate, log: zerolog.Nop()}
+	data := transfer.Transfer{By: session.ByNothing, InClear: "memory by tcp:"}
+	if w, refusal := g.wayOf(nil, uris("tcp:host-b"), &data, true); refusal != nil || w != bySession || data.By != session.ByInterception {
+		t.Errorf("beside a session: %v, %+v, %+v", w, data, refusal)
+	}
+	if g.closedPorts(&preparedGuest{transfer: data}, uris("tcp:host-b")) == nil {
+		t.Error("nobody looks which ports libvirt chooses")
 	}
 
 	if _, err := rules.Down(); err != nil {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/virt-sluice/sluice/internal/control"
@@ -21,7 +22,9 @@ type preparedGuest struct {
 	entry    *session.Entry        // the migration's place, where it has no session
 	end      func(arrival.Verdict) // ends what is not a session's; may be nil
 
+	prepared atomic.Bool // libvirt has prepared it for this caller: only now is it the caller's
 	finished atomic.Bool // a Finish has been asked for, of which there is one
+	ending   sync.Once
 }
 
 func (a *preparedGuest) setPhase(phase string) {
@@ -35,10 +38,12 @@ func (a *preparedGuest) setPhase(phase string) {
 
 // over ends the guest's life as an arrival, and what was opened for it.
 func (a *preparedGuest) over(v arrival.Verdict) {
-	a.life.End(v)
-	if a.end != nil {
-		a.end(a.life.Verdict())
-	}
+	a.ending.Do(func() {
+		a.life.End(v)
+		if a.end != nil {
+			a.end(a.life.Verdict())
+		}
+	})
 }
 
 // enter makes a place for a migration whose data does not come through a session.
@@ -73,10 +78,16 @@ func (g *destinationFilter) find(name string) *preparedGuest {
 	return g.coming[name]
 }
 
+// expect enters a guest for which a Prepare is about to go to libvirt. One of its name whose life is
+// over makes room.
 func (g *destinationFilter) expect(a *preparedGuest) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
+	old := g.coming[a.guest.name]
 	g.coming[a.guest.name] = a
+	g.mu.Unlock()
+	if old != nil {
+		old.over(arrival.NeverRan)
+	}
 }
 
 func (g *destinationFilter) forget(a *preparedGuest, v arrival.Verdict) {

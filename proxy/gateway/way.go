@@ -41,6 +41,7 @@ func (g *destinationFilter) wayOf(c *libvirtrpc.Call, params libvirtrpc.Params, 
 	case g.access != config.AccessFull && usesPath(params): // whoever encrypts what goes there
 		return refuse(g.denied(c, "unix sockets of migrations are made where %s chooses: leave out --migrateuri and --disks-uri", g.gateway.Config.Name))
 	case named:
+		g.intercepted(params, t)
 		return bySession, g.inClear(t)
 	case g.withoutSluice != nil:
 		return g.wayWithoutSluice(c, params, t)
@@ -48,11 +49,20 @@ func (g *destinationFilter) wayOf(c *libvirtrpc.Call, params libvirtrpc.Params, 
 		return byRendezvous, nil
 	}
 	g.openPorts(t)
-	if t.InClear != "" && g.gateway.coveredByInterception(params) {
-		t.By, t.InClear = session.ByInterception, ""
+	if g.intercepted(params, t) {
 		return byInterception, nil
 	}
 	return byItself, g.inClear(t)
+}
+
+// intercepted says whether the kernel leads to sluice what would go in clear: then it does not. It may
+// go beside a session that the source's sluice has opened.
+func (g *destinationFilter) intercepted(params libvirtrpc.Params, t *transfer.Transfer) bool {
+	if t.InClear == "" || !g.gateway.coveredByInterception(params) {
+		return false
+	}
+	t.By, t.InClear = session.ByInterception, ""
+	return true
 }
 
 // openPorts says what happens to data for which nobody has chosen a way: libvirt opens a port to all.
