@@ -20,7 +20,7 @@ import (
 // Pull is a guest that waits here for a session that another host's sluice
 // opens, since the client that moves it says so there: a local one that takes
 // it from a peer's libvirt, and has had it prepared here, past sluice; or one
-// that speaks with both hosts' libvirt through their sluices (meet).
+// that speaks with both hosts' libvirt through their sluices (rendezvous).
 type Pull struct {
 	Peer, UUID   string // peer: empty for any
 	Memory, Disk string // where QEMU listens: HOST:PORT on this host, or the name of a socket in dir

@@ -52,7 +52,7 @@ func (in *PeerClient) Connect(ctx context.Context, kind string, number int) (net
 	return &filteredLibvirtd{server, in, access}, nil
 }
 
-// filteredLibvirtd is this host's libvirtd with a guard before it.
+// filteredLibvirtd is this host's libvirtd with the destination filter before it.
 type filteredLibvirtd struct {
 	*net.UnixConn
 	in     *PeerClient

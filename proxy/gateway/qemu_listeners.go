@@ -32,8 +32,8 @@ type qemuListeners struct {
 	diskPort int    // of disks, where it can't; 0 without disks
 }
 
-// listen opens the doors; they close with the session. told says that libvirt can
-// be told where disks go.
+// listen opens them; they close with the session. told says that libvirt can be
+// told where disks go.
 func (o *qemuListeners) listen(dir rundir.SessionDir, disks, told bool) (err error) {
 	defer func() {
 		if uri := o.uri; err == nil {
@@ -56,7 +56,7 @@ func (o *qemuListeners) listen(dir rundir.SessionDir, disks, told bool) (err err
 	return err
 }
 
-// openURIs are the URIs of all doors for memory that are open here.
+// openURIs are the URIs of all listeners for memory that are open here.
 type openURIs struct {
 	mu sync.Mutex
 	m  map[string]bool
@@ -73,7 +73,7 @@ func (od *openURIs) set(uri string, open bool) {
 	}
 }
 
-// isOurs says whether a Perform's data goes to a door of this daemon's: the
+// isOurs says whether a Perform's data goes to a listener of this daemon's: the
 // client has been told of it by the reply to Prepare, which went through here
 // as well.
 func (gw *Gateway) isOurs(params libvirtrpc.Params) bool {

@@ -11,7 +11,7 @@ import (
 )
 
 // destination is the destination of a migration that this host runs: the peer's sluice,
-// by a session, or a host that has none (bare).
+// by a session, or a host that has none.
 type destination interface {
 	// Call makes one of the migration's calls there. Its error is a *stream.Cause.
 	Call(ctx context.Context, name string, body, reply any) error

@@ -48,7 +48,7 @@ type withoutSluice struct {
 	channels *direct.Channels
 	joining  sync.Mutex // one connection of QEMU's at a time
 
-	// broke is how the first lane broke. That is no failure by itself: QEMU
+	// broke is how the first channel broke. That is no failure by itself: QEMU
 	// resets a connection that it has done with, and libvirt says whether it had.
 	broke atomic.Pointer[stream.Cause]
 
