@@ -58,7 +58,7 @@ func TestPrepareWithoutCookie(t *testing.T) {
 func TestWorkersAreLeft(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.start(s.B, conf{peers: clients})
+	b := s.start(s.B, conf{peers: clients})
 	g := s.guestOn(s.B, lab.GuestSpec{})
 	pids, err := s.B.Processes("qemu-system-x86_64")
 	s.check(err)
@@ -70,12 +70,16 @@ func TestWorkersAreLeft(t *testing.T) {
 	defer cancel()
 	// Each of these waits for QEMU: the first for its answer, the others for their turn, 30 seconds.
 	var stuck sync.WaitGroup
-	for range 30 {
+	const many = 30
+	for range many {
 		cmd := s.A.Command(ctx, "virsh", "-q", "-c", uri, "qemu-monitor-command", g.Name, "--hmp", "info status")
 		s.check(cmd.Start())
 		stuck.Go(func() { cmd.Wait() })
 	}
-	s.wait("the guest is waited for", 30*time.Second, func() bool {
+	s.wait("the guest is waited for, by all of them", 60*time.Second, func() bool {
+		if len(b.status().Sessions) < many {
+			return false
+		}
 		out, err := s.B.Command(s.ctx, "virsh", "-q", "-c", "qemu:///system", "domcontrol", g.Name).CombinedOutput()
 		return err == nil && !strings.Contains(string(out), "ok")
 	})
