@@ -62,8 +62,11 @@ func TestCarry(t *testing.T) {
 				t.Fatalf("%d bytes have arrived, %v", len(got), err)
 			}
 			// The other direction outlives the first.
-			server.Write(back)
-			server.CloseWrite()
+			// More of it than the sockets on its way hold.
+			go func() {
+				server.Write(back)
+				server.CloseWrite()
+			}()
 			if got, err := io.ReadAll(client); err != nil || !bytes.Equal(got, back) {
 				t.Fatalf("%d bytes came back, %v", len(got), err)
 			}
