@@ -82,8 +82,8 @@ func (s *site) start(h *lab.Host, c conf) *daemon {
 	ca := s.write(name+"-ca.pem", append(s.ca.CertPEM(), c.ca.CertPEM()...))
 	cert, key := s.certificate(c.ca, name, c.names...)
 	d := &daemon{s: s, host: h, under: c.under}
-	d.config = s.write(name+".toml", fmt.Appendf(nil, "name = %q\n%s\n[certificates]\nca = %q\ncert = %q\nkey = %q\n%s[limits]\n%s\n%s",
-		name, c.top, ca, cert, key, c.certificates, c.limits, c.peers))
+	d.config = s.write(name+".toml", fmt.Appendf(nil, "name = %q\naccept.char_files = [%q]\n%s\n[certificates]\nca = %q\ncert = %q\nkey = %q\n%s[limits]\n%s\n%s",
+		name, lab.SerialFiles, c.top, ca, cert, key, c.certificates, c.limits, c.peers))
 	d.logTo = filepath.Join(s.dir, name+".log")
 	s.daemons = append(s.daemons, d)
 	d.start()

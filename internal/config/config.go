@@ -43,6 +43,9 @@ type Config struct {
 	// choice for each. Nobody else may but peers.
 	Clients map[string]Client `toml:"clients"`
 
+	// Accept is what guests that come may ask for.
+	Accept Accept `toml:"accept"`
+
 	Tunnels []Tunnel `toml:"tunnel"` // the relay for other connections than migrations'
 
 	policies *Policies // the priorities, as they were parsed when this was
@@ -101,6 +104,7 @@ type Limits struct {
 	PeerChannels     int           `toml:"peer_channels"`     // at once, of those; default 1024
 	PeerAsks         int           `toml:"peer_asks"`         // questions at once of one peer; default 8
 	PeerMemory       int64         `toml:"peer_memory"`       // MiB that hold what one peer has sent; default 128
+	UserConnections  int           `toml:"user_connections"`  // at once, of one user but root to the local sockets; default 256
 	HandshakeTimeout time.Duration `toml:"handshake_timeout"` // dial, TLS and first frames of a channel; default 10s
 	IdleTimeout      time.Duration `toml:"idle_timeout"`      // silence of the peer on the control channel; default 30s
 	SessionTimeout   time.Duration `toml:"session_timeout"`   // length of a session; default 24h, negative: none
@@ -129,4 +133,6 @@ type Peer struct {
 	// reach its migration ports. Default: the host of Address, or none where
 	// WithoutSluice allows anything; empty: none.
 	Intercept []string `toml:"intercept"`
+
+	Accept *Accept `toml:"accept"` // what guests that it brings may ask for, where that differs from the host's
 }

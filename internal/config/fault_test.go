@@ -17,7 +17,7 @@ func TestFaults(t *testing.T) {
 		{"unknown key", "\nlisen = ':1'", "f.toml:2: lisen", "listen"},
 		{"unknown table", "[limit]\nsessions = 1", "f.toml:1: limit", "limits"},
 		{"unknown key in a table", "[limits]\n\nsession = 1", "f.toml:3: limits.session", "sessions"},
-		{"unknown key of a peer", "[peers.b]\nadress = 'b'", "f.toml:2: peers.b.adress", "allowed in [peers.b]: access, address, intercept, libvirt_uri, names, priority, tls, without_sluice"},
+		{"unknown key of a peer", "[peers.b]\nadress = 'b'", "f.toml:2: peers.b.adress", "allowed in [peers.b]: accept, access, address, intercept, libvirt_uri, names, priority, tls, without_sluice"},
 		{"unknown key inline", "peers.b = {adress = 'b'}", "f.toml:1: peers.b.adress", "address"},
 
 		// Types.
@@ -87,6 +87,16 @@ func TestFaults(t *testing.T) {
 		{"too long", "[limits]\ndrain_timeout = '1000000h'", "f.toml:2: limits.drain_timeout", "too long"},
 		{"beyond an int64", "[limits]\ndrain_timeout = '99999999999h'", "f.toml:2: limits.drain_timeout", "not a duration"},
 		{"much bandwidth", "[limits]\ntotal_bandwidth = 9000000000000", "f.toml:2: limits.total_bandwidth", "too large"},
+
+		// What guests may ask for.
+		{"relative folder", "[accept]\nfolders = ['guests']", "f.toml:2: accept.folders", "no absolute path"},
+		{"the whole host", "[accept]\nfolders = ['/']", "f.toml:2: accept.folders", "the whole host"},
+		{"folder by dots", "[accept]\nshared_folders = ['/srv/../etc']", "f.toml:2: accept.shared_folders", "no absolute path"},
+		{"pools as firmware", "[accept]\nfirmware = ['@pools']", "f.toml:2: accept.firmware", "no absolute path"},
+		{"pattern", "[accept]\nchar_files = ['/a/[']", "f.toml:2: accept.char_files", "stands for any part"},
+		{"type of an interface", "[accept]\ninterfaces = ['macvtap']", "f.toml:2: accept.interfaces", "direct"},
+		{"prefix of addresses", "[accept]\ngraphics_listen = ['192.0.2.0/33']", "f.toml:2: accept.graphics_listen", "192.0.2.0/24"},
+		{"attribute for an element", "[peers.b.accept]\nelements = ['devices/disk@rawio']", "f.toml:2: peers.b.accept.elements", "devices/hostdev"},
 
 		// Interception.
 		{"one port of interception", "[intercept]\nport = 70000", "f.toml:2: intercept.port", "65535"},

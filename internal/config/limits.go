@@ -44,6 +44,7 @@ func (c *checker) limits(l *Limits, doc *documentLimits) {
 	l.PeerSessions = int(c.count("limits.peer_sessions", int64(l.PeerSessions), 100, 1, 10_000))
 	l.PeerChannels = int(c.count("limits.peer_channels", int64(l.PeerChannels), 1024, 2, 100_000))
 	l.PeerAsks = int(c.count("limits.peer_asks", int64(l.PeerAsks), 8, 1, 1024))
+	l.UserConnections = int(c.count("limits.user_connections", int64(l.UserConnections), 256, 1, 100_000))
 	// The longest packet of libvirt's protocol has 32 MiB and 4 bytes.
 	l.PeerMemory = c.count("limits.peer_memory", l.PeerMemory, 128, 33, 1<<20)
 	l.SessionBytes = c.size("limits.session_bytes", l.SessionBytes, math.MaxInt64)

@@ -52,6 +52,7 @@ func Parse(file string, data []byte) (*Config, error) {
 	c.limits(&cfg.Limits, &doc.Limits)
 	c.peers(cfg)
 	c.clients(cfg)
+	c.accepts(cfg)
 	cfg.Tunnels = nil
 	c.tunnels(cfg, doc.Tunnels)
 	c.priorities(cfg)

@@ -39,7 +39,7 @@ func TestDefaults(t *testing.T) {
 		Certificates: Certificates{Reload: time.Minute},
 		KernelTLS:    KernelTLS{Send: KernelAuto, Receive: KernelAuto},
 		Limits: Limits{
-			Sessions: 200, Channels: 64, PeerSessions: 100, PeerChannels: 1024, PeerAsks: 8, PeerMemory: 128,
+			Sessions: 200, Channels: 64, PeerSessions: 100, PeerChannels: 1024, PeerAsks: 8, PeerMemory: 128, UserConnections: 256,
 			HandshakeTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second, SessionTimeout: 24 * time.Hour,
 			PrepareTimeout: time.Minute, FinishTimeout: time.Minute, GiveUpTimeout: 15 * time.Second, DrainTimeout: 10 * time.Minute,
 			SessionBytes: None, SessionBandwidth: None, TotalBandwidth: None,
@@ -123,7 +123,7 @@ ports = "50000-50100"
 		Certificates: Certificates{CA: "/etc/pki/CA/cacert.pem", Cert: "/etc/pki/libvirt/servercert.pem", Key: "/etc/pki/libvirt/private/serverkey.pem", CRL: "/etc/pki/CA/cacrl.pem", StaleCRL: StaleAccept, Reload: 5 * time.Minute},
 		KernelTLS:    KernelTLS{Send: "auto", Receive: "off"},
 		Limits: Limits{
-			Sessions: 10, Channels: 8, PeerSessions: 5, PeerChannels: 40, PeerAsks: 2, PeerMemory: 64,
+			Sessions: 10, Channels: 8, PeerSessions: 5, PeerChannels: 40, PeerAsks: 2, PeerMemory: 64, UserConnections: 256,
 			HandshakeTimeout: 500 * time.Millisecond, IdleTimeout: 5 * time.Second, SessionTimeout: None,
 			PrepareTimeout: 2 * time.Minute, FinishTimeout: 3 * time.Minute, GiveUpTimeout: 15 * time.Second, DrainTimeout: time.Hour,
 			SessionBytes: 1e12, SessionBandwidth: 100, TotalBandwidth: None,

@@ -69,6 +69,7 @@ func TestReferenceIsComplete(t *testing.T) {
 		"This host":        tables,
 		"`[certificates]`": reflect.TypeFor[Certificates](),
 		"`[kernel_tls]`":   reflect.TypeFor[KernelTLS](),
+		"`[accept]`":       reflect.TypeFor[Accept](),
 		"`[limits]`":       reflect.TypeFor[documentLimits](),
 		"`[peers.NAME]`":   reflect.TypeFor[Peer](),
 		"`[[tunnel]]`":     reflect.TypeFor[documentTunnel](),

@@ -42,7 +42,7 @@ var rows = [][]string{
 	{"proxy/peer", "proxy/rundir", "proxy/transfer"},
 	{"proxy/session"},
 	{"proxy/virt", "proxy/intercept/rules"},
-	{"internal/credentials"},
+	{"internal/credentials", "internal/guestpolicy"},
 	{"internal/config"},
 	{"proxy/tunnel/spec"},
 

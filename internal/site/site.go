@@ -65,7 +65,7 @@ func Start(ctx context.Context, l *lab.Lab, o Options) (*Site, error) {
 	}
 	s := &Site{A: &Daemon{Host: l.A, Binary: binary}, B: &Daemon{Host: l.B, Binary: binary}}
 	for _, d := range []*Daemon{s.A, s.B} {
-		config := fmt.Sprintf("name = %q\n%s\n[peers.%s]\n%s", d.Host.Name, o.Config, d.Host.Peer().Name, o.Peer)
+		config := fmt.Sprintf("name = %q\naccept.char_files = [%q]\n%s\n[peers.%s]\n%s", d.Host.Name, lab.SerialFiles, o.Config, d.Host.Peer().Name, o.Peer)
 		if err := os.WriteFile(d.Host.Path(ConfigFile), []byte(config), 0o644); err != nil {
 			return nil, errors.Join(err, s.Stop())
 		}
