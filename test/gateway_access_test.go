@@ -65,13 +65,15 @@ func TestVirshAccess(t *testing.T) {
 	denied("libvirt's QEMU program", "qemu-monitor-command", g.Name, "--hmp", "info status")
 	denied("", "vol-delete", "/var/lib/libvirt/images/x.raw")
 	denied("DOMAIN_GET_VCPUS", "vcpuinfo", g.Name)
+	denied("libvirtd would run", "domcapabilities", "--emulatorbin", "/usr/bin/id")
 	for _, uri := range []string{"qemu:///session", "test:///default"} {
 		over := strings.Replace(a.uri(), "qemu+unix:///system", "remote+unix://", 1) + "&name=" + strings.ReplaceAll(uri, ":", "%3A")
 		s.virshFails(s.A, []string{"-c", strings.Replace(over, "remote+unix://?", "qemu+unix:///system?", 1), "list"}, "access denied: ", "only qemu:///system")
 	}
 	// A guest of host-b's is not for host-a to take.
 	s.virshFails(s.A, []string{"-c", a.uri(), "migrate", "--live", g.Name, "qemu:///system"}, "access denied: ")
-	for _, args := range [][]string{{"list", "--all"}, {"domstate", g.Name}, {"capabilities"}, {"hostname"}, {"uri"}, {"version"}, {"nodeinfo"}} {
+	for _, args := range [][]string{{"list", "--all"}, {"domstate", g.Name}, {"capabilities"}, {"hostname"}, {"uri"}, {"version"}, {"nodeinfo"},
+		{"domcapabilities", "--emulatorbin", "/usr/bin/qemu-system-x86_64"}} {
 		s.virshSays(s.A, append([]string{"-c", a.uri()}, args...)...)
 	}
 	b.logged("access denied", "peer host-a", "DOMAIN_DESTROY")

@@ -89,6 +89,7 @@ func (h *Host) checkHost(ctx context.Context) []control.Finding {
 	h.listen(ctx, l)
 	h.folders(l)
 	h.libvirtAnswers(l, libvirt, err)
+	h.guests(ctx, l)
 	h.interception(ctx, l)
 	h.limits(l)
 	h.kernel(l)

@@ -51,6 +51,21 @@ func TestBetweenHosts(t *testing.T) {
 
 	r := x.check(0)
 	x.has(r, "ok", "libvirt", "", "libvirt ")
+	x.has(r, "ok", "accept", "", "all 0 guests")
+	_, err = l.A.StartGuest(ctx, lab.GuestSpec{Name: "plain", DisksMiB: []int{1}})
+	x.must(err)
+	x.has(x.check(0), "ok", "accept", "", "all 1 guests")
+	x.must(os.WriteFile(l.A.Path("/run/odd.xml"), []byte(oddGuest), 0o644))
+	_, err = l.A.Virsh(ctx, "define", "/run/odd.xml")
+	x.must(err)
+	r = x.check(0)
+	x.has(r, "warning", "accept", "accept", `guest odd could not come`)
+	x.has(r, "warning", "accept", "accept", `"/etc/shadow"`)
+	x.has(r, "warning", "accept", "accept", `accept.folders`)
+	_, err = l.A.Virsh(ctx, "undefine", "odd")
+	x.must(err)
+	_, err = l.A.Virsh(ctx, "destroy", "plain")
+	x.must(err)
 	x.has(r, "ok", "certificates", "", "in use: libvirt's layout in /etc/pki")
 	r = x.check(0, "--peer", "host-b")
 	x.has(r, "ok", "resolve", "", "host-b is "+l.B.Addr)
@@ -83,6 +98,9 @@ func TestBetweenHosts(t *testing.T) {
 	x.libvirtdTLS(`tls_allowed_dn_list = ["CN=nobody"]`)
 	x.has(x.check(1, "--peer", "host-b"), "error", "TLS", "not-sluice", "perhaps libvirtd")
 }
+
+const oddGuest = `<domain type='qemu'><name>odd</name><memory>65536</memory><os><type>hvm</type></os>
+<devices><disk type='file'><driver name='qemu' type='raw'/><source file='/etc/shadow'/><target dev='vda'/></disk></devices></domain>`
 
 type hosts struct {
 	t   *testing.T

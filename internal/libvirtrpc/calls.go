@@ -187,6 +187,33 @@ func DecodeBegin(body []byte) (*Begin, error) {
 	return b, r.end("DOMAIN_MIGRATE_BEGIN3_PARAMS")
 }
 
+// Begun is what DOMAIN_MIGRATE_BEGIN3_PARAMS returns.
+type Begun struct {
+	Cookie      []byte
+	Description string // of the guest
+}
+
+// DecodeBegun reads the reply.
+func DecodeBegun(body []byte) (*Begun, error) {
+	r := reader{b: body}
+	b := &Begun{Cookie: r.opaque(maxCookie), Description: r.text()}
+	return b, r.end("libvirt's reply to DOMAIN_MIGRATE_BEGIN3_PARAMS")
+}
+
+// DecodePerformed reads the cookie that DOMAIN_MIGRATE_PERFORM3_PARAMS returns.
+func DecodePerformed(body []byte) (cookie []byte, err error) {
+	r := reader{b: body}
+	cookie = r.opaque(maxCookie)
+	return cookie, r.end("libvirt's reply to DOMAIN_MIGRATE_PERFORM3_PARAMS")
+}
+
+// EncodePerformed is the body of that reply.
+func EncodePerformed(cookie []byte) []byte {
+	var w writer
+	w.opaque(cookie)
+	return w.b
+}
+
 // Confirm is the arguments of DOMAIN_MIGRATE_CONFIRM3_PARAMS.
 type Confirm struct {
 	Domain    Domain

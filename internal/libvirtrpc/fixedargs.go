@@ -6,13 +6,14 @@ package libvirtrpc
 
 // Names of parameters, VIR_MIGRATE_PARAM_* of libvirt-domain.h.
 const (
-	ParamURI       = "migrate_uri"
-	ParamDestName  = "destination_name"
-	ParamDestXML   = "destination_xml"
-	ParamBandwidth = "bandwidth"
-	ParamListen    = "listen_address"
-	ParamDisksPort = "disks_port"
-	ParamDisksURI  = "disks_uri"
+	ParamURI        = "migrate_uri"
+	ParamDestName   = "destination_name"
+	ParamDestXML    = "destination_xml"
+	ParamPersistXML = "persistent_xml"
+	ParamBandwidth  = "bandwidth"
+	ParamListen     = "listen_address"
+	ParamDisksPort  = "disks_port"
+	ParamDisksURI   = "disks_uri"
 )
 
 // DecodePrepare3 reads a DOMAIN_MIGRATE_PREPARE3 into the newer form.

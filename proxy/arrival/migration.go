@@ -168,6 +168,9 @@ func (in *Migration) checkGuest(ctx context.Context, call *PrepareCall) error {
 	if uuid, err := virt.ParseUUID(dom.UUID); err != nil || uuid != in.uuid {
 		return fmt.Errorf("the guest's description is of %.64q, the session of %s", dom.UUID, in.info.UUID)
 	}
+	if err := in.arrivals.AcceptGuest(ctx, in.info.Peer, call.Cookie, call.XML); err != nil {
+		return err
+	}
 	state, err := in.virt.State(ctx, in.uuid)
 	switch resume := in.flags&libvirt.MigratePostcopyResume != 0; {
 	case err != nil:
@@ -205,6 +208,7 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 	if in.flags&libvirt.MigratePostcopyResume != 0 && !call.Cancelled {
 		in.arrivals.AwaitResumed(ctx, in.uuid)
 	}
+	call.Cookie = in.arrivals.FinishCookie(in.info.Peer, call.Cookie, in.log)
 	reply, err := in.steps.Finish(ctx, call)
 	if call.Cancelled && err == nil {
 		in.settled = true

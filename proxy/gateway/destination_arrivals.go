@@ -43,6 +43,9 @@ func (g *destinationFilter) prepare(ctx context.Context, c *libvirtrpc.Call, dec
 	if g.access == config.AccessReadOnly {
 		return outcome{g.denied(c, "guests are not for callers that may only read")}
 	}
+	if err := g.accept(ctx, call); err != nil {
+		return outcome{g.denied(c, "%v", err)}
+	}
 	w, refusal := g.wayOf(c, call.Params, &t, named)
 	if refusal != nil {
 		return outcome{*refusal}

@@ -97,6 +97,9 @@ func (g *destinationFilter) Judge(h libvirtrpc.Head) (hold bool, refusal *libvir
 	if refusal = tooOld(h.Procedure); refusal != nil {
 		return false, refusal
 	}
+	if h.Procedure.AsksAboutCPUs() {
+		return g.access != config.AccessFull, nil
+	}
 	switch h.Procedure {
 	case libvirtrpc.ProcConnectSupportsFeature, libvirtrpc.ProcConnectOpen,
 		libvirtrpc.ProcMigratePrepare3, libvirtrpc.ProcMigratePrepare3Params, libvirtrpc.ProcMigratePrepareTunnel3Params,
@@ -111,6 +114,9 @@ func (g *destinationFilter) Judge(h libvirtrpc.Head) (hold bool, refusal *libvir
 
 // Understand implements libvirtrpc.Rules.
 func (g *destinationFilter) Understand(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outcome {
+	if c.Procedure.AsksAboutCPUs() {
+		return g.aboutCPUs(ctx, c)
+	}
 	switch c.Procedure {
 	case libvirtrpc.ProcConnectSupportsFeature:
 		return denyFDs(c)

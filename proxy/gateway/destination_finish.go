@@ -24,6 +24,7 @@ func (g *destinationFilter) finish(ctx context.Context, c *libvirtrpc.Call, deco
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
+	call.Cookie = g.gateway.FinishCookie(g.bringer(), call.Cookie, g.log)
 	a := g.find(name)
 	switch {
 	case a == nil && (g.access != config.AccessFull || g.gateway.arrivals.Named(name) != nil):

@@ -72,10 +72,14 @@ func (g *sourceFilter) Understand(ctx context.Context, c *libvirtrpc.Call) libvi
 	case libvirtrpc.ProcMigrateFinish3:
 		return g.finish(c, libvirtrpc.DecodeFinish3).as(libvirtrpc.ProcMigrateFinish3Params)
 	case libvirtrpc.ProcMigrateBegin3Params:
-		if call, err := libvirtrpc.DecodeBegin(c.Body); err == nil {
-			return libvirtrpc.Outcome{Reply: g.begun.begun(call.Domain.UUID)}
+		begun := func(*libvirtrpc.Reply) {}
+		if call, err := libvirtrpc.DecodeBegin(c.Body); err == nil { // else the peer has words for that
+			begun = g.begun.begun(call.Domain.UUID)
 		}
-		return libvirtrpc.Outcome{} // the peer has words for that
+		return libvirtrpc.Outcome{Reply: func(r *libvirtrpc.Reply) {
+			begun(r)
+			g.acceptBegun(ctx, r)
+		}}
 	case libvirtrpc.ProcMigratePerform3Params:
 		return g.pull(c)
 	case libvirtrpc.ProcMigrateConfirm3Params:

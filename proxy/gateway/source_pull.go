@@ -25,12 +25,15 @@ func (g *sourceFilter) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
-	if t.InClear == "" || t.Flags&libvirt.MigratePeer2peer != 0 || call.Params.Has(libvirtrpc.ParamDisksURI) {
+	if t.Flags&libvirt.MigratePeer2peer != 0 {
 		return libvirtrpc.Outcome{}
+	}
+	if t.InClear == "" || call.Params.Has(libvirtrpc.ParamDisksURI) {
+		return libvirtrpc.Outcome{Reply: g.acceptPerformed}
 	}
 	p := &arrival.Pull{Peer: g.peer.Name, UUID: virt.FormatUUID(call.Domain.UUID), Postcopy: t.Postcopy()}
 	if err := aim(p, call, t); err != nil {
-		return libvirtrpc.Outcome{} // the peer has words for that
+		return libvirtrpc.Outcome{Reply: g.acceptPerformed} // the peer has words for that
 	}
 	id := stream.NewID()
 	g.gateway.arrivals.Pulls.Add(id, p)
@@ -38,7 +41,8 @@ func (g *sourceFilter) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	g.pulled = append(g.pulled, id)
 	g.mu.Unlock()
 	call.Params = call.Params.With(paramSession, id)
-	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(*libvirtrpc.Reply) {
+	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
+		g.acceptPerformed(r)
 		g.gateway.arrivals.Pulls.Remove(id)
 		g.mu.Lock()
 		defer g.mu.Unlock()

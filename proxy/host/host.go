@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/digitalocean/go-libvirt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/guestpolicy"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -34,6 +36,8 @@ type Host struct {
 	Peers    *peer.Set
 
 	TotalSend, TotalReceive *relay.Limiter // of all sessions
+
+	pools atomic.Pointer[[]guestpolicy.Pool] // libvirt's, as they were when they were last asked for
 
 	Work sync.WaitGroup // connections and sessions under way
 }

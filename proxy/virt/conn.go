@@ -42,11 +42,11 @@ func (c *watchedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// newConn speaks libvirt's protocol over c, which it closes, and opens qemu:///system within ctx.
-func newConn(ctx context.Context, c net.Conn) (*Conn, error) {
+// newConn speaks libvirt's protocol over c, which it closes, and opens uri within ctx.
+func newConn(ctx context.Context, c net.Conn, uri libvirt.ConnectURI) (*Conn, error) {
 	watched := &watchedConn{Conn: c, gone: make(chan struct{})}
 	v := &Conn{Libvirt: libvirt.NewWithDialer(dialers.NewAlreadyConnected(watched)), conn: watched}
-	if err := v.Bound(ctx, func() error { return v.ConnectToURI(libvirt.QEMUSystem) }); err != nil {
+	if err := v.Bound(ctx, func() error { return v.ConnectToURI(uri) }); err != nil {
 		v.Close()
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func (l Libvirt) Connect(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := newConn(ctx, raw)
+	v, err := newConn(ctx, raw, libvirt.QEMUSystem)
 	if err != nil {
 		return nil, fmt.Errorf("open qemu:///system at %s: %w", l.Socket, err)
 	}

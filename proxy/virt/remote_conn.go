@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync"
 
+	"github.com/digitalocean/go-libvirt"
+
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 )
 
@@ -32,7 +34,7 @@ type remoteConn struct {
 
 // NewRemoteConn speaks with another host's libvirtd, and has it send its signs of life.
 func NewRemoteConn(ctx context.Context, c net.Conn) (*Conn, error) {
-	v, err := newConn(ctx, &remoteConn{Conn: c})
+	v, err := newConn(ctx, &remoteConn{Conn: c}, libvirt.QEMUSystem)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,32 @@
+package check
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/virt-sluice/sluice/internal/guestpolicy"
+	"github.com/virt-sluice/sluice/proxy/virt"
+)
+
+// guests judges this host's guests as a peer with the same [accept] would if they moved there.
+func (h *Host) guests(ctx context.Context, l *list) {
+	ctx, cancel := context.WithTimeoutCause(ctx, h.Config.Limits.HandshakeTimeout, fmt.Errorf("no answer within %v: it hangs", h.Config.Limits.HandshakeTimeout))
+	defer cancel()
+	here := virt.Libvirt{Socket: h.Config.LibvirtSocket, Host: h.Config.Name}
+	all, err := here.Guests(ctx)
+	if err != nil { // which libvirtAnswers has told
+		return
+	}
+	policy := guestpolicy.New(h.Config.Accept, func() ([]guestpolicy.Pool, error) { return here.Pools(ctx) })
+	refused := 0
+	for _, g := range all {
+		if err := policy.Check(g.Description); err != nil {
+			refused++
+			l.warn("accept", "accept", "list what guests may ask for in [accept] of the hosts that they move to (docs/config.md)",
+				"guest %s could not come to a host with this host's settings: %v", g.Name, err)
+		}
+	}
+	if refused == 0 {
+		l.ok("accept", "all %d guests here ask for nothing beyond [accept]", len(all))
+	}
+}

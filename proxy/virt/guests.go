@@ -1,0 +1,40 @@
+package virt
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/digitalocean/go-libvirt"
+)
+
+// Described is a guest with its description, as libvirt would send it to another host.
+type Described struct {
+	Name, Description string
+}
+
+// Guests are this host's guests, running or not.
+func (l Libvirt) Guests(ctx context.Context) (all []Described, err error) {
+	v, err := l.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer v.Close()
+	err = v.Bound(ctx, func() error {
+		domains, _, err := v.ConnectListAllDomains(1, 0)
+		if err != nil {
+			return err
+		}
+		for _, dom := range domains {
+			text, err := v.DomainGetXMLDesc(dom, libvirt.DomainXMLMigratable)
+			if libvirt.IsNotFound(err) {
+				continue // it has ended meanwhile
+			}
+			if err != nil {
+				return fmt.Errorf("read the description of guest %s: %w", dom.Name, err)
+			}
+			all = append(all, Described{dom.Name, text})
+		}
+		return nil
+	})
+	return all, err
+}
