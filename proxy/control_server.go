@@ -7,10 +7,11 @@ import (
 	"net/http"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/migration"
 )
 
-// connKey is the key of an http.Request's *net.UnixConn.
+// connKey is the key of an http.Request's *host.Caller.
 type connKey struct{}
 
 // controlServer serves the control socket.
@@ -20,8 +21,7 @@ func (d *Daemon) controlServer(ctx context.Context) *http.Server {
 	}}
 	return &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := d.Allowed(r.Context().Value(connKey{}).(*net.UnixConn)); err != nil {
-				d.Log.Warn().Err(err).Msg("refused a caller of the control socket")
+			if err := r.Context().Value(connKey{}).(*host.Caller).Denied; err != nil {
 				w.Header().Set("Content-Type", "application/json")
 				w.Header().Set("Connection", "close") // a stranger holds no descriptor of ours
 				w.WriteHeader(http.StatusForbidden)
@@ -35,7 +35,7 @@ func (d *Daemon) controlServer(ctx context.Context) *http.Server {
 		MaxHeaderBytes:    64 << 10,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, c.(*net.UnixConn))
+			return context.WithValue(ctx, connKey{}, c)
 		},
 	}
 }

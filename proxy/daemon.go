@@ -182,7 +182,7 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 	}
 	server := d.controlServer(ctx)
 	closers = append(closers, func() { shutdown(server, shutdownTimeout) })
-	d.Work.Go(func() { server.Serve(l) })
+	d.Work.Go(func() { server.Serve(host.LocalListener{UnixListener: l, Host: d.Host}) })
 
 	var lc net.ListenConfig
 	d.listener, err = lc.Listen(ctx, "tcp", d.Config.Listen)
@@ -201,7 +201,7 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 			return closers, err
 		}
 		closers = append(closers, func() { l.Close() })
-		d.Work.Go(func() { d.gateway.ServeClients(ctx, p, l) })
+		d.Work.Go(func() { d.gateway.ServeClients(ctx, p, host.LocalListener{UnixListener: l, Host: d.Host}) })
 	}
 
 	if d.Config.Intercept != nil {

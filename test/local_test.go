@@ -36,7 +36,7 @@ func TestWrongUser(t *testing.T) {
 		t.Errorf("virsh ends with status %d and prints %q", status, out)
 	}
 	says(t, "virsh", errs, "sluice: "+words)
-	a.logged("libvirt client refused", words)
+	a.logged("caller of a local socket refused", words)
 	if st := a.status(); len(st.Sessions)+len(st.Ended) != 0 {
 		t.Errorf("there are sessions: %+v", st)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
@@ -19,9 +20,9 @@ import (
 
 // ServeClients joins each libvirt client that connects to a peer's socket with
 // the peer's libvirt, until the listener is closed.
-func (gw *Gateway) ServeClients(ctx context.Context, p *peer.Peer, l *net.UnixListener) {
+func (gw *Gateway) ServeClients(ctx context.Context, p *peer.Peer, l host.LocalListener) {
 	for {
-		c, err := l.AcceptUnix()
+		caller, err := l.AcceptCaller()
 		if err != nil {
 			if gw.AcceptAgain(ctx, "accept a libvirt client of "+p.Name, err) {
 				continue
@@ -29,11 +30,16 @@ func (gw *Gateway) ServeClients(ctx context.Context, p *peer.Peer, l *net.UnixLi
 			return
 		}
 		gw.Work.Go(func() {
-			if err := gw.serveClient(ctx, p, c); err != nil {
-				gw.Log.Warn().Err(err).Str("peer", p.Name).Msg("libvirt client refused")
+			defer caller.Close()
+			err := caller.Denied
+			if err == nil {
+				if err = gw.serveClient(ctx, p, caller.UnixConn); err != nil {
+					gw.Log.Warn().Err(err).Str("peer", p.Name).Msg("libvirt client refused")
+				}
+			}
+			if err != nil {
 				// virsh and its kin show this as they show libvirt's own errors.
-				libvirtrpc.Refuse(c, gw.Config.Limits.HandshakeTimeout, "sluice: "+err.Error())
-				c.Close()
+				libvirtrpc.Refuse(caller, gw.Config.Limits.HandshakeTimeout, "sluice: "+err.Error())
 			}
 		})
 	}
@@ -42,9 +48,6 @@ func (gw *Gateway) ServeClients(ctx context.Context, p *peer.Peer, l *net.UnixLi
 // serveClient carries one client's connection. An error means that nothing of
 // it has been carried, and leaves it open.
 func (gw *Gateway) serveClient(ctx context.Context, p *peer.Peer, c *net.UnixConn) error {
-	if err := gw.Allowed(c); err != nil {
-		return err
-	}
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkLibvirt, Peer: p.Name, Address: p.Conf.Address}
 	entry, err := gw.Sessions.Add(info, control.Outgoing)
 	if err != nil {

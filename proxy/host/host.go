@@ -37,7 +37,9 @@ type Host struct {
 
 	TotalSend, TotalReceive *relay.Limiter // of all sessions
 
-	pools atomic.Pointer[[]guestpolicy.Pool] // libvirt's, as they were when they were last asked for
+	Callers  Callers
+	Refusals Refusals
+	pools    atomic.Pointer[[]guestpolicy.Pool] // libvirt's, as they were when they were last asked for
 
 	Work sync.WaitGroup // connections and sessions under way
 }
@@ -52,9 +54,8 @@ func (h *Host) AwaitResumed(ctx context.Context, uuid libvirt.UUID) {
 
 // ServeQEMU hands QEMU's connections at l to join, as virt's does. Its error is a session's cause.
 func (h *Host) ServeQEMU(kind string, l net.Listener, log zerolog.Logger, join func(net.Conn) error) *stream.Cause {
-	refused := func(uid int, err error) {
-		log.Warn().Str("channel", kind).Int("uid", uid).AnErr("error", err).
-			Msg("a process that is neither QEMU nor libvirt connected to QEMU's socket; closed")
+	refused := func(err error) {
+		h.Refused(log.With().Str("channel", kind).Logger(), "connection to QEMU's socket refused", kind, err)
 	}
 	if err := virt.ServeQEMU(l, h.QEMUUID, refused, join); err != nil {
 		return &stream.Cause{Code: stream.CodeLocal, Text: fmt.Sprintf("accept QEMU's connection for %s: %v", kind, err)}

@@ -4,20 +4,98 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
+	"sync"
 
 	"github.com/virt-sluice/sluice/internal/sockets"
 )
 
-// Allowed says whether the process at the other end of a local socket may use
-// it, and in words why not. The sockets are open to everyone, and the uid is
-// looked at here, so that who may not gets a reason and not just EACCES.
-func (h *Host) Allowed(c *net.UnixConn) error {
+// Callers are the processes of this host that are connected to its local sockets. The sockets are open
+// to everyone, and the uid is looked at here, so that who may not use them gets a reason and not just
+// EACCES. Each connection holds a descriptor, so every user has a share, and those who may not use the
+// sockets have a small one together; root, which could have all descriptors anyway, has no limit.
+type Callers struct {
+	mu        sync.Mutex
+	open      map[uint32]int // of users who may
+	strangers int
+}
+
+// maxStrangers is how many callers are told at once that they may not use a socket. More are closed
+// without a word.
+const maxStrangers = 16
+
+const callerRefused = "caller of a local socket refused"
+
+// Caller is one connection to a local socket.
+type Caller struct {
+	*net.UnixConn
+	UID    uint32
+	Denied error // not nil: the caller may be told so, and nothing else
+
+	released sync.Once
+	release  func()
+}
+
+// Close closes the connection and gives its place to others.
+func (c *Caller) Close() error {
+	err := c.UnixConn.Close()
+	c.released.Do(c.release)
+	return err
+}
+
+// LocalListener accepts the callers of a local socket.
+type LocalListener struct {
+	*net.UnixListener
+	Host *Host
+}
+
+// Accept returns a *Caller.
+func (l LocalListener) Accept() (net.Conn, error) { return l.AcceptCaller() }
+
+// AcceptCaller returns the next caller for whom there is a place.
+func (l LocalListener) AcceptCaller() (*Caller, error) {
+	for {
+		c, err := l.AcceptUnix()
+		if err != nil {
+			return nil, err
+		}
+		caller, err := l.Host.admit(c)
+		if caller != nil {
+			return caller, nil
+		}
+		c.Close()
+		l.Host.Refused(l.Host.Log, callerRefused, "too many", err)
+	}
+}
+
+// admit finds a place for a caller; there may be none.
+func (h *Host) admit(c *net.UnixConn) (*Caller, error) {
 	cred, err := sockets.PeerCred(c)
 	if err != nil {
-		return fmt.Errorf("find out who is calling: %w", err)
+		return nil, fmt.Errorf("find out who is calling: %w", err)
 	}
-	if !slices.Contains(h.UIDs, cred.Uid) {
-		return fmt.Errorf("uid %d may not use sluice on %s: run as root, or add the user to `users` in the daemon's configuration", cred.Uid, h.Config.Name)
+	caller := &Caller{UnixConn: c, UID: cred.Uid}
+	cs := &h.Callers
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	uid, most := cred.Uid, h.Config.Limits.UserConnections
+	switch {
+	case !slices.Contains(h.UIDs, uid):
+		caller.Denied = fmt.Errorf("uid %d may not use sluice on %s: run as root, or add the user to `users` in the daemon's configuration", uid, h.Config.Name)
+		h.Refused(h.Log, callerRefused, strconv.Itoa(int(uid)), caller.Denied)
+		if cs.strangers >= maxStrangers {
+			return nil, caller.Denied
+		}
+		cs.strangers++
+		caller.release = func() { cs.mu.Lock(); defer cs.mu.Unlock(); cs.strangers-- }
+	case uid != 0 && cs.open[uid] >= most:
+		return nil, fmt.Errorf("uid %d has %d connections to sluice's sockets, as many as it may (limits.user_connections)", uid, most)
+	default:
+		if cs.open == nil {
+			cs.open = make(map[uint32]int)
+		}
+		cs.open[uid]++
+		caller.release = func() { cs.mu.Lock(); defer cs.mu.Unlock(); cs.open[uid]-- }
 	}
-	return nil
+	return caller, nil
 }

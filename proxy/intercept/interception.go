@@ -112,7 +112,8 @@ func (i *carrier) serve(ctx context.Context, l *net.TCPListener) {
 		}
 		c := &connection{TCPConn: tcp}
 		if err := i.take(c); err != nil {
-			i.host.Log.Warn().Stringer("address", tcp.RemoteAddr()).Stringer("intended", c.to).Err(err).Msg("intercepted connection refused")
+			log := i.host.Log.With().Stringer("address", tcp.RemoteAddr()).Stringer("intended", c.to).Logger()
+			i.host.Refused(log, "intercepted connection refused", c.to.String(), err)
 			resetTCP(tcp)
 			continue
 		}

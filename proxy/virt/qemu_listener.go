@@ -2,6 +2,7 @@ package virt
 
 import (
 	"errors"
+	"fmt"
 	"net"
 
 	"github.com/virt-sluice/sluice/internal/sockets"
@@ -11,7 +12,7 @@ import (
 // them: before 8.0 the QEMU at the other end takes the first for the main channel. A connection of
 // another user than uid, QEMU's, or root is closed and told to refused. It returns once l is closed,
 // once join has failed, or with the error of an Accept.
-func ServeQEMU(l net.Listener, uid int, refused func(uid int, err error), join func(net.Conn) error) error {
+func ServeQEMU(l net.Listener, uid int, refused func(error), join func(net.Conn) error) error {
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -20,8 +21,12 @@ func ServeQEMU(l net.Listener, uid int, refused func(uid int, err error), join f
 		if err != nil {
 			return err
 		}
-		if from, err := sockets.PeerUID(c); err != nil || from != 0 && from != uid {
-			refused(from, err)
+		from, err := sockets.PeerUID(c)
+		if err == nil && from != 0 && from != uid {
+			err = fmt.Errorf("a process of uid %d is neither QEMU nor libvirt", from)
+		}
+		if err != nil {
+			refused(err)
 			c.Close()
 			continue
 		}
