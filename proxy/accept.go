@@ -20,7 +20,8 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 	if info.Clear && info.Work == session.WorkLibvirt {
 		return nil, nil, fmt.Errorf("%s asks for a libvirt channel in clear, which is never allowed, whatever require_secure says", info.Peer)
 	}
-	if carriesGuest := info.Work == session.WorkMigration || info.Work == session.WorkSteered; carriesGuest && p.Access() == config.AccessReadOnly {
+	brings := info.Work == session.WorkMigration || info.Work == session.WorkSteered && !d.arrivals.Pulls.Waits(info)
+	if brings && p.Access() == config.AccessReadOnly {
 		return nil, nil, fmt.Errorf("access denied: peers.%s.access on %s is %q, and bringing a guest takes %q", p.Name, d.Config.Name, config.AccessReadOnly, config.AccessMigrate)
 	}
 	entry, err := d.Sessions.Add(info, control.Incoming)

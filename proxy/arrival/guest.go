@@ -142,6 +142,18 @@ func (g *Guest) runs(ctx context.Context, state virt.State) bool {
 	return err == nil && id != 0 && is == id
 }
 
+// GiveUp has libvirt end the QEMU that it has prepared, whose Prepare its caller will take for failed.
+func (g *Guest) GiveUp(ctx context.Context) error {
+	v, err := g.arrivals.Libvirt.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	steps := Steps{Virt: v, UUID: g.UUID, Flags: g.flags &^ SourceOnlyFlags, Params: []libvirt.TypedParam{paramString(libvirt.MigrateParamDestName, g.Name)}}
+	_, err = steps.Finish(ctx, &FinishCall{Cancelled: true})
+	return err
+}
+
 // End ends the guest's life as an arrival. What was never asked for never ran, but in post-copy,
 // where its source alone decides.
 func (g *Guest) End(v Verdict) {
@@ -163,7 +175,9 @@ func (g *Guest) end(v Verdict) {
 	}
 	g.over = true
 	g.verdict = v
-	if err := g.arrivals.records.set(g.record(v)); err != nil {
+	if g.id == 0 && !g.asked && g.flags&libvirt.MigrateOffline == 0 {
+		// libvirt has prepared nothing, and nobody asks what became of it.
+	} else if err := g.arrivals.records.set(g.record(v)); err != nil {
 		g.arrivals.Log.Error().Err(err).Str("guest", g.Name).Msg("what became of the guest is not kept over a restart of sluice")
 	}
 	g.arrivals.guests.remove(g)

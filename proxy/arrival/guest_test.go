@@ -62,6 +62,7 @@ func TestNeverAskedNeverRan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.id = 7 // libvirt has prepared it
 	g.End(Undecided)
 	if r, known := a.records.get("host-a", "s"); !known || r.Verdict != NeverRan {
 		t.Errorf("%+v, %v", r, known)
@@ -156,4 +157,33 @@ func TestFinishIsBoundedButInPostcopy(t *testing.T) {
 		_, cancel := bounded(context.Background(), limit, func() bool { return true }, why)
 		cancel() // its goroutine ends, or the bubble would not
 	})
+}
+
+// A peer that has many records has its own forgotten, not another's.
+func TestRecordsOfOnePeerPushOutNoOthers(t *testing.T) {
+	a := newArrivals(t, t.TempDir())
+	if err := a.records.set(record{Peer: "host-a", Session: "s", Verdict: Ran}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 * keptRecords {
+		if err := a.records.set(record{Peer: "host-c", Session: string(rune('0' + i))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r, known := a.records.get("host-a", "s"); !known || r.Verdict != Ran {
+		t.Errorf("%+v, %v", r, known)
+	}
+}
+
+// Of what libvirt has not prepared nothing is kept.
+func TestNothingIsKeptOfARefusedPrepare(t *testing.T) {
+	a := newArrivals(t, t.TempDir())
+	g, err := a.Claim(t.Context(), Bringer{"host-a", "s"}, [16]byte{1}, "web1", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.End(NeverRan)
+	if _, known := a.records.get("host-a", "s"); known {
+		t.Error("it is remembered")
+	}
 }

@@ -192,6 +192,9 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 			// libvirt would wait for it, and hold us with no way to end that.
 			return nil, errors.New("no memory connection has arrived, so there is nothing to finish")
 		}
+		if in.life.Asked() { // an error would be taken for "not moved"
+			return &FinishReply{Undecided: fmt.Sprintf("guest %s is being taken over already", in.info.Guest)}, nil
+		}
 		if err := in.life.Finishing(); err != nil {
 			return nil, err
 		}

@@ -44,15 +44,30 @@ func (ps *Pulls) Add(id string, p *Pull) {
 	ps.m[id] = p
 }
 
-// take finds the pull that a session is for, once.
-func (ps *Pulls) take(info stream.Info) *Pull {
+// Waits says whether a guest waits here for this session, because somebody on this host takes it.
+func (ps *Pulls) Waits(info stream.Info) bool {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
+	return ps.find(info) != nil
+}
+
+// find is the pull that a session is for.
+func (ps *Pulls) find(info stream.Info) *Pull {
 	p := ps.m[info.ID]
 	if p == nil || p.Peer != "" && p.Peer != info.Peer || p.UUID != info.UUID {
 		return nil
 	}
-	delete(ps.m, info.ID)
+	return p
+}
+
+// take finds the pull that a session is for, once.
+func (ps *Pulls) take(info stream.Info) *Pull {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.find(info)
+	if p != nil {
+		delete(ps.m, info.ID)
+	}
 	return p
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -69,6 +70,10 @@ func (rs *records) load(dir *rundir.Dir) error {
 	when := make(map[string]time.Time)
 	var faults []error
 	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), newSuffix) { // the daemon was killed before it was whole
+			os.Remove(filepath.Join(rs.folder, e.Name()))
+			continue
+		}
 		data, err := os.ReadFile(filepath.Join(rs.folder, e.Name()))
 		var r record
 		if err == nil {
@@ -101,9 +106,7 @@ func (rs *records) set(r record) error {
 	}
 	rs.of[name] = r
 	if len(rs.order) > keptRecords {
-		delete(rs.of, rs.order[0])
-		os.Remove(filepath.Join(rs.folder, rs.order[0])) // else the next daemon has one more than it needs
-		rs.order = rs.order[1:]
+		rs.forgetOne()
 	}
 	if rs.folder == "" {
 		return nil
@@ -113,13 +116,34 @@ func (rs *records) set(r record) error {
 		return err
 	}
 	path := filepath.Join(rs.folder, name)
-	if err = os.WriteFile(path+".new", data, 0o600); err == nil {
-		err = os.Rename(path+".new", path)
+	if err = os.WriteFile(path+newSuffix, data, 0o600); err == nil {
+		err = os.Rename(path+newSuffix, path)
 	}
 	if err != nil {
 		return fmt.Errorf("note what becomes of the guest: %w", err)
 	}
 	return nil
+}
+
+// newSuffix is of a file that is being written. No key ends with it: a session's ID is at its end.
+const newSuffix = ".new"
+
+// forgetOne forgets the oldest record of the peer that has most, so that no peer can have those of
+// others forgotten.
+func (rs *records) forgetOne() {
+	of := make(map[string]int)
+	for _, r := range rs.of {
+		of[r.Peer]++
+	}
+	most := 0
+	for _, n := range of {
+		most = max(most, n)
+	}
+	at := slices.IndexFunc(rs.order, func(name string) bool { return of[rs.of[name].Peer] == most })
+	name := rs.order[at]
+	delete(rs.of, name)
+	rs.order = slices.Delete(rs.order, at, at+1)
+	os.Remove(filepath.Join(rs.folder, name)) // else the next daemon has one more than it needs
 }
 
 // get is what is known of a session's guest.

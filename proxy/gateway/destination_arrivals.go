@@ -122,6 +122,8 @@ func (g *destinationFilter) closedPorts(a *preparedGuest, params libvirtrpc.Para
 
 // prepared follows libvirt's reply to a Prepare.
 func (g *destinationFilter) prepared(a *preparedGuest, r *libvirtrpc.Reply, point func(*libvirtrpc.Reply) error) {
+	// QEMU waits for a guest that is not here yet.
+	waits := r.Err == nil && a.transfer.Flags&libvirt.MigratePostcopyResume == 0
 	if r.Err == nil && point != nil {
 		if err := point(r); err != nil && !errors.As(err, &r.Err) {
 			r.Err = libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
@@ -133,6 +135,17 @@ func (g *destinationFilter) prepared(a *preparedGuest, r *libvirtrpc.Reply, poin
 		if err := a.life.Prepared(ctx); err != nil {
 			r.Err = libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice on %s: %v", g.gateway.Config.Name, err)
 		}
+	}
+	if r.Err != nil && waits { // though the caller is told otherwise
+		g.gateway.Work.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), g.gateway.Config.Limits.GiveUpTimeout)
+			defer cancel()
+			if err := a.life.GiveUp(ctx); err != nil {
+				g.log.Warn().Str("guest", a.guest.name).Err(err).Msg("libvirt keeps the QEMU of a refused guest until the caller's connection ends")
+			}
+			g.forget(a, arrival.NeverRan)
+		})
+		return
 	}
 	if r.Err != nil {
 		g.forget(a, arrival.NeverRan)
