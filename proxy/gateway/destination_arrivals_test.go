@@ -16,7 +16,7 @@ import (
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
-const aDescription = "<domain><name>web1</name><uuid>01000000-0000-0000-0000-000000000000</uuid></domain>"
+const aDescription = "<domain type='kvm'><name>web1</name><uuid>01000000-0000-0000-0000-000000000000</uuid></domain>"
 
 func newFilter(t *testing.T) *destinationFilter {
 	t.Helper()
