@@ -15,6 +15,7 @@ type Config struct {
 	RunDir        string `toml:"run_dir"`        // sockets live here; default /run/sluice
 	LibvirtSocket string `toml:"libvirt_socket"` // default: the first of libvirtd's and virtqemud's that is there
 	Metrics       string `toml:"metrics"`        // HOST:PORT for Prometheus; default: none
+	QEMUPIDs      string `toml:"qemu_pids"`      // folder of libvirt's pid files of QEMU; default /run/libvirt/qemu
 	QEMUUser      string `toml:"qemu_user"`      // whom libvirt runs QEMU as; default: the first of libvirt-qemu, qemu, root that exists
 
 	// Users (names or numbers) whose processes may use the local sockets.

@@ -14,6 +14,8 @@ const (
 	DefaultPort   = "16514" // libvirt's own TLS port
 	DefaultListen = ":" + DefaultPort
 	DefaultRunDir = "/run/sluice"
+
+	defaultQEMUPIDs = "/run/libvirt/qemu" // libvirt's, as the system's daemon
 )
 
 // libvirtSockets are where a local libvirt listens: libvirtd, then the
@@ -64,6 +66,10 @@ func (c *checker) host(cfg *Config) {
 		cfg.LibvirtSocket = findSocket(libvirtSockets)
 	}
 	cfg.LibvirtSocket = c.path("libvirt_socket", cfg.LibvirtSocket)
+	if cfg.QEMUPIDs == "" {
+		cfg.QEMUPIDs = defaultQEMUPIDs
+	}
+	cfg.QEMUPIDs = c.path("qemu_pids", cfg.QEMUPIDs)
 }
 
 const safePath = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-"

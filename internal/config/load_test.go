@@ -34,7 +34,7 @@ func TestDefaults(t *testing.T) {
 	secure := true
 	want := &Config{
 		Name: host, Listen: ":16514", RunDir: "/run/sluice",
-		LibvirtSocket: cfg.LibvirtSocket, QEMUUser: cfg.QEMUUser, // as this machine has it
+		QEMUPIDs: "/run/libvirt/qemu", LibvirtSocket: cfg.LibvirtSocket, QEMUUser: cfg.QEMUUser, // as this machine has it
 		RequireSecure: &secure, TLSDefault: "yes",
 		Certificates: Certificates{Reload: time.Minute},
 		KernelTLS:    KernelTLS{Send: KernelAuto, Receive: KernelAuto},
@@ -57,6 +57,7 @@ name = "left"
 listen = "[2001:db8::1]:17000"
 run_dir = "/run/sluice-2/"
 libvirt_socket = "/run/libvirt/virtqemud-sock"
+qemu_pids = "/run/libvirt/qemu-2/"
 qemu_user = "root"
 metrics = "127.0.0.1:16515"
 users = ["0", "root", "4242"]
@@ -117,7 +118,7 @@ ports = "50000-50100"
 	}
 	secure := false
 	want := &Config{
-		Name: "left", Listen: "[2001:db8::1]:17000", RunDir: "/run/sluice-2", LibvirtSocket: "/run/libvirt/virtqemud-sock",
+		Name: "left", Listen: "[2001:db8::1]:17000", RunDir: "/run/sluice-2", LibvirtSocket: "/run/libvirt/virtqemud-sock", QEMUPIDs: "/run/libvirt/qemu-2",
 		QEMUUser: "root", Metrics: "127.0.0.1:16515", Users: []string{"0", "root", "4242"}, RequireSecure: &secure, TLSDefault: "no",
 		Priority: "NORMAL:-VERS-TLS1.1", AllowedDNs: []string{"C=GB,O=Site,*"},
 		Certificates: Certificates{CA: "/etc/pki/CA/cacert.pem", Cert: "/etc/pki/libvirt/servercert.pem", Key: "/etc/pki/libvirt/private/serverkey.pem", CRL: "/etc/pki/CA/cacrl.pem", StaleCRL: StaleAccept, Reload: 5 * time.Minute},

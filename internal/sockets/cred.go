@@ -2,6 +2,7 @@ package sockets
 
 import (
 	"net"
+	"net/netip"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -33,5 +34,16 @@ func PeerUID(c net.Conn) (int, error) {
 		}
 		return int(cred.Uid), nil
 	}
-	return Owner(c.RemoteAddr().(*net.TCPAddr).AddrPort(), c.LocalAddr().(*net.TCPAddr).AddrPort())
+	uid, _, err := Owner(addrPorts(c))
+	return uid, err
+}
+
+// PeerInode is the inode of the socket at the other end of a TCP connection within this host.
+func PeerInode(c net.Conn) (string, error) {
+	_, inode, err := Owner(addrPorts(c))
+	return inode, err
+}
+
+func addrPorts(c net.Conn) (remote, local netip.AddrPort) {
+	return c.RemoteAddr().(*net.TCPAddr).AddrPort(), c.LocalAddr().(*net.TCPAddr).AddrPort()
 }

@@ -34,20 +34,21 @@ type socket struct {
 	inode         string
 }
 
-// Owner is whose process has the socket at local that is connected to remote.
-func Owner(local, remote netip.AddrPort) (uid int, err error) {
+// Owner is whose process has the socket at local that is connected to remote, and the socket's inode,
+// by which a process's descriptors are named.
+func Owner(local, remote netip.AddrPort) (uid int, inode string, err error) {
 	local, remote = unmap(local), unmap(remote)
 	all, err := read(func(s socket) bool { return s.local == local && s.remote == remote })
 	switch {
 	case err != nil:
-		return -1, err
+		return -1, "", err
 	case len(all) == 0:
-		return -1, fmt.Errorf("%v is not connected from this host", local)
+		return -1, "", fmt.Errorf("%v is not connected from this host", local)
 	// A socket that its process has closed shows as root's, whosever it was.
 	case all[0].state != established || all[0].inode == "0":
-		return -1, fmt.Errorf("%v was closed by its process already, so no one can tell whose it was", local)
+		return -1, "", fmt.Errorf("%v was closed by its process already, so no one can tell whose it was", local)
 	}
-	return all[0].uid, nil
+	return all[0].uid, all[0].inode, nil
 }
 
 // Listener is a socket that listens.
@@ -55,6 +56,8 @@ type Listener struct {
 	Addr netip.Addr // unspecified: every address of its kind
 	UID  int
 	Mine bool // it is this process's
+
+	Inode string // by which a process's descriptors are named
 }
 
 // Listeners are all that listen at the port.
@@ -63,13 +66,13 @@ func Listeners(port uint16) ([]Listener, error) {
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	mine, err := ownInodes()
+	mine, err := Inodes("self")
 	if err != nil {
 		return nil, err
 	}
 	var found []Listener
 	for _, s := range all {
-		found = append(found, Listener{s.local.Addr(), s.uid, mine[s.inode]})
+		found = append(found, Listener{s.local.Addr(), s.uid, mine[s.inode], s.inode})
 	}
 	return found, nil
 }
@@ -131,9 +134,9 @@ func address(text string) (a netip.AddrPort, ok bool) {
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
-// ownInodes are the sockets of this process.
-func ownInodes() (map[string]bool, error) {
-	const dir = "/proc/self/fd"
+// Inodes are those of the sockets of a process: a pid, or "self".
+func Inodes(pid string) (map[string]bool, error) {
+	dir := "/proc/" + pid + "/fd"
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err

@@ -47,15 +47,15 @@ func TestOwner(t *testing.T) {
 		}
 		defer far.Close()
 		local, remote := addrPort(t, far.RemoteAddr()), addrPort(t, far.LocalAddr())
-		if uid, err := Owner(local, remote); err != nil || uid != os.Getuid() {
+		if uid, _, err := Owner(local, remote); err != nil || uid != os.Getuid() {
 			t.Errorf("%v: uid %d, %v", c, uid, err)
 		}
 		near.Close()
 		io.Copy(io.Discard, far)
-		if _, err := Owner(local, remote); err == nil || !strings.Contains(err.Error(), "closed by its process") {
+		if _, _, err := Owner(local, remote); err == nil || !strings.Contains(err.Error(), "closed by its process") {
 			t.Errorf("%v closed: %v", c, err)
 		}
-		if _, err := Owner(netip.MustParseAddrPort("192.0.2.1:1"), remote); err == nil || !strings.Contains(err.Error(), "not connected") {
+		if _, _, err := Owner(netip.MustParseAddrPort("192.0.2.1:1"), remote); err == nil || !strings.Contains(err.Error(), "not connected") {
 			t.Errorf("%v: a connection that is none: %v", c, err)
 		}
 	}
@@ -69,7 +69,7 @@ func TestListeners(t *testing.T) {
 		}
 		port := addrPort(t, l.Addr()).Port()
 		got, err := Listeners(port)
-		if err != nil || len(got) != 1 || got[0] != (Listener{netip.MustParseAddr(want), os.Getuid(), true}) {
+		if err != nil || len(got) != 1 || got[0] != (Listener{netip.MustParseAddr(want), os.Getuid(), true, got[0].Inode}) {
 			t.Errorf("%s: %+v, %v", listen, got, err)
 		}
 		l.Close()
@@ -105,7 +105,7 @@ func TestOtherListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := Listeners(at.Port())
-	if err != nil || len(got) != 1 || got[0] != (Listener{at.Addr(), 4242, false}) {
+	if err != nil || len(got) != 1 || got[0] != (Listener{at.Addr(), 4242, false, got[0].Inode}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	hold.Close()

@@ -74,17 +74,17 @@ func (in *Migration) start(s *stream.Session) {
 }
 
 // Connect connects to the socket that QEMU has made for this kind of channel.
-func (in *Migration) Connect(_ context.Context, kind string, _ int) (net.Conn, error) {
+func (in *Migration) Connect(ctx context.Context, kind string, _ int) (net.Conn, error) {
 	switch kind {
 	case stream.ChannelMemory:
-		c, err := in.dir.Connect(kind, in.arrivals.QEMUUID)
+		c, err := in.arrivals.ConnectQEMU(ctx, in.dir, kind, in.uuid)
 		if err != nil {
 			return nil, err // not c: an interface would hold its nil
 		}
 		in.arriving.Do(func() { close(in.arrived) })
 		return c, nil
 	case stream.ChannelDisk:
-		return in.dir.Connect(kind, in.arrivals.QEMUUID)
+		return orNil(in.arrivals.ConnectQEMU(ctx, in.dir, kind, in.uuid))
 	}
 	return nil, fmt.Errorf("a migration has no %s channels", kind)
 }

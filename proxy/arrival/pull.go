@@ -113,11 +113,7 @@ func (p *pulledGuest) Connect(ctx context.Context, kind string, _ int) (net.Conn
 		return nil, fmt.Errorf("the migration has no %s channels", kind)
 	}
 	if p.Dir.Made() {
-		c, err := p.Dir.Connect(address, p.arrivals.QEMUUID)
-		if err != nil {
-			return nil, err // not c: an interface would hold its nil
-		}
-		return c, nil
+		return orNil(p.arrivals.ConnectQEMU(ctx, p.Dir, address, p.uuid))
 	}
 	var dialer net.Dialer
 	c, err := dialer.DialContext(ctx, "tcp", address)
@@ -127,6 +123,15 @@ func (p *pulledGuest) Connect(ctx context.Context, kind string, _ int) (net.Conn
 	if !c.LocalAddr().(*net.TCPAddr).IP.Equal(c.RemoteAddr().(*net.TCPAddr).IP) {
 		c.Close()
 		return nil, fmt.Errorf("%s, where libvirt's QEMU was to listen, is not on this host", address)
+	}
+	qemu, err := p.arrivals.QEMU(ctx, p.uuid)
+	if err == nil {
+		err = qemu.Listens(c.RemoteAddr().(*net.TCPAddr).AddrPort())
+		qemu.Close()
+	}
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("%s is not used: %w", address, err)
 	}
 	return c, nil
 }
@@ -138,4 +143,12 @@ func (p *pulledGuest) Call(context.Context, string, []byte) (any, error) {
 func (p *pulledGuest) End(cause *stream.Cause) {
 	p.looks.Wait()
 	p.arrivals.Sessions.EndMigration(p.entry, p.log, cause.Done(), cause)
+}
+
+// orNil is a connection as a net.Conn, which would hold the nil of one that is none.
+func orNil(c *net.UnixConn, err error) (net.Conn, error) {
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }

@@ -91,10 +91,10 @@ func (s *Steered) open() (err error) {
 }
 
 // Connect connects to the socket that QEMU has made for this kind of channel.
-func (s *Steered) Connect(_ context.Context, kind string, _ int) (net.Conn, error) {
+func (s *Steered) Connect(ctx context.Context, kind string, _ int) (net.Conn, error) {
 	switch kind {
 	case stream.ChannelMemory:
-		c, err := s.Dir.Connect(kind, s.arrivals.QEMUUID)
+		c, err := s.arrivals.ConnectQEMU(ctx, s.Dir, kind, s.guest)
 		if err != nil {
 			return nil, err // not c: an interface would hold its nil
 		}
@@ -103,7 +103,7 @@ func (s *Steered) Connect(_ context.Context, kind string, _ int) (net.Conn, erro
 		s.arrived = true
 		return c, nil
 	case stream.ChannelDisk:
-		return s.Dir.Connect(kind, s.arrivals.QEMUUID)
+		return orNil(s.arrivals.ConnectQEMU(ctx, s.Dir, kind, s.guest))
 	}
 	return nil, fmt.Errorf("a migration has no %s channels", kind)
 }

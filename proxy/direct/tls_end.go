@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/digitalocean/go-libvirt"
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/nbd"
@@ -25,6 +26,7 @@ type TLSEnd struct {
 	host  *host.Host
 	peer  *peer.Peer
 	log   zerolog.Logger
+	guest libvirt.UUID
 	Dir   rundir.SessionDir
 	Ports map[string]int
 
@@ -47,6 +49,7 @@ func NewTLSEnd(h *host.Host, p *peer.Peer, log zerolog.Logger) *TLSEnd {
 
 // TLSEndData is what comes to a TLSEnd.
 type TLSEndData struct {
+	Guest    libvirt.UUID
 	Disks    bool
 	Postcopy bool // cutting it off does more harm than any excess
 	Port     int  // for memory, as the source wants it; 0 where it does not say
@@ -61,7 +64,7 @@ func (e *TLSEnd) Open(id string, data TLSEndData) (err error) {
 	e.Channels = NewChannels(e.ctx, e.peer.Name, limits, func(channel string, err error) {
 		e.keep(&e.failure, &stream.Cause{Code: stream.CodeLink, Host: e.host.Config.Name, Channel: channel, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", e.peer.Name, err)})
 	})
-	e.Ports = make(map[string]int)
+	e.guest, e.Ports = data.Guest, make(map[string]int)
 	if e.Dir, err = e.host.Dir.MakeSession(id, e.host.QEMUUID); err != nil {
 		return err
 	}
@@ -156,7 +159,7 @@ func (e *TLSEnd) admit(kind string, raw net.Conn) (remote relay.Conn, flags uint
 func (e *TLSEnd) join(kind string, remote relay.Conn, flags uint32) error {
 	ctx, cancel := e.limit()
 	defer cancel()
-	local, err := e.Dir.Connect(kind, e.host.QEMUUID)
+	local, err := e.host.ConnectQEMU(ctx, e.Dir, kind, e.guest)
 	if err == nil && kind == stream.ChannelDisk {
 		if err = nbd.GreetServer(ctx, local, flags, false); err != nil {
 			local.Close()

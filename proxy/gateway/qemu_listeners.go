@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/digitalocean/go-libvirt"
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
@@ -24,6 +25,7 @@ import (
 type qemuListeners struct {
 	gateway *Gateway
 	session *stream.Session
+	guest   libvirt.UUID
 	log     zerolog.Logger
 	accepts sync.WaitGroup
 
@@ -108,7 +110,7 @@ func (o *qemuListeners) loopback(kind string) (port int, err error) {
 func (o *qemuListeners) serve(kind string, l net.Listener) {
 	context.AfterFunc(o.session.Context(), func() { l.Close() })
 	o.accepts.Go(func() {
-		err := o.gateway.ServeQEMU(kind, l, o.log, func(c net.Conn) error {
+		err := o.gateway.ServeQEMU(o.session.Context(), o.guest, kind, l, o.log, func(c net.Conn) error {
 			_, err := o.session.OpenChannel(o.session.Context(), kind, c)
 			return err
 		})

@@ -87,7 +87,7 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g guest, 
 	}
 	m.entry.SetPhase(control.PhasePrepare)
 	m.log.Info().Msg("session opened")
-	m.listeners = qemuListeners{gateway: gw, session: m.session, log: m.log}
+	m.listeners = qemuListeners{gateway: gw, session: m.session, guest: g.id, log: m.log}
 	if t.Steered {
 		err = m.listeners.listen(m.dir, t.Disks(), told)
 	}

@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"path/filepath"
 	"sync"
@@ -50,17 +49,6 @@ func (h *Host) AwaitResumed(ctx context.Context, uuid libvirt.UUID) {
 	ctx, cancel := context.WithTimeout(ctx, h.Config.Limits.HandshakeTimeout)
 	defer cancel()
 	h.Libvirt.AwaitResumed(ctx, uuid)
-}
-
-// ServeQEMU hands QEMU's connections at l to join, as virt's does. Its error is a session's cause.
-func (h *Host) ServeQEMU(kind string, l net.Listener, log zerolog.Logger, join func(net.Conn) error) *stream.Cause {
-	refused := func(err error) {
-		h.Refused(log.With().Str("channel", kind).Logger(), "connection to QEMU's socket refused", kind, err)
-	}
-	if err := virt.ServeQEMU(l, h.QEMUUID, refused, join); err != nil {
-		return &stream.Cause{Code: stream.CodeLocal, Text: fmt.Sprintf("accept QEMU's connection for %s: %v", kind, err)}
-	}
-	return nil
 }
 
 // Limits are those of a session. bandwidth, in MiB/s, narrows the configured one; 0 does not.

@@ -191,7 +191,7 @@ func (i *carrier) judge(c *connection) (*peer.Peer, error) {
 		return nil, fmt.Errorf("%v is an address of %s, which is no longer a peer: `sluice intercept up` applies the configuration", c.to.Addr(), name)
 	}
 	from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
-	if uid, err := sockets.Owner(from, c.to); err != nil {
+	if uid, _, err := sockets.Owner(from, c.to); err != nil {
 		return nil, err
 	} else if uid != 0 && uid != i.host.QEMUUID {
 		return nil, fmt.Errorf("uid %d may not connect to peers' migration ports: only QEMU (qemu_user) and root may", uid)

@@ -221,7 +221,7 @@ func (m *outgoing) open(ctx context.Context) error {
 		context.AfterFunc(m.session.Context(), func() { l.Close() })
 		m.sockets.Go(func() {
 			join := func(c net.Conn) error { return m.session.join(m.session.Context(), kind, c) }
-			if err := m.host.ServeQEMU(kind, l, m.log, join); err != nil {
+			if err := m.host.ServeQEMU(m.session.Context(), m.dom.UUID, kind, l, m.log, join); err != nil {
 				m.session.Fail(err)
 			}
 		})

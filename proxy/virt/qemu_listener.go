@@ -8,11 +8,30 @@ import (
 	"github.com/virt-sluice/sluice/internal/sockets"
 )
 
+// isGuests says whether a connection is of the guest's QEMU, or of libvirt, which hands its own to QEMU.
+func isGuests(c net.Conn, uid int, guest func() (*QEMUProcess, error)) error {
+	from, err := sockets.PeerUID(c)
+	switch {
+	case err != nil:
+		return err
+	case from == 0:
+		return nil
+	case from != uid:
+		return fmt.Errorf("a process of uid %d is neither QEMU nor libvirt", from)
+	}
+	qemu, err := guest()
+	if err != nil {
+		return err
+	}
+	defer qemu.Close()
+	return qemu.HasEnd(c)
+}
+
 // ServeQEMU takes QEMU's connections at l, one after the other in the order in which QEMU made
 // them: before 8.0 the QEMU at the other end takes the first for the main channel. A connection of
-// another user than uid, QEMU's, or root is closed and told to refused. It returns once l is closed,
-// once join has failed, or with the error of an Accept.
-func ServeQEMU(l net.Listener, uid int, refused func(error), join func(net.Conn) error) error {
+// another process than the guest's QEMU or one of root's is closed and told to refused. It returns
+// once l is closed, once join has failed, or with the error of an Accept.
+func ServeQEMU(l net.Listener, uid int, guest func() (*QEMUProcess, error), refused func(error), join func(net.Conn) error) error {
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -21,10 +40,7 @@ func ServeQEMU(l net.Listener, uid int, refused func(error), join func(net.Conn)
 		if err != nil {
 			return err
 		}
-		from, err := sockets.PeerUID(c)
-		if err == nil && from != 0 && from != uid {
-			err = fmt.Errorf("a process of uid %d is neither QEMU nor libvirt", from)
-		}
+		err = isGuests(c, uid, guest)
 		if err != nil {
 			refused(err)
 			c.Close()
