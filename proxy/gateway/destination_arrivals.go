@@ -112,9 +112,20 @@ func (g *destinationFilter) closedPorts(a *preparedGuest, params libvirtrpc.Para
 	if a.transfer.By != session.ByInterception {
 		return nil
 	}
+	end := a.end
+	a.end = func(v arrival.Verdict) {
+		g.gateway.Ports.Forget(a.guest.id)
+		if end != nil {
+			end(v)
+		}
+	}
 	return func(r *libvirtrpc.Reply) error {
-		if refusal := g.gateway.checkPorts(r, params, a.transfer.Disks()); refusal != nil {
+		ports, refusal := g.gateway.checkPorts(r, params, a.transfer.Disks())
+		if refusal != nil {
 			return refusal
+		}
+		for _, port := range ports {
+			g.gateway.Ports.Await(port, a.guest.id, g.bringer())
 		}
 		return nil
 	}

@@ -49,18 +49,18 @@ func closedAt(table *rules.Table, uri string) bool {
 }
 
 // checkPorts refuses a migration for which libvirt here has chosen a port, for
-// memory or for disks, that is open to other hosts.
-func (gw *Gateway) checkPorts(r *libvirtrpc.Reply, params libvirtrpc.Params, disks bool) *libvirtrpc.Error {
+// memory or for disks, that is open to other hosts. ports are where it waits.
+func (gw *Gateway) checkPorts(r *libvirtrpc.Reply, params libvirtrpc.Params, disks bool) (ports []uint16, refusal *libvirtrpc.Error) {
 	prepared, err := libvirtrpc.DecodePrepared(r.Body)
 	disksPort := 0
 	if err == nil && disks {
 		disksPort, err = libvirtrpc.NBDPort(prepared.Cookie)
 	}
 	if err != nil {
-		return libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
+		return nil, libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
 	}
-	refuse := func(format string, args ...any) *libvirtrpc.Error {
-		return libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice on %s: %s", gw.Config.Name, fmt.Sprintf(format, args...))
+	refuse := func(format string, args ...any) ([]uint16, *libvirtrpc.Error) {
+		return nil, libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice on %s: %s", gw.Config.Name, fmt.Sprintf(format, args...))
 	}
 	table, err := rules.Read()
 	if err != nil {
@@ -77,5 +77,17 @@ func (gw *Gateway) checkPorts(r *libvirtrpc.Reply, params libvirtrpc.Params, dis
 	case disksPort != 0 && !table.Has(uint16(disksPort)):
 		return refuse("libvirt waits for the guest's disks at port %d, %s", disksPort, remedy)
 	}
-	return nil
+	uri, _, _ := params.Text(libvirtrpc.ParamURI) // which coveredBy has read
+	if prepared.URI != nil {
+		uri = *prepared.URI
+	}
+	if u, err := transfer.ParseTCP(uri); err == nil {
+		if port, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
+			ports = append(ports, uint16(port))
+		}
+	}
+	if disksPort != 0 {
+		ports = append(ports, uint16(disksPort))
+	}
+	return ports, nil
 }

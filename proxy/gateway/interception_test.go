@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -38,7 +39,11 @@ func TestCoveredByTheKernel(t *testing.T) {
 
 	check := func(uri, cookie string, disks bool) *libvirtrpc.Error {
 		prepared := &libvirtrpc.Prepared{Cookie: []byte(cookie), URI: &uri}
-		return gw.checkPorts(&libvirtrpc.Reply{Body: prepared.Encode()}, uris("tcp:host-b"), disks)
+		ports, refusal := gw.checkPorts(&libvirtrpc.Reply{Body: prepared.Encode()}, uris("tcp:host-b"), disks)
+		if want := uri == "tcp:host-b:49152"; refusal == nil && want != slices.Contains(ports, 49152) {
+			t.Errorf("%s, %s: the guest is awaited at %v", uri, cookie, ports)
+		}
+		return refusal
 	}
 	inside, outside := "<qemu-migration><nbd port='49153'/></qemu-migration>", "<qemu-migration><nbd port='49200'/></qemu-migration>"
 	for _, c := range []struct{ uri, cookie string }{

@@ -38,6 +38,7 @@ type Host struct {
 
 	Callers  Callers
 	Refusals Refusals
+	Ports    Ports
 	pools    atomic.Pointer[[]guestpolicy.Pool] // libvirt's, as they were when they were last asked for
 
 	Work sync.WaitGroup // connections and sessions under way

@@ -46,7 +46,7 @@ func Accept(d *host.Host, p *peer.Peer, entry *session.Entry, log zerolog.Logger
 }
 
 // Call takes the port that the connection was meant for.
-func (l *destination) Call(_ context.Context, name string, body []byte) (any, error) {
+func (l *destination) Call(ctx context.Context, name string, body []byte) (any, error) {
 	var call portCall
 	if name != callPort {
 		return nil, fmt.Errorf("an intercepted connection has no call %.20q", name)
@@ -55,6 +55,9 @@ func (l *destination) Call(_ context.Context, name string, body []byte) (any, er
 		return nil, fmt.Errorf("read the call %s: %w", name, err)
 	}
 	to, err := l.qemuListener(call.Port)
+	if err == nil {
+		err = l.host.PortIsFor(ctx, to, l.entry.Info.Peer)
+	}
 	if err != nil {
 		return nil, err
 	}
