@@ -22,6 +22,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(takeOver) != "" {
+		takesOver()
+	}
 	status := m.Run()
 	if err := labs.down(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
