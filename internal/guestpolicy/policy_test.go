@@ -69,6 +69,7 @@ var refused = map[string]struct{ text, key, allow, word string }{
 	"another driver":           {strings.Replace(guest(""), "kvm", "lxc", 1), "", "", "QEMU"},
 	"bootloader":               {guest(`<bootloader>/usr/bin/pygrub</bootloader>`), "elements", "bootloader", ""},
 	"something new":            {guest(`<novelty of='etc/x'/>`), "elements", "novelty", ""},
+	"partition elsewhere":      {guest(`<resource><partition>/machine/../../etc/x</partition></resource>`), "elements", "resource/partition", ""},
 	"label":                    {guest(`<seclabel type='static' model='dac' relabel='yes'><label>+0:+0</label></seclabel>`), "elements", "seclabel", "static"},
 	"no label":                 {guest(`<seclabel type='none'/>`), "elements", "seclabel", "none"},
 	"base label":               {guest(`<seclabel type='dynamic' model='selinux'><baselabel>system_u:system_r:svirt_custom_t:s0</baselabel></seclabel>`), "elements", "seclabel/baselabel", ""},

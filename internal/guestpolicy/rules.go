@@ -50,7 +50,11 @@ var values = map[string]func(j *judge, e *element, value string){
 	"os/acpi/table":        inFolders,
 	"os/cmdline":           func(*judge, *element, string) {},
 	"sysinfo/entry@file":   attribute("file", inFolders),
-	"resource/partition":   func(*judge, *element, string) {}, // of control groups
+	"resource/partition": func(j *judge, e *element, v string) { // of control groups, which libvirt makes
+		if !clean(v) {
+			j.noPath(e, v)
+		}
+	},
 	"blkiotune/device/path": func(j *judge, e *element, v string) {
 		if !clean(v) || !beneath(v, "/dev") {
 			j.refuse(e.path, v, "elements", e.path, "it is no device")

@@ -23,7 +23,6 @@ func isGuests(c net.Conn, uid int, guest func() (*QEMUProcess, error)) error {
 	if err != nil {
 		return err
 	}
-	defer qemu.Close()
 	return qemu.HasEnd(c)
 }
 
@@ -32,6 +31,19 @@ func isGuests(c net.Conn, uid int, guest func() (*QEMUProcess, error)) error {
 // another process than the guest's QEMU or one of root's is closed and told to refused. It returns
 // once l is closed, once join has failed, or with the error of an Accept.
 func ServeQEMU(l net.Listener, uid int, guest func() (*QEMUProcess, error), refused func(error), join func(net.Conn) error) error {
+	// Others can connect as often as they like, so libvirt is asked for its pid once.
+	var qemu *QEMUProcess
+	known := func() (_ *QEMUProcess, err error) {
+		if qemu == nil {
+			qemu, err = guest()
+		}
+		return qemu, err
+	}
+	defer func() {
+		if qemu != nil {
+			qemu.Close()
+		}
+	}()
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -40,7 +52,7 @@ func ServeQEMU(l net.Listener, uid int, guest func() (*QEMUProcess, error), refu
 		if err != nil {
 			return err
 		}
-		err = isGuests(c, uid, guest)
+		err = isGuests(c, uid, known)
 		if err != nil {
 			refused(err)
 			c.Close()
