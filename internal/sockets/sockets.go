@@ -7,7 +7,9 @@ import (
 	"bufio"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"strconv"
@@ -144,6 +146,9 @@ func Inodes(pid string) (map[string]bool, error) {
 	own := make(map[string]bool)
 	for _, e := range entries {
 		to, err := os.Readlink(dir + "/" + e.Name())
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, err
+		}
 		if inode, is := strings.CutPrefix(to, "socket:["); err == nil && is {
 			own[strings.TrimSuffix(inode, "]")] = true
 		}

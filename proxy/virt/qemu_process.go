@@ -94,7 +94,15 @@ func openQEMU(pid int, uuid libvirt.UUID, uid int) (p *QEMUProcess, err error) {
 	if p.Started, err = p.started(); err != nil {
 		return p, err
 	}
-	return p, p.signal(0)
+	return p, p.alive()
+}
+
+// alive fails once the process has ended. Unlike a signal, it takes no right over the process.
+func (p *QEMUProcess) alive() error {
+	if p.Ended(0) {
+		return ErrQEMUEnded
+	}
+	return nil
 }
 
 // Close lets go of the process, which goes on as it is.

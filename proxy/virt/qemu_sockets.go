@@ -1,7 +1,9 @@
 package virt
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"strconv"
@@ -21,7 +23,7 @@ func (p *QEMUProcess) HasEnd(c net.Conn) error {
 		if int(cred.Pid) != p.PID {
 			return fmt.Errorf("process %d is at its other end, and the guest's QEMU is process %d", cred.Pid, p.PID)
 		}
-		return p.signal(0) // it still has the pid
+		return p.alive() // and still has the pid
 	}
 	inode, err := sockets.PeerInode(c)
 	if err != nil {
@@ -53,11 +55,14 @@ func (p *QEMUProcess) Listens(at netip.AddrPort) error {
 
 func (p *QEMUProcess) hasSocket(inode string) error {
 	own, err := sockets.Inodes(strconv.Itoa(p.PID))
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("look at the sockets of QEMU: %w: sluice needs CAP_SYS_PTRACE (CapabilityBoundingSet in sluice.service), or to run as QEMU's user", err)
+	}
 	if err != nil {
 		return p.gone(err)
 	}
 	if !own[inode] {
 		return fmt.Errorf("another process than the guest's QEMU (process %d) has its other end", p.PID)
 	}
-	return p.signal(0)
+	return p.alive()
 }
