@@ -3,12 +3,13 @@ package proxy
 import (
 	"context"
 	"net"
+
+	"github.com/virt-sluice/sluice/proxy/peer"
 )
 
 // servePeers accepts peers' connections until the listener is closed, and
 // returns when they have ended.
 func (d *Daemon) servePeers(ctx context.Context) {
-	refused := &refusalLog{log: d.Log}
 	for {
 		raw, err := d.listener.Accept()
 		if err != nil {
@@ -21,7 +22,7 @@ func (d *Daemon) servePeers(ctx context.Context) {
 			e, err := d.Peers.Admit(ctx, raw.(*net.TCPConn), d.acceptor.Refuse)
 			if err != nil {
 				d.Peers.Refusals.Add(err)
-				refused.add(raw.RemoteAddr(), err)
+				d.connectionRefused(raw.RemoteAddr().(*net.TCPAddr), err)
 				return
 			}
 			if e.LibvirtClient != nil {
@@ -33,4 +34,15 @@ func (d *Daemon) servePeers(ctx context.Context) {
 			}
 		})
 	}
+}
+
+// connectionRefused tells of a connection by its address. Health checks of load balancers, which
+// connect and say nothing, are for debug.
+func (d *Daemon) connectionRefused(from *net.TCPAddr, err error) {
+	log := d.Log.With().Stringer("address", from).Logger()
+	if peer.Silent(err) {
+		log.Debug().Err(err).Msg("connection refused")
+		return
+	}
+	d.Refused(log, "connection refused", from.IP.String(), err)
 }
