@@ -114,8 +114,8 @@ func (k *kernel) close()            { k.socket.Close() }
 // spliceOut moves the local stream to the peer until its end.
 func (r *recordRelay) spliceOut(f *flow) *Error {
 	k := r.kernel
-	from, to := source{Local, nil, k.local}, sink{Remote, nil, r.sockets[1]}
-	_, err := r.run.passOn(f, k.out, from, to, func(n int) *Error {
+	from := source{Local, nil, k.local}
+	_, err := r.run.passOn(f, k.out, from, Remote, r.roomToSend, func(n int) *Error {
 		err := r.SendBy(ktls.MaxRecords, func() error {
 			return k.sender.Splice(k.out.r, n, func(moved int) {
 				k.out.data -= moved

@@ -26,7 +26,8 @@ func (r *run) splice(f *flow, from source, to sink) (handled bool, err *Error) {
 		return false, nil
 	}
 	defer putPipe(p)
-	return r.passOn(f, p, from, to, func(n int) *Error {
+	room := func() (int, error) { return to.socket.Room(func() {}) }
+	return r.passOn(f, p, from, to.side, room, func(n int) *Error {
 		if err := fillFrom(p, to.socket, n, f); err != nil {
 			return &Error{to.side, "write", to.socket.opError("splice", err)}
 		}
@@ -34,14 +35,14 @@ func (r *run) splice(f *flow, from source, to sink) (handled bool, err *Error) {
 	})
 }
 
-// passOn moves from through p, which is empty, to where give puts n bytes of it,
-// until from's end. It returns handled false as splice does.
-func (r *run) passOn(f *flow, p *pipe, from source, to sink, give func(n int) *Error) (handled bool, err *Error) {
+// passOn moves from through p, which is empty, to where there is room and give puts
+// n bytes of it, until from's end. It returns handled false as splice does.
+func (r *run) passOn(f *flow, p *pipe, from source, to Side, room func() (int, error), give func(n int) *Error) (handled bool, err *Error) {
 	began := false
 	for {
-		most, rerr := to.socket.Room(func() {})
+		most, rerr := room()
 		if rerr != nil {
-			return true, &Error{to.side, "write", rerr}
+			return true, &Error{to, "write", rerr}
 		}
 		n, rerr := drain(p, from.socket, f.piece(min(most, pipeSize)))
 		if rerr == unix.EINVAL && !began {
