@@ -14,10 +14,11 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
 	"golang.org/x/sys/unix"
@@ -133,30 +134,29 @@ func TestResetOfFullBuffer(t *testing.T) {
 	each(t, func(t *testing.T, p *kernelEnd) {
 		p.socket.conn.SetWriteBuffer(1)
 		tcp(p.engine).SetReadBuffer(1)
-		for { // until there is no room
-			fds := []unix.PollFd{{Events: unix.POLLOUT}}
-			p.socket.control(func(fd int) error {
-				fds[0].Fd = int32(fd)
-				_, err := unix.Poll(fds, 100)
-				return err
-			})
-			if fds[0].Revents == 0 {
-				break
+		said := make(chan error, 1)
+		var sent atomic.Int64
+		go func() { // until there is no room
+			for {
+				if err := p.socket.Sender().Control(typeAlert, []byte{1, 90}); err != nil {
+					said <- err
+					return
+				}
+				sent.Add(1)
 			}
-			if err := p.splices(noise(1000)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		said := make(chan error)
-		go func() { said <- p.kernel.CloseWrite() }()
-		for waits := false; !waits; runtime.Gosched() {
+		}()
+		waits := func() bool {
 			p.socket.mu.Lock()
-			waits = p.socket.thread != 0
-			p.socket.mu.Unlock()
+			defer p.socket.mu.Unlock()
+			return p.socket.thread != 0
+		}
+		// It waits, once it has been in the same call for a while.
+		for before := int64(-1); sent.Load() != before || !waits(); time.Sleep(time.Second) {
+			before = sent.Load()
 		}
 		p.socket.Reset()
 		if err := <-said; err == nil {
-			t.Error("close_notify counts as sent")
+			t.Error("the call has not failed")
 		}
 		if _, err := io.Copy(io.Discard, tcp(p.engine)); !errors.Is(err, unix.ECONNRESET) {
 			t.Errorf("the other end reads %v, want a reset", err)
