@@ -219,49 +219,52 @@ func TestApplicationSeesReset(t *testing.T) {
 // When a relay fails the next one sees a reset and no end, although that would do
 // for it without a close_notify; and so do the applications at TCP sockets.
 func TestFailureIsReset(t *testing.T) {
+	eachHop(t, func(t *testing.T, h hop) {
+		if strings.Contains(h.name, "unix-unix") {
+			return
+		}
+		for _, much := range []int{0, 8 << 20} {
+			for _, stalled := range []bool{false, true} { // with bytes under way, or none
+				failsByReset(t, h, much, stalled)
+			}
+		}
+	})
+}
+
+func failsByReset(t *testing.T, h hop, much int, stalled bool) {
 	stopped := errors.New("stopped by the test")
-	for _, much := range []int{0, 8 << 20} {
-		for _, stalled := range []bool{false, true} { // with bytes under way, or none
-			t.Run(fmt.Sprintf("%d MiB stalled=%v", much>>20, stalled), func(t *testing.T) {
-				eachHop(t, func(t *testing.T, h hop) {
-					if strings.Contains(h.name, "unix-unix") {
-						return
-					}
-					c := h.startWith(t, [2]Options{{IgnoreUnexpectedEOF: true}, {IgnoreUnexpectedEOF: true}})
-					writeAll(t, c.app[0], []byte("some"))
-					expect(t, c.app[1], []byte("some"))
-					var wg sync.WaitGroup
-					wg.Go(func() { writeAll(t, c.app[0], make([]byte, much)) })
-					expect(t, c.app[1], make([]byte, much))
-					wg.Wait()
-					if stalled {
-						wg.Go(func() {
-							for b := noise(1 << 20); ; {
-								if _, err := c.app[0].Write(b); err != nil {
-									return
-								}
-							}
-						})
-						waitFull(t, &c.count[0])
-					}
-					c.cancel[0](stopped)
-					wantError(t, "cancelled", c.wait(t, 0), Here, stopped)
-					if _, ok := c.app[0].(*net.TCPConn); ok && !stalled {
-						if _, err := c.app[0].Read(make([]byte, 1)); !isErr(err, syscall.ECONNRESET) {
-							t.Errorf("its application reads %v, want a reset", err)
-						}
-					}
-					_, err := io.Copy(io.Discard, onlyReader{c.app[1]})
-					wantError(t, "the next relay", c.wait(t, 1), Remote, syscall.ECONNRESET)
-					if _, ok := c.app[1].(*net.TCPConn); ok && !isErr(err, syscall.ECONNRESET) {
-						t.Errorf("the application there reads %v, want a reset", err)
-					}
-					wg.Wait()
-					c.close(t)
-				})
-			})
+	c := h.startWith(t, [2]Options{{IgnoreUnexpectedEOF: true}, {IgnoreUnexpectedEOF: true}})
+	writeAll(t, c.app[0], []byte("some"))
+	expect(t, c.app[1], []byte("some"))
+	var wg sync.WaitGroup
+	wg.Go(func() { writeAll(t, c.app[0], make([]byte, much)) })
+	expect(t, c.app[1], make([]byte, much))
+	wg.Wait()
+	if stalled {
+		wg.Go(func() {
+			for b := noise(1 << 20); ; {
+				if _, err := c.app[0].Write(b); err != nil {
+					return
+				}
+			}
+		})
+		waitFull(t, &c.count[0])
+	}
+	c.cancel[0](stopped)
+	name := fmt.Sprintf("after %d MiB, stalled %v", much>>20, stalled)
+	wantError(t, name, c.wait(t, 0), Here, stopped)
+	if _, ok := c.app[0].(*net.TCPConn); ok && !stalled {
+		if _, err := c.app[0].Read(make([]byte, 1)); !isErr(err, syscall.ECONNRESET) {
+			t.Errorf("%s: its application reads %v, want a reset", name, err)
 		}
 	}
+	_, err := io.Copy(io.Discard, onlyReader{c.app[1]})
+	wantError(t, name+": the next relay", c.wait(t, 1), Remote, syscall.ECONNRESET)
+	if _, ok := c.app[1].(*net.TCPConn); ok && !isErr(err, syscall.ECONNRESET) {
+		t.Errorf("%s: the application there reads %v, want a reset", name, err)
+	}
+	wg.Wait()
+	c.close(t)
 }
 
 // An alert of the peer's is named.

@@ -93,7 +93,7 @@ func (k kernel) boot(t *testing.T, init string, programs []program, more ...stri
 }
 
 // relayTests are the relay's tests of every path, for that of kernel TLS.
-const relayTests = "^Test(BothDirections|HalfClose|EmptyStream|Sizes|FramesBeforeTheStream|AutoGoesByTheSelfTest|SpliceReallyRan|KernelTook|Truncation|" +
+const relayTests = "^Test(BothDirections|HalfClose|EmptyStream|Sizes|FramesBeforeTheStream|AutoGoesByTheSelfTest|SpliceReallyRan|KernelTook|Truncation|FailureIsReset|" +
 	"CancelIsNoOrderlyEnd|CloseIsNoOrderlyEnd|CancelWhileBlocked|LocalDies|PeerReset|BudgetIsExact)$/"
 
 // proofs must be among what a guest's tests say: that the kernel took the streams,
