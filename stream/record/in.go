@@ -47,13 +47,13 @@ type inbound struct {
 // came before it is.
 func (c *Conn) Receive() ([][]byte, error) { return c.ReceiveUpTo(0) }
 
-// ReceiveUpTo is Receive for a caller who has no use for more than about n bytes.
-// It may return more, by less than two records.
+// ReceiveUpTo is Receive for a caller who has no use for more than n bytes. It
+// returns more only if a record has.
 func (c *Conn) ReceiveUpTo(n int) ([][]byte, error) {
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
 	if c.in.most = 0; n > 0 && n < BatchBytes {
-		c.in.most = max(buffer.Small, (n+plainMax-1)/plainMax*stride)
+		c.in.most = max(buffer.Small, n/plainMax*stride)
 	}
 	if len(c.in.rest) > 0 {
 		plain := c.in.rest
