@@ -91,7 +91,7 @@ func openQEMU(pid int, uuid libvirt.UUID, uid int) (p *QEMUProcess, err error) {
 	if of, err := strconv.Atoi(status); err != nil || of != 0 && of != uid {
 		return p, fmt.Errorf("process %d belongs to uid %s, where QEMU (qemu_user) is uid %d", pid, status, uid)
 	}
-	if p.Started, err = p.started(); err != nil {
+	if p.Started, err = ProcessStarted(pid); err != nil {
 		return p, err
 	}
 	return p, p.alive()
@@ -226,14 +226,16 @@ func (p *QEMUProcess) status(field string) (string, error) {
 	return "", fmt.Errorf("%s has no line %s", p.proc("status"), field)
 }
 
-func (p *QEMUProcess) started() (uint64, error) {
-	fields, err := stat(p.proc("stat"))
+// ProcessStarted is when a process has started, in clock ticks since the boot.
+func ProcessStarted(pid int) (uint64, error) {
+	path := filepath.Join("/proc", strconv.Itoa(pid), "stat")
+	fields, err := stat(path)
 	if err != nil {
 		return 0, err
 	}
 	const starttime = 22 - 3 // proc(5) counts from 1, and stat leaves out the first two
 	if len(fields) <= starttime {
-		return 0, fmt.Errorf("%s is too short", p.proc("stat"))
+		return 0, fmt.Errorf("%s is too short", path)
 	}
 	return strconv.ParseUint(fields[starttime], 10, 64)
 }

@@ -1,0 +1,23 @@
+package sockets
+
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+)
+
+// HungUp says whether the other end of a unix socket has closed it, also if there is something left to
+// read; and of one that is closed here.
+func HungUp(c *net.UnixConn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return true
+	}
+	hungUp := true
+	raw.Control(func(fd uintptr) {
+		polled := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(polled, 0)
+		hungUp = err == nil && n > 0 && polled[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+	})
+	return hungUp
+}
