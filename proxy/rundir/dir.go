@@ -21,6 +21,8 @@ const (
 	tunnelsDir    = "tunnels"
 	// ArrivalsDir holds what is known of guests that came, and outlives the daemon.
 	ArrivalsDir = "arrivals"
+	// departuresDir holds what Keep keeps, of guests that leave.
+	departuresDir = "departures"
 )
 
 // Dir is the folder, held by one daemon at a time.
@@ -82,7 +84,7 @@ func (d *Dir) take() error {
 }
 
 // journals are the folders that outlive the daemon, for the next one to read.
-var journals = []string{ArrivalsDir}
+var journals = []string{ArrivalsDir, departuresDir}
 
 // Journal is the path of a folder that outlives the daemon.
 func (d *Dir) Journal(name string) string { return filepath.Join(d.path, name) }

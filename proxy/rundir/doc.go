@@ -5,6 +5,7 @@
 //	peers/NAME/libvirt.sock  for libvirt clients of a peer
 //	sessions/ID/*.sock       for QEMU, as long as the session
 //	tunnels/                 for what the configuration has tunnels listen at
+//	departures/              what the next daemon must know of guests that were leaving
 //
 // The daemon opens it; migrations, the gateway and arrivals make their sessions' folders in it. It
 // serves no socket itself.
