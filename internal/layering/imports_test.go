@@ -39,6 +39,7 @@ var rows = [][]string{
 	{"proxy/arrival"},
 	{"proxy/direct", "proxy/tunnel"},
 	{"proxy/host"},
+	{"proxy/departure"},
 	{"proxy/peer", "proxy/rundir", "proxy/transfer"},
 	{"proxy/session"},
 	{"proxy/virt", "proxy/intercept/rules"},

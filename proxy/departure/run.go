@@ -1,0 +1,356 @@
+package departure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/digitalocean/go-libvirt"
+
+	"github.com/virt-sluice/sluice/proxy/virt"
+)
+
+// Intervals of looking again.
+const (
+	// watchInterval is between looks for libvirt's SIGTERM: nothing tells of a signal that is pending for
+	// another process. Meanwhile libvirt looks whether QEMU has ended every 200 ms.
+	watchInterval = time.Millisecond
+	// idleInterval is between looks at what costs nothing: whether the caller or QEMU has gone.
+	idleInterval = 100 * time.Millisecond
+	// askInterval and lookInterval are between questions, to the destination and to libvirt here, at
+	// first; each doubles up to leastOften when nothing changes.
+	askInterval  = time.Second
+	lookInterval = 100 * time.Millisecond
+	leastOften   = 10 * time.Second
+)
+
+// turns are when a question may be asked again.
+type turns struct {
+	next  time.Time
+	pause time.Duration
+}
+
+// take says whether it is time, and takes the turn then.
+func (t *turns) take(first time.Duration) bool {
+	now := time.Now()
+	if now.Before(t.next) {
+		return false
+	}
+	t.pause = min(max(2*t.pause, first), leastOften)
+	t.next = now.Add(t.pause)
+	return true
+}
+
+// resumeGrace is what libvirt has to resume a guest by itself, once it may.
+const resumeGrace = 5 * time.Second
+
+// stopGrace is what may still be done once the daemon stops. The next one goes on from there.
+const stopGrace = 5 * time.Second
+
+// run owns the state and carries out what it asks for.
+func (d *Departure) run() {
+	defer close(d.over)
+	defer d.close()
+	defer d.table.remove(d)
+	defer d.openAnswer()
+	stopping := d.table.ctx.Done()
+	var stopped <-chan time.Time
+	for {
+		action := d.state.Next()
+		if action == Done {
+			d.done()
+			return
+		}
+		if action == Ask && !d.asks.take(askInterval) || action == LookAtGuest && !d.looks.take(lookInterval) {
+			action = Wait
+		}
+		if !d.act(action) {
+			continue
+		}
+		next := idleInterval
+		if d.state.Verdict == Runs && d.state.Fenced && !d.state.Ended && d.state.Caller == Told {
+			next = watchInterval
+		}
+		timer := time.NewTimer(next)
+		select {
+		case f := <-d.events:
+			f()
+		case <-timer.C:
+		case <-stopping:
+			stopping = nil
+			t := time.NewTimer(stopGrace)
+			defer t.Stop()
+			stopped = t.C
+		case <-stopped:
+			timer.Stop()
+			if d.state.Caller == Waiting { // it still gets its answer, by whoever keeps its connection
+				stopped = time.After(stopGrace)
+				continue
+			}
+			d.leave()
+			return
+		}
+		timer.Stop()
+		d.observe()
+		if stopping == nil && d.state.Verdict == Unknown && d.state.Caller != Waiting {
+			d.leave()
+			return
+		}
+	}
+}
+
+// observe notes what can be seen without asking anyone.
+func (d *Departure) observe() {
+	if d.proc != nil && !d.state.Ended {
+		d.state.Ended = d.proc.Ended(0)
+		d.state.Terminating = d.state.Fenced && !d.state.Ended && d.proc.Terminating()
+	}
+	d.watchCaller()
+	if !d.until.IsZero() && time.Now().After(d.until) {
+		d.until = time.Time{}
+		if d.state.Verdict == Unknown && !d.state.Lost {
+			if d.move.Lose != nil {
+				d.move.Lose()
+			}
+			d.lose()
+			return
+		}
+		d.state.Late = true
+	}
+	if d.state.Verdict != Unknown || !d.state.Fenced {
+		d.state.Guest = NotSeen // to be looked at again, when it is time
+	}
+}
+
+// atOnce is how soon after its connection's end a caller's process must have ended to show that it was
+// killed. libvirt bears 28 seconds without an answer to its pings before it closes a connection.
+const atOnce = time.Second
+
+// watchCaller notes the end of the caller's connection. If the connection was open a moment ago, and
+// the caller's process has ended with it, then it was killed as it waited: it can't have had libvirt
+// here resume the guest, and nobody else does.
+func (d *Departure) watchCaller() {
+	if d.move.HungUp != nil && d.state.Caller != Gone {
+		if !d.move.HungUp() {
+			d.open = time.Now()
+			return
+		}
+		if d.state.Caller == Waiting && time.Since(d.open) < atOnce {
+			d.closed = time.Now()
+		}
+		d.callerGone()
+	}
+	if d.state.Fenced && d.state.Verdict == Unknown && d.move.Ended != nil && time.Since(d.closed) < atOnce && d.move.Ended() {
+		d.state.Quiet = true
+	}
+}
+
+// lose notes that Finish's answer won't come: the destination has some more time to say what became of
+// the guest.
+func (d *Departure) lose() {
+	if d.state.Lost || d.state.Verdict != Unknown {
+		return
+	}
+	d.state.Lost = true
+	d.until = d.rec.Since.Add(d.table.Finish + d.table.GiveUp)
+	if least := time.Now().Add(d.table.GiveUp); d.until.Before(least) {
+		d.until = least
+	}
+	d.note("the answer to Finish was lost")
+	d.log.Warn().Bool("fenced", d.state.Fenced).Msg("the answer to Finish was lost; asking what became of the guest")
+}
+
+// decide notes what is certain. What is certain does not change.
+func (d *Departure) decide(v Verdict, how string) {
+	if d.state.Verdict != Unknown || v == Unknown {
+		return
+	}
+	d.state.Verdict, d.rec.Verdict = v, v
+	d.state.Late, d.looks = false, turns{}
+	grace := d.table.GiveUp
+	if v == Absent {
+		grace = resumeGrace
+	}
+	d.until = time.Now().Add(grace)
+	d.state.Guest = NotSeen
+	if d.kept {
+		if err := d.keep(); err != nil {
+			d.log.Error().Err(err).Msg("the file of a guest that leaves")
+		}
+	}
+	d.note(how)
+}
+
+func (d *Departure) openAnswer() {
+	select {
+	case <-d.answered:
+	default:
+		close(d.answered)
+	}
+}
+
+// act carries out one action, and says whether to wait before the next.
+func (d *Departure) act(a Action) (wait bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.table.ctx), lookTimeout)
+	defer cancel()
+	var err error
+	switch a {
+	case AnswerRuns, AnswerAbsent:
+		d.state.Caller = Told
+		d.openAnswer()
+		return false
+	case Ask:
+		return d.ask(ctx)
+	case Report:
+		d.report()
+		return false
+	case Lift:
+		if err = d.proc.Continue(); errors.Is(err, virt.ErrQEMUEnded) {
+			d.state.Ended, err = true, nil
+		}
+		if err == nil {
+			d.state.Fenced, d.state.Guest, d.looks = false, NotSeen, turns{}
+			if d.state.Verdict == Unknown {
+				d.log.Info().Msg("libvirt here leaves the guest paused, so that its QEMU need not be stopped any more")
+			} else {
+				d.note("it is not there, and goes on here")
+				d.log.Info().Msg("the guest is not at the destination, and may go on here")
+			}
+			return false
+		}
+	case Kill:
+		if err = d.proc.Kill(); err == nil {
+			d.state.Ended, d.state.Guest, d.looks = true, NotSeen, turns{}
+			return false
+		}
+	case LookAtGuest:
+		err = d.withLibvirt(ctx, func(v *virt.Conn) error {
+			state, err := v.State(ctx, d.uuid)
+			if err == nil {
+				d.state.Guest = guestOf(state)
+			}
+			return err
+		})
+		if err == nil {
+			return false
+		}
+	case Remove:
+		if d.startedAgain() {
+			d.state.Guest = Running
+			return false
+		}
+		err = d.withDomain(ctx, func(v *virt.Conn, dom libvirt.Domain) error {
+			return v.DomainDestroyFlags(dom, libvirt.DomainDestroyDefault)
+		})
+		d.state.Guest = NotSeen
+	case Clear:
+		err = d.withDomain(ctx, func(v *virt.Conn, dom libvirt.Domain) error {
+			return v.DomainUndefineFlags(dom, libvirt.DomainUndefineManagedSave|libvirt.DomainUndefineSnapshotsMetadata|libvirt.DomainUndefineCheckpointsMetadata|libvirt.DomainUndefineKeepNvram)
+		})
+		if err == nil {
+			d.state.Cleared = true
+			return false
+		}
+	case Resume:
+		err = d.withDomain(ctx, func(v *virt.Conn, dom libvirt.Domain) error { return v.DomainResume(dom) })
+		d.state.Guest = NotSeen
+		if err == nil {
+			d.log.Info().Msg("the guest was left paused here, and is resumed")
+		}
+	}
+	if err != nil {
+		d.note(fmt.Sprintf("%v fails: %v", a, err))
+		d.log.Warn().Err(err).Stringer("doing", a).Msg("the guest that has left is not settled yet; trying again")
+	}
+	return true
+}
+
+// startedAgain says whether the guest has another QEMU here than the one that was stopped: its user has
+// started it since.
+func (d *Departure) startedAgain() bool {
+	p, err := virt.FindQEMU(d.table.PIDs, d.rec.Guest, d.uuid, d.table.QEMUUID)
+	if err != nil {
+		return false
+	}
+	defer p.Close()
+	return d.rec.PID != 0 && (p.PID != d.rec.PID || p.Started != d.rec.Started)
+}
+
+func (d *Departure) withLibvirt(ctx context.Context, f func(*virt.Conn) error) error {
+	v, err := d.table.Libvirt.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	return v.Bound(ctx, func() error { return f(v) })
+}
+
+// withDomain has f do something to the guest. One that libvirt does not know needs nothing done.
+func (d *Departure) withDomain(ctx context.Context, f func(*virt.Conn, libvirt.Domain) error) error {
+	return d.withLibvirt(ctx, func(v *virt.Conn) error {
+		dom, err := v.DomainLookupByUUID(d.uuid)
+		if err == nil {
+			err = f(v, dom)
+		}
+		if libvirt.IsNotFound(err) {
+			return nil
+		}
+		return err
+	})
+}
+
+func (d *Departure) ask(ctx context.Context) (wait bool) {
+	answer, err := d.move.Ask(ctx)
+	switch {
+	case err != nil:
+		d.note(err.Error())
+		d.log.Warn().Err(err).Msg("no answer yet")
+	case answer.Verdict == Unknown:
+		d.note(fmt.Sprintf("on %s it is %s", d.rec.Peer, answer.State))
+		d.log.Warn().Str("state", answer.State).Msg("it is not decided yet")
+	default:
+		d.log.Info().Str("verdict", string(answer.Verdict)).Msg("the destination says what became of the guest")
+		d.decide(answer.Verdict, d.rec.Peer+" has said so")
+		return false
+	}
+	return true
+}
+
+// report tells, once, that nobody could tell in time.
+func (d *Departure) report() {
+	d.state.Reported = true
+	close(d.overdue)
+	last := d.Status().Last
+	d.note(last)
+	here := "paused"
+	if d.state.Fenced {
+		here = "stopped"
+	}
+	d.log.Error().Str("last", last).Msgf("nobody can tell whether guest %s runs on %s; here it is %s, so that it does not run twice. sluice goes on asking. If %s can't come back: `sluice resolve %s --there` if the guest runs there, `sluice resolve %s --here` if it does not and never will",
+		d.rec.Guest, d.rec.Peer, here, d.rec.Peer, d.rec.Guest, d.rec.Guest)
+}
+
+// done tells how it ended, and leaves nothing behind.
+func (d *Departure) done() {
+	d.forget()
+	switch {
+	case d.state.Verdict == Runs && d.state.Guest == Running && !d.state.Ended:
+		d.log.Error().Msg("the guest runs at the destination, and somebody has resumed it here too: end it here at once")
+	case d.state.Verdict == Runs:
+		d.log.Info().Msg("the guest runs at the destination, and is gone from here")
+	case d.state.Verdict == Absent && d.state.Ended:
+		d.log.Warn().Msg("the guest is not at the destination, and its QEMU here has ended")
+	case d.state.Verdict == Absent:
+		d.log.Info().Msg("the guest stays here")
+	case d.state.Ended:
+		d.log.Warn().Msg("the guest's QEMU here has ended before anybody could tell whether the guest runs at the destination")
+	default:
+		d.log.Error().Msg("libvirt here did not wait for anybody to tell what became of the guest: look at both hosts, it may run on both")
+	}
+}
+
+// leave is the end of the daemon's part: the next one goes on with the journal.
+func (d *Departure) leave() {
+	d.log.Warn().Bool("fenced", d.state.Fenced).Msg("the daemon stops before it is settled what becomes of the guest; the next one goes on")
+}
