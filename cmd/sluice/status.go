@@ -16,8 +16,9 @@ import (
 )
 
 const statusHelp = `Show the daemon's peers, the sessions under way with their channels, the last
-sessions that ended with the causes of those that failed, and the tunnels with
-their TLS settings in effect.
+sessions that ended with the causes of those that failed, guests of which it is
+not settled yet whether they have left, and the tunnels with their TLS settings
+in effect.
 
 With --peers it asks every peer now what it can do, and shows whether and how a
 guest can go there, also to those without a sluice. sluice check --all-peers

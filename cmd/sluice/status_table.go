@@ -32,6 +32,8 @@ func writeStatus(w io.Writer, st *control.Status, now time.Time) {
 		writeIntercept(w, st.Intercept)
 	}
 
+	writeLeaving(w, st.Leaving, now)
+
 	fmt.Fprintf(w, "\nSessions: %d\n", len(st.Sessions))
 	if len(st.Sessions) > 0 {
 		table(w, "GUEST\tDIR\tPEER\tPHASE\tSENT\tRECEIVED\tRATE\tPATH\tTLS\tSECURED BY\tAGE\tSESSION", func(row rowFunc) {

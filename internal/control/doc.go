@@ -4,6 +4,7 @@
 //
 //	GET  /v1/status   one Status
 //	POST /v1/check    a CheckRequest; one Report
+//	POST /v1/resolve  a ResolveRequest; an empty object
 //	POST /v1/migrate  a MigrateRequest; the answer is a stream of Event, one
 //	                  JSON object a line, of which the last holds the Result
 //

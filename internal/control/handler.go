@@ -20,6 +20,10 @@ type Handler struct {
 	// *Error, or is answered as one with code 500.
 	Check func(ctx context.Context, req *CheckRequest) (*Report, error)
 
+	// Resolve takes an operator's word for what became of a guest. The request has passed its Check.
+	// An error is an *Error, or is answered as one with code 500.
+	Resolve func(ctx context.Context, req *ResolveRequest) error
+
 	// Migrate runs one migration until its end. ctx ends when the caller
 	// cancels or is gone: Migrate then aborts, restores and returns. The
 	// request has passed its Check.
@@ -44,6 +48,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/v1/check":
 		if r.Method == http.MethodPost {
 			h.check(w, r)
+			return
+		}
+	case "/v1/resolve":
+		if r.Method == http.MethodPost {
+			h.resolve(w, r)
 			return
 		}
 	case "/v1/migrate":

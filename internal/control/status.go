@@ -21,6 +21,22 @@ type Status struct {
 	Sessions []SessionStatus `json:"sessions"` // live, oldest first
 	Ended    []SessionStatus `json:"ended"`    // newest first, a bounded number
 	Tunnels  []TunnelStatus  `json:"tunnels,omitempty"`
+
+	Leaving []DepartureStatus `json:"leaving,omitempty"` // first asked first
+}
+
+// DepartureStatus is one guest whose destination has been asked to take it over, until it is settled
+// what becomes of it.
+type DepartureStatus struct {
+	Guest   string    `json:"guest"`
+	UUID    string    `json:"uuid"`
+	Peer    string    `json:"peer"`
+	Session string    `json:"session"`
+	Asked   time.Time `json:"asked"`
+	Stopped bool      `json:"stopped"`           // its QEMU here is, and can't be resumed by anybody
+	Verdict string    `json:"verdict,omitempty"` // "runs" or "absent", at the destination; empty: not known
+	Overdue bool      `json:"overdue"`           // nobody could tell in time; the destination is asked again and again
+	Last    string    `json:"last"`              // what was heard last, in words
 }
 
 // PeerStatus is one configured peer.
