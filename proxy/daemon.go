@@ -15,6 +15,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/proxy/arrival"
+	"github.com/virt-sluice/sluice/proxy/departure"
 	"github.com/virt-sluice/sluice/proxy/gateway"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/intercept"
@@ -81,6 +82,10 @@ func New(o Options) (*Daemon, error) {
 	if d.Peers, err = peer.New(o.Config, o.Log); err != nil {
 		return nil, err
 	}
+	d.Departures = departure.New(departure.Options{
+		Host: d.Config.Name, Libvirt: d.Libvirt, PIDs: d.Config.QEMUPIDs, QEMUUID: d.QEMUUID, Log: d.Log,
+		Finish: d.Config.Limits.FinishTimeout, GiveUp: d.Config.Limits.GiveUpTimeout, Ask: d.askOutcome,
+	})
 	if err := d.makeTunnels(); err != nil {
 		return nil, err
 	}
@@ -124,6 +129,9 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	d.Work.Go(func() { d.Peers.Certs.Run(working) })
+	if err := d.Departures.Start(working, dir, &d.Work); err != nil {
+		return err
+	}
 	closers, err := d.listen(working)
 	defer func() {
 		for _, c := range closers {

@@ -28,6 +28,7 @@ func (d *Daemon) status() *control.Status {
 	st.Intercept = intercept.Status(d.Config.Intercept)
 	st.Tunnels = d.tunnelStatus(time.Now())
 	st.Sessions, st.Ended, st.Draining = d.Sessions.Status()
+	st.Leaving = d.leaving()
 	return st
 }
 

@@ -90,6 +90,9 @@ func (h *Host) checkHost(ctx context.Context) []control.Finding {
 	h.folders(l)
 	h.libvirtAnswers(l, libvirt, err)
 	h.guests(ctx, l)
+	if err == nil {
+		h.fence(l)
+	}
 	h.interception(ctx, l)
 	h.limits(l)
 	h.kernel(l)

@@ -223,6 +223,17 @@ type Confirm struct {
 	Cancelled uint32 // not 0: the guest stays
 }
 
+// Encode is the body of the call.
+func (c *Confirm) Encode() []byte {
+	var w writer
+	w.domain(c.Domain)
+	w.params(c.Params)
+	w.opaque(c.Cookie)
+	w.uint(c.Flags)
+	w.uint(c.Cancelled)
+	return w.b
+}
+
 // DecodeConfirm reads the call.
 func DecodeConfirm(body []byte) (*Confirm, error) {
 	r := reader{b: body}

@@ -35,6 +35,10 @@ func TestCallsRoundTrip(t *testing.T) {
 	if got, err := DecodeFinish(finish.Encode()); err != nil || !reflect.DeepEqual(*got, finish) {
 		t.Errorf("%+v, %v", got, err)
 	}
+	confirm := Confirm{Domain: Domain{Name: "g", UUID: [16]byte{7}, ID: 3}, Params: somePrepare.Params, Cookie: []byte("12345"), Flags: 9, Cancelled: 1}
+	if got, err := DecodeConfirm(confirm.Encode()); err != nil || !reflect.DeepEqual(*got, confirm) {
+		t.Errorf("%+v, %v", got, err)
+	}
 	open := Open{Name: text("qemu:///system"), Flags: 1}
 	if got, err := DecodeOpen(open.Encode()); err != nil || !reflect.DeepEqual(*got, open) {
 		t.Errorf("%+v, %v", got, err)

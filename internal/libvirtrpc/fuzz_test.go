@@ -128,6 +128,7 @@ func FuzzConversation(f *testing.F) {
 func FuzzCalls(f *testing.F) {
 	f.Add(somePrepare.Encode())
 	f.Add((&Finish{Params: somePrepare.Params, Cookie: []byte("c")}).Encode())
+	f.Add((&Confirm{Domain: Domain{Name: "g"}, Params: somePrepare.Params, Cookie: []byte("c")}).Encode())
 	f.Add((&Prepared{Cookie: []byte("abc"), URI: text("unix:///x")}).Encode())
 	f.Add((&Open{Name: text("qemu:///system")}).Encode())
 	f.Add((&Error{ErrRPC, "message"}).encode())
@@ -144,6 +145,11 @@ func FuzzCalls(f *testing.F) {
 		}
 		if p, err := DecodeFinish(body); err == nil {
 			if again, err := DecodeFinish(p.Encode()); err != nil || !reflect.DeepEqual(p, again) {
+				t.Fatalf("%+v and %+v, %v", p, again, err)
+			}
+		}
+		if p, err := DecodeConfirm(body); err == nil {
+			if again, err := DecodeConfirm(p.Encode()); err != nil || !reflect.DeepEqual(p, again) {
 				t.Fatalf("%+v and %+v, %v", p, again, err)
 			}
 		}

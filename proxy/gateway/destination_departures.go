@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/departure"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/transfer"
@@ -113,6 +114,13 @@ func (g *destinationFilter) giveAway(ctx context.Context, call *libvirtrpc.Perfo
 		call.Params = call.Params.With(libvirtrpc.ParamDisksURI, m.listeners.disksURI)
 	}
 	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
+		if r.Err == nil && !m.split() { // the destination may be asked from now on
+			known := m.undecided()
+			if _, err := m.depart(ctx, call.Flags, nil, nil); err != nil {
+				known()
+				r.Err = libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice: %v", err)
+			}
+		}
 		if r.Err != nil {
 			m.fail(stream.CodeLibvirt, virt.Words("sending the guest", r.Err))
 		}
@@ -120,8 +128,10 @@ func (g *destinationFilter) giveAway(ctx context.Context, call *libvirtrpc.Perfo
 }
 
 // confirm ends the session of a guest that was given: only now has all of its
-// memory gone, in post-copy.
-func (g *destinationFilter) confirm(c *libvirtrpc.Call) libvirtrpc.Outcome {
+// memory gone, in post-copy. The client has asked for Finish elsewhere. That it
+// has a good answer is its word; that it has none does not tell that the guest
+// may go on here.
+func (g *destinationFilter) confirm(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outcome {
 	call, err := libvirtrpc.DecodeConfirm(c.Body)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err).Outcome
@@ -131,6 +141,11 @@ func (g *destinationFilter) confirm(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	m := g.going[uuid]
 	delete(g.going, uuid)
 	g.mu.Unlock()
+	if m != nil {
+		if d, known := m.leaving(); d != nil {
+			return g.confirmDeparture(ctx, m, d, known, call)
+		}
+	}
 	return libvirtrpc.Outcome{Reply: func(r *libvirtrpc.Reply) {
 		g.begun.confirmed(call.Domain.UUID)
 		switch {
@@ -142,6 +157,34 @@ func (g *destinationFilter) confirm(c *libvirtrpc.Call) libvirtrpc.Outcome {
 		default:
 			m.done()
 		}
+	}}
+}
+
+// confirmDeparture is confirm for a guest behind the fence. Libvirt resumes it only if the destination
+// says that it is not there.
+func (g *destinationFilter) confirmDeparture(ctx context.Context, m *steeredSource, d *departure.Departure, known func(), call *libvirtrpc.Confirm) libvirtrpc.Outcome {
+	runs := call.Cancelled == 0
+	if runs {
+		d.Answered(departure.Runs)
+	} else {
+		m.fail(stream.CodeCancelled, "the libvirt client gave the migration up")
+		switch d.AwaitInTime(ctx) {
+		case departure.Runs:
+			runs, call.Cancelled = true, 0
+		case departure.Unknown:
+			g.begun.confirmed(call.Domain.UUID)
+			m.unsettled()
+			m.lost(nil)
+			return outcomeErr(libvirtrpc.ErrOperationInvalid, "sluice: nobody can tell whether guest %s runs on %s; on %s it is paused, so that it does not run twice: `sluice status` there says what to do", m.guest.name, m.session.Peer, g.gateway.Config.Name)
+		}
+	}
+	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
+		g.begun.confirmed(call.Domain.UUID)
+		if runs {
+			m.done()
+		}
+		known()
+		d.CallerGone() // libvirt has done its part, or can't
 	}}
 }
 

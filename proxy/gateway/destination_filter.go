@@ -135,7 +135,7 @@ func (g *destinationFilter) Understand(ctx context.Context, c *libvirtrpc.Call) 
 	case libvirtrpc.ProcMigratePerform3Params:
 		return g.perform(ctx, c)
 	case libvirtrpc.ProcMigrateConfirm3Params:
-		return g.confirm(c)
+		return g.confirm(ctx, c)
 	case libvirtrpc.ProcDomainAbortJob:
 		return g.abort(c, libvirtrpc.DecodeAbortJob)
 	case libvirtrpc.ProcDomainAbortJobFlags:

@@ -21,6 +21,8 @@ type sourceFilter struct {
 	gateway *Gateway
 	peer    *peer.Peer
 	log     zerolog.Logger
+	caller  *localCaller
+	cut     func(*stream.Cause) // ends the way to the peer's libvirt
 
 	mu     sync.Mutex
 	moving map[string]*steeredSource // by the guest's name at the destination
@@ -70,7 +72,7 @@ func (g *sourceFilter) Understand(ctx context.Context, c *libvirtrpc.Call) libvi
 	case libvirtrpc.ProcMigratePrepare3:
 		return g.prepare(ctx, c, libvirtrpc.DecodePrepare3).as(libvirtrpc.ProcMigratePrepare3Params)
 	case libvirtrpc.ProcMigrateFinish3:
-		return g.finish(c, libvirtrpc.DecodeFinish3).as(libvirtrpc.ProcMigrateFinish3Params)
+		return g.finish(ctx, c, libvirtrpc.DecodeFinish3).as(libvirtrpc.ProcMigrateFinish3Params)
 	case libvirtrpc.ProcMigrateBegin3Params:
 		begun := func(*libvirtrpc.Reply) {}
 		if call, err := libvirtrpc.DecodeBegin(c.Body); err == nil { // else the peer has words for that
@@ -88,7 +90,7 @@ func (g *sourceFilter) Understand(ctx context.Context, c *libvirtrpc.Call) libvi
 		}
 		return libvirtrpc.Outcome{}
 	case libvirtrpc.ProcMigrateFinish3Params:
-		return g.finish(c, libvirtrpc.DecodeFinish).Outcome
+		return g.finish(ctx, c, libvirtrpc.DecodeFinish).Outcome
 	}
 	return g.prepare(ctx, c, libvirtrpc.DecodePrepare).Outcome
 }
@@ -154,7 +156,7 @@ func (g *sourceFilter) prepare(ctx context.Context, c *libvirtrpc.Call, decode f
 	})}
 }
 
-func (g *sourceFilter) finish(c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Finish, error)) outcome {
+func (g *sourceFilter) finish(ctx context.Context, c *libvirtrpc.Call, decode func([]byte) (*libvirtrpc.Finish, error)) outcome {
 	call, err := decode(c.Body)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
@@ -170,7 +172,7 @@ func (g *sourceFilter) finish(c *libvirtrpc.Call, decode func([]byte) (*libvirtr
 	if m == nil { // the peer has words for that
 		return outcome{libvirtrpc.Outcome{Body: call.Encode()}}
 	}
-	return outcome{m.finish(call)}
+	return m.finish(ctx, call, g.caller, g.cut)
 }
 
 // ended waits a moment for the migrations under way to fail: when the peer has

@@ -6,11 +6,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/digitalocean/go-libvirt"
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
-	"github.com/virt-sluice/sluice/proxy/arrival"
+	"github.com/virt-sluice/sluice/proxy/departure"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -37,11 +38,12 @@ type steeredSource struct {
 	listeners qemuListeners
 	over      chan struct{} // closed when nothing of it is left
 
-	mu      sync.Mutex
-	moved   bool
-	decided chan struct{} // nil before Finish; closed once it is known what became of the guest
-	ended   bool          // without a Finish
-	known   func()        // closes decided; nil before Finish
+	mu        sync.Mutex
+	departure *departure.Departure // from Finish on; nil in post-copy
+	outcome   string               // of a migration whose guest was asked for: empty as long as it has failed
+	decided   chan struct{}        // nil before Finish; closed once it is known what became of the guest
+	ended     bool                 // without a Finish
+	known     func()               // closes decided; nil before Finish
 }
 
 // steer opens the session of a migration to p. What it opened is gone again
@@ -114,9 +116,13 @@ func (m *steeredSource) wait() {
 		<-decided
 	}
 	m.mu.Lock()
-	moved := m.moved
+	outcome := m.outcome
 	m.mu.Unlock()
-	m.gateway.Sessions.EndMigration(m.entry, m.log, moved, cause)
+	if outcome == control.Unknown {
+		m.gateway.Sessions.EndLogged(m.entry, m.log, outcome, cause)
+		return
+	}
+	m.gateway.Sessions.EndMigration(m.entry, m.log, outcome == control.Moved, cause)
 }
 
 // isOver says whether nothing is left of it.
@@ -174,47 +180,140 @@ func (m *steeredSource) point(r *libvirtrpc.Reply) error {
 	return nil
 }
 
-// finish is what becomes of the client's Finish: the reply ends the session.
-func (m *steeredSource) finish(call *libvirtrpc.Finish) libvirtrpc.Outcome {
-	m.entry.SetPhase(control.PhaseFinish)
-	cancelled := call.Cancelled != 0
+// finish is what becomes of the client's Finish: the reply ends the session. cut ends the way
+// of the reply.
+func (m *steeredSource) finish(ctx context.Context, call *libvirtrpc.Finish, caller *localCaller, cut func(*stream.Cause)) outcome {
 	o := libvirtrpc.Outcome{Body: call.Encode()}
-	known := func() {}
-	if !cancelled {
-		decided := make(chan struct{})
-		known = sync.OnceFunc(func() { close(decided) })
-		m.mu.Lock()
-		m.decided, m.known = decided, known
-		m.mu.Unlock()
-		o.Lost = func(ctx context.Context) *libvirtrpc.Reply {
-			defer known()
-			return m.resolve(ctx)
+	if call.Cancelled != 0 {
+		o.Reply = func(*libvirtrpc.Reply) {
+			m.fail(stream.CodeCancelled, "libvirt at the source gave the migration up")
 		}
-		o.Await = func() time.Duration {
-			if m.split() {
-				return 0
-			}
-			return m.gateway.Config.Limits.FinishTimeout
-		}
+		return outcome{o}
 	}
+	known := m.undecided()
+	defer m.entry.SetPhase(control.PhaseFinish)                    // once it goes on
+	if m.split() || m.transfer.Flags&libvirt.MigrateOffline != 0 { // libvirt's to keep, and not to run here
+		o.Lost = func(context.Context) *libvirtrpc.Reply {
+			known()
+			return nil
+		}
+		o.Await = func() time.Duration { return 0 }
+		o.Reply = func(r *libvirtrpc.Reply) {
+			defer known()
+			if r.Err != nil {
+				m.fail(stream.CodeLibvirt, virt.Words("taking the guest over", r.Err))
+			} else {
+				m.done()
+			}
+		}
+		return outcome{o}
+	}
+	d, err := m.depart(ctx, call.Flags, caller, cut)
+	if err != nil {
+		known()
+		m.fail(stream.CodeLocal, err.Error())
+		return refused(libvirtrpc.ErrOperationInvalid, err)
+	}
+	o.Await = func() time.Duration { return m.gateway.Config.Limits.FinishTimeout }
 	o.Reply = func(r *libvirtrpc.Reply) {
 		defer known()
-		switch {
-		case cancelled:
-			m.fail(stream.CodeCancelled, "libvirt at the source gave the migration up")
-		case r.Err != nil:
-			m.fail(stream.CodeLibvirt, virt.Words("taking the guest over", r.Err))
-		default:
+		if r.Err == nil {
+			d.Answered(departure.Runs)
 			m.done()
+			return
+		}
+		// Who says so may have lost the way to libvirt, and the guest run all the same.
+		m.fail(stream.CodeLibvirt, virt.Words("taking the guest over", r.Err))
+		if answer := m.resolve(context.Background(), d, r.Err); answer != nil {
+			*r = *answer
 		}
 	}
-	return o
+	o.Lost = func(ctx context.Context) *libvirtrpc.Reply {
+		defer known()
+		m.fail(stream.CodeLink, "the connection of libvirt's client broke while the guest was being taken over")
+		cause := m.session.Wait()
+		return m.resolve(ctx, d, libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice: %v; the guest is not there", cause))
+	}
+	return outcome{o}
+}
+
+// undecided keeps the session's place here until the function that it returns tells that it is known
+// what became of the guest.
+func (m *steeredSource) undecided() (known func()) {
+	decided := make(chan struct{})
+	known = sync.OnceFunc(func() { close(decided) })
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.decided, m.known = decided, known
+	return known
+}
+
+// depart fences the guest, so that it can't be resumed here before it is known what became of it.
+// caller and cut are as finish has them; nil where the client asks for Finish elsewhere, and for Confirm
+// here, by which alone libvirt resumes the guest.
+func (m *steeredSource) depart(ctx context.Context, flags uint32, caller *localCaller, cut func(*stream.Cause)) (*departure.Departure, error) {
+	move := departure.Move{
+		UUID:     m.guest.id,
+		Session:  m.session.ID,
+		Peer:     m.session.Peer,
+		Undefine: flags&uint32(libvirt.MigrateUndefineSource) != 0,
+		Lose: func() {
+			limit := m.gateway.Config.Limits.FinishTimeout
+			cause := &stream.Cause{Code: stream.CodeTimeout, Text: fmt.Sprintf("%s did not take the guest over within %v (limits.finish_timeout)", m.session.Peer, limit)}
+			m.fail(cause.Code, cause.Text)
+			if cut != nil {
+				cut(cause)
+			}
+		},
+		Log: m.log,
+	}
+	if caller != nil {
+		move.Fence, move.HungUp, move.Ended = true, caller.hungUp, caller.ended
+	}
+	d, err := m.gateway.Departures.Begin(ctx, move)
+	if err == nil {
+		m.mu.Lock()
+		m.departure = d
+		m.mu.Unlock()
+	}
+	return d, err
+}
+
+// leaving is the guest's departure, once Finish may have been asked for, and what tells that its outcome
+// is known.
+func (m *steeredSource) leaving() (d *departure.Departure, known func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.departure, m.known
+}
+
+// resolve waits until it is known what became of the guest, while libvirt here waits with the guest
+// paused. It is nil if the client has gone before that.
+func (m *steeredSource) resolve(ctx context.Context, d *departure.Departure, absent *libvirtrpc.Error) *libvirtrpc.Reply {
+	switch d.Await(ctx) {
+	case departure.Runs:
+		m.done()
+		return &libvirtrpc.Reply{Body: (&libvirtrpc.Finished{
+			Domain: libvirtrpc.Domain{Name: m.guest.name, UUID: m.guest.id, ID: libvirtrpc.NoID},
+		}).Encode()}
+	case departure.Absent:
+		return &libvirtrpc.Reply{Err: absent}
+	}
+	m.unsettled()
+	return nil
+}
+
+// unsettled notes that nobody could tell what became of the guest.
+func (m *steeredSource) unsettled() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.outcome = control.Unknown
 }
 
 // done ends the session of a guest that runs at the destination.
 func (m *steeredSource) done() {
 	m.mu.Lock()
-	m.moved = true
+	m.outcome = control.Moved
 	if m.ended {
 		m.log.Warn().Msg("the guest runs at the destination, although its session had failed before")
 	}
@@ -225,47 +324,6 @@ func (m *steeredSource) done() {
 // fail ends the session, unless it has ended.
 func (m *steeredSource) fail(code, text string) {
 	m.session.Fail(&stream.Cause{Code: code, Text: text})
-}
-
-// resolve finds out what became of the guest when the answer to Finish was
-// lost. Left to itself libvirt here would take that for a failure and resume
-// the guest, which may run at the destination. As long as it waits, the guest
-// is paused: so it waits until somebody can tell, or its user gives up. A
-// post-copy that broke is libvirt's to keep.
-func (m *steeredSource) resolve(ctx context.Context) *libvirtrpc.Reply {
-	if m.split() {
-		return nil
-	}
-	m.fail(stream.CodeLink, "the connection of libvirt's client broke while the guest was being taken over")
-	cause := m.session.Wait()
-	m.log.Warn().Err(cause).Msg("the answer to Finish was lost; asking what became of the guest")
-	ask := func(ctx context.Context) (*arrival.OutcomeReply, error) {
-		reply := new(arrival.OutcomeReply)
-		return reply, m.opener.Ask(ctx, arrival.AskOutcome, &arrival.OutcomeAsk{Session: m.session.ID, UUID: m.guest.uuid}, reply)
-	}
-	var answer *libvirtrpc.Reply
-	decided := arrival.AwaitOutcome(ctx, ask, func(reply *arrival.OutcomeReply, err error) bool {
-		switch {
-		case err == nil && reply.Outcome == arrival.OutcomeRuns:
-			m.done()
-			m.log.Info().Msg("the guest runs at the destination")
-			answer = &libvirtrpc.Reply{Body: (&libvirtrpc.Finished{
-				Domain: libvirtrpc.Domain{Name: m.guest.name, UUID: m.guest.id, ID: libvirtrpc.NoID},
-			}).Encode()}
-		case err == nil && reply.Outcome == arrival.OutcomeAbsent:
-			m.log.Info().Msg("the guest is not at the destination")
-			answer = &libvirtrpc.Reply{Err: libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice: %v; the guest is not there", cause)}
-		case err == nil:
-			m.log.Warn().Str("state", reply.State).Msg("it is not decided yet")
-		default:
-			m.log.Warn().Err(err).Msg("no answer yet")
-		}
-		return answer != nil || m.split()
-	})
-	if !decided {
-		m.log.Error().Msg("libvirt's client has gone before anyone could tell what became of the guest: look at both hosts, it may run on both")
-	}
-	return answer
 }
 
 // split says whether a part of the guest is on each host.
@@ -280,9 +338,10 @@ func (m *steeredSource) lost(cause *stream.Cause) {
 		text += fmt.Sprintf(": %v", cause)
 	}
 	m.fail(stream.CodeCancelled, text)
-	m.mu.Lock()
-	known := m.known
-	m.mu.Unlock()
+	d, known := m.leaving()
+	if d != nil {
+		d.CallerGone()
+	}
 	if known != nil {
 		known()
 	}

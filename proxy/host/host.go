@@ -15,6 +15,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/guestpolicy"
+	"github.com/virt-sluice/sluice/proxy/departure"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -33,6 +34,8 @@ type Host struct {
 	Libvirt  virt.Libvirt
 	Sessions *session.Registry
 	Peers    *peer.Set
+
+	Departures *departure.Table
 
 	TotalSend, TotalReceive *relay.Limiter // of all sessions
 

@@ -1,0 +1,54 @@
+package check
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// fence looks whether guests' QEMU processes can be stopped while their destination takes them over.
+func (h *Host) fence(l *list) {
+	const name = "fence"
+	uid, _, err := h.Config.QEMU()
+	if err != nil {
+		return // which another check tells
+	}
+	if _, err := os.Stat(h.Config.QEMUPIDs); err != nil {
+		l.warn(name, "no-pid-files", "set qemu_pids to the folder where libvirt keeps NAME.pid of each guest", "QEMU's processes can't be found (%v), so a guest could be resumed here although it runs at its destination", err)
+		return
+	}
+	if h.Listening == "" { // the daemon may have other rights than this command
+		l.ok(name, "libvirt's pid files of QEMU are in %s", h.Config.QEMUPIDs)
+		return
+	}
+	may, err := mayKill(uid)
+	switch {
+	case err != nil:
+		l.warn(name, "unknown-rights", "", "whether QEMU's processes can be stopped can't be told: %v", err)
+	case !may:
+		l.warn(name, "no-right", "give the daemon CAP_KILL (CapabilityBoundingSet= in its unit), or run it as QEMU's user", "QEMU's processes (uid %d) can't be stopped by uid %d without CAP_KILL, so a guest could be resumed here although it runs at its destination", uid, os.Geteuid())
+	default:
+		l.ok(name, "a guest's QEMU can be stopped while its destination takes the guest over")
+	}
+}
+
+// mayKill says whether this process may signal those of uid.
+func mayKill(uid int) (bool, error) {
+	if os.Geteuid() == uid {
+		return true, nil
+	}
+	raw, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return false, err
+	}
+	for line := range bytes.Lines(raw) {
+		if f := bytes.Fields(line); len(f) == 2 && string(f[0]) == "CapEff:" {
+			effective, err := strconv.ParseUint(string(f[1]), 16, 64)
+			return effective&(1<<unix.CAP_KILL) != 0, err
+		}
+	}
+	return false, fmt.Errorf("/proc/self/status does not tell capabilities")
+}

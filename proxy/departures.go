@@ -1,0 +1,45 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/arrival"
+	"github.com/virt-sluice/sluice/proxy/departure"
+)
+
+// leaving is what `sluice status` shows of guests that leave.
+func (d *Daemon) leaving() (all []control.DepartureStatus) {
+	for _, s := range d.Departures.Status() {
+		all = append(all, control.DepartureStatus{Guest: s.Guest, UUID: s.UUID, Peer: s.Peer, Session: s.Session,
+			Asked: s.Since, Stopped: s.Fenced, Verdict: string(s.Verdict), Overdue: s.Overdue, Last: s.Last})
+	}
+	return all
+}
+
+// resolve takes an operator's word for where a guest runs.
+func (d *Daemon) resolve(ctx context.Context, req *control.ResolveRequest) error {
+	verdict := departure.Absent
+	if req.Runs == control.There {
+		verdict = departure.Runs
+	}
+	if err := d.Departures.Resolve(ctx, req.Guest, verdict); err != nil {
+		return &control.Error{Code: http.StatusConflict, Message: err.Error()}
+	}
+	return nil
+}
+
+// askOutcome asks a peer's sluice what became of the guest of a session.
+func (d *Daemon) askOutcome(ctx context.Context, peer, session, uuid string) (departure.Answer, error) {
+	p := d.Peers.All[peer]
+	if p == nil {
+		return departure.Answer{}, fmt.Errorf("%s is no peer in the configuration of %s any more", peer, d.Config.Name)
+	}
+	var reply arrival.OutcomeReply
+	if err := d.Opener(p).Ask(ctx, arrival.AskOutcome, &arrival.OutcomeAsk{Session: session, UUID: uuid}, &reply); err != nil {
+		return departure.Answer{}, err
+	}
+	return departure.AnswerOf(reply.Outcome, reply.State), nil
+}
