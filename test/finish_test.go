@@ -61,7 +61,7 @@ func TestLostFinishForGood(t *testing.T) {
 	thaw()
 	b.logged("guest runs here")
 	r := m.want(control.Unknown, 4)
-	says(t, "the message", r.Message, "no one can tell whether guest g runs on host-b", "On host-a it is paused", "virsh destroy g", "virsh resume g")
+	says(t, "the message", r.Message, "no one can tell whether guest g runs on host-b", "On host-a it is paused", "sluice resolve g --there", "sluice resolve g --here")
 	says(t, "the cause", r.Cause, "host-a: ", "host-b", "the link is down, or the host is frozen")
 	if state := s.virsh(s.A, "domstate", g.Name); state != "paused" {
 		t.Fatalf("the guest is %s on host-a", state)
@@ -70,7 +70,7 @@ func TestLostFinishForGood(t *testing.T) {
 		t.Errorf("status on host-a shows the outcome %s", a.ended().Outcome)
 	}
 	// What the message says mends it.
-	s.virsh(s.A, "destroy", g.Name)
+	a.resolves(g, "--there")
 	s.onlyOn(g, s.B)
 }
 
@@ -100,12 +100,12 @@ func TestFinishUnanswered(t *testing.T) {
 	b.logged("host-b: libvirt")
 	s.check(s.B.StartLibvirtd(s.ctx))
 	r := m.want(control.Unknown, 4)
-	says(t, "the message", r.Message, "no one can tell whether guest g runs on host-b", "on host-b it is absent", "On host-a it is paused", "virsh resume g")
+	says(t, "the message", r.Message, "no one can tell whether guest g runs on host-b", "on host-b it is absent", "On host-a it is paused", "sluice resolve g --here")
 	says(t, "the cause", r.Cause, "host-b: libvirt", "stopped, or has crashed")
 	if state := s.virsh(s.A, "domstate", g.Name); state != "paused" {
 		t.Fatalf("the guest is %s on host-a", state)
 	}
 	// What the message says mends it.
-	s.virsh(s.A, "resume", g.Name)
+	a.resolves(g, "--here")
 	s.onlyOn(g, s.A)
 }

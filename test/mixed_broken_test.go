@@ -94,7 +94,7 @@ func TestToHostWithoutSluiceLostFinish(t *testing.T) {
 		s.killQEMU(g, s.B)
 		thaw()
 		r := m.want(control.Unknown, 4)
-		says(t, "the message", r.Message, "no one can tell whether guest g runs on host-b", "may have run there and ended", "On host-a it is paused", "virsh resume g")
+		says(t, "the message", r.Message, "no one can tell whether guest g runs on host-b", "may have run there and ended", "On host-a it is paused", "sluice resolve g --here")
 		if state := s.virsh(s.A, "domstate", g.Name); state != "paused" {
 			t.Errorf("the guest is %s on host-a", state)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/arrival"
+	"github.com/virt-sluice/sluice/proxy/departure"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -21,6 +22,9 @@ func (m *outgoing) finish() *control.Result {
 	phase := control.PhaseFinish
 	if m.postcopy {
 		phase = control.PhasePost
+	} else if err := m.depart(); err != nil {
+		m.confirm(true)
+		return m.failed(context.Background(), err)
 	}
 	m.progress(phase)
 	reply, err := m.callFinish()
@@ -30,15 +34,72 @@ func (m *outgoing) finish() *control.Result {
 	switch {
 	case err == nil && reply.Undecided == "":
 		m.cookie, m.downtime = reply.Cookie, time.Duration(reply.Downtime)
+		if m.departure != nil {
+			m.departure.Answered(departure.Runs)
+		}
 		return m.moved()
 	case err == nil:
 		return m.resolve(&stream.Cause{Code: stream.CodeLibvirt, Host: m.peer.Name, Text: stream.Printable(reply.Undecided)})
 	case m.answered(err):
 		// libvirt over there has failed and holds no guest.
-		m.confirm(true)
-		return m.failed(context.Background(), err)
+		if m.departure != nil {
+			m.departure.Answered(departure.Absent)
+		}
+		return m.back(err)
 	}
 	return m.resolve(err)
+}
+
+// depart has it settled what becomes of the guest, also after this daemon or libvirtd was killed.
+// libvirt here keeps it paused until Confirm, so it needs no fence.
+func (m *outgoing) depart() (err error) {
+	m.departure, err = m.host.Departures.Begin(context.Background(), departure.Move{
+		UUID:     m.dom.UUID,
+		Session:  m.info.ID,
+		Peer:     m.peer.Name,
+		Undefine: m.req.UndefineSource,
+		HungUp: func() bool {
+			select {
+			case <-m.virt.Gone():
+				return true
+			default:
+				return false
+			}
+		},
+		Ask: func(ctx context.Context) (departure.Answer, error) {
+			reply, err := m.session.outcome(ctx)
+			if err != nil {
+				return departure.Answer{}, err
+			}
+			return departure.AnswerOf(reply.Outcome, stream.Printable(reply.State)), nil
+		},
+		Log: m.log,
+	})
+	return err
+}
+
+// back takes back a guest that is not at the destination.
+func (m *outgoing) back(failure error) *control.Result {
+	m.confirm(true)
+	m.settle()
+	return m.failed(context.Background(), failure)
+}
+
+// settle waits until nothing is left to do here for a guest of which it is known where it runs, and
+// says whether that is so: libvirt here may have been killed, and be a while in coming back.
+func (m *outgoing) settle() bool {
+	if m.departure == nil {
+		return true
+	}
+	m.departure.CallerGone()
+	patience := time.NewTimer(m.host.Config.Limits.GiveUpTimeout)
+	defer patience.Stop()
+	select {
+	case <-m.departure.Over():
+		return true
+	case <-patience.C:
+		return false
+	}
 }
 
 // callFinish waits for the destination, however long post-copy takes.
@@ -99,9 +160,17 @@ func (m *outgoing) moved() *control.Result {
 	// no failure any more.
 	m.session.Finish()
 	<-m.session.Settled()
-	if err := m.confirm(false); err != nil {
+	err := m.confirm(false)
+	settled := m.settle()
+	if err != nil && (m.departure == nil || !settled) {
+		result.Outcome = control.Unknown
 		result.Cause = m.libvirtCause("letting go of the guest", err).Error()
-		result.Message += fmt.Sprintf("; %s could not let go of its own, which is paused: end it there with `virsh destroy %s`", m.host.Config.Name, m.dom.Name)
+		result.Message += fmt.Sprintf("; %s could not let go of its own, which is paused", m.host.Config.Name)
+		if m.departure == nil {
+			result.Message += fmt.Sprintf(": end it there with `virsh destroy %s`", m.dom.Name)
+		} else {
+			result.Message += ", and is ended as soon as libvirt there answers"
+		}
 	}
 	if cause := m.session.Wait(); !cause.Done() {
 		m.log.Warn().Str("cause", cause.Error()).Msg("the session broke after the guest had moved")
@@ -145,16 +214,37 @@ func (m *outgoing) confirm(cancelled bool) error {
 }
 
 // resolve finds out what became of the guest when the answer to Finish was
-// lost. libvirt here keeps it paused meanwhile. Without a certain answer it
-// stays so: a paused guest can be resumed, one that has run twice is lost.
+// lost. Nobody can resume it here meanwhile. Without a certain answer it stays
+// so: one that has run twice is lost.
 func (m *outgoing) resolve(failure error) *control.Result {
 	m.session.Fail(session.CauseOf(failure))
 	m.session.Wait()
 	m.log.Warn().Err(failure).Msg("the answer to Finish was lost; asking what became of the guest")
+	if m.departure == nil {
+		return m.resolvePostcopy(failure)
+	}
+	switch m.departure.AwaitInTime(context.Background()) {
+	case departure.Runs:
+		result := m.moved()
+		result.Cause = failure.Error()
+		return result
+	case departure.Absent:
+		return m.back(failure)
+	}
+	m.departure.CallerGone()
+	here, there, name := m.host.Config.Name, m.peer.Name, m.dom.Name
+	m.code = session.CauseOf(failure).Code
+	result := &control.Result{Outcome: control.Unknown, Cause: failure.Error(),
+		Message: fmt.Sprintf("no one can tell whether guest %s runs on %s (%s). ", name, there, m.departure.Status().Last)}
+	result.Message += fmt.Sprintf("On %s it is paused, so that it does not run twice, and sluice goes on asking. If %s can't come back, look there, then on %s: `sluice resolve %s --there` if it runs there, `sluice resolve %s --here` if it does not and never will", here, there, here, name, name)
+	return result
+}
+
+// resolvePostcopy is resolve for a guest that was switched to post-copy.
+func (m *outgoing) resolvePostcopy(failure error) *control.Result {
 	limit := m.host.Config.Limits.FinishTimeout + m.host.Config.Limits.GiveUpTimeout
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	split := m.split()
 	last := fmt.Sprintf("%s did not answer for %v", m.peer.Name, limit)
 	var result *control.Result
 	arrival.AwaitOutcome(ctx, m.session.outcome, func(reply *arrival.OutcomeReply, err error) bool {
@@ -162,9 +252,6 @@ func (m *outgoing) resolve(failure error) *control.Result {
 		case err == nil && reply.Outcome == arrival.OutcomeRuns:
 			result = m.moved()
 			result.Cause = failure.Error()
-		case err == nil && reply.Outcome == arrival.OutcomeAbsent && !split:
-			m.confirm(true)
-			result = m.failed(context.Background(), failure)
 		case err == nil && reply.Outcome == arrival.OutcomeAbsent:
 			result = m.torn(failure)
 		case err == nil:
@@ -172,22 +259,13 @@ func (m *outgoing) resolve(failure error) *control.Result {
 		case ctx.Err() == nil:
 			last = err.Error()
 		}
-		return result != nil || split && err == nil // a broken post-copy does not mend by itself
+		return result != nil || err == nil // a broken post-copy does not mend by itself
 	})
 	if result != nil {
 		return result
 	}
-	if split {
-		m.confirm(true) // libvirt then holds it as a post-copy that can be resumed
-		return m.lost(fmt.Errorf("%w; %s", failure, last))
-	}
-	m.code = session.CauseOf(failure).Code
-	return &control.Result{
-		Outcome: control.Unknown,
-		Cause:   failure.Error(),
-		Message: fmt.Sprintf("no one can tell whether guest %s runs on %s (%s). On %s it is paused, so that it does not run twice. If it runs on %s: `virsh destroy %s` on %s. If it does not, and can't come to: `virsh resume %s` on %s",
-			m.dom.Name, m.peer.Name, last, m.host.Config.Name, m.peer.Name, m.dom.Name, m.host.Config.Name, m.dom.Name, m.host.Config.Name),
-	}
+	m.confirm(true) // libvirt then holds it as a post-copy that can be resumed
+	return m.lost(fmt.Errorf("%w; %s", failure, last))
 }
 
 // split says whether the guest is in post-copy by now, with a part of it on
@@ -264,8 +342,8 @@ func (m *outgoing) failed(ctx context.Context, failure error) *control.Result {
 		}
 	}
 	m.code, result.Cause = cause.Code, cause.Error()
-	where, gone := m.atSource()
-	if gone {
+	where, unsure := m.atSource()
+	if unsure {
 		result.Outcome = control.Unknown
 	}
 	result.Message = fmt.Sprintf("%s. %s%s", where, result.Cause, said)
@@ -280,9 +358,9 @@ func (m *outgoing) called(ctx context.Context) *stream.Cause {
 	return &stream.Cause{Code: stream.CodeCancelled, Host: m.host.Config.Name, Text: "the caller cancelled the migration"}
 }
 
-// atSource says in words where libvirt has the guest, and whether that is
-// anything but running here as before.
-func (m *outgoing) atSource() (words string, gone bool) {
+// atSource says in words where libvirt has a guest that is not at the destination, and whether it can't
+// tell. That a guest has ended here, or was ended by its user, is certain.
+func (m *outgoing) atSource() (words string, unsure bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), m.host.Config.Limits.GiveUpTimeout)
 	defer cancel()
 	state, err := m.host.Libvirt.State(ctx, m.dom.UUID)
@@ -290,7 +368,7 @@ func (m *outgoing) atSource() (words string, gone bool) {
 	case err != nil:
 		return fmt.Sprintf("guest %s was left on %s, whose libvirt does not answer now (%v)", m.dom.Name, m.host.Config.Name, err), true
 	case state.Absent:
-		return fmt.Sprintf("guest %s is no longer on %s", m.dom.Name, m.host.Config.Name), true
+		return fmt.Sprintf("guest %s has ended on %s, and is not on %s", m.dom.Name, m.host.Config.Name, m.peer.Name), false
 	case state.Running():
 		return fmt.Sprintf("guest %s goes on running on %s", m.dom.Name, m.host.Config.Name), false
 	}

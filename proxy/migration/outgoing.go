@@ -17,6 +17,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/arrival"
+	"github.com/virt-sluice/sluice/proxy/departure"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
@@ -38,6 +39,8 @@ type outgoing struct {
 	dom   libvirt.Domain
 	flags libvirt.DomainMigrateFlags
 	info  stream.Info
+
+	departure *departure.Departure // from Finish on; nil in post-copy
 
 	entry   *session.Entry
 	dir     rundir.SessionDir
@@ -156,7 +159,7 @@ func (m *outgoing) checkState(state virt.State) error {
 	case state.InPostcopy():
 		return control.WrongUse("guest %s is %v on %s, with a part of it on another host: `sluice migrate --postcopy-resume %s HOST` goes on with it", name, state, here, name)
 	case state.PausedForMigration():
-		return control.WrongUse("guest %s is %v on %s: a migration of it is under way, or its outcome was never known, and then it may run on the other host. Look there first. If it runs there: `virsh destroy %s` here; if it does not: `virsh resume %s` here",
+		return control.WrongUse("guest %s is %v on %s: a migration of it is under way, or its outcome was never known, and then it may run on the other host: `sluice status` lists those that sluice asks about. Of others, look there first. If it runs there: `virsh destroy %s` here; if it does not: `virsh resume %s` here",
 			name, state, here, name, name)
 	}
 	return nil
