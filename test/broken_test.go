@@ -63,7 +63,7 @@ func TestSourceKilled(t *testing.T) {
 	a.killed()
 	// The command can't know what became of the guest.
 	r := m.want(control.Unknown, 4)
-	says(t, "the message", r.Message, "the daemon ended the connection", "crashed", "look where g runs")
+	says(t, "the message", r.Message, "the daemon ended the connection", "did it crash", "look where g runs")
 	says(t, "host-b", b.ended().Cause, "host-b: channel control: ", "host-a", "killed")
 	s.check(s.CheckOnlyOn(s.ctx, g, s.A))
 	// What a killed daemon leaves of files, the next one clears away.

@@ -68,6 +68,10 @@ func TestVirshPersistent(t *testing.T) {
 // passAndAHalf ends a session of dirtyGuest after its first pass over memory, before what comes then.
 const passAndAHalf = "session_bytes = 88000000\n"
 
+// limitInTime is a link, in bytes per second, by which that end comes 2.5 s after the first pass: in
+// that time virsh has to hear of the pass, and to ask for post-copy.
+const limitInTime = 8 << 20
+
 var dirtyGuest = lab.GuestSpec{MemoryMiB: 64, DirtyMiB: 32}
 
 // No limit of a session's ends a post-copy, on either host: once libvirt says that it is one.
@@ -76,7 +80,7 @@ func TestVirshPostCopy(t *testing.T) {
 	s := newSite(t)
 	a, b := s.both(conf{limits: passAndAHalf})
 	g := s.guest(dirtyGuest)
-	s.check(s.SlowLink(24 << 20))
+	s.check(s.SlowLink(limitInTime))
 	a.virshMigrate(b, g, "--p2p", "--postcopy", "--postcopy-after-precopy")
 	s.check(s.SlowLink(0))
 	s.nothingLeft()

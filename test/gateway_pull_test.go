@@ -40,7 +40,7 @@ func TestVirshPullPostCopy(t *testing.T) {
 	s.start(s.A, conf{peers: "[peers.host-b]\naccess = \"full\"\n", limits: few})
 	b := s.start(s.B, conf{limits: few})
 	g := s.guest(dirtyGuest)
-	s.check(s.SlowLink(24 << 20))
+	s.check(s.SlowLink(limitInTime))
 	s.virshSays(s.B, "-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--postcopy", "--postcopy-after-precopy")
 	s.check(s.SlowLink(0))
 	s.onlyOn(g, s.B)
