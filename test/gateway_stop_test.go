@@ -13,14 +13,14 @@ import (
 	"github.com/virt-sluice/sluice/internal/lab"
 )
 
-// inFinish waits until the daemon has a client's migration that is being taken
-// over.
+// inFinish waits until the daemon has a client's migration that is being taken over, and of which
+// all data has gone by: Finish has a channel of its own, and may be ahead of it.
 func (d *daemon) inFinish() {
 	d.s.t.Helper()
-	d.s.wait("Finish is asked for", 30*time.Second, func() bool {
+	d.s.wait("Finish is asked for, after all data", 30*time.Second, func() bool {
 		for _, e := range d.status().Sessions {
 			if e.Kind == "steered" && e.Phase == control.PhaseFinish {
-				return true
+				return !slices.ContainsFunc(e.Channels, func(c control.ChannelStatus) bool { return c.Kind == "memory" && c.Open })
 			}
 		}
 		return false
