@@ -71,11 +71,11 @@ func TestEnd_bothEndsKnowTheSameCause(t *testing.T) {
 	}, {
 		name: "opener's deadline",
 		with: func(h *hosts) { h.opener.Limits.Length = 10 * time.Millisecond },
-		code: CodeLimit, words: []string{"host-a: the session has lasted as long as it may, 10ms (limits.session_timeout)"},
+		code: CodeLimit, words: []string{"host-a: time limit of the session reached: 10ms (limits.session_timeout)"},
 	}, {
 		name: "acceptor's deadline",
 		with: func(h *hosts) { h.acceptor.Limits.Length = 10 * time.Millisecond },
-		code: CodeLimit, words: []string{"host-b: the session has lasted as long as it may, 10ms (limits.session_timeout)"},
+		code: CodeLimit, words: []string{"host-b: time limit of the session reached: 10ms (limits.session_timeout)"},
 	}, {
 		name: "acceptor's daemon stops",
 		end:  func(_ *testing.T, h *hosts, _, _ *Session) { h.stop() },

@@ -230,7 +230,7 @@ func (s *Session) run() {
 			s.cause = s.known()
 		case <-length:
 			s.Fail(&Cause{Code: CodeLimit, Text: fmt.Sprintf(
-				"the session has lasted as long as it may, %v (limits.session_timeout)", s.limits.Length)})
+				"time limit of the session reached: %v (limits.session_timeout)", s.limits.Length)})
 		}
 	}
 	s.end(frames, func() {

@@ -14,7 +14,7 @@ import (
 func TestToHostWithoutSluiceBroken(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.bare(s.B, bareTLSPort, "host-b")
+	s.withoutSluice(s.B, libvirtTLSPort, "host-b")
 	s.qemuCertificates()
 	a := s.start(s.A, conf{peers: bareTable(s.B, "native-tls"), limits: patience + "idle_timeout = \"2s\"\n"})
 	g := s.guest(lab.GuestSpec{})
@@ -64,7 +64,7 @@ func TestToHostWithoutSluiceLostFinish(t *testing.T) {
 	t.Parallel()
 	t.Run("it runs there", func(t *testing.T) {
 		s := newSite(t)
-		s.bare(s.B, bareTLSPort, "host-b")
+		s.withoutSluice(s.B, libvirtTLSPort, "host-b")
 		s.qemuCertificates()
 		a := s.start(s.A, conf{peers: bareTable(s.B, "native-tls"), limits: hasty})
 		g := s.guest(lab.GuestSpec{})
@@ -83,7 +83,7 @@ func TestToHostWithoutSluiceLostFinish(t *testing.T) {
 	})
 	t.Run("it is gone", func(t *testing.T) {
 		s := newSite(t)
-		s.bare(s.B, bareTLSPort, "host-b")
+		s.withoutSluice(s.B, libvirtTLSPort, "host-b")
 		s.qemuCertificates()
 		a := s.start(s.A, conf{peers: bareTable(s.B, "native-tls"), limits: hasty})
 		g := s.guest(lab.GuestSpec{})

@@ -32,24 +32,24 @@ func (d *daemon) fleet() map[string]control.PeerView {
 func TestMixedFleet(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.bare(s.B, bareTLSPort, "host-b")
+	s.withoutSluice(s.B, libvirtTLSPort, "host-b")
 	s.qemuCertificates()
 	a := s.start(s.A, conf{peers: bareTable(s.B, "native-tls") +
 		"[peers.strict]\naddress = \"host-b\"\nnames = [\"strict\", \"*-b\"]\nlibvirt_uri = \"qemu+tls://host-b:16520/system\"\n" +
 		"[peers.host-c]\naddress = \"192.0.2.2:17000\"\nwithout_sluice = \"plain\"\n"})
 
-	bare := a.fleet()
-	if b := bare["host-b"]; b.Found != control.PeerLibvirt || b.Way != "native-tls" || b.Libvirt == "" || b.Offers != nil {
+	fleet := a.fleet()
+	if b := fleet["host-b"]; b.Found != control.PeerLibvirt || b.Way != "native-tls" || b.Libvirt == "" || b.Offers != nil {
 		t.Errorf("host-b without a sluice is shown as %+v", b)
 	}
-	if p := bare["strict"]; p.Found != control.PeerLibvirt || p.Way != control.WayNone || p.Code != "port-closed" {
+	if p := fleet["strict"]; p.Found != control.PeerLibvirt || p.Way != control.WayNone || p.Code != "port-closed" {
 		t.Errorf("host-b without permission is shown as %+v", p)
 	}
-	says(t, "the text", bare["strict"].Text, "no sluice, libvirt ", "peers.strict.without_sluice does not allow")
-	if c := bare["host-c"]; c.Found != control.PeerNothing || c.Way != control.WayNone {
+	says(t, "the text", fleet["strict"].Text, "no sluice, libvirt ", "peers.strict.without_sluice does not allow")
+	if c := fleet["host-c"]; c.Found != control.PeerNothing || c.Way != control.WayNone {
 		t.Errorf("host-c is shown as %+v", c)
 	}
-	says(t, "the text", bare["host-c"].Text, "nothing listens at 192.0.2.2:17000", "libvirtd: ", "qemu+tls://192.0.2.2/system")
+	says(t, "the text", fleet["host-c"].Text, "nothing listens at 192.0.2.2:17000", "libvirtd: ", "qemu+tls://192.0.2.2/system")
 	out, _, status := s.run(s.A, s.command, "check", "--all-peers")
 	if status != 1 { // of strict and host-c
 		t.Errorf("sluice check --all-peers ends with status %d:\n%s", status, out)
@@ -97,7 +97,7 @@ func TestMixedFleet(t *testing.T) {
 func TestMixedFleetPlainEnds(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.bare(s.B, bareTLSPort, "host-b")
+	s.withoutSluice(s.B, libvirtTLSPort, "host-b")
 	table := bareTable(s.B, "plain")
 	a := s.start(s.A, conf{peers: table})
 	if p := a.fleet()["host-b"]; p.Way != "plain" {

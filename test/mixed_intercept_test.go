@@ -24,7 +24,7 @@ func TestInterceptionAndHostWithoutSluice(t *testing.T) {
 	t.Parallel()
 	t.Run("to it", func(t *testing.T) {
 		s := newSite(t)
-		s.bare(s.B, bareTLSPort, "host-b")
+		s.withoutSluice(s.B, libvirtTLSPort, "host-b")
 		s.qemuCertificates()
 		a := s.intercepting(s.A, bareTable(s.B, "native-tls"))
 		g := s.guest(lab.GuestSpec{})
@@ -33,7 +33,7 @@ func TestInterceptionAndHostWithoutSluice(t *testing.T) {
 	})
 	t.Run("to it, whose ports are redirected to sluice", func(t *testing.T) {
 		s := newSite(t)
-		s.bare(s.B, bareTLSPort, "host-b")
+		s.withoutSluice(s.B, libvirtTLSPort, "host-b")
 		a := s.intercepting(s.A, bareTable(s.B, "plain")+"intercept = [\"host-b\"]\n")
 		g := s.guest(lab.GuestSpec{})
 		refused(a, g, "the kernel leads connections to 192.0.2.2's migration ports to sluice", "leave `intercept` of peers.host-b out or empty")

@@ -14,13 +14,13 @@ import (
 	"github.com/virt-sluice/sluice/internal/lab"
 )
 
-// bareTLSPort is where libvirtd of a host without a sluice listens, in tests
+// libvirtTLSPort is where libvirtd of a host without a sluice listens, in tests
 // that leave sluice's own port free.
-const bareTLSPort = 16520
+const libvirtTLSPort = 16520
 
-// bare makes a host one whose libvirtd is reached by TLS at that port, as long
+// withoutSluice makes a host one whose libvirtd is reached by TLS at that port, as long
 // as the test, with a certificate for names.
-func (s *site) bare(h *lab.Host, port int, names ...string) {
+func (s *site) withoutSluice(h *lab.Host, port int, names ...string) {
 	s.t.Helper()
 	cert, key := s.certificate(s.ca, h.Name+"-libvirtd", names...)
 	s.reconfigureLibvirtd(h, func(conf string) string {
@@ -40,7 +40,7 @@ func (s *site) bare(h *lab.Host, port int, names ...string) {
 
 // bareTable is a host without a sluice as a peer, with what is allowed.
 func bareTable(h *lab.Host, without string) string {
-	return fmt.Sprintf("[peers.%s]\nwithout_sluice = %q\nlibvirt_uri = \"qemu+tls://%s:%d/system\"\n", h.Name, without, h.Name, bareTLSPort)
+	return fmt.Sprintf("[peers.%s]\nwithout_sluice = %q\nlibvirt_uri = \"qemu+tls://%s:%d/system\"\n", h.Name, without, h.Name, libvirtTLSPort)
 }
 
 // clientCertificate gives the host's own libvirt and virsh a certificate for
@@ -61,7 +61,7 @@ func TestToHostWithoutSluice(t *testing.T) {
 	t.Parallel()
 	t.Run("native-tls", func(t *testing.T) {
 		s := newSite(t)
-		s.bare(s.B, bareTLSPort, "host-b")
+		s.withoutSluice(s.B, libvirtTLSPort, "host-b")
 		s.qemuCertificates()
 		a := s.start(s.A, conf{peers: bareTable(s.B, "native-tls")})
 		g := s.guest(lab.GuestSpec{DisksMiB: []int{16, 5}})
@@ -84,7 +84,7 @@ func TestToHostWithoutSluice(t *testing.T) {
 	})
 	t.Run("plain", func(t *testing.T) {
 		s := newSite(t)
-		s.bare(s.B, bareTLSPort, "host-b")
+		s.withoutSluice(s.B, libvirtTLSPort, "host-b")
 		a := s.start(s.A, conf{peers: bareTable(s.B, "plain"), top: "metrics = \"127.0.0.1:16515\"\n"})
 		g := s.guest(lab.GuestSpec{DisksMiB: []int{16}})
 		s.check(g.CreateDisks(s.B))
@@ -107,7 +107,7 @@ func TestToHostWithoutSluice(t *testing.T) {
 	})
 	t.Run("at sluice's own port", func(t *testing.T) {
 		s := newSite(t)
-		s.bare(s.B, 16514, "host-b")
+		s.withoutSluice(s.B, 16514, "host-b")
 		s.qemuCertificates()
 		a := s.start(s.A, conf{peers: "[peers.host-b]\nwithout_sluice = \"native-tls\"\n"})
 		g := s.guest(lab.GuestSpec{Persistent: true})
@@ -119,7 +119,7 @@ func TestToHostWithoutSluice(t *testing.T) {
 func TestToHostWithoutSluiceRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.bare(s.B, bareTLSPort, "host-b")
+	s.withoutSluice(s.B, libvirtTLSPort, "host-b")
 	g := s.guest(lab.GuestSpec{})
 	for _, c := range []struct {
 		name, peers string

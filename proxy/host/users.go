@@ -89,7 +89,7 @@ func (h *Host) admit(c *net.UnixConn) (*Caller, error) {
 		cs.strangers++
 		caller.release = func() { cs.mu.Lock(); defer cs.mu.Unlock(); cs.strangers-- }
 	case uid != 0 && cs.open[uid] >= most:
-		return nil, fmt.Errorf("uid %d has %d connections to sluice's sockets, as many as it may (limits.user_connections)", uid, most)
+		return nil, fmt.Errorf("connection limit of uid %d reached: it has %d to sluice's sockets (limits.user_connections)", uid, most)
 	default:
 		if cs.open == nil {
 			cs.open = make(map[uint32]int)

@@ -139,8 +139,8 @@ func (m *outgoing) openWithoutSluice(ctx context.Context, limits stream.Limits, 
 	host, _, _ := m.peer.Conf.LibvirtAt()
 	b.qemu = &direct.RemoteQEMU{Peers: m.host.Peers, Peer: m.peer, Host: host, TLS: native}
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
-	b.channels = direct.NewChannels(b.ctx, m.peer.Name, limits, func(lane string, err error) {
-		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.host.Config.Name, Channel: lane, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.Name, err)})
+	b.channels = direct.NewChannels(b.ctx, m.peer.Name, limits, func(channel string, err error) {
+		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.host.Config.Name, Channel: channel, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.Name, err)})
 	})
 	by := session.ByQEMUThere
 	if !native {
@@ -188,7 +188,7 @@ func (b *withoutSluice) run() {
 		case <-b.steps.Virt.Gone():
 			b.Fail(&stream.Cause{Code: stream.CodeLink, Text: fmt.Sprintf("libvirt on %s closed its connection: it was stopped, or has crashed, or the link broke", b.peer.Name)})
 		case <-length:
-			b.Fail(&stream.Cause{Code: stream.CodeLimit, Text: fmt.Sprintf("the migration has lasted as long as it may, %v (limits.session_timeout)", b.limits.Length)})
+			b.Fail(&stream.Cause{Code: stream.CodeLimit, Text: fmt.Sprintf("time limit of the migration reached: %v (limits.session_timeout)", b.limits.Length)})
 		case <-again.C:
 			select {
 			case beating <- struct{}{}:
