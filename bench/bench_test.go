@@ -100,8 +100,7 @@ func TestOutput(t *testing.T) {
 	}
 }
 
-// What a process is seen to use and to listen at, of ourselves and of one that
-// does nothing.
+// What a process is seen to use and to listen at, of ourselves and of one that does nothing.
 func TestProcess(t *testing.T) {
 	l := newLauncher(false)
 	defer l.close()
@@ -123,8 +122,7 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-// A contender that does not do its work is a sample with its words, and the run
-// goes on.
+// A contender that does not do its work is a sample with its words, and the run goes on.
 func TestBrokenContender(t *testing.T) {
 	needs.Program(t, "openssl")
 	rep, err := Run(context.Background(), Options{Sluice: "/bin/false", Size: 1 << 20, Rounds: 1, Pings: 100, Only: []string{"sluice"}, Works: []string{"1"}})

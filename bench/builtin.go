@@ -10,10 +10,9 @@ import (
 	"os"
 )
 
-// Builtin runs one of the relays that come with the benchmark, until it is
-// killed: "splice" without TLS, or "io.Copy", which is what everybody writes
-// first. role is send (listen at the path local, connect to peer) or receive
-// (listen at peer, connect to local).
+// Builtin runs one of the relays that come with the benchmark, until it is killed: "splice" without
+// TLS, or "io.Copy", which is what everybody writes first. role is send (listen at the path local,
+// connect to peer) or receive (listen at peer, connect to local).
 func Builtin(name, role, local, peer, certs string) error {
 	e := &end{name: name, sends: role == "send", local: local, peer: peer, certs: certs}
 	if name != "splice" && name != "io.Copy" || role != "send" && role != "receive" {

@@ -192,8 +192,7 @@ func (f *Far) Close(None, *None) error {
 	return nil
 }
 
-// arrivals are the streams that have come through, each of which has had its
-// first byte sent back.
+// arrivals are the streams that have come through, each of which has had its first byte sent back.
 type arrivals struct {
 	deadline time.Time
 
@@ -255,8 +254,7 @@ func freeAddress(host string) (string, error) {
 	return net.JoinHostPort(host, strconv.Itoa(l.Addr().(*net.TCPAddr).Port)), nil
 }
 
-// stopRelay ends a relay. Those that have a process for each connection are one
-// group.
+// stopRelay ends a relay. Those that have a process for each connection are one group.
 func stopRelay(cmd *exec.Cmd) {
 	if cmd != nil && cmd.Process != nil {
 		unix.Kill(-cmd.Process.Pid, unix.SIGKILL)

@@ -7,9 +7,8 @@ import (
 	"runtime"
 )
 
-// Each of these gets certificates, demands the other's, takes TLS 1.3 with
-// AES-128-GCM alone (those with OpenSSL also by the file that OPENSSL_CONF
-// names), and sends small messages at once.
+// Each of these gets certificates, demands the other's, takes TLS 1.3 with AES-128-GCM alone (those
+// with OpenSSL also by the file that OPENSSL_CONF names), and sends small messages at once.
 
 func ghostunnel(e *end) []string {
 	tls := []string{"--cert", e.cert(), "--key", e.key(), "--cacert", e.ca()}

@@ -24,8 +24,7 @@ type pair struct {
 	far   *rpc.Client // has the other one
 }
 
-// start starts a contender's relays, the receiving one first, and returns when
-// both listen.
+// start starts a contender's relays, the receiving one first, and returns when both listen.
 func (r *run) start(ctx context.Context, c contender) (p *pair, err error) {
 	dir, err := os.MkdirTemp(r.dir, "")
 	if err != nil {

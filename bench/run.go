@@ -47,8 +47,7 @@ type Entrant struct {
 	Settings string `json:"settings"`
 }
 
-// Run measures. It returns what it has when ctx ends before it is through, with
-// the error.
+// Run measures. It returns what it has when ctx ends before it is through, with the error.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.Check(); err != nil {
 		return nil, err

@@ -18,8 +18,7 @@ type Saved interface {
 	Plot(io.Writer) error
 }
 
-// Save writes NAME.json, NAME.txt and NAME.svg into a folder, in place of those
-// of the run before.
+// Save writes NAME.json, NAME.txt and NAME.svg into a folder, in place of those of the run before.
 func Save(dir, name string, rep Saved) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

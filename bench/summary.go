@@ -22,9 +22,8 @@ type Best struct {
 	P99       string `json:"p99,omitempty"`
 }
 
-// Row is one contender's. GB are 10^9 bytes; CPU is of both relays together
-// where it is not said of which. Against and Share are medians of the ratios
-// within each round.
+// Row is one contender's. GB are 10^9 bytes; CPU is of both relays together where it is not said of
+// which. Against and Share are medians of the ratios within each round.
 type Row struct {
 	Contender string  `json:"contender"`
 	Rounds    int     `json:"rounds"` // that succeeded

@@ -139,8 +139,7 @@ func read(path string) (*document, error) {
 var (
 	htmlLink   = regexp.MustCompile(`(?i)\s(?:href|src|srcset)\s*=\s*"([^"]*)"`)
 	htmlAnchor = regexp.MustCompile(`(?i)\s(?:id|name)\s*=\s*"([^"]*)"`)
-	// unresolved stays in the text where a reference has no definition, or a link a
-	// space in it.
+	// unresolved stays in the text where a reference has no definition, or a link a space in it.
 	unresolved = regexp.MustCompile(`[^\[\]]*\][(\[].{0,20}`)
 )
 
@@ -207,9 +206,8 @@ func words(block ast.Node, source []byte, code bool) string {
 	return b.String()
 }
 
-// heading adds the anchor that GitHub gives a heading: its words in lower case,
-// '-' for each space, without punctuation; numbered from the second on where
-// several are alike.
+// heading adds the anchor that GitHub gives a heading: its words in lower case, '-' for each space,
+// without punctuation; numbered from the second on where several are alike.
 func (d *document) heading(words string) {
 	anchor := strings.Map(func(r rune) rune {
 		switch {

@@ -97,9 +97,8 @@ func New(o Options) (*Daemon, error) {
 	return d, nil
 }
 
-// Reload takes over certificates, revocation lists and GnuTLS's settings as
-// they are now. What is not good leaves what was there before in use, and is
-// the error, which has been logged.
+// Reload takes over certificates, revocation lists and GnuTLS's settings as they are now. What is
+// not good leaves what was there before in use, and is the error, which has been logged.
 func (d *Daemon) Reload() error { return errors.Join(d.Peers.Certs.Reload(), d.reloadTunnels()) }
 
 // Ready is closed when all sockets are open.
@@ -236,8 +235,7 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 	return closers, nil
 }
 
-// shutdown lets callers have their answers, such as the results of migrations,
-// which end now.
+// shutdown lets callers have their answers, such as the results of migrations, which end now.
 func shutdown(server *http.Server, patience time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -19,8 +19,8 @@
 // libvirt's peer-to-peer mode would do the same with one call, but resumes the guest at the source
 // whenever the answer to Finish is lost, and then the guest may run twice (libvirt says so in
 // qemuMigrationSrcPerformPeer2Peer3). Here the source asks again, and leaves the guest paused if no
-// one can tell. It also means that a peer calls no libvirt procedure: it sends a guest's description
-// and cookies, and this host chooses every URI and path.
+// one can tell. It also means that a peer calls no libvirt procedure: it sends a guest's
+// description and cookies, and this host chooses every URI and path.
 //
 // The package itself opens the sockets, and hands each connection and session to its part:
 //
@@ -31,7 +31,7 @@
 //	redirected connections of QEMU  intercept
 //	[[tunnel]]                      tunnel
 //
-// It also answers peers' questions, serves metrics and ends everything in order. It carries no bytes
-// and makes none of libvirt's calls. docs/design.md has the map of the parts. Command line and
-// configuration are cmd/sluice's and internal/config's.
+// It also answers peers' questions, serves metrics and ends everything in order. It carries no
+// bytes and makes none of libvirt's calls. docs/design.md has the map of the parts. Command line
+// and configuration are cmd/sluice's and internal/config's.
 package proxy

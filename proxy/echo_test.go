@@ -59,8 +59,7 @@ func (h *testHost) echo(peer string) net.Conn {
 	return c
 }
 
-// echoes asks libvirt at the other end of c for the ways to authenticate, and
-// wants the answer.
+// echoes asks libvirt at the other end of c for the ways to authenticate, and wants the answer.
 func echoes(t *testing.T, c net.Conn, when string) {
 	t.Helper()
 	c.SetDeadline(time.Now().Add(20 * time.Second))

@@ -13,8 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// interceptTable is [intercept] with a port that is free, and a range of one
-// port.
+// interceptTable is [intercept] with a port that is free, and a range of one port.
 func interceptTable(t *testing.T, migration int) string {
 	t.Helper()
 	needs.Root(t, "to ask the kernel about nftables")
@@ -60,8 +59,7 @@ func TestLandingRefuses(t *testing.T) {
 	}
 }
 
-// A peer does not get at sluice's own sockets, whatever port the kernel has
-// given them.
+// A peer does not get at sluice's own sockets, whatever port the kernel has given them.
 func TestLandingIsNotForOwnSockets(t *testing.T) {
 	ca := hosttest.NewAuthority(t, "CA")
 	l, err := net.Listen("tcp", "127.0.0.1:0")

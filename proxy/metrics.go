@@ -15,9 +15,8 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
-// What Prometheus is told; docs/metrics.md has the same. Guests and peers are
-// not named: whoever can reach the address may read it, and each new name would
-// be a new series.
+// What Prometheus is told; docs/metrics.md has the same. Guests and peers are not named: whoever
+// can reach the address may read it, and each new name would be a new series.
 var (
 	sessionsMetric     = newMetric("sessions", "Sessions under way.", "direction", "work")
 	endedMetric        = newMetric("sessions_ended_total", "Sessions that have ended.", "direction", "work", "outcome")
@@ -124,8 +123,7 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 // roleCRL stands beside the roles of certificates (tlsconf.Expiry.What).
 const roleCRL = "crl"
 
-// ends is what runs out: a certificate or a revocation list. name is its
-// subject or issuer.
+// ends is what runs out: a certificate or a revocation list. name is its subject or issuer.
 type ends struct{ role, file, name string }
 
 // remaining is how long what is in use lasts, the host's and tunnels' own.

@@ -23,9 +23,8 @@ const (
 	scrapeShutdown = time.Second
 )
 
-// listenForScrapes opens the socket for Prometheus and serves it until closed
-// by what is returned. It comes last and is closed last, so that a drain can be
-// watched to its end.
+// listenForScrapes opens the socket for Prometheus and serves it until closed by what is returned.
+// It comes last and is closed last, so that a drain can be watched to its end.
 func (d *Daemon) listenForScrapes(ctx context.Context) (closer func(), err error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", d.Config.Metrics)

@@ -9,8 +9,8 @@ import (
 	"github.com/virt-sluice/sluice/internal/hosttest"
 )
 
-// Whoever floods the port, from an address of its own or from a peer's, and whether it says nothing or
-// begins handshakes that it never ends, keeps no peer out: at the limits' defaults.
+// Whoever floods the port, from an address of its own or from a peer's, and whether it says nothing
+// or begins handshakes that it never ends, keeps no peer out: at the limits' defaults.
 func TestFloodKeepsNoPeerOut(t *testing.T) {
 	ca := hosttest.NewAuthority(t, "CA")
 	for _, from := range []string{"127.0.0.66", "127.0.0.1"} {

@@ -99,8 +99,7 @@ func TestAcceptor_refuses(t *testing.T) {
 			}
 		})
 	}
-	// None of it touched the sessions that live, and these only have what was
-	// opened by right.
+	// None of it touched the sessions that live, and these only have what was opened by right.
 	if n := len(b.Channels()); n != 1 {
 		t.Errorf("%d channels", n)
 	}

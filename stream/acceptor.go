@@ -25,12 +25,10 @@ type Acceptor struct {
 	Limits Limits
 	Share  Share // of each peer
 
-	// Accept decides on a session and gives it its Handler; an error refuses
-	// it, in its words. started is called, before the session's first call,
-	// with the session that came of it.
+	// Accept decides on a session and gives it its Handler; an error refuses it, in its words.
+	// started is called, before the session's first call, with the session that came of it.
 	Accept func(ctx context.Context, info Info) (h Handler, started func(*Session), err error)
-	// Ask answers a peer's question that belongs to no session. body is
-	// msgpack.
+	// Ask answers a peer's question that belongs to no session. body is msgpack.
 	Ask func(ctx context.Context, peer, name string, body []byte) (any, error)
 
 	mu       sync.Mutex
@@ -44,11 +42,10 @@ type accepted struct {
 	live bool // channels may join; guarded by Acceptor.mu
 }
 
-// Serve speaks with one connection until it has ended, and closes it. peer is
-// the configured name under which the connection has been authenticated, empty
-// for one in clear, which may only join a session that allows it. The error is
-// about an opening that came to nothing; the end of a session is told to its
-// Handler. When ctx ends, so do the sessions.
+// Serve speaks with one connection until it has ended, and closes it. peer is the configured name
+// under which the connection has been authenticated, empty for one in clear, which may only join a
+// session that allows it. The error is about an opening that came to nothing; the end of a session
+// is told to its Handler. When ctx ends, so do the sessions.
 func (a *Acceptor) Serve(ctx context.Context, conn relay.Conn, peer string) error {
 	limits := a.Limits.withDefaults()
 	conn.SetDeadline(time.Now().Add(limits.Handshake))
@@ -224,9 +221,8 @@ func (a *Acceptor) control(ctx context.Context, conn relay.Conn, peer string, op
 	return nil
 }
 
-// join makes conn a channel of a live session and stays with it to its end. A
-// failure beyond the first checks fails the session: the opener asked for the
-// channel because QEMU is waiting for it.
+// join makes conn a channel of a live session and stays with it to its end. A failure beyond the
+// first checks fails the session: the opener asked for the channel because QEMU is waiting for it.
 func (a *Acceptor) join(ctx context.Context, conn relay.Conn, peer string, open *frame, limits Limits) error {
 	s := a.live(open.Session)
 	switch {
@@ -326,8 +322,7 @@ func (a *Acceptor) live(id string) *accepted {
 	return nil
 }
 
-// Over returns once no session with this ID of this peer's is live here, or
-// with ctx's error.
+// Over returns once no session with this ID of this peer's is live here, or with ctx's error.
 func (a *Acceptor) Over(ctx context.Context, peer, id string) error {
 	a.mu.Lock()
 	s := a.sessions[id]

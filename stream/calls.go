@@ -25,11 +25,10 @@ type calls struct {
 	served  sync.WaitGroup
 }
 
-// Call asks the other end for what name says, with in encoded as msgpack, and
-// decodes its answer into out (nil: not wanted). An error of the other end's is
-// a *Cause; the Cause of the session's end, when Context has ended, says nothing
-// about whether the call took effect. While as many calls as may be are under
-// way, it waits. A call whose ctx ends is under way until the other end has
+// Call asks the other end for what name says, with in encoded as msgpack, and decodes its answer
+// into out (nil: not wanted). An error of the other end's is a *Cause; the Cause of the session's
+// end, when Context has ended, says nothing about whether the call took effect. While as many calls
+// as may be are under way, it waits. A call whose ctx ends is under way until the other end has
 // answered. Only the opener may call.
 func (s *Session) Call(ctx context.Context, name string, in, out any) error {
 	body, err := msgpack.Marshal(in)

@@ -86,8 +86,7 @@ func TestCall_answers(t *testing.T) {
 	expect(t, wait(t, s), CodeDone)
 }
 
-// A ninth call waits for a place; one whose caller has gone keeps its place
-// until it is answered.
+// A ninth call waits for a place; one whose caller has gone keeps its place until it is answered.
 func TestCall_places(t *testing.T) {
 	t.Parallel()
 	began, mayReturn := make(chan string, 100), make(chan struct{})
@@ -160,8 +159,7 @@ func TestCall_tooManyAtOnce(t *testing.T) {
 	}
 }
 
-// Replies that nobody reads are not piled up: each counts until it has begun to
-// leave.
+// Replies that nobody reads are not piled up: each counts until it has begun to leave.
 func TestCall_unreadReplies(t *testing.T) {
 	t.Parallel()
 	large := make([]byte, 3<<20)

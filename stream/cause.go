@@ -27,8 +27,7 @@ func Codes() []string {
 	return []string{CodeDone, CodeCancelled, CodeLink, CodeLocal, CodeLibvirt, CodeRefused, CodeTimeout, CodeLimit, CodeProtocol, CodeVersion, CodeShutdown}
 }
 
-// Cause says why a session ended, so that both hosts can tell it in the same
-// words. It is an error.
+// Cause says why a session ended, so that both hosts can tell it in the same words. It is an error.
 type Cause struct {
 	Code    string `msgpack:"code"`
 	Host    string `msgpack:"host"`              // where it was seen

@@ -80,9 +80,8 @@ type channels struct {
 // anyNumber lets reserve choose.
 const anyNumber = -1
 
-// reserve adds the next channel of its kind, which must have the given number.
-// The caller then calls relay, or Fail and abandon. A session that has failed
-// gets no more channels.
+// reserve adds the next channel of its kind, which must have the given number. The caller then
+// calls relay, or Fail and abandon. A session that has failed gets no more channels.
 func (s *Session) reserve(kind string, number int) (*Channel, error) {
 	cs := &s.channels
 	cs.mu.Lock()
@@ -132,8 +131,7 @@ func (s *Session) failChannel(c *Channel, code string, err error) *Cause {
 	if cause.Channel == "" {
 		cause.Channel = c.Name()
 	}
-	// Why a peer can't be reached, or does not answer, its control channel may
-	// be about to say.
+	// Why a peer can't be reached, or does not answer, its control channel may be about to say.
 	if cause.Code == CodeLink || cause.Code == CodeTimeout && cause.Host == s.link.host {
 		cause.symptom = true
 	}
@@ -151,8 +149,7 @@ func (s *Session) abandon(c *Channel) {
 	cs.relays.Done()
 }
 
-// relay moves c's bytes until it ends, and closes both connections. A failure
-// fails the session.
+// relay moves c's bytes until it ends, and closes both connections. A failure fails the session.
 func (s *Session) relay(c *Channel, local net.Conn, remote relay.Conn) {
 	c.begin(remote)
 	res := relay.Run(s.ctx, local, remote, relay.Options{
@@ -195,10 +192,9 @@ func (s *Session) relayLimits() relay.Limits {
 	}
 }
 
-// localGone is what happens when QEMU has closed its end of c with bytes under
-// way. It does so after some migrations that went well, and when it dies; which
-// of the two is not for the socket to say, but for libvirt: at the opener by
-// its own call, at the acceptor by its handler.
+// localGone is what happens when QEMU has closed its end of c with bytes under way. It does so
+// after some migrations that went well, and when it dies; which of the two is not for the socket to
+// say, but for libvirt: at the opener by its own call, at the acceptor by its handler.
 func (s *Session) localGone(c *Channel) func(*relay.Error) {
 	h, ok := s.handler.(interface{ LocalGone(*Cause) })
 	switch {

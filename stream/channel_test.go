@@ -15,9 +15,8 @@ import (
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
-// Channels reach the acceptor's handler in the order in which OpenChannel was
-// called, whatever the network does to their connections, and carry what they
-// should.
+// Channels reach the acceptor's handler in the order in which OpenChannel was called, whatever the
+// network does to their connections, and carry what they should.
 func TestChannel_orderIsKept(t *testing.T) {
 	t.Parallel()
 	for name, clear := range map[string]bool{"TLS": false, "clear": true} {
@@ -125,8 +124,7 @@ func TestChannel_pipelined(t *testing.T) {
 	receive(t, second)
 }
 
-// Where one channel can't be opened, those that wait behind it are not either,
-// and all say why.
+// Where one channel can't be opened, those that wait behind it are not either, and all say why.
 func TestChannel_firstFails(t *testing.T) {
 	t.Parallel()
 	var connects atomic.Int32
@@ -160,8 +158,7 @@ func TestChannel_firstFails(t *testing.T) {
 	}
 }
 
-// A session that has failed connects nothing more, even while its end is still
-// being talked about.
+// A session that has failed connects nothing more, even while its end is still being talked about.
 func TestChannel_afterFailure(t *testing.T) {
 	t.Parallel()
 	h := newHosts(t)

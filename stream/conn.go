@@ -6,18 +6,16 @@ import (
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
-// Conn is one end of a channel whose owner reads and writes the peer's stream
-// itself, within the session's limits. Its failure is the session's; the end
-// of the session is its failure. The owner closes it in any case, and has the
-// channel ended by that.
+// Conn is one end of a channel whose owner reads and writes the peer's stream itself, within the
+// session's limits. Its failure is the session's; the end of the session is its failure. The owner
+// closes it in any case, and has the channel ended by that.
 type Conn struct {
 	*relay.Metered
 	Channel *Channel
 }
 
-// A Taker is the local end of a channel that no bytes are relayed with: it takes
-// the channel over, and returns at once. Its own Close is for when nothing came
-// of the channel.
+// A Taker is the local end of a channel that no bytes are relayed with: it takes the channel over,
+// and returns at once. Its own Close is for when nothing came of the channel.
 type Taker interface {
 	net.Conn
 	Take(*Conn)

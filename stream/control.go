@@ -25,8 +25,7 @@ type control struct {
 	readErr error      // why the reader ended; set before its channel is closed
 }
 
-// write sends one frame. An error that wraps errTooLong leaves the connection
-// as it was.
+// write sends one frame. An error that wraps errTooLong leaves the connection as it was.
 func (c *control) write(f *frame) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -52,10 +51,9 @@ func (c *control) writeLocked(f *frame) error {
 	return c.broken
 }
 
-// read starts the goroutine that reads frames until the connection's end. Then
-// the channel is closed, and readErr says why. Somebody has to receive from it
-// until then: what is not read here holds up the peer's writes, and those our
-// own.
+// read starts the goroutine that reads frames until the connection's end. Then the channel is
+// closed, and readErr says why. Somebody has to receive from it until then: what is not read here
+// holds up the peer's writes, and those our own.
 func (c *control) read(idle time.Duration) <-chan *frame {
 	frames := make(chan *frame)
 	go func() {
@@ -84,9 +82,8 @@ func (r *idleReader) Read(p []byte) (int, error) {
 	return r.conn.Read(p)
 }
 
-// beat gives a sign of life every so often until ctx ends. It is no part of
-// the session's state machine, which must never wait for a write while the
-// peer waits for its reads.
+// beat gives a sign of life every so often until ctx ends. It is no part of the session's state
+// machine, which must never wait for a write while the peer waits for its reads.
 func (c *control) beat(ctx context.Context, every time.Duration, failed func(error)) {
 	t := time.NewTicker(every)
 	defer t.Stop()

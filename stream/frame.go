@@ -27,8 +27,7 @@ const (
 // ErrFrame is wrapped by errors about a peer's frame that breaks the protocol.
 var ErrFrame = errors.New("not a sluice frame")
 
-// errTooLong: a frame of our own is longer than the peer would take. None of it
-// has been sent.
+// errTooLong: a frame of our own is longer than the peer would take. None of it has been sent.
 var errTooLong = errors.New("too long for a frame")
 
 type frameKind string
@@ -133,9 +132,8 @@ func writeFrame(w io.Writer, f *frame, limit int) error {
 	return err
 }
 
-// readFrame reads one frame of at most limit bytes, and not a byte beyond it.
-// The length is checked before anything is allocated. io.EOF means that the
-// stream ended between two frames.
+// readFrame reads one frame of at most limit bytes, and not a byte beyond it. The length is checked
+// before anything is allocated. io.EOF means that the stream ended between two frames.
 func readFrame(r io.Reader, limit int) (*frame, error) { return readHeldFrame(r, limit, nil) }
 
 // errMemory: a frame is longer than what is left of the memory for it.

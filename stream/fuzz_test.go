@@ -149,8 +149,7 @@ func FuzzCheckShape(f *testing.F) {
 			func() any { return new(msgpack.RawMessage) },
 			func() any { return new(struct{ Body, Versions []string }) },
 		} {
-			// A value of one byte becomes an interface of 16, or two of them and
-			// a share of a map.
+			// A value of one byte becomes an interface of 16, or two of them and a share of a map.
 			if n := allocated(func() { msgpack.Unmarshal(b, target()) }); n > 16<<10+256*uint64(len(b)) {
 				t.Fatalf("%d bytes allocated for %d into a %T", n, len(b), target())
 			}

@@ -14,8 +14,7 @@ type judge struct {
 
 func (j *judge) LocalGone(c *Cause) { j.gone <- c }
 
-// judged are hosts whose ends both ask before they take QEMU's closing of its
-// socket for a failure.
+// judged are hosts whose ends both ask before they take QEMU's closing of its socket for a failure.
 func judged(t *testing.T) (h *hosts, atA, atB chan *Cause) {
 	atA, atB = make(chan *Cause, 10), make(chan *Cause, 10)
 	h = newHosts(t, func(h *hosts) {

@@ -13,8 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
-// hosts are host-a with an Opener and host-b with an Acceptor, and a gate on
-// the link between them.
+// hosts are host-a with an Opener and host-b with an Acceptor, and a gate on the link between them.
 //
 //	Opener == gate == Acceptor -- handler -- its sockets
 type hosts struct {
@@ -29,8 +28,7 @@ type hosts struct {
 	stop     context.CancelFunc
 }
 
-// newHosts starts both. Whoever changes fields of opener, acceptor or handler
-// does so in with.
+// newHosts starts both. Whoever changes fields of opener, acceptor or handler does so in with.
 func newHosts(t testing.TB, with ...func(*hosts)) *hosts {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -128,8 +126,7 @@ func (h *hosts) open(info Info) (a, b *Session) {
 	return a, receive(h.t, h.accepted)
 }
 
-// channel opens a channel and returns what is at its ends: the sockets that a
-// QEMU would have.
+// channel opens a channel and returns what is at its ends: the sockets that a QEMU would have.
 func (h *hosts) channel(s *Session, kind string) (a, b *net.UnixConn) {
 	h.t.Helper()
 	a, local := socketPair(h.t)

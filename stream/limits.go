@@ -7,9 +7,8 @@ import (
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
-// Limits bound one session. Zero means the default where one is named,
-// otherwise no limit; negative means no limit, except for Handshake and Idle,
-// which always have one.
+// Limits bound one session. Zero means the default where one is named, otherwise no limit; negative
+// means no limit, except for Handshake and Idle, which always have one.
 type Limits struct {
 	Channels  int           // besides the control channel, ended ones included; default 64
 	Handshake time.Duration // opening one channel, from dial to accept; default 10s
@@ -18,8 +17,7 @@ type Limits struct {
 	Bytes     int64         // carried, both ways, all channels
 	Bandwidth int64         // bytes per second each way, all channels
 
-	// Shared, each way, by all sessions that are given the same limiters. Nil:
-	// no limit.
+	// Shared, each way, by all sessions that are given the same limiters. Nil: no limit.
 	TotalSend, TotalReceive *relay.Limiter
 }
 

@@ -41,8 +41,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// sockets is how many this process has. Pipes don't count: package relay keeps
-// some for later.
+// sockets is how many this process has. Pipes don't count: package relay keeps some for later.
 func sockets() int {
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

@@ -89,11 +89,10 @@ func (o *Opener) Ask(ctx context.Context, name string, in, out any) error {
 	return nil
 }
 
-// OpenChannel joins local, which it takes over and closes, to the peer's end
-// of a new channel, and returns once the peer has connected that end. Channels
-// of one kind reach their end one after the other, in the order in which the
-// calls began. A channel that can't be opened fails the session, and the error
-// is the *Cause of its end.
+// OpenChannel joins local, which it takes over and closes, to the peer's end of a new channel, and
+// returns once the peer has connected that end. Channels of one kind reach their end one after the
+// other, in the order in which the calls began. A channel that can't be opened fails the session,
+// and the error is the *Cause of its end.
 func (s *Session) OpenChannel(ctx context.Context, kind string, local net.Conn) (*Channel, error) {
 	c, remote, err := s.openChannel(ctx, kind)
 	if err != nil {
@@ -105,8 +104,7 @@ func (s *Session) OpenChannel(ctx context.Context, kind string, local net.Conn) 
 	return c, nil
 }
 
-// OpenConn is OpenChannel for a caller that reads and writes the peer's stream
-// itself.
+// OpenConn is OpenChannel for a caller that reads and writes the peer's stream itself.
 func (s *Session) OpenConn(ctx context.Context, kind string) (*Conn, error) {
 	c, remote, err := s.openChannel(ctx, kind)
 	if err != nil {

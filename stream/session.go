@@ -27,28 +27,23 @@ type Handler interface {
 	// kind come one after the other, in the order in which the opener asked.
 	// It must return soon after ctx has ended. What it returns may be a Taker.
 	Connect(ctx context.Context, kind string, number int) (net.Conn, error)
-	// Call answers one call of the opener. body is msgpack. The session waits
-	// for it, also when ctx has ended with the session: what may not be
-	// interrupted can go on, within bounds of its own.
+	// Call answers one call of the opener. body is msgpack. The session waits for it, also when ctx
+	// has ended with the session: what may not be interrupted can go on, within bounds of its own.
 	Call(ctx context.Context, name string, body []byte) (any, error)
 	// End releases what the handler holds. All channels and calls have ended.
 	End(cause *Cause)
-	// A Handler may also have Finishing() bool: while it says true, the stop of
-	// the daemon waits for the answers of the calls that are under way. It may
-	// have Stop(), which is called when the daemon stops, before the session
-	// fails for that, and returns within bounds of its own. And it may have
-	// LocalGone(*Cause), which is told, and must not wait, that QEMU has
-	// closed its end of a channel with bytes under way; if QEMU has died it fails
-	// the session with that cause.
+	// A Handler may also have Finishing() bool: while it says true, the stop of the daemon waits
+	// for the answers of the calls that are under way. It may have Stop(), which is called when the
+	// daemon stops, before the session fails for that, and returns within bounds of its own. And it
+	// may have LocalGone(*Cause), which is told, and must not wait, that QEMU has closed its end of
+	// a channel with bytes under way; if QEMU has died it fails the session with that cause.
 }
 
-// Session is one end of a session. Its methods may be called at any time from
-// any goroutine.
+// Session is one end of a session. Its methods may be called at any time from any goroutine.
 //
-// One goroutine (run) owns the state and decides the cause of the end: the
-// opener's word counts, and the acceptor's failures are put to it. Where an
-// end only sees that a connection with the other broke, it waits a moment for
-// somebody to know why.
+// One goroutine (run) owns the state and decides the cause of the end: the opener's word counts,
+// and the acceptor's failures are put to it. Where an end only sees that a connection with the
+// other broke, it waits a moment for somebody to know why.
 type Session struct {
 	Info
 
@@ -85,8 +80,7 @@ type Session struct {
 // leastPing bounds how often a peer can make us give signs of life.
 const leastPing = 25 * time.Millisecond
 
-// newSession takes the silence that the peer bears in milliseconds, 0 if it
-// does not say.
+// newSession takes the silence that the peer bears in milliseconds, 0 if it does not say.
 func newSession(info Info, host string, limits Limits, conn relay.Conn, peerIdle int) *Session {
 	limits = limits.withDefaults()
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -120,10 +114,9 @@ func newSession(info Info, host string, limits Limits, conn relay.Conn, peerIdle
 // Context ends when the session may do no more work; its cause is a *Cause.
 func (s *Session) Context() context.Context { return s.ctx }
 
-// Fail ends the session for the given reason, unless it is ending already.
-// Code and Text are needed, Host is this one by default. Fail does not wait:
-// Wait says what the cause turned out to be, and returns c itself if that was
-// it, and complete and printable.
+// Fail ends the session for the given reason, unless it is ending already. Code and Text are
+// needed, Host is this one by default. Fail does not wait: Wait says what the cause turned out to
+// be, and returns c itself if that was it, and complete and printable.
 func (s *Session) Fail(c *Cause) {
 	own := c.printable()
 	if own.Host == "" {
@@ -157,9 +150,8 @@ func (s *Session) known() *Cause {
 // Finish ends the session as done. Only its opener may call it.
 func (s *Session) Finish() { s.Fail(&Cause{Code: CodeDone, Text: "done"}) }
 
-// Unbound lifts this end's limits of the session's length, bytes and bandwidth:
-// for work that has come to where cutting it off does more harm than any
-// excess. Limits that sessions share hold on.
+// Unbound lifts this end's limits of the session's length, bytes and bandwidth: for work that has
+// come to where cutting it off does more harm than any excess. Limits that sessions share hold on.
 func (s *Session) Unbound() {
 	s.lift.Do(func() {
 		close(s.lifted)
@@ -173,9 +165,8 @@ func (s *Session) Unbound() {
 // Settled is closed when it is decided how the session ends.
 func (s *Session) Settled() <-chan struct{} { return s.settled }
 
-// Wait returns, with the cause of the end, when everything that the session
-// opened is gone from both hosts (from this one, where the other no longer
-// answers).
+// Wait returns, with the cause of the end, when everything that the session opened is gone from
+// both hosts (from this one, where the other no longer answers).
 func (s *Session) Wait() *Cause {
 	<-s.over
 	return s.cause
@@ -280,10 +271,9 @@ func (s *Session) lost(err error) *Cause {
 	return c
 }
 
-// end closes everything in order: the verdict goes out; channels end by
-// themselves or are cut; calls have returned; the handler lets go; the
-// acceptor's close of the control channel tells the opener that all is gone.
-// Signs of life go on as long as there is something to wait for.
+// end closes everything in order: the verdict goes out; channels end by themselves or are cut;
+// calls have returned; the handler lets go; the acceptor's close of the control channel tells the
+// opener that all is gone. Signs of life go on as long as there is something to wait for.
 func (s *Session) end(frames <-chan *frame, quiet func()) {
 	gone := make(chan struct{})
 	go func() {

@@ -55,8 +55,7 @@ type shares struct {
 
 type shareKey struct{ peer, what string }
 
-// take takes one of what, of which a peer may have most, and returns what gives
-// it back.
+// take takes one of what, of which a peer may have most, and returns what gives it back.
 func (s *shares) take(peer, what, limit string, most int) (give func(), err error) {
 	key := shareKey{peer, what}
 	s.mu.Lock()

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// What one peer may have counts over all of its sessions, and what has ended
-// counts no more.
+// What one peer may have counts over all of its sessions, and what has ended counts no more.
 func TestShare_channels(t *testing.T) {
 	t.Parallel()
 	h := newHosts(t, func(h *hosts) { h.acceptor.Share.Channels = 2 })

@@ -41,7 +41,8 @@ func TestAcceptDescription(t *testing.T) {
 	s.onlyOn(g, s.A)
 }
 
-// The description by which libvirt is to define a persistent guest comes last, when its memory is here.
+// The description by which libvirt is to define a persistent guest comes last, when its memory is
+// here.
 func TestAcceptPersistent(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

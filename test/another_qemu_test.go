@@ -14,7 +14,8 @@ import (
 	"github.com/virt-sluice/sluice/internal/lab"
 )
 
-// asQEMU is a command that runs as QEMU's user: as another guest's QEMU that its guest has taken over.
+// asQEMU is a command that runs as QEMU's user: as another guest's QEMU that its guest has taken
+// over.
 func asQEMU(t *testing.T, args ...string) []string {
 	t.Helper()
 	uid, gid, err := lab.QEMUUser()

@@ -10,12 +10,10 @@ import (
 	"github.com/virt-sluice/sluice/internal/lab"
 )
 
-// slow makes a migration last long enough to be broken halfway: 8 seconds for
-// a guest of 64 MiB.
+// slow makes a migration last long enough to be broken halfway: 8 seconds for a guest of 64 MiB.
 var slow = []string{"--bandwidth", "8"}
 
-// underWay brings up two daemons, and returns when a guest is halfway from
-// host-a to host-b.
+// underWay brings up two daemons, and returns when a guest is halfway from host-a to host-b.
 func underWay(t *testing.T, c conf) (s *site, a, b *daemon, g *lab.Guest, m *migration) {
 	t.Helper()
 	s = newSite(t)

@@ -25,8 +25,7 @@ func (s *site) run(h *lab.Host, name string, args ...string) (stdout, stderr str
 	return out.String(), errs.String(), c.ProcessState.ExitCode()
 }
 
-// killQEMU ends the guest's QEMU on a host as a crash would, also while libvirtd
-// there is frozen.
+// killQEMU ends the guest's QEMU on a host as a crash would, also while libvirtd there is frozen.
 func (s *site) killQEMU(g *lab.Guest, h *lab.Host) {
 	s.t.Helper()
 	pids, err := h.QEMU(g.Name)
@@ -37,8 +36,7 @@ func (s *site) killQEMU(g *lab.Guest, h *lab.Host) {
 	s.check(syscall.Kill(pids[0], syscall.SIGKILL))
 }
 
-// background starts a command that runs until the test's end. Its standard input
-// has no end before.
+// background starts a command that runs until the test's end. Its standard input has no end before.
 func (s *site) background(c *lab.Cmd) {
 	s.t.Helper()
 	stdin, err := c.StdinPipe()

@@ -42,9 +42,8 @@ type conf struct {
 	ca    *pki.CA  // of its certificate, if not the site's; this host alone trusts it
 }
 
-// patience is what the limits of every daemon are, unless a test sets its own:
-// much longer than a loaded machine takes, and short enough for tests that
-// wait for them.
+// patience is what the limits of every daemon are, unless a test sets its own: much longer than a
+// loaded machine takes, and short enough for tests that wait for them.
 const patience = `handshake_timeout = "5s"
 prepare_timeout = "30s"
 finish_timeout = "20s"
@@ -140,8 +139,7 @@ func (d *daemon) signal(sig syscall.Signal) {
 	d.s.check(d.cmd.Process.Signal(sig))
 }
 
-// waitExit waits for the daemon's end and returns its exit status, -1 after a
-// signal.
+// waitExit waits for the daemon's end and returns its exit status, -1 after a signal.
 func (d *daemon) waitExit(most time.Duration) int {
 	d.s.t.Helper()
 	d.s.wait("the end of sluice on "+d.host.Name, most, func() bool { return !d.alive() })
@@ -186,8 +184,7 @@ func (d *daemon) status() *control.Status {
 	return st
 }
 
-// ended waits until the daemon has no session, and returns the one that ended
-// last.
+// ended waits until the daemon has no session, and returns the one that ended last.
 func (d *daemon) ended() control.SessionStatus {
 	d.s.t.Helper()
 	var st *control.Status

@@ -166,8 +166,8 @@ func TestFence(t *testing.T) {
 	}
 }
 
-// Where libvirt at the destination says that it has failed, the guest goes on at its source, also if
-// libvirt there was killed meanwhile and so has forgotten that it was to resume the guest.
+// Where libvirt at the destination says that it has failed, the guest goes on at its source, also
+// if libvirt there was killed meanwhile and so has forgotten that it was to resume the guest.
 func TestFenceLifted(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -200,8 +200,8 @@ func TestFenceLifted(t *testing.T) {
 	}
 }
 
-// `sluice migrate` says "moved" only where no copy is left that could be resumed, also if libvirtd at
-// the source is killed just then.
+// `sluice migrate` says "moved" only where no copy is left that could be resumed, also if libvirtd
+// at the source is killed just then.
 func TestFenceMigrate(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -246,8 +246,8 @@ func TestFenceMigrate(t *testing.T) {
 	}
 }
 
-// The destination is lost in the very moment of taking the guest over. That is told in time, the client
-// waits, nobody can resume the guest, and an operator has the last word.
+// The destination is lost in the very moment of taking the guest over. That is told in time, the
+// client waits, nobody can resume the guest, and an operator has the last word.
 func TestFenceNobodyTells(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"--p2p"}, nil} {

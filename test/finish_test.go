@@ -22,8 +22,7 @@ func (s *site) finishHangs(a *daemon, g *lab.Guest) (m *migration, thaw func()) 
 
 const lostFinish = "the answer to Finish was lost"
 
-// The guest runs at the destination, and the source hears of it only when it
-// asks again.
+// The guest runs at the destination, and the source hears of it only when it asks again.
 func TestLostFinish(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

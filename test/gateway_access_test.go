@@ -7,8 +7,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/lab"
 )
 
-// What the user set is left as it is where it is secure, and refused in words
-// where it is not.
+// What the user set is left as it is where it is secure, and refused in words where it is not.
 func TestVirshOwnURI(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

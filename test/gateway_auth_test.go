@@ -85,8 +85,7 @@ func TestRevokedClient(t *testing.T) {
 	s.nothingLeft()
 }
 
-// libvirt's list of distinguished names holds for its clients here too, and so
-// does the priority.
+// libvirt's list of distinguished names holds for its clients here too, and so does the priority.
 func TestTLSClientsByList(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

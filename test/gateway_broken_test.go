@@ -61,10 +61,9 @@ func TestVirshBroken(t *testing.T) {
 	}
 }
 
-// The link breaks while the destination takes the guest over. libvirt alone
-// would resume it at the source; sluice keeps libvirt waiting, with the guest
-// paused, until the destination can say what became of it. That the guest might
-// have gone by post-copy, and did not, changes nothing.
+// The link breaks while the destination takes the guest over. libvirt alone would resume it at the
+// source; sluice keeps libvirt waiting, with the guest paused, until the destination can say what
+// became of it. That the guest might have gone by post-copy, and did not, changes nothing.
 func TestVirshLostFinish(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

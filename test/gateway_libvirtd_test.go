@@ -68,7 +68,8 @@ func TestWorkersAreLeft(t *testing.T) {
 	uri, other := s.tlsURI("operator"), s.tlsURI("looker")
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
-	// Each of these waits for QEMU: the first for its answer, the others for their turn, 30 seconds.
+	// Each of these waits for QEMU: the first for its answer, the others for their turn, 30
+	// seconds.
 	var stuck sync.WaitGroup
 	const many = 30
 	for range many {

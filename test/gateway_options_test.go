@@ -65,11 +65,12 @@ func TestVirshPersistent(t *testing.T) {
 	s.nothingLeft()
 }
 
-// passAndAHalf ends a session of dirtyGuest after its first pass over memory, before what comes then.
+// passAndAHalf ends a session of dirtyGuest after its first pass over memory, before what comes
+// then.
 const passAndAHalf = "session_bytes = 88000000\n"
 
-// limitInTime is a link, in bytes per second, by which that end comes 2.5 s after the first pass: in
-// that time virsh has to hear of the pass, and to ask for post-copy.
+// limitInTime is a link, in bytes per second, by which that end comes 2.5 s after the first pass:
+// in that time virsh has to hear of the pass, and to ask for post-copy.
 const limitInTime = 8 << 20
 
 var dirtyGuest = lab.GuestSpec{MemoryMiB: 64, DirtyMiB: 32}

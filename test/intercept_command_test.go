@@ -114,8 +114,7 @@ func TestInterceptCommands(t *testing.T) {
 	}
 }
 
-// capabilities is a command that runs another with those that a systemd unit
-// allows, and no others.
+// capabilities is a command that runs another with those that a systemd unit allows, and no others.
 func capabilities(t *testing.T, units ...string) []string {
 	t.Helper()
 	set := "-all"
@@ -167,8 +166,7 @@ func TestInterceptAsUnits(t *testing.T) {
 	says(t, "sluice serve", errs, "[intercept]", "CAP_NET_ADMIN")
 }
 
-// `sluice check` finds what the kernel lacks, and `sluice status` what the
-// daemon does not fit.
+// `sluice check` finds what the kernel lacks, and `sluice status` what the daemon does not fit.
 func TestInterceptChecked(t *testing.T) {
 	t.Parallel()
 	s, a, _ := interceptedHosts(t)

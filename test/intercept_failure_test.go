@@ -10,8 +10,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
-// Both daemons stop in the middle of a migration: first without harm, then at
-// once.
+// Both daemons stop in the middle of a migration: first without harm, then at once.
 func TestInterceptedStop(t *testing.T) {
 	t.Parallel()
 	s, a, b := interceptedHosts(t)
@@ -29,8 +28,7 @@ func TestInterceptedStop(t *testing.T) {
 	s.onlyOn(g, s.A)
 }
 
-// Where the two sluices don't come together, each says why, and nothing goes in
-// clear.
+// Where the two sluices don't come together, each says why, and nothing goes in clear.
 func TestInterceptedStrangers(t *testing.T) {
 	t.Parallel()
 	s, a, b := interceptedHosts(t)

@@ -92,8 +92,7 @@ func TestInterceptedWithDisks(t *testing.T) {
 	s.onlyOn(g, s.B)
 }
 
-// Several connections to one port come to QEMU in the order in which they were
-// made.
+// Several connections to one port come to QEMU in the order in which they were made.
 func TestInterceptedParallel(t *testing.T) {
 	t.Parallel()
 	s, a, b := interceptedHosts(t)

@@ -10,9 +10,8 @@ import (
 	"github.com/virt-sluice/sluice/internal/lab"
 )
 
-// reconfigureLibvirtd starts a host's libvirtd anew with another configuration,
-// and again with its own when the function that is returned is called, or at the
-// test's end. Guests go on.
+// reconfigureLibvirtd starts a host's libvirtd anew with another configuration, and again with its
+// own when the function that is returned is called, or at the test's end. Guests go on.
 func (s *site) reconfigureLibvirtd(h *lab.Host, change func(conf string) string) (undo func()) {
 	s.t.Helper()
 	file := h.Path("/etc/libvirt/libvirtd.conf")

@@ -1,10 +1,8 @@
-// Package test tries whole sluices: daemons and command line as they are
-// installed, between two libvirt hosts (internal/lab), with real guests whose
-// memory is checked afterwards.
+// Package test tries whole sluices: daemons and command line as they are installed, between two
+// libvirt hosts (internal/lab), with real guests whose memory is checked afterwards.
 //
-// Every test brings its own daemons and guests, and ends by checking that
-// nothing of them is left on either host. The hosts are shared, one pair for
-// each test that runs at the time.
+// Every test brings its own daemons and guests, and ends by checking that nothing of them is left
+// on either host. The hosts are shared, one pair for each test that runs at the time.
 package test
 
 import (
@@ -39,9 +37,8 @@ func TestMain(m *testing.M) {
 // programDir is the folder of the sluice under test, once it is built.
 var programDir string
 
-// programs are sluice, built twice: the daemon with the race detector, and
-// with testdata/goroutines; the command line, which starts much faster, as it
-// is.
+// programs are sluice, built twice: the daemon with the race detector, and with
+// testdata/goroutines; the command line, which starts much faster, as it is.
 type programs struct{ daemon, command string }
 
 var build = sync.OnceValues(func() (programs, error) {

@@ -9,8 +9,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/lab"
 )
 
-// What breaks on the way to a host without a sluice leaves the guest at the
-// source.
+// What breaks on the way to a host without a sluice leaves the guest at the source.
 func TestToHostWithoutSluiceBroken(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -58,8 +57,7 @@ func TestToHostWithoutSluiceBroken(t *testing.T) {
 	}
 }
 
-// The answer to Finish is lost, and libvirt there is asked what became of the
-// guest.
+// The answer to Finish is lost, and libvirt there is asked what became of the guest.
 func TestToHostWithoutSluiceLostFinish(t *testing.T) {
 	t.Parallel()
 	t.Run("it runs there", func(t *testing.T) {

@@ -10,8 +10,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/lab"
 )
 
-// moved waits for the end of a migration that must succeed, and checks what
-// both daemons say of it.
+// moved waits for the end of a migration that must succeed, and checks what both daemons say of it.
 func moved(m *migration, g *lab.Guest, from, to *daemon) *control.Result {
 	m.s.t.Helper()
 	r := m.want(control.Moved, 0)

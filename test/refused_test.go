@@ -17,8 +17,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
-// refused checks a migration that must fail before anything of the guest has
-// moved.
+// refused checks a migration that must fail before anything of the guest has moved.
 func refused(a *daemon, g *lab.Guest, words ...string) {
 	a.s.t.Helper()
 	r := a.migrate(g.Name).stays(control.Failed, 1, words...)

@@ -18,8 +18,7 @@ type holdings struct {
 	goroutines  []string // stacks
 }
 
-// holds looks at the daemon: first at goroutines, which close what they have open
-// before they end.
+// holds looks at the daemon: first at goroutines, which close what they have open before they end.
 func (d *daemon) holds() (h holdings) {
 	d.s.t.Helper()
 	h.goroutines = d.goroutines()
@@ -27,8 +26,7 @@ func (d *daemon) holds() (h holdings) {
 	return h
 }
 
-// waitStarted waits until the daemon's start is over, and notes what it holds
-// then.
+// waitStarted waits until the daemon's start is over, and notes what it holds then.
 func (d *daemon) waitStarted() {
 	d.s.t.Helper()
 	d.s.wait("the start is over", 30*time.Second, func() bool {
@@ -42,8 +40,7 @@ func (d *daemon) waitStarted() {
 	})
 }
 
-// waitIdle waits until the daemon holds nothing that it did not hold when it
-// was new.
+// waitIdle waits until the daemon holds nothing that it did not hold when it was new.
 func (d *daemon) waitIdle() {
 	d.s.t.Helper()
 	late := time.After(20 * time.Second)

@@ -15,8 +15,8 @@ func (d *daemon) stopped() {
 	if status := d.waitExit(30 * time.Second); status != 0 {
 		d.s.t.Errorf("sluice on %s ended with status %d", d.host.Name, status)
 	}
-	// What is known of guests that came is for the next daemon, and so is what is not settled of those
-	// that left.
+	// What is known of guests that came is for the next daemon, and so is what is not settled of
+	// those that left.
 	left, _, _ := d.s.run(d.host, "ls", "-A", "--ignore=arrivals", "--ignore=departures", "/run/sluice")
 	unsettled, _, _ := d.s.run(d.host, "ls", "-A", "/run/sluice/departures")
 	if left += unsettled; left != "" {

@@ -30,8 +30,8 @@ func prepare(dst *libvirt.Libvirt, name, xml string, cookie []byte, flags libvir
 	return err
 }
 
-// A peer that may migrate has no way to another peer's guest: not by a decoy of its name or its UUID
-// while it is on its way, and not by what is left of a decoy that it brought before.
+// A peer that may migrate has no way to another peer's guest: not by a decoy of its name or its
+// UUID while it is on its way, and not by what is left of a decoy that it brought before.
 func TestThirdPeer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -60,7 +60,8 @@ func TestThirdPeer(t *testing.T) {
 		return err == nil && left == ""
 	})
 
-	// The victim is on its way, and host-c can neither finish it nor bring another of its name or UUID.
+	// The victim is on its way, and host-c can neither finish it nor bring another of its name or
+	// UUID.
 	s.check(s.SlowLink(20 << 20))
 	m = a.migrate(g.Name)
 	m.halfway()

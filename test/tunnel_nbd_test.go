@@ -91,8 +91,7 @@ func TestNBDClientWithTLS(t *testing.T) {
 	}
 }
 
-// nbdkit as a command, one for each connection, behind TLS that it knows nothing
-// of.
+// nbdkit as a command, one for each connection, behind TLS that it knows nothing of.
 func TestNBDCommand(t *testing.T) {
 	t.Parallel()
 	needs.Program(t, "nbdkit")

@@ -56,8 +56,7 @@ func TestQEMUSourceRefused(t *testing.T) {
 	}
 }
 
-// What keeps sluice from a destination with TLS has its own words, and nothing
-// of the guest leaves.
+// What keeps sluice from a destination with TLS has its own words, and nothing of the guest leaves.
 func TestQEMUDestinationRefused(t *testing.T) {
 	for _, c := range []struct {
 		name           string

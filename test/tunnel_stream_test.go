@@ -57,8 +57,7 @@ func TestChardevWithTLS(t *testing.T) {
 	}
 }
 
-// readsMemory asks for the marker of a page, as gdb does ("m ADDR,LENGTH" in its
-// remote protocol).
+// readsMemory asks for the marker of a page, as gdb does ("m ADDR,LENGTH" in its remote protocol).
 func readsMemory(t *testing.T, c net.Conn) {
 	t.Helper()
 	c.SetDeadline(time.Now().Add(stand.Patience))
@@ -78,8 +77,7 @@ func readsMemory(t *testing.T, c net.Conn) {
 	}
 }
 
-// The stream of a VNC port through two tunnels: the protocol's handshake and a
-// whole picture.
+// The stream of a VNC port through two tunnels: the protocol's handshake and a whole picture.
 func TestVNC(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)

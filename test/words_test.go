@@ -25,8 +25,7 @@ func says(t *testing.T, who, text string, words ...string) {
 	}
 }
 
-// sameCause checks that both daemons show the session ended by one cause, in
-// these words.
+// sameCause checks that both daemons show the session ended by one cause, in these words.
 func sameCause(a, b *daemon, words ...string) {
 	a.s.t.Helper()
 	ea, eb := a.ended(), b.ended()
@@ -40,8 +39,7 @@ func sameCause(a, b *daemon, words ...string) {
 	says(b.s.t, b.host.Name, eb.Cause, words...)
 }
 
-// stays checks the result of a migration after which the guest goes on at the
-// source.
+// stays checks the result of a migration after which the guest goes on at the source.
 func (m *migration) stays(outcome string, status int, words ...string) *control.Result {
 	m.s.t.Helper()
 	r := m.want(outcome, status)

@@ -116,10 +116,9 @@ func (c Client) config() *tls.Config {
 	return cfg
 }
 
-// showCertificate makes a client show its certificate also to a server that
-// has not listed its CA among those it trusts. Left to itself crypto/tls would
-// show none, and the server say that one is missing rather than that it comes
-// from the wrong CA.
+// showCertificate makes a client show its certificate also to a server that has not listed its CA
+// among those it trusts. Left to itself crypto/tls would show none, and the server say that one is
+// missing rather than that it comes from the wrong CA.
 func showCertificate(cfg *tls.Config, seen *Seen) {
 	cfg.GetClientCertificate = func(req *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		seen.Asked = true

@@ -24,11 +24,10 @@ type attribute struct {
 // attributeSET is a relative distinguished name; the suffix makes encoding/asn1 read a SET OF.
 type attributeSET []attribute
 
-// formatDN prints a DER-encoded Name as libvirt does, that is as
-// gnutls_x509_crt_get_dn does: attributes in the certificate's own order, where
-// RFC 4514 has the reverse; escapes as in RFC 4514; attribute types that
-// GnuTLS has no name for as their OID, and values it cannot decode as # and
-// the hexadecimal DER (GnuTLS lib/x509/dn.c, lib/x509/common.c).
+// formatDN prints a DER-encoded Name as libvirt does, that is as gnutls_x509_crt_get_dn does:
+// attributes in the certificate's own order, where RFC 4514 has the reverse; escapes as in RFC
+// 4514; attribute types that GnuTLS has no name for as their OID, and values it cannot decode as #
+// and the hexadecimal DER (GnuTLS lib/x509/dn.c, lib/x509/common.c).
 //
 // Unlike GnuTLS it refuses a name that holds a NUL or another control character: such a name is
 // made to be read in another way than it is written.

@@ -76,9 +76,8 @@ func (e *NotFoundError) Error() string {
 	return b.String()
 }
 
-// Find chooses the files. A layout is chosen if its CA file and a certificate
-// with its key are there; whether they are good is for Load to say. The order is
-// that of package layout.
+// Find chooses the files. A layout is chosen if its CA file and a certificate with its key are
+// there; whether they are good is for Load to say. The order is that of package layout.
 //
 // The error is a *NotFoundError, or says what is wrong with s.
 func Find(s Search) (Found, error) {

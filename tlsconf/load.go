@@ -44,8 +44,7 @@ func (c *Credentials) Leaves() (server, client []*x509.Certificate) {
 // dates, that each key is its certificate's, that each certificate comes from the
 // CA and may be used in its role, and that nobody else may read the keys.
 //
-// The error joins one *Finding for each thing that is wrong: file, what is wrong,
-// how to mend it.
+// The error joins one *Finding for each thing that is wrong: file, what is wrong, how to mend it.
 func Load(f Found) (*Credentials, error) { return loadAt(f, time.Now()) }
 
 func loadAt(f Found, now time.Time) (*Credentials, error) {

@@ -9,11 +9,10 @@
 // Each is measured with a guest that runs and with one that is paused, which
 // shows the data path without the emulator's noise.
 //
-// The guest's memory is in huge pages, which the machine keeps meanwhile. Small
-// ones say more of where the destination's come from: a virtual machine that
-// reports its free pages to its host gets them back at up to four times the
-// cost, the more the longer ago they were freed. --small-pages measures
-// with small ones.
+// The guest's memory is in huge pages, which the machine keeps meanwhile. Small ones say more of
+// where the destination's come from: a virtual machine that reports its free pages to its host gets
+// them back at up to four times the cost, the more the longer ago they were freed. --small-pages
+// measures with small ones.
 //
 // Ways take turns within a round, and ratios are taken within a round, because
 // a shared machine's speed drifts. Seconds are of the whole command; CPU is

@@ -7,9 +7,8 @@
 //	tunnel   sluice tunnel to libvirtd's socket: the same TLS, and nothing read
 //	read     peers/NAME/libvirt.sock, as migrations go
 //
-// What reading costs is read against tunnel, and port against tls. Ways take
-// turns within a round, and ratios are taken within a round, because a shared
-// machine's speed drifts.
+// What reading costs is read against tunnel, and port against tls. Ways take turns within a round,
+// and ratios are taken within a round, because a shared machine's speed drifts.
 package main
 
 import (
@@ -135,8 +134,7 @@ func listenTLS(ctx context.Context, h *lab.Host) error {
 
 const tunnelSocket = "/run/tunnel.sock"
 
-// tunnel leads from host-a to libvirtd's socket on host-b. Its two ends are
-// killed with the lab.
+// tunnel leads from host-a to libvirtd's socket on host-b. Its two ends are killed with the lab.
 func tunnel(ctx context.Context, s *site.Site) error {
 	far := s.B.Command(ctx, "tunnel", "--listen", "tls::16516", "--allow", "host-a", "--to", "unix:/run/libvirt/libvirt-sock")
 	near := s.A.Command(ctx, "tunnel", "--listen", "unix:"+tunnelSocket, "--to", "tls:host-b:16516")

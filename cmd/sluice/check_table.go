@@ -10,8 +10,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 )
 
-// writeReport is r as tables, one for each host, no wider than columns if that
-// is known.
+// writeReport is r as tables, one for each host, no wider than columns if that is known.
 func writeReport(w io.Writer, r *control.Report, columns int) error {
 	var b strings.Builder
 	widest := 0
@@ -69,8 +68,7 @@ func count(n int, what string) string {
 // leastWrap is the narrowest column that is worth breaking lines for.
 const leastWrap = 30
 
-// wrap breaks text at spaces into lines of at most columns characters where
-// that is possible.
+// wrap breaks text at spaces into lines of at most columns characters where that is possible.
 func wrap(text string, columns int) []string {
 	if columns < leastWrap {
 		return []string{text}

@@ -28,8 +28,7 @@ func percent(p control.Progress) int {
 	return max(0, min(n, 99))
 }
 
-// fields are what is known of a migration's progress, the more important
-// first.
+// fields are what is known of a migration's progress, the more important first.
 func fields(p control.Progress) []string {
 	var f []string
 	if p.Total > 0 {

@@ -13,10 +13,9 @@ import (
 	"github.com/virt-sluice/sluice/internal/stand"
 )
 
-// Stock QEMU in both roles and stock libvirt's client meet sluice with every
-// kind of key, in the authority and in their own certificates, by either
-// version of TLS. What GnuTLS's own programs do is no proof: they choose
-// their certificate in another way than QEMU and libvirt have it chosen.
+// Stock QEMU in both roles and stock libvirt's client meet sluice with every kind of key, in the
+// authority and in their own certificates, by either version of TLS. What GnuTLS's own programs do
+// is no proof: they choose their certificate in another way than QEMU and libvirt have it chosen.
 func TestKindsOfKeys(t *testing.T) {
 	for _, program := range []string{"qemu-img", "qemu-nbd", "virsh", "certtool"} {
 		needs.Program(t, program)

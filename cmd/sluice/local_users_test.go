@@ -17,8 +17,8 @@ import (
 	"github.com/virt-sluice/sluice/internal/needs"
 )
 
-// dialAs opens connections as a user, whose uid the thread has that makes them, and returns those that
-// are still open a while after.
+// dialAs opens connections as a user, whose uid the thread has that makes them, and returns those
+// that are still open a while after.
 func dialAs(t *testing.T, uid, n int, socket string) (open []net.Conn) {
 	t.Helper()
 	made := make(chan []net.Conn)

@@ -28,8 +28,8 @@ func newLogger(w io.Writer, level string) (zerolog.Logger, error) {
 	return zerolog.New(w).Level(l).With().Timestamp().Logger(), nil
 }
 
-// journalWriter puts a line's priority before it, as systemd reads it from a service's standard error
-// (sd-daemon(3)).
+// journalWriter puts a line's priority before it, as systemd reads it from a service's standard
+// error (sd-daemon(3)).
 type journalWriter struct{ io.Writer }
 
 func (w journalWriter) WriteLevel(l zerolog.Level, p []byte) (int, error) {

@@ -65,8 +65,7 @@ func newMigrate(io streams) *cobra.Command {
 	return cmd
 }
 
-// migrate has the daemon run one migration, shows how it goes and ends with
-// its exit status.
+// migrate has the daemon run one migration, shows how it goes and ends with its exit status.
 func migrate(ctx context.Context, io streams, o *migrateOptions, req *control.MigrateRequest) error {
 	view := newView(io, o.json)
 	ctx, leave := context.WithCancelCause(ctx)

@@ -115,8 +115,7 @@ func (o *migrateOptions) request(f *pflag.FlagSet, guest, peer string) (*control
 	return req, req.Check()
 }
 
-// virshOnly are flags that virsh users type by habit and why sluice has none
-// of that name.
+// virshOnly are flags that virsh users type by habit and why sluice has none of that name.
 var virshOnly = map[string]string{
 	"p2p":            "not needed: the two hosts' sluices run the migration between them",
 	"direct":         "not needed: the two hosts' sluices run the migration between them",

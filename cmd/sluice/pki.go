@@ -211,7 +211,8 @@ func parseHost(arg string) (h pki.Host, dir string, err error) {
 	return h, dir, nil
 }
 
-// validDNS takes host names, without wildcards: a certificate that could be any host's tells no host.
+// validDNS takes host names, without wildcards: a certificate that could be any host's tells no
+// host.
 func validDNS(name string) bool {
 	if len(name) > 253 {
 		return false

@@ -8,8 +8,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 )
 
-// writeResult says how a migration ended, to a person: to out if the guest has
-// moved, else to err.
+// writeResult says how a migration ended, to a person: to out if the guest has moved, else to err.
 func writeResult(io streams, r *control.Result) {
 	w := io.out
 	first := oneLine(r.Message)

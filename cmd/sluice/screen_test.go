@@ -5,8 +5,7 @@ import (
 	"strings"
 )
 
-// screen is what a terminal shows after some output: as much of ECMA-48 as the
-// progress bar speaks.
+// screen is what a terminal shows after some output: as much of ECMA-48 as the progress bar speaks.
 type screen struct {
 	columns  int
 	rows     [][]byte

@@ -7,8 +7,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 )
 
-// longSilence is when a daemon that owes a line every control.Heartbeat is
-// worth a remark.
+// longSilence is when a daemon that owes a line every control.Heartbeat is worth a remark.
 const longSilence = 5 * control.Heartbeat
 
 // silence remarks that the daemon has not been heard of for long, once for each

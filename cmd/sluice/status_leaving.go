@@ -8,8 +8,8 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 )
 
-// writeLeaving shows the guests whose destination was asked to take them over, until it is settled what
-// becomes of them.
+// writeLeaving shows the guests whose destination was asked to take them over, until it is settled
+// what becomes of them.
 func writeLeaving(w io.Writer, leaving []control.DepartureStatus, now time.Time) {
 	if len(leaving) == 0 {
 		return

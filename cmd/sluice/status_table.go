@@ -97,8 +97,7 @@ func writeCertificates(w io.Writer, st *control.Status, now time.Time) {
 
 type rowFunc func(cells ...string)
 
-// blank is a cell that has no meaning in its row; an empty one is shown as a
-// dash.
+// blank is a cell that has no meaning in its row; an empty one is shown as a dash.
 const blank = " "
 
 func table(w io.Writer, head string, rows func(rowFunc)) {

@@ -8,9 +8,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// tellSystemd says READY, STOPPING and, while the process lives, that its
-// watchdog need not bite (sd_notify(3)). Without systemd it does nothing. The
-// function that it returns ends it and waits.
+// tellSystemd says READY, STOPPING and, while the process lives, that its watchdog need not bite
+// (sd_notify(3)). Without systemd it does nothing. The function that it returns ends it and waits.
 func tellSystemd(ready, drain <-chan struct{}, log zerolog.Logger) (stop func()) {
 	notify := func(state string) {
 		if _, err := daemon.SdNotify(false, state); err != nil {

@@ -136,8 +136,7 @@ func (o *tunnelOptions) hint(err error) error {
 	return err
 }
 
-// host is what this host says of tunnels, by the daemon's configuration if there
-// is one.
+// host is what this host says of tunnels, by the daemon's configuration if there is one.
 func (o *tunnelOptions) host(f *pflag.FlagSet, log zerolog.Logger) (spec.Host, error) {
 	strict := spec.Host{TLS: spec.Yes, RequireSecure: true}
 	if _, err := os.Stat(o.config); errors.Is(err, fs.ErrNotExist) && !f.Changed("config") {

@@ -16,8 +16,7 @@ import (
 
 func TestTunnels(t *testing.T) { testTunnels(t, "records") }
 
-// testTunnels has two processes, unix to TLS to unix, as one would set them up;
-// and their ends.
+// testTunnels has two processes, unix to TLS to unix, as one would set them up; and their ends.
 func testTunnels(t *testing.T, path string) {
 	s := stand.New(t, "sluice")
 	out := s.Echo("unix", s.Path("out.sock"))

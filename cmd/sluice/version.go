@@ -13,8 +13,7 @@ import (
 // version is set by the linker (see Makefile).
 var version string
 
-// buildVersion is the linker's version, else the one that the go command
-// stamped into the binary.
+// buildVersion is the linker's version, else the one that the go command stamped into the binary.
 func buildVersion() string {
 	if version != "" {
 		return version

@@ -22,8 +22,7 @@ type view interface {
 	failure(*control.MigrateRequest, int, error) // the end, without a Result
 }
 
-// newView is a bar if progress goes to a terminal that has room for one, lines
-// if not, or JSON.
+// newView is a bar if progress goes to a terminal that has room for one, lines if not, or JSON.
 func newView(io streams, asJSON bool) view {
 	switch {
 	case asJSON:
@@ -34,8 +33,7 @@ func newView(io streams, asJSON bool) view {
 	return &lineView{io: io, now: time.Now}
 }
 
-// width is that of a terminal in columns; 0 of anything else, and of a
-// terminal that does not know.
+// width is that of a terminal in columns; 0 of anything else, and of a terminal that does not know.
 func width(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -79,8 +77,7 @@ func (v *jsonView) failure(req *control.MigrateRequest, code int, err error) {
 	v.note(tidy(err.Error()))
 }
 
-// lineView writes plain lines: one when the phase changes, and at most one a
-// second.
+// lineView writes plain lines: one when the phase changes, and at most one a second.
 type lineView struct {
 	io    streams
 	now   func() time.Time

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fence looks whether guests' QEMU processes can be stopped while their destination takes them over.
+// fence looks whether guests' QEMU processes can be stopped while their destination takes them
+// over.
 func (h *Host) fence(l *list) {
 	const name = "fence"
 	uid, _, err := h.Config.QEMU()

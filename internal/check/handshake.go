@@ -70,8 +70,7 @@ func (p *peerCheck) refusal(he *tlsconf.HandshakeError) {
 	p.add(control.Finding{Check: handshake, Result: control.ResultError, Code: string(he.Cause), Side: string(he.Side), Text: he.What, Remedy: he.Remedy})
 }
 
-// itsClock asks a peer of which nothing is wrong but its dates: inside is when
-// they were right.
+// itsClock asks a peer of which nothing is wrong but its dates: inside is when they were right.
 func (p *peerCheck) itsClock(ctx context.Context, inside time.Time) string {
 	raw, err := net.DialTimeout("tcp", p.conf.Address, p.host.Config.Limits.HandshakeTimeout)
 	if err == nil {

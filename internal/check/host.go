@@ -31,8 +31,7 @@ type Host struct {
 // maxPeers is how many peers are checked at once.
 const maxPeers = 16
 
-// Run checks this host, or the peers that the request names, all of which are
-// configured.
+// Run checks this host, or the peers that the request names, all of which are configured.
 func (h *Host) Run(ctx context.Context, req *control.CheckRequest) *control.Report {
 	r := &control.Report{Host: h.Config.Name, Version: h.Version, By: h.By, Time: time.Now()}
 	names := req.Peers

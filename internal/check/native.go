@@ -93,8 +93,7 @@ func nativeDir(conf, ofMigration string) (string, error) {
 	return defaultTLSDir, nil
 }
 
-// native tells of it, and nothing depends on it but migrations with hosts that
-// have no sluice.
+// native tells of it, and nothing depends on it but migrations with hosts that have no sluice.
 func (h *Host) native(l *list) {
 	n := Native()
 	if n.Ready {

@@ -6,8 +6,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 )
 
-// Question is what one sluice asks another to be told what it sees. It belongs
-// to no session.
+// Question is what one sluice asks another to be told what it sees. It belongs to no session.
 const Question = "check"
 
 // Ask is the question's body.

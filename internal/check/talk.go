@@ -97,8 +97,7 @@ func (p *peerCheck) askFailed(ctx context.Context, err, readErr error) {
 	p.refusal(he)
 }
 
-// refusedBy is a peer's refusal in its own words, in which "this host" is the
-// peer.
+// refusedBy is a peer's refusal in its own words, in which "this host" is the peer.
 func refusedBy(cause *stream.Cause) control.Finding {
 	text := strings.TrimPrefix(cause.Text, "this host refused the peer: ")
 	f := control.Finding{Check: answer, Result: control.ResultError, Code: cause.Code, Side: string(tlsconf.There),

@@ -18,8 +18,7 @@ var noSluice = []string{"port-closed", "libvirtd", "not-sluice", "port-filtered"
 // certain is how many of noSluice say that none is there.
 const certain = 3
 
-// view sums up what was found, once it was. Where no sluice was, it looks for
-// libvirtd.
+// view sums up what was found, once it was. Where no sluice was, it looks for libvirtd.
 func (p *peerCheck) view(ctx context.Context) control.PeerView {
 	v := control.PeerView{
 		Name: p.name, Address: p.conf.Address, LibvirtURI: p.conf.LibvirtURI, WithoutSluice: p.conf.WithoutSluice,

@@ -14,8 +14,7 @@ const (
 	AccessFull     = "full"      // everything, as root here
 )
 
-// Client is who may use this host's libvirt over TLS (qemu+tls://) without
-// being a peer.
+// Client is who may use this host's libvirt over TLS (qemu+tls://) without being a peer.
 type Client struct {
 	Names  []string `toml:"names"`  // rules for the names in its certificate
 	Access string   `toml:"access"` // AccessMigrate, AccessReadOnly or AccessFull

@@ -6,9 +6,8 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
-// Config is the whole configuration of one daemon. A zero or absent value
-// means the default, which Load has filled in; a negative number means no
-// limit where a limit may be off.
+// Config is the whole configuration of one daemon. A zero or absent value means the default, which
+// Load has filled in; a negative number means no limit where a limit may be off.
 type Config struct {
 	Name          string `toml:"name"`           // this host, in messages; default: the host name
 	Listen        string `toml:"listen"`         // HOST:PORT for peers; default ":16514"
@@ -18,8 +17,7 @@ type Config struct {
 	QEMUPIDs      string `toml:"qemu_pids"`      // folder of libvirt's pid files of QEMU; default /run/libvirt/qemu
 	QEMUUser      string `toml:"qemu_user"`      // whom libvirt runs QEMU as; default: the first of libvirt-qemu, qemu, root that exists
 
-	// Users (names or numbers) whose processes may use the local sockets.
-	// Default: root alone.
+	// Users (names or numbers) whose processes may use the local sockets. Default: root alone.
 	Users []string `toml:"users"`
 
 	RequireSecure *bool  `toml:"require_secure"` // refuse what would go in clear; default true

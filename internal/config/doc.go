@@ -1,14 +1,12 @@
-// Package config reads the daemon's configuration: one TOML file, taken
-// strictly.
+// Package config reads the daemon's configuration: one TOML file, taken strictly.
 //
 //	cfg, err := config.Load("/etc/sluice/sluice.toml")
 //
-// Load answers with a Config in which every value is checked and every default
-// filled in, or with every fault it found: each names the file, the line, the
-// key, what is wrong and what to do. An unknown key is a fault, so that a
-// misspelt limit is not silently without effect.
+// Load answers with a Config in which every value is checked and every default filled in, or with
+// every fault it found: each names the file, the line, the key, what is wrong and what to do. An
+// unknown key is a fault, so that a misspelt limit is not silently without effect.
 //
-// The package opens nothing but the file, the user database, GnuTLS's system
-// file and the names of libvirt's sockets. Whether certificates are usable is for package tlsconf to
-// say, whether libvirt answers for package proxy.
+// The package opens nothing but the file, the user database, GnuTLS's system file and the names of
+// libvirt's sockets. Whether certificates are usable is for package tlsconf to say, whether libvirt
+// answers for package proxy.
 package config

@@ -12,10 +12,9 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// document is the shape of the file. It differs from Config in durations
-// alone, which the file writes as text with a unit: decoded straight into a
-// time.Duration a bare 30 would be 30 nanoseconds. The outer field of two with
-// one key is the one that is decoded.
+// document is the shape of the file. It differs from Config in durations alone, which the file
+// writes as text with a unit: decoded straight into a time.Duration a bare 30 would be 30
+// nanoseconds. The outer field of two with one key is the one that is decoded.
 type document struct {
 	Config
 	Certificates documentCertificates `toml:"certificates"`
@@ -49,9 +48,8 @@ type documentTunnel struct {
 // durationText is a duration not yet parsed; empty when the file has none.
 type durationText string
 
-// decode reads data into a document. A value of the wrong type or a fault of
-// syntax ends it, since nothing after that can be trusted; unknown keys do
-// not, and are returned beside the document.
+// decode reads data into a document. A value of the wrong type or a fault of syntax ends it, since
+// nothing after that can be trusted; unknown keys do not, and are returned beside the document.
 func decode(file string, data []byte, ix lines) (*document, []error, error) {
 	doc := new(document)
 	dec := toml.NewDecoder(bytes.NewReader(data))

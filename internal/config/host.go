@@ -18,8 +18,7 @@ const (
 	defaultQEMUPIDs = "/run/libvirt/qemu" // libvirt's, as the system's daemon
 )
 
-// libvirtSockets are where a local libvirt listens: libvirtd, then the
-// modular daemon.
+// libvirtSockets are where a local libvirt listens: libvirtd, then the modular daemon.
 var libvirtSockets = []string{"/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"}
 
 // host checks and completes what this host is and where it listens.
@@ -106,8 +105,7 @@ func printable(s string) bool {
 	return s != ""
 }
 
-// validHost takes IP addresses and host names (RFC 1123, and underscores,
-// which sites use).
+// validHost takes IP addresses and host names (RFC 1123, and underscores, which sites use).
 func validHost(h string) bool {
 	if _, err := netip.ParseAddr(h); err == nil {
 		return true

@@ -12,8 +12,7 @@ import (
 	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 )
 
-// Intercept says which connections of this host's QEMUs the kernel leads to
-// sluice.
+// Intercept says which connections of this host's QEMUs the kernel leads to sluice.
 type Intercept struct {
 	Port  int    `toml:"port"`  // where the daemon takes them, on loopback; default 16516
 	Ports string `toml:"ports"` // the migration ports of every host, "FIRST-LAST"; default libvirt's own
@@ -98,8 +97,7 @@ func inRange(port string, first, last uint16) bool {
 	return err == nil && uint16(p) >= first && uint16(p) <= last
 }
 
-// InterceptAt are the addresses and names at which the peer's QEMUs are
-// reached.
+// InterceptAt are the addresses and names at which the peer's QEMUs are reached.
 func (p Peer) InterceptAt() []string {
 	if p.Intercept != nil {
 		return p.Intercept

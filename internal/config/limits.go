@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// None is a limit that is off. Load sets it for every negative value where a
-// limit may be off, and where the default is to have none; so after Load a
-// limit holds if and only if it is above zero.
+// None is a limit that is off. Load sets it for every negative value where a limit may be off, and
+// where the default is to have none; so after Load a limit holds if and only if it is above zero.
 const None = -1
 
 // longest is the longest duration taken: beyond it a number has a wrong unit.

@@ -65,8 +65,7 @@ func (ix lines) note(key []string, line int) {
 	}
 }
 
-// add notes the line of an expression's key and returns the key in full, and the
-// line.
+// add notes the line of an expression's key and returns the key in full, and the line.
 func (ix lines) add(p *unstable.Parser, parent []string, e *unstable.Node) (key []string, line int) {
 	key = slices.Clone(parent)
 	for it := e.Key(); it.Next(); {

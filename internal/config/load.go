@@ -8,8 +8,7 @@ import (
 	"os"
 )
 
-// maxFile bounds the file, in bytes: a fleet of a thousand peers takes some
-// 100 KiB.
+// maxFile bounds the file, in bytes: a fleet of a thousand peers takes some 100 KiB.
 const maxFile = 4 << 20
 
 // Load reads, checks and completes the configuration at path. Its error holds

@@ -2,9 +2,8 @@ package config
 
 import "net"
 
-// metrics checks where metrics are served. They go to whoever asks, so that
-// unlike listen's the host must be written: all addresses are no one's
-// oversight.
+// metrics checks where metrics are served. They go to whoever asks, so that unlike listen's the
+// host must be written: all addresses are no one's oversight.
 func (c *checker) metrics(cfg *Config) {
 	if cfg.Metrics == "" {
 		return

@@ -37,7 +37,8 @@ func TestExamplesLoad(t *testing.T) {
 	}
 }
 
-// The configuration that `make install` installs loads, as it is and with every setting in it enabled.
+// The configuration that `make install` installs loads, as it is and with every setting in it
+// enabled.
 func TestSampleLoads(t *testing.T) {
 	const sample = "../../docs/sluice.toml"
 	text, err := os.ReadFile(sample)

@@ -7,13 +7,11 @@ import (
 	"strings"
 )
 
-// maxSocketPath is what a unix socket's address holds: sun_path's 108 bytes
-// less its NUL (unix(7)).
+// maxSocketPath is what a unix socket's address holds: sun_path's 108 bytes less its NUL (unix(7)).
 const maxSocketPath = 107
 
-// maxSession is room for the name of a session's socket beneath the run
-// folder: an id of up to 36 characters (stream.NewID makes 32) and the longest
-// name in its folder.
+// maxSession is room for the name of a session's socket beneath the run folder: an id of up to 36
+// characters (stream.NewID makes 32) and the longest name in its folder.
 const maxSession = len("sessions/") + 36 + len("/libvirt.sock")
 
 // peerSocket is where package proxy puts the socket of a peer.

@@ -37,8 +37,7 @@ func (c *checker) tls(cfg *Config) {
 	c.dnList(cfg.AllowedDNs)
 }
 
-// yesNo checks a setting of TLS, which may not ask for what require_secure
-// forbids.
+// yesNo checks a setting of TLS, which may not ask for what require_secure forbids.
 func (c *checker) yesNo(key, value string, requireSecure bool) {
 	switch {
 	case value != "yes" && value != "no":
@@ -78,8 +77,7 @@ func (c *checker) certificates(key string, k *Certificates, doc *documentCertifi
 	}
 }
 
-// spiffe checks the address of a Workload API (SPIFFE Workload Endpoint,
-// section 4).
+// spiffe checks the address of a Workload API (SPIFFE Workload Endpoint, section 4).
 func (c *checker) spiffe(key string, k *Certificates) {
 	if k.SPIFFE == "" {
 		return
@@ -107,8 +105,7 @@ func CheckSPIFFE(address string) error {
 	return fmt.Errorf(`%q must be "unix:///PATH" or "tcp://IP:PORT", as SPIFFE_ENDPOINT_SOCKET has it`, address)
 }
 
-// dnList checks libvirt's tls_allowed_dn_list, whose globs are about
-// distinguished names alone.
+// dnList checks libvirt's tls_allowed_dn_list, whose globs are about distinguished names alone.
 func (c *checker) dnList(list []string) {
 	for _, glob := range list {
 		if glob == "*" {

@@ -9,8 +9,7 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
-// Tunnel is one [[tunnel]]. The command sluice tunnel is one, too, by its
-// flags.
+// Tunnel is one [[tunnel]]. The command sluice tunnel is one, too, by its flags.
 type Tunnel struct {
 	Name   string `toml:"name"`   // in messages, status and metrics; default: Listen
 	Listen string `toml:"listen"` // as [spec.ParseAddress] reads it

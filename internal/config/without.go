@@ -22,8 +22,7 @@ const (
 // libvirtTCPPort is libvirtd's port without TLS (tcp_port in libvirtd.conf).
 const libvirtTCPPort = "16509"
 
-// without checks and completes what holds while a peer has no sluice. Address
-// is complete.
+// without checks and completes what holds while a peer has no sluice. Address is complete.
 func (c *checker) without(key string, p *Peer) {
 	switch p.WithoutSluice {
 	case "":

@@ -38,8 +38,7 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 	return st, nil
 }
 
-// Check asks for a check. An error that wraps ErrNoDaemon means that no daemon
-// was there to ask.
+// Check asks for a check. An error that wraps ErrNoDaemon means that no daemon was there to ask.
 func (c *Client) Check(ctx context.Context, req *CheckRequest) (*Report, error) {
 	r := new(Report)
 	if err := c.ask(ctx, http.MethodPost, "/v1/check", req, r); err != nil {

@@ -1,6 +1,5 @@
-// Package control is the protocol between the sluice command line and the
-// sluice daemon on the same host: HTTP/1.1 over the daemon's control socket,
-// JSON bodies.
+// Package control is the protocol between the sluice command line and the sluice daemon on the same
+// host: HTTP/1.1 over the daemon's control socket, JSON bodies.
 //
 //	GET  /v1/status   one Status
 //	POST /v1/check    a CheckRequest; one Report
@@ -26,19 +25,17 @@
 //   - close: the client is gone, by its own will or not. The daemon does the
 //     same, and has no one to tell.
 //
-// The daemon need not tell one from the other: both end its read, at which
-// net/http cancels the request's context while the answer can still be
-// written. For that the server must have read the request's body to its end.
-// There is no handle to a migration that outlives its caller, and no request
-// by which one caller could end another's.
+// The daemon need not tell one from the other: both end its read, at which net/http cancels the
+// request's context while the answer can still be written. For that the server must have read the
+// request's body to its end. There is no handle to a migration that outlives its caller, and no
+// request by which one caller could end another's.
 //
 // # The stream
 //
-// The daemon writes the answer's header at once, when it begins, a Progress
-// when the phase changes, and one at least every two seconds (Heartbeat) even
-// when nothing has changed, so that a client can tell a slow migration from a
-// daemon that hangs. A line is at most 256 KiB (MaxLine). A client ignores
-// members of an object that it does not know.
+// The daemon writes the answer's header at once, when it begins, a Progress when the phase changes,
+// and one at least every two seconds (Heartbeat) even when nothing has changed, so that a client
+// can tell a slow migration from a daemon that hangs. A line is at most 256 KiB (MaxLine). A client
+// ignores members of an object that it does not know.
 //
 // The package holds the types, the client and the HTTP half of the server
 // (Handler); what the requests do is package proxy's.

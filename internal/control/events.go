@@ -58,8 +58,7 @@ func (e *eventWriter) close() (began bool) {
 	return e.began
 }
 
-// run writes progress as it comes, and the last one again after a Heartbeat
-// without any.
+// run writes progress as it comes, and the last one again after a Heartbeat without any.
 func (e *eventWriter) run() {
 	var last *Event
 	defer func() {

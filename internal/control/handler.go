@@ -10,9 +10,8 @@ import (
 	"net/http"
 )
 
-// Handler serves the protocol. It is an http.Handler; who may connect is
-// decided before it. Its http.Server may not have a WriteTimeout, which would
-// end long migrations.
+// Handler serves the protocol. It is an http.Handler; who may connect is decided before it. Its
+// http.Server may not have a WriteTimeout, which would end long migrations.
 type Handler struct {
 	Status func() *Status
 
@@ -20,21 +19,18 @@ type Handler struct {
 	// *Error, or is answered as one with code 500.
 	Check func(ctx context.Context, req *CheckRequest) (*Report, error)
 
-	// Resolve takes an operator's word for what became of a guest. The request has passed its Check.
-	// An error is an *Error, or is answered as one with code 500.
+	// Resolve takes an operator's word for what became of a guest. The request has passed its
+	// Check. An error is an *Error, or is answered as one with code 500.
 	Resolve func(ctx context.Context, req *ResolveRequest) error
 
-	// Migrate runs one migration until its end. ctx ends when the caller
-	// cancels or is gone: Migrate then aborts, restores and returns. The
-	// request has passed its Check.
+	// Migrate runs one migration until its end. ctx ends when the caller cancels or is gone:
+	// Migrate then aborts, restores and returns. The request has passed its Check.
 	//
-	// report hands progress on; its first call begins the answer, so it is
-	// made once the request is accepted and before anything is started. It
-	// never blocks: what a slow client does not take is dropped. It is not
-	// called after Migrate has returned.
+	// report hands progress on; its first call begins the answer, so it is made once the request is
+	// accepted and before anything is started. It never blocks: what a slow client does not take is
+	// dropped. It is not called after Migrate has returned.
 	//
-	// An error promises that nothing was started; it is an *Error, or is
-	// answered as one with code 500.
+	// An error promises that nothing was started; it is an *Error, or is answered as one with code 500.
 	Migrate func(ctx context.Context, req *MigrateRequest, report func(Progress)) (*Result, error)
 }
 
@@ -115,8 +111,7 @@ func readRequest(w http.ResponseWriter, r *http.Request, req any) error {
 	if err != nil {
 		return WrongUse("read the request: %v", err)
 	}
-	// An option that this daemon does not know may not be silently without
-	// effect.
+	// An option that this daemon does not know may not be silently without effect.
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(req); err != nil {

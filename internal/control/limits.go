@@ -2,8 +2,7 @@ package control
 
 import "time"
 
-// DefaultSocket is the control socket of a daemon whose configuration names no
-// run_dir.
+// DefaultSocket is the control socket of a daemon whose configuration names no run_dir.
 const DefaultSocket = "/run/sluice/control.sock"
 
 // What either side bounds, in bytes.

@@ -66,8 +66,7 @@ type Result struct {
 	Suite string `json:"suite,omitempty"` // IANA name
 }
 
-// Event is one line of a migration's answer: Progress until the last, which
-// holds the Result.
+// Event is one line of a migration's answer: Progress until the last, which holds the Result.
 type Event struct {
 	Progress *Progress `json:"progress,omitempty"`
 	Result   *Result   `json:"result,omitempty"`

@@ -55,8 +55,7 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
-// Half-closing is how a caller cancels: the daemon's context ends, and the
-// result still arrives.
+// Half-closing is how a caller cancels: the daemon's context ends, and the result still arrives.
 func TestCancelIsAnsweredWithTheResult(t *testing.T) {
 	began, cancel := make(chan struct{}), make(chan struct{})
 	socket := serve(t, &Handler{Migrate: untilCancelled(began)})

@@ -1,7 +1,6 @@
 package control
 
-// Offers is what a sluice can do, as it tells its peers. What an older one does
-// not say is empty.
+// Offers is what a sluice can do, as it tells its peers. What an older one does not say is empty.
 type Offers struct {
 	Sluice        string    `json:"sluice" msgpack:"sluice"`     // version
 	Protocol      string    `json:"protocol" msgpack:"protocol"` // between sluices, such as "sluice/1"
@@ -32,8 +31,7 @@ const (
 	PeerNothing = "nothing"  // that could be used: Text says what there is
 )
 
-// Ways of a guest to a peer, as things are. Besides these there are the values
-// of without_sluice.
+// Ways of a guest to a peer, as things are. Besides these there are the values of without_sluice.
 const (
 	WaySluice = "sluice"
 	WayNone   = "none"

@@ -11,8 +11,8 @@ const (
 	There = "there"
 )
 
-// ResolveRequest is an operator's word for what became of a guest that has left, where its destination
-// can't be asked.
+// ResolveRequest is an operator's word for what became of a guest that has left, where its
+// destination can't be asked.
 type ResolveRequest struct {
 	Guest string `json:"guest"` // name or UUID
 	Runs  string `json:"runs"`  // Here: it goes on at this host; There: it runs at its destination, or has

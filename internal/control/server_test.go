@@ -33,8 +33,7 @@ func serve(t *testing.T, h http.Handler) (socket string) {
 	return socket
 }
 
-// tempSocket is a path short enough for a unix socket, whatever the test's
-// name.
+// tempSocket is a path short enough for a unix socket, whatever the test's name.
 func tempSocket(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "sluice")

@@ -25,8 +25,8 @@ type Status struct {
 	Leaving []DepartureStatus `json:"leaving,omitempty"` // first asked first
 }
 
-// DepartureStatus is one guest whose destination has been asked to take it over, until it is settled
-// what becomes of it.
+// DepartureStatus is one guest whose destination has been asked to take it over, until it is
+// settled what becomes of it.
 type DepartureStatus struct {
 	Guest   string    `json:"guest"`
 	UUID    string    `json:"uuid"`
@@ -85,10 +85,9 @@ const (
 // SessionStatus is one session, live or ended.
 type SessionStatus struct {
 	ID string `json:"id"`
-	// Kind is "migration" for one of sluice's own, "steered" for one that a
-	// libvirt client runs, "libvirt" for a client's connection to a peer's
-	// libvirtd, "client" for one from a host without a sluice to this host's,
-	// "intercept" for one connection of QEMU's own.
+	// Kind is "migration" for one of sluice's own, "steered" for one that a libvirt client runs,
+	// "libvirt" for a client's connection to a peer's libvirtd, "client" for one from a host
+	// without a sluice to this host's, "intercept" for one connection of QEMU's own.
 	Kind      string    `json:"kind"`
 	Direction string    `json:"direction"`
 	Guest     string    `json:"guest,omitempty"`

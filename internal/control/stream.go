@@ -11,22 +11,18 @@ import (
 	"net/http/httptrace"
 )
 
-// ErrNoResult means that a migration was asked for and its outcome is not
-// known to this client: the daemon's answer ended, or was not waited for. The
-// daemon, if it lives, aborts such a migration.
+// ErrNoResult means that a migration was asked for and its outcome is not known to this client: the
+// daemon's answer ended, or was not waited for. The daemon, if it lives, aborts such a migration.
 var ErrNoResult = errors.New("the migration's outcome is not known")
 
-// Migrate asks for one migration and blocks until its Result, whatever the
-// outcome. Each Progress is handed to report, in order, on the calling
-// goroutine; report may be nil.
+// Migrate asks for one migration and blocks until its Result, whatever the outcome. Each Progress
+// is handed to report, in order, on the calling goroutine; report may be nil.
 //
-// When cancel is closed the migration is cancelled and Migrate still waits for
-// the Result. When ctx ends Migrate returns at once, without one; the daemon
-// then aborts the migration.
+// When cancel is closed the migration is cancelled and Migrate still waits for the Result. When ctx
+// ends Migrate returns at once, without one; the daemon then aborts the migration.
 //
-// Errors: an *Error is a refusal, with nothing started; ErrNoResult is wrapped
-// by every error after which the guest's place is not known; any other error
-// means that the daemon was not reached.
+// Errors: an *Error is a refusal, with nothing started; ErrNoResult is wrapped by every error after
+// which the guest's place is not known; any other error means that the daemon was not reached.
 func (c *Client) Migrate(ctx context.Context, cancel <-chan struct{}, req *MigrateRequest, report func(Progress)) (*Result, error) {
 	conn, err := c.dial(ctx)
 	if err != nil {

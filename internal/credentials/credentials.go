@@ -30,8 +30,7 @@ type Watch struct {
 	Mended  func()                     // nothing is new, and what was wrong is over
 }
 
-// spiffePatience is how long Open waits for a Workload API that is still coming
-// up.
+// spiffePatience is how long Open waits for a Workload API that is still coming up.
 const spiffePatience = 30 * time.Second
 
 // Open loads the first set, and fails unless it is good.

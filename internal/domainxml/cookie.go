@@ -7,9 +7,9 @@ import (
 )
 
 // InCookie returns the descriptions in a migration cookie, and the cookie without them. With
-// VIR_MIGRATE_PERSIST_DEST the source's libvirt puts one there, and libvirt here defines the guest by
-// it, else by the one that it runs by (qemuMigrationDstPersist). A cookie is a qemu-migration element
-// with a NUL behind it.
+// VIR_MIGRATE_PERSIST_DEST the source's libvirt puts one there, and libvirt here defines the guest
+// by it, else by the one that it runs by (qemuMigrationDstPersist). A cookie is a qemu-migration
+// element with a NUL behind it.
 func InCookie(cookie []byte) (found []string, without []byte, err error) {
 	text := strings.TrimRight(string(cookie), "\x00")
 	if text == "" {

@@ -23,16 +23,16 @@ const (
 // libvirt read other characters than are looked at here.
 var declaration = regexp.MustCompile(`^<\?xml version=(?:"1\.0"|'1\.0')(?: encoding=(?:"[Uu][Tt][Ff]-8"|'[Uu][Tt][Ff]-8'))?(?: standalone=(?:"(?:yes|no)"|'(?:yes|no)'))? ?\?>`)
 
-// Walk hands visit each token of a description, as long as it keeps within the bounds and nothing in
-// it is read in two ways. Elements and attributes have their namespaces, or the prefix of one that is
-// not declared. An error of visit's ends it, and is Walk's.
+// Walk hands visit each token of a description, as long as it keeps within the bounds and nothing
+// in it is read in two ways. Elements and attributes have their namespaces, or the prefix of one
+// that is not declared. An error of visit's ends it, and is Walk's.
 func Walk(text string, visit func(xml.Token) error) error {
 	w := walk{text: text, root: "domain", visit: visit}
 	return w.run()
 }
 
-// Bounded says what is wrong with documents of any kind that are to be parsed together: they keep within
-// the bounds of one description.
+// Bounded says what is wrong with documents of any kind that are to be parsed together: they keep
+// within the bounds of one description.
 func Bounded(texts ...string) error {
 	var size, elements, attributes int
 	for _, text := range texts {

@@ -75,8 +75,7 @@ func (g *aead) Open(dst, nonce, sealed, data []byte) ([]byte, error) {
 	return all, nil
 }
 
-// run encrypts or decrypts src into dst, which is of its length, and returns
-// the tag.
+// run encrypts or decrypts src into dst, which is of its length, and returns the tag.
 func (g *aead) run(dst, src []byte, nonce [nonceSize]byte, data []byte, open bool) (tag [tagSize]byte) {
 	var hash [blockSize]byte
 	if len(data) > 0 {
@@ -114,8 +113,7 @@ func (g *aead) run(dst, src []byte, nonce [nonceSize]byte, data []byte, open boo
 	return tag
 }
 
-// groups runs v on its whole groups behind done bytes, and returns how many are
-// done then.
+// groups runs v on its whole groups behind done bytes, and returns how many are done then.
 func (g *aead) groups(v version, hash *[blockSize]byte, dst, src []byte, nonce [nonceSize]byte, done int, open bool) int {
 	n := (len(src) - done) / v.group()
 	if n > 0 {

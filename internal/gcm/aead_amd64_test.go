@@ -15,8 +15,7 @@ import (
 // the same loop, which nearly every processor runs.
 var tested = append([]version{narrow}, versions...)
 
-// runs reports whether v can be tested on this processor. test/guests runs the
-// tests of the others.
+// runs reports whether v can be tested on this processor. test/guests runs the tests of the others.
 func runs(v version) bool { return v.lack() == "" }
 
 // A processor that tests nothing must not look as if all were well.
@@ -101,8 +100,7 @@ func FuzzSameAsStandard(f *testing.F) {
 	})
 }
 
-// Test cases 2, 4, 14 and 16 of The Galois/Counter Mode of Operation (McGrew,
-// Viega), Appendix B.
+// Test cases 2, 4, 14 and 16 of The Galois/Counter Mode of Operation (McGrew, Viega), Appendix B.
 func TestSpecification(t *testing.T) {
 	const (
 		key   = "feffe9928665731c6d6a8f9467308308"

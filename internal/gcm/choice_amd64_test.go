@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// tellChoice in the environment makes this test's program say what it chooses,
-// and nothing else.
+// tellChoice in the environment makes this test's program say what it chooses, and nothing else.
 const tellChoice = "GCM_TELL_CHOICE"
 
 func TestMain(m *testing.M) {

@@ -5,34 +5,30 @@
 //	256 bits  the same on AVX2: AMD's Zen 3, Intel's Alder Lake and later E-cores, and
 //	          Ice and Tiger Lake, which 512 bits would slow down
 //
-// Go's own takes a block of 128 bits to an instruction. For records of 16 KiB
-// this one takes about half of its time; bench/NOTES.md has what that gives to a
-// relay.
+// Go's own takes a block of 128 bits to an instruction. For records of 16 KiB this one takes about
+// half of its time; bench/NOTES.md has what that gives to a relay.
 //
 // # How it works
 //
-// The assembly is written once, for vectors of any width (crypt_amd64.h), and
-// takes eight of them at a time: eight vectors of counters go through AES
-// together, so that none waits for another, and between AES's rounds eight of
-// ciphertext are multiplied by as many powers of the hash key, to be summed and
-// reduced once. What is opened is hashed while it is decrypted, what is sealed
-// while the next is encrypted. Decryption and authentication are one pass, so
-// that what a failed one has left is cleared.
+// The assembly is written once, for vectors of any width (crypt_amd64.h), and takes eight of them
+// at a time: eight vectors of counters go through AES together, so that none waits for another, and
+// between AES's rounds eight of ciphertext are multiplied by as many powers of the hash key, to be
+// summed and reduced once. What is opened is hashed while it is decrypted, what is sealed while the
+// next is encrypted. Decryption and authentication are one pass, so that what a failed one has left
+// is cleared.
 //
-// A block's bytes are reversed in the registers, which makes it a polynomial
-// with its highest bit first. The product of two such lacks a factor x, which is
-// why the powers are held over x, and is reduced from its lower end: x^64 times
-// as much for each of two words.
+// A block's bytes are reversed in the registers, which makes it a polynomial with its highest bit
+// first. The product of two such lacks a factor x, which is why the powers are held over x, and is
+// reduced from its lower end: x^64 times as much for each of two words.
 //
 // No branch and no address depends on keys or data.
 //
 // # What was verified
 //
-// Every length to 1,600 bytes and those around a record's, in place and not,
-// against crypto/cipher, which a fuzz target goes on with; the vectors of the
-// GCM specification; each bit of a sealed message turned. Before its first use a
-// process compares it with crypto/cipher on the processor that it runs on, and
-// stays with that one if they differ.
+// Every length to 1,600 bytes and those around a record's, in place and not, against crypto/cipher,
+// which a fuzz target goes on with; the vectors of the GCM specification; each bit of a sealed
+// message turned. Before its first use a process compares it with crypto/cipher on the processor
+// that it runs on, and stays with that one if they differ.
 package gcm
 
 import (

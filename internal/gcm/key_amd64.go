@@ -52,8 +52,7 @@ func newKey(secret []byte) *key {
 	return k
 }
 
-// expand is AES's key expansion (FIPS 197, 5.2), with the words in the
-// processor's byte order.
+// expand is AES's key expansion (FIPS 197, 5.2), with the words in the processor's byte order.
 func (k *key) expand(secret []byte) {
 	n := len(secret) / 4
 	k.rounds = int64(n + 6)

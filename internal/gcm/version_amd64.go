@@ -12,8 +12,7 @@ type version int
 // versions are those that New makes, the best first.
 var versions = []version{512, 256}
 
-// narrow is slower than crypto/cipher's, and takes what doesn't fill the others'
-// groups.
+// narrow is slower than crypto/cipher's, and takes what doesn't fill the others' groups.
 const narrow version = 128
 
 func (v version) String() string { return fmt.Sprintf("%d bits", int(v)) }
@@ -21,9 +20,8 @@ func (v version) String() string { return fmt.Sprintf("%d bits", int(v)) }
 // group is how many bytes v takes at a time.
 func (v version) group() int { return int(v) }
 
-// crypt encrypts or decrypts groups, at least one, from src to dst, which may be
-// the same, with the counters from the given one on, and adds the ciphertext to
-// the hash.
+// crypt encrypts or decrypts groups, at least one, from src to dst, which may be the same, with the
+// counters from the given one on, and adds the ciphertext to the hash.
 func (v version) crypt(k *key, hash, counter *[blockSize]byte, dst, src *byte, groups int, open bool) {
 	switch v { // not by a function's value, through which all would escape
 	case 512:

@@ -19,8 +19,8 @@ func (j *judge) char(e *element) {
 	}
 }
 
-// charPath judges the path in the source of a character device, or of an interface that is a socket.
-// Without a mode, libvirt has QEMU connect.
+// charPath judges the path in the source of a character device, or of an interface that is a
+// socket. Without a mode, libvirt has QEMU connect.
 func (j *judge) charPath(e *element, v string) {
 	var of, mode string
 	if e.parent != nil {
@@ -45,8 +45,8 @@ func (j *judge) ptyPath(e *element, v string) {
 	}
 }
 
-// pattern judges a path by patterns. What * stands for may not be a symbolic link: libvirt's virtlogd
-// writes to such files as root.
+// pattern judges a path by patterns. What * stands for may not be a symbolic link: libvirt's
+// virtlogd writes to such files as root.
 func (j *judge) pattern(where, v, key string, patterns []string, why string) {
 	if !matches(patterns, v) {
 		j.refuse(where, v, key, v, "%s", why)

@@ -110,8 +110,8 @@ func resolve(p string) (string, error) {
 	return path.Join(dir, path.Base(p)), nil
 }
 
-// system are folders that hold the host itself. A pool in or above one of them is no place for guests
-// from elsewhere, whatever it is used for.
+// system are folders that hold the host itself. A pool in or above one of them is no place for
+// guests from elsewhere, whatever it is used for.
 var system = []string{"/bin", "/boot", "/etc", "/lib", "/lib64", "/proc", "/root", "/run/libvirt", "/run/systemd", "/sbin", "/sys", "/usr",
 	"/var/lib/libvirt/qemu", "/var/log", "/var/spool"}
 

@@ -96,8 +96,8 @@ const (
 var opaque = map[string]bool{"name": true, "title": true, "description": true, "keywrap": true, "launchSecurity": true}
 
 // placeOf is an element's path with what stands for the same thing put in one place: a disk's image
-// is one whether it is the upper one or one that it is based on, and a character device is one whatever
-// it is for.
+// is one whether it is the upper one or one that it is based on, and a character device is one
+// whatever it is for.
 func placeOf(path string) string {
 	parts := strings.Split(path, "/")
 	if parts[0] == "os" && len(parts) > 2 && parts[1] == "nvram" {

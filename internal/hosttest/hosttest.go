@@ -1,5 +1,5 @@
-// Package hosttest makes what a daemon's tests need of a host: a folder with certificates of a CA of
-// the test's and a configuration that names them. It starts nothing.
+// Package hosttest makes what a daemon's tests need of a host: a folder with certificates of a CA
+// of the test's and a configuration that names them. It starts nothing.
 package hosttest
 
 import (
@@ -88,7 +88,8 @@ func (h *Files) Certify(ca *pki.CA, spec pki.Host) *pki.Pair {
 	return pair
 }
 
-// Configure makes the host's configuration: top goes before the tables, tables behind [certificates].
+// Configure makes the host's configuration: top goes before the tables, tables behind
+// [certificates].
 func (h *Files) Configure(top, tables string) *config.Config {
 	h.T.Helper()
 	if !strings.Contains(top, "listen = ") {

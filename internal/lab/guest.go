@@ -120,7 +120,8 @@ func (s *GuestSpec) ticks() int { return 2 * s.PassesPerSecond }
 func (g *Guest) romPath() string    { return "/var/lib/libvirt/images/" + g.Name + ".rom" }
 func (g *Guest) serialPath() string { return strings.Replace(SerialFiles, "*", g.Name, 1) }
 
-// SerialFiles are the files of guests' serial ports, which a destination's sluice must be told to accept.
+// SerialFiles are the files of guests' serial ports, which a destination's sluice must be told to
+// accept.
 const SerialFiles = "/var/log/libvirt/qemu/*.serial"
 
 // xml is the domain's description. The devices are few, so that QEMU starts fast and little but

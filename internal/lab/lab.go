@@ -112,9 +112,9 @@ func (l *Lab) up(ctx context.Context, opts Options) error {
 			if err := h.StartLibvirtd(ctx); err != nil {
 				return err
 			}
-			// Makes libvirtd ask QEMU what it can do, which takes a second and would otherwise fall to
-			// whatever comes first: a guest's start, or at the destination the migration that somebody
-			// measures.
+			// Makes libvirtd ask QEMU what it can do, which takes a second and would otherwise fall
+			// to whatever comes first: a guest's start, or at the destination the migration that
+			// somebody measures.
 			_, err := h.Virsh(ctx, "capabilities")
 			return err
 		})

@@ -61,9 +61,9 @@ func setUpHost(host string) error {
 	return hideEmulators()
 }
 
-// hideKVM makes a host one without KVM, which its guests do not use. Where QEMU finds a KVM that its
-// user may not open, such as a /dev/kvm of root's alone, libvirt takes what it knows of QEMU for
-// outdated, and asks again at each of several steps of a guest's start (virQEMUCapsIsValid).
+// hideKVM makes a host one without KVM, which its guests do not use. Where QEMU finds a KVM that
+// its user may not open, such as a /dev/kvm of root's alone, libvirt takes what it knows of QEMU
+// for outdated, and asks again at each of several steps of a guest's start (virQEMUCapsIsValid).
 func hideKVM() error {
 	const kvm, closed = "/dev/kvm", "/run/kvm"
 	if _, err := os.Stat(kvm); err != nil {

@@ -16,10 +16,9 @@ import (
 
 const module = "github.com/virt-sluice/sluice"
 
-// rows are the packages from top to bottom. A package imports only packages of
-// rows below its own; those that share a row do not know each other. Tests are
-// free to import what they need. A package that is planned may stand here before
-// it is made.
+// rows are the packages from top to bottom. A package imports only packages of rows below its own;
+// those that share a row do not know each other. Tests are free to import what they need. A package
+// that is planned may stand here before it is made.
 var rows = [][]string{
 	// What tests and measures sluice from outside. No part of sluice imports it.
 	{"bench/migration", "bench/rpc", "test/demo", "test/guests/count", "test/guests/init", "test/lab"},

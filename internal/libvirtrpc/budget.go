@@ -5,11 +5,10 @@ import (
 	"sync"
 )
 
-// A Budget is how many calls may be in flight at once, such as those of one peer
-// over all of its connections. libvirtd works on so many at a time (max_workers
-// in libvirtd.conf, 20), whosever they are; a caller who has them all, with calls
-// that do not end, leaves none for others. Those that wait are served in the
-// order in which they came.
+// A Budget is how many calls may be in flight at once, such as those of one peer over all of its
+// connections. libvirtd works on so many at a time (max_workers in libvirtd.conf, 20), whosever
+// they are; a caller who has them all, with calls that do not end, leaves none for others. Those
+// that wait are served in the order in which they came.
 type Budget struct {
 	mu      sync.Mutex
 	free    int

@@ -126,8 +126,7 @@ func TestBudgetOfConnections(t *testing.T) {
 	})
 }
 
-// A connection has fewer calls in flight than those at which libvirtd no longer
-// reads it.
+// A connection has fewer calls in flight than those at which libvirtd no longer reads it.
 func TestBudgetOfOneConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newBudgetRig([]*Budget{NewBudget(100)}, nil, nil)

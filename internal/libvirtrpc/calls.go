@@ -33,8 +33,7 @@ func DecodeFeature(body []byte) (uint32, error) {
 	return f, r.end("CONNECT_SUPPORTS_FEATURE")
 }
 
-// Features that are looked at: VIR_DRV_FEATURE_FD_PASSING and
-// VIR_DRV_FEATURE_PROGRAM_KEEPALIVE.
+// Features that are looked at: VIR_DRV_FEATURE_FD_PASSING and VIR_DRV_FEATURE_PROGRAM_KEEPALIVE.
 const (
 	FeatureFDPassing = 8
 	FeatureKeepalive = 10
@@ -86,10 +85,9 @@ type Prepare struct {
 	Flags  uint32
 }
 
-// ErrNoCookie refuses a Prepare without a cookie, and a Perform that goes on from
-// one. libvirtd takes what the cookie says of the other QEMU's capabilities for
-// given, and dies where there is none (mig->caps in
-// qemuMigrationDstPrepareActive and qemuMigrationSrcRun; libvirt 9.0). Each of
+// ErrNoCookie refuses a Prepare without a cookie, and a Perform that goes on from one. libvirtd
+// takes what the cookie says of the other QEMU's capabilities for given, and dies where there is
+// none (mig->caps in qemuMigrationDstPrepareActive and qemuMigrationSrcRun; libvirt 9.0). Each of
 // libvirt's clients passes one, which Begin has made.
 var ErrNoCookie = errors.New("the call has no migration cookie: libvirtd would crash over it; pass on the one that Begin has returned")
 

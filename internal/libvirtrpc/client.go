@@ -192,8 +192,7 @@ func (c *Conversation) understand(ctx context.Context, p *pending, body []byte) 
 	return c.client.out.packet(p.asked.reply(StatusOK), o.Answer)
 }
 
-// send sends a call that was held, once it has its places: t, or those that it is
-// yet to queue for.
+// send sends a call that was held, once it has its places: t, or those that it is yet to queue for.
 func (c *Conversation) send(p *pending, o *Outcome, t *ticket) error {
 	h := p.asked
 	if o.Procedure != 0 {
@@ -215,9 +214,8 @@ func (c *Conversation) send(p *pending, o *Outcome, t *ticket) error {
 	return c.server.out.packet(h, o.Body)
 }
 
-// refuseFDs refuses a call with file descriptors. Their number is the first
-// word behind the head, and each comes with one byte behind the packet
-// (virNetSocketSendFD).
+// refuseFDs refuses a call with file descriptors. Their number is the first word behind the head,
+// and each comes with one byte behind the packet (virNetSocketSendFD).
 func (c *Conversation) refuseFDs(h Head, n int) error {
 	const maxFDs = 32 // VIR_NET_MESSAGE_NUM_FDS_MAX
 	in := c.client.in

@@ -22,8 +22,7 @@ const maxHeld = 8
 // has closed the connection, as daemons do: as a whole.
 const graceForClient = 2 * time.Second
 
-// bufferSize is how much is read at once, in bytes. Longer packets pass in
-// pieces.
+// bufferSize is how much is read at once, in bytes. Longer packets pass in pieces.
 const bufferSize = 64 << 10
 
 // A Side is one of the two that a Conversation speaks with.
@@ -36,20 +35,17 @@ const (
 	ServerSide
 )
 
-// Conversation is one client's connection with a libvirt daemon. It speaks
-// libvirt's protocol with each by itself, with serials and signs of life of its
-// own, and passes on by Rules what one says to the other. Packets with file
-// descriptors are refused, since these would not reach another host: the
-// daemon's own promise to take them is for Rules to deny (FeatureFDPassing).
+// Conversation is one client's connection with a libvirt daemon. It speaks libvirt's protocol with
+// each by itself, with serials and signs of life of its own, and passes on by Rules what one says
+// to the other. Packets with file descriptors are refused, since these would not reach another
+// host: the daemon's own promise to take them is for Rules to deny (FeatureFDPassing).
 type Conversation struct {
 	Client, Server Conn
 	Rules          Rules
-	// Unwatched is the side whose silence is for somebody else to notice, as a
-	// session does for its channels. The other, or both, are given up after
-	// Silence without a sign of life.
+	// Unwatched is the side whose silence is for somebody else to notice, as a session does for its
+	// channels. The other, or both, are given up after Silence without a sign of life.
 	Unwatched Side
-	// Failing, if not nil, is told of the first failure before anything is
-	// closed for it.
+	// Failing, if not nil, is told of the first failure before anything is closed for it.
 	Failing func(error)
 	// Ended, if not nil, is called when the daemon has ended the connection by
 	// itself, or it broke, before the client can see it.
@@ -60,10 +56,9 @@ type Conversation struct {
 		Take(n int) bool
 		Give(n int)
 	}
-	// Budgets, if there are any, are what each call takes a place of, one after
-	// the other, before it goes to the daemon. Those are libvirtd's workers: a
-	// call keeps its places until the daemon has replied. Calls of high priority
-	// take none.
+	// Budgets, if there are any, are what each call takes a place of, one after the other, before
+	// it goes to the daemon. Those are libvirtd's workers: a call keeps its places until the daemon
+	// has replied. Calls of high priority take none.
 	Budgets []*Budget
 	// Background, if not nil, runs what outlives Run: a connection whose client is
 	// gone, while the daemon works on its calls. It ends with Draining.
@@ -89,8 +84,7 @@ type Conversation struct {
 	left atomic.Bool // the client has ended the connection, or asked for its end
 }
 
-// neighbour is one side: what it says, what is said to it, and its signs of
-// life.
+// neighbour is one side: what it says, what is said to it, and its signs of life.
 type neighbour struct {
 	name string // for errors
 	in   *packetReader

@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// Calls and their replies pass whole, whatever their length, each with a serial
-// of its side's.
+// Calls and their replies pass whole, whatever their length, each with a serial of its side's.
 func TestPassesUntouched(t *testing.T) {
 	random := rand.NewChaCha8([32]byte{})
 	bodies := make([][]byte, 200)
@@ -146,8 +145,7 @@ func TestEndOfContext(t *testing.T) {
 	}
 }
 
-// A daemon that closes the connection ends it, also when the client keeps its
-// end open.
+// A daemon that closes the connection ends it, also when the client keeps its end open.
 func TestDaemonCloses(t *testing.T) {
 	r := newRig(t, testRules{})
 	r.server.Write(packet(Head{ProgramRemote, 1, 1, TypeMessage, 0, StatusOK}, []byte("last")))

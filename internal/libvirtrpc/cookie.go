@@ -9,11 +9,10 @@ import (
 	"strconv"
 )
 
-// SetNBDPort is the cookie of a Prepare's reply with another port where the
-// source is to send disks. changed is false for a cookie that promises no NBD
-// server. The cookie is a qemu-migration element and a NUL behind it, the port
-// an attribute of its child nbd, left out for a server on a unix socket
-// (libvirt's qemu_migration_cookie.c).
+// SetNBDPort is the cookie of a Prepare's reply with another port where the source is to send
+// disks. changed is false for a cookie that promises no NBD server. The cookie is a qemu-migration
+// element and a NUL behind it, the port an attribute of its child nbd, left out for a server on a
+// unix socket (libvirt's qemu_migration_cookie.c).
 func SetNBDPort(cookie []byte, port int) (out []byte, changed bool, err error) {
 	from, to, attrs, err := findNBD(bytes.TrimRight(cookie, "\x00"))
 	if err != nil {
@@ -59,9 +58,8 @@ func NBDPort(cookie []byte) (int, error) {
 	return 0, nil
 }
 
-// findNBD finds the start tag of the one nbd element that is a child of the
-// root; to is 0 if there is none. A guest's own description, which a cookie
-// may hold, lies deeper.
+// findNBD finds the start tag of the one nbd element that is a child of the root; to is 0 if there
+// is none. A guest's own description, which a cookie may hold, lies deeper.
 func findNBD(cookie []byte) (from, to int64, attrs []xml.Attr, err error) {
 	d := xml.NewDecoder(bytes.NewReader(cookie))
 	for depth := 0; ; {

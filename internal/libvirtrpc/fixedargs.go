@@ -1,8 +1,7 @@
 package libvirtrpc
 
-// Version 3 of libvirt's migration protocol had fixed arguments before it had
-// parameters (libvirt 1.1.0). Both forms do the same and return the same, so
-// the older is turned into the newer.
+// Version 3 of libvirt's migration protocol had fixed arguments before it had parameters (libvirt
+// 1.1.0). Both forms do the same and return the same, so the older is turned into the newer.
 
 // Names of parameters, VIR_MIGRATE_PARAM_* of libvirt-domain.h.
 const (

@@ -72,8 +72,9 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// FuzzConversation: whatever a client says, a daemon is told packets of kinds that clients send, each
-// call with a serial of its own; and whatever a daemon says, the conversation ends once both have.
+// FuzzConversation: whatever a client says, a daemon is told packets of kinds that clients send,
+// each call with a serial of its own; and whatever a daemon says, the conversation ends once both
+// have.
 func FuzzConversation(f *testing.F) {
 	f.Add(append(call(1, 1, "pass"), call(1000, 2, "held")...), packet(Head{ProgramRemote, 1, 1, TypeReply, 1, StatusOK}, nil))
 	f.Add(append(call(upload, 1, ""), streamPacket(upload, 1, StatusContinue, []byte("data"))...), streamPacket(upload, 1, StatusError, nil))

@@ -12,8 +12,7 @@ const (
 	serialAt   = lengthSize + 16
 )
 
-// MaxPacket is the longest packet, VIR_NET_MESSAGE_MAX and its length word, in
-// bytes.
+// MaxPacket is the longest packet, VIR_NET_MESSAGE_MAX and its length word, in bytes.
 const MaxPacket = 32<<20 + lengthSize
 
 // Programs.

@@ -113,9 +113,8 @@ func (f *inflight) forgetLocked(p *pending) bool {
 	return true
 }
 
-// replied finds the call that the daemon's packet h replies to. Nobody else
-// answers it any more; it stays in flight until it is over. The client may use
-// its serial again from now on.
+// replied finds the call that the daemon's packet h replies to. Nobody else answers it any more; it
+// stays in flight until it is over. The client may use its serial again from now on.
 func (f *inflight) replied(h Head) *pending {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -130,8 +129,7 @@ func (f *inflight) replied(h Head) *pending {
 	return p
 }
 
-// over notes that a call has been answered; good says that its stream, if it
-// has one, is open.
+// over notes that a call has been answered; good says that its stream, if it has one, is open.
 func (f *inflight) over(p *pending, good bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -192,9 +190,8 @@ func (f *inflight) rest(busy func() bool) bool {
 	return true
 }
 
-// close lets no call begin any more, answers with words those that would, and
-// takes out the calls that are to be answered so now: those that nobody has
-// decided to wait for.
+// close lets no call begin any more, answers with words those that would, and takes out the calls
+// that are to be answered so now: those that nobody has decided to wait for.
 func (f *inflight) close(words *Error) (now []*pending) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -241,8 +238,7 @@ func (f *inflight) lose() (lost []*pending) {
 	return lost
 }
 
-// wait returns when each awaited call is answered, or has been awaited for long
-// enough.
+// wait returns when each awaited call is answered, or has been awaited for long enough.
 func (f *inflight) wait() {
 	type awaited struct {
 		done  chan struct{}
@@ -273,8 +269,7 @@ func (f *inflight) refusal() *Error {
 	return f.closed
 }
 
-// deciding says whether an answer is in flight that somebody else gives if the
-// daemon does not.
+// deciding says whether an answer is in flight that somebody else gives if the daemon does not.
 func (f *inflight) deciding() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -12,9 +12,8 @@ const (
 	keepalivePong Procedure = 2
 )
 
-// libvirt's defaults (keepalive_interval and keepalive_count in libvirtd.conf
-// and qemu.conf): a ping after each interval without a packet, and an end after
-// one interval more than so many pings.
+// libvirt's defaults (keepalive_interval and keepalive_count in libvirtd.conf and qemu.conf): a
+// ping after each interval without a packet, and an end after one interval more than so many pings.
 const (
 	pingInterval = 5 * time.Second
 	pingCount    = 5

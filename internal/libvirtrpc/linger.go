@@ -13,10 +13,9 @@ func (c *Conversation) linger() bool {
 	return true
 }
 
-// untilReplied leaves a daemon's connection open until the daemon has replied to
-// the calls of a client that is gone. Closed, it would not end their work, but
-// nobody could tell when that ends; and whoever has as many calls in flight as
-// he may could have as many again by connecting anew.
+// untilReplied leaves a daemon's connection open until the daemon has replied to the calls of a
+// client that is gone. Closed, it would not end their work, but nobody could tell when that ends;
+// and whoever has as many calls in flight as he may could have as many again by connecting anew.
 func (c *Conversation) untilReplied() {
 	defer c.places.leaveAll()
 	defer c.Server.Close()

@@ -77,8 +77,7 @@ func TestLostReplyNotAwaited(t *testing.T) {
 	}
 }
 
-// A daemon that goes away leaves no call without a word, but for one that only
-// it can decide on.
+// A daemon that goes away leaves no call without a word, but for one that only it can decide on.
 func TestLostCalls(t *testing.T) {
 	rules := &awaitingRules{held: make(chan struct{}, 1), release: make(chan struct{}), replied: make(chan string, 1), await: time.Minute}
 	r := newRig(t, rules)

@@ -56,9 +56,8 @@ func newPacketReader(src io.Reader, out *packetWriter) *packetReader {
 	return &packetReader{src: src, out: out, buf: make([]byte, bufferSize)}
 }
 
-// head looks at the next packet: its head and its length with it, in bytes.
-// The caller then passes, takes or skips it. io.EOF means that the stream
-// ended between two packets.
+// head looks at the next packet: its head and its length with it, in bytes. The caller then passes,
+// takes or skips it. io.EOF means that the stream ended between two packets.
 func (in *packetReader) head() (Head, int, error) {
 	if err := in.need(lengthSize); err != nil {
 		return Head{}, 0, err
@@ -83,8 +82,7 @@ func (in *packetReader) setSerial(serial uint32) {
 // whole says whether all n bytes of the next packet are here.
 func (in *packetReader) whole(n int) bool { return in.end-in.begin >= n }
 
-// need reads until n bytes, at most bufferSize, are there. Nothing that may
-// pass waits for that.
+// need reads until n bytes, at most bufferSize, are there. Nothing that may pass waits for that.
 func (in *packetReader) need(n int) error {
 	for in.end-in.begin < n {
 		if err := in.flush(); err != nil {
@@ -140,8 +138,7 @@ func (in *packetReader) flushLocked() error {
 	return err
 }
 
-// pass passes n bytes: at once those that are not here yet, the others with
-// what follows.
+// pass passes n bytes: at once those that are not here yet, the others with what follows.
 func (in *packetReader) pass(n int) error {
 	if here := in.end - in.begin; n > here {
 		return in.through(n)

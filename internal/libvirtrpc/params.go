@@ -27,9 +27,8 @@ type Param struct {
 // Params are a call's typed parameters, in their order.
 type Params []Param
 
-// Text is the text in field, and whether there is one. A field that is there
-// twice, or is no text, is an error: who reads the first and who reads the
-// last would not understand the same.
+// Text is the text in field, and whether there is one. A field that is there twice, or is no text,
+// is an error: who reads the first and who reads the last would not understand the same.
 func (ps Params) Text(field string) (text string, is bool, err error) {
 	for _, p := range ps {
 		switch {

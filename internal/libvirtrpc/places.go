@@ -6,9 +6,8 @@ import (
 	"sync"
 )
 
-// perConnection is how many calls of one connection may be in flight at once. At
-// five libvirtd reads no more of it (max_client_requests in libvirtd.conf), not
-// even pings.
+// perConnection is how many calls of one connection may be in flight at once. At five libvirtd
+// reads no more of it (max_client_requests in libvirtd.conf), not even pings.
 const perConnection = 4
 
 // places are those that a connection's calls have, by the calls' serials at the
@@ -33,9 +32,8 @@ func newPlaces(budgets []*Budget) *places {
 	return &places{own: NewBudget(perConnection), budgets: budgets, of: make(map[uint32]*ticket)}
 }
 
-// queue takes places for a call, as far as they are to be had at once. A call of
-// high priority takes one of its connection alone: libvirtd has workers of their
-// own for those (prio_workers).
+// queue takes places for a call, as far as they are to be had at once. A call of high priority
+// takes one of its connection alone: libvirtd has workers of their own for those (prio_workers).
 func (ps *places) queue(h Head) *ticket {
 	t := &ticket{budgets: append([]*Budget{ps.own}, ps.budgets...)}
 	if h.Program == ProgramRemote && highPriority[h.Procedure] {
@@ -45,8 +43,7 @@ func (ps *places) queue(h Head) *ticket {
 	return t
 }
 
-// advance queues for what is left, up to the first place that is not had, and
-// says whether all are.
+// advance queues for what is left, up to the first place that is not had, and says whether all are.
 func (t *ticket) advance() bool {
 	for {
 		if n := len(t.places); n > 0 && !t.places[n-1].had() {

@@ -102,10 +102,9 @@ var Migrate = map[Procedure]string{
 	442: "DOMAIN_ABORT_JOB_FLAGS",
 }
 
-// Refused are the steps of older forms of the protocol that are not carried,
-// with names. They are older than libvirt 1.1.0 (2013), and say nothing that
-// data could be steered by, or carry it in a stream that goes by their number,
-// or begin at the source what nobody would look at.
+// Refused are the steps of older forms of the protocol that are not carried, with names. They are
+// older than libvirt 1.1.0 (2013), and say nothing that data could be steered by, or carry it in a
+// stream that goes by their number, or begin at the source what nobody would look at.
 var Refused = map[Procedure]string{
 	61:  "DOMAIN_MIGRATE_PREPARE",
 	62:  "DOMAIN_MIGRATE_PERFORM",
@@ -129,10 +128,9 @@ var streams = map[Procedure]bool{
 	ProcMigratePrepareTunnel3Params: true,
 }
 
-// highPriority are the procedures of Migrate that libvirtd has workers of their
-// own for, since they never wait for a guest (@priority in remote_protocol.x).
-// Of what else has a high priority there, callers with full access need no more
-// at once than of all the rest.
+// highPriority are the procedures of Migrate that libvirtd has workers of their own for, since they
+// never wait for a guest (@priority in remote_protocol.x). Of what else has a high priority there,
+// callers with full access need no more at once than of all the rest.
 var highPriority = map[Procedure]bool{
 	1: true, 2: true, 3: true, 4: true, 5: true, 6: true, 21: true, 22: true, 23: true,
 	24: true, 25: true, 37: true, 51: true, 59: true, 60: true, 66: true, 67: true, 68: true,
@@ -151,8 +149,7 @@ func (p Procedure) String() string {
 	return "procedure " + strconv.FormatUint(uint64(p), 10)
 }
 
-// others are procedures that callers who may not are likely to try, for
-// messages.
+// others are procedures that callers who may not are likely to try, for messages.
 var others = map[Procedure]string{
 	8:   "DOMAIN_ATTACH_DEVICE",
 	9:   "DOMAIN_CREATE",
@@ -197,8 +194,7 @@ func ProgramName(program uint32) string {
 	return "program 0x" + strconv.FormatUint(uint64(program), 16)
 }
 
-// Allowed says whether the permission to migrate covers a packet of a
-// caller's.
+// Allowed says whether the permission to migrate covers a packet of a caller's.
 func Allowed(h Head) *Error {
 	switch {
 	case h.Program == ProgramKeepalive:

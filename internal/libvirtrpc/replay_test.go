@@ -95,9 +95,8 @@ func (r *replayRules) Understand(_ context.Context, c *Call) Outcome {
 	return o
 }
 
-// A recorded conversation goes through as it was, for both ends, with what is
-// understood taken apart and put together again, and all of it allowed to a
-// caller who may only migrate.
+// A recorded conversation goes through as it was, for both ends, with what is understood taken
+// apart and put together again, and all of it allowed to a caller who may only migrate.
 func TestReplay(t *testing.T) {
 	calls := recording(t, "client")
 	replies := recording(t, "daemon")

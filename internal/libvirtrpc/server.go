@@ -43,10 +43,9 @@ func (c *Conversation) fromServer() error {
 	}
 }
 
-// pass passes a packet. One that is begun must be ended before the client's
-// pings can be answered, and its rest may never come: so none is begun that is
-// not all here as long as the client waits for an answer that says where a guest
-// runs.
+// pass passes a packet. One that is begun must be ended before the client's pings can be answered,
+// and its rest may never come: so none is begun that is not all here as long as the client waits
+// for an answer that says where a guest runs.
 func (c *Conversation) pass(n int) error {
 	in := c.server.in
 	if in.whole(n) || !c.inflight.deciding() {

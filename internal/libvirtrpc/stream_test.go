@@ -24,8 +24,7 @@ func streamPacket(procedure Procedure, serial, status uint32, body []byte) []byt
 	return packet(Head{ProgramRemote, 1, procedure, TypeStream, serial, status}, body)
 }
 
-// Streams go both ways by their call's serials, whole, until the daemon ends
-// them.
+// Streams go both ways by their call's serials, whole, until the daemon ends them.
 func TestStreams(t *testing.T) {
 	for name, end := range map[string]uint32{"in order": StatusOK, "by an error": StatusError} {
 		r := newRig(t, testRules{})
@@ -111,8 +110,7 @@ func TestEventsPass(t *testing.T) {
 	}
 }
 
-// What no daemon says ends the conversation: the client's libvirt would end it
-// too.
+// What no daemon says ends the conversation: the client's libvirt would end it too.
 func TestNotOfADaemon(t *testing.T) {
 	for name, p := range map[string][]byte{
 		"a reply to nothing":      packet(Head{ProgramRemote, 1, 5, TypeReply, 77, StatusOK}, nil),

@@ -107,8 +107,7 @@ func awaitStartTLS(c net.Conn) error {
 	return errors.New("the client does not ask for TLS, though it was told that TLS is required")
 }
 
-// GreetServer plays the client up to TLS, or up to its options where the server
-// is without TLS.
+// GreetServer plays the client up to TLS, or up to its options where the server is without TLS.
 func GreetServer(ctx context.Context, c net.Conn, flags uint32, tls bool) error {
 	return within(ctx, c, func() error {
 		var greeting struct {

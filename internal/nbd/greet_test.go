@@ -48,8 +48,7 @@ func pair(t testing.TB) (a, b *net.UnixConn) {
 	return ends[0], ends[1]
 }
 
-// dialogue plays what a peer says, all at once and then its end, and returns what
-// it was told.
+// dialogue plays what a peer says, all at once and then its end, and returns what it was told.
 func dialogue(t testing.TB, says string, exchange func(context.Context, net.Conn) error) (told []byte, err error) {
 	t.Helper()
 	ours, theirs := pair(t)

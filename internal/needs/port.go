@@ -11,10 +11,9 @@ import (
 // ports are those that Port has given.
 var ports sync.Map
 
-// Port is a TCP port that is free on loopback, for a program that has to be told
-// one, and another at each call. It is below those that the kernel gives to
-// sockets without one of their own (net.ipv4.ip_local_port_range), so that no
-// such socket takes it meanwhile.
+// Port is a TCP port that is free on loopback, for a program that has to be told one, and another
+// at each call. It is below those that the kernel gives to sockets without one of their own
+// (net.ipv4.ip_local_port_range), so that no such socket takes it meanwhile.
 func Port(t testing.TB) int {
 	t.Helper()
 	for range 1000 {

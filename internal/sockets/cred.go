@@ -8,8 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PeerCred is who is at the other end of a unix socket: who connected, or who
-// listens.
+// PeerCred is who is at the other end of a unix socket: who connected, or who listens.
 func PeerCred(c *net.UnixConn) (*unix.Ucred, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {

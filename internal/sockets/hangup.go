@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// HungUp says whether the other end of a unix socket has closed it, also if there is something left to
-// read; and of one that is closed here.
+// HungUp says whether the other end of a unix socket has closed it, also if there is something left
+// to read; and of one that is closed here.
 func HungUp(c *net.UnixConn) bool {
 	raw, err := c.SyscallConn()
 	if err != nil {

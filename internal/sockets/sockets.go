@@ -1,6 +1,5 @@
-// Package sockets reads the kernel's tables of TCP sockets
-// (proc_pid_net(5)): whose process is at the other end of a connection within
-// this host, and who listens at a port.
+// Package sockets reads the kernel's tables of TCP sockets (proc_pid_net(5)): whose process is at
+// the other end of a connection within this host, and who listens at a port.
 package sockets
 
 import (
@@ -26,9 +25,8 @@ const (
 	listening   = "0A"
 )
 
-// socket is a line of a table. Its columns are the line's number, the two
-// addresses, the state, two pairs and one number, the uid, another number, and
-// the inode.
+// socket is a line of a table. Its columns are the line's number, the two addresses, the state, two
+// pairs and one number, the uid, another number, and the inode.
 type socket struct {
 	local, remote netip.AddrPort
 	state         string
@@ -36,8 +34,8 @@ type socket struct {
 	inode         string
 }
 
-// Owner is whose process has the socket at local that is connected to remote, and the socket's inode,
-// by which a process's descriptors are named.
+// Owner is whose process has the socket at local that is connected to remote, and the socket's
+// inode, by which a process's descriptors are named.
 func Owner(local, remote netip.AddrPort) (uid int, inode string, err error) {
 	local, remote = unmap(local), unmap(remote)
 	all, err := read(func(s socket) bool { return s.local == local && s.remote == remote })

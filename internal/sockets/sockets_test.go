@@ -114,8 +114,7 @@ func TestOtherListener(t *testing.T) {
 	}
 }
 
-// listenVariable makes the test's program one that listens until its standard
-// input ends.
+// listenVariable makes the test's program one that listens until its standard input ends.
 const listenVariable = "SLUICE_TEST_LISTEN"
 
 func TestMain(m *testing.M) {

@@ -38,9 +38,8 @@ type FinishCall struct {
 type FinishReply struct {
 	Cookie   []byte `msgpack:"cookie"`
 	Downtime int64  `msgpack:"downtime"` // nanoseconds, as libvirt measured it; 0: not known
-	// Undecided says, in words, why no one can tell whether the guest runs at
-	// the destination: libvirt has not answered, or its answer and what it
-	// holds do not go together.
+	// Undecided says, in words, why no one can tell whether the guest runs at the destination:
+	// libvirt has not answered, or its answer and what it holds do not go together.
 	Undecided string `msgpack:"undecided,omitempty"`
 }
 
@@ -70,6 +69,5 @@ const migrationFlags = libvirt.MigrateLive | libvirt.MigratePersistDest | libvir
 	libvirt.MigrateChangeProtection | libvirt.MigrateUnsafe | libvirt.MigrateAutoConverge |
 	libvirt.MigratePostcopy | libvirt.MigrateParallel | libvirt.MigratePostcopyResume
 
-// SourceOnlyFlags mean nothing to the destination; libvirt's client library
-// leaves them out too.
+// SourceOnlyFlags mean nothing to the destination; libvirt's client library leaves them out too.
 const SourceOnlyFlags = libvirt.MigrateChangeProtection | libvirt.MigrateAbortOnError | libvirt.MigrateAutoConverge

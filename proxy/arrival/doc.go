@@ -6,7 +6,8 @@
 //	reply, err := a.Outcome(ctx, peer, &ask, over)
 //
 // A guest comes in one of three forms: with a session of `sluice migrate`, whose calls are answered
-// here (Migration); with a steered session, while a libvirt client makes the calls (Steered); or for
-// a client that takes it from its source (Pull). The daemon hands sessions in, the gateway drives
-// the last two, and sources ask for the outcome. How a guest leaves is the migration package's.
+// here (Migration); with a steered session, while a libvirt client makes the calls (Steered); or
+// for a client that takes it from its source (Pull). The daemon hands sessions in, the gateway
+// drives the last two, and sources ask for the outcome. How a guest leaves is the migration
+// package's.
 package arrival

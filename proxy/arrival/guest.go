@@ -21,9 +21,9 @@ type Bringer struct{ Name, Session string }
 //
 //	claimed ─ Prepared ─> prepared ─ Finishing ─> asked ─ Finished ─> ran, never ran, or undecided
 //
-// It is known by its UUID, and once libvirt has started a QEMU for it by libvirt's id as well, which
-// no other guest gets. As long as it lives, nobody else may bring a guest of its UUID or its name.
-// Every front end drives it, and none keeps account of its own.
+// It is known by its UUID, and once libvirt has started a QEMU for it by libvirt's id as well,
+// which no other guest gets. As long as it lives, nobody else may bring a guest of its UUID or its
+// name. Every front end drives it, and none keeps account of its own.
 type Guest struct {
 	UUID libvirt.UUID
 	Name string // at this host
@@ -55,8 +55,8 @@ func (a *Arrivals) Claim(ctx context.Context, by Bringer, uuid libvirt.UUID, nam
 	}
 }
 
-// endLost ends the guest's life if its QEMU died before anybody asked for it, and says whether it is
-// over.
+// endLost ends the guest's life if its QEMU died before anybody asked for it, and says whether it
+// is over.
 func (g *Guest) endLost(ctx context.Context) bool {
 	g.mu.Lock()
 	id := g.id
@@ -94,9 +94,9 @@ func (g *Guest) Prepared(ctx context.Context) error {
 	return nil
 }
 
-// Finishing comes before libvirt is asked to take the guest over. It fails once somebody has asked for
-// it, and where its life is over: then the name may be another guest's. From now on its source must
-// not resume it without having asked.
+// Finishing comes before libvirt is asked to take the guest over. It fails once somebody has asked
+// for it, and where its life is over: then the name may be another guest's. From now on its source
+// must not resume it without having asked.
 func (g *Guest) Finishing() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -142,7 +142,8 @@ func (g *Guest) runs(ctx context.Context, state virt.State) bool {
 	return err == nil && id != 0 && is == id
 }
 
-// GiveUp has libvirt end the QEMU that it has prepared, whose Prepare its caller will take for failed.
+// GiveUp has libvirt end the QEMU that it has prepared, whose Prepare its caller will take for
+// failed.
 func (g *Guest) GiveUp(ctx context.Context) error {
 	v, err := g.arrivals.Libvirt.Connect(ctx)
 	if err != nil {
@@ -206,9 +207,10 @@ func (g *Guest) InPostcopy() bool {
 	return g.mayPostcopy() && g.arrivals.Libvirt.InPostcopy(g.UUID)
 }
 
-// Bounded is ctx for at most limit, which cause then says, and for as long again as libvirt says that
-// the guest is in post-copy: Finish lasts until it is whole then. libvirt at a destination says so
-// only in the middle of Finish (qemuMigrationDstFinishActive), so it is asked when limit has passed.
+// Bounded is ctx for at most limit, which cause then says, and for as long again as libvirt says
+// that the guest is in post-copy: Finish lasts until it is whole then. libvirt at a destination
+// says so only in the middle of Finish (qemuMigrationDstFinishActive), so it is asked when limit
+// has passed.
 func (g *Guest) Bounded(ctx context.Context, limit time.Duration, cause error) (context.Context, context.CancelFunc) {
 	return bounded(ctx, limit, g.InPostcopy, cause)
 }

@@ -140,7 +140,8 @@ func TestRecordsStayInTheirFolder(t *testing.T) {
 	})
 }
 
-// Finish in post-copy lasts for as long as libvirt says that it is one, and otherwise for its limit.
+// Finish in post-copy lasts for as long as libvirt says that it is one, and otherwise for its
+// limit.
 func TestFinishIsBoundedButInPostcopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = time.Minute

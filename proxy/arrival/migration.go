@@ -21,8 +21,7 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// Migration is a migration's destination: what libvirt and QEMU hold here for a
-// session.
+// Migration is a migration's destination: what libvirt and QEMU hold here for a session.
 type Migration struct {
 	arrivals *Arrivals
 	info     stream.Info

@@ -10,8 +10,8 @@ import (
 // postcopyPoll is how often libvirt is asked whether a guest that may switch to post-copy has.
 const postcopyPoll = 250 * time.Millisecond
 
-// awaitPostcopy calls switched once libvirt says that a part of the guest is here and the rest at its
-// source. It returns when ctx ends.
+// awaitPostcopy calls switched once libvirt says that a part of the guest is here and the rest at
+// its source. It returns when ctx ends.
 func (a *Arrivals) awaitPostcopy(ctx context.Context, uuid libvirt.UUID, switched func()) {
 	again := time.NewTicker(postcopyPoll)
 	defer again.Stop()

@@ -28,8 +28,7 @@ type Pull struct {
 	Postcopy     bool // it may switch to post-copy, which libvirt here says
 }
 
-// Pulls are those whose Perform is under way, by the ID that their session
-// will have.
+// Pulls are those whose Perform is under way, by the ID that their session will have.
 type Pulls struct {
 	mu sync.Mutex
 	m  map[string]*Pull

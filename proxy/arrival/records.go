@@ -27,9 +27,9 @@ const (
 	Ran
 )
 
-// record is what is remembered of a guest. libvirt alone can't tell a guest that never ran here from
-// one that ran and ended: the source would take back the one, but must not the other, whose disks
-// have moved on.
+// record is what is remembered of a guest. libvirt alone can't tell a guest that never ran here
+// from one that ran and ended: the source would take back the one, but must not the other, whose
+// disks have moved on.
 type record struct {
 	Peer    string  `json:"peer"`
 	Session string  `json:"session"`
@@ -42,9 +42,9 @@ type record struct {
 // keptRecords is how many guests are remembered. A source asks within minutes.
 const keptRecords = 1024
 
-// records are the newest, each in a file of its own in a folder that outlives the daemon, so that one
-// that is restarted can still answer for what its predecessor did. They go with the host's boot, as
-// libvirt's ids do.
+// records are the newest, each in a file of its own in a folder that outlives the daemon, so that
+// one that is restarted can still answer for what its predecessor did. They go with the host's
+// boot, as libvirt's ids do.
 type records struct {
 	folder string
 
@@ -53,8 +53,8 @@ type records struct {
 	of    map[string]record
 }
 
-// key is a record's, and the name of its file, which leads out of no folder. A peer can't touch what
-// is another's.
+// key is a record's, and the name of its file, which leads out of no folder. A peer can't touch
+// what is another's.
 func key(peer, session string) string { return url.PathEscape(peer) + " " + url.PathEscape(session) }
 
 // load reads what an earlier daemon has left. A file that can't be read is told, and passed over:

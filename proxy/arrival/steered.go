@@ -144,8 +144,8 @@ func (s *Steered) Preparing(life *Guest, t transfer.Transfer, cut func(error)) {
 	s.looks.Go(func() { life.AwaitPostcopy(s.session.Context(), s.session.Unbound) })
 }
 
-// HasMemory says whether a memory channel has connected. Without one there is nothing to finish, and
-// libvirt would wait for it.
+// HasMemory says whether a memory channel has connected. Without one there is nothing to finish,
+// and libvirt would wait for it.
 func (s *Steered) HasMemory() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,11 +155,10 @@ func (s *Steered) HasMemory() bool {
 // Phase shows what the migration is at.
 func (s *Steered) Phase(phase string) { s.entry.SetPhase(phase) }
 
-// End makes sure that no half-made guest stays behind. The source's libvirt
-// gives it up when its data no longer flows; if it does not, its connection is
-// ended, and libvirtd destroys the guest with it. Once libvirt has been asked to
-// take the guest over, it is libvirt's to decide, and its answer must come
-// through. In post-copy the guest may run here, and stays.
+// End makes sure that no half-made guest stays behind. The source's libvirt gives it up when its
+// data no longer flows; if it does not, its connection is ended, and libvirtd destroys the guest
+// with it. Once libvirt has been asked to take the guest over, it is libvirt's to decide, and its
+// answer must come through. In post-copy the guest may run here, and stays.
 func (s *Steered) End(cause *stream.Cause) {
 	s.looks.Wait()
 	s.arrivals.Steered.remove(s)

@@ -7,8 +7,7 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// A peer chooses the ID of its session, and may name it to a Prepare before it
-// is open.
+// A peer chooses the ID of its session, and may name it to a Prepare before it is open.
 func TestClaimTooEarly(t *testing.T) {
 	var ss SteeredSessions
 	s := &Steered{Info: stream.Info{ID: stream.NewID(), Peer: "host-a"}}

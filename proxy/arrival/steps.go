@@ -38,8 +38,8 @@ func (s *Steps) Prepare(ctx context.Context, xml string, cookie []byte) (out []b
 	return out, uri, err
 }
 
-// Finish has libvirt take the guest over, or give it up. When it succeeds in giving up, libvirt says
-// so by an error of its own, which is none here.
+// Finish has libvirt take the guest over, or give it up. When it succeeds in giving up, libvirt
+// says so by an error of its own, which is none here.
 func (s *Steps) Finish(ctx context.Context, call *FinishCall) (*FinishReply, error) {
 	var cancelled int32
 	if call.Cancelled {
@@ -75,8 +75,8 @@ func (s *Steps) Downtime(ctx context.Context) int64 {
 	return int64(stats.Downtime)
 }
 
-// Undetermined tells a Finish of which no one can tell, in words, from one that libvirt has failed and
-// undone: empty. cause is the failure as it is told; state and err are what the guest is now.
+// Undetermined tells a Finish of which no one can tell, in words, from one that libvirt has failed
+// and undone: empty. cause is the failure as it is told; state and err are what the guest is now.
 func Undetermined(cause, failure error, state virt.State, err error) string {
 	switch {
 	case err != nil:

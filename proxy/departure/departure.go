@@ -19,18 +19,20 @@ type Move struct {
 	Session  string
 	Peer     string
 	Undefine bool // its definition here is to go with it
-	// Fence is for a guest that libvirt here, or its client, resumes by itself when the answer to Finish
-	// is lost.
+	// Fence is for a guest that libvirt here, or its client, resumes by itself when the answer to
+	// Finish is lost.
 	Fence bool
-	// HungUp says whether the connection of the caller has been closed from its end. nil: there is none
-	// whose end libvirt would resume the guest for.
+	// HungUp says whether the connection of the caller has been closed from its end. nil: there is
+	// none whose end libvirt would resume the guest for.
 	HungUp func() bool
-	// Ended says whether the process that has the caller's connection has ended. nil: nobody can tell.
+	// Ended says whether the process that has the caller's connection has ended. nil: nobody can
+	// tell.
 	Ended func() bool
 	// Ask asks the destination what became of the guest, on a new connection. Default: the table's.
 	Ask func(ctx context.Context) (Answer, error)
-	// Lose, if not nil, is called when the time for Finish's answer is over: the session ends for it,
-	// or the destination would not answer Ask. It is called once at the most, and must not wait.
+	// Lose, if not nil, is called when the time for Finish's answer is over: the session ends for
+	// it, or the destination would not answer Ask. It is called once at the most, and must not
+	// wait.
 	Lose func()
 	Log  zerolog.Logger
 }
@@ -195,8 +197,8 @@ func (d *Departure) cannot(err error) {
 	})
 }
 
-// Answered tells what the destination's own answer to Finish was. The caller has it, or will have it
-// in a moment.
+// Answered tells what the destination's own answer to Finish was. The caller has it, or will have
+// it in a moment.
 func (d *Departure) Answered(v Verdict) {
 	d.tell(func() {
 		d.decide(v, "it has answered")

@@ -10,8 +10,8 @@ import (
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
-// record is what the next daemon must know of a guest. It is written before the fence is set, or Finish
-// goes on, and removed when all is done.
+// record is what the next daemon must know of a guest. It is written before the fence is set, or
+// Finish goes on, and removed when all is done.
 type record struct {
 	Guest    string    `json:"guest"`
 	UUID     string    `json:"uuid"`

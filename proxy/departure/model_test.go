@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// world is a guest between two hosts, with what can happen to either: libvirt and QEMU at the source
-// as sluice finds them, the destination as it answers, and the departure's own State in between. All
-// that it holds is compared, so that every world is looked at once.
+// world is a guest between two hosts, with what can happen to either: libvirt and QEMU at the
+// source as sluice finds them, the destination as it answers, and the departure's own State in
+// between. All that it holds is compared, so that every world is looked at once.
 type world struct {
 	s State
 
@@ -373,8 +373,9 @@ func (w world) settled() string {
 	return ""
 }
 
-// explore looks at every world that can follow from the first: that nothing is wrong in it, and that
-// it can still come to an end where all is settled. It returns how one comes about that is wrong.
+// explore looks at every world that can follow from the first: that nothing is wrong in it, and
+// that it can still come to an end where all is settled. It returns how one comes about that is
+// wrong.
 func explore(first world, decide func(State) Action) (looked int, wrong string) {
 	type from struct {
 		world world
@@ -429,7 +430,8 @@ func explore(first world, decide func(State) Action) (looked int, wrong string) 
 	return len(came), ""
 }
 
-// Every interleaving of the steps of both libvirts, of sluice's own, and of two faults at any moments.
+// Every interleaving of the steps of both libvirts, of sluice's own, and of two faults at any
+// moments.
 func TestEveryInterleaving(t *testing.T) {
 	for faults := range 3 {
 		for _, own := range []bool{false, true} {

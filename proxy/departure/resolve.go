@@ -7,8 +7,8 @@ import (
 )
 
 // Resolve takes an operator's word for what became of a guest: that it runs at its destination, or
-// that it does not and never will. It is refused if the destination can be asked and says otherwise.
-// It returns once all is done here, or tells what is not after a while.
+// that it does not and never will. It is refused if the destination can be asked and says
+// otherwise. It returns once all is done here, or tells what is not after a while.
 func (t *Table) Resolve(ctx context.Context, guest string, v Verdict) error {
 	d := t.find(guest)
 	if d == nil {

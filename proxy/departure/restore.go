@@ -9,8 +9,8 @@ import (
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
-// restore goes on with a guest that an earlier daemon has left behind the fence. Whoever waited for an
-// answer then has gone with it.
+// restore goes on with a guest that an earlier daemon has left behind the fence. Whoever waited for
+// an answer then has gone with it.
 func (t *Table) restore(r *record, uuid libvirt.UUID) {
 	d := t.newDeparture(Move{
 		UUID: uuid, Session: r.Session, Peer: r.Peer, Undefine: r.Undefine,

@@ -13,13 +13,13 @@ import (
 
 // Intervals of looking again.
 const (
-	// watchInterval is between looks for libvirt's SIGTERM: nothing tells of a signal that is pending for
-	// another process. Meanwhile libvirt looks whether QEMU has ended every 200 ms.
+	// watchInterval is between looks for libvirt's SIGTERM: nothing tells of a signal that is
+	// pending for another process. Meanwhile libvirt looks whether QEMU has ended every 200 ms.
 	watchInterval = time.Millisecond
 	// idleInterval is between looks at what costs nothing: whether the caller or QEMU has gone.
 	idleInterval = 100 * time.Millisecond
-	// askInterval and lookInterval are between questions, to the destination and to libvirt here, at
-	// first; each doubles up to leastOften when nothing changes.
+	// askInterval and lookInterval are between questions, to the destination and to libvirt here,
+	// at first; each doubles up to leastOften when nothing changes.
 	askInterval  = time.Second
 	lookInterval = 100 * time.Millisecond
 	leastOften   = 10 * time.Second
@@ -123,13 +123,14 @@ func (d *Departure) observe() {
 	}
 }
 
-// atOnce is how soon after its connection's end a caller's process must have ended to show that it was
-// killed. libvirt bears 28 seconds without an answer to its pings before it closes a connection.
+// atOnce is how soon after its connection's end a caller's process must have ended to show that it
+// was killed. libvirt bears 28 seconds without an answer to its pings before it closes a
+// connection.
 const atOnce = time.Second
 
-// watchCaller notes the end of the caller's connection. If the connection was open a moment ago, and
-// the caller's process has ended with it, then it was killed as it waited: it can't have had libvirt
-// here resume the guest, and nobody else does.
+// watchCaller notes the end of the caller's connection. If the connection was open a moment ago,
+// and the caller's process has ended with it, then it was killed as it waited: it can't have had
+// libvirt here resume the guest, and nobody else does.
 func (d *Departure) watchCaller() {
 	if d.move.HungUp != nil && d.state.Caller != Gone {
 		if !d.move.HungUp() {
@@ -146,8 +147,8 @@ func (d *Departure) watchCaller() {
 	}
 }
 
-// lose notes that Finish's answer won't come: the destination has some more time to say what became of
-// the guest.
+// lose notes that Finish's answer won't come: the destination has some more time to say what became
+// of the guest.
 func (d *Departure) lose() {
 	if d.state.Lost || d.state.Verdict != Unknown {
 		return
@@ -266,8 +267,8 @@ func (d *Departure) act(a Action) (wait bool) {
 	return true
 }
 
-// startedAgain says whether the guest has another QEMU here than the one that was stopped: its user has
-// started it since.
+// startedAgain says whether the guest has another QEMU here than the one that was stopped: its user
+// has started it since.
 func (d *Departure) startedAgain() bool {
 	p, err := virt.FindQEMU(d.table.PIDs, d.rec.Guest, d.uuid, d.table.QEMUUID)
 	if err != nil {

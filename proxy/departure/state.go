@@ -30,8 +30,8 @@ const (
 	InPostcopy       // a part of it is on each host, and post-copy has rules of its own
 )
 
-// State is all that decides about a guest that leaves. The zero value is that of one whose memory has
-// been sent and whose Finish has not been asked for.
+// State is all that decides about a guest that leaves. The zero value is that of one whose memory
+// has been sent and whose Finish has not been asked for.
 type State struct {
 	Fenced  bool // QEMU here is stopped: it executes nothing, whoever sends it
 	NoFence bool // none is set: QEMU here can't be stopped, or libvirt does not resume the guest by itself
@@ -78,8 +78,8 @@ var actionNames = [...]string{"wait", "set the fence", "look at the caller", "lo
 
 func (a Action) String() string { return actionNames[a] }
 
-// Next decides. It is all of the decision: who calls it only carries out what it says, and notes what
-// came of that.
+// Next decides. It is all of the decision: who calls it only carries out what it says, and notes
+// what came of that.
 func (s State) Next() Action {
 	switch {
 	case s.Verdict == Runs:
@@ -92,11 +92,11 @@ func (s State) Next() Action {
 	return s.beforeFinish()
 }
 
-// beforeFinish makes sure that libvirt here has not resumed the guest, and cannot any more. libvirtd
-// closes its connection before it resumes a guest for the loss of that connection. So one that is
-// still open once the fence is set shows that nothing was executed before. It may close it by way of
-// its event loop, which has taken a turn when it answers the question for the guest's state: hence a
-// look before that and one after it.
+// beforeFinish makes sure that libvirt here has not resumed the guest, and cannot any more.
+// libvirtd closes its connection before it resumes a guest for the loss of that connection. So one
+// that is still open once the fence is set shows that nothing was executed before. It may close it
+// by way of its event loop, which has taken a turn when it answers the question for the guest's
+// state: hence a look before that and one after it.
 func (s State) beforeFinish() Action {
 	may := s.Caller != Gone && !s.Ended && (s.Guest == NotSeen || s.Guest == Paused || s.Guest == Held)
 	switch {

@@ -43,8 +43,8 @@ type Options struct {
 	Ask func(ctx context.Context, peer, session, uuid string) (Answer, error)
 }
 
-// Table is the guests that leave this host: those whose Finish was asked for, until nothing is left to
-// decide.
+// Table is the guests that leave this host: those whose Finish was asked for, until nothing is left
+// to decide.
 type Table struct {
 	Options
 
@@ -61,8 +61,8 @@ type Table struct {
 // New makes a table. Nothing begins before Start.
 func New(o Options) *Table { return &Table{Options: o, m: make(map[libvirt.UUID]*Departure)} }
 
-// Start takes up what an earlier daemon has left behind. What runs from then on ends with ctx, and is
-// counted by work.
+// Start takes up what an earlier daemon has left behind. What runs from then on ends with ctx, and
+// is counted by work.
 func (t *Table) Start(ctx context.Context, journal Journal, work *sync.WaitGroup) error {
 	t.ctx, t.journal, t.work = ctx, journal, work
 	kept, err := journal.Kept()

@@ -19,9 +19,8 @@ import (
 // DrainTimeout is how long QEMU on both hosts may take to close what it has done with.
 const DrainTimeout = 5 * time.Second
 
-// Channels carry a migration's data between QEMU here and QEMU at a host without
-// a sluice, which knows no sessions: each connection is one, and has a stream's
-// limits.
+// Channels carry a migration's data between QEMU here and QEMU at a host without a sluice, which
+// knows no sessions: each connection is one, and has a stream's limits.
 type Channels struct {
 	ctx    context.Context // their end
 	limits relay.Limits

@@ -85,8 +85,7 @@ func (e *TLSEnd) serve(kind string, l net.Listener) {
 	before := make(chan struct{}) // closed when the connection before is joined to QEMU, or never will be
 	close(before)
 	for {
-		// A place is taken before the connection is: what there is none for
-		// waits in the kernel.
+		// A place is taken before the connection is: what there is none for waits in the kernel.
 		select {
 		case places <- struct{}{}:
 		case <-e.ctx.Done():
@@ -202,10 +201,9 @@ func (e *TLSEnd) keep(as **stream.Cause, c *stream.Cause) {
 	}
 }
 
-// End leaves nothing behind and says what went wrong first, if anything. That a
-// connection was refused is no reason where others were let in: anybody may
-// connect. After a migration that went well QEMU on both hosts may still close what it has done
-// with.
+// End leaves nothing behind and says what went wrong first, if anything. That a connection was
+// refused is no reason where others were let in: anybody may connect. After a migration that went
+// well QEMU on both hosts may still close what it has done with.
 func (e *TLSEnd) End(well bool) *stream.Cause {
 	for _, l := range e.listeners {
 		l.Close()

@@ -120,8 +120,7 @@ func TestNativeEndStranger(t *testing.T) {
 	}
 }
 
-// More connections than may be in their handshake wait, and none is closed for
-// that.
+// More connections than may be in their handshake wait, and none is closed for that.
 func TestNativeEndFull(t *testing.T) {
 	n := newNativeEnds(t, "handshake_timeout = '2s'\n")
 	_, address := n.open()

@@ -47,8 +47,8 @@ func (g *destinationFilter) aboutCPUs(ctx context.Context, c *libvirtrpc.Call) l
 	return libvirtrpc.Outcome{}
 }
 
-// acceptBegun judges a guest that a client here takes from the peer. What the peer's libvirt says of
-// it here goes from the client to a libvirt past every filter.
+// acceptBegun judges a guest that a client here takes from the peer. What the peer's libvirt says
+// of it here goes from the client to a libvirt past every filter.
 func (g *sourceFilter) acceptBegun(ctx context.Context, r *libvirtrpc.Reply) {
 	if r.Err != nil {
 		return

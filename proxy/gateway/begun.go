@@ -8,9 +8,8 @@ import (
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 )
 
-// begunMigrations are the guests whose migration has begun over a connection to the
-// libvirt that has them, and not ended: between the calls it is nobody's but
-// the client's.
+// begunMigrations are the guests whose migration has begun over a connection to the libvirt that
+// has them, and not ended: between the calls it is nobody's but the client's.
 type begunMigrations struct {
 	mu sync.Mutex
 	m  map[libvirt.UUID]bool

@@ -30,8 +30,8 @@ func newFilter(t *testing.T) *destinationFilter {
 	}
 }
 
-// A guest is its caller's once libvirt has prepared it for that caller, not once the caller has named
-// it: until then libvirt may still say that it has such a guest already, which is another's.
+// A guest is its caller's once libvirt has prepared it for that caller, not once the caller has
+// named it: until then libvirt may still say that it has such a guest already, which is another's.
 func TestNamingAGuestGivesNoRightToIt(t *testing.T) {
 	g := newFilter(t)
 	uuid := libvirt.UUID{1}

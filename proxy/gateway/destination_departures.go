@@ -127,10 +127,9 @@ func (g *destinationFilter) giveAway(ctx context.Context, call *libvirtrpc.Perfo
 	}}
 }
 
-// confirm ends the session of a guest that was given: only now has all of its
-// memory gone, in post-copy. The client has asked for Finish elsewhere. That it
-// has a good answer is its word; that it has none does not tell that the guest
-// may go on here.
+// confirm ends the session of a guest that was given: only now has all of its memory gone, in
+// post-copy. The client has asked for Finish elsewhere. That it has a good answer is its word; that
+// it has none does not tell that the guest may go on here.
 func (g *destinationFilter) confirm(ctx context.Context, c *libvirtrpc.Call) libvirtrpc.Outcome {
 	call, err := libvirtrpc.DecodeConfirm(c.Body)
 	if err != nil {
@@ -160,8 +159,8 @@ func (g *destinationFilter) confirm(ctx context.Context, c *libvirtrpc.Call) lib
 	}}
 }
 
-// confirmDeparture is confirm for a guest behind the fence. Libvirt resumes it only if the destination
-// says that it is not there.
+// confirmDeparture is confirm for a guest behind the fence. Libvirt resumes it only if the
+// destination says that it is not there.
 func (g *destinationFilter) confirmDeparture(ctx context.Context, m *steeredSource, d *departure.Departure, known func(), call *libvirtrpc.Confirm) libvirtrpc.Outcome {
 	runs := call.Cancelled == 0
 	if runs {

@@ -15,10 +15,9 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// destinationFilter stands before this host's libvirt: it lets a caller from another host
-// call what its access allows, refuses what would put a guest on the network
-// in clear, and chooses where this host takes in the data of migrations. It
-// trusts no other sluice to have done so.
+// destinationFilter stands before this host's libvirt: it lets a caller from another host call what
+// its access allows, refuses what would put a guest on the network in clear, and chooses where this
+// host takes in the data of migrations. It trusts no other sluice to have done so.
 type destinationFilter struct {
 	gateway       *Gateway
 	peer          *peer.Peer // nil for a caller that is no sluice

@@ -70,8 +70,8 @@ func (g *destinationFilter) finish(ctx context.Context, c *libvirtrpc.Call, deco
 	}}
 }
 
-// decide follows libvirt's answer to Finish. Where the guest runs here although libvirt says that it
-// failed, the client is told that it runs: it would resume the guest at the source otherwise.
+// decide follows libvirt's answer to Finish. Where the guest runs here although libvirt says that
+// it failed, the client is told that it runs: it would resume the guest at the source otherwise.
 func (g *destinationFilter) decide(ctx context.Context, a *preparedGuest, r *libvirtrpc.Reply) {
 	var failure error
 	if r.Err != nil {
@@ -91,8 +91,8 @@ func (g *destinationFilter) decide(ctx context.Context, a *preparedGuest, r *lib
 	g.forget(a, v)
 }
 
-// decideLost looks what became of a guest when libvirtd has gone without an answer to Finish, for as
-// long as a Finish may take. No answer is none: the source asks again.
+// decideLost looks what became of a guest when libvirtd has gone without an answer to Finish, for
+// as long as a Finish may take. No answer is none: the source asks again.
 func (g *destinationFilter) decideLost(ctx context.Context, a *preparedGuest) *libvirtrpc.Reply {
 	ctx, cancel := context.WithTimeout(ctx, g.gateway.Config.Limits.FinishTimeout)
 	defer cancel()

@@ -9,10 +9,9 @@ import (
 	"github.com/virt-sluice/sluice/proxy/transfer"
 )
 
-// coveredByInterception says whether the data of a migration to this host by tcp: can come
-// through sluice alone: the kernel is closed to other hosts at the ports that
-// the caller has named, if any. Which those are its table says: the
-// configuration may have been changed since.
+// coveredByInterception says whether the data of a migration to this host by tcp: can come through
+// sluice alone: the kernel is closed to other hosts at the ports that the caller has named, if any.
+// Which those are its table says: the configuration may have been changed since.
 func (gw *Gateway) coveredByInterception(params libvirtrpc.Params) bool {
 	if gw.Config.Intercept == nil {
 		return false

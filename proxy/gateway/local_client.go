@@ -109,9 +109,8 @@ func explain(s *stream.Session, err error) *libvirtrpc.Error {
 	return libvirtrpc.Errorf(libvirtrpc.ErrRPC, "sluice: %v", err)
 }
 
-// failing ends s when a conversation over conn fails, unless conn did, and the
-// session knows, or the daemon stops. A client that goes away in the middle is
-// no failure of the session's.
+// failing ends s when a conversation over conn fails, unless conn did, and the session knows, or
+// the daemon stops. A client that goes away in the middle is no failure of the session's.
 func failing(s *stream.Session, conn *stream.Conn, what string, log zerolog.Logger) func(error) {
 	return func(err error) {
 		select {

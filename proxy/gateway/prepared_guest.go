@@ -78,8 +78,8 @@ func (g *destinationFilter) find(name string) *preparedGuest {
 	return g.coming[name]
 }
 
-// expect enters a guest for which a Prepare is about to go to libvirt. One of its name whose life is
-// over makes room.
+// expect enters a guest for which a Prepare is about to go to libvirt. One of its name whose life
+// is over makes room.
 func (g *destinationFilter) expect(a *preparedGuest) {
 	g.mu.Lock()
 	old := g.coming[a.guest.name]

@@ -16,12 +16,11 @@ import (
 
 // qemuListeners are where the source's QEMU brings a session's data.
 //
-// Where the call that starts the data passes here, it is told a socket of the
-// session's folder for each kind. Where the source's libvirt is told by a reply
-// alone: libvirt sends disks to the host of the migration's URI, at the port that the
-// destination's cookie says, unless the user gives another URI; it has no such
-// words for unix sockets. So a migration with disks goes by ports of the
-// loopback interface.
+// Where the call that starts the data passes here, it is told a socket of the session's folder for
+// each kind. Where the source's libvirt is told by a reply alone: libvirt sends disks to the host
+// of the migration's URI, at the port that the destination's cookie says, unless the user gives
+// another URI; it has no such words for unix sockets. So a migration with disks goes by ports of
+// the loopback interface.
 type qemuListeners struct {
 	gateway *Gateway
 	session *stream.Session
@@ -75,9 +74,8 @@ func (od *openURIs) set(uri string, open bool) {
 	}
 }
 
-// isOurs says whether a Perform's data goes to a listener of this daemon's: the
-// client has been told of it by the reply to Prepare, which went through here
-// as well.
+// isOurs says whether a Perform's data goes to a listener of this daemon's: the client has been
+// told of it by the reply to Prepare, which went through here as well.
 func (gw *Gateway) isOurs(params libvirtrpc.Params) bool {
 	uri, is, err := params.Text(libvirtrpc.ParamURI)
 	if err != nil || !is || params.Has(libvirtrpc.ParamDisksURI) {

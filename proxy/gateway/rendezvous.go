@@ -23,9 +23,8 @@ import (
 // has the name has been told it by the client, who may do both.
 const rendezvousScheme = "sluice"
 
-// rendezvousHint is the URI's host, for those whose source is not reached through
-// sluice: libvirt there takes any URI for one of TCP, does not find the host,
-// and says so.
+// rendezvousHint is the URI's host, for those whose source is not reached through sluice: libvirt
+// there takes any URI for one of TCP, does not find the host, and says so.
 const rendezvousHint = "reach-the-source-through-sluice-too-or-add---tls"
 
 // offerRendezvous prepares for a session that is yet to come. point puts its URI into the reply.

@@ -14,8 +14,7 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// pull names a session to a Perform that would have the peer's QEMU connect to
-// this host in clear.
+// pull names a session to a Perform that would have the peer's QEMU connect to this host in clear.
 func (g *sourceFilter) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	call, err := libvirtrpc.DecodePerform(c.Body)
 	if err != nil {

@@ -135,9 +135,8 @@ func (m *steeredSource) isOver() bool {
 	}
 }
 
-// prepare is what becomes of the client's Prepare: it goes on with the
-// session's name, and comes back with the way to the session's doors, or has
-// failed.
+// prepare is what becomes of the client's Prepare: it goes on with the session's name, and comes
+// back with the way to the session's doors, or has failed.
 func (m *steeredSource) prepare(call *libvirtrpc.Prepare, failed func()) libvirtrpc.Outcome {
 	call.Params = call.Params.With(paramSession, m.session.ID)
 	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
@@ -237,8 +236,8 @@ func (m *steeredSource) finish(ctx context.Context, call *libvirtrpc.Finish, cal
 	return outcome{o}
 }
 
-// undecided keeps the session's place here until the function that it returns tells that it is known
-// what became of the guest.
+// undecided keeps the session's place here until the function that it returns tells that it is
+// known what became of the guest.
 func (m *steeredSource) undecided() (known func()) {
 	decided := make(chan struct{})
 	known = sync.OnceFunc(func() { close(decided) })
@@ -249,8 +248,8 @@ func (m *steeredSource) undecided() (known func()) {
 }
 
 // depart fences the guest, so that it can't be resumed here before it is known what became of it.
-// caller and cut are as finish has them; nil where the client asks for Finish elsewhere, and for Confirm
-// here, by which alone libvirt resumes the guest.
+// caller and cut are as finish has them; nil where the client asks for Finish elsewhere, and for
+// Confirm here, by which alone libvirt resumes the guest.
 func (m *steeredSource) depart(ctx context.Context, flags uint32, caller *localCaller, cut func(*stream.Cause)) (*departure.Departure, error) {
 	move := departure.Move{
 		UUID:     m.guest.id,
@@ -279,8 +278,8 @@ func (m *steeredSource) depart(ctx context.Context, flags uint32, caller *localC
 	return d, err
 }
 
-// leaving is the guest's departure, once Finish may have been asked for, and what tells that its outcome
-// is known.
+// leaving is the guest's departure, once Finish may have been asked for, and what tells that its
+// outcome is known.
 func (m *steeredSource) leaving() (d *departure.Departure, known func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -55,8 +55,8 @@ func (g *destinationFilter) wayOf(c *libvirtrpc.Call, params libvirtrpc.Params, 
 	return byItself, g.inClear(t)
 }
 
-// intercepted says whether the kernel leads to sluice what would go in clear: then it does not. It may
-// go beside a session that the source's sluice has opened.
+// intercepted says whether the kernel leads to sluice what would go in clear: then it does not. It
+// may go beside a session that the source's sluice has opened.
 func (g *destinationFilter) intercepted(params libvirtrpc.Params, t *transfer.Transfer) bool {
 	if t.InClear == "" || !g.gateway.coveredByInterception(params) {
 		return false
@@ -65,7 +65,8 @@ func (g *destinationFilter) intercepted(params libvirtrpc.Params, t *transfer.Tr
 	return true
 }
 
-// openPorts says what happens to data for which nobody has chosen a way: libvirt opens a port to all.
+// openPorts says what happens to data for which nobody has chosen a way: libvirt opens a port to
+// all.
 func (g *destinationFilter) openPorts(t *transfer.Transfer) {
 	if t.Steered {
 		t.Steered, t.By, t.InClear = false, session.ByNothing, "memory by tcp:"
@@ -81,8 +82,8 @@ func (g *destinationFilter) inClear(t *transfer.Transfer) *libvirtrpc.Outcome {
 	return &o
 }
 
-// wayWithoutSluice decides for a peer that comes without its sluice. Its libvirt runs the migration,
-// with libvirt's own safety and no more, and its QEMU connects to this host by itself.
+// wayWithoutSluice decides for a peer that comes without its sluice. Its libvirt runs the
+// migration, with libvirt's own safety and no more, and its QEMU connects to this host by itself.
 func (g *destinationFilter) wayWithoutSluice(c *libvirtrpc.Call, params libvirtrpc.Params, t *transfer.Transfer) (way, *libvirtrpc.Outcome) {
 	p := g.withoutSluice
 	refuse := func(format string, args ...any) (way, *libvirtrpc.Outcome) {

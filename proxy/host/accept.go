@@ -39,10 +39,10 @@ func (h *Host) AcceptGuest(ctx context.Context, caller string, cookie []byte, de
 	return nil
 }
 
-// FinishCookie is the cookie of a Finish as libvirt may have it. One with a description that may not
-// be, or that cannot be read, is no reason to fail a guest whose memory is here: without that, libvirt
-// keeps the guest by the description that it runs by. Finish does not wait for libvirt to be asked for
-// anything else, so its storage pools are those that it had at a Prepare.
+// FinishCookie is the cookie of a Finish as libvirt may have it. One with a description that may
+// not be, or that cannot be read, is no reason to fail a guest whose memory is here: without that,
+// libvirt keeps the guest by the description that it runs by. Finish does not wait for libvirt to
+// be asked for anything else, so its storage pools are those that it had at a Prepare.
 func (h *Host) FinishCookie(caller string, cookie []byte, log zerolog.Logger) []byte {
 	descriptions, without, err := domainxml.InCookie(cookie)
 	policy := guestpolicy.New(h.Config.Accepted(caller), func() ([]guestpolicy.Pool, error) {

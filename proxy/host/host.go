@@ -116,8 +116,7 @@ func (h *Host) Opener(p *peer.Peer) *stream.Opener {
 	}
 }
 
-// PeerSocket is where libvirt clients of a peer connect, beneath the run
-// folder.
+// PeerSocket is where libvirt clients of a peer connect, beneath the run folder.
 func (h *Host) PeerSocket(p *peer.Peer) string {
 	return filepath.Join(rundir.PeersDir, p.Name, rundir.LibvirtSocket)
 }

@@ -40,8 +40,8 @@ func (p *Ports) Forget(guest libvirt.UUID) {
 }
 
 // PortIsFor says whether a peer may reach QEMU at a migration port: it may not where another peer's
-// guest is awaited, nor where another guest's QEMU listens than the one that is awaited. Of guests of
-// which libvirt has not told by sluice, nothing is known.
+// guest is awaited, nor where another guest's QEMU listens than the one that is awaited. Of guests
+// of which libvirt has not told by sluice, nothing is known.
 func (h *Host) PortIsFor(ctx context.Context, at netip.AddrPort, peer string) error {
 	h.Ports.mu.Lock()
 	a, known := h.Ports.of[at.Port()]

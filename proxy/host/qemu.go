@@ -44,9 +44,9 @@ func (h *Host) ServeQEMU(ctx context.Context, guest libvirt.UUID, kind string, l
 	return nil
 }
 
-// ConnectQEMU connects to the socket that the guest's QEMU has made in a session's folder. The folder
-// is open to all of QEMU's user, so another guest's could have put its own there: not a byte goes
-// before it is known who listens.
+// ConnectQEMU connects to the socket that the guest's QEMU has made in a session's folder. The
+// folder is open to all of QEMU's user, so another guest's could have put its own there: not a byte
+// goes before it is known who listens.
 func (h *Host) ConnectQEMU(ctx context.Context, dir rundir.SessionDir, kind string, guest libvirt.UUID) (*net.UnixConn, error) {
 	c, err := dir.Connect(kind, h.QEMUUID)
 	if err != nil {

@@ -22,7 +22,8 @@ const (
 	refusalsEvery = time.Minute
 	firstRefusals = 5
 	maxRefusals   = 256 // callers that are told apart
-	// longestRefusal is how many bytes of its words are logged. They may hold what a stranger wrote.
+	// longestRefusal is how many bytes of its words are logged. They may hold what a stranger
+	// wrote.
 	longestRefusal = 1000
 )
 

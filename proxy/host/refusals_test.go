@@ -12,8 +12,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// However many are refused, and however long the words of strangers, the log stays short, and counts
-// what it leaves out.
+// However many are refused, and however long the words of strangers, the log stays short, and
+// counts what it leaves out.
 func TestRefusalsAreShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer

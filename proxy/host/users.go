@@ -10,10 +10,11 @@ import (
 	"github.com/virt-sluice/sluice/internal/sockets"
 )
 
-// Callers are the processes of this host that are connected to its local sockets. The sockets are open
-// to everyone, and the uid is looked at here, so that who may not use them gets a reason and not just
-// EACCES. Each connection holds a descriptor, so every user has a share, and those who may not use the
-// sockets have a small one together; root, which could have all descriptors anyway, has no limit.
+// Callers are the processes of this host that are connected to its local sockets. The sockets are
+// open to everyone, and the uid is looked at here, so that who may not use them gets a reason and
+// not just EACCES. Each connection holds a descriptor, so every user has a share, and those who may
+// not use the sockets have a small one together; root, which could have all descriptors anyway, has
+// no limit.
 type Callers struct {
 	mu        sync.Mutex
 	open      map[uint32]int // of users who may

@@ -199,9 +199,8 @@ func (i *carrier) judge(c *connection) (*peer.Peer, error) {
 	return i.host.Peers.All[name], nil
 }
 
-// open makes c's session and its one channel, when it is c's turn. Without a
-// session c is still the caller's; without a channel it has been reset, and the
-// session fails.
+// open makes c's session and its one channel, when it is c's turn. Without a session c is still the
+// caller's; without a channel it has been reset, and the session fails.
 func (i *carrier) open(ctx context.Context, c *connection) (*stream.Session, *stream.Channel, error) {
 	if c.before != nil {
 		select {

@@ -15,9 +15,8 @@ import (
 type destination interface {
 	// Call makes one of the migration's calls there. Its error is a *stream.Cause.
 	Call(ctx context.Context, name string, body, reply any) error
-	// join takes over one connection of QEMU's. Those of a kind come to the
-	// QEMU there in the order of the calls. An error ends the migration, and is
-	// told by Wait.
+	// join takes over one connection of QEMU's. Those of a kind come to the QEMU there in the order
+	// of the calls. An error ends the migration, and is told by Wait.
 	join(ctx context.Context, kind string, c net.Conn) error
 	// outcome asks, on a new connection, what became of the guest. All is over.
 	outcome(ctx context.Context) (*arrival.OutcomeReply, error)

@@ -1,5 +1,6 @@
-// Package migration is `sluice migrate` at the source: it runs libvirt's five steps with this host's
-// libvirt and with the destination's sluice, or with the libvirtd of a destination that has none.
+// Package migration is `sluice migrate` at the source: it runs libvirt's five steps with this
+// host's libvirt and with the destination's sluice, or with the libvirtd of a destination that has
+// none.
 //
 //	result, err := migration.Migrate(ctx, h, req, report)
 //

@@ -15,9 +15,8 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// finish is Finish there and Confirm here. From here on no one can call it
-// off: the destination's libvirt decides, and the source only lets go of the
-// guest, or takes it back, on a certain answer.
+// finish is Finish there and Confirm here. From here on no one can call it off: the destination's
+// libvirt decides, and the source only lets go of the guest, or takes it back, on a certain answer.
 func (m *outgoing) finish() *control.Result {
 	phase := control.PhaseFinish
 	if m.postcopy {
@@ -156,8 +155,7 @@ func (m *outgoing) answered(err error) bool {
 func (m *outgoing) moved() *control.Result {
 	m.progress(control.PhaseConfirm)
 	result := &control.Result{Outcome: control.Moved, Message: fmt.Sprintf("guest %s runs on %s", m.dom.Name, m.peer.Name)}
-	// Settled first: Confirm ends QEMU here, and how its sockets break then is
-	// no failure any more.
+	// Settled first: Confirm ends QEMU here, and how its sockets break then is no failure any more.
 	m.session.Finish()
 	<-m.session.Settled()
 	err := m.confirm(false)
@@ -178,10 +176,9 @@ func (m *outgoing) moved() *control.Result {
 	return result
 }
 
-// giveUp follows a Perform that failed: libvirt here has ended its job and taken
-// the guest back already, and the destination destroys its half. A guest that
-// had been switched to post-copy has left: the destination then takes what it
-// has, so that the post-copy can be resumed.
+// giveUp follows a Perform that failed: libvirt here has ended its job and taken the guest back
+// already, and the destination destroys its half. A guest that had been switched to post-copy has
+// left: the destination then takes what it has, so that the post-copy can be resumed.
 func (m *outgoing) giveUp(ctx context.Context, failure error) *control.Result {
 	if m.split() {
 		m.postcopy = true
@@ -213,9 +210,8 @@ func (m *outgoing) confirm(cancelled bool) error {
 	})
 }
 
-// resolve finds out what became of the guest when the answer to Finish was
-// lost. Nobody can resume it here meanwhile. Without a certain answer it stays
-// so: one that has run twice is lost.
+// resolve finds out what became of the guest when the answer to Finish was lost. Nobody can resume
+// it here meanwhile. Without a certain answer it stays so: one that has run twice is lost.
 func (m *outgoing) resolve(failure error) *control.Result {
 	m.session.Fail(session.CauseOf(failure))
 	m.session.Wait()
@@ -268,9 +264,8 @@ func (m *outgoing) resolvePostcopy(failure error) *control.Result {
 	return m.lost(fmt.Errorf("%w; %s", failure, last))
 }
 
-// split says whether the guest is in post-copy by now, with a part of it on
-// each host. That QEMU was told to switch does not mean that it has, and others
-// than we can tell it to.
+// split says whether the guest is in post-copy by now, with a part of it on each host. That QEMU
+// was told to switch does not mean that it has, and others than we can tell it to.
 func (m *outgoing) split() bool {
 	if m.flags&libvirt.MigratePostcopy == 0 {
 		return false
@@ -281,8 +276,7 @@ func (m *outgoing) split() bool {
 	return err == nil && state.InPostcopy() || err != nil && m.postcopy
 }
 
-// lost is the result of a post-copy that broke: each host has a part of the
-// guest.
+// lost is the result of a post-copy that broke: each host has a part of the guest.
 func (m *outgoing) lost(failure error) *control.Result {
 	if m.session != nil {
 		m.session.Fail(session.CauseOf(failure))
@@ -358,8 +352,8 @@ func (m *outgoing) called(ctx context.Context) *stream.Cause {
 	return &stream.Cause{Code: stream.CodeCancelled, Host: m.host.Config.Name, Text: "the caller cancelled the migration"}
 }
 
-// atSource says in words where libvirt has a guest that is not at the destination, and whether it can't
-// tell. That a guest has ended here, or was ended by its user, is certain.
+// atSource says in words where libvirt has a guest that is not at the destination, and whether it
+// can't tell. That a guest has ended here, or was ended by its user, is certain.
 func (m *outgoing) atSource() (words string, unsure bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), m.host.Config.Limits.GiveUpTimeout)
 	defer cancel()

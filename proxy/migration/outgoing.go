@@ -145,8 +145,7 @@ func (m *outgoing) findGuest(ctx context.Context) (err error) {
 	return nil
 }
 
-// checkState refuses a guest that can't be migrated from the state that it is
-// in.
+// checkState refuses a guest that can't be migrated from the state that it is in.
 func (m *outgoing) checkState(state virt.State) error {
 	name, here := m.dom.Name, m.host.Config.Name
 	switch {

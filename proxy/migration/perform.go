@@ -17,9 +17,8 @@ import (
 // QEMU's monitor; virsh asks every half second.
 const pollInterval = 250 * time.Millisecond
 
-// perform is libvirt's Perform: it lasts until all memory has been sent, or
-// until the guest has been switched to post-copy. Meanwhile the caller, the
-// session's end and the timeout may abort it.
+// perform is libvirt's Perform: it lasts until all memory has been sent, or until the guest has
+// been switched to post-copy. Meanwhile the caller, the session's end and the timeout may abort it.
 func (m *outgoing) perform(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() {
@@ -143,8 +142,7 @@ func (m *outgoing) abort(why *stream.Cause) {
 	m.watch.Call(func(v *virt.Conn) error { return v.DomainAbortJob(m.dom) })
 }
 
-// poll asks libvirt for its figures at intervals, until stop, over a connection
-// of its own.
+// poll asks libvirt for its figures at intervals, until stop, over a connection of its own.
 func (m *outgoing) poll() (<-chan virt.JobStats, func()) {
 	figures, stopped, done := make(chan virt.JobStats), make(chan struct{}), make(chan struct{})
 	go func() {

@@ -24,11 +24,10 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// withoutSluice is a host without a sluice as a migration's destination: the calls that
-// its sluice would answer are made to its libvirtd from here, and the data goes
-// to the ports of its QEMU. There is TLS at that end where QEMU's own is
-// allowed (VIR_MIGRATE_TLS); at this end it is sluice's, and QEMU here has no
-// keys.
+// withoutSluice is a host without a sluice as a migration's destination: the calls that its sluice
+// would answer are made to its libvirtd from here, and the data goes to the ports of its QEMU.
+// There is TLS at that end where QEMU's own is allowed (VIR_MIGRATE_TLS); at this end it is
+// sluice's, and QEMU here has no keys.
 //
 // libvirt's steps stay apart even so, rather than one peer-to-peer call: that
 // one resumes the guest here when the answer to Finish is lost. What can't be
@@ -66,8 +65,7 @@ type withoutSluice struct {
 	finished bool // libvirt there holds the guest as its own, or not at all
 }
 
-// mayGoWithoutSluice says how a guest may go to a host where none answered, and why
-// not.
+// mayGoWithoutSluice says how a guest may go to a host where none answered, and why not.
 func (m *outgoing) mayGoWithoutSluice(ctx context.Context, none *peer.NoSluiceError) (native bool, err error) {
 	allowed, here, name := m.peer.Conf.WithoutSluice, m.host.Config.Name, m.peer.Name
 	native = allowed == config.WithoutNativeTLS || m.req.TLS == control.Yes
@@ -95,8 +93,7 @@ func (m *outgoing) mayGoWithoutSluice(ctx context.Context, none *peer.NoSluiceEr
 	return native, nil
 }
 
-// interceptedHere is an address of p's that interception on this host still covers, or
-// none.
+// interceptedHere is an address of p's that interception on this host still covers, or none.
 func interceptedHere(ctx context.Context, d *host.Host, p *peer.Peer) (string, error) {
 	table, err := rules.Read()
 	switch {
@@ -167,8 +164,7 @@ func (m *outgoing) warnWithoutSluice(native bool) {
 	m.log.Warn().Bool("tls", native).Msg(text)
 }
 
-// run owns the end, and meanwhile looks whether libvirt there is still to be
-// heard.
+// run owns the end, and meanwhile looks whether libvirt there is still to be heard.
 func (b *withoutSluice) run() {
 	defer close(b.over)
 	again := time.NewTicker(max(b.limits.Idle/4, 25*time.Millisecond))

@@ -131,8 +131,7 @@ func (b *withoutSluice) finish(call *arrival.FinishCall) (*arrival.FinishReply, 
 	return reply, nil
 }
 
-// unfinished tells a Finish that libvirt has failed and undone from one of
-// which no one can tell.
+// unfinished tells a Finish that libvirt has failed and undone from one of which no one can tell.
 func (b *withoutSluice) unfinished(failure error) (*arrival.FinishReply, error) {
 	cause := b.said("taking the guest over", failure)
 	ctx, cancel := context.WithTimeout(context.Background(), b.source.Config.Limits.GiveUpTimeout)
@@ -161,8 +160,7 @@ func (b *withoutSluice) said(doing string, err error) *stream.Cause {
 	return &stream.Cause{Code: stream.CodeLibvirt, Host: b.peer.Name, Text: text}
 }
 
-// join connects one connection of QEMU's to QEMU there, and those of a kind
-// one after the other.
+// join connects one connection of QEMU's to QEMU there, and those of a kind one after the other.
 func (b *withoutSluice) join(ctx context.Context, kind string, local net.Conn) error {
 	b.joining.Lock()
 	defer b.joining.Unlock()

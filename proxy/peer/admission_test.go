@@ -65,8 +65,8 @@ func TestPendingIsGivenBack(t *testing.T) {
 	}
 }
 
-// A stranger has its share of the places, all strangers together leave some, and a peer's address is
-// served first.
+// A stranger has its share of the places, all strangers together leave some, and a peer's address
+// is served first.
 func TestHandshakePlaces(t *testing.T) {
 	var h handshakePlaces
 	soon := func() context.Context {

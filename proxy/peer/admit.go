@@ -11,8 +11,8 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
-// MaxRefusals is how many may be told at once why there is nothing for them here: that takes as long
-// as the other end likes, within bounds, and anyone can ask for it.
+// MaxRefusals is how many may be told at once why there is nothing for them here: that takes as
+// long as the other end likes, within bounds, and anyone can ask for it.
 const MaxRefusals = 64
 
 // firstOfTLS is the first byte of a TLS handshake (RFC 8446, section 5.1). The
@@ -36,8 +36,8 @@ type Caller struct {
 	LibvirtClient *LibvirtClient // not nil: it did not ask for sluice's protocol (ALPN), and speaks libvirt's
 }
 
-// Admit authenticates one connection, in a place of handshakes once it has begun to speak. Nothing of
-// what it says has been read yet. With an error it is closed.
+// Admit authenticates one connection, in a place of handshakes once it has begun to speak. Nothing
+// of what it says has been read yet. With an error it is closed.
 func (s *Set) Admit(ctx context.Context, raw *net.TCPConn, refuse func(relay.Conn, error)) (*Caller, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Config.Limits.HandshakeTimeout, NoHandshake(s.Config.Limits.HandshakeTimeout))
 	defer cancel()
@@ -66,8 +66,9 @@ func (s *Set) Admit(ctx context.Context, raw *net.TCPConn, refuse func(relay.Con
 	return e, err
 }
 
-// begin waits until a connection has begun to speak and there is a place for its handshake, within the
-// context that it returns. done gives the place back. done is nil where it speaks in clear, and may.
+// begin waits until a connection has begun to speak and there is a place for its handshake, within
+// the context that it returns. done gives the place back. done is nil where it speaks in clear, and
+// may.
 func (s *Set) begin(ctx context.Context, raw *net.TCPConn) (_ context.Context, done func(), err error) {
 	addr, _ := addrOf(raw.RemoteAddr())
 	known := s.known.has(addr)
@@ -83,8 +84,7 @@ func (s *Set) begin(ctx context.Context, raw *net.TCPConn) (_ context.Context, d
 	return s.handshakes.take(ctx, waiting, addr, known)
 }
 
-// handshake finds out who has come. An error with a connection is one that its
-// peer may be told.
+// handshake finds out who has come. An error with a connection is one that its peer may be told.
 func (s *Set) handshake(ctx context.Context, raw net.Conn) (e *Caller, refused relay.Conn, err error) {
 	e = new(Caller)
 	e.Conn, _, err = tlsconf.Accept(ctx, s.TLS(), raw, tlsconf.Server{

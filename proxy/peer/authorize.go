@@ -10,9 +10,8 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
-// authorize decides whom a good certificate stands for and whether it may come
-// in. The error is a *stream.Cause for the one at the other end, in words; its
-// code is a tlsconf.Cause.
+// authorize decides whom a good certificate stands for and whether it may come in. The error is a
+// *stream.Cause for the one at the other end, in words; its code is a tlsconf.Cause.
 func (s *Set) authorize(who *tlsconf.Peer) (*Peer, error) {
 	p := s.identify(who.Identity)
 	if p == nil {
@@ -26,8 +25,7 @@ func (s *Set) authorize(who *tlsconf.Peer) (*Peer, error) {
 	return p, s.within(p, who)
 }
 
-// within checks a handshake, which went by the host's policy, by p's own, which
-// may be stricter.
+// within checks a handshake, which went by the host's policy, by p's own, which may be stricter.
 func (s *Set) within(p *Peer, who *tlsconf.Peer) error {
 	policy := s.Certs.For(p)
 	if policy == s.Certs.Host() {
@@ -46,7 +44,8 @@ func (s *Set) remedy(id tlsconf.Identity) string {
 			return fmt.Sprintf("peers.%s.names has it in another form: %s", name, hint)
 		}
 	}
-	// names replaces the default, and the certificate that the peer shows where it is connected to may be another.
+	// names replaces the default, and the certificate that the peer shows where it is connected to
+	// may be another.
 	return "add it there under [peers.NAME], in names, beside the names that are expected of the peer already (NAME itself where there are none)"
 }
 

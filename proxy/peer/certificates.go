@@ -16,9 +16,8 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
-// Certificates are this host's credentials and TLS policies, which follow what
-// they are made of. A handshake takes the newest; connections that are open
-// keep what they began with.
+// Certificates are this host's credentials and TLS policies, which follow what they are made of. A
+// handshake takes the newest; connections that are open keep what they began with.
 type Certificates struct {
 	read     func() (*config.Policies, error)
 	log      zerolog.Logger
@@ -171,8 +170,7 @@ func (c *Certificates) WarnOfEnds(now time.Time) {
 	}
 }
 
-// Reloaded says whether what there was to take over has been, and how often it
-// was not.
+// Reloaded says whether what there was to take over has been, and how often it was not.
 func (c *Certificates) Reloaded(about string) (good bool, failures uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

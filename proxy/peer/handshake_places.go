@@ -19,10 +19,10 @@ const (
 // handshakeShare is how long a handshake may last while others wait for its place.
 const handshakeShare = time.Second
 
-// handshakePlaces are the places of those in their handshake. Of those that wait, peers' addresses are
-// served first, and of each kind the newest: who came before it has had its chance. Where somebody has
-// waited for long, the oldest handshake goes that has had its share, of the same address or of a
-// stranger.
+// handshakePlaces are the places of those in their handshake. Of those that wait, peers' addresses
+// are served first, and of each kind the newest: who came before it has had its chance. Where
+// somebody has waited for long, the oldest handshake goes that has had its share, of the same
+// address or of a stranger.
 type handshakePlaces struct {
 	mu    sync.Mutex
 	odd   int // from no peer's address

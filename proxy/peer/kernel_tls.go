@@ -32,8 +32,7 @@ func (s *Set) TryKernel() {
 	}
 }
 
-// KernelTLS says whether channels may go by the kernel's TLS, in one direction
-// at least.
+// KernelTLS says whether channels may go by the kernel's TLS, in one direction at least.
 func (s *Set) KernelTLS() bool {
 	k := s.TLS().Kernel
 	for _, suite := range ktls.Suites {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// knownAddresses are those at which peers have shown their certificates, here or there, of late, and
-// those that the configuration gives as addresses. They never wait behind strangers.
+// knownAddresses are those at which peers have shown their certificates, here or there, of late,
+// and those that the configuration gives as addresses. They never wait behind strangers.
 type knownAddresses struct {
 	mu   sync.Mutex
 	seen map[netip.Addr]time.Time

@@ -19,8 +19,7 @@ type LibvirtClient struct {
 	Refusal       error  // why it may do nothing, in words for it
 }
 
-// recognize decides what a client may do whose certificate is good. The error
-// is in words for it.
+// recognize decides what a client may do whose certificate is good. The error is in words for it.
 func (s *Set) recognize(who *tlsconf.Peer) (*LibvirtClient, error) {
 	id := who.Identity
 	if s.dnList != nil {

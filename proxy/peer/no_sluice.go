@@ -10,10 +10,9 @@ import (
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
-// NoSluiceError says that no sluice is where the peer's should be: nothing listens
-// there, or what does has the peer's certificate and speaks another protocol.
-// Silence says no such thing, and neither does a certificate that is not the
-// peer's.
+// NoSluiceError says that no sluice is where the peer's should be: nothing listens there, or what
+// does has the peer's certificate and speaks another protocol. Silence says no such thing, and
+// neither does a certificate that is not the peer's.
 type NoSluiceError struct{ *stream.Cause }
 
 func (n *NoSluiceError) Unwrap() error { return n.Cause }
@@ -25,8 +24,7 @@ func (n *NoSluiceError) And(format string, args ...any) *stream.Cause {
 	return &c
 }
 
-// Open opens a session with o's peer. That there is no sluice is also
-// told by none.
+// Open opens a session with o's peer. That there is no sluice is also told by none.
 func Open(ctx context.Context, o *stream.Opener, info stream.Info) (s *stream.Session, none *NoSluiceError, err error) {
 	dial := o.Dial
 	var seen atomic.Pointer[NoSluiceError] // channels dial too, from other goroutines

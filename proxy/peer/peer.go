@@ -22,9 +22,8 @@ type Peer struct {
 	Memory *stream.Memory       // holds what it sends
 	Calls  []*libvirtrpc.Budget // that it may have in flight at libvirt
 
-	// SluiceSeen says that its sluice has shown itself to this daemon. From then on
-	// nothing goes or comes in clear for want of one: a port that refuses
-	// connections may be anybody's doing.
+	// SluiceSeen says that its sluice has shown itself to this daemon. From then on nothing goes or
+	// comes in clear for want of one: a port that refuses connections may be anybody's doing.
 	SluiceSeen atomic.Bool
 }
 

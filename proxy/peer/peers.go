@@ -66,9 +66,9 @@ func New(cfg *config.Config, log zerolog.Logger) (*Set, error) {
 	return s, nil
 }
 
-// Calls in flight at libvirt, which has 20 workers for them (max_workers in libvirtd.conf), and more
-// for those that never wait for a guest. One peer, or kind of client, never has all that others are
-// left, and together they leave some for this host.
+// Calls in flight at libvirt, which has 20 workers for them (max_workers in libvirtd.conf), and
+// more for those that never wait for a guest. One peer, or kind of client, never has all that
+// others are left, and together they leave some for this host.
 const (
 	callsOfOne = 12
 	callsOfAll = 18

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Most connections that may be pending at once: come in, and not in their handshake yet. They hold a
-// descriptor each, and anyone can open them.
+// Most connections that may be pending at once: come in, and not in their handshake yet. They hold
+// a descriptor each, and anyone can open them.
 const (
 	maxPending     = 1024
 	maxPendingFrom = 64  // from one address that is no peer's
@@ -32,8 +32,8 @@ var (
 func Silent(err error) bool { return errors.Is(err, errSilent) }
 
 // pending are the connections that have come in and not begun their handshake, oldest first. When
-// there are too many the oldest goes, of a stranger's before any from a peer's address: whoever opens
-// connections and says nothing keeps nobody else out.
+// there are too many the oldest goes, of a stranger's before any from a peer's address: whoever
+// opens connections and says nothing keeps nobody else out.
 type pending struct {
 	mu   sync.Mutex
 	list list.List // of *pendingConn
@@ -46,7 +46,8 @@ type pendingConn struct {
 	evict context.CancelCauseFunc
 }
 
-// add makes a place for a connection from addr. ctx ends when it is to go; done gives the place back.
+// add makes a place for a connection from addr. ctx ends when it is to go; done gives the place
+// back.
 func (p *pending) add(ctx context.Context, addr netip.Addr, known bool) (_ context.Context, done func()) {
 	ctx, evict := context.WithCancelCause(ctx)
 	c := &pendingConn{addr, known, evict}
@@ -100,8 +101,8 @@ func (p *pending) remove(e *list.Element) {
 	}
 }
 
-// firstRecord waits for a connection's first byte, and where that is TLS's for the whole record, and
-// leaves both there. A handshake that stops in the middle of it costs this host nothing but a
+// firstRecord waits for a connection's first byte, and where that is TLS's for the whole record,
+// and leaves both there. A handshake that stops in the middle of it costs this host nothing but a
 // descriptor, which can be taken back.
 func firstRecord(ctx context.Context, c *net.TCPConn) (first byte, err error) {
 	raw, err := c.SyscallConn()

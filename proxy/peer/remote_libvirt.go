@@ -14,9 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ConnectLibvirt opens qemu:///system of a host without a sluice, at its
-// libvirt_uri, with this host's certificate, and only if the other is the
-// peer's.
+// ConnectLibvirt opens qemu:///system of a host without a sluice, at its libvirt_uri, with this
+// host's certificate, and only if the other is the peer's.
 func (s *Set) ConnectLibvirt(ctx context.Context, p *Peer) (*virt.Conn, error) {
 	_, address, secure := p.Conf.LibvirtAt()
 	fail := func(code, format string, args ...any) error {

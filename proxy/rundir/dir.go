@@ -89,8 +89,7 @@ var journals = []string{ArrivalsDir, departuresDir}
 // Journal is the path of a folder that outlives the daemon.
 func (d *Dir) Journal(name string) string { return filepath.Join(d.path, name) }
 
-// Close removes everything in the folder but the journals. The sockets' listeners have been
-// closed.
+// Close removes everything in the folder but the journals. The sockets' listeners have been closed.
 func (d *Dir) Close() {
 	for _, name := range []string{PeersDir, sessionsDir, tunnelsDir, ControlSocket} {
 		d.root.RemoveAll(name)

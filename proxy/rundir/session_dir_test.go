@@ -2,8 +2,7 @@ package rundir
 
 import "testing"
 
-// A session that can't have its folder leaves the one that is there to whom it
-// belongs to.
+// A session that can't have its folder leaves the one that is there to whom it belongs to.
 func TestSessionDirIsAnothers(t *testing.T) {
 	d, err := Open(t.TempDir())
 	if err != nil {

@@ -58,8 +58,7 @@ func (l class) outcomes() []string {
 	return []string{control.Failed}
 }
 
-// codes are all codes that a cause may have: stream's, and those of a refused
-// handshake.
+// codes are all codes that a cause may have: stream's, and those of a refused handshake.
 func codes() []string {
 	all := append(stream.Codes(), otherWord)
 	for _, c := range tlsconf.Causes() {

@@ -7,7 +7,7 @@
 //	e.SetSession(s)
 //	r.EndLogged(e, log, outcome, cause)
 //
-// Everything that opens or accepts a session enters it here, once, and ends it here; `sluice status`
-// and the metrics read it. The package opens nothing, and decides nothing about a guest: sessions
-// themselves are stream's.
+// Everything that opens or accepts a session enters it here, once, and ends it here; `sluice
+// status` and the metrics read it. The package opens nothing, and decides nothing about a guest:
+// sessions themselves are stream's.
 package session

@@ -11,8 +11,7 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// Entry is one session's place in the registry, from before it is opened until
-// it has been ended.
+// Entry is one session's place in the registry, from before it is opened until it has been ended.
 type Entry struct {
 	Info      stream.Info
 	direction string
@@ -65,8 +64,7 @@ func (e *Entry) SecuredBy(memory, disks string) {
 	e.memory, e.disks = memory, disks
 }
 
-// IntendedFor says where an intercepted connection was meant to go, or has come
-// to.
+// IntendedFor says where an intercepted connection was meant to go, or has come to.
 func (e *Entry) IntendedFor(a netip.AddrPort) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -15,8 +15,7 @@ import (
 // keptEnded is how many ended sessions status shows.
 const keptEnded = 32
 
-// Registry is the sessions of this host: those that live, and the last ones
-// that ended.
+// Registry is the sessions of this host: those that live, and the last ones that ended.
 type Registry struct {
 	most     int // live at once, in and out
 	mostFrom int // of those, that one peer has opened, or one kind of clients
@@ -59,7 +58,8 @@ func (r *Registry) Add(info stream.Info, direction string) (*Entry, error) {
 		info.UUID = virt.FormatUUID(uuid) // however its peer spells it
 	}
 	for _, e := range r.live {
-		// Of guests that come, the one that libvirt is asked to prepare counts, not who names it first.
+		// Of guests that come, the one that libvirt is asked to prepare counts, not who names it
+		// first.
 		if direction == control.Outgoing && e.direction == control.Outgoing && info.UUID != "" && e.Info.UUID == info.UUID {
 			return nil, fmt.Errorf("guest %s is already being migrated: session %s with %s", e.Info.Guest, e.Info.ID, e.Info.Peer)
 		}
@@ -69,8 +69,7 @@ func (r *Registry) Add(info stream.Info, direction string) (*Entry, error) {
 	return e, nil
 }
 
-// End moves an entry to the ended ones, once its channels have ended. code is
-// the cause's.
+// End moves an entry to the ended ones, once its channels have ended. code is the cause's.
 func (r *Registry) End(e *Entry, outcome, code, cause string) {
 	st, channels := e.Status(), e.channels()
 	st.Ended, st.Outcome, st.Cause, st.Rate = time.Now(), outcome, cause, 0
@@ -136,9 +135,8 @@ func (r *Registry) Status() (live, ended []control.SessionStatus, draining bool)
 	return live, ended, draining
 }
 
-// Totals are how many sessions live, and what these and the ended ones come to.
-// All is of one moment: a session counts as live or as ended, and its bytes
-// once, so that no total ever falls.
+// Totals are how many sessions live, and what these and the ended ones come to. All is of one
+// moment: a session counts as live or as ended, and its bytes once, so that no total ever falls.
 func (r *Registry) Totals() (map[class]int, counters) {
 	r.mu.Lock()
 	entries, t := slices.Clone(r.live), r.counters.clone()

@@ -8,8 +8,7 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// One peer can't take the sessions of all, and what this host opens itself is
-// not the peer's.
+// One peer can't take the sessions of all, and what this host opens itself is not the peer's.
 func TestPeerSessions(t *testing.T) {
 	r := NewRegistry(4, 2)
 	add := func(peer, work, direction string) (*Entry, error) {

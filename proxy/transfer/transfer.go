@@ -11,8 +11,7 @@ import (
 	"github.com/virt-sluice/sluice/proxy/session"
 )
 
-// Transfer is how a migration's data is to go, as its flags and parameters
-// say.
+// Transfer is how a migration's data is to go, as its flags and parameters say.
 type Transfer struct {
 	Flags libvirt.DomainMigrateFlags
 	// Steered: the user has set no URI, and the data goes through a session.
@@ -59,8 +58,7 @@ func (t Transfer) Disks() bool {
 	return t.Flags&(libvirt.MigrateNonSharedDisk|libvirt.MigrateNonSharedInc) != 0
 }
 
-// Postcopy says whether the guest may run at the destination while memory is
-// still at the source.
+// Postcopy says whether the guest may run at the destination while memory is still at the source.
 func (t Transfer) Postcopy() bool {
 	return t.Flags&(libvirt.MigratePostcopy|libvirt.MigratePostcopyResume) != 0
 }

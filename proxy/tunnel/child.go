@@ -24,10 +24,9 @@ import (
 // over in both directions.
 const childPatience = 10 * time.Second
 
-// child is a command whose standard input and output are a stream. It leads a
-// process group of its own, which ends with the stream: by itself after an
-// orderly end, else by SIGKILL before its input is closed, so that it never
-// takes a broken stream for a complete one.
+// child is a command whose standard input and output are a stream. It leads a process group of its
+// own, which ends with the stream: by itself after an orderly end, else by SIGKILL before its input
+// is closed, so that it never takes a broken stream for a complete one.
 type child struct {
 	duplex
 	cmd    *exec.Cmd
@@ -140,9 +139,8 @@ func (c *child) CloseWrite() error {
 	return err
 }
 
-// exiting reports whether the command has ended or is about to: the kernel says
-// so (PF_EXITING, include/linux/sched.h) before it closes what the command has
-// open, and closes that in no order.
+// exiting reports whether the command has ended or is about to: the kernel says so (PF_EXITING,
+// include/linux/sched.h) before it closes what the command has open, and closes that in no order.
 func (c *child) exiting() bool {
 	select {
 	case <-c.exited:
@@ -173,8 +171,7 @@ func (c *child) takesInput() bool {
 	return err == nil && poll[0].Revents&unix.POLLERR == 0
 }
 
-// Close ends the command, unless both directions are at their end, when it does
-// so itself.
+// Close ends the command, unless both directions are at their end, when it does so itself.
 func (c *child) Close() error {
 	if !c.outEnded.Load() || !c.inClosed.Load() {
 		c.kill()

@@ -20,7 +20,6 @@
 //   - How many connections and handshakes there are at once, and how long a
 //     handshake may take, is bounded.
 //
-// What it does not do: it speaks no protocol of its own, so that anything that
-// does mutual TLS can be at its other end. Of others' protocols it knows how NBD
-// asks for TLS, and no more.
+// What it does not do: it speaks no protocol of its own, so that anything that does mutual TLS can
+// be at its other end. Of others' protocols it knows how NBD asks for TLS, and no more.
 package tunnel

@@ -12,9 +12,8 @@ import (
 	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 )
 
-// duplex is a stream of two descriptors, one for each direction. What a pipe
-// cannot do it does not pretend: closing is an end of file to whoever reads,
-// whatever the reason.
+// duplex is a stream of two descriptors, one for each direction. What a pipe cannot do it does not
+// pretend: closing is an end of file to whoever reads, whatever the reason.
 type duplex struct {
 	at      spec.Address
 	in, out *os.File // one may be nil: that direction is at its end from the beginning

@@ -50,8 +50,7 @@ func TestExecTarget(t *testing.T) {
 	}
 }
 
-// A command that fails has not served its client, who sees a reset and never an
-// orderly end.
+// A command that fails has not served its client, who sees a reset and never an orderly end.
 func TestExecFails(t *testing.T) {
 	for _, c := range []struct{ command, want string }{
 		{`sh -c 'printf half; echo one >&2; echo "no space left" >&2; exit 3'`, "the command ended with status 3; its last words: one | no space left"},
@@ -172,8 +171,7 @@ func alive(pid int) bool {
 	return err == nil && !strings.Contains(string(state), ") Z ")
 }
 
-// To listen to a command is one connection, from the start; Serve ends with it
-// and has its error.
+// To listen to a command is one connection, from the start; Serve ends with it and has its error.
 func TestExecListens(t *testing.T) {
 	s := newSite(t)
 	l, to := target(t, s.path("out"))

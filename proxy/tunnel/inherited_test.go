@@ -97,8 +97,7 @@ func TestInheritedListener(t *testing.T) {
 	}
 }
 
-// A stream to listen to or to connect to is one connection, and the tunnel
-// ends with it.
+// A stream to listen to or to connect to is one connection, and the tunnel ends with it.
 func TestInheritedStream(t *testing.T) {
 	s := newSite(t)
 	a, n := socketpair(t)

@@ -14,9 +14,8 @@ import (
 	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 )
 
-// listen makes what connections come from. A socket at a path may be used by its
-// owner alone, and by root; one that an earlier process has left there is
-// replaced.
+// listen makes what connections come from. A socket at a path may be used by its owner alone, and
+// by root; one that an earlier process has left there is replaced.
 func (o Options) listen() (net.Listener, error) {
 	a := o.Listen
 	switch a.Kind {

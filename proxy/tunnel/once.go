@@ -16,8 +16,7 @@ type once struct {
 	taken bool
 }
 
-// Accept returns the connection, or why it could not be made; then
-// net.ErrClosed.
+// Accept returns the connection, or why it could not be made; then net.ErrClosed.
 func (o *once) Accept() (net.Conn, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -95,8 +95,8 @@ func (o Options) policy() *tlsconf.Policy {
 	return o.Policy()
 }
 
-// keepAlive finds a dead peer on a connection that is silent, and deadLink one to which bytes are on
-// their way, in the same time.
+// keepAlive finds a dead peer on a connection that is silent, and deadLink one to which bytes are
+// on their way, in the same time.
 const deadLink = 90 * time.Second
 
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 6}

@@ -21,8 +21,7 @@ import (
 // checks; a client that checks it in turn would hide whom the tunnel refuses.
 const insecure = true
 
-// Whoever is not authenticated and allowed never makes the tunnel connect to
-// its target.
+// Whoever is not authenticated and allowed never makes the tunnel connect to its target.
 func TestClientsRefused(t *testing.T) {
 	s := newSite(t)
 	l, to := target(t, s.path("out"))

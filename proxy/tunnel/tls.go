@@ -9,9 +9,8 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
-// admit authenticates a client that has connected. It must be let in before its
-// handshake is over: nothing in the stream could tell it of a refusal, an alert
-// does. raw is closed with an error.
+// admit authenticates a client that has connected. It must be let in before its handshake is over:
+// nothing in the stream could tell it of a refusal, an alert does. raw is closed with an error.
 func (t *Tunnel) admit(ctx context.Context, raw net.Conn, r *Report) (relay.Conn, error) {
 	c, peer, err := tlsconf.Accept(ctx, t.engine(), raw, tlsconf.Server{
 		Credentials: t.opts.Credentials.Current(), Policy: t.opts.policy(), Name: raw.RemoteAddr().String(),

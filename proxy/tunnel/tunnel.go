@@ -102,12 +102,11 @@ func (t *Tunnel) Close() error {
 // ErrCut: connections were still open when the tunnel was told to end at once.
 var ErrCut = errors.New("connections were cut off")
 
-// Serve accepts connections and relays them. After drain is closed it accepts
-// no more, and returns when those that there are have ended; when ctx ends it
-// resets them, and returns ErrCut if there were any. Where there can be but one
-// connection, since one side is a command to listen to or an inherited stream,
-// Serve returns at its end, with its error. The socket is closed, and every connection
-// reported, when it returns.
+// Serve accepts connections and relays them. After drain is closed it accepts no more, and returns
+// when those that there are have ended; when ctx ends it resets them, and returns ErrCut if there
+// were any. Where there can be but one connection, since one side is a command to listen to or an
+// inherited stream, Serve returns at its end, with its error. The socket is closed, and every
+// connection reported, when it returns.
 func (t *Tunnel) Serve(ctx context.Context, drain <-chan struct{}) error {
 	defer t.dropTarget()
 	defer t.listener.Close()

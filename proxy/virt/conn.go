@@ -13,9 +13,8 @@ import (
 	"github.com/digitalocean/go-libvirt/socket/dialers"
 )
 
-// Conn is one connection to this host's libvirt. A call that may block for
-// long has a connection of its own. go-libvirt knows no contexts: what ends a
-// call is the end of its connection (see bound).
+// Conn is one connection to this host's libvirt. A call that may block for long has a connection of
+// its own. go-libvirt knows no contexts: what ends a call is the end of its connection (see bound).
 type Conn struct {
 	*libvirt.Libvirt
 	conn *watchedConn
@@ -60,8 +59,7 @@ func (v *Conn) Close() { v.conn.Close() }
 // Gone is closed when libvirt has ended the connection.
 func (v *Conn) Gone() <-chan struct{} { return v.conn.gone }
 
-// Bound makes one call that ends with ctx at the latest, at the cost of the
-// connection.
+// Bound makes one call that ends with ctx at the latest, at the cost of the connection.
 func (v *Conn) Bound(ctx context.Context, call func() error) error {
 	stop := context.AfterFunc(ctx, v.Close)
 	err := call()

@@ -8,10 +8,9 @@ import (
 	"github.com/digitalocean/go-libvirt"
 )
 
-// FromDriver says whether err is what libvirt's QEMU driver has answered, and so
-// what became of the call is certain. What stands before the driver (virtproxyd)
-// puts its own broken connection into an error of libvirt's, though the driver
-// may have done what was asked for, or be at it.
+// FromDriver says whether err is what libvirt's QEMU driver has answered, and so what became of the
+// call is certain. What stands before the driver (virtproxyd) puts its own broken connection into
+// an error of libvirt's, though the driver may have done what was asked for, or be at it.
 func FromDriver(err error) bool {
 	var e libvirt.Error
 	if !errors.As(err, &e) {
@@ -34,8 +33,7 @@ func FromDriver(err error) bool {
 // (src/rpc/virnetclient.c, virkeepalive.c) that come as VIR_ERR_INTERNAL_ERROR.
 var brokenBetween = []string{"client socket is closed", "client socket hangup", "hangup event on socket", "hangup / error event on socket", "server closed connection", "keepalive timeout"}
 
-// Words are libvirt's words, which may have a trailing line break, with
-// what it was to do.
+// Words are libvirt's words, which may have a trailing line break, with what it was to do.
 func Words(doing string, err error) string {
 	return fmt.Sprintf("libvirt, %s: %s", doing, strings.TrimSpace(err.Error()))
 }

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// LazyTimeout bounds a call beside a long one. libvirt itself waits 30 s for
-// its lock of a guest.
+// LazyTimeout bounds a call beside a long one. libvirt itself waits 30 s for its lock of a guest.
 const LazyTimeout = 40 * time.Second
 
 // LazyConn is a connection to libvirt for calls beside a long one. It is made when

@@ -8,7 +8,8 @@ import (
 	"github.com/virt-sluice/sluice/internal/sockets"
 )
 
-// isGuests says whether a connection is of the guest's QEMU, or of libvirt, which hands its own to QEMU.
+// isGuests says whether a connection is of the guest's QEMU, or of libvirt, which hands its own to
+// QEMU.
 func isGuests(c net.Conn, uid int, guest func() (*QEMUProcess, error)) error {
 	from, err := sockets.PeerUID(c)
 	switch {

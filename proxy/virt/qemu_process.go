@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// QEMUProcess is the QEMU of one guest on this host. It is held by a pidfd, so no signal ever reaches
-// a process that has the pid of one that ended.
+// QEMUProcess is the QEMU of one guest on this host. It is held by a pidfd, so no signal ever
+// reaches a process that has the pid of one that ended.
 type QEMUProcess struct {
 	PID     int
 	Started uint64 // clock ticks since the boot; with the pid it names one process until the next boot
@@ -25,8 +25,8 @@ type QEMUProcess struct {
 	fd *os.File
 }
 
-// FindQEMU finds the process of a guest by the file that libvirt keeps in folder (/run/libvirt/qemu),
-// and makes sure that it is that guest's, and one of uid's or root's.
+// FindQEMU finds the process of a guest by the file that libvirt keeps in folder
+// (/run/libvirt/qemu), and makes sure that it is that guest's, and one of uid's or root's.
 func FindQEMU(folder, guest string, uuid libvirt.UUID, uid int) (*QEMUProcess, error) {
 	path := filepath.Join(folder, guest+".pid")
 	if filepath.Dir(path) != filepath.Clean(folder) {
@@ -46,7 +46,8 @@ func FindQEMU(folder, guest string, uuid libvirt.UUID, uid int) (*QEMUProcess, e
 // ErrQEMUEnded means that a process is not there any more.
 var ErrQEMUEnded = errors.New("QEMU has ended")
 
-// ReopenQEMU finds a process that an earlier daemon held. It fails with ErrQEMUEnded once that has ended.
+// ReopenQEMU finds a process that an earlier daemon held. It fails with ErrQEMUEnded once that has
+// ended.
 func ReopenQEMU(pid int, started uint64, uuid libvirt.UUID, uid int) (*QEMUProcess, error) {
 	p, err := openQEMU(pid, uuid, uid)
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, errOther) {
@@ -108,12 +109,12 @@ func (p *QEMUProcess) alive() error {
 // Close lets go of the process, which goes on as it is.
 func (p *QEMUProcess) Close() { p.fd.Close() }
 
-// stopTimeout bounds the wait for QEMU's threads to stop: one that the kernel keeps from returning to
-// QEMU's own code is as good as stopped, and is not waited for.
+// stopTimeout bounds the wait for QEMU's threads to stop: one that the kernel keeps from returning
+// to QEMU's own code is as good as stopped, and is not waited for.
 const stopTimeout = 2 * time.Second
 
-// Stop stops the process (SIGSTOP), and returns once none of its threads runs any code of QEMU's. What
-// is sent to its monitor after that is not executed before Continue.
+// Stop stops the process (SIGSTOP), and returns once none of its threads runs any code of QEMU's.
+// What is sent to its monitor after that is not executed before Continue.
 func (p *QEMUProcess) Stop() error {
 	if err := p.signal(unix.SIGSTOP); err != nil {
 		return err
@@ -176,8 +177,8 @@ func (p *QEMUProcess) Ended(most time.Duration) bool {
 	return err == nil && n == 1
 }
 
-// Terminating says whether somebody has sent SIGTERM, which waits as long as the process is stopped:
-// so does libvirt when the guest is to end.
+// Terminating says whether somebody has sent SIGTERM, which waits as long as the process is
+// stopped: so does libvirt when the guest is to end.
 func (p *QEMUProcess) Terminating() bool {
 	for _, field := range []string{"ShdPnd:", "SigPnd:"} {
 		set, err := p.status(field)

@@ -11,9 +11,10 @@ import (
 	"github.com/virt-sluice/sluice/internal/sockets"
 )
 
-// HasEnd says whether this process has the other end of a connection within this host: it is the one
-// that connected, or, by a unix socket, that listens. All QEMUs of a host may have one uid, and each
-// may be in the hands of its guest, so the uid alone does not tell whose memory or disk goes by it.
+// HasEnd says whether this process has the other end of a connection within this host: it is the
+// one that connected, or, by a unix socket, that listens. All QEMUs of a host may have one uid, and
+// each may be in the hands of its guest, so the uid alone does not tell whose memory or disk goes
+// by it.
 func (p *QEMUProcess) HasEnd(c net.Conn) error {
 	if unix, is := c.(*net.UnixConn); is {
 		cred, err := sockets.PeerCred(unix)

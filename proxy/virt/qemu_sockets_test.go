@@ -98,8 +98,8 @@ func (q *guestsQEMU) does(do, network, address string) string {
 	return strings.TrimSpace(at)
 }
 
-// Two guests' QEMUs run as the same user. Only the one that has the pid by libvirt's word gets at what
-// is the guest's, even if the other says that it is this guest's.
+// Two guests' QEMUs run as the same user. Only the one that has the pid by libvirt's word gets at
+// what is the guest's, even if the other says that it is this guest's.
 func TestAnotherGuestsQEMU(t *testing.T) {
 	needs.Root(t, "for processes of another user")
 	folder, sockets := t.TempDir(), t.TempDir()

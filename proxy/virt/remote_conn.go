@@ -13,12 +13,11 @@ import (
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 )
 
-// remoteConn is a connection with another host's libvirtd, for go-libvirt, which
-// would make room for any length that a packet claims, and does not answer
-// libvirtd's signs of life. libvirtd asks for those once it is asked whether it
-// knows keepalive (featureKeepAlive), and ends a connection of which it hears
-// nothing (keepalive_interval and keepalive_count in libvirtd.conf: 30 seconds), and
-// with it a guest that was prepared.
+// remoteConn is a connection with another host's libvirtd, for go-libvirt, which would make room
+// for any length that a packet claims, and does not answer libvirtd's signs of life. libvirtd asks
+// for those once it is asked whether it knows keepalive (featureKeepAlive), and ends a connection
+// of which it hears nothing (keepalive_interval and keepalive_count in libvirtd.conf: 30 seconds),
+// and with it a guest that was prepared.
 //
 // The packets are those of src/rpc/virnetprotocol.x: a length that counts
 // itself, and six words of header.

@@ -31,15 +31,13 @@ func (v *Conn) State(ctx context.Context, uuid libvirt.UUID) (st State, err erro
 	return st, err
 }
 
-// Running says whether the guest has its CPUs at this host and owes no memory
-// to another.
+// Running says whether the guest has its CPUs at this host and owes no memory to another.
 func (g State) Running() bool { return g.String() == "running" }
 
 // Paused says whether it was paused by anything but a migration.
 func (g State) Paused() bool { return g.String() == "paused" }
 
-// PausedForMigration says whether libvirt keeps it paused because another host
-// may run it.
+// PausedForMigration says whether libvirt keeps it paused because another host may run it.
 func (g State) PausedForMigration() bool { return g.String() == "paused for migration" }
 
 // InPostcopy says whether a part of the guest is on another host.

@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// Versions are those of a host's programs, as libvirt tells them; QEMU's is empty where it has none.
+// Versions are those of a host's programs, as libvirt tells them; QEMU's is empty where it has
+// none.
 type Versions struct{ Libvirt, QEMU string }
 
 // Versions asks this host's libvirt, within ctx.

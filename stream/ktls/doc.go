@@ -10,10 +10,9 @@
 //	// ...
 //	err = conn.SendBy(ktls.MaxRecords, func() error { return sender.Splice(pipe, n, moved) })
 //
-// What is no data stays with the record.Conn, which sends and receives it through
-// the kernel: close_notify, alerts, KeyUpdate, NewSessionTicket. So it is the same
-// code on both paths that says what an alert means, and that an end without
-// close_notify is none.
+// What is no data stays with the record.Conn, which sends and receives it through the kernel:
+// close_notify, alerts, KeyUpdate, NewSessionTicket. So it is the same code on both paths that says
+// what an alert means, and that an end without close_notify is none.
 //
 // A direction can't be taken out of the kernel again. What follows from that:
 //
@@ -29,11 +28,10 @@
 //     kernels to the record engine. Who asks for it there gets it, and
 //     record.ErrFixedKey at 2^24 records, or when the peer changes its key.
 //
-// What the kernel leaves to its user, and is done here: records that it has taken
-// and not sent yet must be out before a FIN (see Sender.Control); before 6.5
-// records of spliced pages stay unsent while its buffer is full of them (Splice);
-// an empty record and the end of the connection look alike to splice, and an error
-// is told once (Receiver).
+// What the kernel leaves to its user, and is done here: records that it has taken and not sent yet
+// must be out before a FIN (see Sender.Control); before 6.5 records of spliced pages stay unsent
+// while its buffer is full of them (Splice); an empty record and the end of the connection look
+// alike to splice, and an error is told once (Receiver).
 //
 // How it was verified: test/guests boots Debian's kernels 6.1, 6.12 and one that
 // changes keys, and runs there this package's tests (build tag kerneltls) and

@@ -218,8 +218,7 @@ func TestTicketsAreSkipped(t *testing.T) {
 	})
 }
 
-// What may not come after a handshake ends the connection, and the other end is
-// told why.
+// What may not come after a handshake ends the connection, and the other end is told why.
 func TestUnexpected(t *testing.T) {
 	both(t, func(t *testing.T, a, b *kernelEnd) {
 		a.says(t, typeHandshake, 1, 0, 0, 1, 0)

@@ -28,9 +28,8 @@ type Receiver struct {
 // SetKey is TLS_RX: the first time, and after each KeyUpdate.
 func (r *Receiver) SetKey(k record.Key) error { return r.setKey(tlsRX, k) }
 
-// Splice puts up to n bytes of one record of data into a pipe. It waits for them
-// only if it may. 0 says that there was none, or, if it may wait, that something
-// else came, which Open has.
+// Splice puts up to n bytes of one record of data into a pipe. It waits for them only if it may. 0
+// says that there was none, or, if it may wait, that something else came, which Open has.
 func (r *Receiver) Splice(pipe, n int, wait bool) (got int, err error) {
 	cerr := r.rc.Read(func(fd uintptr) bool {
 		got, err = retry(func() (int, error) {

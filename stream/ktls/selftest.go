@@ -63,8 +63,7 @@ func trial(suite uint16, f func(*proof) error) (err, rekey error) {
 	return run(false), rekey
 }
 
-// proof is a connection whose one end the kernel and whose other the record
-// engine does.
+// proof is a connection whose one end the kernel and whose other the record engine does.
 type proof struct {
 	rekeys bool
 	engine *record.Conn // all by itself
@@ -115,9 +114,8 @@ func newProof(suite uint16, rekeys bool) (p *proof, err error) {
 	return p, nil
 }
 
-// loopback returns two ends of a connection whose segments are a network's. With
-// the loopback's own, larger than the send buffer, it would wait for delayed
-// acknowledgements.
+// loopback returns two ends of a connection whose segments are a network's. With the loopback's
+// own, larger than the send buffer, it would wait for delayed acknowledgements.
 func loopback() (a, b *net.TCPConn, err error) {
 	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

@@ -79,17 +79,15 @@ func (s *Sender) Splice(pipe, n int, moved func(int)) error {
 	return nil
 }
 
-// push makes TCP send what it has. Before Linux 6.5 it keeps records of spliced
-// pages back until it is given the last page; with its buffer full of them it
-// would never be. Setting TCP_NODELAY, which is set already, is the way to say so
-// (tcp(7)).
+// push makes TCP send what it has. Before Linux 6.5 it keeps records of spliced pages back until it
+// is given the last page; with its buffer full of them it would never be. Setting TCP_NODELAY,
+// which is set already, is the way to say so (tcp(7)).
 func push(fd int) { unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_NODELAY, 1) }
 
-// Control sends one record that is no data, and returns when it and all before it
-// are in TCP's hands. To a call that must not wait the kernel says sent of records
-// for which TCP has no room yet (tls_sw_sendmsg passes over EAGAIN), and a FIN does
-// not wait for those; a call that may wait returns after the last of them, so this
-// one may.
+// Control sends one record that is no data, and returns when it and all before it are in TCP's
+// hands. To a call that must not wait the kernel says sent of records for which TCP has no room yet
+// (tls_sw_sendmsg passes over EAGAIN), and a FIN does not wait for those; a call that may wait
+// returns after the last of them, so this one may.
 func (s *Sender) Control(typ byte, content []byte) error {
 	oob := make([]byte, unix.CmsgSpace(1))
 	h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[0]))

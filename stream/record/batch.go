@@ -14,11 +14,10 @@ const (
 // store lends the memory of large batches and large reads.
 var store = &buffer.Store{Size: Slots * stride}
 
-// Batch is memory for records that are sealed where they are: the stream's
-// bytes are put into its Spaces, with room between for what TLS adds, and leave
-// in one write. It holds one record while little moves; while much does it
-// borrows room for Slots records from a store common to the process, from Spaces
-// until Idle.
+// Batch is memory for records that are sealed where they are: the stream's bytes are put into its
+// Spaces, with room between for what TLS adds, and leave in one write. It holds one record while
+// little moves; while much does it borrows room for Slots records from a store common to the
+// process, from Spaces until Idle.
 //
 // The zero Batch is ready. Release it after use.
 type Batch struct {
@@ -59,8 +58,7 @@ func (b *Batch) Room() int {
 	return b.mem.Room() / stride * plainMax
 }
 
-// Sent says that n bytes were read into the Spaces and sent. The Batch grows or
-// shrinks by it.
+// Sent says that n bytes were read into the Spaces and sent. The Batch grows or shrinks by it.
 func (b *Batch) Sent(n int) {
 	b.mem.Adapt(n, len(b.spaces)*plainMax, nil)
 	b.of = nil

@@ -16,13 +16,11 @@ import (
 // errClosedWrite is what crypto/tls says, too.
 var errClosedWrite = errors.New("record: write after close_notify")
 
-// alertWait bounds the wait of an alert or close_notify for which nobody else
-// waits.
+// alertWait bounds the wait of an alert or close_notify for which nobody else waits.
 const alertWait = time.Second
 
-// Conn is a TLS 1.3 connection after its handshake. It is a net.Conn; Send and
-// Receive are cheaper and may be used instead. One goroutine may send while
-// another receives.
+// Conn is a TLS 1.3 connection after its handshake. It is a net.Conn; Send and Receive are cheaper
+// and may be used instead. One goroutine may send while another receives.
 //
 // A connection holds one record's memory for each direction that was used. A
 // direction that moves much borrows half a megabyte from a store of bounded
@@ -44,8 +42,7 @@ type Conn struct {
 	KeyUpdatesSent, KeyUpdatesReceived, TicketsSkipped atomic.Int64
 }
 
-// newConn is a connection over raw whose directions' first secrets are in and
-// out, which it keeps.
+// newConn is a connection over raw whose directions' first secrets are in and out, which it keeps.
 func newConn(raw net.Conn, s *suite, role Role, in, out []byte) (*Conn, error) {
 	c := &Conn{raw: raw, transport: raw, client: role == IsClient, keyRecords: keyRecords}
 	c.in.mem.From = store
@@ -60,14 +57,12 @@ func newConn(raw net.Conn, s *suite, role Role, in, out []byte) (*Conn, error) {
 	return c, nil
 }
 
-// SetWorkers sets how many goroutines seal a large batch, and how many open
-// what a large read has brought. 1 leaves both to the caller; 0 is the default,
-// a quarter of the processors and at most 4. It may not be called while the
-// connection is used.
+// SetWorkers sets how many goroutines seal a large batch, and how many open what a large read has
+// brought. 1 leaves both to the caller; 0 is the default, a quarter of the processors and at most 4.
+// It may not be called while the connection is used.
 func (c *Conn) SetWorkers(n int) { c.in.workers.n, c.out.workers.n = n, n }
 
-// SetShare bounds what the connection borrows. It may not be called while the
-// connection is used.
+// SetShare bounds what the connection borrows. It may not be called while the connection is used.
 func (c *Conn) SetShare(s *buffer.Share) { c.in.mem.Share, c.out.batch.Share = s, s }
 
 // SetKeyRecords sets how many records a key protects before it is replaced: 2^24
@@ -100,8 +95,7 @@ func (c *Conn) NetConn() net.Conn { return c.raw }
 // ConnectionState returns the handshake's.
 func (c *Conn) ConnectionState() tls.ConnectionState { return c.state }
 
-// Read returns io.EOF after the peer's close_notify, and ErrTruncated for an
-// end without.
+// Read returns io.EOF after the peer's close_notify, and ErrTruncated for an end without.
 func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -126,9 +120,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return total, nil
 }
 
-// Write copies p into records and sends them, many with one write. When a
-// deadline has stopped it, the bytes that it returns as written leave with the
-// next Write; any other error is final.
+// Write copies p into records and sends them, many with one write. When a deadline has stopped it,
+// the bytes that it returns as written leave with the next Write; any other error is final.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
@@ -209,9 +202,8 @@ func (c *Conn) closeNotifyLocked() error {
 	return c.out.fail(c.sendControl(typeAlert, []byte{1, alertCloseNotify}))
 }
 
-// Close sends close_notify, unless another goroutine is writing, and closes
-// the connection below. It waits a second at most for a peer that takes no
-// bytes.
+// Close sends close_notify, unless another goroutine is writing, and closes the connection below.
+// It waits a second at most for a peer that takes no bytes.
 func (c *Conn) Close() error {
 	if c.out.mu.TryLock() {
 		c.raw.SetWriteDeadline(time.Now().Add(alertWait))
@@ -223,9 +215,8 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// Release ends the connection after the one below was closed by other means than
-// Close, and gives its memory back. A direction that is in use does so itself,
-// when it fails.
+// Release ends the connection after the one below was closed by other means than Close, and gives
+// its memory back. A direction that is in use does so itself, when it fails.
 func (c *Conn) Release() {
 	if c.in.mu.TryLock() {
 		if c.in.err == nil {

@@ -282,8 +282,7 @@ func TestWorkersAndPaddedKeyUpdates(t *testing.T) {
 	}
 }
 
-// A receiver whose peer never changes its key asks for it, though it has
-// nothing to send itself.
+// A receiver whose peer never changes its key asks for it, though it has nothing to send itself.
 func TestReceiverAsksForKey(t *testing.T) {
 	a, b := pair(t, testSuite(tls.TLS_AES_128_GCM_SHA256))
 	b.keyRecords = 10
@@ -311,8 +310,7 @@ func TestReceiverAsksForKey(t *testing.T) {
 	b.Close()
 }
 
-// A receiver goes on although its peer takes nothing, not even the question for
-// a new key.
+// A receiver goes on although its peer takes nothing, not even the question for a new key.
 func TestAskingDoesNotWait(t *testing.T) {
 	a, b := pair(t, testSuite(tls.TLS_AES_128_GCM_SHA256))
 	b.keyRecords = 10

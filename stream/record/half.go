@@ -25,9 +25,8 @@ const (
 	typeData             = 23
 )
 
-// keyRecords is how many records a key protects before it is replaced: below
-// the 2^24.5 full records that AES-GCM allows (RFC 8446, 5.5) and, for
-// simplicity, the same for ChaCha20-Poly1305.
+// keyRecords is how many records a key protects before it is replaced: below the 2^24.5 full
+// records that AES-GCM allows (RFC 8446, 5.5) and, for simplicity, the same for ChaCha20-Poly1305.
 const keyRecords = 1 << 24
 
 // half is the protection of one direction: a key, and the sequence number from
@@ -106,9 +105,8 @@ func (h *half) makeNonce(nonce *[nonceLen]byte, seq uint64) {
 	binary.BigEndian.PutUint64(tail, binary.BigEndian.Uint64(tail)^seq)
 }
 
-// seal makes the first bytes of b a record of content type typ, whose n bytes
-// of content are in place after the header, and returns its length. b has room
-// for n+overhead.
+// seal makes the first bytes of b a record of content type typ, whose n bytes of content are in
+// place after the header, and returns its length. b has room for n+overhead.
 func (h *half) seal(nonce *[nonceLen]byte, seq uint64, b []byte, n int, typ byte) int {
 	h.makeNonce(nonce, seq)
 	b[0], b[1], b[2] = typeData, 3, 3
@@ -118,9 +116,8 @@ func (h *half) seal(nonce *[nonceLen]byte, seq uint64, b []byte, n int, typ byte
 	return n + overhead
 }
 
-// decrypt opens rec, a whole record, in place and returns its inner plaintext:
-// content, type and padding. It returns nil, and leaves nothing, when the record
-// is not the sender's.
+// decrypt opens rec, a whole record, in place and returns its inner plaintext: content, type and
+// padding. It returns nil, and leaves nothing, when the record is not the sender's.
 func (h *half) decrypt(nonce *[nonceLen]byte, seq uint64, rec []byte) []byte {
 	h.makeNonce(nonce, seq)
 	body := rec[headerLen:]

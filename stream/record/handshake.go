@@ -55,9 +55,8 @@ func Perform(ctx context.Context, raw net.Conn, cfg *tls.Config, role Role) (*Ha
 	return h, nil
 }
 
-// Take leaves crypto/tls. It returns ErrUnsupported, with nothing done, for
-// other versions than TLS 1.3, for other suites, and where the FIPS 140 mode
-// forbids them.
+// Take leaves crypto/tls. It returns ErrUnsupported, with nothing done, for other versions than TLS
+// 1.3, for other suites, and where the FIPS 140 mode forbids them.
 func (h *Handshake) Take() (*Conn, error) {
 	state := h.TLS.ConnectionState()
 	s := suites[state.CipherSuite]
@@ -79,8 +78,7 @@ func (h *Handshake) Take() (*Conn, error) {
 	return c, nil
 }
 
-// Client runs the client's side of a handshake and takes it over. raw is closed
-// when it fails.
+// Client runs the client's side of a handshake and takes it over. raw is closed when it fails.
 func Client(ctx context.Context, raw net.Conn, cfg *tls.Config) (*Conn, error) {
 	return performAndTake(ctx, raw, cfg, IsClient)
 }

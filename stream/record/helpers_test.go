@@ -43,8 +43,7 @@ func secretOf(s *suite, seed byte) []byte {
 	return bytes.Repeat([]byte{seed}, s.hash().Size())
 }
 
-// testSuite is a suite whose ciphers panic when a nonce is used twice with a key
-// for sealing.
+// testSuite is a suite whose ciphers panic when a nonce is used twice with a key for sealing.
 func testSuite(id uint16) *suite {
 	s := *suites[id]
 	var mu sync.Mutex

@@ -42,9 +42,8 @@ type inbound struct {
 // it reads from the transport, once, when there is none. The slices are valid
 // until the next Receive or Read, and not empty.
 //
-// It returns io.EOF after the peer's close_notify, and ErrTruncated for an end
-// without. Nothing of a record that was tampered with is ever returned; what
-// came before it is.
+// It returns io.EOF after the peer's close_notify, and ErrTruncated for an end without. Nothing of
+// a record that was tampered with is ever returned; what came before it is.
 func (c *Conn) Receive() ([][]byte, error) { return c.ReceiveUpTo(0) }
 
 // ReceiveUpTo is Receive for a caller who has no use for more than n bytes. It

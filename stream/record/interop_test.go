@@ -88,8 +88,7 @@ func accept(t *testing.T, l net.Listener, id uint16) *Conn {
 	return checked(t, c, err, id)
 }
 
-// dial is our client's end of a connection to a program that may only be
-// starting.
+// dial is our client's end of a connection to a program that may only be starting.
 func dial(t *testing.T, port string, id uint16) *Conn {
 	t.Helper()
 	var raw net.Conn

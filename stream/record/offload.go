@@ -8,8 +8,7 @@ import (
 	"net"
 )
 
-// Key is what protects one direction, as another implementation needs it to go
-// on: the kernel.
+// Key is what protects one direction, as another implementation needs it to go on: the kernel.
 type Key struct {
 	Suite uint16 // TLS's number
 	Key   []byte
@@ -19,8 +18,7 @@ type Key struct {
 
 var errHandedOver = errors.New("record: the sending was handed over")
 
-// ErrFixedKey: a KeyUpdate is due, and what protects the direction can't change
-// its key.
+// ErrFixedKey: a KeyUpdate is due, and what protects the direction can't change its key.
 var ErrFixedKey = errors.New("the key has to be changed, and this kernel cannot change that of a connection (Linux 6.14 can)")
 
 // Protector is what protects a direction in a Conn's stead.
@@ -126,9 +124,8 @@ func (c *Conn) SendBy(records int, move func() error) error {
 	return c.out.fail(move())
 }
 
-// Boundary reports whether all that was received has been returned, so that
-// receiving can be handed over. Until then Receive has more; it reads nothing
-// past the record that it waits for.
+// Boundary reports whether all that was received has been returned, so that receiving can be handed
+// over. Until then Receive has more; it reads nothing past the record that it waits for.
 func (c *Conn) Boundary() bool {
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
@@ -136,10 +133,9 @@ func (c *Conn) Boundary() bool {
 	return len(c.in.rest) == 0 && len(c.in.unread) == 0
 }
 
-// HandOverReceiving leaves the receiving of records to o for good, at a
-// Boundary. What o receives besides Open is told by Moved; Receive has all that
-// comes by Open, and does for it what it does for its own. With an error nothing
-// has changed.
+// HandOverReceiving leaves the receiving of records to o for good, at a Boundary. What o receives
+// besides Open is told by Moved; Receive has all that comes by Open, and does for it what it does
+// for its own. With an error nothing has changed.
 func (c *Conn) HandOverReceiving(o Opener) error {
 	if !c.Boundary() {
 		return errors.New("record: bytes were received that are not opened")

@@ -24,9 +24,8 @@ type outbound struct {
 	sealer  Sealer // if another sends
 }
 
-// Send sends the first n bytes of b's Spaces: they are sealed in place and
-// leave in one write. Send may be called again after the Batch was filled anew.
-// An error is final.
+// Send sends the first n bytes of b's Spaces: they are sealed in place and leave in one write. Send
+// may be called again after the Batch was filled anew. An error is final.
 func (c *Conn) Send(b *Batch, n int) error {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
@@ -58,8 +57,7 @@ func (c *Conn) BeforeSend(wait func() error) error {
 	return wait()
 }
 
-// sealBatch returns the records of b's first n bytes, after sending what has to
-// come before them.
+// sealBatch returns the records of b's first n bytes, after sending what has to come before them.
 func (c *Conn) sealBatch(b *Batch, n int) ([]byte, error) {
 	o := &c.out
 	records := (n + plainMax - 1) / plainMax
@@ -126,8 +124,7 @@ func (o *outbound) ready() error {
 	return o.err
 }
 
-// fail keeps the first error: part of a record may have left, so that no other
-// may follow.
+// fail keeps the first error: part of a record may have left, so that no other may follow.
 func (o *outbound) fail(err error) error {
 	if o.err == nil && err != nil {
 		o.err = err

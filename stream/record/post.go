@@ -131,10 +131,9 @@ func (c *Conn) keyUpdate(request byte) error {
 	return nil
 }
 
-// askForKey asks a peer to change its key that has used it for long: not all do
-// so on their own. The reader doesn't wait for it, for the peer may read nothing
-// until it has sent all. If our sender is faster it asks in our stead, with its
-// next data.
+// askForKey asks a peer to change its key that has used it for long: not all do so on their own.
+// The reader doesn't wait for it, for the peer may read nothing until it has sent all. If our
+// sender is faster it asks in our stead, with its next data.
 func (c *Conn) askForKey() {
 	c.out.request.Store(true)
 	c.asking.Go(func() {

@@ -195,8 +195,7 @@ func TestRecordsOfOthers(t *testing.T) {
 	}
 }
 
-// A record in clear, or one whose length can't be, is refused before anything
-// is read for it.
+// A record in clear, or one whose length can't be, is refused before anything is read for it.
 func TestHeadersRefused(t *testing.T) {
 	s := suites[tls.TLS_AES_128_GCM_SHA256]
 	for header, want := range map[string]byte{

@@ -15,10 +15,9 @@ import (
 // some is the store of a Transport: 16 records with what TLS adds to them.
 var some = &buffer.Store{Size: 16 * (plainMax + 64)}
 
-// Transport is the transport under a tls.Conn. It reads from the socket as much
-// as there is and writes many records at once, but never returns a byte past
-// the end of the record being read: so the tls.Conn holds no bytes of ours, and
-// whatever is buffered is here to be looked at.
+// Transport is the transport under a tls.Conn. It reads from the socket as much as there is and
+// writes many records at once, but never returns a byte past the end of the record being read: so
+// the tls.Conn holds no bytes of ours, and whatever is buffered is here to be looked at.
 //
 // Read, Buffered and Release belong to the tls.Conn's reader alone.
 type Transport struct {
@@ -105,8 +104,7 @@ func (t *Transport) Buffered() bool {
 // than n; two records are.
 func (t *Transport) Hold(n int) { t.most = max(n, 2*buffer.Small) }
 
-// Idle gives back what reading has borrowed until the next Read, if what is held is
-// little.
+// Idle gives back what reading has borrowed until the next Read, if what is held is little.
 func (t *Transport) Idle() {
 	if len(t.have) <= buffer.Small {
 		t.have = t.in.Idle(t.have)
@@ -183,9 +181,8 @@ func (t *Transport) flush() error {
 	return err
 }
 
-// tls.Conn gives its close_notify five seconds and poisons the write deadline
-// afterwards. Here the context bounds every wait, and deadlines are the
-// caller's, who sets them on the socket itself.
+// tls.Conn gives its close_notify five seconds and poisons the write deadline afterwards. Here the
+// context bounds every wait, and deadlines are the caller's, who sets them on the socket itself.
 
 func (t *Transport) SetDeadline(time.Time) error      { return nil }
 func (t *Transport) SetReadDeadline(time.Time) error  { return nil }

@@ -14,9 +14,8 @@ const (
 	share = 4
 )
 
-// defaultWorkers leaves most processors to those whose work the stream is. A
-// small machine has none to spare: there, waking a second thread for a batch
-// costs more than it gains.
+// defaultWorkers leaves most processors to those whose work the stream is. A small machine has none
+// to spare: there, waking a second thread for a batch costs more than it gains.
 func defaultWorkers() int { return max(1, min(4, runtime.GOMAXPROCS(0)/4)) }
 
 // workers are the goroutines that seal or open a batch's records, in any order;
@@ -69,8 +68,7 @@ func (w *workers) do(n, records int, f func(s *scratch, i int)) {
 	w.wg.Wait()
 }
 
-// seal makes n bytes, which lie in mem at every stride, records from sequence
-// number first on.
+// seal makes n bytes, which lie in mem at every stride, records from sequence number first on.
 func (w *workers) seal(h *half, first uint64, mem []byte, n int) {
 	records := (n + plainMax - 1) / plainMax
 	one := func(nonce *[nonceLen]byte, i int) {
@@ -85,9 +83,8 @@ func (w *workers) seal(h *half, first uint64, mem []byte, n int) {
 	}
 }
 
-// openAhead decrypts the full records that b begins with, if several workers
-// should, and returns how many: each is left as its inner plaintext, and failed
-// says which could not be opened.
+// openAhead decrypts the full records that b begins with, if several workers should, and returns
+// how many: each is left as its inner plaintext, and failed says which could not be opened.
 //
 // One of them may be a padded KeyUpdate, and those after it be of the next key: so
 // what could not be opened is left as it came.

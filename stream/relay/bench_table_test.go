@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// table keeps every round's figures, and each contender's ratio to the first
-// within the round.
+// table keeps every round's figures, and each contender's ratio to the first within the round.
 type table struct {
 	names, units []string
 	rounds       map[string][]float64

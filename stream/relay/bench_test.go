@@ -188,8 +188,7 @@ func startPair(b *testing.B, name string, n int) *relayPair {
 	return p
 }
 
-// cost ends the processes and returns the CPU time of each, and the larger
-// peak of memory.
+// cost ends the processes and returns the CPU time of each, and the larger peak of memory.
 func (p *relayPair) cost(b *testing.B) (cpu [2]time.Duration, rss int64) {
 	b.Helper()
 	for i, cmd := range p.procs {
@@ -333,8 +332,7 @@ func drainAll(b *testing.B, c net.Conn, want int) {
 	}
 }
 
-// BenchmarkPingPong is post-copy's latency: a request of one size, an answer of
-// the same.
+// BenchmarkPingPong is post-copy's latency: a request of one size, an answer of the same.
 func BenchmarkPingPong(b *testing.B) {
 	for _, size := range []int{1, 4096} {
 		b.Run(fmt.Sprintf("bytes=%d", size), func(b *testing.B) {

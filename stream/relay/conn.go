@@ -11,8 +11,7 @@ import (
 	"github.com/virt-sluice/sluice/stream/record"
 )
 
-// Path is how a relay moves a channel's bytes. It is chosen once, before the
-// first byte.
+// Path is how a relay moves a channel's bytes. It is chosen once, before the first byte.
 type Path string
 
 const (
@@ -46,9 +45,8 @@ type Conn interface {
 	ConnectionState() (tls.ConnectionState, bool)
 }
 
-// Client runs the client's side of a TLS handshake over raw, bounded by ctx.
-// Client owns raw: it is closed when an error is returned, and otherwise by
-// the Conn's Close. cfg is not changed.
+// Client runs the client's side of a TLS handshake over raw, bounded by ctx. Client owns raw: it is
+// closed when an error is returned, and otherwise by the Conn's Close. cfg is not changed.
 func Client(ctx context.Context, raw net.Conn, cfg *tls.Config) (Conn, error) {
 	return TLS{}.Client(ctx, raw, cfg)
 }
@@ -58,13 +56,11 @@ func Server(ctx context.Context, raw net.Conn, cfg *tls.Config) (Conn, error) {
 	return TLS{}.Server(ctx, raw, cfg)
 }
 
-// TLS says which path a connection with TLS shall take. The zero value leaves it
-// to what there is.
+// TLS says which path a connection with TLS shall take. The zero value leaves it to what there is.
 type TLS struct {
-	// Path is Auto, KTLS, Records or CryptoTLS. With CryptoTLS the connection stays
-	// there; with Records it is an error when the handshake's outcome isn't for
-	// that path, and with KTLS when the kernel is not for the outcome. Auto takes
-	// the first of these that is possible.
+	// Path is Auto, KTLS, Records or CryptoTLS. With CryptoTLS the connection stays there; with
+	// Records it is an error when the handshake's outcome isn't for that path, and with KTLS when
+	// the kernel is not for the outcome. Auto takes the first of these that is possible.
 	Path   Path
 	Kernel Kernel
 }

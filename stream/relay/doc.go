@@ -1,10 +1,9 @@
 // Package relay moves one channel's bytes between a local socket and a peer,
 // by the cheapest path the channel allows, and says truthfully how it ended.
 //
-// A caller connects or accepts a socket to the peer, turns it into a [Conn]
-// with [Client], [Server] or [Plain], may exchange a few small frames over it
-// with Read and Write, and then gives it to [Run] together with the local
-// socket:
+// A caller connects or accepts a socket to the peer, turns it into a [Conn] with [Client], [Server]
+// or [Plain], may exchange a few small frames over it with Read and Write, and then gives it to
+// [Run] together with the local socket:
 //
 //	peer, err := relay.Client(ctx, tcp, tlsConfig)
 //	if err != nil {
@@ -33,7 +32,6 @@
 //     lent to what has come, once there is room where it goes, and [Buffers] bound
 //     it. What TCP keeps for one that does not read is bounded too.
 //
-// What it does not do: it opens no connection, authorises nobody (the
-// tls.Config does), has no timeouts of its own (the context does), and
-// multiplexes nothing.
+// What it does not do: it opens no connection, authorises nobody (the tls.Config does), has no
+// timeouts of its own (the context does), and multiplexes nothing.
 package relay

@@ -14,8 +14,7 @@ type Counters struct {
 	Received atomic.Int64 // from the peer to the local socket
 }
 
-// Budget is a number of bytes that any number of channels share, both their
-// directions together.
+// Budget is a number of bytes that any number of channels share, both their directions together.
 type Budget struct{ left atomic.Int64 }
 
 // NewBudget returns a budget of n bytes.
@@ -71,9 +70,8 @@ func (f *flow) limit(by []*Limiter, budget *Budget) {
 	}
 }
 
-// piece returns how many of n bytes should go through the limiters at once:
-// little enough that no byte waits for tokens that it doesn't need itself, and
-// that nobody has the turn for long.
+// piece returns how many of n bytes should go through the limiters at once: little enough that no
+// byte waits for tokens that it doesn't need itself, and that nobody has the turn for long.
 func (f *flow) piece(n int) int {
 	for _, t := range f.turns {
 		n = min(n, t.limiter.piece())

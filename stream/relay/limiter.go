@@ -28,11 +28,10 @@ const (
 	debtTime   = 2 * burstTime
 )
 
-// Limiter bounds the bytes per second of any number of directions together. It
-// serves those that wait by turns, each as many bytes as the others (start-time
-// fair queueing), so that one that has asked for little is next. One that moves
-// next to nothing, such as the requests of a post-copy, does not wait at all: it
-// borrows, and those that move much wait the longer.
+// Limiter bounds the bytes per second of any number of directions together. It serves those that
+// wait by turns, each as many bytes as the others (start-time fair queueing), so that one that has
+// asked for little is next. One that moves next to nothing, such as the requests of a post-copy,
+// does not wait at all: it borrows, and those that move much wait the longer.
 type Limiter struct {
 	bucket *rate.Limiter
 

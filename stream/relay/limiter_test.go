@@ -30,9 +30,8 @@ func bulkFlows(t *testing.T, ctx context.Context, n int, by ...*Limiter) []*flow
 	return flows
 }
 
-// A flow that moves little doesn't wait, and one that moves more, but less than its
-// part, waits for a turn or two, however many others there are. The clock is the
-// bubble's.
+// A flow that moves little doesn't wait, and one that moves more, but less than its part, waits for
+// a turn or two, however many others there are. The clock is the bubble's.
 func TestLittleBesideMuch(t *testing.T) {
 	const limit = 100 << 20
 	for _, n := range []int{1, 16, 64} {

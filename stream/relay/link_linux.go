@@ -41,9 +41,8 @@ type silence struct {
 	since        time.Time // when it was first seen without an answer; zero if it answers
 }
 
-// of is for how long the other end has not answered: bytes were sent again
-// (retransmits), or it was asked for room (probes), which one that is alive answers
-// at once.
+// of is for how long the other end has not answered: bytes were sent again (retransmits), or it was
+// asked for room (probes), which one that is alive answers at once.
 func (l *silence) of(s *socket, now time.Time) time.Duration {
 	var info *unix.TCPInfo
 	err := error(unix.EBADF)

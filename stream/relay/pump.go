@@ -6,9 +6,8 @@ import (
 	"github.com/virt-sluice/sluice/stream/internal/buffer"
 )
 
-// Buffers are a part of the memory that relays borrow to read into: a session's, say.
-// It is lent to those that have something to read, and for which there is room
-// where it goes.
+// Buffers are a part of the memory that relays borrow to read into: a session's, say. It is lent to
+// those that have something to read, and for which there is room where it goes.
 type Buffers = buffer.Share
 
 // NewBuffers returns so many bytes of other Buffers, nil for all that there is.
@@ -31,9 +30,8 @@ type sink struct {
 	socket *socket
 }
 
-// pump copies a direction until its end. Every read is passed on before the
-// next, so that no byte waits for another. It grows only where it is told what
-// there is to read.
+// pump copies a direction until its end. Every read is passed on before the next, so that no byte
+// waits for another. It grows only where it is told what there is to read.
 func (r *run) pump(f *flow, from source, to sink) *Error {
 	var buf buffer.Adaptive
 	if from.socket != nil {

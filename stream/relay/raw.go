@@ -8,10 +8,9 @@ type Socket interface {
 	CloseWrite() error
 }
 
-// RawSyscalls is c, if it is a plain socket, with reads and writes of which Go's
-// scheduler isn't told: they never wait, and a process that was idle would wake
-// the runtime's monitor thread for each message. One goroutine may read and
-// another write.
+// RawSyscalls is c, if it is a plain socket, with reads and writes of which Go's scheduler isn't
+// told: they never wait, and a process that was idle would wake the runtime's monitor thread for
+// each message. One goroutine may read and another write.
 func RawSyscalls(c Socket) Socket {
 	if s := newRawSocket(c); s != nil {
 		return rawSocket{c, s}

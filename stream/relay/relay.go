@@ -27,13 +27,11 @@ type Options struct {
 	// as OpenSSL's option of that name does: for peers whose program has its own
 	// way to tell that a stream is complete, and sends none.
 	IgnoreUnexpectedEOF bool
-	// DeadLink ends the run when a TCP connection has had bytes on their way for so
-	// long, or up to a quarter longer, and its other end gives no sign. Zero leaves that
-	// to the kernel.
+	// DeadLink ends the run when a TCP connection has had bytes on their way for so long, or up to
+	// a quarter longer, and its other end gives no sign. Zero leaves that to the kernel.
 	DeadLink time.Duration
-	// Workers is how many goroutines of each direction encrypt or decrypt what
-	// there is at once, on the records path. 1 is the direction's own; 0 a
-	// quarter of the processors, at most 4.
+	// Workers is how many goroutines of each direction encrypt or decrypt what there is at once, on
+	// the records path. 1 is the direction's own; 0 a quarter of the processors, at most 4.
 	Workers int
 }
 
@@ -45,10 +43,9 @@ type Result struct {
 	Err error
 }
 
-// Run relays between local and remote until both directions have ended, and
-// closes both. Deadlines set on them are removed. The first failure of either
-// direction, or the end of ctx, ends the whole at once: both sockets are reset,
-// and whoever is blocked in them or in a limiter returns.
+// Run relays between local and remote until both directions have ended, and closes both. Deadlines
+// set on them are removed. The first failure of either direction, or the end of ctx, ends the whole
+// at once: both sockets are reset, and whoever is blocked in them or in a limiter returns.
 //
 // local is Run's alone from now on: closing it or setting deadlines on it need
 // not have an effect. Closing remote ends the run, with net.ErrClosed.
@@ -90,8 +87,7 @@ func Run(ctx context.Context, local net.Conn, remote Conn, opts Options) Result 
 	if _, ok := local.(halfCloser); !ok {
 		r.fail(&Error{Local, "write", fmt.Errorf("%T can't be closed for writing alone", local)})
 	}
-	// The context ends both directions: it is let go when both have ended, not
-	// when the first has.
+	// The context ends both directions: it is let go when both have ended, not when the first has.
 	var directions sync.WaitGroup
 	watching, watched := context.WithCancel(r.ctx)
 	if opts.DeadLink > 0 {

@@ -138,8 +138,7 @@ func TestConnectionState(t *testing.T) {
 	p.Close()
 }
 
-// A handshake that the other end never answers ends with its context, and the
-// socket with it.
+// A handshake that the other end never answers ends with its context, and the socket with it.
 func TestHandshakeEndsWithContext(t *testing.T) {
 	a, b := tcpPair(t)
 	ctx, cancel := context.WithCancelCause(t.Context())

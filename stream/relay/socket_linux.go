@@ -10,10 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket is one socket of a relay. It reads and writes many pieces of memory with
-// one system call, and knows what there is room for. It waits in Go's poller, so
-// that closing the net.Conn, whose it is, ends every wait. One goroutine may read
-// while another writes.
+// socket is one socket of a relay. It reads and writes many pieces of memory with one system call,
+// and knows what there is room for. It waits in Go's poller, so that closing the net.Conn, whose it
+// is, ends every wait. One goroutine may read while another writes.
 type socket struct {
 	conn net.Conn
 	rc   syscall.RawConn
@@ -126,9 +125,8 @@ func (s *socket) Write(p []byte) (int, error) {
 func (s *socket) SetWriteDeadline(t time.Time) error { return s.conn.SetWriteDeadline(t) }
 func (s *socket) CloseWrite() error                  { return closeWrite(s.conn) }
 
-// delivered reports whether the other end has all that was written: at a TCP
-// socket its kernel, at a unix socket its reader. An error says that it has not,
-// and won't.
+// delivered reports whether the other end has all that was written: at a TCP socket its kernel, at
+// a unix socket its reader. An error says that it has not, and won't.
 func (s *socket) delivered() (done bool, err error) {
 	cerr := s.rc.Control(func(fd uintptr) {
 		var n int

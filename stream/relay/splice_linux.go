@@ -14,9 +14,8 @@ const spliceFlags = unix.SPLICE_F_MOVE | unix.SPLICE_F_NONBLOCK
 
 // splice moves src to dst through a pipe until src's end.
 //
-// It returns handled false when it could not begin; then no byte was taken from
-// src, and the caller may copy instead. Otherwise the direction is over, and
-// err says how.
+// It returns handled false when it could not begin; then no byte was taken from src, and the caller
+// may copy instead. Otherwise the direction is over, and err says how.
 func (r *run) splice(f *flow, from source, to sink) (handled bool, err *Error) {
 	if from.socket == nil || to.socket == nil {
 		return false, nil

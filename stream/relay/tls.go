@@ -12,9 +12,8 @@ import (
 
 // tlsConn is a peer on the crypto/tls path.
 //
-// It holds about 70 KiB when idle: a small buffer for each of reading, writing
-// and the transport, and crypto/tls's own record. Each direction that moves
-// much borrows up to two large buffers more.
+// It holds about 70 KiB when idle: a small buffer for each of reading, writing and the transport,
+// and crypto/tls's own record. Each direction that moves much borrows up to two large buffers more.
 type tlsConn struct {
 	net.Conn  // the socket: deadlines and addresses
 	tls       *tls.Conn

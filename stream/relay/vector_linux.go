@@ -45,8 +45,7 @@ func (s scalar) Writev(bufs [][]byte) (wrote int, err error) {
 // maxIovecs is the kernel's UIO_MAXIOV.
 const maxIovecs = 1024
 
-// iovecs are pieces of memory as the kernel takes them. The array is made once
-// for each direction.
+// iovecs are pieces of memory as the kernel takes them. The array is made once for each direction.
 type iovecs []unix.Iovec
 
 // set makes v the first n bytes of bufs.
@@ -93,8 +92,7 @@ func (v iovecs) size() (n int) {
 // call is recvmsg or sendmsg. It never waits: no flag of the socket's can make
 // it, which others may have, and set.
 //
-// Telling Go's scheduler of it is of use only for what else that does; see
-// transfer.
+// Telling Go's scheduler of it is of use only for what else that does; see transfer.
 func (v iovecs) call(trap uintptr, fd int, raw bool) (int, error) {
 	msg := unix.Msghdr{Iov: unsafe.SliceData(v)}
 	msg.SetIovlen(len(v))
@@ -122,11 +120,10 @@ type transfer struct {
 	n   int // read: at most; then what was moved
 	err error
 
-	// raw: Go's scheduler is told of no call. Being told wakes the runtime's monitor
-	// thread where the process was idle, at a cost. But for a while that thread's
-	// timer then keeps the processor from halting, on a machine that has nothing
-	// else to do, and what comes next is taken up sooner: worth it for small
-	// messages, which somebody awaits (bench/NOTES.md).
+	// raw: Go's scheduler is told of no call. Being told wakes the runtime's monitor thread where
+	// the process was idle, at a cost. But for a while that thread's timer then keeps the processor
+	// from halting, on a machine that has nothing else to do, and what comes next is taken up
+	// sooner: worth it for small messages, which somebody awaits (bench/NOTES.md).
 	raw bool
 
 	io   iovecs

@@ -1,7 +1,6 @@
-// Demo shows a live migration through sluice: it brings up two hosts on this
-// machine, starts sluice and a guest, moves the guest, and checks its memory.
-// Nothing is left behind, however it ends: the hosts are processes of its own,
-// and all they hold ends with them.
+// Demo shows a live migration through sluice: it brings up two hosts on this machine, starts sluice
+// and a guest, moves the guest, and checks its memory. Nothing is left behind, however it ends: the
+// hosts are processes of its own, and all they hold ends with them.
 package main
 
 import (

@@ -12,8 +12,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/needs"
 )
 
-// debian is where packages are fetched from into a folder, whatever the machine's
-// own sources say.
+// debian is where packages are fetched from into a folder, whatever the machine's own sources say.
 type debian struct {
 	dir     string
 	options []string

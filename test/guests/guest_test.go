@@ -1,7 +1,6 @@
-// Package guests_test runs tests in guests that boot Debian's kernels: kernel TLS
-// in QEMU's emulation, since a machine's own kernel may have none, and AES-GCM in
-// that of Bochs, for processors that this machine's is not. Nothing but these
-// guests' loopback is used.
+// Package guests_test runs tests in guests that boot Debian's kernels: kernel TLS in QEMU's
+// emulation, since a machine's own kernel may have none, and AES-GCM in that of Bochs, for
+// processors that this machine's is not. Nothing but these guests' loopback is used.
 package guests_test
 
 import (
@@ -23,8 +22,7 @@ type program struct {
 	args []string
 }
 
-// build makes a static program of one of this module's packages: its tests, or
-// if main it itself.
+// build makes a static program of one of this module's packages: its tests, or if main it itself.
 func build(t *testing.T, pkg string, main bool) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "program")
@@ -50,8 +48,7 @@ func image(t *testing.T, root string) string {
 	return images[0]
 }
 
-// writeInitramfs writes what a guest has: its first process, and what that one
-// loads and runs.
+// writeInitramfs writes what a guest has: its first process, and what that one loads and runs.
 func writeInitramfs(t *testing.T, path, init string, programs []program, modules []module) {
 	t.Helper()
 	var fs initramfs

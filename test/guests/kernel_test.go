@@ -28,8 +28,7 @@ var kernels = []kernel{
 // time, and two tests may want the same.
 var fetching sync.Mutex
 
-// unpacked returns the folder of a kernel's files, fetched if they are not in
-// the user's cache yet.
+// unpacked returns the folder of a kernel's files, fetched if they are not in the user's cache yet.
 func (k kernel) unpacked(t *testing.T) string {
 	t.Helper()
 	fetching.Lock()

@@ -50,8 +50,7 @@ func TestProcessors(t *testing.T) {
 	}
 }
 
-// untested are the tests of a version of which the output doesn't say that they
-// passed.
+// untested are the tests of a version of which the output doesn't say that they passed.
 func untested(output, version string) (missing []string) {
 	for _, name := range gcmTests[1:] {
 		if !strings.Contains(output, "--- PASS: "+name+"/"+strings.ReplaceAll(version, " ", "_")+" (") {

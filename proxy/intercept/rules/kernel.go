@@ -140,8 +140,7 @@ func (st *State) take(chain string, r *nftables.Rule) {
 	}
 }
 
-// matches says whether the kernel's chains and rules are those of st's table
-// and no others.
+// matches says whether the kernel's chains and rules are those of st's table and no others.
 func (st *State) matches(chains []*nftables.Chain, rules map[string][]*nftables.Rule) bool {
 	want := st.chains()
 	if len(chains) != len(want) {

@@ -21,8 +21,7 @@ const (
 	there4, there6 = "192.0.2.2", "fd5c:1ab::2"
 )
 
-// alone puts the test's goroutine into a network of its own, which ends with
-// its thread.
+// alone puts the test's goroutine into a network of its own, which ends with its thread.
 func alone(t *testing.T) {
 	t.Helper()
 	needs.Root(t, "for a network of its own")
@@ -34,8 +33,7 @@ func alone(t *testing.T) {
 	run(t, "", "ip", "link", "set", "lo", "up")
 }
 
-// link makes a second network, linked to the goroutine's, and returns what runs
-// functions there.
+// link makes a second network, linked to the goroutine's, and returns what runs functions there.
 func link(t *testing.T) (there func(f func())) {
 	t.Helper()
 	work, netns := make(chan func()), make(chan string)
@@ -62,8 +60,7 @@ func link(t *testing.T) (there func(f func())) {
 	return there
 }
 
-// beside runs f on another thread in the goroutine's network, until the test
-// ends.
+// beside runs f on another thread in the goroutine's network, until the test ends.
 func beside(t *testing.T, f func()) {
 	t.Helper()
 	netns, err := os.Open(fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid()))

@@ -12,9 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Original is the address that a connection was meant for before the kernel
-// redirected it to c. For one that was not redirected that is c's own, or an
-// error.
+// Original is the address that a connection was meant for before the kernel redirected it to c. For
+// one that was not redirected that is c's own, or an error.
 func Original(c *net.TCPConn) (netip.AddrPort, error) {
 	local, err := netip.ParseAddrPort(c.LocalAddr().String())
 	if err != nil {

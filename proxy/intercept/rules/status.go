@@ -8,8 +8,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 )
 
-// Status is what the kernel does. Where want is not nil, what differs from it
-// is a problem.
+// Status is what the kernel does. Where want is not nil, what differs from it is a problem.
 func Status(want *Table) *control.InterceptStatus {
 	st, err := Read()
 	if err != nil {

@@ -20,8 +20,7 @@ const (
 	Exec Kind = "exec" // the standard input and output of a command
 )
 
-// maxPath is the room for a path in a struct sockaddr_un, in bytes, less the
-// NUL at its end.
+// maxPath is the room for a path in a struct sockaddr_un, in bytes, less the NUL at its end.
 const maxPath = 107
 
 // Address is where a tunnel listens, or what it connects to.
@@ -30,10 +29,9 @@ type Address struct {
 	At   string // a path, or HOST:PORT, as net.Listen and net.Dial take it; N or IN,OUT; a command
 }
 
-// ParseAddress reads unix:PATH, tcp:HOST:PORT, tls:HOST:PORT, fd:N, fd:IN,OUT or
-// exec:COMMAND. To listen at, HOST may be empty, for every address of this host,
-// and PORT 0, for one that the kernel chooses; an address to connect to has to
-// pass Connects. Descriptors are not looked at.
+// ParseAddress reads unix:PATH, tcp:HOST:PORT, tls:HOST:PORT, fd:N, fd:IN,OUT or exec:COMMAND. To
+// listen at, HOST may be empty, for every address of this host, and PORT 0, for one that the kernel
+// chooses; an address to connect to has to pass Connects. Descriptors are not looked at.
 func ParseAddress(text string) (Address, error) {
 	kind, at, ok := strings.Cut(text, ":")
 	a := Address{Kind(kind), at}
@@ -118,8 +116,7 @@ func (a Address) String() string { return string(a.Kind) + ":" + a.At }
 
 func (a Address) overTCP() bool { return a.Kind == TCP || a.Kind == TLS }
 
-// Network is net's word for what carries the address's connections, where net
-// has one.
+// Network is net's word for what carries the address's connections, where net has one.
 func (a Address) Network() string {
 	if a.overTCP() {
 		return "tcp"

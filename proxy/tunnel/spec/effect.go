@@ -58,8 +58,7 @@ func sideOf(a Address) (side, error) {
 	return s, nil
 }
 
-// Effect says which side has TLS, and why, or what is wrong with what was
-// written of it:
+// Effect says which side has TLS, and why, or what is wrong with what was written of it:
 //
 //   - a side that is written tls: has it, and No contradicts that;
 //   - with Yes, or nothing and a host whose default is Yes, the side that is TCP has

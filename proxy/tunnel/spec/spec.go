@@ -29,13 +29,11 @@ type Spec struct {
 	// StartTLS is a protocol in which peers ask for TLS before it begins: NBD, or
 	// empty for TLS from the first byte.
 	StartTLS string
-	// LaxEnd takes a connection's end without close_notify for an orderly one, as
-	// QEMU's and GnuTLS's programs make it. Nobody can tell then whether the stream
-	// was complete.
+	// LaxEnd takes a connection's end without close_notify for an orderly one, as QEMU's and
+	// GnuTLS's programs make it. Nobody can tell then whether the stream was complete.
 	LaxEnd bool
 
-	// SocketUser is the uid that owns the unix socket at Listen; nil is this
-	// process's.
+	// SocketUser is the uid that owns the unix socket at Listen; nil is this process's.
 	SocketUser *int
 
 	Limits Limits
@@ -55,8 +53,7 @@ type Limits struct {
 	// Idle ends a connection in which no byte has moved for so long, or up to an
 	// eighth longer. None if zero or less.
 	Idle time.Duration
-	// Bandwidth is bytes per second each way, of all connections together. None if
-	// zero or less.
+	// Bandwidth is bytes per second each way, of all connections together. None if zero or less.
 	Bandwidth int64
 }
 

@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// shellOnly are characters that a shell does something with where they stand
-// unquoted. There is no shell, so that one of them is a mistake: passed on as it is it
-// would be an odd argument.
+// shellOnly are characters that a shell does something with where they stand unquoted. There is no
+// shell, so that one of them is a mistake: passed on as it is it would be an odd argument.
 const shellOnly = "|&;<>()$`*?[]#~{}!\n"
 
 // splitWords divides a command as a shell would, and expands nothing: words are

@@ -1,6 +1,5 @@
-// Package buffer is the memory that the directions of channels read into: a
-// little for each, and much, borrowed from a bounded common store, for those
-// that move much.
+// Package buffer is the memory that the directions of channels read into: a little for each, and
+// much, borrowed from a bounded common store, for those that move much.
 package buffer
 
 import "sync"
@@ -11,9 +10,8 @@ const (
 	// Small is what a direction holds while it is idle: any record of any
 	// version of TLS, header included (RFC 5246, 6.2.3).
 	Small = RecordPlain + 2048 + 5
-	// Limit bounds what all directions of the process borrow together, in
-	// bytes. Those that get nothing, of it or of their Share, go on with what they
-	// hold.
+	// Limit bounds what all directions of the process borrow together, in bytes. Those that get
+	// nothing, of it or of their Share, go on with what they hold.
 	Limit = 256 << 20
 
 	// patience is how many reads in a row must have fitted Small before the
@@ -49,9 +47,8 @@ func (s *Store) Put(b []byte, of *Share) {
 	of.orAll().give(int64(s.Size))
 }
 
-// Adaptive is a direction's memory: a little of its own, or, once a read has
-// filled that, much that is borrowed while there is something to read. What it
-// has borrowed must be released.
+// Adaptive is a direction's memory: a little of its own, or, once a read has filled that, much that
+// is borrowed while there is something to read. What it has borrowed must be released.
 type Adaptive struct {
 	From  *Store // nil: it doesn't grow
 	Share *Share // nil: it has no bound of its own
@@ -61,8 +58,7 @@ type Adaptive struct {
 	shortReads   int
 }
 
-// Bytes returns the memory, borrowing it if need be. It is valid until Adapt,
-// Idle or Release.
+// Bytes returns the memory, borrowing it if need be. It is valid until Adapt, Idle or Release.
 func (a *Adaptive) Bytes() []byte {
 	if a.much && a.large == nil {
 		a.large = a.From.Get(a.Share)
@@ -105,9 +101,8 @@ func (a *Adaptive) Adapt(n, space int, keep []byte) []byte {
 	return keep
 }
 
-// Idle gives borrowed memory back until Bytes is called again: there is nothing
-// to read. keep, which is of the memory and fits Small, is moved, and returned
-// where it is then.
+// Idle gives borrowed memory back until Bytes is called again: there is nothing to read. keep,
+// which is of the memory and fits Small, is moved, and returned where it is then.
 func (a *Adaptive) Idle(keep []byte) []byte {
 	if a.large == nil {
 		return keep

@@ -2,8 +2,7 @@ package buffer
 
 import "sync/atomic"
 
-// Share is a part of the memory that is lent: a session's, say, which is a part
-// of its peer's.
+// Share is a part of the memory that is lent: a session's, say, which is a part of its peer's.
 type Share struct {
 	of    *Share // nil: all that the process lends
 	most  int64

@@ -1,7 +1,6 @@
-// Command init is the only process of the guest that tries kernel TLS: it loads
-// the modules that are in /modules, in the order of their names, runs the
-// programs that are in /run one after another, and powers the machine off. Its
-// last line on the console says how it went.
+// Command init is the only process of the guest that tries kernel TLS: it loads the modules that
+// are in /modules, in the order of their names, runs the programs that are in /run one after
+// another, and powers the machine off. Its last line on the console says how it went.
 package main
 
 import (
@@ -50,8 +49,7 @@ func run() error {
 	return nil
 }
 
-// program runs one, with the arguments that are in /args under its name, one to
-// a line.
+// program runs one, with the arguments that are in /args under its name, one to a line.
 func program(path string) error {
 	args, err := os.ReadFile("/args/" + filepath.Base(path))
 	if err != nil {
