@@ -38,6 +38,7 @@ func TestVirshStopInFinish(t *testing.T) {
 	v.flows(a, g)
 	thaw := s.freezeLibvirtd(s.B)
 	a.inFinish()
+	b.inFinish()
 	for _, d := range []*daemon{b, a} {
 		d.signal(syscall.SIGTERM)
 		d.logged("no new sessions")

@@ -67,7 +67,7 @@ func TestThirdPeer(t *testing.T) {
 	m.halfway()
 	_, _, err = third.DomainMigrateFinish3Params([]libvirt.TypedParam{
 		{Field: libvirt.MigrateParamDestName, Value: *libvirt.NewTypedParamValueString(g.Name)},
-	}, nil, uint32(libvirt.MigrateLive), 0)
+	}, nil, uint32(libvirt.MigrateLive), 1) // called off: another would not get past host-c's own fence
 	if err == nil {
 		t.Fatal("host-c has finished host-a's guest")
 	}

@@ -113,6 +113,13 @@ func (g *Guest) Finishing() error {
 	return nil
 }
 
+// Over says whether this life has ended, so that whatever has its name now is another guest.
+func (g *Guest) Over() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.over
+}
+
 // Finished follows libvirt's answer to Finish. An error is no answer by itself: libvirt may have
 // started the guest before it failed, and what stands before its QEMU driver has errors of its own.
 // So the guest is looked at. The words say why nobody can tell, where that is so.

@@ -33,6 +33,9 @@ func (g *destinationFilter) finish(ctx context.Context, c *libvirtrpc.Call, deco
 		return outcome{libvirtrpc.Outcome{Body: call.Encode()}}
 	case !a.prepared.Load(): // libvirt's answer to Prepare may still say that it is another's
 		return outcome{g.denied(c, "guest %.80q was not prepared over this connection yet", name)}
+	case a.life.Over():
+		g.forget(a, arrival.NeverRan)
+		return outcome{g.denied(c, "guest %.80q, as it was prepared over this connection, is here no longer", name)}
 	case a.finished.Swap(true):
 		return outcome{g.denied(c, "guest %.80q is being finished already", name)}
 	}
