@@ -71,7 +71,7 @@ func TestThirdPeer(t *testing.T) {
 	if err == nil {
 		t.Fatal("host-c has finished host-a's guest")
 	}
-	says(t, "Finish", err.Error(), `guest "g"`, "denied")
+	says(t, "Finish", err.Error(), "guest g, as it was prepared, is no longer on host-b", "denied")
 	for _, c := range []struct{ name, xml string }{
 		{g.Name, decoy},
 		{"other", strings.Replace(strings.Replace(xml, uuid(bait), uuid(g), 1), "<name>bait</name>", "<name>other</name>", 1)},

@@ -32,12 +32,13 @@ type Guest struct {
 	arrivals *Arrivals
 	flags    libvirt.DomainMigrateFlags
 
-	mu      sync.Mutex
-	id      int32 // libvirt's; 0 as long as there is no QEMU
-	asked   bool  // libvirt has been asked to take it over
-	over    bool
-	verdict Verdict
-	done    chan struct{} // closed when it is over
+	mu        sync.Mutex
+	id        int32 // libvirt's; 0 as long as there is no QEMU
+	asked     bool  // libvirt has been asked to take it over
+	calledOff bool  // libvirt has been asked to end it instead
+	over      bool
+	verdict   Verdict
+	done      chan struct{} // closed when it is over
 }
 
 // Claim begins a guest's life here, for one Prepare. It fails while somebody else brings a guest of
@@ -69,7 +70,7 @@ func (g *Guest) endLost(ctx context.Context) bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.over && g.asked { // meanwhile: its Finish may be on its way to libvirt
+	if !g.over && (g.asked || g.calledOff) { // meanwhile: its Finish may be on its way to libvirt
 		return false
 	}
 	g.end(NeverRan)
@@ -100,11 +101,8 @@ func (g *Guest) Prepared(ctx context.Context) error {
 func (g *Guest) Finishing() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch {
-	case g.over:
-		return fmt.Errorf("guest %s, as it was prepared, is no longer on %s", g.Name, g.arrivals.Config.Name)
-	case g.asked:
-		return fmt.Errorf("guest %s is being taken over already", g.Name)
+	if err := g.finishable(); err != nil {
+		return err
 	}
 	if err := g.arrivals.records.set(g.record(Undecided)); err != nil {
 		return err
@@ -113,11 +111,27 @@ func (g *Guest) Finishing() error {
 	return nil
 }
 
-// Over says whether this life has ended, so that whatever has its name now is another guest.
-func (g *Guest) Over() bool {
+// CallingOff comes before libvirt is asked to end the guest that it has prepared, which it knows by
+// name alone. It fails as Finishing does. Until End nobody else brings a guest of this name.
+func (g *Guest) CallingOff() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.over
+	if err := g.finishable(); err != nil {
+		return err
+	}
+	g.calledOff = true
+	return nil
+}
+
+// finishable says whether there may be a Finish, with mu held.
+func (g *Guest) finishable() error {
+	switch {
+	case g.over:
+		return fmt.Errorf("guest %s, as it was prepared, is no longer on %s", g.Name, g.arrivals.Config.Name)
+	case g.asked:
+		return fmt.Errorf("guest %s is being taken over already", g.Name)
+	}
+	return nil
 }
 
 // Finished follows libvirt's answer to Finish. An error is no answer by itself: libvirt may have

@@ -33,9 +33,6 @@ func (g *destinationFilter) finish(ctx context.Context, c *libvirtrpc.Call, deco
 		return outcome{libvirtrpc.Outcome{Body: call.Encode()}}
 	case !a.prepared.Load(): // libvirt's answer to Prepare may still say that it is another's
 		return outcome{g.denied(c, "guest %.80q was not prepared over this connection yet", name)}
-	case a.life.Over():
-		g.forget(a, arrival.NeverRan)
-		return outcome{g.denied(c, "guest %.80q, as it was prepared over this connection, is here no longer", name)}
 	case a.finished.Swap(true):
 		return outcome{g.denied(c, "guest %.80q is being finished already", name)}
 	}
@@ -43,6 +40,10 @@ func (g *destinationFilter) finish(ctx context.Context, c *libvirtrpc.Call, deco
 		call.Flags &^= uint32(libvirt.MigrateTLS)
 	}
 	if call.Cancelled != 0 {
+		if err := a.life.CallingOff(); err != nil {
+			g.forget(a, arrival.NeverRan)
+			return outcome{g.denied(c, "%v", err)}
+		}
 		return outcome{libvirtrpc.Outcome{Body: call.Encode(), Reply: func(*libvirtrpc.Reply) { g.forget(a, arrival.NeverRan) }}}
 	}
 	resumed := a.transfer.Flags&libvirt.MigratePostcopyResume != 0
