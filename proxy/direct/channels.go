@@ -71,6 +71,8 @@ func (cs *Channels) Status() []session.Channel {
 	return all
 }
 
+var errOver = errors.New("the migration is over")
+
 // Carry moves bytes between local, QEMU's here, and remote until both have
 // ended, and closes both. It does not wait for that. QEMU's own TLS ends
 // without close_notify; its protocols say when all is there.
@@ -87,7 +89,7 @@ func (cs *Channels) Carry(kind string, local net.Conn, remote relay.Conn, localG
 		local.Close()
 		remote.Close()
 		if cs.ended {
-			return errors.New("the migration is over")
+			return errOver
 		}
 		return fmt.Errorf("channel limit of the migration reached (%d, limits.channels)", len(cs.list))
 	}

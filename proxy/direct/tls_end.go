@@ -2,6 +2,7 @@ package direct
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -125,9 +126,10 @@ func (e *TLSEnd) take(kind string, raw net.Conn, turn <-chan struct{}) {
 	}
 }
 
-// refused tells of a connection that is given up, if it is not for the end.
+// refused tells of a connection that is given up, if it is not for the end. The error says that, not
+// the context: whoever was refused sees it before this, and the end may follow at once.
 func (e *TLSEnd) refused(kind string, raw net.Conn, err error, as **stream.Cause) {
-	if e.ctx.Err() != nil {
+	if errors.Is(err, context.Canceled) || errors.Is(err, errOver) {
 		return
 	}
 	e.log.Warn().Stringer("address", raw.RemoteAddr()).Str("channel", kind).Err(err).Msg("connection refused")

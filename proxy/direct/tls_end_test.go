@@ -120,6 +120,18 @@ func TestNativeEndStranger(t *testing.T) {
 	}
 }
 
+// Who is in the handshake when the migration ends has not been refused.
+func TestNativeEndInHandshake(t *testing.T) {
+	n := newNativeEnds(t, "")
+	for range 50 {
+		e, address := n.open()
+		n.dial(address).Write([]byte{22, 3, 1}) // the beginning of a TLS record
+		if cause := e.End(false); cause != nil {
+			t.Fatal(cause)
+		}
+	}
+}
+
 // More connections than may be in their handshake wait, and none is closed for that.
 func TestNativeEndFull(t *testing.T) {
 	n := newNativeEnds(t, "handshake_timeout = '2s'\n")

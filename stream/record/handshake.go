@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -44,7 +45,7 @@ func Perform(ctx context.Context, raw net.Conn, cfg *tls.Config, role Role) (*Ha
 	}
 	if err := h.TLS.HandshakeContext(ctx); err != nil {
 		raw.Close()
-		if ctx.Err() != nil {
+		if end := ctx.Err(); end != nil && errors.Is(err, end) { // not one that ended after a failure
 			err = context.Cause(ctx)
 		}
 		return nil, fmt.Errorf("TLS handshake with %v: %w", raw.RemoteAddr(), err)
