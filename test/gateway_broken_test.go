@@ -82,7 +82,7 @@ func TestVirshLostFinish(t *testing.T) {
 			v := a.virshStart(g, append(c.args, "--p2p", "--bandwidth", "32")...)
 			v.flows(a, g)
 			thaw := s.freezeLibvirtd(s.B)
-			a.inFinish()
+			b.inFinish()
 			s.check(s.CutLink())
 			a.logged("the answer to Finish was lost")
 			if c.fails {
@@ -119,12 +119,12 @@ func TestVirshLostFinish(t *testing.T) {
 func TestVirshLostFinishAtDefaults(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	a, b := s.both(conf{limits: "# each _timeout has its default"})
+	a, b := s.both(conf{limits: defaults})
 	g := s.guest(lab.GuestSpec{})
 	v := a.virshStart(g, "--p2p", "--bandwidth", "32")
 	v.flows(a, g)
 	thaw := s.freezeLibvirtd(s.B)
-	a.inFinish()
+	b.inFinish()
 	s.check(s.CutLink())
 	cut := time.Now()
 	thaw()

@@ -111,7 +111,7 @@ func TestWorkersAreLeft(t *testing.T) {
 func TestVirshFrozenLibvirtd(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	a, b := s.both(conf{limits: "# each _timeout has its default"})
+	a, b := s.both(conf{limits: defaults})
 	g := s.guest(lab.GuestSpec{})
 	v := a.virshStart(g, "--p2p", "--bandwidth", "1")
 	v.flows(a, g)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/needs"
 )
 
 // pattern is an element of a RELAX NG schema.
@@ -91,9 +92,7 @@ var harmless = []string{
 // Wherever libvirt's schema has a value, a path there is refused.
 func TestSchema(t *testing.T) {
 	s := &schema{t: t, dir: "/usr/share/libvirt/schemas", defined: make(map[string][]pattern), found: make(map[string]bool)}
-	if _, err := os.Stat(s.dir); err != nil {
-		t.Skip("needs libvirt's schemas (libvirt0 or libvirt-libs)")
-	}
+	needs.File(t, s.dir, "libvirt0")
 	s.load("domain.rng")
 	s.walk(pattern{Inner: s.defined["domain"]}, "", nil)
 	const want = 1500

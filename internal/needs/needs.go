@@ -33,6 +33,14 @@ func Root(t testing.TB, why string) {
 	}
 }
 
+// File fails a test on a machine without a file, of that package.
+func File(t testing.TB, path, of string) {
+	t.Helper()
+	if _, err := os.Stat(path); err != nil {
+		missing(t, path+" of "+of)
+	}
+}
+
 func missing(t testing.TB, what string) {
 	t.Helper()
 	if Skipping() {
