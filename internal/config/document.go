@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -48,32 +49,82 @@ type documentTunnel struct {
 // durationText is a duration not yet parsed; empty when the file has none.
 type durationText string
 
-// decode reads data into a document. A value of the wrong type or a fault of syntax ends it, since
-// nothing after that can be trusted; unknown keys do not, and are returned beside the document.
-func decode(file string, data []byte, ix lines) (*document, []error, error) {
-	doc := new(document)
-	dec := toml.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	err := dec.Decode(doc)
+// maxFaults bounds how many faults one reading of a file tells of those that it takes a decoding
+// each to find.
+const maxFaults = 50
 
-	var unknown *toml.StrictMissingError
-	var bad *toml.DecodeError
-	switch {
-	case err == nil:
-		return doc, nil, nil
-	case errors.As(err, &unknown):
-		var faults []error
-		for _, e := range unknown.Errors {
-			line, _ := e.Position()
-			key := ix.full(e.Key(), line)
-			faults = append(faults, &Fault{File: file, Line: line, Key: join(key), Reason: unknownKey(key)})
+// decode reads data into a document. What cannot be decoded is told and taken out, so that the rest
+// is read all the same: wrong lists the keys, of which no more can be said. After a fault of syntax
+// nothing is read, and doc is nil if it is above all tables, since what stands there holds for them.
+func decode(file string, data []byte, ix *lines) (doc *document, faults []error, wrong [][]string) {
+	data = slices.Clone(data)
+	for len(faults) < maxFaults {
+		doc = new(document)
+		dec := toml.NewDecoder(bytes.NewReader(data))
+		dec.DisallowUnknownFields()
+		err := dec.Decode(doc)
+
+		var unknown *toml.StrictMissingError
+		var bad *toml.DecodeError
+		switch {
+		case err == nil:
+			return doc, faults, wrong
+		case errors.As(err, &unknown):
+			for _, e := range unknown.Errors {
+				line, _ := e.Position()
+				key := ix.full(e.Key(), line)
+				faults = append(faults, &Fault{File: file, Line: line, Key: join(key), Reason: unknownKey(key)})
+			}
+			return doc, faults, wrong
+		case !errors.As(err, &bad):
+			return nil, append(faults, &Fault{File: file, Reason: err.Error()}), nil
 		}
-		return doc, faults, nil
-	case errors.As(err, &bad):
 		line, column := bad.Position()
-		return nil, nil, &Fault{File: file, Line: line, Column: column, Key: join(bad.Key()), Reason: badValue(bad)}
-	default:
-		return nil, nil, &Fault{File: file, Reason: err.Error()}
+		f := &Fault{File: file, Line: line, Column: column}
+		faults = append(faults, f)
+		at := offset(data, line, column)
+		if at >= ix.end {
+			f.Reason = badValue(bad, bad.Key()) + "; the file was read no further"
+			if ix.table == nil {
+				return nil, faults, nil
+			}
+			data, wrong = data[:ix.end], append(wrong, ix.table)
+			continue
+		}
+		part := ix.part(at)
+		if part == nil {
+			return nil, faults, nil
+		}
+		key := part.key
+		if part.table {
+			key = bad.Key()
+		}
+		f.Key, f.Reason = join(key), badValue(bad, key)
+		wrong = append(wrong, part.key)
+		blank(data, part)
+	}
+	return nil, append(faults, &Fault{File: file, Reason: fmt.Sprintf("these are the first %d faults; mend them to see the others", maxFaults)}), nil
+}
+
+// offset is that of a line and a column, both from 1.
+func offset(data []byte, line, column int) int {
+	at := 0
+	for ; line > 1; line-- {
+		at += bytes.IndexByte(data[at:], '\n') + 1
+	}
+	return at + column - 1
+}
+
+// blank takes a part out of a document, whose other parts stay where they are.
+func blank(data []byte, p *part) {
+	to := p.to
+	if rest := bytes.TrimLeft(data[to:], " \t\r\n"); len(rest) > 0 && rest[0] == ',' {
+		to = len(data) - len(rest) + 1 // within an inline table
+	}
+	for i := p.from; i < to; i++ {
+		if data[i] != '\n' {
+			data[i] = ' '
+		}
 	}
 }
 
@@ -97,13 +148,13 @@ func unknownKey(key []string) string {
 }
 
 // badValue puts a parser's message into words about TOML instead of Go types.
-func badValue(e *toml.DecodeError) string {
+func badValue(e *toml.DecodeError, key []string) string {
 	msg := strings.TrimPrefix(e.Error(), "toml: ")
 	if !strings.HasPrefix(msg, "cannot decode TOML ") && !strings.HasPrefix(msg, "cannot store") {
 		return msg
 	}
 	t := reflect.TypeFor[document]()
-	for _, part := range e.Key() {
+	for _, part := range key {
 		next, ok := member(t, part)
 		if !ok {
 			return msg

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -177,6 +179,72 @@ func TestFaults(t *testing.T) {
 				t.Errorf("speaks of Go, not of the file: %s", msg)
 			}
 		})
+	}
+}
+
+// One fault hides no other, and brings no false one.
+func TestManyFaults(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"types, values and keys", `
+name = 7
+users = [107, 108]
+lisen = ":1"
+qemu_user = "no-such-user"
+[limits]
+sessions = "7"
+session_bytes = 99999999999999999999
+idle_timeout = "1"
+[peers.b]
+address = [
+  "b",
+]
+tls = "on"
+[clients.ops]
+names = ["ops"]
+access = true
+[[tunnel]]
+listen = 5
+to = 6
+[[tunnel]]
+listen = "unix:/a"
+to = 7`, "2: name\n3: users\n4: lisen\n5: qemu_user\n7: limits.sessions\n8: limits.session_bytes\n9: limits.idle_timeout\n" +
+			"11: peers.b.address\n14: peers.b.tls\n17: clients.ops.access\n19: tunnel.0.listen\n20: tunnel.0.to\n23: tunnel.1.to"},
+		{"inline", "peers.b = {address = 7, names = 'b', tls = 8}\npeers = {c = {tls = 'on', adress = 'c', access = 7}}",
+			"1: peers.b.address\n1: peers.b.names\n1: peers.b.tls\n2: peers"},
+		{"wrong tables", "[[peers]]\naddress = 'b'\n[limits]\nsessions = -1\n[[limits]]\n[accept]\nfolders = 'a'",
+			"1: peers\n4: limits.sessions\n5: limits\n7: accept.folders"},
+		{"twice", "name = 'a'\nname = 'b'\ntls = 'on'\n[peers.b]\n[peers.b]\n[limits]\nsessions = -1",
+			"2: name\n3: tls\n5: peers.b\n7: limits.sessions"},
+		{"broken off within a table", "name = 7\ntls = 'on'\n[limits]\nsessions = -1\n[[tunnel]]\nlisten = 'unix:/a'\nto = 'unix:/b\n[peers.b]\ntls = 'on'",
+			"1: name\n2: tls\n4: limits.sessions\n7: "},
+		{"broken off above all tables", "name = 7\ntls = 'no'\nlisten = \nrequire_secure = false",
+			"1: name\n3: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Parse("f.toml", []byte(c.text))
+			if err == nil {
+				t.Fatal("taken")
+			}
+			got := regexp.MustCompile(`(?m)^f\.toml:(\d+)(?::\d+)?: (?:([a-z_.0-9]+): )?.*$`).ReplaceAllString(err.Error(), "$1: $2")
+			if got != c.want {
+				t.Errorf("%v\nare\n%s\nwant\n%s", err, got, c.want)
+			}
+		})
+	}
+}
+
+// A file that is wrong on each line ends in so many faults.
+func TestTooManyFaults(t *testing.T) {
+	var text strings.Builder
+	for i := range 10 * maxFaults {
+		fmt.Fprintf(&text, "[peers.p%d]\naddress = 7\n", i)
+	}
+	_, err := Parse("f.toml", []byte(text.String()))
+	if err == nil {
+		t.Fatal("taken")
+	}
+	if n := strings.Count(err.Error(), "\n") + 1; n != 1+maxFaults || !strings.HasPrefix(err.Error(), "f.toml: these are the first 50 faults") {
+		t.Errorf("%d lines are told, want %d:\n%v", n, 1+maxFaults, err)
 	}
 }
 

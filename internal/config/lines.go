@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -8,34 +9,57 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// lines says on which line each key of a document stands, by its dotted name
-// in lower case. It is for faults that are found after decoding.
-type lines map[string]place
+// lines says where in a document each key stands.
+type lines struct {
+	at    map[string]place // by the dotted name in lower case, for faults that are found after decoding
+	parts []part           // in their order
+	end   int              // how far the document has the syntax of TOML, in bytes
+	table []string         // the one that is open there
+}
 
 type place struct {
 	line int
 	key  []string
 }
 
+// part is a key with its value, or a table from its header to the next one: bytes from to before to.
+type part struct {
+	key      []string
+	from, to int
+	table    bool
+}
+
 // lineIndex reads a document. What it cannot read it leaves out: a fault then
 // lacks its line, no more.
-func lineIndex(data []byte) lines {
+func lineIndex(data []byte) *lines {
 	var p unstable.Parser
 	p.Reset(data)
-	ix := lines{}
-	var table []string
+	ix := &lines{at: map[string]place{}}
 	counts := arrays{}
+	open := -1 // the table in parts
 	for p.NextExpression() {
 		e := p.Expression()
 		switch e.Kind {
 		case unstable.Table, unstable.ArrayTable:
-			var line int
-			table, line = ix.add(&p, nil, e)
-			table = counts.number(table, e.Kind == unstable.ArrayTable)
-			ix.note(table, line)
+			key, last := ix.add(&p, nil, e)
+			ix.table = counts.number(key, e.Kind == unstable.ArrayTable)
+			ix.note(ix.table, last.Start.Line)
+			from := bytes.LastIndexByte(data[:last.Start.Offset], '\n') + 1
+			if open >= 0 {
+				ix.parts[open].to = from
+			}
+			open = len(ix.parts)
+			ix.parts = append(ix.parts, part{ix.table, from, len(data), true})
+			ix.end = last.End.Offset
 		case unstable.KeyValue:
-			ix.addValue(&p, table, e)
+			ix.addValue(&p, ix.table, e)
+			ix.end = int(e.Raw.Offset + e.Raw.Length)
 		}
+	}
+	if p.Error() == nil {
+		ix.end = len(data)
+	} else if i := bytes.IndexByte(data[ix.end:], '\n'); i >= 0 && ix.end > 0 {
+		ix.end += i + 1
 	}
 	return ix
 }
@@ -58,26 +82,28 @@ func (a arrays) number(table []string, another bool) []string {
 }
 
 // note keeps the line of a key, unless it has one.
-func (ix lines) note(key []string, line int) {
+func (ix *lines) note(key []string, line int) {
 	name := strings.ToLower(join(key))
-	if _, ok := ix[name]; !ok {
-		ix[name] = place{line, slices.Clone(key)}
+	if _, ok := ix.at[name]; !ok {
+		ix.at[name] = place{line, slices.Clone(key)}
 	}
 }
 
-// add notes the line of an expression's key and returns the key in full, and the line.
-func (ix lines) add(p *unstable.Parser, parent []string, e *unstable.Node) (key []string, line int) {
+// add notes the line of an expression's key. It returns the key in full, and where its last word is.
+func (ix *lines) add(p *unstable.Parser, parent []string, e *unstable.Node) (key []string, last unstable.Shape) {
 	key = slices.Clone(parent)
 	for it := e.Key(); it.Next(); {
 		key = append(key, string(it.Node().Data))
-		line = p.Shape(it.Node().Raw).Start.Line
-		ix.note(key, line)
+		last = p.Shape(it.Node().Raw)
+		ix.note(key, last.Start.Line)
 	}
-	return key, line
+	return key, last
 }
 
-func (ix lines) addValue(p *unstable.Parser, parent []string, e *unstable.Node) {
+func (ix *lines) addValue(p *unstable.Parser, parent []string, e *unstable.Node) {
 	key, _ := ix.add(p, parent, e)
+	from := int(e.Raw.Offset)
+	ix.parts = append(ix.parts, part{key, from, from + int(e.Raw.Length), false})
 	if e.Value().Kind != unstable.InlineTable {
 		return
 	}
@@ -88,10 +114,20 @@ func (ix lines) addValue(p *unstable.Parser, parent []string, e *unstable.Node) 
 	}
 }
 
+// part is the innermost one around a byte; nil if there is none.
+func (ix *lines) part(offset int) *part {
+	for i := len(ix.parts) - 1; i >= 0; i-- {
+		if p := &ix.parts[i]; p.from <= offset && offset < p.to {
+			return p
+		}
+	}
+	return nil
+}
+
 // of is the line of a key, or of the nearest table around it, or 0.
-func (ix lines) of(key string) int {
+func (ix *lines) of(key string) int {
 	for key = strings.ToLower(key); key != ""; {
-		if p, ok := ix[key]; ok {
+		if p, ok := ix.at[key]; ok {
 			return p.line
 		}
 		i := strings.LastIndexByte(key, '.')
@@ -105,8 +141,8 @@ func (ix lines) of(key string) int {
 
 // full is the whole of a key of which only the end is known: within an inline
 // table the decoder names a key without what is around it.
-func (ix lines) full(end []string, line int) []string {
-	for _, p := range ix {
+func (ix *lines) full(end []string, line int) []string {
+	for _, p := range ix.at {
 		if p.line == line && len(p.key) > len(end) && slices.Equal(p.key[len(p.key)-len(end):], end) {
 			return p.key
 		}

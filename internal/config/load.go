@@ -1,11 +1,14 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 )
 
 // maxFile bounds the file, in bytes: a fleet of a thousand peers takes some 100 KiB.
@@ -35,12 +38,12 @@ func Load(path string) (*Config, error) {
 // Parse is Load on a file's content; file is its name, for faults.
 func Parse(file string, data []byte) (*Config, error) {
 	ix := lineIndex(data)
-	doc, unknown, err := decode(file, data, ix)
-	if err != nil {
-		return nil, err
+	doc, faults, wrong := decode(file, data, ix)
+	if doc == nil {
+		return nil, joined(faults)
 	}
 	cfg := &doc.Config
-	c := &checker{file: file, lines: ix, faults: unknown}
+	c := &checker{file: file, lines: ix, faults: faults, wrong: wrong}
 	c.host(cfg)
 	c.users(cfg)
 	c.tls(cfg)
@@ -58,18 +61,36 @@ func Parse(file string, data []byte) (*Config, error) {
 	c.intercept(cfg)
 	c.sockets(cfg)
 	if len(c.faults) > 0 {
-		return nil, errors.Join(c.faults...)
+		return nil, joined(c.faults)
 	}
 	return cfg, nil
+}
+
+// joined has the faults in the order of the file.
+func joined(faults []error) error {
+	slices.SortStableFunc(faults, func(a, b error) int { return cmp.Compare(a.(*Fault).Line, b.(*Fault).Line) })
+	return errors.Join(faults...)
 }
 
 // checker collects faults.
 type checker struct {
 	file   string
-	lines  lines
+	lines  *lines
 	faults []error
+	wrong  [][]string // keys that were not decoded, so that their absence is no fault
 }
 
 func (c *checker) fault(key, format string, args ...any) {
+	for _, w := range c.wrong {
+		if within(key, join(w)) || within(join(w), key) {
+			return
+		}
+	}
 	c.faults = append(c.faults, &Fault{File: c.file, Line: c.lines.of(key), Key: key, Reason: fmt.Sprintf(format, args...)})
+}
+
+// within says whether a key is another one, or stands in the table of that name.
+func within(key, table string) bool {
+	key, table = strings.ToLower(key), strings.ToLower(table)
+	return key == table || strings.HasPrefix(key, table+".")
 }
