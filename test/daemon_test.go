@@ -14,6 +14,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/pki"
+	"github.com/virt-sluice/sluice/internal/stand"
 )
 
 // A daemon is one host's sluice.
@@ -25,7 +26,7 @@ type daemon struct {
 	cmd    *lab.Cmd
 	logTo  string // file
 	exited chan struct{}
-	idle   holdings // before it had done anything
+	idle   stand.Holdings // before it had done anything
 }
 
 // conf is how a daemon differs from one that is ready to migrate.
@@ -100,7 +101,7 @@ func (d *daemon) start() {
 	args := append(slices.Clone(d.under), d.s.daemon, "serve", "--config", d.config)
 	d.cmd = d.host.Command(t.Context(), args[0], args[1:]...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
-	d.cmd.Env = append(d.cmd.Env, "SLUICE_GOROUTINES="+d.goroutinesFile())
+	d.cmd.Env = append(d.cmd.Env, stand.GoroutinesVariable+"="+d.goroutinesFile())
 	d.s.check(d.cmd.Start())
 	exited, cmd := make(chan struct{}), d.cmd
 	d.exited = exited

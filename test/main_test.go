@@ -7,16 +7,14 @@ package test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/internal/stand"
 )
 
 func TestMain(m *testing.M) {
@@ -37,8 +35,7 @@ func TestMain(m *testing.M) {
 // programDir is the folder of the sluice under test, once it is built.
 var programDir string
 
-// programs are sluice, built twice: the daemon with the race detector, and with
-// testdata/goroutines; the command line, which starts much faster, as it is.
+// programs are sluice's, as stand.Build makes them.
 type programs struct{ daemon, command string }
 
 var build = sync.OnceValues(func() (programs, error) {
@@ -47,33 +44,8 @@ var build = sync.OnceValues(func() (programs, error) {
 		return programs{}, err
 	}
 	programDir = dir
-	if err := os.Chmod(dir, 0o755); err != nil { // other users run it too
-		return programs{}, err
-	}
-	here, err := os.Getwd()
-	if err != nil {
-		return programs{}, err
-	}
-	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {
-		filepath.Join(here, "../cmd/sluice/zz_goroutines.go"): filepath.Join(here, "testdata/goroutines/main.go"),
-	}})
-	if err != nil {
-		return programs{}, err
-	}
-	overlayFile := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(overlayFile, overlay, 0o644); err != nil {
-		return programs{}, err
-	}
-	p := programs{daemon: filepath.Join(dir, "sluiced"), command: filepath.Join(dir, "sluice")}
-	for _, args := range [][]string{{"-race", "-overlay", overlayFile, "-o", p.daemon}, {"-o", p.command}} {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-		defer cancel()
-		c := exec.CommandContext(ctx, "go", append(append([]string{"build"}, args...), "../cmd/sluice")...)
-		if out, err := c.CombinedOutput(); err != nil {
-			return programs{}, fmt.Errorf("build sluice: %w\n%s", err, out)
-		}
-	}
-	return p, nil
+	p, err := stand.Build(dir)
+	return programs{p.Daemon, p.Command}, err
 })
 
 // labs are the hosts that tests share.

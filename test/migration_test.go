@@ -2,14 +2,12 @@ package test
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/internal/stand"
 )
 
 // A migration is one `sluice migrate --json` under way.
@@ -17,9 +15,7 @@ type migration struct {
 	s   *site
 	cmd *lab.Cmd
 
-	mu     sync.Mutex
-	events []control.Progress
-	result *control.Result
+	events stand.Events
 	stderr bytes.Buffer
 	exited chan struct{}
 }
@@ -29,49 +25,13 @@ func (d *daemon) migrate(guest string, args ...string) *migration {
 	d.s.t.Helper()
 	m := &migration{s: d.s, exited: make(chan struct{})}
 	m.cmd = d.command(append([]string{"migrate", "--json", guest, d.host.Peer().Name}, args...)...)
-	m.cmd.Stdout, m.cmd.Stderr = &eventLines{m: m}, &m.stderr
+	m.cmd.Stdout, m.cmd.Stderr = &m.events, &m.stderr
 	d.s.check(m.cmd.Start())
 	go func() {
 		m.cmd.Wait()
 		close(m.exited)
 	}()
 	return m
-}
-
-// eventLines takes what the command prints.
-type eventLines struct {
-	m    *migration
-	rest []byte
-}
-
-func (l *eventLines) Write(p []byte) (int, error) {
-	l.rest = append(l.rest, p...)
-	for {
-		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
-		if !whole {
-			return len(p), nil
-		}
-		l.rest = rest
-		var e control.Event
-		if err := json.Unmarshal(line, &e); err != nil {
-			return 0, fmt.Errorf("sluice migrate --json printed %q: %w", line, err)
-		}
-		l.m.mu.Lock()
-		if e.Progress != nil {
-			l.m.events = append(l.m.events, *e.Progress)
-		}
-		if e.Result != nil {
-			l.m.result = e.Result
-		}
-		l.m.mu.Unlock()
-	}
-}
-
-// progress is what the command has printed so far.
-func (m *migration) progress() []control.Progress {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Clone(m.events)
 }
 
 func (m *migration) running() bool {
@@ -88,11 +48,11 @@ func (m *migration) until(what string, ok func(control.Progress) bool) {
 	m.s.t.Helper()
 	m.s.wait(what, time.Minute, func() bool {
 		running := m.running()
-		if slices.ContainsFunc(m.progress(), ok) {
+		if slices.ContainsFunc(m.events.Progress(), ok) {
 			return true
 		}
 		if !running {
-			m.s.t.Fatalf("%s: the migration ended before: %+v\n%s", what, m.result, &m.stderr)
+			m.s.t.Fatalf("%s: the migration ended before: %+v\n%s", what, m.events.Result(), &m.stderr)
 		}
 		return false
 	})
@@ -110,10 +70,10 @@ func (m *migration) halfway() {
 func (m *migration) wait() (*control.Result, int) {
 	m.s.t.Helper()
 	m.s.wait("the end of sluice migrate", 90*time.Second, func() bool { return !m.running() })
-	if m.result == nil {
+	if m.events.Result() == nil {
 		m.s.t.Fatalf("sluice migrate ended (%v) without a result: %s", m.cmd.ProcessState, &m.stderr)
 	}
-	return m.result, m.cmd.ProcessState.ExitCode()
+	return m.events.Result(), m.cmd.ProcessState.ExitCode()
 }
 
 // want waits for the command's end, which must have that outcome and status.

@@ -185,13 +185,13 @@ func TestBandwidth(t *testing.T) {
 			m := a.migrate(g.Name, c.args...)
 			moved(m, g, a, b)
 			var memory []control.Progress
-			for _, p := range m.progress() {
+			for _, p := range m.events.Progress() {
 				if p.Phase == control.PhaseMemory && p.Carried > 4<<20 {
 					memory = append(memory, p)
 				}
 			}
 			if len(memory) < 4 {
-				t.Fatalf("%d progress events while memory flowed: %+v", len(memory), m.progress())
+				t.Fatalf("%d progress events while memory flowed: %+v", len(memory), m.events.Progress())
 			}
 			first, last := memory[0], memory[len(memory)-1]
 			rate := float64(last.Carried-first.Carried) / (last.Elapsed - first.Elapsed).Seconds() / (1 << 20)

@@ -7,7 +7,8 @@
 //	c := s.Dial("tcp", at)
 //	p.Await("connection ended")
 //
-// What needs two hosts is in internal/lab and internal/site.
+// It also builds sluice for such tests, and looks at what a daemon holds. What needs two hosts is in
+// internal/lab and internal/site.
 package stand
 
 import (

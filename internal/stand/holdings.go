@@ -1,0 +1,135 @@
+package stand
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Holdings are what a daemon has open and at work.
+type Holdings struct {
+	Descriptors []string // sorted, without numbers
+	Goroutines  []string // stacks
+}
+
+// GoroutinesVariable names the file, in a daemon's environment, to which it writes its goroutines.
+const GoroutinesVariable = "SLUICE_GOROUTINES"
+
+// Holds looks at a daemon ([Programs]) that has that file: first at goroutines, which close what
+// they have open before they end.
+func Holds(ctx context.Context, pid int, file string) (h Holdings, err error) {
+	if h.Goroutines, err = goroutines(ctx, pid, file); err != nil {
+		return h, err
+	}
+	h.Descriptors, err = descriptors(pid)
+	return h, err
+}
+
+// Started says whether a daemon's start is over. Kernel TLS and libvirt are tried then, by sockets
+// of their own; the watch of the certificates begins a moment after the daemon is ready.
+func (h Holdings) Started() bool {
+	return slices.Contains(h.Descriptors, "anon_inode:inotify") &&
+		!slices.ContainsFunc(h.Goroutines, func(stack string) bool {
+			return strings.Contains(stack, "/sluice/stream") || strings.Contains(stack, "digitalocean/go-libvirt")
+		})
+}
+
+// Beyond is an error that says what a daemon holds that it did not hold at first, if it does.
+func (h Holdings) Beyond(first Holdings) error {
+	busy := beyond(h.Goroutines, first.Goroutines)
+	if slices.Equal(h.Descriptors, first.Descriptors) && len(busy) == 0 {
+		return nil
+	}
+	return fmt.Errorf("descriptors\n  %s\nof which it had at first\n  %s\ngoroutines that it had not:\n%s",
+		strings.Join(h.Descriptors, "\n  "), strings.Join(first.Descriptors, "\n  "), strings.Join(busy, "\n\n"))
+}
+
+var socketNumber = regexp.MustCompile(`\[\d+\]`)
+
+// descriptors says what a process has open, without the numbers. Pipes are left out: empty ones are
+// kept for the next splice.
+func descriptors(pid int) ([]string, error) {
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var fds []string
+	for _, e := range entries {
+		to, err := os.Readlink(filepath.Join(dir, e.Name()))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !strings.HasPrefix(to, "pipe:") {
+			fds = append(fds, socketNumber.ReplaceAllString(to, ""))
+		}
+	}
+	slices.Sort(fds)
+	return fds, nil
+}
+
+// goroutines returns the stacks of all, as testdata/goroutines writes them.
+func goroutines(ctx context.Context, pid int, file string) ([]string, error) {
+	os.Remove(file)
+	if err := syscall.Kill(pid, syscall.SIGUSR1); err != nil {
+		return nil, err
+	}
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		raw, err := os.ReadFile(file)
+		if err == nil {
+			return strings.Split(string(raw), "\n\n"), nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the daemon does not say what its goroutines do: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// beyond returns the stacks of goroutines of which there are more now than at
+// first, told apart by what they do.
+func beyond(now, first []string) (more []string) {
+	had := make(map[string]int)
+	for _, stack := range first {
+		had[work(stack)]++
+	}
+	for _, stack := range now {
+		does := work(stack)
+		if had[does]--; does != "" && had[does] < 0 {
+			more = append(more, stack)
+		}
+	}
+	return more
+}
+
+// work are the functions of sluice's and its libvirt client's in a stack, with
+// the one that started the goroutine. A goroutine without any is a library's,
+// such as that of a caller's idle HTTP connection.
+func work(stack string) string {
+	var b strings.Builder
+	for line := range strings.Lines(stack) {
+		if strings.HasPrefix(line, "\t") || !strings.Contains(line, "virt-sluice/sluice/") && !strings.Contains(line, "digitalocean/go-libvirt") {
+			continue
+		}
+		// "pkg.(*T).f(0xc000012345, 0x7)", "created by pkg.f in goroutine 7"
+		line, _, _ = strings.Cut(line, " in goroutine ")
+		if at := strings.LastIndexByte(line, '('); at > 0 && !strings.HasPrefix(line, "created by ") {
+			line = line[:at]
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}
