@@ -9,7 +9,7 @@ FUZZTIME ?= 60s
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test test-ktls test-processors bench lint fuzz clean
+.PHONY: help build install demo test test-ktls test-processors bench lint fuzz vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,16 @@ fuzz: ## every fuzz target for FUZZTIME (60s)
 			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s ./$$(dirname $$f); \
 		done; \
 	done
+
+# The database is a Go module too, so the module proxy is all that has to be reached. Findings in the
+# standard library are those of the Go that builds here: a newer one mends them.
+vulncheck: ## known vulnerabilities of what sluice is made of, by today's Go vulnerability database
+	@rm -rf bin/vulndb && mkdir -p bin
+	@set -e; \
+		dir=$$(cd / && $(GO) mod download -json golang.org/x/vulndb@latest | sed -n 's/.*"Dir": "\(.*\)".*/\1/p'); \
+		$(GO) run golang.org/x/vulndb/cmd/indexdb@$${dir##*@} -vulns "$$dir/data/osv" -out bin/vulndb; \
+		echo "database: $${dir##*/}"
+	$(GO) tool govulncheck -db "file://$(CURDIR)/bin/vulndb" -test ./...
 
 clean: ## remove what build made
 	rm -rf bin
