@@ -48,6 +48,9 @@ type Config struct {
 	Tunnels []Tunnel `toml:"tunnel"` // the relay for other connections than migrations'
 
 	policies *Policies // the priorities, as they were parsed when this was
+
+	files []string // that it was read from
+	sum   Sum      // of those
 }
 
 // Secure says whether what would go in clear is refused.

@@ -53,13 +53,16 @@ type durationText string
 // each to find.
 const maxFaults = 50
 
-// decode reads data into a document. What cannot be decoded is told and taken out, so that the rest
-// is read all the same: wrong lists the keys, of which no more can be said. After a fault of syntax
-// nothing is read, and doc is nil if it is above all tables, since what stands there holds for them.
-func decode(file string, data []byte, ix *lines) (doc *document, faults []error, wrong [][]string) {
+// decode adds what a file holds to doc. What cannot be decoded is told and taken out, so that the
+// rest is read all the same: wrong lists the keys, of which no more can be said. After a fault of
+// syntax nothing is read, and it is not usable if that is above all tables, since what stands there
+// holds for them.
+func (doc *document) decode(file string, data []byte, ix *lines) (usable bool, faults []error, wrong [][]string) {
 	data = slices.Clone(data)
+	others := doc.Tunnels // of the files before
+	defer func() { doc.Tunnels = append(others, doc.Tunnels...) }()
 	for len(faults) < maxFaults {
-		doc = new(document)
+		doc.Tunnels = nil
 		dec := toml.NewDecoder(bytes.NewReader(data))
 		dec.DisallowUnknownFields()
 		err := dec.Decode(doc)
@@ -68,16 +71,16 @@ func decode(file string, data []byte, ix *lines) (doc *document, faults []error,
 		var bad *toml.DecodeError
 		switch {
 		case err == nil:
-			return doc, faults, wrong
+			return true, faults, wrong
 		case errors.As(err, &unknown):
 			for _, e := range unknown.Errors {
 				line, _ := e.Position()
 				key := ix.full(e.Key(), line)
 				faults = append(faults, &Fault{File: file, Line: line, Key: join(key), Reason: unknownKey(key)})
 			}
-			return doc, faults, wrong
+			return true, faults, wrong
 		case !errors.As(err, &bad):
-			return nil, append(faults, &Fault{File: file, Reason: err.Error()}), nil
+			return false, append(faults, &Fault{File: file, Reason: err.Error()}), nil
 		}
 		line, column := bad.Position()
 		f := &Fault{File: file, Line: line, Column: column}
@@ -86,14 +89,14 @@ func decode(file string, data []byte, ix *lines) (doc *document, faults []error,
 		if at >= ix.end {
 			f.Reason = badValue(bad, bad.Key()) + "; the file was read no further"
 			if ix.table == nil {
-				return nil, faults, nil
+				return false, faults, nil
 			}
 			data, wrong = data[:ix.end], append(wrong, ix.table)
 			continue
 		}
 		part := ix.part(at)
 		if part == nil {
-			return nil, faults, nil
+			return false, faults, nil
 		}
 		key := part.key
 		if part.table {
@@ -103,7 +106,7 @@ func decode(file string, data []byte, ix *lines) (doc *document, faults []error,
 		wrong = append(wrong, part.key)
 		blank(data, part)
 	}
-	return nil, append(faults, &Fault{File: file, Reason: fmt.Sprintf("these are the first %d faults; mend them to see the others", maxFaults)}), nil
+	return false, append(faults, &Fault{File: file, Reason: fmt.Sprintf("these are the first %d faults; mend them to see the others", maxFaults)}), nil
 }
 
 // offset is that of a line and a column, both from 1.

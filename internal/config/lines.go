@@ -9,8 +9,9 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// lines says where in a document each key stands.
+// lines says where each key stands, in one file's document or in all of them.
 type lines struct {
+	file  string           // of one document
 	at    map[string]place // by the dotted name in lower case, for faults that are found after decoding
 	parts []part           // in their order
 	end   int              // how far the document has the syntax of TOML, in bytes
@@ -18,8 +19,10 @@ type lines struct {
 }
 
 type place struct {
-	line int
-	key  []string
+	file  string
+	line  int
+	key   []string
+	value bool // it has a value, which is no table
 }
 
 // part is a key with its value, or a table from its header to the next one: bytes from to before to.
@@ -29,12 +32,12 @@ type part struct {
 	table    bool
 }
 
-// lineIndex reads a document. What it cannot read it leaves out: a fault then
+// lineIndex reads a file's document. What it cannot read it leaves out: a fault then
 // lacks its line, no more.
-func lineIndex(data []byte) *lines {
+func lineIndex(file string, data []byte) *lines {
 	var p unstable.Parser
 	p.Reset(data)
-	ix := &lines{at: map[string]place{}}
+	ix := &lines{file: file, at: map[string]place{}}
 	counts := arrays{}
 	open := -1 // the table in parts
 	for p.NextExpression() {
@@ -85,7 +88,7 @@ func (a arrays) number(table []string, another bool) []string {
 func (ix *lines) note(key []string, line int) {
 	name := strings.ToLower(join(key))
 	if _, ok := ix.at[name]; !ok {
-		ix.at[name] = place{line, slices.Clone(key)}
+		ix.at[name] = place{file: ix.file, line: line, key: slices.Clone(key)}
 	}
 }
 
@@ -105,6 +108,10 @@ func (ix *lines) addValue(p *unstable.Parser, parent []string, e *unstable.Node)
 	from := int(e.Raw.Offset)
 	ix.parts = append(ix.parts, part{key, from, from + int(e.Raw.Length), false})
 	if e.Value().Kind != unstable.InlineTable {
+		name := strings.ToLower(join(key))
+		at := ix.at[name]
+		at.value = true
+		ix.at[name] = at
 		return
 	}
 	for it := e.Value().Children(); it.Next(); {
@@ -124,11 +131,11 @@ func (ix *lines) part(offset int) *part {
 	return nil
 }
 
-// of is the line of a key, or of the nearest table around it, or 0.
-func (ix *lines) of(key string) int {
+// of is the place of a key, or of the nearest table around it, if there is one.
+func (ix *lines) of(key string) place {
 	for key = strings.ToLower(key); key != ""; {
 		if p, ok := ix.at[key]; ok {
-			return p.line
+			return p
 		}
 		i := strings.LastIndexByte(key, '.')
 		if i < 0 {
@@ -136,7 +143,7 @@ func (ix *lines) of(key string) int {
 		}
 		key = key[:i]
 	}
-	return 0
+	return place{}
 }
 
 // full is the whole of a key of which only the end is known: within an inline

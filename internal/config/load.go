@@ -4,46 +4,45 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 )
 
-// maxFile bounds the file, in bytes: a fleet of a thousand peers takes some 100 KiB.
+// maxFile bounds each file, in bytes: a fleet of a thousand peers takes some 100 KiB.
 const maxFile = 4 << 20
 
-// Load reads, checks and completes the configuration at path. Its error holds
-// one *Fault for each thing wrong, joined; nothing is half-loaded.
+// Load reads, checks and completes the configuration: the file at path, and those of the folder
+// conf.d beside it. Its error holds one *Fault for each thing wrong, joined; nothing is half-loaded.
 func Load(path string) (*Config, error) {
-	f, err := os.Open(path)
+	files, err := readFiles(path)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("configuration %s does not exist: write one (docs/config.md has examples) or name another with --config", path)
-		}
-		return nil, fmt.Errorf("configuration: %w", err)
+		return nil, err
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	if len(data) > maxFile {
-		return nil, &Fault{File: path, Reason: fmt.Sprintf("larger than %d bytes; is this the right file?", maxFile)}
-	}
-	return Parse(path, data)
+	return parse(files)
 }
 
-// Parse is Load on a file's content; file is its name, for faults.
-func Parse(file string, data []byte) (*Config, error) {
-	ix := lineIndex(data)
-	doc, faults, wrong := decode(file, data, ix)
-	if doc == nil {
-		return nil, joined(faults)
-	}
+// Parse is Load on one file's content; file is its name, for faults.
+func Parse(file string, data []byte) (*Config, error) { return parse([]source{{file, data}}) }
+
+// parse is Load on files that have been read; there is one at least.
+func parse(files []source) (*Config, error) {
+	doc := new(document)
 	cfg := &doc.Config
-	c := &checker{file: file, lines: ix, faults: faults, wrong: wrong}
+	c := &checker{lines: &lines{at: map[string]place{}}}
+	all := true
+	for _, f := range files {
+		cfg.files = append(cfg.files, f.name)
+		ix := lineIndex(f.name, f.data)
+		usable, faults, wrong := doc.decode(f.name, f.data, ix)
+		c.faults = append(c.faults, faults...)
+		c.merge(ix, wrong)
+		all = all && usable
+	}
+	c.files = cfg.files
+	if !all {
+		return nil, c.joined()
+	}
+	cfg.sum = sumOf(files)
 	c.host(cfg)
 	c.users(cfg)
 	c.tls(cfg)
@@ -61,20 +60,23 @@ func Parse(file string, data []byte) (*Config, error) {
 	c.intercept(cfg)
 	c.sockets(cfg)
 	if len(c.faults) > 0 {
-		return nil, joined(c.faults)
+		return nil, c.joined()
 	}
 	return cfg, nil
 }
 
-// joined has the faults in the order of the file.
-func joined(faults []error) error {
-	slices.SortStableFunc(faults, func(a, b error) int { return cmp.Compare(a.(*Fault).Line, b.(*Fault).Line) })
-	return errors.Join(faults...)
+// joined has the faults in the order of the files.
+func (c *checker) joined() error {
+	slices.SortStableFunc(c.faults, func(a, b error) int {
+		x, y := a.(*Fault), b.(*Fault)
+		return cmp.Or(cmp.Compare(slices.Index(c.files, x.File), slices.Index(c.files, y.File)), cmp.Compare(x.Line, y.Line))
+	})
+	return errors.Join(c.faults...)
 }
 
 // checker collects faults.
 type checker struct {
-	file   string
+	files  []string // faults without a line are of the first
 	lines  *lines
 	faults []error
 	wrong  [][]string // keys that were not decoded, so that their absence is no fault
@@ -86,7 +88,8 @@ func (c *checker) fault(key, format string, args ...any) {
 			return
 		}
 	}
-	c.faults = append(c.faults, &Fault{File: c.file, Line: c.lines.of(key), Key: key, Reason: fmt.Sprintf(format, args...)})
+	at := c.lines.of(key)
+	c.faults = append(c.faults, &Fault{File: cmp.Or(at.file, c.files[0]), Line: at.line, Key: key, Reason: fmt.Sprintf(format, args...)})
 }
 
 // within says whether a key is another one, or stands in the table of that name.
