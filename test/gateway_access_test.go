@@ -7,46 +7,6 @@ import (
 	"github.com/virt-sluice/sluice/internal/lab"
 )
 
-// What the user set is left as it is where it is secure, and refused in words where it is not.
-func TestVirshOwnURI(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{})
-	g := s.guest(lab.GuestSpec{DisksMiB: []int{8}})
-	s.check(g.CreateDisks(s.B))
-	for _, args := range [][]string{
-		{"--p2p", "--migrateuri", "tcp:host-b:49200"},
-		{"--p2p", "--migrateuri", "rdma://host-b:49200"},
-		{"--p2p", "--migrateuri", "unix:///tmp/own.sock", "--disks-uri", "unix:///tmp/own-disks.sock"},
-		{"--p2p", "--disks-uri", "tcp://host-b:49201"},
-		{"--migrateuri", "tcp:host-b:49200"},
-	} {
-		v := a.virshStart(g, append(args, "--copy-storage-all")...)
-		v.fails("sluice on host-a: ", "in clear", "leave out --migrateuri", "--tls")
-	}
-	if ended := b.status().Ended; len(ended) == 0 || ended[0].Kind != "libvirt" {
-		t.Errorf("host-b has seen more than connections: %+v", ended)
-	}
-	s.qemuCertificates()
-	// Who encrypts it does not matter to where libvirt would make its sockets.
-	v := a.virshStart(g, "--p2p", "--unsafe", "--tls", "--migrateuri", "unix:///tmp/own.sock")
-	v.fails("access denied: ", "made where host-b chooses")
-	b.logged("access denied", "made where host-b chooses")
-	s.onlyOn(g, s.A)
-}
-
-// The same, where both hosts allow data in clear.
-func TestVirshClear(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	a, b := s.both(conf{top: "require_secure = false\n"})
-	g := s.guest(lab.GuestSpec{})
-	a.virshStart(g, "--p2p", "--migrateuri", "tcp:host-b:49200").moves()
-	s.check(s.CheckOnlyOn(s.ctx, g, s.B))
-	a.steered(b, g, "nothing")
-	s.nothingLeft()
-}
-
 // A peer may bring guests, and nothing else.
 func TestVirshAccess(t *testing.T) {
 	t.Parallel()

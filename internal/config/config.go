@@ -22,6 +22,7 @@ type Config struct {
 
 	RequireSecure *bool  `toml:"require_secure"` // refuse what would go in clear; default true
 	TLSDefault    string `toml:"tls"`            // "yes" or "no" where a migration says neither; default "yes"
+	MigrateURI    string `toml:"migrate_uri"`    // what becomes of a URI to the peer of the user's own: URIReplace or URIRefuse; default URIReplace
 
 	// Priority is a GnuTLS priority string. Default: "@LIBVIRT,SYSTEM" where
 	// GnuTLS's system file has one of the two, else "NORMAL". It stays empty if
@@ -123,6 +124,7 @@ type Limits struct {
 type Peer struct {
 	Address string   `toml:"address"` // HOST[:PORT]; default: its name, port 16514
 	Names   []string `toml:"names"`   // rules for the names in its certificate; default: its name
+	Aliases []string `toml:"aliases"` // other names and addresses by which it is called here
 	TLS     string   `toml:"tls"`     // "yes" or "no" instead of the host's default
 	Access  string   `toml:"access"`  // what its clients may do with this host's libvirt; default AccessMigrate
 

@@ -19,7 +19,7 @@ func TestFaults(t *testing.T) {
 		{"unknown key", "\nlisen = ':1'", "f.toml:2: lisen", "listen"},
 		{"unknown table", "[limit]\nsessions = 1", "f.toml:1: limit", "limits"},
 		{"unknown key in a table", "[limits]\n\nsession = 1", "f.toml:3: limits.session", "sessions"},
-		{"unknown key of a peer", "[peers.b]\nadress = 'b'", "f.toml:2: peers.b.adress", "allowed in [peers.b]: accept, access, address, intercept, libvirt_uri, names, priority, tls, without_sluice"},
+		{"unknown key of a peer", "[peers.b]\nadress = 'b'", "f.toml:2: peers.b.adress", "allowed in [peers.b]: accept, access, address, aliases, intercept, libvirt_uri, names, priority, tls, without_sluice"},
 		{"unknown key inline", "peers.b = {adress = 'b'}", "f.toml:1: peers.b.adress", "address"},
 
 		// Types.
@@ -60,6 +60,10 @@ func TestFaults(t *testing.T) {
 		{"clear although required", "require_secure = true\ntls = 'no'", "f.toml:2: tls", "require_secure"},
 		{"clear to one peer", "[peers.b]\ntls = 'no'", "f.toml:2: peers.b.tls", "require_secure"},
 		{"peer's tls", "[peers.b]\ntls = 'on'", "f.toml:2: peers.b.tls", `"yes" or "no"`},
+		{"what becomes of a URI", "migrate_uri = 'keep'", "f.toml:1: migrate_uri", `"replace" or "refuse"`},
+		{"alias that is a peer", "[peers.b]\n[peers.c]\naliases = ['B']", "f.toml:3: peers.c.aliases", `already stands for peer "b"`},
+		{"address of two peers", "[peers.b]\naliases = ['[2001:db8::2]']\n[peers.c]\naliases = ['2001:db8:0::2']", "f.toml:4: peers.c.aliases", `already stands for peer "b"`},
+		{"alias that leaves the folder", "[peers.b]\naliases = ['../b']", "f.toml:2: peers.b.aliases", "may not start with"},
 		{"two files of three", "[certificates]\nca = '/a'\ncert = '/b'", "f.toml:1: certificates", "all three"},
 		{"files and folder", "[certificates]\nca = '/a'\ncert = '/b'\nkey = '/c'\ndir = '/d'", "f.toml:1: certificates", "not both"},
 		{"files and layout", "[certificates]\nca = '/a'\ncert = '/b'\nkey = '/c'\nlayout = 'qemu'", "f.toml:1: certificates", "not both"},

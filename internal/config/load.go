@@ -52,6 +52,8 @@ func parse(files []source) (*Config, error) {
 	cfg.Limits = doc.Limits.Limits
 	c.limits(&cfg.Limits, &doc.Limits)
 	c.peers(cfg)
+	c.aliases(cfg)
+	c.migrateURI(cfg)
 	c.clients(cfg)
 	c.accepts(cfg)
 	cfg.Tunnels = nil

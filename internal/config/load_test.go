@@ -35,7 +35,7 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		Name: host, Listen: ":16514", RunDir: "/run/sluice",
 		QEMUPIDs: "/run/libvirt/qemu", LibvirtSocket: cfg.LibvirtSocket, QEMUUser: cfg.QEMUUser, // as this machine has it
-		RequireSecure: &secure, TLSDefault: "yes",
+		RequireSecure: &secure, TLSDefault: "yes", MigrateURI: "replace",
 		Certificates: Certificates{Reload: time.Minute},
 		KernelTLS:    KernelTLS{Send: KernelAuto, Receive: KernelAuto},
 		Limits: Limits{
@@ -63,6 +63,7 @@ metrics = "127.0.0.1:16515"
 users = ["0", "root", "4242"]
 require_secure = false
 tls = "no"
+migrate_uri = "refuse"
 priority = "NORMAL:-VERS-TLS1.1"
 tls_allowed_dn_list = ["C=GB,O=Site,*"]
 [certificates]
@@ -119,7 +120,7 @@ ports = "50000-50100"
 	secure := false
 	want := &Config{
 		Name: "left", Listen: "[2001:db8::1]:17000", RunDir: "/run/sluice-2", LibvirtSocket: "/run/libvirt/virtqemud-sock", QEMUPIDs: "/run/libvirt/qemu-2",
-		QEMUUser: "root", Metrics: "127.0.0.1:16515", Users: []string{"0", "root", "4242"}, RequireSecure: &secure, TLSDefault: "no",
+		QEMUUser: "root", Metrics: "127.0.0.1:16515", Users: []string{"0", "root", "4242"}, RequireSecure: &secure, TLSDefault: "no", MigrateURI: "refuse",
 		Priority: "NORMAL:-VERS-TLS1.1", AllowedDNs: []string{"C=GB,O=Site,*"},
 		Certificates: Certificates{CA: "/etc/pki/CA/cacert.pem", Cert: "/etc/pki/libvirt/servercert.pem", Key: "/etc/pki/libvirt/private/serverkey.pem", CRL: "/etc/pki/CA/cacrl.pem", StaleCRL: StaleAccept, Reload: 5 * time.Minute},
 		KernelTLS:    KernelTLS{Send: "auto", Receive: "off"},

@@ -27,7 +27,10 @@ func (g *destinationFilter) prepare(ctx context.Context, c *libvirtrpc.Call, dec
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
-	call.Params = call.Params.Without(paramSession)
+	if err := g.aimedHere(call.Params); err != nil {
+		return outcome{g.denied(c, "%v", err)}
+	}
+	call.Params = call.Params.Without(paramSession, paramAim)
 	tunnel := c.Procedure == libvirtrpc.ProcMigratePrepareTunnel3Params
 	if tunnelled := libvirt.DomainMigrateFlags(call.Flags)&libvirt.MigrateTunnelled != 0; tunnelled != tunnel {
 		return outcome{g.denied(c, "the flag VIR_MIGRATE_TUNNELLED and the call %s do not go together", c.Procedure)}

@@ -30,7 +30,7 @@ func (g *destinationFilter) checkDeparture(c *libvirtrpc.Call, decode func() (ui
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
 	if t.InClear != "" && g.gateway.Config.Secure() {
-		return g.insecure(t.InClear)
+		return g.insecure(t)
 	}
 	return libvirtrpc.Outcome{}
 }
@@ -81,7 +81,7 @@ func (g *destinationFilter) perform(ctx context.Context, c *libvirtrpc.Call) lib
 	case here:
 	case flags&libvirt.MigrateTunnelled != 0:
 		if !encrypted(call.Destination) && g.gateway.Config.Secure() {
-			return g.insecure("memory by libvirt's tunnel to a URI without TLS or ssh")
+			return g.insecure(transfer.Transfer{InClear: "memory by libvirt's tunnel to a URI without TLS or ssh"})
 		}
 	case !params.Has(libvirtrpc.ParamURI):
 		params = params.With(libvirtrpc.ParamURI, "tcp:") // as the destination will say

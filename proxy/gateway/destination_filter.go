@@ -11,6 +11,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/peer"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -184,8 +185,8 @@ func (g *destinationFilter) abort(c *libvirtrpc.Call, decode func([]byte) (libvi
 	return g.denied(c, "guest %.80q is not being migrated here over this connection", dom.Name)
 }
 
-func (g *destinationFilter) insecure(what string) libvirtrpc.Outcome {
-	refusal := g.gateway.insecure(what)
+func (g *destinationFilter) insecure(t transfer.Transfer) libvirtrpc.Outcome {
+	refusal := g.gateway.insecure(t)
 	g.log.Warn().Str("caller", g.who).Str("cause", refusal.Message).Msg("migration refused")
 	return libvirtrpc.Outcome{Err: refusal}
 }

@@ -1,10 +1,19 @@
 package gateway
 
-import "github.com/virt-sluice/sluice/internal/libvirtrpc"
+import (
+	"strings"
+
+	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/transfer"
+)
 
 // insecure refuses a migration whose data would go in clear, in words that virsh prints.
-func (gw *Gateway) insecure(what string) *libvirtrpc.Error {
+func (gw *Gateway) insecure(t transfer.Transfer) *libvirtrpc.Error {
+	remedy := "have both hosts' libvirt reached through sluice, so that sluice carries it,"
+	if len(t.Options) > 0 {
+		remedy = "leave out " + strings.Join(t.Options, " and ") + ", so that sluice carries it,"
+	}
 	return libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid,
-		"sluice on %s: the migration would put %s on the network in clear, and security is required there: leave out --migrateuri and --disks-uri, so that sluice carries it, or add --tls or --tunnelled (or turn interception on with `sluice intercept up`, or set require_secure = false on both hosts)",
-		gw.Config.Name, what)
+		"sluice on %s: the migration would put %s on the network in clear, and security is required there: %s or add --tls or --tunnelled (or turn interception on with `sluice intercept up`, or set require_secure = false on both hosts)",
+		gw.Config.Name, t.InClear, remedy)
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
@@ -67,10 +66,8 @@ func (gw *Gateway) rendezvous(params libvirtrpc.Params) (p *peer.Peer, id string
 		return nil, "", nil
 	}
 	host, id, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
-	for _, p := range gw.Peers.All {
-		if p.Name == host || slices.Contains(p.Conf.Names, host) {
-			return p, id, nil
-		}
+	if p := gw.Peers.Called(host); p != nil {
+		return p, id, nil
 	}
-	return nil, "", fmt.Errorf("the guest goes to %.80q, which is no peer in the configuration of %s: add it there under [peers.NAME]", host, gw.Config.Name)
+	return nil, "", fmt.Errorf("the guest goes to a host whose sluice calls it %.80q (name in its configuration), which is no peer's name on %s: add it there to aliases in that peer's table, or as a table [peers.NAME] of its own if the host has none", host, gw.Config.Name)
 }

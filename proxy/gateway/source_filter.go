@@ -126,8 +126,12 @@ func (g *sourceFilter) prepare(ctx context.Context, c *libvirtrpc.Call, decode f
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
-	if t.InClear != "" && g.gateway.Config.Secure() {
-		refusal := g.gateway.insecure(t.InClear)
+	own, _, _ := call.Params.Text(libvirtrpc.ParamURI) // which transfer.Of has read
+	if g.gateway.replace(g.peer, call, &t) {
+		g.log.Info().Str("uri", own).Msg("a session carries the guest to the peer, in place of the migration's URI")
+	}
+	if t.InClear != "" && g.gateway.Config.Secure() && !g.gateway.redirected(g.peer, t) {
+		refusal := g.gateway.insecure(t)
 		g.log.Warn().Str("cause", refusal.Message).Msg("migration refused")
 		return outcome{libvirtrpc.Outcome{Err: refusal}}
 	}

@@ -78,7 +78,7 @@ func (g *destinationFilter) inClear(t *transfer.Transfer) *libvirtrpc.Outcome {
 	if t.InClear == "" || !g.gateway.Config.Secure() {
 		return nil
 	}
-	o := g.insecure(t.InClear)
+	o := g.insecure(*t)
 	return &o
 }
 

@@ -23,6 +23,7 @@ type Set struct {
 	Refusals refusals
 	Clock    func() time.Time // by which peers' certificates are valid; nil is time.Now
 
+	called     map[string]string // names of peers by what they are called
 	clients    []*clientRule
 	dnList     *tlsconf.Rules // tls_allowed_dn_list; nil if there is none
 	pending    pending
@@ -35,7 +36,7 @@ type Set struct {
 // New loads this host's certificates, and fails unless all is good.
 func New(cfg *config.Config, log zerolog.Logger) (*Set, error) {
 	s := &Set{
-		Config: cfg, Log: log,
+		Config: cfg, Log: log, called: cfg.Called(),
 		Refusing: make(chan struct{}, MaxRefusals),
 	}
 	var err error
@@ -78,3 +79,7 @@ const (
 func (s *Set) newMemory() *stream.Memory {
 	return stream.NewMemory(s.Config.Limits.PeerMemory << 20)
 }
+
+// Called is the peer that a name or an address stands for, with or without an IPv6 address's
+// brackets; nil if there is none. No name service is asked: somebody else could answer.
+func (s *Set) Called(host string) *Peer { return s.All[s.called[config.HostKey(host)]] }

@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/digitalocean/go-libvirt"
@@ -14,10 +13,23 @@ import (
 // Transfer is how a migration's data is to go, as its flags and parameters say.
 type Transfer struct {
 	Flags libvirt.DomainMigrateFlags
-	// Steered: the user has set no URI, and the data goes through a session.
+	// Steered: the data goes through a session; the user has set no URI, or one that it replaces.
 	Steered bool
-	By      string // BySluice and so on; empty when there is no data
-	InClear string // what would go in clear, in words
+	By      string   // BySluice and so on; empty when there is no data
+	InClear string   // what would go in clear, in words
+	Options []string // of virsh, by which the user has set URIs
+	Aim     Aim      // where those lead, if by tcp: alone
+}
+
+// Aim is where a user wants data to go that a session could take there.
+type Aim struct {
+	Hosts []string // of the URIs, without brackets; nil if there are none, or others than tcp:HOST
+	Disks bool     // disks have one, which libvirt at the source takes from its caller alone
+}
+
+// Steer has a session take the data, in place of the user's own URIs.
+func (t *Transfer) Steer() {
+	t.Steered, t.By, t.InClear = true, session.BySluice, ""
 }
 
 // Of reads it from a Prepare, a Begin or a Perform.
@@ -43,11 +55,12 @@ func Of(flags uint32, params libvirtrpc.Params) (Transfer, error) {
 		t.By = session.ByNothing
 		var parts []string
 		if own {
-			parts = append(parts, "memory by "+scheme(uri))
+			parts, t.Options = append(parts, fmt.Sprintf("memory by %.80q", uri)), append(t.Options, "--migrateuri")
 		}
 		if ownDisks {
-			parts = append(parts, "disks by "+scheme(disksURI))
+			parts, t.Options = append(parts, fmt.Sprintf("disks by %.80q", disksURI)), append(t.Options, "--disks-uri")
 		}
+		t.Aim = aim(own, uri, ownDisks, disksURI)
 		t.InClear = strings.Join(parts, " and ")
 	}
 	return t, nil
@@ -74,10 +87,20 @@ func (t Transfer) Protection() (memory, disks string) {
 	return memory, disks
 }
 
-func scheme(uri string) string {
-	u, err := url.Parse(uri)
-	if err != nil || u.Scheme == "" {
-		return fmt.Sprintf("%.40q", uri)
+func aim(own bool, uri string, ownDisks bool, disksURI string) (a Aim) {
+	for _, one := range []struct {
+		is  bool
+		uri string
+	}{{own, uri}, {ownDisks, disksURI}} {
+		if !one.is {
+			continue
+		}
+		u, err := ParseTCP(one.uri)
+		if err != nil || u.Hostname() == "" {
+			return Aim{}
+		}
+		a.Hosts = append(a.Hosts, u.Hostname())
 	}
-	return u.Scheme + ":"
+	a.Disks = ownDisks
+	return a
 }
