@@ -66,6 +66,7 @@ func TestTLSClients(t *testing.T) {
 		{"looker", "read only access", []string{"suspend", g.Name}},
 		{"looker", "read only access", []string{"destroy", g.Name}},
 		{"mover", "access denied: DOMAIN_SUSPEND", []string{"suspend", g.Name}},
+		{"mover", `clients.movers.access = "full" on host-b`, []string{"suspend", g.Name}},
 		{"nobody", "access denied: ", []string{"list"}},
 		{"nobody", "[clients.NAME]", []string{"list"}},
 	} {

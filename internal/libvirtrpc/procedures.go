@@ -1,6 +1,11 @@
 package libvirtrpc
 
-import "strconv"
+import (
+	_ "embed"
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // A Procedure is a number of remote_protocol.x's enum remote_procedure.
 type Procedure uint32
@@ -139,42 +144,19 @@ var highPriority = map[Procedure]bool{
 	360: true, 361: true,
 }
 
-// String is libvirt's name where it is known here, otherwise the number.
-func (p Procedure) String() string {
-	for _, names := range []map[Procedure]string{Migrate, Refused, others} {
-		if name := names[p]; name != "" {
-			return name
-		}
-	}
-	return "procedure " + strconv.FormatUint(uint64(p), 10)
-}
+// procedures.txt has the names of all of libvirt 11's, in the order of their numbers.
+//
+//go:embed procedures.txt
+var procedureNames string
 
-// others are procedures that callers who may not are likely to try, for messages.
-var others = map[Procedure]string{
-	8:   "DOMAIN_ATTACH_DEVICE",
-	9:   "DOMAIN_CREATE",
-	10:  "DOMAIN_CREATE_XML",
-	11:  "DOMAIN_DEFINE_XML",
-	12:  "DOMAIN_DESTROY",
-	13:  "DOMAIN_DETACH_DEVICE",
-	14:  "DOMAIN_GET_XML_DESC",
-	20:  "DOMAIN_GET_VCPUS",
-	27:  "DOMAIN_REBOOT",
-	28:  "DOMAIN_RESUME",
-	33:  "DOMAIN_SHUTDOWN",
-	34:  "DOMAIN_SUSPEND",
-	35:  "DOMAIN_UNDEFINE",
-	94:  "STORAGE_VOL_DELETE",
-	201: "DOMAIN_OPEN_CONSOLE",
-	208: "STORAGE_VOL_UPLOAD",
-	209: "STORAGE_VOL_DOWNLOAD",
-	231: "DOMAIN_UNDEFINE_FLAGS",
-	234: "DOMAIN_DESTROY_FLAGS",
-	302: "DOMAIN_MIGRATE_BEGIN3_PARAMS",
-	305: "DOMAIN_MIGRATE_PERFORM3_PARAMS",
-	307: "DOMAIN_MIGRATE_CONFIRM3_PARAMS",
-	350: "DOMAIN_DEFINE_XML_FLAGS",
-	419: "CONNECT_SET_IDENTITY",
+var names = strings.Fields(procedureNames)
+
+// String is libvirt's name and the number, or the number alone of a procedure of a newer libvirt.
+func (p Procedure) String() string {
+	if p >= 1 && int(p) <= len(names) {
+		return fmt.Sprintf("%s (procedure %d)", names[p-1], uint32(p))
+	}
+	return fmt.Sprintf("procedure %d", uint32(p))
 }
 
 // ProgramName names a program, for messages.
@@ -196,18 +178,19 @@ func ProgramName(program uint32) string {
 
 // Allowed says whether the permission to migrate covers a packet of a caller's.
 func Allowed(h Head) *Error {
+	const only = "access denied: %v is more than migrating guests to this host takes"
 	switch {
 	case h.Program == ProgramKeepalive:
 		return nil
 	case h.Program != ProgramRemote:
-		return Errorf(ErrAccessDenied, "access denied: %s is not for callers that may only migrate", ProgramName(h.Program))
+		return Errorf(ErrAccessDenied, only, ProgramName(h.Program))
 	case Refused[h.Procedure] != "":
 		return nil // by another, better worded error
 	case Migrate[h.Procedure] == "":
-		return Errorf(ErrAccessDenied, "access denied: %s is not for callers that may only migrate", h.Procedure)
+		return Errorf(ErrAccessDenied, only, h.Procedure)
 	case h.Type == TypeStream || h.Type == TypeStreamHole:
 		if !streams[h.Procedure] {
-			return Errorf(ErrAccessDenied, "access denied: %s has no stream for callers that may only migrate", h.Procedure)
+			return Errorf(ErrAccessDenied, only, "a stream of "+h.Procedure.String())
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package libvirtrpc
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,7 +39,18 @@ func constants(t *testing.T) map[string]Procedure {
 
 func TestNumbers(t *testing.T) {
 	all := constants(t)
-	for _, table := range []map[Procedure]string{Migrate, Refused, others} {
+	if len(names) != len(all) {
+		t.Errorf("%d names, want %d", len(names), len(all))
+	}
+	for name, number := range all {
+		if got, want := number.String(), fmt.Sprintf("%s (procedure %d)", name, number); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := Procedure(len(names) + 1).String(); got != fmt.Sprintf("procedure %d", len(names)+1) {
+		t.Errorf("one beyond the names is %q", got)
+	}
+	for _, table := range []map[Procedure]string{Migrate, Refused} {
 		for number, name := range table {
 			if all[name] != number {
 				t.Errorf("%s has number %d, and is %d here", name, all[name], number)

@@ -88,6 +88,7 @@ func (g *destinationFilter) Judge(h libvirtrpc.Head) (hold bool, refusal *libvir
 	if g.access == config.AccessMigrate {
 		if refusal = libvirtrpc.Allowed(h); refusal != nil {
 			g.log.Warn().Str("caller", g.who).Stringer("procedure", h.Procedure).Str("program", libvirtrpc.ProgramName(h.Program)).Msg("access denied")
+			refusal.Message += fmt.Sprintf("; %s = %q on %s would allow everything, as root there", g.accessKey(), config.AccessFull, g.gateway.Config.Name)
 			return false, refusal
 		}
 	}
@@ -110,6 +111,14 @@ func (g *destinationFilter) Judge(h libvirtrpc.Head) (hold bool, refusal *libvir
 		return g.access == config.AccessMigrate, nil
 	}
 	return false, nil
+}
+
+// accessKey is the setting that says what the caller may do.
+func (g *destinationFilter) accessKey() string {
+	if g.peer == nil && g.withoutSluice == nil {
+		return "clients." + g.name + ".access"
+	}
+	return "peers." + g.name + ".access"
 }
 
 // Understand implements libvirtrpc.Rules.
