@@ -27,10 +27,14 @@ func (v *Conn) Versions(ctx context.Context) (all Versions, err error) {
 			return err
 		}
 		all.Libvirt = version(n)
-		if n, err := v.ConnectGetVersion(); err == nil {
+		n, err = v.ConnectGetVersion()
+		switch {
+		case err == nil:
 			all.QEMU = version(n)
+		case FromDriver(err): // it has none
+			return nil
 		}
-		return nil
+		return err
 	})
 	return all, err
 }
