@@ -12,8 +12,7 @@ import (
 func TestVirshBothThroughSluice(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	const both = "[clients.operators]\nnames = [\"operator\"]\naccess = \"full\"\n[clients.movers]\nnames = [\"mover\"]\naccess = \"migrate\"\n"
-	a, b := s.start(s.A, conf{peers: "[peers.host-b]\naccess = \"full\"\n" + both}), s.start(s.B, conf{peers: "[peers.host-a]\n" + both})
+	a, b := s.start(s.A, conf{peers: "[peers.host-b]\naccess = \"full\"\n" + bothClients}), s.start(s.B, conf{peers: "[peers.host-a]\n" + bothClients})
 	g := s.guest(lab.GuestSpec{DisksMiB: []int{16}})
 	s.check(g.CreateDisks(s.B))
 	toA := strings.Replace(s.tlsURI("operator"), "//host-b/", "//host-a/", 1)

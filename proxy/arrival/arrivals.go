@@ -24,7 +24,10 @@ func (a *Arrivals) Accept(ctx context.Context, info stream.Info, e *session.Entr
 		return in, in.start, in.open(ctx)
 	}
 	if p := a.Pulls.take(info); p != nil {
-		in := p.begin(a, e, log)
+		in, err := p.begin(ctx, a, info, e, log)
+		if err != nil {
+			return nil, nil, err
+		}
 		return in, in.start, nil
 	}
 	in := &Steered{arrivals: a, Info: info, entry: e, log: log}

@@ -10,6 +10,7 @@ import (
 	"github.com/digitalocean/go-libvirt"
 
 	"github.com/virt-sluice/sluice/proxy/virt"
+	"github.com/virt-sluice/sluice/stream"
 )
 
 // Bringer is who brings a guest: a peer or a client by its name in the configuration, and the
@@ -33,9 +34,10 @@ type Guest struct {
 	flags    libvirt.DomainMigrateFlags
 
 	mu        sync.Mutex
-	id        int32 // libvirt's; 0 as long as there is no QEMU
-	asked     bool  // libvirt has been asked to take it over
-	calledOff bool  // libvirt has been asked to end it instead
+	source    string // the peer that asks what became of it, where that is not who brings it
+	id        int32  // libvirt's; 0 as long as there is no QEMU
+	asked     bool   // libvirt has been asked to take it over
+	calledOff bool   // libvirt has been asked to end it instead
 	over      bool
 	verdict   Verdict
 	done      chan struct{} // closed when it is over
@@ -92,6 +94,18 @@ func (g *Guest) Prepared(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.id = id
+	return nil
+}
+
+// From follows the session that the guest's source has opened for one that a client brings: from
+// now on it is that peer who asks what became of it. It fails as Finishing does.
+func (g *Guest) From(peer string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.finishable(); err != nil {
+		return err
+	}
+	g.source = peer
 	return nil
 }
 
@@ -206,6 +220,37 @@ func (g *Guest) end(v Verdict) {
 	close(g.done)
 }
 
+// GivenUp waits until libvirt here has the guest as its own, or not at all, once the session of its
+// data is over, and sees to it that it comes to that: its client gives it up when its data no
+// longer flows; if it does not, cut ends its connection, and libvirtd destroys the guest with it.
+// Once libvirt has been asked to take the guest over, it is libvirt's to decide, and its answer
+// must come through. In post-copy the guest may run here, and stays.
+func (g *Guest) GivenUp(cut func(error), cause *stream.Cause) Verdict {
+	patience := time.NewTimer(g.arrivals.Config.Limits.GiveUpTimeout)
+	defer patience.Stop()
+	select {
+	case <-g.done:
+		return g.Verdict()
+	default:
+	}
+	if g.InPostcopy() {
+		return Undecided
+	}
+	select {
+	case <-g.done:
+		return g.Verdict()
+	case <-patience.C:
+	}
+	if g.InPostcopy() {
+		return Undecided
+	}
+	if !g.Asked() {
+		cut(fmt.Errorf("the migration of guest %s failed (%w), and its source does not give it up", g.Name, cause))
+	}
+	<-g.done
+	return g.Verdict()
+}
+
 // Done is closed when the guest's life as an arrival is over.
 func (g *Guest) Done() <-chan struct{} { return g.done }
 
@@ -269,7 +314,11 @@ func (g *Guest) mayPostcopy() bool {
 }
 
 func (g *Guest) record(v Verdict) record {
-	return record{Peer: g.By.Name, Session: g.By.Session, UUID: virt.FormatUUID(g.UUID), ID: g.id, Paused: g.flags&libvirt.MigratePaused != 0, Verdict: v}
+	peer := g.By.Name
+	if g.source != "" {
+		peer = g.source
+	}
+	return record{Peer: peer, Session: g.By.Session, UUID: virt.FormatUUID(g.UUID), ID: g.id, Paused: g.flags&libvirt.MigratePaused != 0, Verdict: v}
 }
 
 // guests are those that are on their way here, each under its UUID and its name.

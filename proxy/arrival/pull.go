@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/digitalocean/go-libvirt"
 	"github.com/rs/zerolog"
@@ -26,6 +27,19 @@ type Pull struct {
 	Memory, Disk string // where QEMU listens: HOST:PORT on this host, or the name of a socket in dir
 	Dir          rundir.SessionDir
 	Postcopy     bool // it may switch to post-copy, which libvirt here says
+	// Life is the guest's here, and Cut ends the connection that prepared it: a rendezvous has
+	// both. Of a guest that was prepared past sluice nobody here sees the Finish.
+	Life *Guest
+	Cut  func(error)
+
+	entry atomic.Pointer[session.Entry] // its session's, once that has come
+}
+
+// Phase shows what the migration is at.
+func (p *Pull) Phase(phase string) {
+	if e := p.entry.Load(); e != nil {
+		e.SetPhase(phase)
+	}
 }
 
 // Pulls are those whose Perform is under way, by the ID that their session will have.
@@ -86,15 +100,31 @@ type pulledGuest struct {
 	looks    sync.WaitGroup
 }
 
-func (p *Pull) begin(a *Arrivals, e *session.Entry, log zerolog.Logger) *pulledGuest {
+func (p *Pull) begin(ctx context.Context, a *Arrivals, info stream.Info, e *session.Entry, log zerolog.Logger) (*pulledGuest, error) {
+	uuid, _ := virt.ParseUUID(p.UUID) // as it was made here
+	if err := p.knownBy(ctx, a, info, uuid); err != nil {
+		return nil, err
+	}
 	disks := ""
 	if p.Disk != "" {
 		disks = session.BySluice
 	}
 	e.SecuredBy(session.BySluice, disks)
 	e.SetPhase(control.PhaseMemory)
-	uuid, _ := virt.ParseUUID(p.UUID) // as it was made here
-	return &pulledGuest{Pull: p, arrivals: a, entry: e, log: log, uuid: uuid}
+	p.entry.Store(e)
+	return &pulledGuest{Pull: p, arrivals: a, entry: e, log: log, uuid: uuid}, nil
+}
+
+// knownBy makes the guest known by the session of its source, which asks what became of it.
+func (p *Pull) knownBy(ctx context.Context, a *Arrivals, info stream.Info, uuid libvirt.UUID) error {
+	if p.Life != nil {
+		return p.Life.From(info.Peer)
+	}
+	id, err := a.Libvirt.ID(ctx, uuid)
+	if err != nil {
+		return err
+	}
+	return a.records.set(record{Peer: info.Peer, Session: info.ID, UUID: p.UUID, ID: id})
 }
 
 func (p *pulledGuest) start(s *stream.Session) {
@@ -141,7 +171,11 @@ func (p *pulledGuest) Call(context.Context, string, []byte) (any, error) {
 
 func (p *pulledGuest) End(cause *stream.Cause) {
 	p.looks.Wait()
-	p.arrivals.Sessions.EndMigration(p.entry, p.log, cause.Done(), cause)
+	ran := cause.Done()
+	if p.Life != nil {
+		ran = p.Life.GivenUp(p.Cut, cause) == Ran
+	}
+	p.arrivals.Sessions.EndMigration(p.entry, p.log, ran, cause)
 }
 
 // orNil is a connection as a net.Conn, which would hold the nil of one that is none.

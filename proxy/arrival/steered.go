@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"time"
 
 	"github.com/digitalocean/go-libvirt"
 	"github.com/rs/zerolog"
@@ -155,10 +154,7 @@ func (s *Steered) HasMemory() bool {
 // Phase shows what the migration is at.
 func (s *Steered) Phase(phase string) { s.entry.SetPhase(phase) }
 
-// End makes sure that no half-made guest stays behind. The source's libvirt gives it up when its
-// data no longer flows; if it does not, its connection is ended, and libvirtd destroys the guest
-// with it. Once libvirt has been asked to take the guest over, it is libvirt's to decide, and its
-// answer must come through. In post-copy the guest may run here, and stays.
+// End makes sure that no half-made guest stays behind.
 func (s *Steered) End(cause *stream.Cause) {
 	s.looks.Wait()
 	s.arrivals.Steered.remove(s)
@@ -168,36 +164,8 @@ func (s *Steered) End(cause *stream.Cause) {
 	s.mu.Unlock()
 	v := NeverRan
 	if life != nil {
-		v = s.giveUp(life, cut, cause)
+		v = life.GivenUp(cut, cause)
 	}
 	s.Dir.Remove(s.log)
 	s.arrivals.Sessions.EndMigration(s.entry, s.log, v == Ran, cause)
-}
-
-// giveUp waits until libvirt here has the guest as its own, or not at all, and
-// sees to it that it comes to that.
-func (s *Steered) giveUp(life *Guest, cut func(error), cause *stream.Cause) Verdict {
-	patience := time.NewTimer(s.arrivals.Config.Limits.GiveUpTimeout)
-	defer patience.Stop()
-	select {
-	case <-life.Done():
-		return life.Verdict()
-	default:
-	}
-	if life.InPostcopy() {
-		return Undecided
-	}
-	select {
-	case <-life.Done():
-		return life.Verdict()
-	case <-patience.C:
-	}
-	if life.InPostcopy() {
-		return Undecided
-	}
-	if !life.Asked() {
-		cut(fmt.Errorf("the migration of guest %s failed (%w), and its source does not give it up", s.Info.Guest, cause))
-	}
-	<-life.Done()
-	return life.Verdict()
 }

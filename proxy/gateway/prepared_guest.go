@@ -18,6 +18,7 @@ type preparedGuest struct {
 	transfer transfer.Transfer
 	life     *arrival.Guest
 	session  *arrival.Steered      // where its data comes by a session; nil otherwise
+	pull     *arrival.Pull         // where it comes by a rendezvous
 	ownTLS   bool                  // libvirt here was not told of QEMU's TLS, which ends in sluice
 	entry    *session.Entry        // the migration's place, where it has no session
 	end      func(arrival.Verdict) // ends what is not a session's; may be nil
@@ -31,6 +32,8 @@ func (a *preparedGuest) setPhase(phase string) {
 	switch {
 	case a.session != nil:
 		a.session.Phase(phase)
+	case a.pull != nil:
+		a.pull.Phase(phase)
 	case a.entry != nil:
 		a.entry.SetPhase(phase)
 	}

@@ -32,10 +32,11 @@ func (g *destinationFilter) offerRendezvous(a *preparedGuest, call *libvirtrpc.P
 	if err != nil {
 		return nil, err
 	}
-	p := &arrival.Pull{UUID: a.guest.uuid, Memory: stream.ChannelMemory, Dir: dir, Postcopy: a.transfer.Postcopy()}
+	p := &arrival.Pull{UUID: a.guest.uuid, Memory: stream.ChannelMemory, Dir: dir, Postcopy: a.transfer.Postcopy(), Life: a.life, Cut: g.cut}
 	if a.transfer.Disks() {
 		p.Disk = stream.ChannelDisk
 	}
+	a.pull = p
 	g.gateway.arrivals.Pulls.Add(id, p)
 	a.end = func(arrival.Verdict) {
 		g.gateway.arrivals.Pulls.Remove(id)
