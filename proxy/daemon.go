@@ -128,6 +128,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	d.Work.Go(func() { d.Peers.Certs.Run(working) })
+	d.Work.Go(func() { d.Sessions.Run(working) })
 	if err := d.Departures.Start(working, dir, &d.Work); err != nil {
 		return err
 	}

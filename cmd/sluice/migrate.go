@@ -80,8 +80,13 @@ func migrate(ctx context.Context, io streams, o *migrateOptions, req *control.Mi
 
 	silence := newSilence(view.note)
 	defer silence.stop()
+	stalled := false
 	result, err := control.New(o.socket).Migrate(ctx, cancel, req, func(p control.Progress) {
 		silence.broken()
+		if p.Stalled != "" && !stalled { // once for each time that it comes to that
+			view.note(oneLine(p.Stalled))
+		}
+		stalled = p.Stalled != ""
 		view.progress(p)
 	})
 	if err == nil {

@@ -25,13 +25,18 @@ type Progress struct {
 	Total     uint64 `json:"total"` // memory and disks, bytes
 	Processed uint64 `json:"processed"`
 	Remaining uint64 `json:"remaining"`
-	DirtyRate uint64 `json:"dirty_rate"` // bytes per second the guest dirties
-	Iteration uint64 `json:"iteration"`  // passes over memory begun
+	DirtyRate uint64 `json:"dirty_rate"`         // bytes per second the guest dirties
+	Iteration uint64 `json:"iteration"`          // passes over memory begun
+	Throttle  uint64 `json:"throttle,omitempty"` // percent of its time that auto-converge takes from the guest
 
 	Carried  uint64        `json:"carried"` // bytes sluice carried, both ways, all channels
-	Rate     uint64        `json:"rate"`    // of Carried, over the last interval
+	Rate     uint64        `json:"rate"`    // of Carried, over the last seconds; where the data goes past sluice, libvirt's
 	Channels int           `json:"channels"`
 	ETA      time.Duration `json:"eta_ns"` // 0: not known
+
+	// Stalled says in words that the guest changes memory as fast as it gets through, so that no end
+	// is in sight, and what helps. Empty: it gets on, or is too young to tell.
+	Stalled string `json:"stalled,omitempty"`
 }
 
 // Outcomes of a migration.

@@ -101,7 +101,11 @@ type SessionStatus struct {
 
 	Sent     uint64 `json:"sent"` // bytes to the peer, all channels
 	Received uint64 `json:"received"`
-	Rate     uint64 `json:"rate"` // bytes per second, both ways; 0 once ended
+	Rate     uint64 `json:"rate"` // bytes per second, both ways, over the last seconds; 0 once ended
+
+	// Progress is how far it is, as far as this host knows: libvirt at the source has the figures,
+	// and its sluice sends them. Nil without a guest's data, and once ended.
+	Progress *Progress `json:"progress,omitempty"`
 
 	TLS   string `json:"tls"` // version, empty: data in clear
 	Suite string `json:"suite,omitempty"`

@@ -15,6 +15,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/domainxml"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
@@ -95,6 +96,9 @@ func (in *Migration) LocalGone(cause *stream.Cause) {
 
 // Call runs libvirt's half of the migration on this host.
 func (in *Migration) Call(ctx context.Context, name string, body []byte) (any, error) {
+	if name == host.CallProgress { // also while another is under way
+		return nil, host.TakeProgress(in.entry, body)
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	switch name {
@@ -148,10 +152,16 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 	if err := life.Prepared(ctx); err != nil {
 		return nil, &stream.Cause{Code: stream.CodeLibvirt, Host: in.arrivals.Config.Name, Text: err.Error()}
 	}
-	in.looks.Go(func() { life.AwaitPostcopy(in.session.Context(), in.session.Unbound) })
+	in.looks.Go(func() { life.AwaitPostcopy(in.session.Context(), in.switched) })
 	in.entry.SetPhase(control.PhaseMemory)
 	in.log.Info().Msg("guest prepared")
 	return &reply, nil
+}
+
+// switched to post-copy: no limit may cut the session off any more.
+func (in *Migration) switched() {
+	in.session.Unbound()
+	in.entry.SetPhase(control.PhasePost)
 }
 
 // checkGuest makes sure that the guest described is the one the session is

@@ -2,7 +2,6 @@ package arrival
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -130,7 +129,12 @@ func (p *Pull) knownBy(ctx context.Context, a *Arrivals, info stream.Info, uuid 
 func (p *pulledGuest) start(s *stream.Session) {
 	p.entry.SetSession(s)
 	if p.Postcopy {
-		p.looks.Go(func() { p.arrivals.awaitPostcopy(s.Context(), p.uuid, s.Unbound) })
+		p.looks.Go(func() {
+			p.arrivals.awaitPostcopy(s.Context(), p.uuid, func() {
+				s.Unbound()
+				p.entry.SetPhase(control.PhasePost)
+			})
+		})
 	}
 }
 
@@ -165,8 +169,8 @@ func (p *pulledGuest) Connect(ctx context.Context, kind string, _ int) (net.Conn
 	return c, nil
 }
 
-func (p *pulledGuest) Call(context.Context, string, []byte) (any, error) {
-	return nil, errors.New("a steered migration's session has no calls: libvirt's go beside it")
+func (p *pulledGuest) Call(_ context.Context, name string, body []byte) (any, error) {
+	return nil, progressAlone(p.entry, name, body)
 }
 
 func (p *pulledGuest) End(cause *stream.Cause) {

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/transfer"
@@ -107,8 +108,16 @@ func (s *Steered) Connect(ctx context.Context, kind string, _ int) (net.Conn, er
 	return nil, fmt.Errorf("a migration has no %s channels", kind)
 }
 
-func (s *Steered) Call(context.Context, string, []byte) (any, error) {
-	return nil, errors.New("a steered migration's session has no calls: libvirt's go beside it")
+func (s *Steered) Call(_ context.Context, name string, body []byte) (any, error) {
+	return nil, progressAlone(s.entry, name, body)
+}
+
+// progressAlone takes the one call that a steered migration has.
+func progressAlone(e *session.Entry, name string, body []byte) error {
+	if name == host.CallProgress {
+		return host.TakeProgress(e, body)
+	}
+	return errors.New("a steered migration's session has no such calls: libvirt's go beside it")
 }
 
 func (s *Steered) start(session *stream.Session) {
@@ -140,7 +149,12 @@ func (s *Steered) Preparing(life *Guest, t transfer.Transfer, cut func(error)) {
 	s.life, s.cut = life, cut
 	s.entry.SecuredBy(t.Protection())
 	s.entry.SetPhase(control.PhasePrepare)
-	s.looks.Go(func() { life.AwaitPostcopy(s.session.Context(), s.session.Unbound) })
+	s.looks.Go(func() {
+		life.AwaitPostcopy(s.session.Context(), func() {
+			s.session.Unbound()
+			s.entry.SetPhase(control.PhasePost)
+		})
+	})
 }
 
 // HasMemory says whether a memory channel has connected. Without one there is nothing to finish,

@@ -68,7 +68,7 @@ func (s *Steps) Downtime(ctx context.Context) int64 {
 	s.Virt.Bound(ctx, func() error {
 		dom, err := s.Virt.DomainLookupByUUID(s.UUID)
 		if err == nil {
-			stats, err = s.Virt.JobStats(dom, libvirt.DomainJobStatsCompleted)
+			stats, _, err = s.Virt.JobStats(dom, libvirt.DomainJobStatsCompleted)
 		}
 		return err
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/digitalocean/go-libvirt"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/departure"
 	"github.com/virt-sluice/sluice/proxy/peer"
@@ -108,7 +109,7 @@ func (g *destinationFilter) giveAway(ctx context.Context, call *libvirtrpc.Perfo
 	if old != nil { // it is over, or there would be no other
 		old.lost(nil)
 	}
-	m.entry.SetPhase("memory")
+	m.entry.SetPhase(control.PhaseMemory)
 	call.Params = params.With(libvirtrpc.ParamURI, m.listeners.uri)
 	if m.listeners.disksURI != "" {
 		call.Params = call.Params.With(libvirtrpc.ParamDisksURI, m.listeners.disksURI)

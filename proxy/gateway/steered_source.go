@@ -12,6 +12,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/departure"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -94,12 +95,27 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g guest, 
 		err = m.listeners.listen(m.dir, t.Disks(), told)
 	}
 	gw.Work.Go(m.wait)
+	gw.Work.Go(m.follow)
 	if err != nil {
 		m.fail(stream.CodeLocal, err.Error())
 		<-m.over
 		return nil, err
 	}
 	return m, nil
+}
+
+// follow has libvirt here asked how far it is, until the session ends.
+func (m *steeredSource) follow() {
+	ctx := m.session.Context()
+	job := host.Job{Guest: libvirt.Domain{Name: m.guest.name, UUID: m.guest.id, ID: -1}, Entry: m.entry, Tell: m.session.Call}
+	if m.transfer.Postcopy() {
+		job.Look = func(v *virt.Conn) {
+			if state, err := v.State(ctx, m.guest.id); err == nil && state.InPostcopy() {
+				m.entry.SetPhase(control.PhasePost)
+			}
+		}
+	}
+	m.gateway.FollowJob(ctx, job)
 }
 
 // wait ends the session's place here once it is over.

@@ -124,13 +124,15 @@ func (m *outgoing) callFinish() (*arrival.FinishReply, error) {
 		a := <-done
 		return &a.reply, a.err
 	}
-	stats, stop := m.poll()
+	_, stop := m.follow()
 	defer stop()
+	again := time.NewTicker(reportInterval)
+	defer again.Stop()
 	for {
 		select {
 		case a := <-done:
 			return &a.reply, a.err
-		case m.stats = <-stats:
+		case <-again.C:
 			m.progress(control.PhasePost)
 		}
 	}

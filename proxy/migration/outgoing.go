@@ -53,12 +53,10 @@ type outgoing struct {
 	begun     bool          // libvirt's job is ours to confirm
 	postcopy  bool          // the guest has been switched over
 	suspended bool          // the guest has been paused, by us
-	stats     virt.JobStats // the last that libvirt gave
 	asked     *stream.Cause // why the job was aborted, by us
 	code      string        // of what the result has as its cause
 	downtime  time.Duration
 	warnings  []string // for the caller
-	meter     session.RateMeter
 }
 
 // Migrate runs one migration, for as long as ctx lives or until it can no

@@ -8,14 +8,11 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/arrival"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
-
-// pollInterval is how often libvirt is asked for its figures. A query goes to
-// QEMU's monitor; virsh asks every half second.
-const pollInterval = 250 * time.Millisecond
 
 // perform is libvirt's Perform: it lasts until all memory has been sent, or until the guest has
 // been switched to post-copy. Meanwhile the caller, the session's end and the timeout may abort it.
@@ -26,8 +23,10 @@ func (m *outgoing) perform(ctx context.Context) error {
 		m.cookie, err = m.virt.DomainMigratePerform3Params(m.dom, nil, m.params, m.cookie, m.flags)
 		done <- err
 	}()
-	stats, stop := m.poll()
+	stats, stop := m.follow()
 	defer stop()
+	again := time.NewTicker(reportInterval)
+	defer again.Stop()
 	var timeout <-chan time.Time
 	if m.req.Timeout > 0 {
 		t := time.NewTimer(time.Duration(m.req.Timeout) * time.Second)
@@ -51,9 +50,9 @@ func (m *outgoing) perform(ctx context.Context) error {
 			m.postcopy = m.split() // by whosever wish
 			return nil
 		case st := <-stats:
-			m.stats = st
-			m.progress(m.phase(st))
 			m.intervene(st, timedOut)
+		case <-again.C:
+			m.progress(m.phase())
 		case <-timeout:
 			timedOut = true
 			m.intervene(virt.JobStats{}, true)
@@ -73,14 +72,11 @@ func (m *outgoing) perform(ctx context.Context) error {
 }
 
 // phase is what a running Perform is at.
-func (m *outgoing) phase(st virt.JobStats) string {
-	switch {
-	case m.postcopy:
+func (m *outgoing) phase() string {
+	if m.postcopy {
 		return control.PhasePost
-	case m.req.CopyStorage != control.CopyNone && st.Iteration == 0:
-		return control.PhaseDisks
 	}
-	return control.PhaseMemory
+	return control.PhaseMemory // or disks, by libvirt's figures
 }
 
 // abortTimeout is what libvirt may take to end Perform once the session has
@@ -104,7 +100,7 @@ func (m *outgoing) intervene(st virt.JobStats, timedOut bool) {
 		// The first pass has sent every page once: the rest follows on demand.
 		m.switchOver()
 	case timedOut && !m.suspended:
-		if m.watch.Call(func(v *virt.Conn) error { return v.DomainSuspend(m.dom) }) == nil {
+		if m.watch.Call(context.Background(), func(v *virt.Conn) error { return v.DomainSuspend(m.dom) }) == nil {
 			m.suspended = true
 			m.log.Warn().Msg("timeout: the guest is suspended until it has moved")
 		}
@@ -119,7 +115,7 @@ func (m *outgoing) switchOver() {
 	if m.session.Call(ctx, arrival.CallPostcopy, nil, nil) != nil {
 		return // the session ends of it, or the next figures bring us back
 	}
-	if m.watch.Call(func(v *virt.Conn) error { return v.DomainMigrateStartPostCopy(m.dom, 0) }) != nil {
+	if m.watch.Call(context.Background(), func(v *virt.Conn) error { return v.DomainMigrateStartPostCopy(m.dom, 0) }) != nil {
 		return
 	}
 	m.postcopy = true
@@ -139,73 +135,35 @@ func (m *outgoing) abort(why *stream.Cause) {
 		m.asked = why
 		m.session.Fail(why)
 	}
-	m.watch.Call(func(v *virt.Conn) error { return v.DomainAbortJob(m.dom) })
+	m.watch.Call(context.Background(), func(v *virt.Conn) error { return v.DomainAbortJob(m.dom) })
 }
 
-// poll asks libvirt for its figures at intervals, until stop, over a connection of its own.
-func (m *outgoing) poll() (<-chan virt.JobStats, func()) {
-	figures, stopped, done := make(chan virt.JobStats), make(chan struct{}), make(chan struct{})
+// follow asks libvirt for its figures until stop. Of those that nobody takes in time the latest is
+// kept.
+func (m *outgoing) follow() (figures <-chan virt.JobStats, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	latest, done := make(chan virt.JobStats, 1), make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(pollInterval)
-		defer tick.Stop()
-		libvirt := &virt.LazyConn{Libvirt: m.host.Libvirt}
-		defer libvirt.Close()
-		for {
+		m.host.FollowJob(ctx, host.Job{Guest: m.dom, Entry: m.entry, Tell: m.session.Call, Each: func(st virt.JobStats) {
 			select {
-			case <-tick.C:
-			case <-stopped:
-				return
+			case <-latest:
+			default:
 			}
-			var st virt.JobStats
-			if err := libvirt.Call(func(v *virt.Conn) (err error) {
-				st, err = v.JobStats(m.dom, 0)
-				return err
-			}); err != nil {
-				continue // no job yet, or none any more
-			}
-			select {
-			case figures <- st:
-			case <-stopped:
-				return
-			}
-		}
+			latest <- st
+		}})
 	}()
-	return figures, func() {
-		close(stopped)
+	return latest, func() {
+		cancel()
 		<-done
 	}
 }
 
+// reportInterval is how often the caller is told how far it is.
+const reportInterval = 500 * time.Millisecond
+
 // progress tells the caller, and status, how far it is.
 func (m *outgoing) progress(phase string) {
 	m.entry.SetPhase(phase)
-	st := m.stats
-	p := control.Progress{
-		Phase:     phase,
-		Elapsed:   time.Since(m.started),
-		Total:     st.Total,
-		Processed: st.Processed,
-		Remaining: st.Remaining,
-		DirtyRate: st.DirtyRate,
-		Iteration: st.Iteration,
-	}
-	if m.session != nil {
-		all := m.session.channelStatus()
-		for _, c := range all {
-			p.Carried += uint64(c.Sent() + c.Received())
-		}
-		p.Channels = len(all)
-	}
-	p.Rate = m.meter.At(time.Now(), p.Carried)
-	switch {
-	case phase == control.PhaseFinish, phase == control.PhaseConfirm:
-		p.Percent = 100
-	case st.Total > 0:
-		p.Percent = 100 * float64(st.Total-min(st.Remaining, st.Total)) / float64(st.Total)
-	}
-	if speed := float64(p.Rate) - float64(st.DirtyRate); speed > 0 && st.Remaining > 0 {
-		p.ETA = time.Duration(float64(st.Remaining) / speed * float64(time.Second))
-	}
-	m.report(p)
+	m.report(m.entry.Progress())
 }

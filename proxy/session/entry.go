@@ -17,12 +17,13 @@ type Entry struct {
 	direction string
 	started   time.Time
 
-	mu      sync.Mutex
-	carried func() []Channel // nil until it is open
-	phase   string
-	rate    RateMeter
-	memory  string // what protects it on the wire; empty: as the session says
-	disks   string
+	mu       sync.Mutex
+	carried  func() []Channel // nil until it is open
+	phase    string
+	rate     rateMeter // of what its channels have carried
+	progress progress
+	memory   string // what protects it on the wire; empty: as the session says
+	disks    string
 
 	intended netip.AddrPort // of an intercepted connection
 }
@@ -71,8 +72,17 @@ func (e *Entry) IntendedFor(a netip.AddrPort) {
 	e.intended = a
 }
 
+// tick lets the rate take in what was carried.
+func (e *Entry) tick() {
+	n := carried(e.channels())
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.rate.tick(time.Now(), n)
+}
+
 // Status is the entry as `sluice status` shows it.
 func (e *Entry) Status() control.SessionStatus {
+	channels := e.channels()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	st := control.SessionStatus{
@@ -83,7 +93,7 @@ func (e *Entry) Status() control.SessionStatus {
 		UUID:      e.Info.UUID,
 		Peer:      e.Info.Peer,
 		Address:   e.Info.Address,
-		Phase:     e.phase,
+		Phase:     e.phaseNow(),
 		Started:   e.started,
 		Channels:  []control.ChannelStatus{},
 		Memory:    e.memory,
@@ -98,10 +108,7 @@ func (e *Entry) Status() control.SessionStatus {
 			st.Memory = ByNothing
 		}
 	}
-	if e.carried == nil {
-		return st
-	}
-	for _, c := range e.carried() {
+	for _, c := range channels {
 		version, suite := c.TLS()
 		ch := control.ChannelStatus{
 			Name:     c.Name(),
@@ -123,7 +130,10 @@ func (e *Entry) Status() control.SessionStatus {
 		st.TLS = cmp.Or(st.TLS, ch.TLS)
 		st.Suite = cmp.Or(st.Suite, ch.Suite)
 	}
-	st.Rate = e.rate.At(time.Now(), st.Sent+st.Received)
+	p := e.progressAt(time.Now(), channels)
+	if st.Rate = p.Rate; e.Info.Work != WorkLibvirt && e.Info.Work != WorkClient {
+		st.Progress = &p
+	}
 	return st
 }
 

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -65,6 +66,7 @@ func (r *Registry) Add(info stream.Info, direction string) (*Entry, error) {
 		}
 	}
 	e := &Entry{Info: info, direction: direction, started: time.Now(), phase: control.PhaseConnect}
+	e.rate.tick(e.started, 0)
 	r.live = append(r.live, e)
 	return e, nil
 }
@@ -72,7 +74,7 @@ func (r *Registry) Add(info stream.Info, direction string) (*Entry, error) {
 // End moves an entry to the ended ones, once its channels have ended. code is the cause's.
 func (r *Registry) End(e *Entry, outcome, code, cause string) {
 	st, channels := e.Status(), e.channels()
-	st.Ended, st.Outcome, st.Cause, st.Rate = time.Now(), outcome, cause, 0
+	st.Ended, st.Outcome, st.Cause, st.Rate, st.Progress = time.Now(), outcome, cause, 0, nil
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.live = slices.DeleteFunc(r.live, func(o *Entry) bool { return o == e })
@@ -83,6 +85,25 @@ func (r *Registry) End(e *Entry, outcome, code, cause string) {
 		r.ended = r.ended[:keptEnded]
 	}
 	r.checkEmpty()
+}
+
+// Run lets the rates of what is live go on, until ctx ends.
+func (r *Registry) Run(ctx context.Context) {
+	again := time.NewTicker(tickInterval)
+	defer again.Stop()
+	for {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+		r.mu.Lock()
+		entries := slices.Clone(r.live)
+		r.mu.Unlock()
+		for _, e := range entries {
+			e.tick()
+		}
+	}
 }
 
 // Drain lets no session begin any more; the channel is closed when none lives.

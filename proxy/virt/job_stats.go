@@ -6,20 +6,30 @@ import (
 	"github.com/digitalocean/go-libvirt"
 )
 
-// JobStats are libvirt's figures of a migration, in bytes.
+// JobStats are libvirt's figures of a migration, in bytes. A source sends them to its destination
+// as they are.
 // Source: virDomainGetJobStats, the VIR_DOMAIN_JOB_* fields of
 // libvirt-domain.h.
 type JobStats struct {
-	Total, Processed, Remaining uint64 // memory and disks
-	Iteration                   uint64 // passes over memory begun
-	DirtyRate                   uint64 // bytes per second
-	Downtime                    time.Duration
+	Total     uint64 `msgpack:"total"` // memory and disks
+	Processed uint64 `msgpack:"processed"`
+	Remaining uint64 `msgpack:"remaining"`
+
+	Disks           uint64 `msgpack:"disks"` // of Total; 0 where none are copied
+	MemoryRemaining uint64 `msgpack:"memory_remaining"`
+	Iteration       uint64 `msgpack:"iteration"`  // passes over memory begun
+	DirtyRate       uint64 `msgpack:"dirty_rate"` // bytes per second
+	Throttle        uint64 `msgpack:"throttle"`   // percent of its time that auto-converge takes from the guest
+
+	Downtime time.Duration `msgpack:"-"`
 }
 
-func (v *Conn) JobStats(dom libvirt.Domain, flags libvirt.DomainGetJobStatsFlags) (JobStats, error) {
-	_, params, err := v.DomainGetJobStats(dom, flags)
+// JobStats asks for the figures of the job under way, or with DomainJobStatsCompleted of the last
+// that has ended. under says whether there is one.
+func (v *Conn) JobStats(dom libvirt.Domain, flags libvirt.DomainGetJobStatsFlags) (st JobStats, under bool, err error) {
+	kind, params, err := v.DomainGetJobStats(dom, flags)
 	if err != nil {
-		return JobStats{}, err
+		return JobStats{}, false, err
 	}
 	n := make(map[string]uint64, len(params))
 	for _, p := range params {
@@ -39,11 +49,14 @@ func (v *Conn) JobStats(dom libvirt.Domain, flags libvirt.DomainGetJobStatsFlags
 		page = 4096
 	}
 	return JobStats{
-		Total:     n["data_total"],
-		Processed: n["data_processed"],
-		Remaining: n["data_remaining"],
-		Iteration: n["memory_iteration"],
-		DirtyRate: n["memory_dirty_rate"] * page,
-		Downtime:  time.Duration(n["downtime"]) * time.Millisecond,
-	}, nil
+		Total:           n["data_total"],
+		Processed:       n["data_processed"],
+		Remaining:       n["data_remaining"],
+		Disks:           n["disk_total"],
+		MemoryRemaining: n["memory_remaining"],
+		Iteration:       n["memory_iteration"],
+		DirtyRate:       n["memory_dirty_rate"] * page,
+		Throttle:        n["auto_converge_throttle"],
+		Downtime:        time.Duration(n["downtime"]) * time.Millisecond,
+	}, libvirt.DomainJobType(kind) != libvirt.DomainJobNone, nil
 }

@@ -17,8 +17,9 @@ type LazyConn struct {
 	virt    *Conn
 }
 
-func (s *LazyConn) Call(f func(*Conn) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), LazyTimeout)
+// Call makes one call that ends with ctx, and after LazyTimeout at the latest.
+func (s *LazyConn) Call(ctx context.Context, f func(*Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, LazyTimeout)
 	defer cancel()
 	if s.virt == nil {
 		var err error
