@@ -7,108 +7,128 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
+	"github.com/mattn/go-runewidth"
 
 	"github.com/virt-sluice/sluice/internal/control"
 )
 
-// barView draws two lines on a terminal: phase, percent, bar and ETA; and the
-// figures, as many as there is room for.
+// barView draws two lines on a terminal: phase, percent, bar and ETA; and the figures, as many as
+// there is room for. The cursor rests below them. What else appears there, such as the ^C that a
+// terminal shows, is drawn over.
 type barView struct {
-	io  streams
-	box *mpb.Progress
-	bar *mpb.Bar
+	io streams
 
-	mu   sync.Mutex
-	last control.Progress
-	over bool
+	mu    sync.Mutex
+	last  control.Progress
+	at    time.Time // of the drawing
+	drawn []string  // what is on the screen
+	over  bool
 }
 
-// barSteps is the bar's resolution.
-const barSteps = 1000
+// minBarView is the narrowest terminal, in columns, that has room for phase and percent.
+const minBarView = 20
 
-// minBar is the narrowest bar that says more than the percentage beside it,
-// with the blanks around it.
-const minBar = 14
+// minBar is the narrowest bar, between its brackets, that says more than the percentage beside it.
+const minBar = 10
 
-func newBarView(io streams) *barView {
-	v := &barView{io: io, last: control.Progress{Phase: control.PhaseConnect}}
-	v.box = mpb.New(mpb.WithOutput(io.err), mpb.WithRefreshRate(150*time.Millisecond))
-	v.bar = v.box.New(barSteps,
-		mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding(" ").Rbound("]"),
-		mpb.PrependDecorators(decor.Any(v.head)),
-		mpb.AppendDecorators(decor.Any(v.tail)),
-		mpb.BarExtender(mpb.BarFillerFunc(v.figures), false),
-	)
-	return v
-}
+// drawEvery is how often the same phase is drawn again at most.
+const drawEvery = 100 * time.Millisecond
 
-func (v *barView) current() control.Progress {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.last
-}
-
-func (v *barView) head(decor.Statistics) string {
-	p := v.current()
-	return fmt.Sprintf("%-9s %3d%%", phaseWord(p), percent(p))
-}
-
-// tail comes after head, so what is available is what head has left.
-func (v *barView) tail(s decor.Statistics) string {
-	e := fmt.Sprintf("%-10s", eta(v.current()))
-	if s.AvailableWidth < len(e)+minBar {
-		return ""
+// bar is the first line, of so many columns.
+func bar(p control.Progress, columns int) string {
+	head := fmt.Sprintf("%-9s %3d%%", phaseWord(p), percent(p))
+	tail := fmt.Sprintf(" %-10s", eta(p)) // of one width, so that the bar keeps its own
+	room := columns - len(head) - len(" [") - len("]")
+	if room-len(tail) < minBar {
+		tail = ""
 	}
-	return e
+	room -= len(tail)
+	if room < minBar {
+		return head
+	}
+	full := room * percent(p) / 100
+	tip := ""
+	if full < room {
+		tip = ">"
+	}
+	return head + " [" + strings.Repeat("=", full) + tip + strings.Repeat(" ", room-full-len(tip)) + "]" + strings.TrimRight(tail, " ")
 }
 
-// figures are gone in the end: the result has better ones.
-func (v *barView) figures(w io.Writer, s decor.Statistics) error {
-	p := v.current()
-	line := fit(fields(p), s.AvailableWidth)
-	if line == "" || p.Phase == control.PhaseDone {
-		return nil
+// draw puts text and then the lines in place of those that are on the screen, in one write, so that
+// nothing flickers.
+func (v *barView) draw(text string) {
+	t, ok := terminalOf(v.io.err)
+	if !ok {
+		return // it has gone away
 	}
-	_, err := io.WriteString(w, line+"\n")
-	return err
+	width := t.columns - 1 // a full line may or may not have taken the cursor to the next one
+	var lines []string
+	if text != "" {
+		lines = wrapped(text, t.columns)
+	}
+	up := v.height(t.columns)
+	v.drawn = []string{bar(v.last, width)}
+	if line := fit(fields(v.last), width); line != "" && !v.over {
+		v.drawn = append(v.drawn, line)
+	}
+	var b strings.Builder
+	b.WriteString("\r")
+	if up > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", up)
+	}
+	// Each line is cleared by itself: from the top of the screen on, clearing it all would make
+	// history of it in some terminals.
+	for _, line := range append(lines, v.drawn...) {
+		b.WriteString(line + "\x1b[K\n")
+	}
+	b.WriteString("\x1b[J")
+	v.at = time.Now()
+	io.WriteString(v.io.err, b.String())
+}
+
+// height is how many rows the drawing takes: more than it has lines, once the terminal has become
+// narrower.
+func (v *barView) height(columns int) int {
+	n := 0
+	for _, line := range v.drawn {
+		n += max(1, (runewidth.StringWidth(line)+columns-1)/columns)
+	}
+	return n
 }
 
 func (v *barView) progress(p control.Progress) {
 	v.mu.Lock()
+	defer v.mu.Unlock()
+	same := p.Phase == v.last.Phase && len(v.drawn) > 0
 	v.last = p
-	v.mu.Unlock()
-	// One step short of the end: a full bar would be over.
-	v.bar.SetCurrent(min(int64(p.Percent*barSteps/100), barSteps-1))
+	if !same || time.Since(v.at) >= drawEvery {
+		v.draw("")
+	}
 }
 
 // note prints above the bar.
 func (v *barView) note(s string) {
 	v.mu.Lock()
-	over := v.over
-	v.mu.Unlock()
-	if over {
-		fmt.Fprintln(v.io.err, "sluice: "+s)
+	defer v.mu.Unlock()
+	if v.over || len(v.drawn) == 0 {
+		say(v.io.err, s)
 		return
 	}
-	v.box.Write([]byte("sluice: " + s + "\n"))
+	v.draw(s)
 }
 
-// end leaves the bar on the screen, full if the guest has moved.
+// end leaves the bar on the screen, full if the guest has moved, without the figures: the result has
+// better ones.
 func (v *barView) end(moved bool) {
 	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.over = true
 	if moved {
 		v.last.Phase, v.last.ETA = control.PhaseDone, 0
 	}
-	v.mu.Unlock()
-	if moved {
-		v.bar.SetCurrent(barSteps)
-	} else {
-		v.bar.Abort(false)
+	if len(v.drawn) > 0 {
+		v.draw("")
 	}
-	v.box.Wait()
 }
 
 func (v *barView) result(r *control.Result) {
@@ -118,5 +138,5 @@ func (v *barView) result(r *control.Result) {
 
 func (v *barView) failure(_ *control.MigrateRequest, _ int, err error) {
 	v.end(false)
-	fmt.Fprintln(v.io.err, "sluice: "+strings.TrimSpace(tidy(err.Error())))
+	say(v.io.err, err.Error())
 }

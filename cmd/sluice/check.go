@@ -122,7 +122,7 @@ func (o *checkOptions) show(io streams, r *control.Report) error {
 	if o.asJSON {
 		err = json.NewEncoder(io.out).Encode(r)
 	} else {
-		err = writeReport(io.out, r, width(io.out))
+		err = writeReport(io.out, r, columns(io.out))
 	}
 	switch {
 	case err != nil:

@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/mattn/go-runewidth"
 
 	"github.com/virt-sluice/sluice/internal/control"
 )
@@ -15,7 +16,7 @@ func writeReport(w io.Writer, r *control.Report, columns int) error {
 	var b strings.Builder
 	widest := 0
 	for _, f := range r.Findings {
-		widest = max(widest, utf8.RuneCountInString(f.Check))
+		widest = max(widest, runewidth.StringWidth(f.Check))
 	}
 	var peer string
 	for i, f := range r.Findings {
@@ -23,8 +24,8 @@ func writeReport(w io.Writer, r *control.Report, columns int) error {
 			peer = f.Peer
 			b.WriteString(heading(r, peer, i > 0))
 		}
-		margin := fmt.Sprintf("  %-7s  %-*s  ", oneLine(f.Result), widest, oneLine(f.Check))
-		indent := strings.Repeat(" ", utf8.RuneCountInString(margin))
+		margin := fmt.Sprintf("  %-7s  %s  ", oneLine(f.Result), runewidth.FillRight(oneLine(f.Check), widest))
+		indent := strings.Repeat(" ", runewidth.StringWidth(margin))
 		for _, line := range wrap(oneLine(f.Text), columns-len(indent)) {
 			b.WriteString(margin + line + "\n")
 			margin = indent
@@ -63,24 +64,4 @@ func count(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// leastWrap is the narrowest column that is worth breaking lines for.
-const leastWrap = 30
-
-// wrap breaks text at spaces into lines of at most columns characters where that is possible.
-func wrap(text string, columns int) []string {
-	if columns < leastWrap {
-		return []string{text}
-	}
-	var lines []string
-	line := ""
-	for word := range strings.FieldsSeq(text) {
-		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns {
-			lines = append(lines, line)
-			line = ""
-		}
-		line = strings.TrimLeft(line+" "+word, " ")
-	}
-	return append(lines, line)
 }

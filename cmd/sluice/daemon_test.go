@@ -101,16 +101,24 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// On a terminal the log is for people.
+// On a terminal the log is for people, in colour where that is wanted.
 func TestServeOnATerminal(t *testing.T) {
-	_, config := site(t)
-	term := onTerminal(t, 100, "serve", "--config", config)
-	term.await("ready")
-	term.ctrlC()
-	if code := term.wait(); code != 0 {
-		t.Errorf("exit status %d", code)
-	}
-	if out := term.Text(); !strings.Contains(out, "INF") || strings.Contains(out, `{"level"`) {
-		t.Errorf("the terminal got\n%s", out)
+	for _, c := range []struct {
+		before string
+		colour bool
+	}{{"", true}, {"export NO_COLOR=1;", false}, {"export TERM=dumb;", false}} {
+		_, config := site(t)
+		s := onScreen(t, 100, 24, c.before, "serve", "--config", config)
+		s.await("ready")
+		s.ctrlC()
+		if code := s.wait(); code != 0 {
+			t.Errorf("exit status %d", code)
+		}
+		if out := s.shown(); !strings.Contains(out, "INF") || strings.Contains(out, `{"level"`) {
+			t.Errorf("the terminal shows\n%s", out)
+		}
+		if strings.Contains(s.written(), "\x1b[") != c.colour {
+			t.Errorf("%s the terminal got\n%q", c.before, s.written())
+		}
 	}
 }

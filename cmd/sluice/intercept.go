@@ -48,7 +48,7 @@ func newIntercept(io streams) *cobra.Command {
 		Use:   "intercept",
 		Short: "Redirect QEMU's own connections to sluice",
 		Long:  interceptHelp,
-		Args:  cobra.NoArgs,
+		Args:  noSuchCommand,
 		RunE:  help,
 	}
 	cmd.AddCommand(newInterceptUp(io), newInterceptDown(io), newInterceptShow(io))
@@ -85,7 +85,7 @@ func newInterceptUp(io streams) *cobra.Command {
 			fmt.Fprintf(io.out, "%s: TCP ports %d-%d here are closed to other hosts, and connections from here to those ports of %s are redirected to port %d\n",
 				on, t.First, t.Last, addresses(t), t.Port)
 			if !listens(t.Port) {
-				fmt.Fprintf(io.err, "sluice: nothing listens at port %d yet: until the daemon runs with this configuration, they are refused\n", t.Port)
+				say(io.err, fmt.Sprintf("nothing listens at port %d yet: until the daemon runs with this configuration, they are refused", t.Port))
 			}
 			return nil
 		},

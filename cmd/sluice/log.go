@@ -17,8 +17,8 @@ func newLogger(w io.Writer, level string) (zerolog.Logger, error) {
 	if err != nil || level == "" {
 		return zerolog.Nop(), fmt.Errorf("--log-level takes trace, debug, info, warn or error, not %q", level)
 	}
-	if isTerminal(w) {
-		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly + ".000"}
+	if t, ok := terminalOf(w); ok { // zerolog itself looks for NO_COLOR
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly + ".000", NoColor: !t.moves}
 	}
 	if f, ok := w.(*os.File); ok && f == os.Stderr {
 		if is, err := journal.StderrIsJournalStream(); err == nil && is {

@@ -30,11 +30,12 @@ func run(args []string, io streams) int {
 	var exit *exitError
 	if errors.As(err, &exit) {
 		if exit.err != nil {
-			fmt.Fprintf(io.err, "sluice: %s\n", tidy(exit.err.Error()))
+			say(io.err, exit.err.Error())
 		}
 		return exit.code
 	}
 	// What is left is cobra's own: a command line that it could not parse.
-	fmt.Fprintf(io.err, "sluice: %s\nTry `%s --help`.\n", tidy(err.Error()), cmd.CommandPath())
+	say(io.err, err.Error())
+	fmt.Fprintf(io.err, "Try `%s --help`.\n", cmd.CommandPath())
 	return exitUsage
 }

@@ -114,17 +114,3 @@ func (o *migrateOptions) request(f *pflag.FlagSet, guest, peer string) (*control
 	}
 	return req, req.Check()
 }
-
-// virshOnly are flags that virsh users type by habit and why sluice has none of that name.
-var virshOnly = map[string]string{
-	"p2p":            "not needed: the two hosts' sluices run the migration between them",
-	"direct":         "not needed: the two hosts' sluices run the migration between them",
-	"tunnelled":      "not needed: memory and disks always go through sluice, over TLS",
-	"verbose":        "not needed: progress is always shown; --json is for programs",
-	"migrateuri":     "not needed: sluice makes the sockets and steers memory through them",
-	"desturi":        "name the peer as HOST instead of a URI",
-	"disks-uri":      "not needed: sluice steers disks through its own sockets",
-	"listen-address": "not needed: QEMU listens on a unix socket of sluice's",
-	"suspend":        "not offered; `virsh suspend` the guest first, and it arrives paused",
-	"dname":          "not offered; rename the guest with `virsh domrename` before or after",
-}

@@ -75,7 +75,7 @@ func newPKI(io streams) *cobra.Command {
 		Use:   "pki",
 		Short: "Make certificates for a lab or a small site",
 		Long:  pkiHelp,
-		Args:  cobra.NoArgs,
+		Args:  noSuchCommand,
 		RunE:  help,
 	}
 	cmd.AddCommand(newPKIInit(io), newPKIIssue(io))

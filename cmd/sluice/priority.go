@@ -49,7 +49,7 @@ func showPriority(io streams, args []string, asJSON bool) error {
 		return wrongUse(err)
 	}
 	for _, w := range sys.Warnings {
-		fmt.Fprintln(io.err, "sluice: "+tidy(w))
+		say(io.err, w)
 	}
 	priority := sys.DefaultPriority()
 	if len(args) > 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -11,35 +12,33 @@ import (
 // writeResult says how a migration ended, to a person: to out if the guest has moved, else to err.
 func writeResult(io streams, r *control.Result) {
 	w := io.out
-	first := oneLine(r.Message)
-	if first == "" {
-		first = fmt.Sprintf("%s: %s", oneLine(r.Guest), r.Outcome)
-	}
-	if r.Outcome != control.Moved {
+	first := cmp.Or(oneLine(r.Message), fmt.Sprintf("%s: %s", oneLine(r.Guest), r.Outcome))
+	if r.Outcome == control.Moved {
+		fmt.Fprintln(w, strings.Join(wrap(first, columns(w)), "\n"))
+	} else {
 		w = io.err
-		first = "sluice: " + first
+		say(w, first)
 	}
-	fmt.Fprintln(w, first)
 	if r.Cause != "" && !strings.Contains(r.Message, r.Cause) {
-		fmt.Fprintf(w, "  cause     %s\n", oneLine(r.Cause))
+		field(w, "cause", r.Cause)
 	}
 	for _, text := range r.Warnings {
-		fmt.Fprintf(w, "  warning   %s\n", oneLine(text))
+		field(w, "warning", text)
 	}
 	if r.Carried > 0 {
-		fmt.Fprintf(w, "  carried   %s%s%s\n", size(r.Carried), channels(r.Channels), average(r))
+		field(w, "carried", size(r.Carried)+channels(r.Channels)+average(r))
 	}
 	if r.Elapsed > 0 {
-		fmt.Fprintf(w, "  time      %s%s\n", span(r.Elapsed), downtime(r.Downtime))
+		field(w, "time", span(r.Elapsed)+downtime(r.Downtime))
 	}
 	if r.Carried > 0 || r.TLS != "" {
-		fmt.Fprintf(w, "  security  %s\n", security(r.TLS, r.Suite))
+		field(w, "security", security(r.TLS, r.Suite))
 	}
 	if r.Path != "" {
-		fmt.Fprintf(w, "  path      %s\n", oneLine(r.Path))
+		field(w, "path", r.Path)
 	}
 	if r.Session != "" {
-		fmt.Fprintf(w, "  session   %s\n", oneLine(r.Session))
+		field(w, "session", r.Session)
 	}
 }
 

@@ -31,6 +31,8 @@ func newRoot(io streams) *cobra.Command {
 		Short:         "Move running KVM guests between hosts over mutual TLS",
 		Long:          rootHelp,
 		Version:       buildVersion(),
+		Args:          noSuchCommand,
+		RunE:          help,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -46,6 +48,19 @@ func newRoot(io streams) *cobra.Command {
 // helpWidth is how many columns the help takes.
 const helpWidth = 80
 
+// noSuchCommand refuses arguments of a command that only has others.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2 // letters
+	text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += fmt.Sprintf("; did you mean `%s %s`?", cmd.CommandPath(), near[0])
+	}
+	return errors.New(text)
+}
+
 // help is what a command that only has others does. A command that does nothing
 // would take whatever it is given.
 func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
@@ -58,8 +73,8 @@ func flagError(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("--%s takes a %s, not %q", f.Name, kinds[f.Value.Type()], value.GetValue())
 	}
 	var missing *pflag.NotExistError
-	if errors.As(err, &missing) {
-		if why, ok := virshOnly[missing.GetSpecifiedName()]; ok && cmd.Name() == "migrate" {
+	if errors.As(err, &missing) && cmd.Name() == "migrate" && missing.GetSpecifiedShortnames() == "" {
+		if why := virshOnly(missing.GetSpecifiedName()); why != "" {
 			return fmt.Errorf("--%s: %s", missing.GetSpecifiedName(), why)
 		}
 	}

@@ -2,74 +2,138 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"testing"
+	"time"
+
+	"github.com/mattn/go-runewidth"
+
+	"github.com/virt-sluice/sluice/internal/stand"
 )
 
-// screen is what a terminal shows after some output: as much of ECMA-48 as the progress bar speaks.
+// screen is a real terminal, one of tmux's, with a command on it that keeps what it has shown.
 type screen struct {
-	columns  int
-	rows     [][]byte
-	row, col int
-	wrapped  int // lines that were longer than the screen is wide
+	t       *testing.T
+	dir     string
+	columns int
 }
 
-func show(columns int, output string) (*screen, error) {
-	s := &screen{columns: columns, rows: [][]byte{nil}}
-	for i := 0; i < len(output); i++ {
-		switch c := output[i]; c {
-		case '\r':
-			s.col = 0
-		case '\n':
-			s.down()
-		case '\x1b':
-			n, used := 0, 0
-			var final byte
-			if _, err := fmt.Sscanf(output[i:], "\x1b[%d%c", &n, &final); err != nil {
-				if _, err := fmt.Sscanf(output[i:], "\x1b[%c", &final); err != nil {
-					return nil, fmt.Errorf("unknown sequence %.10q", output[i:])
-				}
-			}
-			used = strings.IndexByte(output[i:], final)
-			switch final {
-			case 'A':
-				s.row, s.col = max(0, s.row-n), 0
-			case 'J':
-				s.rows = s.rows[:s.row+1]
-				s.rows[s.row] = s.rows[s.row][:min(s.col, len(s.rows[s.row]))]
-			default:
-				return nil, fmt.Errorf("unknown sequence %.10q", output[i:])
-			}
-			i += used
-		default:
-			s.put(c)
+const tmuxConfig = `
+set -g status off
+set -g remain-on-exit on
+set -g remain-on-exit-format ""
+set -g history-limit 10000
+set -g default-terminal screen-256color
+`
+
+// onScreen runs sluice on a terminal of so many columns and rows, where what is typed arrives as it
+// does in life. Shell commands may come before it.
+func onScreen(t *testing.T, columns, rows int, before string, args ...string) *screen {
+	t.Helper()
+	if _, err := exec.LookPath("tmux"); err != nil {
+		t.Fatal("tmux is missing: test/install installs it")
+	}
+	s := &screen{t: t, dir: stand.Folder(t), columns: columns}
+	if err := os.WriteFile(s.path("conf"), []byte(tmuxConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { exec.Command("tmux", "-S", s.path("tmux"), "kill-server").Run() })
+	command := []string{"sh", "-c", `tmux wait-for begun; ` + before + ` exec sluice "$@"`, "sh"}
+	s.tmux(append([]string{"-f", s.path("conf"), "new-session", "-d", "-x", strconv.Itoa(columns), "-y", strconv.Itoa(rows)}, append(command, args...)...)...)
+	s.tmux("pipe-pane", "-O", "cat >"+s.path("raw"))
+	s.tmux("wait-for", "-S", "begun")
+	return s
+}
+
+func (s *screen) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *screen) tmux(args ...string) string {
+	s.t.Helper()
+	cmd := exec.Command("tmux", append([]string{"-S", s.path("tmux")}, args...)...)
+	cmd.Env = append(os.Environ(), "TMUX=", "LC_ALL=C.UTF-8")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("tmux %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// shown is what the terminal shows and has shown, line by line.
+func (s *screen) shown() string {
+	s.t.Helper()
+	return strings.TrimRight(s.tmux("capture-pane", "-p", "-S", "-"), "\n") + "\n"
+}
+
+// visible is what the terminal shows now.
+func (s *screen) visible() string {
+	s.t.Helper()
+	return s.tmux("capture-pane", "-p")
+}
+
+// written is what has been written to the terminal, sequences included.
+func (s *screen) written() string {
+	data, err := os.ReadFile(s.path("raw"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(data)
+}
+
+// fits checks that no line is longer than the terminal is wide: the terminal has wrapped none, and
+// none is too long in a test's eyes either.
+func (s *screen) fits() {
+	s.t.Helper()
+	joined := strings.TrimRight(s.tmux("capture-pane", "-pJ", "-S", "-"), "\n ")
+	if n, want := strings.Count(joined, "\n"), strings.Count(strings.TrimRight(s.shown(), "\n"), "\n"); n != want {
+		s.t.Errorf("%d columns: %d lines are wrapped:\n%s", s.columns, want-n, s.shown())
+	}
+	for line := range strings.SplitSeq(joined, "\n") {
+		if n := runewidth.StringWidth(strings.TrimRight(line, " ")); n > s.columns {
+			s.t.Errorf("%d columns: a line of %d: %q", s.columns, n, line)
 		}
 	}
-	return s, nil
 }
 
-func (s *screen) down() {
-	if s.row++; s.row == len(s.rows) {
-		s.rows = append(s.rows, nil)
+// await waits for a text, of which nothing tells but looking.
+func (s *screen) await(text string) {
+	s.t.Helper()
+	if !comes(func() bool { return strings.Contains(s.shown(), text) }) {
+		s.t.Fatalf("%q does not appear on\n%s", text, s.shown())
 	}
 }
 
-func (s *screen) put(c byte) {
-	if s.col == s.columns {
-		s.wrapped++
-		s.col = 0
-		s.down()
+func (s *screen) ctrlC() { s.tmux("send-keys", "C-c") }
+
+// wait is the exit status, once all has been shown.
+func (s *screen) wait() int {
+	s.t.Helper()
+	var code int
+	if !comes(func() bool {
+		_, err := fmt.Sscan(s.tmux("display-message", "-p", "#{pane_dead_status}"), &code)
+		return err == nil
+	}) {
+		s.t.Fatalf("sluice does not end; it shows\n%s", s.shown())
 	}
-	for len(s.rows[s.row]) <= s.col {
-		s.rows[s.row] = append(s.rows[s.row], ' ')
-	}
-	s.rows[s.row][s.col] = c
-	s.col++
+	return code
 }
 
-func (s *screen) String() string {
-	var b strings.Builder
-	for _, r := range s.rows {
-		b.WriteString(strings.TrimRight(string(r), " ") + "\n")
+// comes looks until a thing is so.
+func comes(is func() bool) bool {
+	late := time.After(stand.Patience)
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for {
+		if is() {
+			return true
+		}
+		select {
+		case <-look.C:
+		case <-late:
+			return false
+		}
 	}
-	return strings.TrimRight(b.String(), "\n")
 }

@@ -68,7 +68,8 @@ func watchStatus(ctx context.Context, io streams, c *control.Client, asJSON bool
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
-		if err := showStatus(ctx, io, c, asJSON, isTerminal(io.out)); err != nil {
+		t, _ := terminalOf(io.out)
+		if err := showStatus(ctx, io, c, asJSON, t.moves); err != nil {
 			if ctx.Err() != nil {
 				return nil // Ctrl-C is how a watch ends
 			}

@@ -61,10 +61,13 @@ func coarse(d time.Duration) string {
 }
 
 // tidy makes text from elsewhere (guests' names, peers' causes) safe for a
-// terminal: what does not print, but for line ends, is replaced.
+// terminal: what does not print, but for line ends and tabs, is replaced.
 func tidy(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || unicode.IsPrint(r) {
+		switch {
+		case r == '\t':
+			return ' '
+		case r == '\n' || unicode.IsPrint(r):
 			return r
 		}
 		return unicode.ReplacementChar
