@@ -181,7 +181,7 @@ func TestBudgetOutlivesItsClient(t *testing.T) {
 			}
 			// Meanwhile the daemon hears that its end is alive.
 			a.server.Write(ping)
-			if !slices.Contains(a.all(t), parseHead(pong)) {
+			if !slices.Contains(a.all(t), ParseHead(pong)) {
 				t.Errorf("%s: a ping is not answered", name)
 			}
 			a.server.Write(packet(come[0].reply(StatusOK), make([]byte, 3*bufferSize)))

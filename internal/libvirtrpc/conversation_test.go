@@ -76,7 +76,7 @@ func TestCallsInOneWrite(t *testing.T) {
 			if _, err := io.ReadFull(r.server, b); err != nil {
 				return
 			}
-			h := parseHead(append(length[:], b...))
+			h := ParseHead(append(length[:], b...))
 			want := "body"
 			if h.Procedure == 2003 {
 				want = "new.body"

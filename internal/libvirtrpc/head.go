@@ -59,8 +59,8 @@ func parseLength(b []byte) (int, error) {
 	return int(n), nil
 }
 
-// parseHead reads the words behind the length.
-func parseHead(b []byte) Head {
+// ParseHead reads the words behind the length of a packet, of which at least those are in b.
+func ParseHead(b []byte) Head {
 	word := func(i int) uint32 { return binary.BigEndian.Uint32(b[lengthSize+4*i:]) }
 	return Head{
 		Program:   word(0),

@@ -64,7 +64,7 @@ func TestPingsEndHere(t *testing.T) {
 		defer r.close()
 		for _, side := range []*memConn{r.client, r.server} {
 			side.Write(ping)
-			if h, _ := readPacket(t, side); h != parseHead(pong) {
+			if h, _ := readPacket(t, side); h != ParseHead(pong) {
 				t.Errorf("a ping is answered with %+v", h)
 			}
 		}
@@ -109,7 +109,7 @@ func TestAliveWhenNothingGoesOn(t *testing.T) {
 			last := time.Now()
 			for range 200 {
 				h, _ := readPacket(t, talks)
-				if h != parseHead(pong) {
+				if h != ParseHead(pong) {
 					t.Fatalf("it hears %+v", h)
 				}
 				if since := time.Since(last); since > 2*time.Second {
@@ -144,7 +144,7 @@ func TestSilence(t *testing.T) {
 				if err != nil {
 					break
 				}
-				if h != parseHead(ping) {
+				if h != ParseHead(ping) {
 					t.Fatalf("the %s hears %+v", name, h)
 				}
 				if pings++; time.Since(begun).Round(time.Second) != time.Duration(pings)*pingInterval && side == ServerSide {
@@ -216,10 +216,10 @@ func TestPingsBehindHalfAPacket(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			r.client.Write(ping)
 			h, _ := readPacket(t, r.client)
-			if h == parseHead(ping) { // at the very moment
+			if h == ParseHead(ping) { // at the very moment
 				h, _ = readPacket(t, r.client)
 			}
-			if h != parseHead(pong) {
+			if h != ParseHead(pong) {
 				t.Fatalf("the client hears %+v", h)
 			}
 		}

@@ -71,7 +71,7 @@ func (in *packetReader) head() (Head, int, error) {
 	if err != nil {
 		return Head{}, 0, err
 	}
-	return parseHead(in.buf[in.begin:]), n, nil
+	return ParseHead(in.buf[in.begin:]), n, nil
 }
 
 // setSerial changes the serial of the packet that head has just looked at.

@@ -19,7 +19,7 @@ func Refuse(c net.Conn, patience time.Duration, message string) error {
 	if _, err := parseLength(head[:]); err != nil {
 		return err
 	}
-	h := parseHead(head[:])
+	h := ParseHead(head[:])
 	if h.Type != TypeCall {
 		return fmt.Errorf("a libvirt client's first packet, of type %d, is no call", h.Type)
 	}

@@ -106,7 +106,7 @@ func TestReplay(t *testing.T) {
 	// By the serial of a call: what serial it has come with.
 	come := make(map[uint32]chan uint32)
 	for _, p := range calls {
-		if h := parseHead(p); h.Type == TypeCall {
+		if h := ParseHead(p); h.Type == TypeCall {
 			come[h.Serial] = make(chan uint32, 1)
 		}
 	}
@@ -124,18 +124,18 @@ func TestReplay(t *testing.T) {
 			toDaemon = append(toDaemon, withSerial(p, 0))
 			i := slices.IndexFunc(left, func(c []byte) bool { return bytes.Equal(withSerial(c, 0), withSerial(p, 0)) })
 			if i < 0 {
-				t.Errorf("the daemon gets what nobody has said: %+v", parseHead(p))
+				t.Errorf("the daemon gets what nobody has said: %+v", ParseHead(p))
 				continue
 			}
-			if h := parseHead(left[i]); h.Type == TypeCall {
-				come[h.Serial] <- parseHead(p).Serial
+			if h := ParseHead(left[i]); h.Type == TypeCall {
+				come[h.Serial] <- ParseHead(p).Serial
 			}
 			left = slices.Delete(left, i, i+1)
 		}
 	})
 	ends.Go(func() { // and answers
 		for _, p := range replies {
-			if h := parseHead(p); h.Type == TypeReply && come[h.Serial] != nil {
+			if h := ParseHead(p); h.Type == TypeReply && come[h.Serial] != nil {
 				p = withSerial(p, <-come[h.Serial])
 			}
 			r.server.Write(p)
@@ -167,7 +167,7 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-func isKeepalive(p []byte) bool { return parseHead(p).Program == ProgramKeepalive }
+func isKeepalive(p []byte) bool { return ParseHead(p).Program == ProgramKeepalive }
 
 func withSerial(p []byte, serial uint32) []byte {
 	p = bytes.Clone(p)

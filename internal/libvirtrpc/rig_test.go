@@ -110,7 +110,7 @@ func tryPacket(c io.Reader) (Head, []byte, error) {
 	if _, err := io.ReadFull(c, b[lengthSize:]); err != nil {
 		return Head{}, nil, err
 	}
-	return parseHead(b), b[headSize:], nil
+	return ParseHead(b), b[headSize:], nil
 }
 
 func (testRules) Busy() bool { return false }

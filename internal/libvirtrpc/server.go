@@ -51,7 +51,7 @@ func (c *Conversation) pass(n int) error {
 	if in.whole(n) || !c.inflight.deciding() {
 		return in.pass(n)
 	}
-	h := parseHead(in.buf[in.begin:])
+	h := ParseHead(in.buf[in.begin:])
 	body, err := in.take(n)
 	if err != nil {
 		return err

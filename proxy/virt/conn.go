@@ -26,10 +26,14 @@ type watchedConn struct {
 	ours atomic.Bool // we have closed it
 	once sync.Once
 	gone chan struct{} // closed when libvirt has ended it
+	odd  atomic.Value  // an error: what came was not libvirt's
 }
 
 func (c *watchedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	if errors.Is(err, errPacket) {
+		c.odd.Store(err)
+	}
 	if err != nil && !c.ours.Load() {
 		c.once.Do(func() { close(c.gone) })
 	}
@@ -67,6 +71,9 @@ func (v *Conn) Bound(ctx context.Context, call func() error) error {
 		return context.Cause(ctx)
 	}
 	if errors.Is(err, libvirt.ErrInterrupted) || errors.Is(err, syscall.EINVAL) || errors.Is(err, net.ErrClosed) {
+		if odd, is := v.conn.odd.Load().(error); is {
+			return odd
+		}
 		return ErrGone
 	}
 	return err

@@ -1,9 +1,11 @@
 package virt
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -14,7 +16,8 @@ import (
 )
 
 // remoteConn is a connection with another host's libvirtd, for go-libvirt, which would make room
-// for any length that a packet claims, and does not answer libvirtd's signs of life. libvirtd asks
+// for any length that a packet claims, or a value in one, and does not answer libvirtd's signs of
+// life. So it is shown replies to its calls alone, whole ones that have been checked. libvirtd asks
 // for those once it is asked whether it knows keepalive (featureKeepAlive), and ends a connection
 // of which it hears nothing (keepalive_interval and keepalive_count in libvirtd.conf: 30 seconds),
 // and with it a guest that was prepared.
@@ -24,11 +27,11 @@ import (
 type remoteConn struct {
 	net.Conn
 
-	rest []byte // of the packet's start, for Read
-	left uint32 // of its body, still to come
+	rest []byte // of a packet, for Read
 
 	writing sync.Mutex
-	out     []byte // of a packet whose end has not been written yet
+	out     []byte                          // of a packet whose end has not been written yet
+	asked   map[uint32]libvirtrpc.Procedure // calls without a reply, by serial
 }
 
 // NewRemoteConn speaks with another host's libvirtd, and has it send its signs of life.
@@ -58,42 +61,63 @@ const (
 )
 
 // errPacket: whoever it is, it is not libvirt.
-var errPacket = errors.New("the packet's length is not one that libvirt sends")
+var errPacket = errors.New("a packet came that libvirt does not send")
 
-// Read returns packets but for those of keepalive, which it answers.
+// Read returns replies. Signs of life are answered, and events, which nobody has asked for, dropped.
 func (c *remoteConn) Read(p []byte) (int, error) {
-	for len(c.rest) == 0 && c.left == 0 {
-		head := make([]byte, packetHead)
-		if _, err := io.ReadFull(c.Conn, head); err != nil {
-			return 0, err
-		}
-		length := binary.BigEndian.Uint32(head)
-		if length < packetHead || length > longestPacket {
+	for len(c.rest) == 0 {
+		packet, err := c.packet()
+		if err != nil {
 			c.Conn.Close()
-			return 0, errPacket
-		}
-		c.rest, c.left = head, length-packetHead
-		if binary.BigEndian.Uint32(head[4:]) != libvirtrpc.ProgramKeepalive {
-			break
-		}
-		if _, err := io.CopyN(io.Discard, c.Conn, int64(c.left)); err != nil {
 			return 0, err
 		}
-		c.rest, c.left = nil, 0
-		if binary.BigEndian.Uint32(head[12:]) == keepAlivePing {
-			if err := c.pong(); err != nil {
-				return 0, err
+		switch h := libvirtrpc.ParseHead(packet); {
+		case h.Program == libvirtrpc.ProgramKeepalive:
+			if h.Procedure == keepAlivePing {
+				err = c.pong()
+			}
+		case h.Program == libvirtrpc.ProgramRemote && h.Type == libvirtrpc.TypeReply:
+			if err = c.answered(h, packet[packetHead:]); err == nil {
+				c.rest = packet
 			}
 		}
+		if err != nil {
+			c.Conn.Close()
+			return 0, err
+		}
 	}
-	if len(c.rest) > 0 {
-		n := copy(p, c.rest)
-		c.rest = c.rest[n:]
-		return n, nil
+	n := copy(p, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+// packet reads the next one. Its length is only believed as its bytes arrive.
+func (c *remoteConn) packet() ([]byte, error) {
+	var b bytes.Buffer
+	if _, err := io.CopyN(&b, c.Conn, packetHead); err != nil {
+		return nil, err
 	}
-	n, err := c.Conn.Read(p[:min(uint32(len(p)), c.left)])
-	c.left -= uint32(n)
-	return n, err
+	length := binary.BigEndian.Uint32(b.Bytes())
+	if length < packetHead || length > longestPacket {
+		return nil, fmt.Errorf("%w: it claims %d bytes", errPacket, length)
+	}
+	_, err := io.CopyN(&b, c.Conn, int64(length-packetHead))
+	return b.Bytes(), err
+}
+
+// answered takes the reply to a call that was made.
+func (c *remoteConn) answered(h libvirtrpc.Head, body []byte) error {
+	c.writing.Lock()
+	asked, is := c.asked[h.Serial]
+	delete(c.asked, h.Serial)
+	c.writing.Unlock()
+	if !is {
+		return fmt.Errorf("%w: it answers no call", errPacket)
+	}
+	if err := libvirtrpc.CheckReply(asked, h, body); err != nil {
+		return fmt.Errorf("%w: %w", errPacket, err)
+	}
+	return nil
 }
 
 func (c *remoteConn) pong() error {
@@ -121,6 +145,12 @@ func (c *remoteConn) Write(p []byte) (int, error) {
 		}
 		if len(c.out)-whole < length {
 			break
+		}
+		if h := libvirtrpc.ParseHead(c.out[whole:]); h.Type == libvirtrpc.TypeCall {
+			if c.asked == nil {
+				c.asked = make(map[uint32]libvirtrpc.Procedure)
+			}
+			c.asked[h.Serial] = h.Procedure
 		}
 		whole += length
 	}
