@@ -1,7 +1,9 @@
 package domainxml
 
 import (
+	"bytes"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -29,4 +31,25 @@ func TestInCookie(t *testing.T) {
 			t.Errorf("%q: %q", bad, found)
 		}
 	}
+}
+
+// FuzzInCookie: what is found is in the cookie, and nothing of the kind is left in it.
+func FuzzInCookie(f *testing.F) {
+	f.Add([]byte("<qemu-migration>\n  <domain type='kvm'><name>g</name></domain>\n  <nbd port='1'/></qemu-migration>\x00"))
+	f.Add([]byte("<qemu-migration><domain/><e:domain xmlns:e='urn:e'/><cpu><domain/></cpu></qemu-migration>"))
+	f.Add([]byte("<qemu-migration><![CDATA[<domain/>]]><!-- <domain/> --></qemu-migration>"))
+	f.Fuzz(func(t *testing.T, cookie []byte) {
+		found, without, err := InCookie(cookie)
+		if err != nil {
+			return
+		}
+		for _, one := range found {
+			if !bytes.Contains(cookie, []byte(one)) || !strings.Contains(one, "domain") {
+				t.Errorf("found %q in %q", one, cookie)
+			}
+		}
+		if more, again, err := InCookie(without); err != nil || more != nil || !bytes.Equal(again, without) {
+			t.Errorf("%q becomes %q, in which there is %q still, %v", cookie, without, more, err)
+		}
+	})
 }

@@ -159,6 +159,17 @@ func FuzzCalls(f *testing.F) {
 				t.Fatalf("%+v and %+v, %v", p, again, err)
 			}
 		}
+		if b, err := DecodePerformed(body); err == nil {
+			if again := EncodePerformed(b); !bytes.Equal(again, body) {
+				t.Fatalf("%q becomes %q", body, again)
+			}
+		}
+		for _, p := range []Procedure{ProcCompareCPU, ProcBaselineCPU, ProcDomainCapabilities, ProcCompareHypervisorCPU, ProcBaselineHypervisorCPU} {
+			if q, err := DecodeCPUs(p, body); err == nil && len(q.XML) > maxCPUs {
+				t.Fatalf("%d CPUs", len(q.XML))
+			}
+		}
+		DecodeBegun(body)
 		DecodeBegin(body)
 		DecodePerform(body)
 		DecodePrepare3(body)

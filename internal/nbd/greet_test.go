@@ -148,3 +148,18 @@ func FuzzClient(f *testing.F) {
 		}
 	})
 }
+
+// FuzzServer: whatever a server sends in place of a greeting ends in a yes or an error, and a yes
+// to TLS is one that it has said.
+func FuzzServer(f *testing.F) {
+	reply := greeting + "\x00\x03\xe8\x89\x04\x55\x65\xa9\x00\x00\x00\x05"
+	for _, s := range []string{reply + "\x00\x00\x00\x01\x00\x00\x00\x00", reply + "\x80\x00\x00\x02\x00\x00\x00\x04none", reply + "\x80\x00\x00\x02\xff\xff\xff\xff", "NBDMAGIC\x00\x00\x42\x02\x81\x86\x12\x53\x00\x03"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, says []byte) {
+		_, err := dialogue(t, string(says), func(ctx context.Context, c net.Conn) error { return GreetServer(ctx, c, knownFlags, true) })
+		if yes := reply + "\x00\x00\x00\x01\x00\x00\x00\x00"; err == nil && (len(says) < len(yes) || string(says[18:len(yes)]) != yes[18:]) {
+			t.Errorf("%q was taken for a yes to TLS", says)
+		}
+	})
+}

@@ -64,3 +64,26 @@ func TestParseAddress(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParseAddress: what is taken is said again in the same words, and is taken as the same.
+func FuzzParseAddress(f *testing.F) {
+	for _, text := range []string{"unix:/run/x", "tcp:host-b:1", "tls:[2001:db8::1]:4433", "fd:3", "fd:0,1", "exec:a 'b c'", "tcp://h:1", "unix:@x"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		a, err := ParseAddress(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseAddress(a.String()); err != nil || again != a || a.String() != text {
+			t.Errorf("%q is %+v, and then %+v, %v", text, a, again, err)
+		}
+		if strings.ContainsRune(a.At, 0) && a.Kind != Exec {
+			t.Errorf("%q holds a NUL", text)
+		}
+		if a.Connects() == nil && (a.Kind == TCP || a.Kind == TLS) && a.Host() == "" {
+			t.Errorf("%q has no host", text)
+		}
+		a.Words()
+	})
+}
