@@ -4,12 +4,14 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 # How long each fuzz target runs in `make fuzz`.
 FUZZTIME ?= 60s
+# How long `make soak` goes round.
+SOAK ?= 30m
 
 # The lab makes namespaces, which takes root.
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test test-ktls test-processors bench lint fuzz vulncheck clean
+.PHONY: help build install demo test test-ktls test-processors soak bench lint fuzz vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +51,10 @@ test-ktls: ## kernel TLS alone, in Debian's kernels booted under QEMU's emulatio
 
 test-processors: ## AES-GCM alone, on processors that Bochs emulates (no root; fetches it once)
 	$(GO) test -count=1 -v -timeout 30m -run '^TestProcessors$$' ./test/guests -args -all
+
+soak: ## two daemons that do everything over and over for SOAK (30m), and hold no more at its end (root or sudo)
+	test/install
+	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -v -timeout 0 -run '^TestSoak$$' ./test -args -soak $(SOAK)
 
 bench: ## the relay beside other programs, and migrations, into bench/results (about an hour; root or sudo)
 	-bench/install

@@ -33,6 +33,12 @@ const testTimeout = 2 * time.Minute
 // newSite gets a test its hosts. It may wait until another test no longer needs them.
 func newSite(t *testing.T) *site {
 	t.Helper()
+	return newSiteFor(t, testTimeout)
+}
+
+// newSiteFor is newSite for a test that takes longer.
+func newSiteFor(t *testing.T, timeout time.Duration) *site {
+	t.Helper()
 	lab.Require(t)
 	p, err := build()
 	if err != nil {
@@ -43,7 +49,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	l := labs.take(t)
-	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	s := &site{Lab: l, t: t, ctx: ctx, dir: t.TempDir(), ca: ca, programs: p}
 	s.logged = make(map[*lab.Host]int)
 	for _, h := range s.Hosts() {

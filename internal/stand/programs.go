@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Programs are sluice, built twice: the daemon with the race detector, and so that it writes its
-// goroutines when it is asked to ([Holds]); the command line, which starts much faster, as it is.
+// Programs are sluice, built twice, both so that they write their goroutines when they are asked to
+// ([Holds]): the daemon with the race detector; the command line, which starts much faster, without.
 type Programs struct{ Daemon, Command string }
 
 const command = "github.com/virt-sluice/sluice/cmd/sluice"
@@ -53,6 +53,6 @@ func Build(dir string) (Programs, error) {
 	if _, err := run("build", "-race", "-overlay", overlay, "-o", p.Daemon, command); err != nil {
 		return Programs{}, err
 	}
-	_, err = run("build", "-o", p.Command, command)
+	_, err = run("build", "-overlay", overlay, "-o", p.Command, command)
 	return p, err
 }
