@@ -60,7 +60,7 @@ func readPEM(path string, data []byte, wanted ...string) (blocks []block, err er
 		if next := mark.FindIndex(body); i < 0 || next[0] < i {
 			return nil, damaged(n, "a %s without its end, %q", b.kind, end)
 		}
-		data = body[i+len(end):]
+		data = body[i+len(end)-len("-----"):] // with which the next may begin, as GnuTLS reads it
 		if !slices.Contains(otherKinds, b.kind) && !slices.Contains(wanted, b.kind) {
 			return nil, wrongKind(path, n, b.kind, wanted)
 		}

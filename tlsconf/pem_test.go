@@ -35,6 +35,7 @@ var ways = []struct {
 	{name: "CR LF", change: func(a, b string) string { return strings.ReplaceAll(a, "\n", "\r\n") + b }},
 	{name: "CR", change: func(a, b string) string { return strings.ReplaceAll(a, "\n", "\r") + b }},
 	{name: "joined", change: func(a, b string) string { return strings.TrimSpace(a) + b }},
+	{name: "joined by its dashes", change: func(a, b string) string { return strings.TrimSpace(a) + strings.TrimPrefix(b, "-----") }},
 	{name: "comments", change: func(a, b string) string { return "# ---- Issuer: CN=x ----\n" + a + "\nSubject: CN=y\n======\n" + b }},
 	{name: "no newline at the end", change: func(a, b string) string { return a + strings.TrimSpace(b) }},
 	{name: "blanks at the ends of lines", change: func(a, b string) string { return strings.ReplaceAll(a, "\n", " \t\n") + b }},
