@@ -27,9 +27,9 @@ func TestIntercepted(t *testing.T) {
 	s.onlyOn(g, s.B)
 	a.metrics("sluice_interception 1", `sluice_sessions_ended_total{direction="out",outcome="done",work="intercept"} 1`)
 	b.metrics(`sluice_sessions_ended_total{direction="in",outcome="done",work="intercept"} 1`)
-	says(t, "show", a.intercept("show"), "interception is on", "host-b", s.B.Addr, s.B.Addr6)
+	says(t, "show", a.intercept("show"), "Interception: on", "host-b", s.B.Addr, s.B.Addr6)
 	out, _ := a.command("status").Output()
-	says(t, "status", string(out), s.B.Addr+":491", "interception is on")
+	says(t, "status", string(out), s.B.Addr+":491", "Interception: on")
 
 	s.watched(func() {
 		s.virshMigrates(s.B, g, "qemu+tcp://host-a/system", "tcp:host-a", "--p2p").moves()

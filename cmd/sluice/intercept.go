@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -137,7 +136,8 @@ func newInterceptShow(io streams) *cobra.Command {
 			if asJSON {
 				err = json.NewEncoder(io.out).Encode(st)
 			} else {
-				err = writeIntercept(io.out, st)
+				s := interceptSection(st, columns(io.out))
+				writeLines(io.out, append([]string{s.title}, s.lines...))
 			}
 			switch {
 			case err != nil:
@@ -190,28 +190,25 @@ func listens(port uint16) bool {
 	return err == nil && len(all) > 0
 }
 
-func writeIntercept(w io.Writer, st *control.InterceptStatus) error {
+func interceptLines(st *control.InterceptStatus, width int) []string {
 	if !st.On {
-		_, err := fmt.Fprintln(w, oneLine(st.Problem))
-		return err
+		return indented(margin, st.Problem, width)
 	}
-	fmt.Fprintf(w, "interception is on: TCP ports %s here are closed to other hosts (%d attempts refused)\n", st.Ports, st.Refused)
+	lines := indented(margin, fmt.Sprintf("TCP ports %s here are closed to other hosts (%d attempts refused)", st.Ports, st.Refused), width)
 	if st.Problem != "" {
-		fmt.Fprintln(w, oneLine(st.Problem))
+		lines = append(lines, indented(margin, st.Problem, width)...)
 	}
 	if len(st.Routes) == 0 {
-		fmt.Fprintln(w, "no connection is redirected to sluice: there are no peers")
-		return nil
+		return append(lines, indented(margin, "no connection is redirected to sluice: there are no peers", width)...)
 	}
-	fmt.Fprintf(w, "connections to these are redirected to port %d here", st.Port)
+	text := fmt.Sprintf("connections to these are redirected to port %d here", st.Port)
 	if !listens(uint16(st.Port)) {
-		fmt.Fprint(w, ", where nothing listens: they are refused until the daemon runs")
+		text += ", where nothing listens: they are refused until the daemon runs"
 	}
-	fmt.Fprintln(w, ":")
-	table(w, "PEER\tADDRESS\tREDIRECTED\tREFUSED", func(row rowFunc) {
-		for _, r := range st.Routes {
-			row(r.Peer, r.Address, fmt.Sprint(r.Led), fmt.Sprint(r.Refused))
-		}
-	})
-	return nil
+	lines = append(lines, indented(margin, text+":", width)...)
+	t := table{columns: []column{{"PEER", 0}, {"ADDRESS", 0}, {"REDIRECTED", 0}, {"REFUSED", 0}}}
+	for _, r := range st.Routes {
+		t.row(r.Peer, r.Address, fmt.Sprint(r.Led), fmt.Sprint(r.Refused))
+	}
+	return append(lines, t.lines(width)...)
 }

@@ -65,14 +65,18 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// standin speaks the daemon's side of the protocol for scripts: standin SOCKET.
+// standin speaks the daemon's side of the protocol for scripts: standin SOCKET [SCENARIO].
 // What a migration does is told by its guest's name. It ends at SIGTERM or SIGINT.
 func standin() {
 	l, err := net.Listen("unix", os.Args[1])
 	if err != nil {
 		panic(err)
 	}
-	srv := &http.Server{Handler: &control.Handler{Status: standinStatus, Check: standinCheck, Migrate: standinMigrate}}
+	status := standinStatus
+	if len(os.Args) > 2 {
+		status = scenarios[os.Args[2]]
+	}
+	srv := &http.Server{Handler: &control.Handler{Status: status, Check: standinCheck, Migrate: standinMigrate}}
 	go func() {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 		defer stop()
@@ -129,6 +133,12 @@ func standinCheck(_ context.Context, req *control.CheckRequest) (*control.Report
 	r := &control.Report{Host: "host-a", Version: "v0", By: control.ByDaemon}
 	if req.All {
 		req.Peers = []string{"host-b", "host-c"}
+		r.Peers = []control.PeerView{
+			{Name: "host-b", Found: "sluice", Way: control.WaySluice, Libvirt: "9.0.0", WithoutSluice: "no", Offers: &control.Offers{
+				Sluice: "v0", QEMU: "7.2.15", Paths: []string{"records", "crypto/tls"}, Priority: "@LIBVIRT,SYSTEM", TLS: "yes", Interception: "none", WithoutSluice: "no"}},
+			{Name: "host-c.example.org", Found: "nothing", Way: "none", WithoutSluice: "native-tls",
+				Text: "connect to host-c.example.org:16514: connection refused; qemu+tls://host-c.example.org/system does not answer either: is libvirtd's TLS port open?"},
+		}
 	}
 	for _, peer := range req.Peers {
 		r.Findings = append(r.Findings, control.Finding{Peer: peer, Check: "connect", Result: "ok", Text: "192.0.2.2:16514 answers"})

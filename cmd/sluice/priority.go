@@ -127,11 +127,9 @@ func writePriority(w io.Writer, p *tlsconf.Policy) error {
 			continue
 		}
 		fmt.Fprintf(&b, "\n%s:\n", notes.head)
-		table(&b, "TOKEN\tWHY", func(row rowFunc) {
-			for _, n := range notes.list {
-				row(n.Token, n.Why)
-			}
-		})
+		for _, n := range notes.list {
+			writeLines(&b, indented(margin, n.Token+": "+n.Why, columns(w)))
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,7 +41,8 @@ func onScreen(t *testing.T, columns, rows int, before string, args ...string) *s
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { exec.Command("tmux", "-S", s.path("tmux"), "kill-server").Run() })
-	command := []string{"sh", "-c", `tmux wait-for begun; ` + before + ` exec sluice "$@"`, "sh"}
+	// The shell outlives Ctrl-C, and tells the exit status.
+	command := []string{"sh", "-c", `tmux wait-for begun; trap : INT; ` + before + ` sluice "$@"; echo $? >` + s.path("part") + `; mv ` + s.path("part") + ` ` + s.path("status"), "sh"}
 	s.tmux(append([]string{"-f", s.path("conf"), "new-session", "-d", "-x", strconv.Itoa(columns), "-y", strconv.Itoa(rows)}, append(command, args...)...)...)
 	s.tmux("pipe-pane", "-O", "cat >"+s.path("raw"))
 	s.tmux("wait-for", "-S", "begun")
@@ -111,14 +111,30 @@ func (s *screen) ctrlC() { s.tmux("send-keys", "C-c") }
 // wait is the exit status, once all has been shown.
 func (s *screen) wait() int {
 	s.t.Helper()
-	var code int
-	if !comes(func() bool {
-		_, err := fmt.Sscan(s.tmux("display-message", "-p", "#{pane_dead_status}"), &code)
-		return err == nil
-	}) {
+	if !appears(s.path("status")) {
 		s.t.Fatalf("sluice does not end; it shows\n%s", s.shown())
 	}
+	status, err := os.ReadFile(s.path("status"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	code, err := strconv.Atoi(strings.TrimSpace(string(status)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.settle()
 	return code
+}
+
+// settle waits until the terminal has taken in all that was written.
+func (s *screen) settle() {
+	before := ""
+	comes(func() bool {
+		now := s.shown()
+		same := now == before && s.tmux("display-message", "-p", "#{pane_dead}") == "1\n"
+		before = now
+		return same
+	})
 }
 
 // comes looks until a thing is so.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -15,10 +16,10 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 )
 
-const statusHelp = `Show the daemon's peers, the sessions under way with their channels, the last
-sessions that ended with the causes of those that failed, guests of which it is
-not settled yet whether they have left, and the tunnels with their TLS settings
-in effect.
+const statusHelp = `Show the daemon's sessions under way: how far each is, how fast, and how long it
+will take; the last sessions that ended, with the causes of those that failed;
+guests of which it is not settled yet whether they have left; tunnels, peers and
+certificates. Warnings come first. On a terminal it is fitted to the width.
 
 With --peers it asks every peer now what it can do, and shows whether and how a
 guest can go there, also to those without a sluice. sluice check --all-peers
@@ -49,7 +50,7 @@ func newStatus(io streams) *cobra.Command {
 				return showPeers(cmd.Context(), io, c, asJSON)
 			}
 			if !watch {
-				return showStatus(cmd.Context(), io, c, asJSON, false)
+				return showStatus(cmd.Context(), io, c, asJSON, 0)
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
@@ -67,9 +68,8 @@ func newStatus(io streams) *cobra.Command {
 func watchStatus(ctx context.Context, io streams, c *control.Client, asJSON bool) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	for {
-		t, _ := terminalOf(io.out)
-		if err := showStatus(ctx, io, c, asJSON, t.moves); err != nil {
+	for shown := 1; ; shown++ {
+		if err := showStatus(ctx, io, c, asJSON, shown); err != nil {
 			if ctx.Err() != nil {
 				return nil // Ctrl-C is how a watch ends
 			}
@@ -83,9 +83,8 @@ func watchStatus(ctx context.Context, io streams, c *control.Client, asJSON bool
 	}
 }
 
-// showStatus asks once. With redraw it takes the place of what is on the
-// screen, in one write, so that nothing flickers.
-func showStatus(ctx context.Context, io streams, c *control.Client, asJSON, redraw bool) error {
+// showStatus asks once. again is how often it has been shown with --watch, 0 without.
+func showStatus(ctx context.Context, io streams, c *control.Client, asJSON bool, again int) error {
 	ctx, stop := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("no answer for 10 seconds: the daemon hangs; its log, or its goroutines (SIGQUIT), say where"))
 	defer stop()
 	st, err := c.Status(ctx)
@@ -97,16 +96,22 @@ func showStatus(ctx context.Context, io streams, c *control.Client, asJSON, redr
 		return failed(err)
 	}
 	var b bytes.Buffer
+	t, _ := terminalOf(io.out)
 	switch {
 	case asJSON:
 		if err := json.NewEncoder(&b).Encode(st); err != nil {
 			return failed(fmt.Errorf("encode status: %w", err))
 		}
-	case redraw:
-		b.WriteString("\x1b[H\x1b[2J") // home, clear (ECMA-48)
-		fallthrough
+	case again > 0 && t.moves:
+		if again == 1 {
+			b.WriteString("\x1b[2J") // clear (ECMA-48)
+		}
+		// It takes the place of what is there, line by line and in one write, so that nothing flickers.
+		b.WriteString("\x1b[H")
+		lines := fitted(statusScreen(st, time.Now(), t.columns), t.rows-1, t.columns)
+		b.WriteString(strings.Join(lines, "\x1b[K\n") + "\x1b[K\n\x1b[J")
 	default:
-		writeStatus(&b, st, time.Now())
+		writeLines(&b, whole(statusScreen(st, time.Now(), t.columns)))
 	}
 	if _, err := io.out.Write(b.Bytes()); err != nil {
 		return failed(fmt.Errorf("write status: %w", err))

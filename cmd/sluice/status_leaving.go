@@ -2,36 +2,40 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
 )
 
-// writeLeaving shows the guests whose destination was asked to take them over, until it is settled
+// leavingSection is the guests whose destination was asked to take them over, until it is settled
 // what becomes of them.
-func writeLeaving(w io.Writer, leaving []control.DepartureStatus, now time.Time) {
+func leavingSection(leaving []control.DepartureStatus, now time.Time, width int) section {
 	if len(leaving) == 0 {
-		return
+		return section{}
 	}
-	fmt.Fprintf(w, "\nLeaving: %d\n", len(leaving))
-	table(w, "GUEST\tTO\tASKED\tHERE\tTHERE\tLAST HEARD\tSESSION", func(row rowFunc) {
-		for _, d := range leaving {
-			here := "paused"
-			if d.Stopped {
-				here = "stopped"
-			}
-			there := d.Verdict
-			if there == "" {
-				there = "not known"
-			}
-			row(d.Guest, d.Peer, coarse(now.Sub(d.Asked))+" ago", here, there, d.Last, d.Session)
-		}
-	})
+	t := table{columns: []column{{"GUEST", 0}, {"TO", 0}, {"ASKED", 1}, {"HERE", 0}, {"THERE", 0}, {"SESSION", 2}}}
 	for _, d := range leaving {
+		here := "paused"
+		if d.Stopped {
+			here = "stopped"
+		}
+		there := d.Verdict
+		if there == "" {
+			there = "not known"
+		}
+		r := t.row(d.Guest, d.Peer, coarse(now.Sub(d.Asked))+" ago", here, there, d.Session)
+		if d.Last != "" {
+			r.add("last heard: " + d.Last)
+		}
 		if d.Overdue {
-			fmt.Fprintf(w, "  Nobody can tell whether %s runs on %s, which is asked again and again. If %s can't come back, look there, then: sluice resolve %s --there, or sluice resolve %s --here\n",
-				oneLine(d.Guest), oneLine(d.Peer), oneLine(d.Peer), oneLine(d.Guest), oneLine(d.Guest))
+			r.add(fmt.Sprintf("Nobody can tell whether %s runs on %s, which is asked again and again. If %s can't come back, look there, then: sluice resolve %s --there, or sluice resolve %s --here",
+				d.Guest, d.Peer, d.Peer, d.Guest, d.Guest))
 		}
 	}
+	s := section{title: fmt.Sprintf("Leaving: %d", len(leaving)), lines: t.lines(width), now: true}
+	for i := range t.rows {
+		t.rows[i].below = nil
+	}
+	s.brief = t.lines(width)
+	return s
 }

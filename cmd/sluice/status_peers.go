@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,7 +34,7 @@ func showPeers(ctx context.Context, io streams, c *control.Client, asJSON bool) 
 			return failed(fmt.Errorf("encode peers: %w", err))
 		}
 	} else {
-		writePeers(&b, r)
+		writeLines(&b, peersScreen(r, columns(io.out)))
 	}
 	if _, err := io.out.Write(b.Bytes()); err != nil {
 		return failed(fmt.Errorf("write peers: %w", err))
@@ -41,38 +42,37 @@ func showPeers(ctx context.Context, io streams, c *control.Client, asJSON bool) 
 	return nil
 }
 
-// writePeers is one row for each peer, and below them what is wrong.
-func writePeers(b *bytes.Buffer, r *control.Report) {
-	fmt.Fprintf(b, "Peers of %s: %d\n", oneLine(r.Host), len(r.Peers))
+// peersScreen is one row for each peer, and under it what is wrong.
+func peersScreen(r *control.Report, width int) []string {
+	lines := []string{fmt.Sprintf("Peers of %s: %d", oneLine(r.Host), len(r.Peers))}
 	if len(r.Peers) == 0 {
-		return
+		return lines
 	}
-	table(b, "NAME\tFOUND\tGUESTS GO BY\tSLUICE\tLIBVIRT\tQEMU\tPATHS\tTLS\tINTERCEPTION\tQEMU'S OWN TLS\tWITHOUT SLUICE", func(row rowFunc) {
-		for _, p := range r.Peers {
-			o := p.Offers
-			if o == nil {
-				o = new(control.Offers)
-			}
-			native := ""
-			switch {
-			case p.Offers == nil:
-			case o.NativeTLS.Ready:
-				native = "ready"
-			default:
-				native = "no"
-			}
-			there := "there " + o.WithoutSluice
-			if o.WithoutSluice == "" {
-				there = "there ?"
-			}
-			row(p.Name, p.Found, p.Way, o.Sluice, p.Libvirt, o.QEMU, strings.Join(o.Paths, " "), tlsAndPolicy(o), o.Interception, native, "here "+p.WithoutSluice+", "+there)
-		}
-	})
+	t := table{columns: []column{
+		{"NAME", 0}, {"FOUND", 0}, {"GUESTS GO BY", 0}, {"SLUICE", 1}, {"LIBVIRT", 2}, {"QEMU", 3}, {"PATHS", 7}, {"TLS", 6},
+		{"INTERCEPTION", 4}, {"QEMU'S OWN TLS", 5}, {"WITHOUT SLUICE", 8},
+	}}
 	for _, p := range r.Peers {
+		o := p.Offers
+		if o == nil {
+			o = new(control.Offers)
+		}
+		native := ""
+		switch {
+		case p.Offers == nil:
+		case o.NativeTLS.Ready:
+			native = "ready"
+		default:
+			native = "no"
+		}
+		there := cmp.Or(o.WithoutSluice, "?")
+		row := t.row(p.Name, p.Found, p.Way, o.Sluice, p.Libvirt, o.QEMU, strings.Join(o.Paths, " "), tlsAndPolicy(o),
+			o.Interception, native, "here "+p.WithoutSluice+", there "+there)
 		if p.Way != control.WaySluice {
-			fmt.Fprintf(b, "  %s: %s\n", oneLine(p.Name), oneLine(p.Text))
+			row.add(p.Text)
 		}
 	}
+	return append(lines, t.lines(width)...)
 }
 
 // tlsAndPolicy is whether data has TLS by default, and by which priority string.

@@ -50,15 +50,20 @@ func say(w io.Writer, message string) {
 }
 
 // wrapped is a message in lines. Those after the first are indented: those that the message has, and
-// those that the terminal's width makes.
+// further, to tell them apart, those that the terminal's width makes.
 func wrapped(message string, columns int) []string {
-	const indent = "  "
-	var lines []string
-	for line := range strings.SplitSeq("sluice: "+strings.TrimSpace(tidy(message)), "\n") {
-		lines = append(lines, wrap(line, columns-len(indent))...)
+	own := strings.Split("sluice: "+strings.TrimSpace(tidy(message)), "\n")
+	lead, rest := "", "  "
+	if len(own) > 1 {
+		rest = "    "
 	}
-	for i := range lines[1:] {
-		lines[1+i] = indent + lines[1+i]
+	var lines []string
+	for _, line := range own {
+		for _, part := range wrap(line, columns-len(rest)) {
+			lines = append(lines, lead+part)
+			lead = rest
+		}
+		lead = "  "
 	}
 	return lines
 }

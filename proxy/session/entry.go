@@ -102,7 +102,7 @@ func (e *Entry) Status() control.SessionStatus {
 	if e.intended.IsValid() {
 		st.Intended = e.intended.String()
 	}
-	if e.Info.Work == WorkMigration && e.memory == "" {
+	if e.Info.Work == WorkMigration && e.memory == "" && len(channels) > 0 { // it has connected
 		st.Memory = BySluice
 		if e.Info.Clear {
 			st.Memory = ByNothing

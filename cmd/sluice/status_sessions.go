@@ -1,0 +1,113 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/control"
+)
+
+// sessionsSection is the sessions under way, each with its channels.
+func sessionsSection(sessions []control.SessionStatus, now time.Time, width int) section {
+	s := section{title: fmt.Sprintf("Sessions: %d", len(sessions)), now: true}
+	if len(sessions) > 0 {
+		s.lines = sessionsTable(sessions, now, false).lines(width)
+		s.brief = sessionsTable(sessions, now, true).lines(width)
+	}
+	return s
+}
+
+func sessionsTable(sessions []control.SessionStatus, now time.Time, brief bool) *table {
+	t := &table{columns: []column{
+		{"GUEST", 0}, {"DIR", 0}, {"PEER", 0}, {"PHASE", 0}, {"DONE", 0}, {"RATE", 0}, {"LEFT", 2}, {"ETA", 0}, {"DIRTY", 4}, {"PASS", 6},
+		{"SENT", 5}, {"RECEIVED", 8}, {"PATH", 9}, {"TLS", 10}, {"SECURED BY", 7}, {"AGE", 3}, {"SESSION", 11},
+	}}
+	for _, s := range sessions {
+		p := s.Progress
+		if p == nil {
+			p = new(control.Progress)
+		}
+		done, remaining, dirty, pass := "", "", "", ""
+		if p.Total > 0 {
+			done, remaining, dirty = fmt.Sprintf("%d%%", percent(*p)), size(p.Remaining), rate(p.DirtyRate)
+		}
+		if p.Iteration > 0 {
+			pass = fmt.Sprint(p.Iteration)
+		}
+		until := ""
+		switch {
+		case p.Stalled != "":
+			until = "none"
+		case p.ETA > 0:
+			until = coarse(p.ETA)
+		}
+		phase := phaseWord(control.Progress{Phase: s.Phase})
+		r := t.row(guest(s), s.Direction, s.Peer, phase, done, rate(s.Rate), remaining, until, dirty, pass,
+			size(s.Sent), size(s.Received), s.Path, tls(s.TLS, s.Suite, s.Path), securedBy(s), coarse(now.Sub(s.Started)), s.ID)
+		if brief {
+			continue
+		}
+		if p.Stalled != "" {
+			r.add(p.Stalled)
+		}
+		for _, c := range s.Channels {
+			t.row("  "+c.Name, blank, blank, open(c.Open), blank, blank, blank, blank, blank, blank,
+				size(c.Sent), size(c.Received), c.Path, tls(c.TLS, c.Suite, c.Path), blank, blank, blank)
+		}
+	}
+	return t
+}
+
+// endedSection is the last sessions that ended, and why those that failed did.
+func endedSection(ended []control.SessionStatus, now time.Time, width int) section {
+	s := section{title: fmt.Sprintf("Ended: %d", len(ended))}
+	if len(ended) == 0 {
+		return s
+	}
+	t := table{columns: []column{
+		{"GUEST", 0}, {"DIR", 0}, {"PEER", 0}, {"OUTCOME", 0}, {"BYTES", 1}, {"TOOK", 2}, {"ENDED", 0}, {"PATH", 4}, {"TLS", 5}, {"SECURED BY", 3},
+	}}
+	for _, s := range ended {
+		r := t.row(guest(s), s.Direction, s.Peer, s.Outcome, size(s.Sent+s.Received), span(s.Ended.Sub(s.Started)), coarse(now.Sub(s.Ended))+" ago",
+			s.Path, tls(s.TLS, s.Suite, s.Path), securedBy(s))
+		if s.Cause != "" {
+			r.add(s.Cause)
+		}
+	}
+	s.lines = t.lines(width)
+	return s
+}
+
+// guest names a session: connections of libvirt clients have no guest, and
+// of intercepted ones it is not known.
+func guest(s control.SessionStatus) string {
+	return cmp.Or(s.Guest, s.UUID, s.Intended, "("+s.Kind+")")
+}
+
+// securedBy says who keeps a guest's memory and disks secret on the way.
+func securedBy(s control.SessionStatus) string {
+	switch {
+	case s.Disks == "" || s.Disks == s.Memory:
+		return s.Memory
+	case s.Memory == "":
+		return s.Disks
+	}
+	return "memory: " + s.Memory + ", disks: " + s.Disks
+}
+
+func open(is bool) string {
+	if is {
+		return "open"
+	}
+	return "closed"
+}
+
+// tls is the version and the suite, "none" of data in clear, and nothing where nothing goes.
+func tls(version, suite, path string) string {
+	if version == "" && path != "" {
+		return "none"
+	}
+	return strings.TrimSpace(version + " " + suite)
+}
