@@ -162,7 +162,7 @@ func (d *daemon) kill() error {
 	d.cmd.Process.Signal(syscall.SIGCONT)
 	d.cmd.Process.Kill()
 	<-d.exited
-	if log := d.log(); strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic:") || strings.Contains(log, "goroutine ") {
+	if log := stand.Misbehaved(d.log()); log != "" {
 		return fmt.Errorf("sluice on %s misbehaved:\n%s", d.host.Name, log)
 	}
 	return nil

@@ -1,21 +1,17 @@
 package test
 
 import (
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/stand"
 )
-
-// bare is a message that tells a person nothing: an error of the kernel's or
-// of a library's, with at most names in front of it.
-var bare = regexp.MustCompile(`(?i)^([\w.() -]*: )*(unexpected )?(eof|end of file|connection reset( by peer)?|broken pipe|i/o timeout|context (canceled|deadline exceeded)|use of closed network connection|connection refused)\W*$`)
 
 // says checks that a text has all the words, and is not a bare error.
 func says(t *testing.T, who, text string, words ...string) {
 	t.Helper()
-	if bare.MatchString(text) {
+	if stand.Bare.MatchString(text) {
 		t.Errorf("%s says nothing but %q", who, text)
 	}
 	for _, w := range words {

@@ -10,6 +10,7 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/pki"
 )
@@ -37,20 +39,27 @@ type Options struct {
 	Config string
 	// Peer is TOML put behind the head of the other host's table in each.
 	Peer string
+	// Daemon is the program that serves, if not Binary.
+	Daemon string
+	// Env is added to the daemons' environment.
+	Env []string
 }
 
 // Site is a lab with a sluice on both hosts.
 type Site struct {
+	CA   *pki.CA
 	A, B *Daemon
 }
 
 // Daemon is one host's sluice.
 type Daemon struct {
 	Host   *lab.Host
-	Binary string
+	Pair   *pki.Pair // its certificate
+	Binary string    // of its command line
+	daemon string
+	env    []string
 	cmd    *lab.Cmd
 	exited chan struct{}
-	log    *os.File
 }
 
 // Start makes certificates and configurations and starts the daemons. It
@@ -60,72 +69,89 @@ func Start(ctx context.Context, l *lab.Lab, o Options) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writeCertificates(l); err != nil {
+	ca, err := pki.NewCA(pki.Authority{Name: "sluice lab CA"})
+	if err != nil {
 		return nil, fmt.Errorf("make certificates: %w", err)
 	}
-	s := &Site{A: &Daemon{Host: l.A, Binary: binary}, B: &Daemon{Host: l.B, Binary: binary}}
-	for _, d := range []*Daemon{s.A, s.B} {
-		config := fmt.Sprintf("name = %q\naccept.char_files = [%q]\n%s\n[peers.%s]\n%s", d.Host.Name, lab.SerialFiles, o.Config, d.Host.Peer().Name, o.Peer)
-		if err := os.WriteFile(d.Host.Path(ConfigFile), []byte(config), 0o644); err != nil {
-			return nil, errors.Join(err, s.Stop())
+	s := &Site{CA: ca}
+	for _, h := range l.Hosts() {
+		d := &Daemon{Host: h, Binary: binary, daemon: cmp.Or(o.Daemon, binary), env: o.Env}
+		if d.Pair, err = ca.Issue(pki.Host{Names: []string{h.Name}}); err == nil {
+			err = d.writeCertificates(ca)
 		}
-		if err := d.start(ctx); err != nil {
+		if err != nil {
+			return nil, fmt.Errorf("make certificates: %w", err)
+		}
+		if h == l.A {
+			s.A = d
+		} else {
+			s.B = d
+		}
+	}
+	for _, d := range s.Daemons() {
+		config := fmt.Sprintf("name = %q\naccept.char_files = [%q]\n%s\n[peers.%s]\n%s", d.Host.Name, lab.SerialFiles, o.Config, d.Host.Peer().Name, o.Peer)
+		err := os.WriteFile(d.Host.Path(ConfigFile), []byte(config), 0o644)
+		if err == nil {
+			err = os.WriteFile(d.Host.Path(LogFile), nil, 0o644)
+		}
+		if err == nil {
+			err = d.Start(ctx)
+		}
+		if err != nil {
 			return nil, errors.Join(err, s.Stop())
 		}
 	}
 	return s, nil
 }
 
-func writeCertificates(l *lab.Lab) error {
-	ca, err := pki.NewCA(pki.Authority{Name: "sluice lab CA"})
+// Daemons are both.
+func (s *Site) Daemons() []*Daemon { return []*Daemon{s.A, s.B} }
+
+func (d *Daemon) writeCertificates(ca *pki.CA) error {
+	set := pki.Set{CA: ca, Server: d.Pair, Client: d.Pair}
+	if _, err := pki.WriteLayout(d.Host.Path("/etc/pki"), pki.LayoutLibvirt, set); err != nil {
+		return err
+	}
+	files, err := pki.WriteLayout(d.Host.Path("/etc/pki/qemu"), pki.LayoutQEMU, set)
 	if err != nil {
 		return err
 	}
-	for _, h := range l.Hosts() {
-		pair, err := ca.Issue(pki.Host{Names: []string{h.Name}})
-		if err != nil {
-			return err
-		}
-		set := pki.Set{CA: ca, Server: pair, Client: pair}
-		if _, err := pki.WriteLayout(h.Path("/etc/pki"), pki.LayoutLibvirt, set); err != nil {
-			return err
-		}
-		files, err := pki.WriteLayout(h.Path("/etc/pki/qemu"), pki.LayoutQEMU, set)
-		if err != nil {
-			return err
-		}
-		if err := lab.GiveToQEMU(files...); err != nil {
-			return err
-		}
-	}
-	return nil
+	return lab.GiveToQEMU(files...)
 }
 
-func (d *Daemon) start(ctx context.Context) (err error) {
-	if d.log, err = os.Create(d.Host.Path(LogFile)); err != nil {
+// Start starts the daemon, again if it has ended, and returns when it is ready.
+func (d *Daemon) Start(ctx context.Context) error {
+	log, err := os.OpenFile(d.Host.Path(LogFile), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
 		return err
 	}
+	defer log.Close()
+	ran := strings.Count(d.Log(), readyWord)
 	// The daemon's life is Stop's to end, not ctx's.
-	d.cmd = d.Host.Command(context.WithoutCancel(ctx), d.Binary, "serve", "--config", ConfigFile)
-	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	d.cmd = d.Host.Command(context.WithoutCancel(ctx), d.daemon, "serve", "--config", ConfigFile)
+	d.cmd.Stdout, d.cmd.Stderr = log, log
+	d.cmd.Env = append(d.cmd.Env, d.env...)
 	if err := d.cmd.Start(); err != nil {
 		return fmt.Errorf("start sluice on %s: %w", d.Host.Name, err)
 	}
-	d.exited = make(chan struct{})
+	exited, cmd := make(chan struct{}), d.cmd
+	d.exited = exited
 	go func() {
-		d.cmd.Wait()
-		close(d.exited)
+		cmd.Wait()
+		close(exited)
 	}()
-	return d.waitReady(ctx)
+	return d.waitReady(ctx, ran)
 }
+
+const readyWord = `"ready"`
 
 // waitReady asks until the daemon answers: it opens its sockets one by one,
 // the control socket first.
-func (d *Daemon) waitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+func (d *Daemon) waitReady(ctx context.Context, ran int) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for again := time.NewTicker(20 * time.Millisecond); ; {
-		if d.Command(ctx, "status").Run() == nil && strings.Contains(d.Log(), `"ready"`) {
+		if d.Command(ctx, "status").Run() == nil && strings.Count(d.Log(), readyWord) > ran {
 			again.Stop()
 			return nil
 		}
@@ -156,6 +182,14 @@ func (d *Daemon) Log() string {
 // Pid is the daemon's process on the machine.
 func (d *Daemon) Pid() int { return d.cmd.Process.Pid }
 
+// Exited is closed once the daemon has ended.
+func (d *Daemon) Exited() <-chan struct{} { return d.exited }
+
+// Status is what `sluice status` shows.
+func (d *Daemon) Status(ctx context.Context) (*control.Status, error) {
+	return control.New(d.Host.Path(control.DefaultSocket)).Status(ctx)
+}
+
 // Kill ends the daemon as a crash would, and waits for its end.
 func (d *Daemon) Kill() error {
 	if err := d.cmd.Process.Kill(); err != nil {
@@ -168,7 +202,7 @@ func (d *Daemon) Kill() error {
 // Stop ends the daemons as an operator would, and says when one did not end.
 func (s *Site) Stop() error {
 	var errs []error
-	for _, d := range []*Daemon{s.A, s.B} {
+	for _, d := range s.Daemons() {
 		errs = append(errs, d.stop())
 	}
 	return errors.Join(errs...)
@@ -178,7 +212,6 @@ func (d *Daemon) stop() error {
 	if d.exited == nil {
 		return nil
 	}
-	defer d.log.Close()
 	d.cmd.Process.Signal(syscall.SIGTERM)
 	patience := time.NewTimer(30 * time.Second)
 	defer patience.Stop()

@@ -100,7 +100,8 @@ func goroutines(ctx context.Context, pid int, file string) ([]string, error) {
 }
 
 // beyond returns the stacks of goroutines of which there are more now than at
-// first, told apart by what they do.
+// first, told apart by what they were started
+// for.
 func beyond(now, first []string) (more []string) {
 	had := make(map[string]int)
 	for _, stack := range first {
@@ -115,21 +116,25 @@ func beyond(now, first []string) (more []string) {
 	return more
 }
 
-// work are the functions of sluice's and its libvirt client's in a stack, with
-// the one that started the goroutine. A goroutine without any is a library's,
-// such as that of a caller's idle HTTP connection.
+// work is what a goroutine was started for: the outermost function of sluice's or its libvirt
+// client's in its stack, and what has started it. Deeper ones change as it works. A goroutine without
+// any is a library's, such as that of a caller's idle HTTP connection.
 func work(stack string) string {
-	var b strings.Builder
+	outermost, starter := "", ""
 	for line := range strings.Lines(stack) {
 		if strings.HasPrefix(line, "\t") || !strings.Contains(line, "virt-sluice/sluice/") && !strings.Contains(line, "digitalocean/go-libvirt") {
 			continue
 		}
 		// "pkg.(*T).f(0xc000012345, 0x7)", "created by pkg.f in goroutine 7"
 		line, _, _ = strings.Cut(line, " in goroutine ")
-		if at := strings.LastIndexByte(line, '('); at > 0 && !strings.HasPrefix(line, "created by ") {
+		if strings.HasPrefix(line, "created by ") {
+			starter = line
+			continue
+		}
+		if at := strings.LastIndexByte(line, '('); at > 0 {
 			line = line[:at]
 		}
-		b.WriteString(line + "\n")
+		outermost = line
 	}
-	return b.String()
+	return outermost + starter
 }
