@@ -11,7 +11,7 @@ SOAK ?= 30m
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test test-ktls test-processors soak bench lint fuzz vulncheck clean
+.PHONY: help build install demo test test-faults test-ktls test-processors soak bench lint fuzz vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ demo: ## migrate a real guest between two hosts made on this machine (root or su
 	@$(AS_ROOT) bin/demo
 
 # Packages whose tests bring up the two-host lab. The daemons in it have the race detector as well.
-LABS := ./internal/check ./internal/lab ./test ./test/lab
+LABS := ./internal/check ./internal/lab ./test ./test/faults ./test/lab
 GO_TEST = $(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -timeout 20m # for one package
 
 # Tests in the lab measure and time out, so that only one package of them runs at a time. Mostly they
@@ -45,6 +45,11 @@ test: ## everything, the two-host lab included (SLUICE_SKIP_LAB=1 without)
 	$(GO_TEST) -p 1 -parallel 4 $(LABS)
 	@mkdir -p bin && $(GO_TEST) -v -run '^TestProcessors$$' ./test/guests >bin/processors.log || { cat bin/processors.log; exit 1; }
 	@sed -n 's/^.*\(not tested: .*\)/\1/p' bin/processors.log
+
+# More of them at once than elsewhere, because most of the time all of them wait for a timeout.
+test-faults: ## real migrations struck by faults, into test/faults (about an hour; root or sudo)
+	test/install
+	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 90m -parallel 8 ./test/faults -args -all -results .
 
 test-ktls: ## kernel TLS alone, in Debian's kernels booted under QEMU's emulation (no root; fetches them once)
 	$(GO) test -count=1 -v -timeout 15m -skip '^TestProcessors$$' ./test/guests -args -all

@@ -1,0 +1,352 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/internal/site"
+	"github.com/virt-sluice/sluice/internal/stand"
+)
+
+// Where a guest is in the end.
+const (
+	moved = "moved"     // it runs on host-b alone
+	stays = "stays"     // it runs on host-a alone
+	ended = "ended"     // it runs nowhere, and nothing is left of it
+	held  = "held"      // it is paused on host-a, and is not on host-b
+	split = "split"     // a part of it is on each host, as post-copy leaves it
+	torn  = "torn"      // post-copy has lost it: what is left can't go on (docs/failures.md)
+	open  = "undecided" // none of these
+)
+
+// judge waits until all has come to rest, and checks everything.
+func (s *stage) judge(r *result) {
+	ctx, cancel := context.WithTimeout(s.ctx, 4*time.Minute)
+	defer cancel()
+	s.inTime(r)
+	where := s.rest(ctx)
+	r.Outcome = where
+	_, onB, err := s.watch.passes()
+	if err != nil && s.c.mayDouble() && strings.Contains(err.Error(), "run on both") {
+		r.Outcome = "ran on both (no sluice sees libvirt's calls)"
+		s.endCopy(ctx, r)
+		return
+	}
+	if err != nil {
+		r.fault("%v", err)
+		return
+	}
+	s.agrees(r, where, onB > 0)
+	s.causes(r)
+	if where == held || where == split {
+		where = s.operator(ctx, r, where, onB > 0)
+	}
+	at := s.A
+	switch where {
+	case moved:
+		at = s.B
+	case stays:
+		if onB > 0 {
+			r.fault("the guest has run on host-b, and goes on on host-a")
+		}
+	case ended:
+		if !s.c.mayEnd(onB > 0) {
+			r.fault("the guest is gone")
+		}
+		at = nil
+	case torn:
+		if !s.c.mayTear() {
+			r.fault("the guest can't go on")
+		}
+		s.endCopy(ctx, r)
+		at = nil
+	default:
+		r.fault("the guest is %s", s.places(ctx))
+		return
+	}
+	if at != nil {
+		if err := s.CheckOnlyOn(ctx, s.g, at); err != nil {
+			r.fault("%v", err)
+		}
+		job, err := at.Virsh(ctx, "domjobinfo", s.g.Name)
+		if err != nil || !strings.Contains(job, "None") {
+			r.fault("libvirt's job on %s: %s (%v)", at.Name, job, err)
+		}
+	}
+	if at == s.B && s.c.kind == "storage" {
+		if err := s.CompareDisks(ctx, s.g); err != nil {
+			r.fault("%v", err)
+		}
+	}
+	s.nothingLeft(ctx, r, at)
+}
+
+// inTime checks when the caller knew.
+func (s *stage) inTime(r *result) {
+	due := s.c.due()
+	begun := s.struck
+	if !s.mended.IsZero() {
+		begun = s.mended
+	}
+	err := s.wait("the caller's end", time.Until(begun.Add(due.within)), func() (bool, error) { return !s.caller.running(), nil })
+	if err != nil {
+		r.fault("the caller does not know what became of the guest %v after the strike, %v after the end of the fault (%s: %v)",
+			time.Since(s.struck).Round(time.Second), time.Since(begun).Round(time.Second), due.name, due.within)
+		s.caller.cmd.Process.Kill()
+		<-s.caller.done
+		r.Caller = "waited in vain"
+		return
+	}
+	r.Caller, r.Verdict = s.caller.outcome(), time.Since(s.struck)
+	r.Words = strings.TrimSpace(s.caller.words())
+	if r.Caller == killed {
+		s.note("the caller ended by a signal: %v", s.caller.cmd.ProcessState)
+	}
+	if r.Caller != control.Moved && r.Caller != killed && (r.Words == "" || s.caller.sluice && stand.Bare.MatchString(r.Words)) {
+		r.fault("the caller says nothing but %q", r.Words)
+	}
+}
+
+// rest waits until the guest is where it stays, and says where.
+func (s *stage) rest(ctx context.Context) string {
+	where, since := open, time.Now()
+	settled := func() time.Duration {
+		switch where {
+		case moved, stays, ended:
+			return time.Second
+		case open: // nothing is decided
+			return time.Hour
+		}
+		return 25 * time.Second // longer than what sluice still does about it
+	}
+	s.wait("the guest is where it stays", 100*time.Second, func() (bool, error) {
+		now := s.where(ctx)
+		if now != where {
+			where, since = now, time.Now()
+		}
+		if s.overdue() && where != open {
+			return true, nil
+		}
+		return time.Since(since) > settled(), nil
+	})
+	return where
+}
+
+func (s *stage) where(ctx context.Context) string {
+	places, err := s.WhereRuns(ctx, s.g.Name)
+	if err != nil {
+		return open
+	}
+	a, b := places[0], places[1]
+	gone := func(p lab.Place) bool { return len(p.QEMU) == 0 && (p.State == "" || p.State == "shut off") }
+	if s.nameTaken {
+		b.State = "" // of the other guest of the name
+	}
+	switch {
+	case gone(a) && gone(b):
+		return ended
+	case gone(a) && b.State == "running":
+		return moved
+	case gone(b) && a.State == "running":
+		return stays
+	case gone(b) && a.State == "paused":
+		reason, _ := s.A.Virsh(ctx, "domstate", "--reason", s.g.Name)
+		if strings.Contains(reason, "post-copy") {
+			return torn
+		}
+		return held
+	case len(a.QEMU) > 0 && len(b.QEMU) > 0 && s.c.kind == "postcopy":
+		return split
+	case gone(a) && s.c.kind == "postcopy": // its source is lost
+		return torn
+	}
+	return open
+}
+
+func (s *stage) places(ctx context.Context) string {
+	places, err := s.WhereRuns(ctx, s.g.Name)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%v and %v", places[0], places[1])
+}
+
+// agrees checks the caller's word against where the guest is.
+func (s *stage) agrees(r *result, where string, ran bool) {
+	hits := s.c.fault.hits
+	// The caller's own libvirtd or sluice, or it itself, was struck: it can't know.
+	cut := strings.HasSuffix(hits, "-a") || hits == "caller"
+	switch r.Caller {
+	case control.Moved:
+		if where != moved && !(where == ended && s.c.mayEnd(ran)) {
+			r.fault("the caller says that the guest has moved, and it is %s", where)
+		}
+	case control.Failed, control.Cancelled:
+		// A stock client has no word for what it can't know.
+		if (where == moved || where == held) && (s.caller.sluice || !cut && !s.c.way.alone && s.c.kind != "postcopy") {
+			r.fault("the caller says %q, and the guest is %s: %s", r.Caller, where, r.Words)
+		}
+	case control.Unknown:
+		if !cut && !s.c.moment.finish && s.c.kind != "postcopy" {
+			r.fault("the caller says that the outcome is unknown, which this fault does not account for: %s", r.Words)
+		}
+	case killed:
+		if hits != "caller" {
+			r.fault("the caller was killed")
+		}
+	}
+}
+
+// causes checks what both daemons say of each session that has ended.
+func (s *stage) causes(r *result) {
+	told := make(map[string]string)
+	for _, d := range s.site.Daemons() {
+		for _, e := range s.status(d).Ended {
+			if e.Cause != "" && stand.Bare.MatchString(e.Cause) {
+				r.fault("%s says nothing but %q", d.Host.Name, e.Cause)
+			}
+			if e.Outcome == control.Failed && e.Cause == "" {
+				r.fault("%s says no cause of %+v", d.Host.Name, e)
+			}
+			if e.Cause != "" && r.Cause == "" && e.Kind != "libvirt" && e.Kind != "client" {
+				r.Cause = e.Cause
+			}
+			if before, ok := told[e.ID]; ok && before != e.Cause && !s.c.fault.apart {
+				r.fault("host-a says\n  %s\nand host-b says\n  %s", before, e.Cause)
+			}
+			told[e.ID] = e.Cause
+		}
+	}
+}
+
+// operator does what a person is told to do about a guest that is held, or split by post-copy, and
+// says where it is then.
+func (s *stage) operator(ctx context.Context, r *result, where string, ran bool) string {
+	run := func(args ...string) string {
+		out, err := s.A.Command(ctx, args[0], args[1:]...).CombinedOutput()
+		if err != nil {
+			r.fault("%s: %v: %s", strings.Join(args, " "), err, out)
+		}
+		return s.rest(ctx)
+	}
+	leaving := s.status(s.site.A).Leaving
+	switch {
+	case where == split:
+		if !slices.ContainsFunc(s.site.Daemons(), func(d *site.Daemon) bool { return len(s.status(d).Ended) > 0 }) && s.c.fault.hits == "" {
+			r.fault("post-copy was lost, and nothing has failed")
+		}
+		r.Outcome += ", resumed"
+		s.SlowLink(0)
+		return run(s.programs.Command, "migrate", "--postcopy-resume", s.g.Name, lab.HostB)
+	case len(leaving) > 0:
+		if !s.c.mayHold() {
+			r.fault("nobody could tell what became of the guest: %+v", leaving)
+		}
+		r.Outcome += ", resolved"
+		if ran {
+			return run(s.programs.Command, "resolve", s.g.Name, "--there")
+		}
+		return run(s.programs.Command, "resolve", s.g.Name, "--here")
+	case s.c.way.alone && s.c.moment.finish: // libvirt's own end of a migration that it can't finish
+		r.Outcome += ", resumed"
+		if ran {
+			return run("virsh", "-q", "destroy", s.g.Name)
+		}
+		return run("virsh", "-q", "resume", s.g.Name)
+	}
+	r.fault("the guest is paused on host-a, and nobody says why")
+	return open
+}
+
+// mayHold says whether nobody can tell whether the guest has run at the destination: it is gone
+// there, and so is what libvirt there remembered of it.
+func (c *testCase) mayHold() bool {
+	return c.moment.finish && (c.fault.hits == "libvirtd-b" || c.fault.hits == "qemu-b")
+}
+
+// mayDouble says whether libvirt alone decides, and takes a lost answer to Finish for a failure.
+func (c *testCase) mayDouble() bool {
+	return c.way.alone && c.moment.finish && c.fault.hits != ""
+}
+
+// mayEnd says whether the fault itself may have ended the guest where it was.
+func (c *testCase) mayEnd(ran bool) bool {
+	if !c.fault.ends && c.fault.name != "memory:qemu-b" && c.fault.name != "descriptors:qemu-b" {
+		return false
+	}
+	switch c.fault.hits {
+	case "qemu-b":
+		return ran || c.moment.over || c.kind == "postcopy"
+	}
+	return true
+}
+
+// mayTear says whether post-copy, of which a part is on each host, may have lost one.
+func (c *testCase) mayTear() bool {
+	return c.kind == "postcopy" && (c.moment.name == "switch" || c.moment.finish || c.moment.name == "copy")
+}
+
+// endCopy ends what is left of a guest that can't go on, as its user would.
+func (s *stage) endCopy(ctx context.Context, r *result) {
+	if err := s.g.Destroy(ctx); err != nil {
+		r.fault("end what is left: %v", err)
+	}
+}
+
+// nothingLeft checks that hosts and daemons have nothing of the migration any more, but the guest
+// where it is.
+func (s *stage) nothingLeft(ctx context.Context, r *result, at *lab.Host) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if s.nameTaken {
+		if _, err := s.B.Virsh(ctx, "undefine", s.g.Name); err != nil {
+			r.fault("%v", err)
+		}
+	}
+	if s.second != nil {
+		s.secondRefused(r)
+	}
+	for _, h := range s.Hosts() {
+		var except []string
+		if h == at || h == s.A && at == nil && s.g.Spec.Persistent {
+			except = []string{s.g.Name}
+		}
+		if err := h.WaitClean(ctx, except...); err != nil {
+			r.fault("%v", err)
+		}
+	}
+	for _, d := range s.site.Daemons() {
+		var more error
+		err := s.wait("sluice comes to rest", 20*time.Second, func() (bool, error) {
+			now, err := s.holds(d)
+			more = errors.Join(now.Beyond(s.idle[d]), err)
+			return more == nil, nil
+		})
+		if err != nil {
+			r.fault("%s: %v: %v", d.Host.Name, err, more)
+		}
+		if log := stand.Misbehaved(d.Log()); log != "" && s.c.fault.name != "memory:sluice"+strings.TrimPrefix(d.Host.Name, "host") {
+			r.fault("sluice on %s misbehaved: %s", d.Host.Name, log)
+		}
+	}
+}
+
+// secondRefused checks that a second caller did not move the guest as well.
+func (s *stage) secondRefused(r *result) {
+	select {
+	case <-s.second.done:
+	case <-time.After(30 * time.Second):
+		r.fault("the second caller has not ended")
+		return
+	}
+	if s.second.outcome() == control.Moved && r.Caller == control.Moved {
+		r.fault("both callers say that they have moved the guest")
+	}
+	s.note("the second caller is told: %s", strings.TrimSpace(s.second.words()))
+}
