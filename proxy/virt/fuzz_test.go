@@ -40,7 +40,7 @@ func FuzzRemoteConn(f *testing.F) {
 				return err
 			})
 			v.Bound(ctx, func() error {
-				_, err := v.JobStats(libvirt.Domain{}, 0)
+				_, _, err := v.JobStats(libvirt.Domain{}, 0)
 				return err
 			})
 			v.Bound(ctx, func() error {
