@@ -39,7 +39,7 @@ func (o *tunnelOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.Priority, "priority", "", "GnuTLS priority `STRING`; see sluice priority (default: this host's)")
 	f.StringVar(&o.StartTLS, "starttls", "", "`PROTOCOL` in which the peer asks for TLS first: nbd")
 	f.StringVar(&o.CloseNotify, "close-notify", config.CloseNotifyRequired, "`required|optional`: whether a stream without it is complete")
-	f.StringVar(&o.User, "socket-user", "", "`USER` who owns the socket of --listen unix:PATH (default: the one who runs this)")
+	f.StringVar(&o.User, "socket-user", "", "`USER` who may connect to --listen unix:PATH (default: the one who runs this)")
 	f.Int64Var(&o.Bandwidth, "bandwidth", 0, "`MiB/s` each way, for all connections together (default: no limit)")
 	f.IntVar(&o.Connections, "connections", spec.DefaultConnections, "`NUMBER` of connections at once")
 	f.DurationVar(&o.HandshakeTimeout, "handshake-timeout", spec.DefaultHandshake, "`TIME` to make and authenticate a connection on both sides")

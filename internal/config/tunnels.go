@@ -23,7 +23,7 @@ type Tunnel struct {
 	StartTLS     string       `toml:"starttls"`     // "nbd", or empty for TLS from the first byte
 	CloseNotify  string       `toml:"close_notify"` // "required" or "optional"; default "required"
 
-	User string `toml:"user"` // owns the unix socket at Listen; default: the daemon's own
+	User string `toml:"user"` // may connect to the unix socket at Listen; default: the daemon's own alone
 
 	Bandwidth        int64         `toml:"bandwidth"`         // MiB/s each way, of all connections; default none
 	Connections      int           `toml:"connections"`       // at once; default 512

@@ -45,9 +45,10 @@ var rows = [][]string{
 	{"internal/credentials", "internal/guestpolicy"},
 	{"internal/config"},
 	{"proxy/tunnel/spec"},
+	{"internal/observer"},
 
 	// What knows nothing of the daemon.
-	{"internal/control", "internal/domainxml", "internal/libvirtrpc", "internal/nbd", "internal/pki", "internal/sockets"},
+	{"internal/acl", "internal/control", "internal/domainxml", "internal/libvirtrpc", "internal/nbd", "internal/pki", "internal/sockets"},
 	{"stream", "tlsconf/spiffe"},
 	{"tlsconf"},
 	{"tlsconf/layout"},

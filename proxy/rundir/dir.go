@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/internal/acl"
 )
 
 // Names within the folder.
@@ -35,7 +37,7 @@ type Dir struct {
 // Open makes the folder if need be, takes it for this daemon, and clears
 // away what one that was killed has left.
 func Open(path string) (*Dir, error) {
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	if err := makeFolder(path); err != nil {
 		return nil, fmt.Errorf("make the run folder (run_dir): %w", err)
 	}
 	lock, err := os.Open(path)
@@ -48,6 +50,17 @@ func Open(path string) (*Dir, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// makeFolder makes a folder that QEMU can get through, whatever the umask.
+func makeFolder(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	return os.Chmod(path, 0o755)
 }
 
 func (d *Dir) take() error {
@@ -103,22 +116,29 @@ func (d *Dir) Mkdir(name string, mode fs.FileMode) error {
 	if err := d.root.Mkdir(name, 0o700); err != nil {
 		return fmt.Errorf("make a folder in %s: %w", d.path, err)
 	}
-	if err := d.root.Chmod(name, mode); err != nil {
+	if err := d.chmod(name, mode); err != nil {
 		return fmt.Errorf("make a folder in %s: %w", d.path, err)
 	}
 	return nil
 }
 
-// Listen makes a socket with the given owner and mode. Its folder is writable
-// by this daemon alone, so the path can't lead elsewhere.
+// chmod goes by the path, which can't lead elsewhere, as nobody else may write in the folder: os.Root
+// would use fchmodat2, which a systemd of before it does not let through (SystemCallFilter).
+func (d *Dir) chmod(name string, mode fs.FileMode) error {
+	return os.Chmod(filepath.Join(d.path, name), mode)
+}
+
+// Listen makes a socket with the given mode, to which a further user may connect, if uid is none
+// below 0. Its folder is writable by this daemon alone, so the path can't lead elsewhere.
 func (d *Dir) Listen(name string, uid int, mode fs.FileMode) (*net.UnixListener, error) {
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: filepath.Join(d.path, name)})
+	path := filepath.Join(d.path, name)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
 	if err != nil {
 		return nil, fmt.Errorf("make a socket: %w", err)
 	}
-	err = d.root.Lchown(name, uid, -1)
-	if err == nil {
-		err = d.root.Chmod(name, mode)
+	err = d.chmod(name, mode)
+	if err == nil && uid >= 0 {
+		err = acl.Grant(path, uid, acl.Read|acl.Write)
 	}
 	if err != nil {
 		l.Close()

@@ -5,26 +5,26 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
+	"github.com/virt-sluice/sluice/internal/acl"
 	"github.com/virt-sluice/sluice/internal/sockets"
 )
 
-// MakeSession makes the folder of a session. At the destination QEMU makes its
-// sockets in it, so there it is QEMU's; at the source it stays ours.
-func (d *Dir) MakeSession(id string, owner int) (SessionDir, error) {
+// MakeSession makes the folder of a session. At the destination QEMU makes its sockets in it, as
+// maker; at the source nobody else does, which is -1.
+func (d *Dir) MakeSession(id string, maker int) (SessionDir, error) {
 	s := SessionDir{dir: d, name: filepath.Join(sessionsDir, id)}
 	if err := d.Mkdir(s.name, 0o711); err != nil {
 		return SessionDir{}, err // not s: what is there already is another's, and not to be removed
 	}
-	if owner != os.Geteuid() {
-		if err := d.root.Lchown(s.name, owner, -1); err != nil {
+	if maker >= 0 {
+		if err := acl.GrantFolder(filepath.Join(d.path, s.name), maker); err != nil {
 			d.root.RemoveAll(s.name)
-			return SessionDir{}, fmt.Errorf("give a session's folder to QEMU's user (qemu_user): %w", err)
+			return SessionDir{}, fmt.Errorf("let QEMU's user (qemu_user) make sockets: %w", err)
 		}
 	}
 	return s, nil
@@ -61,8 +61,8 @@ func (s SessionDir) Remove(log zerolog.Logger) {
 	}
 }
 
-// Connect connects to the socket that QEMU has made for a kind of channel. The folder is QEMU's,
-// and QEMU may be controlled by its guest: what it put there could be a link to libvirtd's socket,
+// Connect connects to the socket that QEMU has made for a kind of channel. QEMU may write in the
+// folder, and may be controlled by its guest: what it put there could be a link to libvirtd's socket,
 // to which this daemon would then carry the peer's bytes. So the socket is opened without following
 // links and connected to by its file descriptor, and QEMU's user must be the one who listens.
 func (s SessionDir) Connect(kind string, qemuUID int) (*net.UnixConn, error) {

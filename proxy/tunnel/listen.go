@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/virt-sluice/sluice/internal/acl"
 	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 )
 
@@ -53,9 +54,9 @@ func (o Options) listen() (net.Listener, error) {
 		return nil, fmt.Errorf("listen at %s: %w", a, err)
 	}
 	if o.SocketUser != nil {
-		if err := os.Lchown(a.At, *o.SocketUser, -1); err != nil {
+		if err := acl.Grant(a.At, *o.SocketUser, acl.Read|acl.Write); err != nil {
 			l.Close()
-			return nil, fmt.Errorf("give %s to its user: %w", a, err)
+			return nil, fmt.Errorf("let a user connect to %s: %w", a, err)
 		}
 	}
 	return l, nil

@@ -211,7 +211,7 @@ func TestOptions(t *testing.T) {
 		{Options{Spec: spec.Spec{Listen: loopback(spec.TLS), To: s.path("out"), TLS: spec.No, Allow: any}}, "contradicts it"},
 		{Options{Spec: spec.Spec{Listen: s.path("in"), To: s.path("out"), StartTLS: spec.NBD}}, "neither side has it"},
 		{Options{Spec: spec.Spec{Listen: s.path("in"), To: s.path("out"), StartTLS: "smtp"}}, `not "smtp"`},
-		{Options{Spec: spec.Spec{Listen: loopback(spec.TCP), To: s.path("out"), TLS: spec.No, SocketUser: new(int)}}, "a user may own"},
+		{Options{Spec: spec.Spec{Listen: loopback(spec.TCP), To: s.path("out"), TLS: spec.No, SocketUser: new(int)}}, "can have a user"},
 		{Options{Spec: spec.Spec{Listen: loopback(spec.TLS), To: s.path("out"), Allow: any}}, "no certificates"},
 		{Options{Spec: spec.Spec{Listen: loopback(spec.TLS), To: s.path("out")}, Credentials: store}, "nobody would be let in"},
 		{Options{Spec: spec.Spec{Listen: s.path("in"), To: s.path("out")}, Path: "fast"}, `no path "fast"`},

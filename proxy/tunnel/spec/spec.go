@@ -33,7 +33,7 @@ type Spec struct {
 	// GnuTLS's programs make it. Nobody can tell then whether the stream was complete.
 	LaxEnd bool
 
-	// SocketUser is the uid that owns the unix socket at Listen; nil is this process's.
+	// SocketUser is a uid that may connect to the unix socket at Listen, besides this process's.
 	SocketUser *int
 
 	Limits Limits
@@ -74,7 +74,7 @@ func (s Spec) Check() error {
 	case s.StartTLS != "" && s.StartTLS != NBD:
 		return fmt.Errorf("starttls may be %q or empty, not %q", NBD, s.StartTLS)
 	case s.SocketUser != nil && s.Listen.Kind != Unix:
-		return fmt.Errorf("a user may own the socket of unix:PATH, not %s", s.Listen)
+		return fmt.Errorf("only the socket of unix:PATH can have a user, not %s", s.Listen)
 	}
 	if s.Listen.Kind == FD || s.To.Kind == FD {
 		return nil
