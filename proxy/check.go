@@ -55,6 +55,9 @@ func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control
 		Peers:     d.Peers,
 		Listening: d.listening(),
 		Reload:    d.Peers.Certs.Status(time.Now()).ReloadErrors,
+
+		Confinement: d.confinement,
+		Observer:    d.Observer,
 	}
 	report := h.Run(ctx, req)
 	for _, v := range report.Peers {

@@ -14,6 +14,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/observer"
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/departure"
 	"github.com/virt-sluice/sluice/proxy/gateway"
@@ -27,11 +29,14 @@ import (
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
-// Options make a Daemon. All are needed.
+// Options make a Daemon. The first three are needed.
 type Options struct {
 	Config  *config.Config
 	Log     zerolog.Logger
 	Version string
+
+	Observer    *observer.Observer   // nil: this process looks itself
+	Confinement *control.Confinement // nil: it is not confined
 }
 
 // Daemon is one host's sluice.
@@ -40,6 +45,8 @@ type Daemon struct {
 
 	version string
 	started time.Time
+
+	confinement *control.Confinement
 
 	arrivals *arrival.Arrivals
 	gateway  *gateway.Gateway
@@ -61,6 +68,7 @@ func New(o Options) (*Daemon, error) {
 		Host: &host.Host{
 			Config:       o.Config,
 			Log:          o.Log,
+			Observer:     o.Observer,
 			Libvirt:      virt.Libvirt{Socket: o.Config.LibvirtSocket, Host: o.Config.Name},
 			Sessions:     session.NewRegistry(o.Config.Limits.Sessions, o.Config.Limits.PeerSessions),
 			TotalSend:    relay.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
@@ -68,7 +76,10 @@ func New(o Options) (*Daemon, error) {
 		},
 		version: o.Version,
 		started: time.Now(),
-		ready:   make(chan struct{}),
+
+		confinement: o.Confinement,
+
+		ready: make(chan struct{}),
 	}
 	d.arrivals = arrival.New(d.Host)
 	d.gateway = gateway.New(d.Host, d.arrivals)

@@ -24,6 +24,7 @@ func (d *Daemon) status() *control.Status {
 		Certificates: d.Peers.Certs.Status(time.Now()),
 		Priority:     d.Peers.Certs.Host().Source,
 		AES:          gcm.Chosen().String(),
+		Confinement:  d.confinement,
 	}
 	st.Intercept = intercept.Status(d.Config.Intercept)
 	st.Tunnels = d.tunnelStatus(time.Now())

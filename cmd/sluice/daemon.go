@@ -4,9 +4,11 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/observer"
 	"github.com/virt-sluice/sluice/proxy"
 )
 
-func newDaemon(cfg *config.Config, log zerolog.Logger) (runner, error) {
-	return proxy.New(proxy.Options{Config: cfg, Log: log, Version: buildVersion()})
+func newDaemon(cfg *config.Config, log zerolog.Logger, eyes *observer.Observer, confinement *control.Confinement) (runner, error) {
+	return proxy.New(proxy.Options{Config: cfg, Log: log, Version: buildVersion(), Observer: eyes, Confinement: confinement})
 }

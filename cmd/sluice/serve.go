@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/confine"
 )
 
 const defaultConfig = "/etc/sluice/sluice.toml"
@@ -77,19 +78,26 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := confine.NoDumps(); err != nil {
+		log.Warn().Err(err).Msg("a crash could leave keys and guests' memory in a core dump")
+	}
 	cfg, err := config.Load(o.config)
 	if err != nil {
 		return wrongUse(err)
 	}
-	d, err := newDaemon(cfg, log)
-	if err != nil {
-		return wrongUse(fmt.Errorf("%s: %w", o.config, err))
-	}
 	if o.check {
+		if _, err := newDaemon(cfg, log, nil, nil); err != nil {
+			return wrongUse(fmt.Errorf("%s: %w", o.config, err))
+		}
 		fmt.Fprintf(io.out, "%s: no fault found; this host is %s and listens on %s; its peers: %s\n", o.config, cfg.Name, cfg.Listen,
 			cmp.Or(strings.Join(slices.Sorted(maps.Keys(cfg.Peers)), " "), "none"))
 		return nil
 	}
+	d, eyes, err := confinedDaemon(cfg, o.config, log)
+	if err != nil {
+		return wrongUse(fmt.Errorf("%s: %w", o.config, err))
+	}
+	defer eyes.Close()
 	if len(cfg.Peers) == 0 {
 		log.Warn().Str("config", o.config).Msg("no [peers] are configured: nothing can be moved from here, and nobody is let in")
 	}

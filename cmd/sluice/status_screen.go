@@ -30,6 +30,7 @@ func statusScreen(st *control.Status, now time.Time, width int) []section {
 		peersSection(st.Peers, width),
 		interceptSection(st.Intercept, width),
 		certificatesSection(st, now, width),
+		confinementSection(st.Confinement, width),
 	}
 	var some []section
 	for _, s := range all {

@@ -1,12 +1,9 @@
 package check
 
 import (
-	"bytes"
-	"fmt"
 	"os"
-	"strconv"
 
-	"golang.org/x/sys/unix"
+	"kernel.org/pub/linux/libs/security/libcap/cap"
 )
 
 // fence looks whether guests' QEMU processes can be stopped while their destination takes them
@@ -41,15 +38,5 @@ func mayKill(uid int) (bool, error) {
 	if os.Geteuid() == uid {
 		return true, nil
 	}
-	raw, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return false, err
-	}
-	for line := range bytes.Lines(raw) {
-		if f := bytes.Fields(line); len(f) == 2 && string(f[0]) == "CapEff:" {
-			effective, err := strconv.ParseUint(string(f[1]), 16, 64)
-			return effective&(1<<unix.CAP_KILL) != 0, err
-		}
-	}
-	return false, fmt.Errorf("/proc/self/status does not tell capabilities")
+	return cap.GetProc().GetFlag(cap.Effective, cap.KILL)
 }

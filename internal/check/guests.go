@@ -18,6 +18,7 @@ func (h *Host) guests(ctx context.Context, l *list) {
 		return
 	}
 	policy := guestpolicy.New(h.Config.Accept, func() ([]guestpolicy.Pool, error) { return here.Pools(ctx) })
+	policy.Resolve = h.Observer.Resolve
 	refused := 0
 	for _, g := range all {
 		if err := policy.Check(g.Description); err != nil {

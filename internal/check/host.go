@@ -9,6 +9,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/observer"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
@@ -26,6 +27,8 @@ type Host struct {
 	Listening string                // where a daemon listens; empty: this is none
 	Reload    []control.ReloadError // what the daemon could not take over
 
+	Confinement *control.Confinement // the daemon's; nil: there is none
+	Observer    *observer.Observer   // the daemon's; nil: this process looks itself
 }
 
 // maxPeers is how many peers are checked at once.
@@ -92,6 +95,7 @@ func (h *Host) checkHost(ctx context.Context) []control.Finding {
 	if err == nil {
 		h.fence(l)
 	}
+	h.confinement(l)
 	h.interception(ctx, l)
 	h.limits(l)
 	h.kernel(l)

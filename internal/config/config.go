@@ -20,6 +20,10 @@ type Config struct {
 	// Users (names or numbers) whose processes may use the local sockets. Default: root alone.
 	Users []string `toml:"users"`
 
+	// Landlock restricts the daemon to the files that it needs: LandlockAuto, where the kernel can,
+	// or LandlockOff. Default LandlockAuto.
+	Landlock string `toml:"landlock"`
+
 	RequireSecure *bool  `toml:"require_secure"` // refuse what would go in clear; default true
 	TLSDefault    string `toml:"tls"`            // "yes" or "no" where a migration says neither; default "yes"
 	MigrateURI    string `toml:"migrate_uri"`    // what becomes of a URI to the peer of the user's own: URIReplace or URIRefuse; default URIReplace

@@ -1,5 +1,21 @@
 package config
 
+// What landlock may be.
+const (
+	LandlockAuto = "auto"
+	LandlockOff  = "off"
+)
+
+func (c *checker) landlock(cfg *Config) {
+	switch cfg.Landlock {
+	case "":
+		cfg.Landlock = LandlockAuto
+	case LandlockAuto, LandlockOff:
+	default:
+		c.fault("landlock", `%q must be "auto" or "off"`, cfg.Landlock)
+	}
+}
+
 // What a direction's setting of kernel TLS may be.
 const (
 	KernelAuto = "auto"

@@ -46,6 +46,7 @@ func parse(files []source) (*Config, error) {
 	c.host(cfg)
 	c.users(cfg)
 	c.tls(cfg)
+	c.landlock(cfg)
 	c.kernelTLS(&cfg.KernelTLS)
 	cfg.Certificates = doc.Certificates.Certificates
 	c.certificates("certificates", &cfg.Certificates, &doc.Certificates)

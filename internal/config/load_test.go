@@ -38,6 +38,7 @@ func TestDefaults(t *testing.T) {
 		RequireSecure: &secure, TLSDefault: "yes", MigrateURI: "replace",
 		Certificates: Certificates{Reload: time.Minute},
 		KernelTLS:    KernelTLS{Send: KernelAuto, Receive: KernelAuto},
+		Landlock:     LandlockAuto,
 		Limits: Limits{
 			Sessions: 200, Channels: 64, PeerSessions: 100, PeerChannels: 1024, PeerAsks: 8, PeerMemory: 128, UserConnections: 256,
 			HandshakeTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second, SessionTimeout: 24 * time.Hour,
@@ -54,6 +55,7 @@ func TestDefaults(t *testing.T) {
 func TestEveryKey(t *testing.T) {
 	const text = `
 name = "left"
+landlock = "off"
 listen = "[2001:db8::1]:17000"
 run_dir = "/run/sluice-2/"
 libvirt_socket = "/run/libvirt/virtqemud-sock"
@@ -124,6 +126,7 @@ ports = "50000-50100"
 		Priority: "NORMAL:-VERS-TLS1.1", AllowedDNs: []string{"C=GB,O=Site,*"},
 		Certificates: Certificates{CA: "/etc/pki/CA/cacert.pem", Cert: "/etc/pki/libvirt/servercert.pem", Key: "/etc/pki/libvirt/private/serverkey.pem", CRL: "/etc/pki/CA/cacrl.pem", StaleCRL: StaleAccept, Reload: 5 * time.Minute},
 		KernelTLS:    KernelTLS{Send: "auto", Receive: "off"},
+		Landlock:     "off",
 		Limits: Limits{
 			Sessions: 10, Channels: 8, PeerSessions: 5, PeerChannels: 40, PeerAsks: 2, PeerMemory: 64, UserConnections: 256,
 			HandshakeTimeout: 500 * time.Millisecond, IdleTimeout: 5 * time.Second, SessionTimeout: None,

@@ -16,6 +16,7 @@ type Status struct {
 	Certificates CertificateStatus `json:"certificates"`
 	Priority     string            `json:"priority"` // GnuTLS priority string of this host's TLS
 	AES          string            `json:"aes"`      // which AES-GCM is used on this processor, and why
+	Confinement  *Confinement      `json:"confinement,omitempty"`
 
 	Peers    []PeerStatus    `json:"peers"`
 	Sessions []SessionStatus `json:"sessions"` // live, oldest first
@@ -23,6 +24,18 @@ type Status struct {
 	Tunnels  []TunnelStatus  `json:"tunnels,omitempty"`
 
 	Leaving []DepartureStatus `json:"leaving,omitempty"` // first asked first
+}
+
+// Confinement is what the daemon may do to its host.
+type Confinement struct {
+	UID          int      `json:"uid"`
+	Capabilities []string `json:"capabilities"` // that it has kept, such as "cap_kill"
+
+	Landlock      int    `json:"landlock"`                 // version of the kernel's interface; 0: files are not restricted
+	LandlockError string `json:"landlock_error,omitempty"` // why not; empty with 0: the configuration says so
+
+	Dumps        bool `json:"dumps"`         // it may leave a core dump
+	ObserverUnit bool `json:"observer_unit"` // systemd's looks at other processes, not a child
 }
 
 // DepartureStatus is one guest whose destination has been asked to take it over, until it is

@@ -65,7 +65,7 @@ func (j *judge) file(where, v, key, why string, lists ...[]string) {
 		return
 	}
 	folders := slices.Concat(lists...)
-	switch target, err := resolve(v); {
+	switch target, err := j.resolve(v); {
 	case !clean(v) || !j.within(v, folders):
 		j.refuse(where, v, key, path.Dir(path.Clean("/"+v)), "%s", why)
 	case err != nil:
@@ -82,7 +82,7 @@ func (j *judge) within(p string, folders []string) bool {
 		if beneath(real(p), real(folder)) {
 			return true
 		}
-		target, err := resolve(folder)
+		target, err := j.resolve(folder)
 		return err == nil && beneath(p, target)
 	}
 	if slices.ContainsFunc(folders, func(f string) bool { return f != config.AcceptPools && in(f) }) {
@@ -92,18 +92,22 @@ func (j *judge) within(p string, folders []string) bool {
 }
 
 // resolve follows links as far as what the path names is there. Links in /dev are udev's.
-func resolve(p string) (string, error) {
+func (j *judge) resolve(p string) (string, error) {
 	if !clean(p) || beneath(p, "/dev") {
 		return p, nil
 	}
-	target, err := filepath.EvalSymlinks(p)
+	follow := j.policy.Resolve
+	if follow == nil {
+		follow = filepath.EvalSymlinks
+	}
+	target, err := follow(p)
 	if err == nil {
 		return target, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) || p == "/" {
 		return "", err
 	}
-	dir, err := resolve(path.Dir(p))
+	dir, err := j.resolve(path.Dir(p))
 	if err != nil {
 		return "", err
 	}

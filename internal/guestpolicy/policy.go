@@ -13,6 +13,10 @@ import (
 type Policy struct {
 	accept config.Accept
 	pools  func() ([]Pool, error)
+
+	// Resolve follows a path's symbolic links. nil: filepath.EvalSymlinks, which can't look into
+	// folders that this process may not search.
+	Resolve func(path string) (string, error)
 }
 
 // Pool is one of this host's storage pools.

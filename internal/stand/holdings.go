@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // Holdings are what a daemon has open and at work.
@@ -19,13 +20,14 @@ type Holdings struct {
 	Goroutines  []string // stacks
 }
 
-// GoroutinesVariable names the file, in a daemon's environment, to which it writes its goroutines.
+// GoroutinesVariable names the unix socket, in a daemon's environment, to which it writes its
+// goroutines.
 const GoroutinesVariable = "SLUICE_GOROUTINES"
 
-// Holds looks at a daemon ([Programs]) that has that file: first at goroutines, which close what
+// Holds looks at a daemon ([Programs]) that has that socket: first at goroutines, which close what
 // they have open before they end.
-func Holds(ctx context.Context, pid int, file string) (h Holdings, err error) {
-	if h.Goroutines, err = goroutines(ctx, pid, file); err != nil {
+func Holds(ctx context.Context, pid int, socket string) (h Holdings, err error) {
+	if h.Goroutines, err = goroutines(ctx, pid, socket); err != nil {
 		return h, err
 	}
 	h.Descriptors, err = descriptors(pid)
@@ -79,24 +81,28 @@ func descriptors(pid int) ([]string, error) {
 }
 
 // goroutines returns the stacks of all, as testdata/goroutines writes them.
-func goroutines(ctx context.Context, pid int, file string) ([]string, error) {
-	os.Remove(file)
+func goroutines(ctx context.Context, pid int, socket string) ([]string, error) {
+	os.Remove(socket)
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	if err := os.Chmod(socket, 0o777); err != nil { // the daemon may be anybody's
+		return nil, err
+	}
 	if err := syscall.Kill(pid, syscall.SIGUSR1); err != nil {
 		return nil, err
 	}
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
-		raw, err := os.ReadFile(file)
-		if err == nil {
-			return strings.Split(string(raw), "\n\n"), nil
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("the daemon does not say what its goroutines do: %w", context.Cause(ctx))
-		}
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	c, err := l.Accept()
+	if err != nil {
+		return nil, fmt.Errorf("the daemon does not say what its goroutines do: %w", errors.Join(context.Cause(ctx), err))
 	}
+	defer c.Close()
+	raw, err := io.ReadAll(c)
+	return strings.Split(string(raw), "\n\n"), err
 }
 
 // beyond returns the stacks of goroutines of which there are more now than at

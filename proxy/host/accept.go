@@ -12,7 +12,7 @@ import (
 
 // Policy is what guests that the caller brings may ask for: a peer, or another libvirt client.
 func (h *Host) Policy(ctx context.Context, caller string) *guestpolicy.Policy {
-	return guestpolicy.New(h.Config.Accepted(caller), func() ([]guestpolicy.Pool, error) {
+	return h.policy(caller, func() ([]guestpolicy.Pool, error) {
 		ctx, cancel := context.WithTimeout(ctx, h.Config.Limits.HandshakeTimeout)
 		defer cancel()
 		all, err := h.Libvirt.Pools(ctx)
@@ -21,6 +21,12 @@ func (h *Host) Policy(ctx context.Context, caller string) *guestpolicy.Policy {
 		}
 		return all, err
 	})
+}
+
+func (h *Host) policy(caller string, pools func() ([]guestpolicy.Pool, error)) *guestpolicy.Policy {
+	p := guestpolicy.New(h.Config.Accepted(caller), pools)
+	p.Resolve = h.Observer.Resolve
+	return p
 }
 
 // AcceptGuest says whether a guest may begin its life here, by all descriptions that come with its
@@ -45,7 +51,7 @@ func (h *Host) AcceptGuest(ctx context.Context, caller string, cookie []byte, de
 // be asked for anything else, so its storage pools are those that it had at a Prepare.
 func (h *Host) FinishCookie(caller string, cookie []byte, log zerolog.Logger) []byte {
 	descriptions, without, err := domainxml.InCookie(cookie)
-	policy := guestpolicy.New(h.Config.Accepted(caller), func() ([]guestpolicy.Pool, error) {
+	policy := h.policy(caller, func() ([]guestpolicy.Pool, error) {
 		if known := h.pools.Load(); known != nil {
 			return *known, nil
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/guestpolicy"
+	"github.com/virt-sluice/sluice/internal/observer"
 	"github.com/virt-sluice/sluice/proxy/departure"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
@@ -34,6 +35,7 @@ type Host struct {
 	Libvirt  virt.Libvirt
 	Sessions *session.Registry
 	Peers    *peer.Set
+	Observer *observer.Observer // nil: this process looks itself
 
 	Departures *departure.Table
 

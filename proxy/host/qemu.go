@@ -28,7 +28,12 @@ func (h *Host) QEMU(ctx context.Context, guest libvirt.UUID) (*virt.QEMUProcess,
 	if err := v.Bound(ctx, func() (err error) { dom, err = v.DomainLookupByUUID(guest); return err }); err != nil {
 		return nil, fmt.Errorf("look for the guest's QEMU: %w", err)
 	}
-	return virt.FindQEMU(h.Config.QEMUPIDs, dom.Name, guest, h.QEMUUID)
+	qemu, err := virt.FindQEMU(h.Config.QEMUPIDs, dom.Name, guest, h.QEMUUID)
+	if err != nil {
+		return nil, err
+	}
+	qemu.Observer = h.Observer
+	return qemu, nil
 }
 
 // ServeQEMU hands the connections of the guest's QEMU at l to join, as virt's does. Its error is a

@@ -37,8 +37,8 @@ type Dir struct {
 // Open makes the folder if need be, takes it for this daemon, and clears
 // away what one that was killed has left.
 func Open(path string) (*Dir, error) {
-	if err := makeFolder(path); err != nil {
-		return nil, fmt.Errorf("make the run folder (run_dir): %w", err)
+	if err := Make(path); err != nil {
+		return nil, err
 	}
 	lock, err := os.Open(path)
 	if err != nil {
@@ -52,15 +52,19 @@ func Open(path string) (*Dir, error) {
 	return d, nil
 }
 
-// makeFolder makes a folder that QEMU can get through, whatever the umask.
-func makeFolder(path string) error {
+// Make makes the folder if need be, so that QEMU can get through, whatever the umask.
+func Make(path string) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		return err
+	err := os.MkdirAll(path, 0o755)
+	if err == nil {
+		err = os.Chmod(path, 0o755)
 	}
-	return os.Chmod(path, 0o755)
+	if err != nil {
+		return fmt.Errorf("make the run folder (run_dir): %w", err)
+	}
+	return nil
 }
 
 func (d *Dir) take() error {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/digitalocean/go-libvirt"
 	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/internal/observer"
 )
 
 // QEMUProcess is the QEMU of one guest on this host. It is held by a pidfd, so no signal ever
@@ -21,6 +23,8 @@ import (
 type QEMUProcess struct {
 	PID     int
 	Started uint64 // clock ticks since the boot; with the pid it names one process until the next boot
+
+	Observer *observer.Observer // looks at its sockets; nil: this process itself
 
 	fd *os.File
 }

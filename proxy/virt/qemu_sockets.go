@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
-	"strconv"
 
 	"github.com/virt-sluice/sluice/internal/sockets"
 )
@@ -55,14 +54,14 @@ func (p *QEMUProcess) Listens(at netip.AddrPort) error {
 }
 
 func (p *QEMUProcess) hasSocket(inode string) error {
-	own, err := sockets.Inodes(strconv.Itoa(p.PID))
+	has, err := p.Observer.HasSocket(p.PID, inode)
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("look at the sockets of QEMU: %w: sluice needs CAP_SYS_PTRACE (CapabilityBoundingSet in sluice.service), or to run as QEMU's user", err)
+		return fmt.Errorf("look at the sockets of QEMU: %w: that takes sluice-observer.socket (systemctl enable --now sluice-observer.socket), or CAP_SYS_PTRACE when sluice starts", err)
 	}
 	if err != nil {
 		return p.gone(err)
 	}
-	if !own[inode] {
+	if !has {
 		return fmt.Errorf("another process than the guest's QEMU (process %d) has its other end", p.PID)
 	}
 	return p.alive()

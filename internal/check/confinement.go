@@ -1,0 +1,47 @@
+package check
+
+import "strings"
+
+// confinement says what the daemon may do to this host, and what it can't do for want of rights.
+func (h *Host) confinement(l *list) {
+	const name = "confinement"
+	c := h.Confinement
+	if c == nil { // the daemon may have other rights than this command
+		return
+	}
+	has := "no capabilities"
+	if len(c.Capabilities) > 0 {
+		has = strings.Join(c.Capabilities, " ")
+	}
+	switch {
+	case c.Landlock > 0:
+		l.ok(name, "uid %d, %s; Landlock (version %d) forbids it all files but those that it needs", c.UID, has, c.Landlock)
+	case c.LandlockError != "":
+		l.ok(name, "uid %d, %s; Landlock does not restrict its files: %s", c.UID, has, c.LandlockError)
+	default:
+		l.ok(name, "uid %d, %s; Landlock does not restrict its files (landlock = %q)", c.UID, has, h.Config.Landlock)
+	}
+	if c.Dumps {
+		l.warn(name, "dumps", "", "a crash of the daemon could leave keys and guests' memory in a core dump: prctl PR_SET_DUMPABLE failed")
+	}
+	h.observer(l)
+}
+
+// observer looks whether the owner of a TCP socket can be told.
+func (h *Host) observer(l *list) {
+	const name, remedy = "observer", "systemctl enable --now sluice-observer.socket, and restart sluice; or give the daemon CAP_SYS_PTRACE"
+	const so = "stock clients' migrations with disks, and intercepted ones, are refused"
+	uid, _, err := h.Config.QEMU()
+	if err != nil {
+		return // which another check tells
+	}
+	sees, err := h.Observer.Sees(uid)
+	switch {
+	case err != nil:
+		l.warn(name, "no-observer", remedy, "it can't be told which process has a TCP socket, so %s: %v", so, err)
+	case !sees:
+		l.warn(name, "no-right", remedy, "it can't be told which process of uid %d has a TCP socket without CAP_SYS_PTRACE, so %s", uid, so)
+	default:
+		l.ok(name, "it can be told which of QEMU's processes has a socket (%s)", map[bool]string{true: "sluice-observer.socket", false: "by a child of the daemon"}[h.Confinement.ObserverUnit])
+	}
+}
