@@ -24,6 +24,8 @@ install: ## the built sluice, its units and, if there is none, a configuration (
 	@test -x bin/sluice || { echo "bin/sluice is missing: run 'make build' first, as yourself and not as root" >&2; exit 1; }
 	install -D -m 0755 bin/sluice $(DESTDIR)/usr/local/bin/sluice
 	install -D -m 0644 docs/sluice.service $(DESTDIR)/etc/systemd/system/sluice.service
+	install -D -m 0644 docs/sluice-observer.socket $(DESTDIR)/etc/systemd/system/sluice-observer.socket
+	install -D -m 0644 docs/sluice-observer@.service $(DESTDIR)/etc/systemd/system/sluice-observer@.service
 	install -D -m 0644 docs/sluice-intercept.service $(DESTDIR)/etc/systemd/system/sluice-intercept.service
 	@test -e $(DESTDIR)/etc/sluice/sluice.toml || { set -x; install -D -m 0644 docs/sluice.toml $(DESTDIR)/etc/sluice/sluice.toml; }
 

@@ -23,6 +23,7 @@ type daemon struct {
 	host   *lab.Host
 	config string   // file
 	under  []string // what runs it, if anything
+	more   []string // further arguments
 	cmd    *lab.Cmd
 	logTo  string // file
 	exited chan struct{}
@@ -40,6 +41,7 @@ type conf struct {
 	name  string   // its own; the host's if empty
 	names []string // of its certificate; the host's name if nil
 	under []string // what runs it, with arguments
+	more  []string // further arguments of its own
 	ca    *pki.CA  // of its certificate, if not the site's; this host alone trusts it
 }
 
@@ -81,7 +83,7 @@ func (s *site) start(h *lab.Host, c conf) *daemon {
 	}
 	ca := s.write(name+"-ca.pem", append(s.ca.CertPEM(), c.ca.CertPEM()...))
 	cert, key := s.certificate(c.ca, name, c.names...)
-	d := &daemon{s: s, host: h, under: c.under}
+	d := &daemon{s: s, host: h, under: c.under, more: c.more}
 	d.config = s.write(name+".toml", fmt.Appendf(nil, "name = %q\naccept.char_files = [%q]\n%s\n[certificates]\nca = %q\ncert = %q\nkey = %q\n%s[limits]\n%s\n%s",
 		name, lab.SerialFiles, c.top, ca, cert, key, c.certificates, c.limits, c.peers))
 	d.logTo = filepath.Join(s.dir, name+".log")
@@ -99,6 +101,7 @@ func (d *daemon) start() {
 	defer log.Close()
 	ran := strings.Count(d.log(), readyWords)
 	args := append(slices.Clone(d.under), d.s.daemon, "serve", "--config", d.config)
+	args = append(args, d.more...)
 	d.cmd = d.host.Command(t.Context(), args[0], args[1:]...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.Env = append(d.cmd.Env, stand.GoroutinesVariable+"="+d.goroutinesFile())

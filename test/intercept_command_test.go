@@ -3,7 +3,6 @@ package test
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -114,36 +113,18 @@ func TestInterceptCommands(t *testing.T) {
 	}
 }
 
-// capabilities is a command that runs another with those that a systemd unit allows, and no others.
-func capabilities(t *testing.T, units ...string) []string {
-	t.Helper()
-	set := "-all"
-	for _, unit := range units {
-		text, err := os.ReadFile("../docs/" + unit)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, line, is := strings.Cut(string(text), "\nCapabilityBoundingSet=")
-		if !is {
-			t.Fatalf("%s bounds no capabilities", unit)
-		}
-		line, _, _ = strings.Cut(line, "\n")
-		for name := range strings.FieldsSeq(line) {
-			set += ",+" + strings.ToLower(strings.TrimPrefix(name, "CAP_"))
-		}
-	}
-	return []string{"setpriv", "--bounding-set", set, "--inh-caps", "-all", "--no-new-privs"}
-}
-
 // The systemd units that come with sluice allow what interception takes; the
 // daemon's alone does not, which the daemon says.
 func TestInterceptAsUnits(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
+	for _, h := range s.Hosts() {
+		s.observerUnit(h)
+	}
 	c := s.interceptConf()
-	c.under = capabilities(t, "sluice.service", "sluice-intercept.conf")
+	c.under = asUnit(t, "sluice.service", "sluice-intercept.conf")
 	a, b := s.both(c)
-	up := capabilities(t, "sluice-intercept.service")
+	up := asUnit(t, "sluice-intercept.service")
 	for _, d := range []*daemon{a, b} {
 		args := append(up[1:], s.command, "intercept", "up", "--config", d.config)
 		if out, errs, status := s.run(d.host, up[0], args...); status != 0 {
@@ -158,7 +139,7 @@ func TestInterceptAsUnits(t *testing.T) {
 	s.onlyOn(g, s.B)
 
 	a.killed()
-	less := capabilities(t, "sluice.service")
+	less := asUnit(t, "sluice.service")
 	_, errs, status := s.run(s.A, less[0], append(less[1:], s.command, "serve", "--config", a.config)...)
 	if status != 1 {
 		t.Errorf("without CAP_NET_ADMIN the daemon ends with status %d", status)
