@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/virt-sluice/sluice/internal/confine"
 )
 
 func main() {
+	// Keys may come into any command's memory. `sluice status` says of the daemon if it failed.
+	confine.NoDumps()
 	os.Exit(run(os.Args[1:], streams{out: os.Stdout, err: os.Stderr}))
 }
 

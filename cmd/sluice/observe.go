@@ -29,9 +29,6 @@ func newObserve() *cobra.Command {
 }
 
 func observe() error {
-	if err := confine.NoDumps(); err != nil {
-		return err
-	}
 	// As a child it is in the daemon's unit, which may forbid capset; it then has what the unit leaves.
 	if _, err := confine.Capabilities([]cap.Value{cap.SYS_PTRACE, cap.DAC_READ_SEARCH}, nil); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return err

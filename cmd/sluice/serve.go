@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/virt-sluice/sluice/internal/config"
-	"github.com/virt-sluice/sluice/internal/confine"
 )
 
 const defaultConfig = "/etc/sluice/sluice.toml"
@@ -77,9 +76,6 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 	log, err := newLogger(io.err, o.logLevel)
 	if err != nil {
 		return err
-	}
-	if err := confine.NoDumps(); err != nil {
-		log.Warn().Err(err).Msg("a crash could leave keys and guests' memory in a core dump")
 	}
 	cfg, err := config.Load(o.config)
 	if err != nil {
