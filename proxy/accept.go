@@ -36,6 +36,8 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 		h, started, err = d.arrivals.Accept(ctx, info, entry, log)
 	case session.WorkLibvirt:
 		h, started = d.gateway.Accept(p, entry, log)
+	case session.WorkLead:
+		h, started, err = d.gateway.AcceptLead(p, entry, log)
 	case session.WorkIntercept:
 		h, err = intercept.Accept(d.Host, p, entry, log)
 		started = entry.SetSession

@@ -27,8 +27,14 @@ type struck struct {
 func (s *site) inFinish(spec lab.GuestSpec, args ...string) *struck {
 	s.t.Helper()
 	a, b := s.both(conf{limits: defaults})
+	return s.inFinishBy(a.uri(), a, b, spec, args...)
+}
+
+// inFinishBy is inFinish where libvirt comes to the destination by that URI.
+func (s *site) inFinishBy(uri string, a, b *daemon, spec lab.GuestSpec, args ...string) *struck {
+	s.t.Helper()
 	st := &struck{site: s, a: a, b: b, g: s.guest(spec)}
-	st.v = a.virshStart(st.g, append([]string{"--bandwidth", "32"}, args...)...)
+	st.v = s.virshMigrates(s.A, st.g, uri, append([]string{"--bandwidth", "32"}, args...)...)
 	st.v.flows(a, st.g)
 	st.thaw = s.freezeLibvirtd(s.B)
 	a.logged("the guest is held here", `"fenced":true`)

@@ -305,7 +305,7 @@ func bounded(ctx context.Context, limit time.Duration, longer func() bool, cause
 // data off does more harm than any excess. A peer's word for it is none. It returns when ctx ends.
 func (g *Guest) AwaitPostcopy(ctx context.Context, switched func()) {
 	if g.mayPostcopy() {
-		g.arrivals.awaitPostcopy(ctx, g.UUID, switched)
+		g.arrivals.AwaitPostcopy(ctx, g.UUID, switched)
 	}
 }
 

@@ -10,9 +10,9 @@ import (
 // postcopyPoll is how often libvirt is asked whether a guest that may switch to post-copy has.
 const postcopyPoll = 250 * time.Millisecond
 
-// awaitPostcopy calls switched once libvirt says that a part of the guest is here and the rest at
+// AwaitPostcopy calls switched once libvirt says that a part of the guest is here and the rest at
 // its source. It returns when ctx ends.
-func (a *Arrivals) awaitPostcopy(ctx context.Context, uuid libvirt.UUID, switched func()) {
+func (a *Arrivals) AwaitPostcopy(ctx context.Context, uuid libvirt.UUID, switched func()) {
 	again := time.NewTicker(postcopyPoll)
 	defer again.Stop()
 	for {

@@ -130,7 +130,7 @@ func (p *pulledGuest) start(s *stream.Session) {
 	p.entry.SetSession(s)
 	if p.Postcopy {
 		p.looks.Go(func() {
-			p.arrivals.awaitPostcopy(s.Context(), p.uuid, func() {
+			p.arrivals.AwaitPostcopy(s.Context(), p.uuid, func() {
 				s.Unbound()
 				p.entry.SetPhase(control.PhasePost)
 			})

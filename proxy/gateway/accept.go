@@ -12,10 +12,19 @@ func (g *destinationFilter) bringer() string {
 	switch {
 	case g.peer != nil:
 		return g.peer.Name
-	case g.withoutSluice != nil:
-		return g.withoutSluice.Name
+	case g.tlsPeer != nil:
+		return g.tlsPeer.Name
 	}
 	return ""
+}
+
+// bringerName is under whose name a guest that comes by the caller is recorded: a peer that asks
+// what became of it is known by its own.
+func (g *destinationFilter) bringerName() string {
+	if b := g.bringer(); b != "" {
+		return b
+	}
+	return g.name
 }
 
 // accept judges the descriptions that come with a Prepare.

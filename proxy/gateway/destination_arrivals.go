@@ -49,24 +49,36 @@ func (g *destinationFilter) prepare(ctx context.Context, c *libvirtrpc.Call, dec
 	if err := g.accept(ctx, call); err != nil {
 		return outcome{g.denied(c, "%v", err)}
 	}
-	w, refusal := g.wayOf(c, call.Params, &t, named)
+	if g.gateway.Sessions.Draining() && !named {
+		return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining)
+	}
+	a := &preparedGuest{guest: guest}
+	if g.tlsPeer != nil && t.By != "" {
+		if a.lead, err = g.leadFrom(ctx, guest); err != nil {
+			return outcome{g.denied(c, "%v", err)}
+		}
+	}
+	w, refusal := g.wayOf(c, call.Params, &t, named, a.lead != nil)
+	a.transfer = t
+	if a.lead != nil && w != byLead {
+		a.lead.session.Finish()
+		a.lead = nil
+	}
 	if refusal != nil {
 		return outcome{*refusal}
 	}
-	if g.gateway.Sessions.Draining() && w != bySession {
-		return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining)
-	}
-	a := &preparedGuest{guest: guest, transfer: t}
 	if !named {
 		id = stream.NewID()
 	} else if a.session, err = g.claim(id, guest); err != nil { // before a life is known by that ID
 		return outcome{g.denied(c, "%v", err)}
 	}
-	if a.life, err = g.gateway.arrivals.Claim(ctx, arrival.Bringer{Name: g.name, Session: id}, guest.id, guest.name, t.Flags); err != nil {
+	if a.life, err = g.gateway.arrivals.Claim(ctx, arrival.Bringer{Name: g.bringerName(), Session: id}, guest.id, guest.name, t.Flags); err != nil {
+		a.unled(err)
 		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}
-	point, err := g.open(w, a, call, id)
+	point, err := g.open(ctx, w, a, call, id)
 	if err != nil {
+		a.unled(err)
 		a.over(arrival.NeverRan)
 		g.log.Warn().Str("caller", g.who).Err(err).Msg("migration refused")
 		return refused(libvirtrpc.ErrOperationInvalid, err)
@@ -86,7 +98,7 @@ func (g *destinationFilter) claim(id string, of guest) (*arrival.Steered, error)
 
 // open opens where a guest's data comes in, and puts it into the call. point, if not nil, puts into
 // the reply where the source is to send it, and refuses a reply that leads elsewhere.
-func (g *destinationFilter) open(w way, a *preparedGuest, call *libvirtrpc.Prepare, id string) (point func(*libvirtrpc.Reply) error, err error) {
+func (g *destinationFilter) open(ctx context.Context, w way, a *preparedGuest, call *libvirtrpc.Prepare, id string) (point func(*libvirtrpc.Reply) error, err error) {
 	switch w {
 	case bySession:
 		if a.transfer.Steered {
@@ -94,6 +106,8 @@ func (g *destinationFilter) open(w way, a *preparedGuest, call *libvirtrpc.Prepa
 		}
 		a.session.Preparing(a.life, a.transfer, g.cut)
 		return g.closedPorts(a, call.Params), nil
+	case byLead:
+		return g.offerLead(ctx, a, call, id)
 	case byRendezvous:
 		return g.offerRendezvous(a, call, id)
 	case byQEMUTLS:
@@ -102,10 +116,10 @@ func (g *destinationFilter) open(w way, a *preparedGuest, call *libvirtrpc.Prepa
 	if err = g.enter(a, id); err != nil {
 		return nil, err
 	}
-	if g.withoutSluice != nil && a.transfer.By == session.ByNothing {
+	if g.tlsPeer != nil && a.transfer.By == session.ByNothing {
 		g.gateway.Sessions.InClear.Count(control.Incoming)
 		g.log.Warn().Str("guest", a.guest.name).Msgf("%s has no sluice: the guest's memory and disks come in clear (peers.%s.without_sluice = %q)",
-			g.withoutSluice.Name, g.withoutSluice.Name, config.WithoutPlain)
+			g.tlsPeer.Name, g.tlsPeer.Name, config.WithoutPlain)
 	}
 	return g.closedPorts(a, call.Params), nil
 }
@@ -151,14 +165,7 @@ func (g *destinationFilter) prepared(a *preparedGuest, r *libvirtrpc.Reply, poin
 		}
 	}
 	if r.Err != nil && waits { // though the caller is told otherwise
-		g.gateway.Work.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), g.gateway.Config.Limits.GiveUpTimeout)
-			defer cancel()
-			if err := a.life.GiveUp(ctx); err != nil {
-				g.log.Warn().Str("guest", a.guest.name).Err(err).Msg("libvirt keeps the QEMU of a refused guest until the caller's connection ends")
-			}
-			g.forget(a, arrival.NeverRan)
-		})
+		g.giveUp(a)
 		return
 	}
 	if r.Err != nil {
@@ -168,6 +175,18 @@ func (g *destinationFilter) prepared(a *preparedGuest, r *libvirtrpc.Reply, poin
 	a.prepared.Store(true)
 	a.setPhase(control.PhaseMemory)
 	g.log.Info().Str("guest", a.guest.name).Msg("guest prepared")
+}
+
+// giveUp has libvirt here end the QEMU of a guest that is refused after it was prepared.
+func (g *destinationFilter) giveUp(a *preparedGuest) {
+	g.gateway.Work.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), g.gateway.Config.Limits.GiveUpTimeout)
+		defer cancel()
+		if err := a.life.GiveUp(ctx); err != nil {
+			g.log.Warn().Str("guest", a.guest.name).Err(err).Msg("libvirt keeps the QEMU of a refused guest until the caller's connection ends")
+		}
+		g.forget(a, arrival.NeverRan)
+	})
 }
 
 // ownParams are a Prepare's parameters with this host's paths in them.

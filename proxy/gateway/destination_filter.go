@@ -20,16 +20,17 @@ import (
 // its access allows, refuses what would put a guest on the network in clear, and chooses where this
 // host takes in the data of migrations. It trusts no other sluice to have done so.
 type destinationFilter struct {
-	gateway       *Gateway
-	peer          *peer.Peer // nil for a caller that is no sluice
-	withoutSluice *peer.Peer // one that comes without its sluice
-	access        string
-	memory        *stream.Memory // holds its calls
-	calls         []*libvirtrpc.Budget
-	name          string // the caller's, in the configuration
-	address       string
-	who           string // for the log
-	log           zerolog.Logger
+	gateway *Gateway
+	peer    *peer.Peer // nil for a caller that is no sluice
+	tlsPeer *peer.Peer // whose certificate a caller that is no sluice has; nil if it is no peer's
+	access  string
+	memory  *stream.Memory // holds its calls
+	calls   []*libvirtrpc.Budget
+	name    string // the caller's, in the configuration
+	address string // the caller's
+	local   string // this end of a caller's that is no sluice
+	who     string // for the log
+	log     zerolog.Logger
 
 	mu     sync.Mutex
 	coming map[string]*preparedGuest // by the guest's name here
@@ -115,7 +116,7 @@ func (g *destinationFilter) Judge(h libvirtrpc.Head) (hold bool, refusal *libvir
 
 // accessKey is the setting that says what the caller may do.
 func (g *destinationFilter) accessKey() string {
-	if g.peer == nil && g.withoutSluice == nil {
+	if g.peer == nil && g.tlsPeer == nil {
 		return "clients." + g.name + ".access"
 	}
 	return "peers." + g.name + ".access"

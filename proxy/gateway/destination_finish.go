@@ -53,6 +53,12 @@ func (g *destinationFilter) finish(ctx context.Context, c *libvirtrpc.Call, deco
 	if resumed {
 		g.gateway.AwaitResumed(ctx, a.guest.id)
 	}
+	if a.lead != nil && !a.life.InPostcopy() {
+		if err := a.lead.depart(ctx, call); err != nil {
+			g.giveUp(a)
+			return refused(libvirtrpc.ErrOperationInvalid, err)
+		}
+	}
 	if err := a.life.Finishing(); err != nil {
 		g.forget(a, arrival.NeverRan)
 		return refused(libvirtrpc.ErrOperationInvalid, err)

@@ -73,7 +73,7 @@ func TestCoveredByTheKernel(t *testing.T) {
 	// So it is beside a session, too, which a source that requires no security opens for it.
 	g := &destinationFilter{gateway: gw, peer: new(peer.Peer), access: config.AccessMigrate, log: zerolog.Nop()}
 	data := transfer.Transfer{By: session.ByNothing, InClear: "memory by tcp:"}
-	if w, refusal := g.wayOf(nil, uris("tcp:host-b"), &data, true); refusal != nil || w != bySession || data.By != session.ByInterception {
+	if w, refusal := g.wayOf(nil, uris("tcp:host-b"), &data, true, false); refusal != nil || w != bySession || data.By != session.ByInterception {
 		t.Errorf("beside a session: %v, %+v, %+v", w, data, refusal)
 	}
 	if g.closedPorts(&preparedGuest{transfer: data}, uris("tcp:host-b")) == nil {

@@ -7,6 +7,13 @@ import (
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
+// caller is the end on this host of the connection by which Finish is asked for: libvirtd, or a
+// client that runs libvirt's steps itself.
+type caller interface {
+	hungUp() bool // it has closed the connection, or we have
+	ended() bool  // the process has ended; false where nobody can tell
+}
+
 // localCaller is the process of this host at the other end of a client's connection: libvirtd, or a
 // client that runs libvirt's steps itself.
 type localCaller struct {
@@ -27,11 +34,14 @@ func newLocalCaller(c *net.UnixConn) *localCaller {
 // hungUp says whether it has closed the connection, or we have.
 func (l *localCaller) hungUp() bool { return sockets.HungUp(l.conn) }
 
-// ended says whether the process has ended. Of one that nobody can tell of it says no.
-func (l *localCaller) ended() bool {
-	if l.started == 0 {
+func (l *localCaller) ended() bool { return hasEnded(l.pid, l.started) }
+
+// hasEnded says whether a process has ended that was started then. Of one that nobody can tell of
+// it says no.
+func hasEnded(pid int, started uint64) bool {
+	if started == 0 {
 		return false
 	}
-	now, err := virt.ProcessStarted(l.pid)
-	return err != nil || now != l.started
+	now, err := virt.ProcessStarted(pid)
+	return err != nil || now != started
 }

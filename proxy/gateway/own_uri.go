@@ -35,6 +35,12 @@ func (gw *Gateway) replace(p *peer.Peer, call *libvirtrpc.Prepare, t *transfer.T
 	return true
 }
 
+// replaces says whether a session is to take the place of the URI of a migration that comes here.
+func (g *destinationFilter) replaces(t transfer.Transfer) bool {
+	return len(t.Aim.Hosts) == 1 && !t.Aim.Disks && g.gateway.Config.MigrateURI == config.URIReplace &&
+		g.gateway.Peers.IsSelf(t.Aim.Hosts[0])
+}
+
 // redirected says whether the kernel leads to sluice all data that would go by itself to p.
 func (gw *Gateway) redirected(p *peer.Peer, t transfer.Transfer) bool {
 	if gw.Config.Intercept == nil || len(t.Aim.Hosts) == 0 {

@@ -18,7 +18,8 @@ type preparedGuest struct {
 	transfer transfer.Transfer
 	life     *arrival.Guest
 	session  *arrival.Steered      // where its data comes by a session; nil otherwise
-	pull     *arrival.Pull         // where it comes by a rendezvous
+	pull     *arrival.Pull         // where it comes by a session that its source opens when asked
+	lead     *lead                 // by which the source's sluice brings its data; nil otherwise
 	ownTLS   bool                  // libvirt here was not told of QEMU's TLS, which ends in sluice
 	entry    *session.Entry        // the migration's place, where it has no session
 	end      func(arrival.Verdict) // ends what is not a session's; may be nil
@@ -26,6 +27,13 @@ type preparedGuest struct {
 	prepared atomic.Bool // libvirt has prepared it for this caller: only now is it the caller's
 	finished atomic.Bool // a Finish has been asked for, of which there is one
 	ending   sync.Once
+}
+
+// unled ends a lead for which no guest is prepared.
+func (a *preparedGuest) unled(why error) {
+	if a.lead != nil {
+		a.lead.session.Fail(session.CauseOf(why))
+	}
 }
 
 func (a *preparedGuest) setPhase(phase string) {

@@ -28,21 +28,11 @@ const rendezvousHint = "reach-the-source-through-sluice-too-or-add---tls"
 
 // offerRendezvous prepares for a session that is yet to come. point puts its URI into the reply.
 func (g *destinationFilter) offerRendezvous(a *preparedGuest, call *libvirtrpc.Prepare, id string) (point func(*libvirtrpc.Reply) error, err error) {
-	dir, err := g.gateway.Dir.MakeSession(id, g.gateway.QEMUUID)
+	forget, err := g.awaitSession(a, call, id, "")
 	if err != nil {
 		return nil, err
 	}
-	p := &arrival.Pull{UUID: a.guest.uuid, Memory: stream.ChannelMemory, Dir: dir, Postcopy: a.transfer.Postcopy(), Life: a.life, Cut: g.cut}
-	if a.transfer.Disks() {
-		p.Disk = stream.ChannelDisk
-	}
-	a.pull = p
-	g.gateway.arrivals.Pulls.Add(id, p)
-	a.end = func(arrival.Verdict) {
-		g.gateway.arrivals.Pulls.Remove(id)
-		dir.Remove(g.log)
-	}
-	call.Params = ownParams(call.Params, dir, a.transfer)
+	a.end = func(arrival.Verdict) { forget() }
 	u := url.URL{Scheme: rendezvousScheme, Host: rendezvousHint, Path: "/" + g.gateway.Config.Name + "/" + id}
 	return func(r *libvirtrpc.Reply) error {
 		prepared, err := libvirtrpc.DecodePrepared(r.Body)
@@ -53,6 +43,26 @@ func (g *destinationFilter) offerRendezvous(a *preparedGuest, call *libvirtrpc.P
 		prepared.URI = &uri
 		r.Body = prepared.Encode()
 		return nil
+	}, nil
+}
+
+// awaitSession has libvirt here take a guest in where a session comes out that a peer's sluice
+// (empty: any) has yet to open.
+func (g *destinationFilter) awaitSession(a *preparedGuest, call *libvirtrpc.Prepare, id, peer string) (forget func(), err error) {
+	dir, err := g.gateway.Dir.MakeSession(id, g.gateway.QEMUUID)
+	if err != nil {
+		return nil, err
+	}
+	p := &arrival.Pull{Peer: peer, UUID: a.guest.uuid, Memory: stream.ChannelMemory, Dir: dir, Postcopy: a.transfer.Postcopy(), Life: a.life, Cut: g.cut}
+	if a.transfer.Disks() {
+		p.Disk = stream.ChannelDisk
+	}
+	a.pull = p
+	g.gateway.arrivals.Pulls.Add(id, p)
+	call.Params = ownParams(call.Params, dir, a.transfer)
+	return func() {
+		g.gateway.arrivals.Pulls.Remove(id)
+		dir.Remove(g.log)
 	}, nil
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -176,28 +177,39 @@ func (m *steeredSource) point(r *libvirtrpc.Reply) error {
 	if !m.transfer.Steered {
 		return nil
 	}
+	return pointTo(r, m.listeners.uri, m.listeners.diskPort, m.log)
+}
+
+// pointTo puts into the reply to a Prepare where QEMU at the source brings its data. diskPort is 0
+// where no disks go.
+func pointTo(r *libvirtrpc.Reply, uri string, diskPort int, log zerolog.Logger) error {
 	prepared, err := libvirtrpc.DecodePrepared(r.Body)
 	if err != nil {
 		return err
 	}
-	prepared.URI = &m.listeners.uri
-	if m.listeners.diskPort != 0 {
+	prepared.URI = &uri
+	if diskPort != 0 {
 		var is bool
-		prepared.Cookie, is, err = libvirtrpc.SetNBDPort(prepared.Cookie, m.listeners.diskPort)
+		prepared.Cookie, is, err = libvirtrpc.SetNBDPort(prepared.Cookie, diskPort)
 		if err != nil {
 			return err
 		}
 		if !is {
-			m.log.Info().Msg("the destination takes no disks, though the flags say so")
+			log.Info().Msg("the destination takes no disks, though the flags say so")
 		}
 	}
 	r.Body = prepared.Encode()
 	return nil
 }
 
+// hasMemory says whether the guest's own QEMU has connected for its memory.
+func (m *steeredSource) hasMemory() bool {
+	return slices.ContainsFunc(m.session.Channels(), func(c *stream.Channel) bool { return c.Kind == stream.ChannelMemory })
+}
+
 // finish is what becomes of the client's Finish: the reply ends the session. cut ends the way
 // of the reply.
-func (m *steeredSource) finish(ctx context.Context, call *libvirtrpc.Finish, caller *localCaller, cut func(*stream.Cause)) outcome {
+func (m *steeredSource) finish(ctx context.Context, call *libvirtrpc.Finish, caller caller, cut func(*stream.Cause)) outcome {
 	o := libvirtrpc.Outcome{Body: call.Encode()}
 	if call.Cancelled != 0 {
 		o.Reply = func(*libvirtrpc.Reply) {
@@ -266,7 +278,7 @@ func (m *steeredSource) undecided() (known func()) {
 // depart fences the guest, so that it can't be resumed here before it is known what became of it.
 // caller and cut are as finish has them; nil where the client asks for Finish elsewhere, and for
 // Confirm here, by which alone libvirt resumes the guest.
-func (m *steeredSource) depart(ctx context.Context, flags uint32, caller *localCaller, cut func(*stream.Cause)) (*departure.Departure, error) {
+func (m *steeredSource) depart(ctx context.Context, flags uint32, caller caller, cut func(*stream.Cause)) (*departure.Departure, error) {
 	move := departure.Move{
 		UUID:     m.guest.id,
 		Session:  m.session.ID,

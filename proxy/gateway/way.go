@@ -20,6 +20,8 @@ type way int
 const (
 	// bySession: the peer's sluice has opened a session for it.
 	bySession way = iota
+	// byLead: the source's sluice has been asked to open one.
+	byLead
 	// byRendezvous: the source's sluice will open one, and learns by the reply which.
 	byRendezvous
 	// byInterception: QEMU connects by itself, to ports to which the kernel leads sluice alone.
@@ -32,8 +34,9 @@ const (
 )
 
 // wayOf decides, and says in t what secures the data. named: the call names a
-// session. refusal is not nil where there is no way.
-func (g *destinationFilter) wayOf(c *libvirtrpc.Call, params libvirtrpc.Params, t *transfer.Transfer, named bool) (w way, refusal *libvirtrpc.Outcome) {
+// session. led: the sluice of the caller's host is there to lead the data. refusal is not nil where
+// there is no way.
+func (g *destinationFilter) wayOf(c *libvirtrpc.Call, params libvirtrpc.Params, t *transfer.Transfer, named, led bool) (w way, refusal *libvirtrpc.Outcome) {
 	refuse := func(o libvirtrpc.Outcome) (way, *libvirtrpc.Outcome) { return 0, &o }
 	switch {
 	case named && g.peer == nil:
@@ -43,8 +46,14 @@ func (g *destinationFilter) wayOf(c *libvirtrpc.Call, params libvirtrpc.Params, 
 	case named:
 		g.intercepted(params, t)
 		return bySession, g.inClear(t)
-	case g.withoutSluice != nil:
+	case led && (t.Steered || g.replaces(*t)):
+		t.Steer()
+		return byLead, nil
+	case g.tlsPeer != nil && !led && g.tlsPeer.MayComeWithoutSluice():
 		return g.wayWithoutSluice(c, params, t)
+	case led && t.Flags&libvirt.MigrateTLS != 0 && t.Flags&libvirt.MigrateTunnelled == 0:
+		t.By = session.ByQEMUThere
+		return byQEMUTLS, nil
 	case t.Steered && t.Flags&libvirt.MigratePeer2peer == 0 && g.gateway.Config.Secure():
 		return byRendezvous, nil
 	}
@@ -85,7 +94,7 @@ func (g *destinationFilter) inClear(t *transfer.Transfer) *libvirtrpc.Outcome {
 // wayWithoutSluice decides for a peer that comes without its sluice. Its libvirt runs the
 // migration, with libvirt's own safety and no more, and its QEMU connects to this host by itself.
 func (g *destinationFilter) wayWithoutSluice(c *libvirtrpc.Call, params libvirtrpc.Params, t *transfer.Transfer) (way, *libvirtrpc.Outcome) {
-	p := g.withoutSluice
+	p := g.tlsPeer
 	refuse := func(format string, args ...any) (way, *libvirtrpc.Outcome) {
 		words := fmt.Sprintf("sluice on %s: %s has no sluice: ", g.gateway.Config.Name, p.Name) + fmt.Sprintf(format, args...)
 		g.log.Warn().Str("caller", g.who).Str("cause", words).Msg("migration refused")

@@ -38,7 +38,7 @@ func (g *destinationFilter) endTLS(a *preparedGuest, call *libvirtrpc.Prepare, i
 	a.entry.SecuredBy(t.Protection())
 	a.entry.SetPhase(control.PhasePrepare)
 	log := session.Log(g.gateway.Log, info, control.Incoming)
-	e := direct.NewTLSEnd(g.gateway.Host, g.withoutSluice, log)
+	e := direct.NewTLSEnd(g.gateway.Host, g.tlsPeer, log)
 	if err = e.Open(info.ID, direct.TLSEndData{Guest: a.guest.id, Disks: t.Disks(), Postcopy: t.Postcopy(), Port: port}); err != nil {
 		e.End(false)
 		g.gateway.Sessions.End(a.entry, control.Failed, stream.CodeLocal, err.Error())

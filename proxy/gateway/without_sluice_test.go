@@ -29,8 +29,8 @@ func TestSluiceSeenEndsClearWayIn(t *testing.T) {
 	}
 	from := h.Peers.All["host-a"]
 	clear := func() string {
-		g := &destinationFilter{gateway: New(h, nil), withoutSluice: from, log: zerolog.Nop(), coming: make(map[string]*preparedGuest)}
-		if _, refusal := g.wayOf(nil, nil, &transfer.Transfer{By: session.ByNothing}, false); refusal != nil {
+		g := &destinationFilter{gateway: New(h, nil), tlsPeer: from, log: zerolog.Nop(), coming: make(map[string]*preparedGuest)}
+		if _, refusal := g.wayOf(nil, nil, &transfer.Transfer{By: session.ByNothing}, false, false); refusal != nil {
 			return refusal.Err.Message
 		}
 		return ""

@@ -10,13 +10,13 @@ import (
 
 // LibvirtClient is a libvirt client without a sluice that has come in by the port.
 type LibvirtClient struct {
-	Name          string // of its table
-	WithoutSluice *Peer  // that comes without its sluice
-	Access        string
-	Memory        *stream.Memory
-	Calls         []*libvirtrpc.Budget
-	Who           string // for the log
-	Refusal       error  // why it may do nothing, in words for it
+	Name    string // of its table
+	Peer    *Peer  // whose certificate it has; nil if it is no peer's
+	Access  string
+	Memory  *stream.Memory
+	Calls   []*libvirtrpc.Budget
+	Who     string // for the log
+	Refusal error  // why it may do nothing, in words for it
 }
 
 // recognize decides what a client may do whose certificate is good. The error is in words for it.
@@ -27,18 +27,14 @@ func (s *Set) recognize(who *tlsconf.Peer) (*LibvirtClient, error) {
 			return nil, Denied("access denied: your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there%s", s.Config.Name, id.DN, orHint(s.dnList.Hint(id)))
 		}
 	}
+	p := s.identify(id)
 	for _, c := range s.clients {
 		if _, ok := c.rules.Match(id); ok {
-			return &LibvirtClient{Name: c.name, Access: c.access, Memory: c.memory, Calls: c.calls, Who: fmt.Sprintf("client %s (%s)", c.name, id)}, nil
+			return &LibvirtClient{Name: c.name, Peer: p, Access: c.access, Memory: c.memory, Calls: c.calls, Who: fmt.Sprintf("client %s (%s)", c.name, id)}, nil
 		}
 	}
-	if p := s.identify(id); p != nil {
-		if p.MayComeWithoutSluice() {
-			return &LibvirtClient{Name: p.Name, WithoutSluice: p, Access: p.Access(), Memory: p.Memory, Calls: p.Calls, Who: fmt.Sprintf("peer %s without its sluice (%s)", p.Name, id)}, s.within(p, who)
-		}
-		return nil, Denied(
-			"access denied: %s (%s) comes without its sluice, speaking libvirt's own protocol, which peers.%s.without_sluice on %s does not allow; any other libvirt client needs its name under [clients.NAME], in names",
-			p.Name, id, p.Name, s.Config.Name)
+	if p != nil {
+		return &LibvirtClient{Name: p.Name, Peer: p, Access: p.Access(), Memory: p.Memory, Calls: p.Calls, Who: fmt.Sprintf("peer %s past its sluice (%s)", p.Name, id)}, s.within(p, who)
 	}
 	for _, c := range s.clients {
 		if hint := c.rules.Hint(id); hint != "" {

@@ -12,6 +12,9 @@ const (
 	// WorkSteered is the data of a migration that a libvirt client runs, beside the session of
 	// WorkLibvirt that carries its calls.
 	WorkSteered = "steered"
+	// WorkLead has the sluice of a guest's host lead it to the host that opens the session, to whose
+	// libvirt the guest's host has come past its own sluice. Its data goes by one of WorkSteered.
+	WorkLead = "lead"
 	// WorkIntercept is one connection that QEMU made to another host's migration port, and that the
 	// kernel has led to sluice instead.
 	WorkIntercept = "intercept"

@@ -1,0 +1,176 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/digitalocean/go-libvirt"
+	"github.com/rs/zerolog"
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/virt-sluice/sluice/proxy/departure"
+	"github.com/virt-sluice/sluice/proxy/peer"
+	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/transfer"
+	"github.com/virt-sluice/sluice/proxy/virt"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// ledSource is the source's half of a session that leads a guest to the peer that has opened it.
+// The peer's word is taken for what became of a guest only once the guest's own QEMU has sent its
+// memory there.
+type ledSource struct {
+	gateway *Gateway
+	peer    *peer.Peer
+	entry   *session.Entry
+	log     zerolog.Logger
+	session *stream.Session
+	guest   libvirt.UUID
+	looks   sync.WaitGroup
+
+	// One call at a time; the fields below are theirs, and End's after them.
+	mu      sync.Mutex
+	caller  *remoteCaller
+	moving  *steeredSource // nil before the offer
+	settled bool
+}
+
+// AcceptLead takes a session by which a peer leads a guest of this host to itself.
+func (gw *Gateway) AcceptLead(p *peer.Peer, e *session.Entry, log zerolog.Logger) (stream.Handler, func(*stream.Session), error) {
+	l := &ledSource{gateway: gw, peer: p, entry: e, log: log}
+	var err error
+	l.guest, err = virt.ParseUUID(e.Info.UUID)
+	return l, l.start, err
+}
+
+func (l *ledSource) start(s *stream.Session) {
+	l.session = s
+	l.entry.SetSession(s)
+}
+
+func (l *ledSource) Connect(context.Context, string, int) (net.Conn, error) {
+	return nil, errors.New("a session that leads has no channels: the guest's data goes by one of its own")
+}
+
+func (l *ledSource) Call(ctx context.Context, name string, body []byte) (any, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch name {
+	case callOffer:
+		return called(body, func(call *offerCall) (any, error) { return l.offer(ctx, call) })
+	case callDepart:
+		return called(body, func(call *departCall) (any, error) { return nil, l.depart(ctx, call) })
+	case callSettle:
+		return called(body, func(call *settleCall) (any, error) { return nil, l.settle(call) })
+	}
+	return nil, fmt.Errorf("a session that leads has no call %.20q", name)
+}
+
+func called[T any](body []byte, do func(*T) (any, error)) (any, error) {
+	call := new(T)
+	if err := msgpack.Unmarshal(body, call); err != nil {
+		return nil, fmt.Errorf("read the call: %w", err)
+	}
+	return do(call)
+}
+
+func (l *ledSource) offer(ctx context.Context, call *offerCall) (*offerReply, error) {
+	if l.moving != nil {
+		return nil, errors.New("the guest has a session already")
+	}
+	t, err := transfer.Of(call.Flags, nil)
+	if err != nil {
+		return nil, err
+	}
+	if !t.Steered {
+		return nil, errors.New("the migration's flags leave no data to a session")
+	}
+	if state, err := l.gateway.Libvirt.State(ctx, l.guest); err != nil {
+		return nil, err
+	} else if state.Absent {
+		return nil, fmt.Errorf("guest %s (%s) is not on %s", l.entry.Info.Guest, l.entry.Info.UUID, l.gateway.Config.Name)
+	}
+	if l.caller, err = newRemoteCaller(call.Client, call.Server); err != nil {
+		l.log.Warn().Err(err).Msg("the guest's libvirt connection does not begin here as its destination sees it: if the link fails at the end of the migration, libvirt's own safety is all there is")
+	}
+	g := guest{name: l.entry.Info.Guest, uuid: l.entry.Info.UUID, id: l.guest}
+	m, err := l.gateway.steer(ctx, l.peer, call.Session, g, t, false)
+	if err != nil {
+		return nil, err
+	}
+	m.entry.SetPhase("memory")
+	l.moving = m
+	if t.Postcopy() {
+		l.looks.Go(func() { l.gateway.arrivals.AwaitPostcopy(l.session.Context(), l.guest, l.session.Unbound) })
+	}
+	return &offerReply{URI: m.listeners.uri, DiskPort: m.listeners.diskPort}, nil
+}
+
+// depart holds the guest. Only one whose own QEMU has sent its memory to the peer is the peer's to
+// run.
+func (l *ledSource) depart(ctx context.Context, call *departCall) error {
+	m := l.moving
+	switch {
+	case m == nil:
+		return errors.New("the guest has no session")
+	case m.split() || m.transfer.Flags&libvirt.MigrateOffline != 0:
+		return nil
+	case !m.hasMemory():
+		return errors.New("the guest's QEMU has sent nothing")
+	}
+	if d, _ := m.leaving(); d != nil {
+		return errors.New("the guest is held already")
+	}
+	known := m.undecided()
+	if _, err := m.depart(ctx, call.Flags, l.caller.fenced(), nil); err != nil {
+		known()
+		m.fail(stream.CodeLocal, err.Error())
+		return err
+	}
+	return nil
+}
+
+func (l *ledSource) settle(call *settleCall) error {
+	m := l.moving
+	if m == nil {
+		return errors.New("the guest has no session")
+	}
+	l.settled = true
+	d, known := m.leaving()
+	verdict := departure.Absent
+	if call.Runs {
+		verdict = departure.Runs
+	}
+	switch {
+	case d != nil:
+		d.Answered(verdict)
+	case call.Runs && !m.split():
+		return errors.New("the guest was not held, so that it can't run there")
+	}
+	if call.Runs {
+		m.done()
+	} else {
+		m.fail(stream.CodeLibvirt, call.Text)
+	}
+	if known != nil {
+		known()
+	}
+	return nil
+}
+
+func (l *ledSource) End(cause *stream.Cause) {
+	l.looks.Wait()
+	l.mu.Lock()
+	m, settled := l.moving, l.settled
+	l.mu.Unlock()
+	if m != nil && !settled {
+		m.lost(cause)
+	}
+	if m != nil {
+		<-m.over
+	}
+	l.gateway.Sessions.EndLogged(l.entry, l.log, session.OutcomeOf(cause), cause)
+}
