@@ -101,10 +101,17 @@ func (t *turn) wait(ctx context.Context, n int) error {
 	return err
 }
 
-// borrow lets n bytes pass at once, if the flow is one that moves little. They
-// count: whoever comes next waits for them.
+// borrow lets n bytes pass at once, if the flow is one that moves little: absolutely, and beside
+// those that wait. They count: whoever comes next waits for them, and this flow if it has to wait
+// later. With very many flows each of them moves little, and those that borrow would have it all.
 func (t *turn) borrow(n int) bool {
-	bucket, now := t.limiter.bucket, time.Now()
+	l, bucket, now := t.limiter, t.limiter.bucket, time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	start := max(l.now-int64(l.piece()), t.next)
+	if l.busy && start > l.now {
+		return false
+	}
 	limit := bucket.Limit()
 	if t.small.Limit() != limit/smallPart {
 		t.small.SetLimitAt(now, limit/smallPart)
@@ -112,7 +119,11 @@ func (t *turn) borrow(n int) bool {
 	if limit <= 0 || n > bucket.Burst() || bucket.TokensAt(now) < -float64(limit)*debtTime.Seconds() || !t.small.AllowN(now, n) {
 		return false
 	}
-	return bucket.ReserveN(now, n).OK()
+	if !bucket.ReserveN(now, n).OK() {
+		return false
+	}
+	t.next = start + int64(n)
+	return true
 }
 
 // begin waits for the turn.

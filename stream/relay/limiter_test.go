@@ -117,6 +117,41 @@ func TestBorrowingIsBounded(t *testing.T) {
 	})
 }
 
+// Where there are so many flows that each moves little, those that read little at once, and might
+// borrow, have no more than those that do not.
+func TestManyFlowsAreEqual(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit, n = 32 << 20, 800
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		l := NewLimiter(limit)
+		flows := bulkFlows(t, ctx, n/2, l)
+		for range n / 2 {
+			f := new(flow)
+			f.limit([]*Limiter{l}, nil)
+			flows = append(flows, f)
+			go func() {
+				for {
+					some, err := f.admit(ctx, f.piece(8<<10))
+					if err != nil {
+						return
+					}
+					f.count(some)
+				}
+			}()
+		}
+		time.Sleep(20 * time.Second)
+		least, most := flows[0].total.Load(), int64(0)
+		for _, f := range flows {
+			least, most = min(least, f.total.Load()), max(most, f.total.Load())
+		}
+		if most > 2*least {
+			t.Errorf("of %d flows one had %d bytes and one %d", n, least, most)
+		}
+	})
+}
+
 // Who gives up while it waits leaves nobody waiting.
 func TestTurnsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
