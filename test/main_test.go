@@ -21,6 +21,13 @@ func TestMain(m *testing.M) {
 	if os.Getenv(takeOver) != "" {
 		takesOver()
 	}
+	if role := os.Getenv(loadHost); role != "" {
+		if err := hostOfLoad(role, os.Getenv(loadDir)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	status := m.Run()
 	if err := labs.down(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -136,15 +136,23 @@ func (o *outsider) visits() {
 	}
 }
 
-// resident is the daemon's own memory, without its program's pages, in KiB.
-func (d *daemon) resident() (kib int) {
+// resident is the daemon's own memory, in KiB.
+func (d *daemon) resident() int {
 	d.s.t.Helper()
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
-	d.s.check(err)
-	_, rest, _ := strings.Cut(string(raw), "RssAnon:")
-	_, err = fmt.Sscan(rest, &kib)
+	kib, err := resident(d.cmd.Process.Pid)
 	d.s.check(err)
 	return kib
+}
+
+// resident is a process's own memory, without its program's pages, in KiB.
+func resident(pid int) (kib int, err error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(raw), "RssAnon:")
+	_, err = fmt.Sscan(rest, &kib)
+	return kib, err
 }
 
 func median(of []int) int { return slices.Sorted(slices.Values(of))[len(of)/2] }
