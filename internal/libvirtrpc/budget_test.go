@@ -41,15 +41,16 @@ func TestBudgetOrder(t *testing.T) {
 // budgetRig are several connections of one peer, to one daemon.
 type budgetRig struct {
 	*memRig
-	stop context.CancelCauseFunc
+	stop   context.CancelCauseFunc
+	rested chan struct{} // closed once the conversation says so
 }
 
 func newBudgetRig(budgets []*Budget, background func(func()), draining <-chan struct{}) *budgetRig {
-	r := &budgetRig{memRig: &memRig{ended: make(chan error, 1)}}
+	r := &budgetRig{memRig: &memRig{ended: make(chan error, 1)}, rested: make(chan struct{})}
 	var near, far *memConn
 	r.client, near = memPair(1 << 20)
 	r.server, far = memPair(1 << 20)
-	r.conversation = &Conversation{Client: near, Server: far, Rules: testRules{}, Budgets: budgets, Background: background, Draining: draining}
+	r.conversation = &Conversation{Client: near, Server: far, Rules: testRules{}, Budgets: budgets, Background: background, Draining: draining, Rested: func() { close(r.rested) }}
 	ctx, stop := context.WithCancelCause(context.Background())
 	r.stop = stop
 	go func() { r.ended <- r.conversation.Run(ctx) }()
@@ -179,6 +180,11 @@ func TestBudgetOutlivesItsClient(t *testing.T) {
 			if got := b.come(t); len(got) != 0 {
 				t.Fatalf("%s: the place of a call that the daemon works on is had by %+v", name, got)
 			}
+			select {
+			case <-a.rested:
+				t.Errorf("%s: the daemon is said to rest while it works", name)
+			default:
+			}
 			// Meanwhile the daemon hears that its end is alive.
 			a.server.Write(ping)
 			if !slices.Contains(a.all(t), ParseHead(pong)) {
@@ -189,6 +195,7 @@ func TestBudgetOutlivesItsClient(t *testing.T) {
 				t.Errorf("%s: %+v", name, got)
 			}
 			background.Wait()
+			<-a.rested
 			if _, err := a.server.Write(ping); err == nil {
 				t.Errorf("%s: the daemon's connection is open", name)
 			}
@@ -245,6 +252,7 @@ func TestBudgetAfterTheDaemon(t *testing.T) {
 			}
 			r.server.Close()
 			<-r.ended
+			<-r.rested
 			r.client.Close()
 		}
 		background.Wait()

@@ -63,6 +63,10 @@ type Conversation struct {
 	// Background, if not nil, runs what outlives Run: a connection whose client is
 	// gone, while the daemon works on its calls. It ends with Draining.
 	Background func(func())
+	// Rested, if not nil, is called once the daemon works on no call of the client's any more, as far
+	// as anybody can tell: it has replied to all, or its connection has ended. That is after Run
+	// where the connection outlives it.
+	Rested func()
 	// Draining, once closed, ends the conversation as soon as no call is in
 	// flight and nothing else is under way (Busy).
 	Draining <-chan struct{}
@@ -183,16 +187,26 @@ func (c *Conversation) Run(ctx context.Context) error {
 	c.holding.Wait()
 	c.Client.Close()
 	if c.lingers.Load() {
-		c.Background(c.untilReplied)
+		c.Background(func() {
+			c.untilReplied()
+			c.rested()
+		})
 	} else {
 		c.Server.Close()
 		if c.places != nil {
 			c.places.leaveAll()
 		}
+		c.rested()
 	}
 	close(closed)
 	speakers.Wait()
 	return first
+}
+
+func (c *Conversation) rested() {
+	if c.Rested != nil {
+		c.Rested()
+	}
 }
 
 // open makes the two neighbours.

@@ -49,7 +49,9 @@ func (g *destinationFilter) serve(ctx context.Context, caller, server libvirtrpc
 	if g.peer != nil { // its session watches it
 		unwatched = libvirtrpc.ClientSide
 	}
+	rested := make(chan struct{})
 	c := &libvirtrpc.Conversation{
+		Rested: func() { close(rested) },
 		Client: caller, Server: server, Unwatched: unwatched, Rules: g,
 		Failing: failing, Ended: g.ended, Draining: g.gateway.Sessions.DrainBegan(),
 		Memory: g.memory, Budgets: g.calls, Background: g.gateway.Work.Go,
@@ -58,6 +60,13 @@ func (g *destinationFilter) serve(ctx context.Context, caller, server libvirtrpc
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, a := range g.coming {
+		if a.finished.Load() && !a.life.Asked() { // libvirt may be at ending it, by its name
+			g.gateway.Work.Go(func() {
+				<-rested
+				a.over(arrival.NeverRan)
+			})
+			continue
+		}
 		a.over(arrival.Undecided) // or never ran: libvirtd destroys what it has prepared for a connection that ends
 	}
 	for _, m := range g.going {
