@@ -166,19 +166,25 @@ func TestLimiterWaitEndsWithContext(t *testing.T) {
 func TestRateOnTheWire(t *testing.T) {
 	eachHop(t, func(t *testing.T, h hop) {
 		const bytesPerSecond, n = 4 << 20, 1 << 20
-		l := NewLimiter(bytesPerSecond)
-		c := h.start(t, Limits{Send: []*Limiter{l}})
-		began := time.Now()
-		var wg sync.WaitGroup
-		wg.Go(func() { writeAll(t, c.app[0], noise(n)) })
-		expect(t, c.app[1], noise(n))
-		wg.Wait()
-		want := time.Duration(float64(n-l.bucket.Burst()) / bytesPerSecond * float64(time.Second))
-		if d := time.Since(began); d < want*9/10 || d > 4*want {
-			t.Errorf("%d bytes in %v, want %v", n, d, want)
+		const turns = 5 // no turn may be too fast; a busy machine makes some too slow
+		for turn := 1; ; turn++ {
+			l := NewLimiter(bytesPerSecond)
+			c := h.start(t, Limits{Send: []*Limiter{l}})
+			began := time.Now()
+			var wg sync.WaitGroup
+			wg.Go(func() { writeAll(t, c.app[0], noise(n)) })
+			expect(t, c.app[1], noise(n))
+			wg.Wait()
+			d, want := time.Since(began), time.Duration(float64(n-l.bucket.Burst())/bytesPerSecond*float64(time.Second))
+			closeWriteOf(t, c.app[0])
+			closeWriteOf(t, c.app[1])
+			c.orderly(t, n, 0)
+			if d < want*9/10 || d > 4*want && turn == turns {
+				t.Errorf("%d bytes in %v, want %v", n, d, want)
+			}
+			if d <= 4*want || turn == turns {
+				return
+			}
 		}
-		closeWriteOf(t, c.app[0])
-		closeWriteOf(t, c.app[1])
-		c.orderly(t, n, 0)
 	})
 }
