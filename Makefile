@@ -11,7 +11,7 @@ SOAK ?= 30m
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test test-faults test-ktls test-processors soak bench lint fuzz vulncheck clean
+.PHONY: help build install demo test test-model test-faults test-ktls test-processors soak bench lint fuzz vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test: ## everything, the two-host lab included (SLUICE_SKIP_LAB=1 without)
 	$(GO_TEST) -p 1 -parallel 4 $(LABS)
 	@mkdir -p bin && $(GO_TEST) -v -run '^TestProcessors$$' ./test/guests >bin/processors.log || { cat bin/processors.log; exit 1; }
 	@sed -n 's/^.*\(not tested: .*\)/\1/p' bin/processors.log
+
+test-model: ## the model of libvirt's Finish with more faults than `make test` has time for
+	$(GO) test -count=1 -run Interleaving ./proxy/departure -deep
 
 # More of them at once than elsewhere, because most of the time all of them wait for a timeout.
 test-faults: ## real migrations struck by faults, into test/faults (about an hour; root or sudo)

@@ -28,7 +28,7 @@ type site struct {
 }
 
 // testTimeout bounds one test.
-const testTimeout = 2 * time.Minute
+const testTimeout = 4 * time.Minute
 
 // newSite gets a test its hosts. It may wait until another test no longer needs them.
 func newSite(t *testing.T) *site {

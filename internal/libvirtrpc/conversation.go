@@ -149,8 +149,8 @@ func (c *Conversation) Run(ctx context.Context) error {
 		if c.server.in.err != nil && ctx.Err() == nil && !c.left.Load() && c.Ended != nil {
 			c.Ended()
 		}
-		if c.serverLost(waiting, err) { // the client goes on from there, and then goes
-			grace := time.NewTimer(graceForClient)
+		if patience := c.serverLost(waiting, err); patience > 0 { // the client goes on from there, and then goes
+			grace := time.NewTimer(patience)
 			select {
 			case <-waiting.Done():
 			case <-grace.C:

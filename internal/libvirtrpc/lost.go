@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"time"
 )
 
 // lenient takes whatever it is given, and from when it is for the one who reads
@@ -26,9 +27,9 @@ func always() bool { return true }
 
 var errServerClosed = errors.New("libvirt over there has closed the connection")
 
-// serverLost has the calls answered whose replies are lost, and says whether
-// there were any. err is what the daemon's end broke for; nil: it was closed.
-func (c *Conversation) serverLost(ctx context.Context, err error) (any bool) {
+// serverLost has the calls answered whose replies are lost, and says how long the client may have to
+// act on that: 0 if there were none. err is what the daemon's end broke for; nil: it was closed.
+func (c *Conversation) serverLost(ctx context.Context, err error) (grace time.Duration) {
 	if err == nil {
 		err = errServerClosed
 	}
@@ -42,12 +43,16 @@ func (c *Conversation) serverLost(ctx context.Context, err error) (any bool) {
 		c.client.out.packet(p.asked.reply(StatusError), words.encode())
 	}
 	var all sync.WaitGroup
+	var longest sync.Mutex
 	for _, p := range lost {
 		all.Go(func() {
 			defer c.inflight.over(p, false)
 			switch r := p.lost(ctx); {
 			case r == nil:
 			case r.Err != nil:
+				longest.Lock()
+				grace = max(grace, r.Grace)
+				longest.Unlock()
 				c.client.out.packet(p.asked.reply(StatusError), r.Err.encode())
 			default:
 				c.client.out.packet(p.asked.reply(StatusOK), r.Body)
@@ -55,5 +60,8 @@ func (c *Conversation) serverLost(ctx context.Context, err error) (any bool) {
 		})
 	}
 	all.Wait()
-	return len(lost)+len(others) > 0
+	if len(lost)+len(others) > 0 {
+		grace = max(grace, graceForClient)
+	}
+	return grace
 }

@@ -51,4 +51,7 @@ type Outcome struct {
 type Reply struct {
 	Err  *Error // libvirtd's error; nil: done
 	Body []byte // of a reply without an error
+	// Grace is how long the client may then keep its connection, where the daemon's has ended.
+	// Default: 2 s.
+	Grace time.Duration
 }

@@ -46,6 +46,8 @@ type Departure struct {
 	log   zerolog.Logger
 	proc  *virt.QEMUProcess // nil: it can't be stopped
 
+	occupied *virt.Occupation // not nil with state.Occupied, unless another daemon did it
+
 	events   chan func()   // for run, which owns what is below
 	answered chan struct{} // closed once the caller may have the answer, or will not get one
 	overdue  chan struct{} // closed once it has been told that nobody can tell
@@ -214,7 +216,8 @@ func (d *Departure) Lost() {
 
 // Await waits for what becomes certain, be it by the destination's answer to a question, or by the
 // word of an operator, and then for what must be done before the caller may have the answer. It is
-// Unknown if ctx has ended first.
+// Unknown if ctx has ended first, or if nobody could tell in time, and libvirt here can't resume the
+// guest whatever it is told.
 func (d *Departure) Await(ctx context.Context) Verdict {
 	d.Lost()
 	select {
@@ -274,6 +277,9 @@ func (d *Departure) note(last string) {
 
 // close lets go of the process.
 func (d *Departure) close() {
+	if d.occupied != nil {
+		d.occupied.Close()
+	}
 	if d.proc != nil {
 		d.proc.Close()
 	}

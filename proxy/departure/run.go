@@ -197,7 +197,7 @@ func (d *Departure) act(a Action) (wait bool) {
 	defer cancel()
 	var err error
 	switch a {
-	case AnswerRuns, AnswerAbsent:
+	case AnswerRuns, AnswerAbsent, AnswerUnknown:
 		d.state.Caller = Told
 		d.openAnswer()
 		return false
@@ -205,6 +205,9 @@ func (d *Departure) act(a Action) (wait bool) {
 		return d.ask(ctx)
 	case Report:
 		d.report()
+		return false
+	case Occupy:
+		d.occupy(ctx)
 		return false
 	case Lift:
 		if err = d.proc.Continue(); errors.Is(err, virt.ErrQEMUEnded) {
@@ -302,6 +305,7 @@ func (d *Departure) withDomain(ctx context.Context, f func(*virt.Conn, libvirt.D
 }
 
 func (d *Departure) ask(ctx context.Context) (wait bool) {
+	d.state.Unoccupied = false
 	answer, err := d.move.Ask(ctx)
 	switch {
 	case err != nil:
@@ -316,6 +320,18 @@ func (d *Departure) ask(ctx context.Context) (wait bool) {
 		return false
 	}
 	return true
+}
+
+// occupy keeps libvirt here from QEMU, so that the caller can be told.
+func (d *Departure) occupy(ctx context.Context) {
+	var err error
+	if d.occupied, err = d.table.Libvirt.Occupy(ctx, d.uuid); err != nil {
+		d.state.Unoccupied = true
+		d.log.Warn().Err(err).Msg("who moves the guest has to wait on, as libvirt here might resume it")
+		return
+	}
+	d.state.Occupied = true
+	d.log.Info().Msg("libvirt here waits for the guest's stopped QEMU and can't resume it; who moves the guest is told that nobody can tell")
 }
 
 // report tells, once, that nobody could tell in time.

@@ -14,7 +14,7 @@ type Caller int
 
 const (
 	Waiting Caller = iota // for the answer
-	Told                  // it has the answer, and lets go of the guest or takes it back
+	Told                  // it has an answer, and lets go of the guest or takes it back
 	Gone                  // its connection has ended
 )
 
@@ -48,6 +48,8 @@ type State struct {
 	Terminating bool // libvirt has sent QEMU SIGTERM
 	Late        bool // the time for what is awaited is over
 	Reported    bool // that it is not known has been told
+	Occupied    bool // libvirt here waits for the stopped QEMU, and sends it nothing before that answers
+	Unoccupied  bool // libvirt here could not be brought to that, at the last try
 	Cleared     bool // the definition here has been removed, if that was asked for
 }
 
@@ -55,26 +57,28 @@ type State struct {
 type Action int
 
 const (
-	Wait         Action = iota
-	SetFence            // stop QEMU here
-	LookAtCaller        // has its connection hung up?
-	LookAtGuest         // what does libvirt here say?
-	Forward             // ask for Finish
-	Refuse              // let Finish not go on: the guest is absent there, which is certain
-	Ask                 // the destination, what became of the guest
-	Report              // that nobody can tell
-	AnswerRuns          // to the caller
-	AnswerAbsent        // to the caller
-	Lift                // let QEMU here run again
-	Kill                // end QEMU here
-	Remove              // have libvirt here let go of the guest
-	Clear               // have libvirt here forget the guest's definition
-	Resume              // have libvirt here resume the guest
-	Done                // nothing is left to decide
+	Wait          Action = iota
+	SetFence             // stop QEMU here
+	LookAtCaller         // has its connection hung up?
+	LookAtGuest          // what does libvirt here say?
+	Forward              // ask for Finish
+	Refuse               // let Finish not go on: the guest is absent there, which is certain
+	Ask                  // the destination, what became of the guest
+	Report               // that nobody can tell
+	Occupy               // libvirt here with a question to the stopped QEMU
+	AnswerUnknown        // to the caller: libvirt here then tries to resume the guest, and can't
+	AnswerRuns           // to the caller
+	AnswerAbsent         // to the caller
+	Lift                 // let QEMU here run again
+	Kill                 // end QEMU here
+	Remove               // have libvirt here let go of the guest
+	Clear                // have libvirt here forget the guest's definition
+	Resume               // have libvirt here resume the guest
+	Done                 // nothing is left to decide
 )
 
 var actionNames = [...]string{"wait", "set the fence", "look at the caller", "look at the guest", "forward", "refuse", "ask", "report",
-	"answer that it runs", "answer that it is absent", "lift the fence", "kill", "remove", "clear", "resume", "done"}
+	"keep libvirt from QEMU", "answer that nobody can tell", "answer that it runs", "answer that it is absent", "lift the fence", "kill", "remove", "clear", "resume", "done"}
 
 func (a Action) String() string { return actionNames[a] }
 
@@ -116,7 +120,7 @@ func (s State) beforeFinish() Action {
 // SIGTERM, which a stopped QEMU does not take; so it is ended once that is sent. Nobody else may
 // end it while libvirt is about to, or libvirt would take that for a crash.
 func (s State) gone() Action {
-	ours := s.Late || s.Caller == Gone // libvirt does not do it by itself
+	ours := s.Late || s.Caller == Gone || s.Occupied // libvirt does not do it by itself
 	switch {
 	case s.Caller == Waiting:
 		return AnswerRuns
@@ -158,7 +162,8 @@ func (s State) stays() Action {
 	return Done
 }
 
-// unknown keeps the guest as it is until somebody can tell.
+// unknown keeps the guest as it is until somebody can tell. The caller is not kept for ever: it is
+// answered once libvirt here can't have QEMU resume the guest, whatever it makes of the answer.
 func (s State) unknown() Action {
 	alone := !s.Fenced && s.Caller == Gone // libvirt here does with it what it likes
 	switch {
@@ -174,6 +179,10 @@ func (s State) unknown() Action {
 		return Done
 	case s.Lost && s.Late && !s.Reported:
 		return Report
+	case s.Reported && s.Fenced && s.Caller == Waiting && s.Occupied:
+		return AnswerUnknown
+	case s.Reported && s.Fenced && s.Caller == Waiting && !s.Unoccupied:
+		return Occupy
 	case s.Lost:
 		return Ask
 	}

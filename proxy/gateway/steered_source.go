@@ -315,7 +315,7 @@ func (m *steeredSource) leaving() (d *departure.Departure, known func()) {
 }
 
 // resolve waits until it is known what became of the guest, while libvirt here waits with the guest
-// paused. It is nil if the client has gone before that.
+// paused, or until nobody could tell in time. It is nil if the client has gone before that.
 func (m *steeredSource) resolve(ctx context.Context, d *departure.Departure, absent *libvirtrpc.Error) *libvirtrpc.Reply {
 	switch d.Await(ctx) {
 	case departure.Runs:
@@ -327,8 +327,16 @@ func (m *steeredSource) resolve(ctx context.Context, d *departure.Departure, abs
 		return &libvirtrpc.Reply{Err: absent}
 	}
 	m.unsettled()
-	return nil
+	if ctx.Err() != nil {
+		return nil
+	}
+	return &libvirtrpc.Reply{Grace: resumeInVain, Err: libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice: nobody can tell whether guest %s runs on %s; on %s it stays stopped, so that it does not run twice: `sluice status` there says what to do", m.guest.name, m.session.Peer, m.gateway.Config.Name)}
 }
+
+// resumeInVain is more than libvirt here takes to resume a guest that it can't: it waits for its turn
+// half a minute each, to resume it and to undo the migration's settings (VIR_JOB_WAIT_TIME). If its
+// connection were closed before that, it would tell of that in place of the reason.
+const resumeInVain = 2 * time.Minute
 
 // unsettled notes that nobody could tell what became of the guest.
 func (m *steeredSource) unsettled() {
