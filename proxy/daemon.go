@@ -95,7 +95,7 @@ func New(o Options) (*Daemon, error) {
 	}
 	d.Departures = departure.New(departure.Options{
 		Host: d.Config.Name, Libvirt: d.Libvirt, PIDs: d.Config.QEMUPIDs, QEMUUID: d.QEMUUID, Log: d.Log,
-		Finish: d.Config.Limits.FinishTimeout, GiveUp: d.Config.Limits.GiveUpTimeout, Ask: d.askOutcome,
+		Finish: d.Config.Limits.FinishTimeout, GiveUp: d.Config.Limits.GiveUpTimeout, Ask: d.askOutcome, AskLibvirt: d.askLibvirt,
 	})
 	if err := d.makeTunnels(); err != nil {
 		return nil, err

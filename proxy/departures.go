@@ -5,9 +5,14 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/digitalocean/go-libvirt"
+
+	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/departure"
+	"github.com/virt-sluice/sluice/proxy/migration"
+	"github.com/virt-sluice/sluice/proxy/peer"
 )
 
 // leaving is what `sluice status` shows of guests that leave.
@@ -32,14 +37,39 @@ func (d *Daemon) resolve(ctx context.Context, req *control.ResolveRequest) error
 }
 
 // askOutcome asks a peer's sluice what became of the guest of a session.
-func (d *Daemon) askOutcome(ctx context.Context, peer, session, uuid string) (departure.Answer, error) {
-	p := d.Peers.All[peer]
-	if p == nil {
-		return departure.Answer{}, fmt.Errorf("%s is no peer in the configuration of %s any more", peer, d.Config.Name)
+func (d *Daemon) askOutcome(ctx context.Context, name, session, uuid string) (departure.Answer, error) {
+	p, err := d.peerOf(name)
+	if err != nil {
+		return departure.Answer{}, err
 	}
 	var reply arrival.OutcomeReply
 	if err := d.Opener(p).Ask(ctx, arrival.AskOutcome, &arrival.OutcomeAsk{Session: session, UUID: uuid}, &reply); err != nil {
 		return departure.Answer{}, err
 	}
 	return departure.AnswerOf(reply.Outcome, reply.State), nil
+}
+
+// askLibvirt asks the libvirt of a peer without a sluice what became of a guest that it was asked to
+// take over.
+func (d *Daemon) askLibvirt(ctx context.Context, name string, guest libvirt.UUID) (departure.Answer, error) {
+	p, err := d.peerOf(name)
+	if err == nil && p.Conf.WithoutSluice == config.WithoutNo {
+		err = fmt.Errorf("%s had no sluice, and without_sluice of peers.%s allows nothing any more", name, name)
+	}
+	if err != nil {
+		return departure.Answer{}, err
+	}
+	reply, err := migration.OutcomeWithoutSluice(ctx, d.Host, p, guest, true)
+	if err != nil {
+		return departure.Answer{}, err
+	}
+	return departure.AnswerOf(reply.Outcome, reply.State), nil
+}
+
+func (d *Daemon) peerOf(name string) (*peer.Peer, error) {
+	p := d.Peers.All[name]
+	if p == nil {
+		return nil, fmt.Errorf("%s is no peer in the configuration of %s any more", name, d.Config.Name)
+	}
+	return p, nil
 }

@@ -28,6 +28,8 @@ type Move struct {
 	// Ended says whether the process that has the caller's connection has ended. nil: nobody can
 	// tell.
 	Ended func() bool
+	// WithoutSluice says that there is no sluice at the destination, whose libvirt is asked then.
+	WithoutSluice bool
 	// Ask asks the destination what became of the guest, on a new connection. Default: the table's.
 	Ask func(ctx context.Context) (Answer, error)
 	// Lose, if not nil, is called when the time for Finish's answer is over: the session ends for
@@ -90,10 +92,15 @@ func (t *Table) Begin(ctx context.Context, m Move) (*Departure, error) {
 func (t *Table) newDeparture(m Move) *Departure {
 	d := &Departure{table: t, uuid: m.UUID, move: m, log: m.Log,
 		events: make(chan func(), 16), answered: make(chan struct{}), overdue: make(chan struct{}), over: make(chan struct{})}
-	d.rec = record{UUID: virt.FormatUUID(m.UUID), Session: m.Session, Peer: m.Peer, Undefine: m.Undefine, Since: time.Now()}
+	d.rec = record{UUID: virt.FormatUUID(m.UUID), Session: m.Session, Peer: m.Peer, WithoutSluice: m.WithoutSluice, Undefine: m.Undefine, Since: time.Now()}
 	d.state.Cleared, d.state.NoFence = !m.Undefine, !m.Fence
 	if m.Ask == nil {
-		d.move.Ask = func(ctx context.Context) (Answer, error) { return t.Ask(ctx, m.Peer, m.Session, d.rec.UUID) }
+		d.move.Ask = func(ctx context.Context) (Answer, error) {
+			if m.WithoutSluice {
+				return t.AskLibvirt(ctx, m.Peer, m.UUID)
+			}
+			return t.Ask(ctx, m.Peer, m.Session, d.rec.UUID)
+		}
 	}
 	return d
 }

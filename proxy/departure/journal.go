@@ -13,15 +13,16 @@ import (
 // record is what the next daemon must know of a guest. It is written before the fence is set, or
 // Finish goes on, and removed when all is done.
 type record struct {
-	Guest    string    `json:"guest"`
-	UUID     string    `json:"uuid"`
-	PID      int       `json:"pid,omitempty"` // of QEMU, where there is a fence
-	Started  uint64    `json:"started,omitempty"`
-	Session  string    `json:"session"`
-	Peer     string    `json:"peer"`
-	Undefine bool      `json:"undefine,omitempty"`
-	Since    time.Time `json:"since"`
-	Verdict  Verdict   `json:"verdict,omitempty"`
+	Guest         string    `json:"guest"`
+	UUID          string    `json:"uuid"`
+	PID           int       `json:"pid,omitempty"` // of QEMU, where there is a fence
+	Started       uint64    `json:"started,omitempty"`
+	Session       string    `json:"session"`
+	Peer          string    `json:"peer"`
+	WithoutSluice bool      `json:"without_sluice,omitempty"`
+	Undefine      bool      `json:"undefine,omitempty"`
+	Since         time.Time `json:"since"`
+	Verdict       Verdict   `json:"verdict,omitempty"`
 }
 
 // Journal keeps files of a daemon for the next one. rundir.Dir is one.

@@ -13,7 +13,7 @@ import (
 // an answer then has gone with it.
 func (t *Table) restore(r *record, uuid libvirt.UUID) {
 	d := t.newDeparture(Move{
-		UUID: uuid, Session: r.Session, Peer: r.Peer, Undefine: r.Undefine,
+		UUID: uuid, Session: r.Session, Peer: r.Peer, WithoutSluice: r.WithoutSluice, Undefine: r.Undefine,
 		Log: t.Log.With().Str("session", r.Session).Str("peer", r.Peer).Str("guest", r.Guest).Logger(),
 	})
 	d.rec, d.kept = *r, true

@@ -41,6 +41,8 @@ type Options struct {
 
 	// Ask asks a peer's sluice what became of the guest of a session, on a new connection.
 	Ask func(ctx context.Context, peer, session, uuid string) (Answer, error)
+	// AskLibvirt asks the libvirt of a peer without a sluice.
+	AskLibvirt func(ctx context.Context, peer string, guest libvirt.UUID) (Answer, error)
 }
 
 // Table is the guests that leave this host: those whose Finish was asked for, until nothing is left

@@ -52,11 +52,12 @@ func (m *outgoing) finish() *control.Result {
 // depart has it settled what becomes of the guest, also after this daemon or libvirtd was killed.
 // libvirt here keeps it paused until Confirm, so it needs no fence.
 func (m *outgoing) depart() (err error) {
+	_, without := m.session.(*withoutSluice)
 	m.departure, err = m.host.Departures.Begin(context.Background(), departure.Move{
 		UUID:     m.dom.UUID,
 		Session:  m.info.ID,
 		Peer:     m.peer.Name,
-		Undefine: m.req.UndefineSource,
+		Undefine: m.req.UndefineSource, WithoutSluice: without,
 		HungUp: func() bool {
 			select {
 			case <-m.virt.Gone():

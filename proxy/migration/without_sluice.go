@@ -262,17 +262,22 @@ func (b *withoutSluice) Wait() *stream.Cause {
 	return b.cause
 }
 
-// outcome asks libvirt there, on a new connection. Without a sluice nobody
-// there remembers a guest that has ended.
+// outcome asks libvirt there, on a new connection.
 func (b *withoutSluice) outcome(ctx context.Context) (*arrival.OutcomeReply, error) {
-	state, err := b.state(ctx)
+	b.calls.Lock()
+	asked := b.asked
+	b.calls.Unlock()
+	return OutcomeWithoutSluice(ctx, b.source, b.peer, b.steps.UUID, asked)
+}
+
+// OutcomeWithoutSluice asks the libvirt of a host without a sluice what became of a guest that it
+// was, or was not, asked to take over. Without a sluice nobody there remembers one that has ended.
+func OutcomeWithoutSluice(ctx context.Context, h *host.Host, p *peer.Peer, guest libvirt.UUID, asked bool) (*arrival.OutcomeReply, error) {
+	state, err := stateWithoutSluice(ctx, h, p, guest)
 	if err != nil {
 		peer.Late(ctx)
 		return nil, err
 	}
-	b.calls.Lock()
-	asked := b.asked
-	b.calls.Unlock()
 	reply := &arrival.OutcomeReply{Outcome: arrival.OutcomeUndecided, State: state.String()}
 	switch {
 	case state.Running():
@@ -285,14 +290,14 @@ func (b *withoutSluice) outcome(ctx context.Context) (*arrival.OutcomeReply, err
 	return reply, nil
 }
 
-// state is the guest's at the other host.
-func (b *withoutSluice) state(ctx context.Context) (virt.State, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, b.limits.Handshake, errors.New("libvirt does not answer"))
+// stateWithoutSluice is a guest's at the other host.
+func stateWithoutSluice(ctx context.Context, h *host.Host, p *peer.Peer, guest libvirt.UUID) (virt.State, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, h.Config.Limits.HandshakeTimeout, errors.New("libvirt does not answer"))
 	defer cancel()
-	v, err := b.source.Peers.ConnectLibvirt(ctx, b.peer)
+	v, err := h.Peers.ConnectLibvirt(ctx, p)
 	if err != nil {
 		return virt.State{}, err
 	}
 	defer v.Close()
-	return v.State(ctx, b.steps.UUID)
+	return v.State(ctx, guest)
 }

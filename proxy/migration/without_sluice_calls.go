@@ -136,7 +136,7 @@ func (b *withoutSluice) unfinished(failure error) (*arrival.FinishReply, error) 
 	cause := b.said("taking the guest over", failure)
 	ctx, cancel := context.WithTimeout(context.Background(), b.source.Config.Limits.GiveUpTimeout)
 	defer cancel()
-	state, err := b.state(ctx)
+	state, err := stateWithoutSluice(ctx, b.source, b.peer, b.steps.UUID)
 	if why := arrival.Undetermined(cause, failure, state, err); why != "" {
 		return &arrival.FinishReply{Undecided: why}, nil
 	}
