@@ -53,6 +53,9 @@ func (m metrics) Describe(out chan<- *prometheus.Desc) {
 	} {
 		out <- d
 	}
+	for _, d := range progressMetric {
+		out <- d
+	}
 }
 
 func (m metrics) Collect(out chan<- prometheus.Metric) {
@@ -66,6 +69,7 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 	for l, n := range live {
 		gauge(sessionsMetric, float64(n), l.Direction, l.Work)
 	}
+	m.collectProgress(gauge)
 	for e, n := range t.Ended {
 		count(endedMetric, n, e.Direction, e.Work, e.Outcome)
 	}

@@ -16,8 +16,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/pki"
+	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/virt"
+	"github.com/virt-sluice/sluice/stream"
 )
 
 const withMetrics = "metrics = '127.0.0.1:0'"
@@ -267,7 +271,27 @@ func TestMetricsReference(t *testing.T) {
 	}
 	b.Put("crl.pem", list)
 	b.start(withMetrics, "crl = '"+b.Path("crl.pem")+"'\n"+hosttest.PeerA+interceptTable(t, 49152)+toCat)
+	// Two sessions whose IDs begin alike must not end the scrape.
+	for _, end := range []string{"", "f"} {
+		e, err := b.Sessions.Add(stream.Info{ID: "0011223344" + end, Work: session.WorkMigration, Guest: "web1"}, control.Incoming)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.SetPhase(control.PhaseMemory)
+		e.SetStats(virt.JobStats{Total: 1 << 30, Processed: 1 << 28, Remaining: 3 << 28, Iteration: 1, DirtyRate: 1 << 20})
+		t.Cleanup(func() { b.Sessions.End(e, control.Failed, stream.CodeLink, "") })
+	}
+	e, err := b.Sessions.Add(stream.Info{ID: "1", Work: session.WorkMigration, Guest: "web1"}, control.Outgoing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.SetPhase(control.PhaseFinish)
+	e.SetStats(virt.JobStats{Total: 1 << 30})
+	t.Cleanup(func() { b.Sessions.End(e, control.Failed, stream.CodeLink, "") })
 	text := b.exposition()
+	if !bytes.Contains(text, []byte(`sluice_session_completed_ratio{direction="in",session="00112233",work="migration"} 0.25`)) {
+		t.Errorf("no ratio of the session in\n%s", text)
+	}
 
 	problems, err := promlint.New(bytes.NewReader(text)).Lint()
 	if err != nil {

@@ -2,6 +2,9 @@ package control
 
 import "time"
 
+// PhaseOpen is the phase of a session that has no migration of its own, once it is open.
+const PhaseOpen = "open"
+
 // Phases of a migration, in order.
 const (
 	PhaseConnect = "connect" // opening the session with the peer

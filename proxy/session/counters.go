@@ -47,6 +47,18 @@ func classes() []class {
 	return append(all, class{control.Incoming, WorkClient}, class{control.Incoming, otherWord})
 }
 
+// classOf is the class of a session.
+func classOf(direction, work string) class {
+	l := class{direction, work}
+	if !slices.Contains(classes(), l) {
+		l.Work = otherWord
+	}
+	return l
+}
+
+// WorkLabel is what a session's work is called in metrics, a closed set.
+func WorkLabel(s control.SessionStatus) string { return classOf(s.Direction, s.Kind).Work }
+
 // outcomes are all outcomes of a class.
 func (l class) outcomes() []string {
 	switch l.Work {

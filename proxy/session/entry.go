@@ -3,7 +3,6 @@ package session
 import (
 	"cmp"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -43,7 +42,9 @@ func (e *Entry) channels() []Channel {
 func (e *Entry) SetChannels(carried func() []Channel) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.carried = carried
+	if e.carried = carried; e.phase == control.PhaseConnect && e.Info.Work != WorkMigration && e.Info.Work != WorkSteered {
+		e.phase = control.PhaseOpen // and has no others
+	}
 }
 
 // SetSession is open for a session.
@@ -137,10 +138,4 @@ func (e *Entry) Status() control.SessionStatus {
 	return st
 }
 
-func (e *Entry) class() class {
-	l := class{e.direction, e.Info.Work}
-	if !slices.Contains(classes(), l) {
-		l.Work = otherWord
-	}
-	return l
-}
+func (e *Entry) class() class { return classOf(e.direction, e.Info.Work) }
