@@ -53,6 +53,9 @@ func (c *Channel) Sent() int64 { return c.counters.Sent.Load() }
 // Received is the bytes that came from the peer so far.
 func (c *Channel) Received() int64 { return c.counters.Received.Load() }
 
+// LocalEnded says whether this end's application has ended its stream, and no failure did before.
+func (c *Channel) LocalEnded() bool { return c.counters.LocalEnded.Load() }
+
 // Path is how the bytes are moved.
 func (c *Channel) Path() string {
 	if w := c.wire.Load(); w != nil {
@@ -239,8 +242,18 @@ func (s *Session) Bytes() (sent, received int64) {
 }
 
 // SetBandwidth changes this end's limit of the session, bytes per second each
-// way, while it runs. It does nothing for a session that began without one.
+// way, while it runs. It does nothing for a session that began without one, or
+// whose limits are lifted.
 func (s *Session) SetBandwidth(bytesPerSecond int64) {
+	s.setRate(bytesPerSecond)
+	select {
+	case <-s.lifted: // also while this was being set
+		s.setRate(0)
+	default:
+	}
+}
+
+func (s *Session) setRate(bytesPerSecond int64) {
 	for _, l := range Limiters(s.send, s.receive) {
 		l.SetRate(bytesPerSecond)
 	}

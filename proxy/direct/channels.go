@@ -24,6 +24,7 @@ const DrainTimeout = 5 * time.Second
 type Channels struct {
 	ctx    context.Context // their end
 	limits relay.Limits
+	own    []*relay.Limiter // of limits; one that is not there is nil
 	most   int
 	failed func(kind string, err error) // told of a channel that did not end in order
 
@@ -35,13 +36,23 @@ type Channels struct {
 
 func NewChannels(ctx context.Context, peer string, l stream.Limits, failed func(string, error)) *Channels {
 	cs := &Channels{ctx: ctx, most: l.Channels, failed: failed}
-	cs.limits.Send = stream.Limiters(relay.NewLimiter(l.Bandwidth), l.TotalSend)
-	cs.limits.Receive = stream.Limiters(relay.NewLimiter(l.Bandwidth), l.TotalReceive)
+	cs.own = []*relay.Limiter{relay.NewLimiter(l.Bandwidth), relay.NewLimiter(l.Bandwidth)}
+	cs.limits.Send = stream.Limiters(cs.own[0], l.TotalSend)
+	cs.limits.Receive = stream.Limiters(cs.own[1], l.TotalReceive)
 	cs.limits.Buffers = stream.NewBuffers(peer)
 	if l.Bytes > 0 {
 		cs.limits.Budget = relay.NewBudget(l.Bytes)
 	}
 	return cs
+}
+
+// SetBandwidth changes the migration's limit, as a session's does.
+func (cs *Channels) SetBandwidth(bytesPerSecond int64) {
+	for _, l := range cs.own {
+		if l != nil {
+			l.SetRate(bytesPerSecond)
+		}
+	}
 }
 
 // channel is one connection, live or ended.
@@ -59,6 +70,7 @@ func (c *channel) Sent() int64           { return c.counters.Sent.Load() }
 func (c *channel) Received() int64       { return c.counters.Received.Load() }
 func (c *channel) Open() bool            { return c.open.Load() }
 func (c *channel) TLS() (string, string) { return c.version, c.suite }
+func (c *channel) LocalEnded() bool      { return c.counters.LocalEnded.Load() }
 func (c *channel) Path() string          { p, _ := c.path.Load().(string); return p }
 
 func (cs *Channels) Status() []session.Channel {

@@ -12,6 +12,8 @@ import (
 type Counters struct {
 	Sent     atomic.Int64 // from the local socket to the peer
 	Received atomic.Int64 // from the peer to the local socket
+
+	LocalEnded atomic.Bool // the local application has ended its stream, in order
 }
 
 // Budget is a number of bytes that any number of channels share, both their directions together.

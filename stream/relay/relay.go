@@ -68,7 +68,7 @@ func Run(ctx context.Context, local net.Conn, remote Conn, opts Options) Result 
 	r.sent.limit(opts.Limits.Send, opts.Limits.Budget)
 	r.received.limit(opts.Limits.Receive, opts.Limits.Budget)
 	if c := opts.Counters; c != nil {
-		r.sent.shared, r.received.shared = &c.Sent, &c.Received
+		r.sent.shared, r.received.shared, r.localEnded = &c.Sent, &c.Received, &c.LocalEnded
 	}
 
 	if c, ok := remote.(interface{ enter(*run) }); ok {
@@ -124,6 +124,7 @@ type run struct {
 	share          *Buffers
 	sent, received flow
 	localGone      func(*Error)
+	localEnded     *atomic.Bool // may be nil
 	ignoreEOF      bool
 	ended          atomic.Bool // our direction: the peer has all, and is being told
 	copied         atomic.Bool // a plain hop that could not be spliced
@@ -222,6 +223,9 @@ func isGone(err error) bool {
 func (r *run) send() {
 	err := r.eofIsEnd(r.goneIsEnd(r.sendBytes()))
 	if err == nil && r.ctx.Err() == nil {
+		if r.localEnded != nil {
+			r.localEnded.Store(true)
+		}
 		if err = r.delivered(); err == nil {
 			r.ended.Store(true)
 			if cerr := r.remote.CloseWrite(); cerr != nil {
