@@ -9,6 +9,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/proxy/arrival"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -21,6 +22,8 @@ func (d *Daemon) answer(ctx context.Context, peer, name string, body []byte) (an
 			return nil, fmt.Errorf("read the question %s: %w", name, err)
 		}
 		return d.arrivals.Outcome(ctx, peer, &ask, d.acceptor.Over)
+	case host.AskCancel:
+		return d.cancelFor(ctx, peer, body)
 	case check.Question:
 		return d.checked(ctx, peer), nil
 	}

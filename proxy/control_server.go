@@ -16,7 +16,7 @@ type connKey struct{}
 
 // controlServer serves the control socket.
 func (d *Daemon) controlServer(ctx context.Context) *http.Server {
-	handler := &control.Handler{Status: d.status, Check: d.check, Resolve: d.resolve, Migrate: func(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
+	handler := &control.Handler{Status: d.status, Check: d.check, Resolve: d.resolve, Cancel: d.cancel, Migrate: func(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
 		return migration.Migrate(ctx, d.Host, req, report)
 	}}
 	return &http.Server{

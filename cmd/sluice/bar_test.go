@@ -72,23 +72,6 @@ func TestCtrlC(t *testing.T) {
 	}
 }
 
-// A daemon that hangs is left with a second Ctrl-C, and no claim is made.
-func TestCtrlCTwice(t *testing.T) {
-	t.Parallel()
-	s := onScreen(t, 80, 24, "", "migrate", "hangs", "host-b", "--socket", startStandin(t))
-	s.await("42%")
-	s.ctrlC()
-	s.await("cancelling")
-	s.ctrlC()
-	if code := s.wait(); code != exitUnknown {
-		t.Errorf("exit status %d, want %d", code, exitUnknown)
-	}
-	s.fits()
-	if out := s.shown(); !strings.Contains(out, "interrupted twice") || !strings.Contains(out, "look where hangs runs") {
-		t.Errorf("the terminal shows\n%s", out)
-	}
-}
-
 // A terminal that gets narrower keeps nothing of the wider bar.
 func TestBarOnANarrowerTerminal(t *testing.T) {
 	t.Parallel()

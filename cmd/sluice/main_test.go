@@ -76,7 +76,7 @@ func standin() {
 	if len(os.Args) > 2 {
 		status = scenarios[os.Args[2]]
 	}
-	srv := &http.Server{Handler: &control.Handler{Status: status, Check: standinCheck, Migrate: standinMigrate}}
+	srv := &http.Server{Handler: &control.Handler{Status: status, Check: standinCheck, Cancel: standinCancel, Migrate: standinMigrate}}
 	go func() {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 		defer stop()
@@ -112,6 +112,14 @@ func standinMigrate(ctx context.Context, req *control.MigrateRequest, report fun
 	case "waits":
 		<-ctx.Done()
 		r.Outcome, r.Message = control.Cancelled, "waits goes on at host-a"
+	case "lingers": // longer than two who are impatient
+		<-ctx.Done()
+		time.Sleep(4 * time.Second)
+		r.Outcome, r.Message = control.Cancelled, "lingers goes on at host-a"
+	case "unwinds": // takes its time
+		<-ctx.Done()
+		time.Sleep(500 * time.Millisecond)
+		r.Outcome, r.Message = control.Cancelled, "unwinds goes on at host-a"
 	case "hangs": // deaf to its caller, however long that waits
 		time.Sleep(time.Minute)
 	case "lost":

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -20,8 +18,9 @@ a peer under [peers] in the daemon's configuration; sluice status lists them.
 The command lasts as long as the migration and says how it ended.
 
 Ctrl-C cancels: the guest goes on at the source, and the message says so. A
-second Ctrl-C does not wait for that message. If this command is killed, the
-migration is aborted as well.
+second Ctrl-C waits 10 seconds more for that message, a third does not wait. If
+this command is killed, the migration is aborted as well. sluice cancel does the
+same from elsewhere.
 
 Options are named as in virsh migrate.`
 
@@ -71,12 +70,7 @@ func migrate(ctx context.Context, io streams, o *migrateOptions, req *control.Mi
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	cancel := make(chan struct{})
-	defer onSignals(func(os.Signal) {
-		view.note("cancelling; waiting until the guest is safe at the source (Ctrl-C again does not wait)")
-		close(cancel)
-	}, func(os.Signal) {
-		leave(errors.New("not waited for: interrupted twice"))
-	}, syscall.SIGINT, syscall.SIGTERM)()
+	defer untilCancelled(cancel, leave, view.note)()
 
 	silence := newSilence(view.note)
 	defer silence.stop()

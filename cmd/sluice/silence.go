@@ -17,7 +17,7 @@ type silence struct{ timer *time.Timer }
 
 func newSilence(note func(string)) *silence {
 	return &silence{time.AfterFunc(longSilence, func() {
-		note(fmt.Sprintf("nothing from the daemon for %v; still waiting (Ctrl-C cancels, a second one leaves)", longSilence))
+		note(fmt.Sprintf("nothing from the daemon for %v; still waiting (Ctrl-C cancels)", longSilence))
 	})}
 }
 

@@ -4,6 +4,7 @@
 //	GET  /v1/status   one Status
 //	POST /v1/check    a CheckRequest; one Report
 //	POST /v1/resolve  a ResolveRequest; an empty object
+//	POST /v1/cancel   a CancelRequest; one CancelReply
 //	POST /v1/migrate  a MigrateRequest; the answer is a stream of Event, one
 //	                  JSON object a line, of which the last holds the Result
 //
@@ -27,8 +28,10 @@
 //
 // The daemon need not tell one from the other: both end its read, at which net/http cancels the
 // request's context while the answer can still be written. For that the server must have read the
-// request's body to its end. There is no handle to a migration that outlives its caller, and no
-// request by which one caller could end another's.
+// request's body to its end. There is no handle to a migration that outlives its caller.
+//
+// Whoever may use the socket can also cancel a migration by its guest (CancelRequest), whoever runs
+// it: the one that runs it then has its Result as after a cancellation of its own.
 //
 // # The stream
 //

@@ -23,6 +23,10 @@ type Handler struct {
 	// Check. An error is an *Error, or is answered as one with code 500.
 	Resolve func(ctx context.Context, req *ResolveRequest) error
 
+	// Cancel cancels a migration, and returns when it has ended or ctx does. The request has passed
+	// its Check. An error is an *Error, or is answered as one with code 500.
+	Cancel func(ctx context.Context, req *CancelRequest) (*CancelReply, error)
+
 	// Migrate runs one migration until its end. ctx ends when the caller cancels or is gone:
 	// Migrate then aborts, restores and returns. The request has passed its Check.
 	//
@@ -49,6 +53,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/v1/resolve":
 		if r.Method == http.MethodPost {
 			h.resolve(w, r)
+			return
+		}
+	case "/v1/cancel":
+		if r.Method == http.MethodPost {
+			h.cancel(w, r)
 			return
 		}
 	case "/v1/migrate":

@@ -19,6 +19,7 @@ func (a *Arrivals) Load() error { return a.records.load(a.Dir) }
 // Accept takes a guest's session that a peer has opened: by `sluice migrate`, or for the data of a
 // migration that a libvirt client runs.
 func (a *Arrivals) Accept(ctx context.Context, info stream.Info, e *session.Entry, log zerolog.Logger) (stream.Handler, func(*stream.Session), error) {
+	e.OnCancel(a.CancelAtSource(e))
 	if info.Work == session.WorkMigration {
 		in := &Migration{arrivals: a, info: info, entry: e, log: log, arrived: make(chan struct{})}
 		return in, in.start, in.open(ctx)

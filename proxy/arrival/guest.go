@@ -118,6 +118,9 @@ func (g *Guest) Finishing() error {
 	if err := g.finishable(); err != nil {
 		return err
 	}
+	if g.calledOff {
+		return fmt.Errorf("guest %s has been given up on %s", g.Name, g.arrivals.Config.Name)
+	}
 	if err := g.arrivals.records.set(g.record(Undecided)); err != nil {
 		return err
 	}

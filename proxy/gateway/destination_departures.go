@@ -116,9 +116,13 @@ func (g *destinationFilter) giveAway(ctx context.Context, call *libvirtrpc.Perfo
 	}
 	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
 		if r.Err == nil && !m.split() { // the destination may be asked from now on
-			known := m.undecided()
-			if _, err := m.depart(ctx, call.Flags, nil, nil); err != nil {
-				known()
+			known, err := m.undecided()
+			if err == nil {
+				if _, err = m.depart(ctx, call.Flags, nil, nil); err != nil {
+					known()
+				}
+			}
+			if err != nil {
 				r.Err = libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice: %v", err)
 			}
 		}

@@ -24,8 +24,9 @@ type preparedGuest struct {
 	entry    *session.Entry        // the migration's place, where it has no session
 	end      func(arrival.Verdict) // ends what is not a session's; may be nil
 
-	prepared atomic.Bool // libvirt has prepared it for this caller: only now is it the caller's
-	finished atomic.Bool // a Finish has been asked for, of which there is one
+	prepared atomic.Bool                  // libvirt has prepared it for this caller: only now is it the caller's
+	asked    atomic.Pointer[stream.Cause] // why it was cancelled; nil: it was not
+	finished atomic.Bool                  // a Finish has been asked for, of which there is one
 	ending   sync.Once
 }
 
@@ -65,9 +66,10 @@ func (g *destinationFilter) enter(a *preparedGuest, id string) (err error) {
 	}
 	a.entry.SecuredBy(a.transfer.Protection())
 	a.entry.SetPhase(control.PhasePrepare)
+	g.cancellable(a)
 	log := session.Log(g.gateway.Log, info, control.Incoming)
 	a.end = func(v arrival.Verdict) {
-		g.gateway.Sessions.EndMigration(a.entry, log, v == arrival.Ran, g.causeOf(v, nil))
+		g.gateway.Sessions.EndMigration(a.entry, log, v == arrival.Ran, g.causeOf(v, a.asked.Load()))
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ type steeredSource struct {
 	outcome   string               // of a migration whose guest was asked for: empty as long as it has failed
 	decided   chan struct{}        // nil before Finish; closed once it is known what became of the guest
 	ended     bool                 // without a Finish
+	asked     *stream.Cause        // why it was cancelled; nil: it was not
 	known     func()               // closes decided; nil before Finish
 }
 
@@ -86,6 +87,7 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g guest, 
 		return nil, err
 	}
 	m.entry.SetSession(m.session)
+	m.entry.OnCancel(m.cancel)
 	if t.Postcopy() { // when it begins only libvirt here is told
 		m.session.Unbound()
 	}
@@ -110,7 +112,7 @@ func (m *steeredSource) follow() {
 	ctx := m.session.Context()
 	job := host.Job{Guest: libvirt.Domain{Name: m.guest.name, UUID: m.guest.id, ID: -1}, Entry: m.entry, Tell: m.session.Call}
 	if m.transfer.Postcopy() {
-		job.Look = func(v *virt.Conn) {
+		job.Look = func(v *virt.Conn, _ virt.JobStats) {
 			if state, err := v.State(ctx, m.guest.id); err == nil && state.InPostcopy() {
 				m.entry.SetPhase(control.PhasePost)
 			}
@@ -217,7 +219,10 @@ func (m *steeredSource) finish(ctx context.Context, call *libvirtrpc.Finish, cal
 		}
 		return outcome{o}
 	}
-	known := m.undecided()
+	known, err := m.undecided()
+	if err != nil {
+		return refused(libvirtrpc.ErrOperationInvalid, err)
+	}
 	defer m.entry.SetPhase(control.PhaseFinish)                    // once it goes on
 	if m.split() || m.transfer.Flags&libvirt.MigrateOffline != 0 { // libvirt's to keep, and not to run here
 		o.Lost = func(context.Context) *libvirtrpc.Reply {
@@ -265,14 +270,17 @@ func (m *steeredSource) finish(ctx context.Context, call *libvirtrpc.Finish, cal
 }
 
 // undecided keeps the session's place here until the function that it returns tells that it is
-// known what became of the guest.
-func (m *steeredSource) undecided() (known func()) {
+// known what became of the guest. It fails for a guest whose migration was cancelled.
+func (m *steeredSource) undecided() (known func(), err error) {
 	decided := make(chan struct{})
 	known = sync.OnceFunc(func() { close(decided) })
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.calledOff(); err != nil {
+		return nil, err
+	}
 	m.decided, m.known = decided, known
-	return known
+	return known, nil
 }
 
 // depart fences the guest, so that it can't be resumed here before it is known what became of it.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,10 +46,11 @@ func (g *destinationFilter) endTLS(a *preparedGuest, call *libvirtrpc.Prepare, i
 		return nil, err
 	}
 	a.entry.SetChannels(e.Channels.Status)
+	g.cancellable(a)
 	a.ownTLS = true
 	a.end = func(v arrival.Verdict) {
 		g.gateway.Work.Go(func() { // the answer to Finish is not to wait for it
-			cause := g.causeOf(v, e.End(v == arrival.Ran))
+			cause := g.causeOf(v, cmp.Or(a.asked.Load(), e.End(v == arrival.Ran)))
 			g.gateway.Sessions.EndMigration(a.entry, log, v == arrival.Ran, cause)
 		})
 	}

@@ -29,8 +29,8 @@ type Job struct {
 	Tell func(ctx context.Context, name string, in, out any) error
 	// Each, if set, is handed the figures, besides the entry. It must not wait.
 	Each func(virt.JobStats)
-	// Look, if set, asks libvirt for more with each query.
-	Look func(*virt.Conn)
+	// Look, if set, asks libvirt for more after each query that has figures.
+	Look func(*virt.Conn, virt.JobStats)
 }
 
 // FollowJob asks libvirt for a migration's figures until ctx ends. One query at a time is under way,
@@ -57,10 +57,9 @@ func (h *Host) FollowJob(ctx context.Context, j Job) {
 		var st virt.JobStats
 		var under bool
 		err := conn.Call(ctx, func(v *virt.Conn) (err error) {
-			if j.Look != nil {
-				j.Look(v)
+			if st, under, err = v.JobStats(j.Guest, 0); err == nil && under && j.Look != nil {
+				j.Look(v, st)
 			}
-			st, under, err = v.JobStats(j.Guest, 0)
 			return err
 		})
 		if err != nil || !under || ctx.Err() != nil {

@@ -29,6 +29,7 @@ type destination interface {
 	Fail(*stream.Cause)
 	Finish()
 	Unbound()
+	SetBandwidth(bytesPerSecond int64)
 }
 
 // sluiceDestination is a session with the peer's sluice.

@@ -19,6 +19,7 @@ import (
 // libvirt decides, and the source only lets go of the guest, or takes it back, on a certain answer.
 func (m *outgoing) finish() *control.Result {
 	phase := control.PhaseFinish
+	m.noCancel()
 	if m.postcopy {
 		phase = control.PhasePost
 	} else if err := m.depart(); err != nil {
@@ -351,6 +352,10 @@ func (m *outgoing) failed(ctx context.Context, failure error) *control.Result {
 func (m *outgoing) called(ctx context.Context) *stream.Cause {
 	if errors.Is(context.Cause(ctx), session.ErrStopping) {
 		return &stream.Cause{Code: stream.CodeShutdown, Host: m.host.Config.Name, Text: session.ErrStopping.Text}
+	}
+	var why *stream.Cause // of another caller's
+	if errors.As(context.Cause(ctx), &why) {
+		return why
 	}
 	return &stream.Cause{Code: stream.CodeCancelled, Host: m.host.Config.Name, Text: "the caller cancelled the migration"}
 }

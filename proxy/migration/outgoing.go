@@ -51,6 +51,7 @@ type outgoing struct {
 	params    []libvirt.TypedParam
 	cookie    []byte        // libvirt's, from the step before
 	begun     bool          // libvirt's job is ours to confirm
+	speed     uint64        // libvirt's for the job, in MiB/s; followSpeed's
 	postcopy  bool          // the guest has been switched over
 	suspended bool          // the guest has been paused, by us
 	asked     *stream.Cause // why the job was aborted, by us
@@ -70,10 +71,34 @@ func Migrate(ctx context.Context, d *host.Host, req *control.MigrateRequest, rep
 	}
 	defer m.virt.Close()
 	defer m.watch.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	m.cancellable(cancel)
 	m.progress(control.PhaseConnect)
 	result := m.run(ctx)
 	m.finishResult(result)
 	return result, nil
+}
+
+// cancellable lets others than the caller cancel, as if it were the caller.
+func (m *outgoing) cancellable(cancel context.CancelCauseFunc) {
+	if m.postcopy {
+		m.noCancel()
+		return
+	}
+	m.entry.OnCancel(func(_ context.Context, why *stream.Cause) error {
+		cancel(why)
+		return nil
+	})
+}
+
+// noCancel: from now on libvirt at the destination decides, or the guest is in post-copy.
+func (m *outgoing) noCancel() {
+	if m.postcopy {
+		m.entry.NoCancel("guest %s is in post-copy: it runs on %s, and a part of its memory is on %s, so it can't be cancelled any more", m.dom.Name, m.peer.Name, m.host.Config.Name)
+		return
+	}
+	m.entry.NoCancel("%s is taking guest %s over, which can't be cancelled any more", m.peer.Name, m.dom.Name)
 }
 
 // check refuses what can't be begun, and makes a place for the session.

@@ -41,6 +41,11 @@ func (m *outgoing) perform(ctx context.Context) error {
 		case err := <-done:
 			if err != nil {
 				err = m.virt.Bound(context.Background(), func() error { return err })
+				if m.asked == nil && m.aborted(err) { // by another client of libvirt's
+					m.asked = &stream.Cause{Code: stream.CodeCancelled, Host: m.host.Config.Name, Text: "the migration was cancelled through libvirt, as `virsh domjobabort` does"}
+					m.session.Fail(m.asked)
+					return m.asked
+				}
 				cause := m.libvirtCause("sending the guest", err)
 				if errors.Is(err, virt.ErrGone) {
 					m.session.Fail(cause) // before anything breaks for it
@@ -119,6 +124,7 @@ func (m *outgoing) switchOver() {
 		return
 	}
 	m.postcopy = true
+	m.noCancel()
 	m.session.Unbound()
 	m.log.Info().Msg("switched to post-copy")
 }
@@ -127,7 +133,7 @@ func (m *outgoing) switchOver() {
 // first: else the way in which the destination's QEMU breaks down could be
 // taken for the cause. A guest in post-copy has left already.
 func (m *outgoing) abort(why *stream.Cause) {
-	if m.postcopy {
+	if m.postcopy = m.postcopy || m.split(); m.postcopy { // by whosever wish
 		m.log.Warn().Err(why).Msg("not aborted: the guest runs at the destination already")
 		return
 	}
@@ -145,7 +151,7 @@ func (m *outgoing) follow() (figures <-chan virt.JobStats, stop func()) {
 	latest, done := make(chan virt.JobStats, 1), make(chan struct{})
 	go func() {
 		defer close(done)
-		m.host.FollowJob(ctx, host.Job{Guest: m.dom, Entry: m.entry, Tell: m.session.Call, Each: func(st virt.JobStats) {
+		m.host.FollowJob(ctx, host.Job{Guest: m.dom, Entry: m.entry, Tell: m.session.Call, Look: m.followSpeed, Each: func(st virt.JobStats) {
 			select {
 			case <-latest:
 			default:

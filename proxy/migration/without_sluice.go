@@ -255,6 +255,7 @@ func (b *withoutSluice) Finish()                          { b.settle(&stream.Cau
 func (b *withoutSluice) Context() context.Context         { return b.ctx }
 func (b *withoutSluice) Settled() <-chan struct{}         { return b.settled }
 func (b *withoutSluice) Unbound()                         {} // is for post-copy
+func (b *withoutSluice) SetBandwidth(n int64)             { b.channels.SetBandwidth(n) }
 func (b *withoutSluice) channelStatus() []session.Channel { return b.channels.Status() }
 
 func (b *withoutSluice) Wait() *stream.Cause {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"cmp"
+	"context"
 	"net/netip"
 	"sync"
 	"time"
@@ -25,6 +26,10 @@ type Entry struct {
 	disks    string
 
 	intended netip.AddrPort // of an intercepted connection
+
+	cancel func(context.Context, *stream.Cause) error // as OnCancel has it
+	over   chan struct{}                              // closed when it has ended
+	ended  control.SessionStatus                      // set before
 }
 
 // channels are the session's so far, live and ended.

@@ -65,7 +65,7 @@ func (r *Registry) Add(info stream.Info, direction string) (*Entry, error) {
 			return nil, fmt.Errorf("guest %s is already being migrated: session %s with %s", e.Info.Guest, e.Info.ID, e.Info.Peer)
 		}
 	}
-	e := &Entry{Info: info, direction: direction, started: time.Now(), phase: control.PhaseConnect}
+	e := &Entry{Info: info, direction: direction, started: time.Now(), phase: control.PhaseConnect, over: make(chan struct{})}
 	e.rate.tick(e.started, 0)
 	r.live = append(r.live, e)
 	return e, nil
@@ -77,6 +77,8 @@ func (r *Registry) End(e *Entry, outcome, code, cause string) {
 	st.Ended, st.Outcome, st.Cause, st.Rate, st.Progress = time.Now(), outcome, cause, 0, nil
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	e.ended = st
+	close(e.over)
 	r.live = slices.DeleteFunc(r.live, func(o *Entry) bool { return o == e })
 	r.counters.end(e, outcome, code)
 	r.counters.carry(channels)

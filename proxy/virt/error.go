@@ -33,6 +33,18 @@ func FromDriver(err error) bool {
 // (src/rpc/virnetclient.c, virkeepalive.c) that come as VIR_ERR_INTERNAL_ERROR.
 var brokenBetween = []string{"client socket is closed", "client socket hangup", "hangup event on socket", "hangup / error event on socket", "server closed connection", "keepalive timeout"}
 
+// Aborted says whether a job ended because somebody had libvirt abort it.
+func Aborted(err error) bool {
+	var e libvirt.Error
+	return errors.As(err, &e) && libvirt.ErrorNumber(e.Code) == libvirt.ErrOperationAborted
+}
+
+// BrokenPipe says whether QEMU, by libvirt's word, wrote to a stream that was closed.
+func BrokenPipe(err error) bool {
+	var e libvirt.Error
+	return errors.As(err, &e) && libvirt.ErrorNumber(e.Code) == libvirt.ErrOperationFailed && strings.Contains(e.Message, "Broken pipe")
+}
+
 // Words are libvirt's words, which may have a trailing line break, with what it was to do.
 func Words(doing string, err error) string {
 	return fmt.Sprintf("libvirt, %s: %s", doing, strings.TrimSpace(err.Error()))

@@ -22,7 +22,11 @@ type JobStats struct {
 	Throttle        uint64 `msgpack:"throttle"`   // percent of its time that auto-converge takes from the guest
 
 	Downtime time.Duration `msgpack:"-"`
+	Leaving  bool          `msgpack:"-"` // it is a migration away from this host
 }
+
+// migrationOut is VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT (libvirt-domain.h).
+const migrationOut = 5
 
 // JobStats asks for the figures of the job under way, or with DomainJobStatsCompleted of the last
 // that has ended. under says whether there is one.
@@ -57,6 +61,7 @@ func (v *Conn) JobStats(dom libvirt.Domain, flags libvirt.DomainGetJobStatsFlags
 		Iteration:       n["memory_iteration"],
 		DirtyRate:       n["memory_dirty_rate"] * page,
 		Throttle:        n["auto_converge_throttle"],
+		Leaving:         n["operation"] == migrationOut,
 		Downtime:        time.Duration(n["downtime"]) * time.Millisecond,
 	}, libvirt.DomainJobType(kind) != libvirt.DomainJobNone, nil
 }

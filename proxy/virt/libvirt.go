@@ -81,6 +81,51 @@ func (l Libvirt) ID(ctx context.Context, uuid libvirt.UUID) (id int32, err error
 	return id, err
 }
 
+// AbortJob has libvirt end a guest's job, as `virsh domjobabort` does.
+func (l Libvirt) AbortJob(ctx context.Context, uuid libvirt.UUID) error {
+	v, err := l.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	return v.Bound(ctx, func() error {
+		dom, err := v.DomainLookupByUUID(uuid)
+		if err != nil {
+			return err
+		}
+		return v.DomainAbortJob(dom)
+	})
+}
+
+// AbortMigration has libvirt end the migration of a guest, found as virsh does, away from this
+// host, and returns its name. A guest in post-copy has left already.
+func (l Libvirt) AbortMigration(ctx context.Context, guest string) (name string, err error) {
+	v, err := l.Connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer v.Close()
+	err = v.Bound(ctx, func() error {
+		dom, err := v.Find(guest)
+		if err != nil {
+			return err
+		}
+		name = dom.Name
+		st, _, err := v.JobStats(dom, 0)
+		if err != nil {
+			return err
+		}
+		if !st.Leaving {
+			return errors.New("it is not being migrated")
+		}
+		if state, err := v.State(ctx, dom.UUID); err != nil || state.InPostcopy() {
+			return errors.Join(err, errors.New("it is in post-copy"))
+		}
+		return v.DomainAbortJob(dom)
+	})
+	return name, err
+}
+
 // InPostcopy says whether a part of a guest is on another host, as far as libvirt here can tell.
 func (l Libvirt) InPostcopy(uuid libvirt.UUID) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), LazyTimeout)
