@@ -290,9 +290,21 @@ func (m *outgoing) lost(failure error) *control.Result {
 	return &control.Result{
 		Outcome: control.Unknown,
 		Cause:   failure.Error(),
-		Message: fmt.Sprintf("post-copy is broken: guest %s is paused, with its state on %s and a part of its memory on %s alone. Destroy neither. When the hosts reach each other again: `sluice migrate --postcopy-resume %s %s`",
-			m.dom.Name, m.peer.Name, m.host.Config.Name, m.dom.Name, m.peer.Name),
+		Message: fmt.Sprintf("post-copy is broken: guest %s is paused, with its state on %s and a part of its memory on %s alone. Destroy neither. When the hosts reach each other again: `sluice migrate --postcopy-resume%s %s %s`",
+			m.dom.Name, m.peer.Name, m.host.Config.Name, m.definitionFlags(), m.dom.Name, m.peer.Name),
 	}
+}
+
+// definitionFlags are those of the caller's that whoever goes on with the migration has to repeat:
+// without them libvirt here keeps the guest's definition.
+func (m *outgoing) definitionFlags() (flags string) {
+	if m.req.Persistent {
+		flags += " --persistent"
+	}
+	if m.req.UndefineSource {
+		flags += " --undefinesource"
+	}
+	return flags
 }
 
 // torn is the result of a post-copy that broke at its very switch, with the
