@@ -5,7 +5,7 @@
 ;   - checks the tag of each page, and for the pages of the window also the count, which it then raises;
 ;   - says '.' if all were right, or 'X' if not;
 ;   - sleeps for a tick or two, so that a host with few cores has them for itself.
-; After an NMI it spoils one tag, so that one can see the check fail.
+; After an NMI it spoils one tag, so that one can see the check fail. If ORDER is not 0 after a pass, it resets the machine.
 ;
 ; Parameters: MEMORY, bytes of memory; WINDOW, bytes from 1 MiB on that are dirtied each pass; HZ, ticks per second.
 ;
@@ -21,6 +21,7 @@ SERIAL  equ 0x3F8
 PIT     equ 1193182 / HZ
 IDT     equ 0x1000
 STACK   equ 0x8000
+ORDER   equ 0x6000
 ROM     equ 0xF0000                     ; where the last 64 KiB of firmware also appear below 1 MiB
 NMI     equ 2
 TIMER   equ 0x20
@@ -133,6 +134,13 @@ pass:
         mov al, bl
         call say
 
+        cmp byte [ORDER], 0
+        je .stay
+        mov byte [ORDER], 0
+        outb 0x64, 0xFE                 ; the keyboard's controller pulls the reset line
+.reset: hlt
+        jmp .reset
+.stay:
         ; Two ticks: the first may be one that has waited during the pass.
         sti
         hlt

@@ -33,6 +33,8 @@ type GuestSpec struct {
 	// Persistent defines the guest before starting it. A transient one leaves nothing behind when
 	// it ends.
 	Persistent bool
+	// EndsOnReset ends the guest when it resets itself (see [Guest.ResetItself]).
+	EndsOnReset bool
 }
 
 // A Guest is a virtual machine that was started in a lab, wherever it runs now. It prints a
@@ -146,6 +148,10 @@ func (g *Guest) xml() string {
     <source type='memfd'/>
   </memoryBacking>`
 	}
+	onReboot := "restart"
+	if g.Spec.EndsOnReset {
+		onReboot = "destroy"
+	}
 	return fmt.Sprintf(`<domain type='qemu'>
   <name>%s</name>
   <memory unit='MiB'>%d</memory>%s
@@ -154,6 +160,7 @@ func (g *Guest) xml() string {
     <type arch='x86_64' machine='pc'>hvm</type>
     <loader type='rom'>%s</loader>
   </os>
+  <on_reboot>%s</on_reboot>
   <devices>%s
     <serial type='file'>
       <source path='%s' append='on'/>
@@ -164,7 +171,7 @@ func (g *Guest) xml() string {
     <memballoon model='none'/>
   </devices>
 </domain>
-`, g.Name, g.Spec.MemoryMiB, backing, g.romPath(), disks.String(), g.serialPath())
+`, g.Name, g.Spec.MemoryMiB, backing, g.romPath(), onReboot, disks.String(), g.serialPath())
 }
 
 // Destroy ends the guest on whichever hosts it is, and removes its definition.

@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ func TestGuest(t *testing.T) {
 	t.Run("Storage", func(t *testing.T) { testStorage(t, l) })
 	t.Run("Corrupt", func(t *testing.T) { testCorrupt(t, l) })
 	t.Run("Libvirtd", func(t *testing.T) { testLibvirtd(t, l) })
+	t.Run("Reset", func(t *testing.T) { testReset(t, l) })
 	t.Run("Spec", func(t *testing.T) { testSpec(t, l) })
 }
 
@@ -217,5 +219,30 @@ func TestPages(t *testing.T) {
 	w.Close()
 	if size := pages * guestPage; all.Len() < size {
 		t.Errorf("%d bytes compress to %d", size, all.Len())
+	}
+}
+
+// testReset has guests reset themselves, of which one ends by that.
+func testReset(t *testing.T, l *Lab) {
+	for _, ends := range []bool{false, true} {
+		g := startGuest(t, l.A, GuestSpec{Name: fmt.Sprintf("reset-%t", ends), MemoryMiB: 48, EndsOnReset: ends})
+		if err := g.ResetItself(l.A); err != nil {
+			t.Fatal(err)
+		}
+		ctx := deadline(t, time.Minute)
+		err := poll(ctx, "the reset", 10*time.Millisecond, func() (bool, error) {
+			if ends {
+				places, err := l.WhereRuns(ctx, g.Name)
+				return err == nil && places[0].State == "" && len(places[0].QEMU) == 0, err
+			}
+			said, err := os.ReadFile(l.A.Path(g.serialPath()))
+			return bytes.Count(said, []byte{sayFilled}) == 2, err
+		})
+		if err == nil && !ends {
+			err = l.CheckOnlyOn(ctx, g, l.A)
+		}
+		if err != nil {
+			t.Errorf("ends: %t: %v", ends, err)
+		}
 	}
 }

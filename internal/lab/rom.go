@@ -14,6 +14,8 @@ const (
 	guestPage = 4096
 	guestMix  = 0x9E3779B1
 	guestTag  = 0x51C1CE00
+
+	guestOrder = 0x6000
 )
 
 //go:embed guest.asm

@@ -43,6 +43,8 @@ type Options struct {
 	Daemon string
 	// Env is added to the daemons' environment.
 	Env []string
+	// Clock gives each daemon a clock of its own. nil: the machine's.
+	Clock func(h *lab.Host) *lab.Clock
 }
 
 // Site is a lab with a sluice on both hosts.
@@ -58,6 +60,7 @@ type Daemon struct {
 	Binary string    // of its command line
 	daemon string
 	env    []string
+	clock  *lab.Clock
 	cmd    *lab.Cmd
 	exited chan struct{}
 }
@@ -76,6 +79,9 @@ func Start(ctx context.Context, l *lab.Lab, o Options) (*Site, error) {
 	s := &Site{CA: ca}
 	for _, h := range l.Hosts() {
 		d := &Daemon{Host: h, Binary: binary, daemon: cmp.Or(o.Daemon, binary), env: o.Env}
+		if o.Clock != nil {
+			d.clock = o.Clock(h)
+		}
 		if d.Pair, err = ca.Issue(pki.Host{Names: []string{h.Name}}); err == nil {
 			err = d.writeCertificates(ca)
 		}
@@ -131,6 +137,9 @@ func (d *Daemon) Start(ctx context.Context) error {
 	d.cmd = d.Host.Command(context.WithoutCancel(ctx), d.daemon, "serve", "--config", ConfigFile)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.Env = append(d.cmd.Env, d.env...)
+	if d.clock != nil {
+		d.clock.Under(d.cmd)
+	}
 	if err := d.cmd.Start(); err != nil {
 		return fmt.Errorf("start sluice on %s: %w", d.Host.Name, err)
 	}
