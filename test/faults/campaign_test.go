@@ -21,20 +21,15 @@ func TestFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	rec := newRecord()
-	t.Cleanup(func() {
-		if *results != "" {
-			if err := rec.write(*results); err != nil {
-				t.Error(err)
-			}
-		}
-	})
 	run := 0
 	for _, c := range selected(t) {
 		run++
 		t.Run(c.name(), func(t *testing.T) {
 			t.Parallel()
 			r := c.run(t)
-			rec.add(r)
+			if err := rec.add(r); err != nil {
+				t.Error(err)
+			}
 			if known := knownBad[c.name()]; known != "" && r.Problem != "" {
 				t.Logf("known bad (%s): %s", known, r.Problem)
 			} else if r.Problem != "" {

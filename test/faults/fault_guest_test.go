@@ -69,6 +69,15 @@ func guestFaults() []*fault {
 	}
 }
 
+// resetFaults are what the guest itself does.
+func resetFaults() []*fault {
+	reset := func(s *stage) error { return s.g.ResetItself(s.A) }
+	return []*fault{
+		{name: "guest:resets-itself", at: whole, strike: reset},
+		{name: "guest:ends-itself", hits: "guest", ends: true, at: whole, strike: reset, spec: func(spec *lab.GuestSpec) { spec.EndsOnReset = true }},
+	}
+}
+
 // takeName has host-b's libvirt define another guest of the name, if it does: while one is on its
 // way there it does not.
 func takeName(s *stage) error {

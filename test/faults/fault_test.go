@@ -2,6 +2,8 @@ package faults
 
 import (
 	"time"
+
+	"github.com/virt-sluice/sluice/internal/lab"
 )
 
 // A fault is what strikes a migration.
@@ -17,9 +19,12 @@ type fault struct {
 	kinds []string // nil: all
 	ways  []string // nil: all
 
-	hits  string // which process, or "link", "caller", "guest", …; empty where nothing is to fail
-	apart bool   // the sluices may not be able to tell each other the cause
-	ends  bool   // the guest has ended then, or may have, where it was struck
+	hits  string               // which process, or "link", "caller", "guest", …; empty where nothing is to fail
+	setUp func(s *stage) error // before the daemons start
+	spec  func(spec *lab.GuestSpec)
+
+	apart bool // the sluices may not be able to tell each other the cause
+	ends  bool // the guest has ended then, or may have, where it was struck
 }
 
 const forGood = -1
@@ -28,7 +33,7 @@ const forGood = -1
 var whole = []string{"prepare", "copy", "switch", "finish"}
 
 func faults() (list []*fault) {
-	for _, group := range [][]*fault{processFaults(), linkFaults(), hostFaults(), credentialFaults(), callerFaults(), guestFaults()} {
+	for _, group := range [][]*fault{processFaults(), linkFaults(), hostFaults(), credentialFaults(), callerFaults(), guestFaults(), clockFaults(), resetFaults()} {
 		list = append(list, group...)
 	}
 	return list

@@ -44,17 +44,20 @@ type record struct {
 
 func newRecord() *record { return new(record) }
 
-func (rec *record) add(r *result) {
+// add takes a result and, if they are asked for, writes RESULTS.md and results.json anew: a run that
+// is broken off leaves what it has. Cases that were not run this time keep what results.json has of
+// them.
+func (rec *record) add(r *result) error {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	rec.all = append(rec.all, r)
+	if *results == "" {
+		return nil
+	}
+	return rec.write(*results)
 }
 
-// write writes RESULTS.md and results.json. Cases that were not run this time keep what results.json
-// has of them.
 func (rec *record) write(dir string) error {
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
 	file := filepath.Join(dir, "results.json")
 	now := make(map[string]*result)
 	var before []*result

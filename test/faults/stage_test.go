@@ -46,6 +46,7 @@ type stage struct {
 	second    *caller   // of the same guest's
 	others    []*caller // whose outcome is no part of the case
 	nameTaken bool
+	clocks    map[*lab.Host]*lab.Clock // of their sluices
 
 	struck time.Time
 	mended time.Time // when the fault had ended; zero: it has no length
@@ -64,6 +65,14 @@ func newStage(ctx context.Context, c *testCase, dir string) (s *stage, err error
 	s.logged = map[*lab.Host]int{s.A: len(libvirtdLog(s.A)), s.B: len(libvirtdLog(s.B))}
 	spec := specs[c.kind]
 	spec.Name, spec.Persistent = "g", c.persistent()
+	if c.fault.spec != nil {
+		c.fault.spec(&spec)
+	}
+	if c.fault.setUp != nil {
+		if err := c.fault.setUp(s); err != nil {
+			return s, err
+		}
+	}
 	if c.kind == "postcopy" {
 		if err := s.SlowLink(slowed); err != nil {
 			return s, err
@@ -71,7 +80,8 @@ func newStage(ctx context.Context, c *testCase, dir string) (s *stage, err error
 	}
 	s.site, err = site.Start(ctx, s.Lab, site.Options{
 		Binary: s.programs.Command, Daemon: s.programs.Daemon, Peer: c.way.peer,
-		Env: []string{stand.GoroutinesVariable + "=" + goroutinesFile},
+		Clock: func(h *lab.Host) *lab.Clock { return s.clocks[h] },
+		Env:   []string{stand.GoroutinesVariable + "=" + goroutinesFile},
 	})
 	if err != nil {
 		return s, err
@@ -228,11 +238,11 @@ func (s *stage) status(d *site.Daemon) *control.Status {
 // goes to that one alone.
 func (s *stage) carried() (n uint64) {
 	d := s.site.A
-	if s.c.way.name == "tunnelled" {
+	if s.c.way.tunnel {
 		d = s.site.B
 	}
 	for _, e := range s.status(d).Sessions {
-		if e.Guest == s.g.Name || e.Kind == "intercept" || s.c.way.name == "tunnelled" {
+		if e.Guest == s.g.Name || e.Kind == "intercept" || s.c.way.tunnel {
 			n += e.Sent + e.Received
 		}
 	}

@@ -25,6 +25,9 @@ func TestTable(t *testing.T) {
 		t.Errorf("%d cases", len(list))
 	}
 	for _, c := range everything() {
+		if c.way.tunnel && c.moment.finish {
+			continue
+		}
 		for _, pair := range []string{c.way.name + " " + c.kind, c.way.name + " " + c.moment.name, c.kind + " " + c.moment.name} {
 			if !pairs[pair] {
 				t.Errorf("no case has %s", pair)

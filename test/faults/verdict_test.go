@@ -42,6 +42,12 @@ func (s *stage) judge(r *result) {
 		r.fault("%v", err)
 		return
 	}
+	if s.nameTaken {
+		if _, err := s.B.Virsh(ctx, "undefine", s.g.Name); err != nil {
+			r.fault("%v", err)
+		}
+		s.nameTaken = false
+	}
 	s.agrees(r, where, onB > 0)
 	s.causes(r)
 	if where == held || where == split {
@@ -243,7 +249,7 @@ func (s *stage) operator(ctx context.Context, r *result, where string, ran bool)
 		}
 		r.Outcome += ", resumed"
 		s.SlowLink(0)
-		return run(s.programs.Command, "migrate", "--postcopy-resume", s.g.Name, lab.HostB)
+		return run(append([]string{s.programs.Command, "migrate", "--postcopy-resume", s.g.Name, lab.HostB}, s.persistence()...)...)
 	case len(leaving) > 0:
 		if !s.c.mayHold() {
 			r.fault("nobody could tell what became of the guest: %+v", leaving)
@@ -304,11 +310,6 @@ func (s *stage) endCopy(ctx context.Context, r *result) {
 func (s *stage) nothingLeft(ctx context.Context, r *result, at *lab.Host) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if s.nameTaken {
-		if _, err := s.B.Virsh(ctx, "undefine", s.g.Name); err != nil {
-			r.fault("%v", err)
-		}
-	}
 	if s.second != nil {
 		s.secondRefused(r)
 	}

@@ -21,6 +21,8 @@ type way struct {
 	// holds there (docs/failures.md, "Stock clients"; docs/interception.md).
 	alone bool
 	kinds []string // that it can do; nil: all
+	// tunnel: libvirtd itself carries the data, so that it can't be held at its Finish.
+	tunnel bool
 	// connections that lead to host-b's sluice when memory flows, in the order in which they are
 	// made; one for each disk and then those of memory follow.
 	connections []string
@@ -40,15 +42,16 @@ var ways = []*way{
 		return append([]string{"virsh", "-q", "-c", a}, args[4:]...), errors.Join(errA, errB)
 	}},
 	// libvirtd brings the guest to a sluice over TLS by itself, in libvirt's own tunnel.
-	{name: "tunnelled", alone: true, peer: operators, kinds: []string{"memory"}, command: func(s *stage) ([]string, error) {
+	{name: "tunnelled", alone: true, tunnel: true, peer: operators, kinds: []string{"memory"}, command: func(s *stage) ([]string, error) {
 		b, err := s.tlsURI(lab.HostB)
 		return virshMigrate(s, b, "--p2p", "--tunnelled"), err
 	}},
-	{name: "intercept", alone: true, peer: "[intercept]\n",
-		command: func(s *stage) ([]string, error) {
-			return virshMigrate(s, "qemu+tcp://host-b/system", "tcp:host-b"), nil
-		}},
+	interception,
 }
+
+var interception = &way{name: "intercept", alone: true, peer: "[intercept]\n", command: func(s *stage) ([]string, error) {
+	return virshMigrate(s, "qemu+tcp://host-b/system", "tcp:host-b"), nil
+}}
 
 const (
 	peerURI   = "qemu+unix:///system?socket=/run/sluice/peers/host-b/libvirt.sock"
