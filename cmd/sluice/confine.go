@@ -19,27 +19,24 @@ import (
 // confinedDaemon starts the observer, gives up what the daemon does not need, and makes the daemon,
 // in this order: certificates are read with the rights with which they are read again later.
 func confinedDaemon(cfg *config.Config, file string, log zerolog.Logger) (runner, *observer.Observer, error) {
-	eyes, err := observer.Start()
+	look, err := observer.Start()
 	if err != nil {
 		return nil, nil, err
 	}
 	made := false
 	defer func() {
 		if !made {
-			eyes.Close()
+			look.Close()
 		}
 	}()
-	state := &control.Confinement{UID: os.Geteuid(), Dumps: confine.Dumpable(), ObserverUnit: eyes.Unit}
+	state := &control.Confinement{UID: os.Geteuid(), Dumps: confine.Dumpable(), ObserverUnit: look.Unit}
 	if err := rundir.Make(cfg.RunDir); err != nil { // rules are for what is there
 		return nil, nil, err
 	}
 	if cfg.Landlock != config.LandlockOff {
 		state.Landlock, err = confine.Landlock(confine.FilesOf(cfg, file))
-		switch {
-		case errors.Is(err, confine.ErrNoLandlock):
-			state.LandlockError = err.Error()
-		case err != nil:
-			return nil, nil, err
+		if err != nil {
+			state.Landlock, state.LandlockError = 0, err.Error()
 		}
 	}
 
@@ -51,12 +48,12 @@ func confinedDaemon(cfg *config.Config, file string, log zerolog.Logger) (runner
 	if err != nil {
 		log.Warn().Err(err).Msg("more capabilities are kept than are needed")
 	}
-	d, err := newDaemon(cfg, log, eyes, state)
+	d, err := newDaemon(cfg, log, look, state)
 	if errors.Is(err, fs.ErrPermission) && slices.Contains(held, cap.DAC_READ_SEARCH) {
 		keep = append(keep, cap.DAC_READ_SEARCH)
 		if held, err = confine.Capabilities(keep, nil); err == nil {
 			log.Warn().Msg("CAP_DAC_READ_SEARCH is kept: the certificates cannot be read without it")
-			d, err = newDaemon(cfg, log, eyes, state)
+			d, err = newDaemon(cfg, log, look, state)
 		}
 	} else if err == nil {
 		held, _ = confine.Capabilities(keep, nil)
@@ -67,7 +64,7 @@ func confinedDaemon(cfg *config.Config, file string, log zerolog.Logger) (runner
 	for _, c := range held {
 		state.Capabilities = append(state.Capabilities, c.String())
 	}
-	log.Info().Int("uid", state.UID).Strs("capabilities", state.Capabilities).Int("landlock", state.Landlock).Str("why_not", state.LandlockError).Msg("confined")
+	log.Info().Int("uid", state.UID).Strs("capabilities", state.Capabilities).Int("landlock", state.Landlock).Str("without_landlock", state.LandlockError).Msg("confined")
 	made = true
-	return d, eyes, nil
+	return d, look, nil
 }

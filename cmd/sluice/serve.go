@@ -89,11 +89,11 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 			cmp.Or(strings.Join(slices.Sorted(maps.Keys(cfg.Peers)), " "), "none"))
 		return nil
 	}
-	d, eyes, err := confinedDaemon(cfg, o.config, log)
+	d, look, err := confinedDaemon(cfg, o.config, log)
 	if err != nil {
 		return wrongUse(fmt.Errorf("%s: %w", o.config, err))
 	}
-	defer eyes.Close()
+	defer look.Close()
 	if len(cfg.Peers) == 0 {
 		log.Warn().Str("config", o.config).Msg("no [peers] are configured: nothing can be moved from here, and nobody is let in")
 	}

@@ -1,6 +1,13 @@
 package check
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"kernel.org/pub/linux/libs/security/libcap/cap"
+
+	"github.com/virt-sluice/sluice/internal/confine"
+)
 
 // confinement says what the daemon may do to this host, and what it can't do for want of rights.
 func (h *Host) confinement(l *list) {
@@ -20,6 +27,12 @@ func (h *Host) confinement(l *list) {
 		l.ok(name, "uid %d, %s; Landlock does not restrict its files: %s", c.UID, has, c.LandlockError)
 	default:
 		l.ok(name, "uid %d, %s; Landlock does not restrict its files (landlock = %q)", c.UID, has, h.Config.Landlock)
+	}
+	for _, need := range confine.Needed(h.Config) {
+		if held := need.Capability.String(); need.Capability != cap.KILL && !slices.Contains(c.Capabilities, held) { // fence tells of that
+			held = strings.ToUpper(held)
+			l.warn(name, "capability", "add "+held+" to CapabilityBoundingSet= of sluice's unit, and restart it", "%s is missing, for %s", held, need.For)
+		}
 	}
 	if c.Dumps {
 		l.warn(name, "dumps", "", "a crash of the daemon could leave keys and guests' memory in a core dump: prctl PR_SET_DUMPABLE failed")

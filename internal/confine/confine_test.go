@@ -51,11 +51,11 @@ func confined(dir string) error {
 	if err := NoDumps(); err != nil {
 		return err
 	}
-	eyes, err := observer.Start()
+	look, err := observer.Start()
 	if err != nil {
 		return err
 	}
-	defer eyes.Close()
+	defer look.Close()
 	open, err := os.Create(in("outside/open"))
 	if err != nil {
 		return err
@@ -88,13 +88,13 @@ func confined(dir string) error {
 		"listen at a port":         func() error { l, err := net.Listen("tcp", "127.0.0.1:0"); return close1(l, err) },
 		"connect to any socket":    func() error { c, err := net.Dial("unix", in("outside/s")); return close1(c, err) },
 		"look where others' links lead": func() error {
-			to, err := eyes.Resolve(in("theirs/link"))
+			to, err := look.Resolve(in("theirs/link"))
 			if err == nil && to != in("certs/cert.pem") {
 				err = fmt.Errorf("it leads to %s", to)
 			}
 			return err
 		},
-		"know whose a socket is": func() error { return whose(eyes) },
+		"know whose a socket is": func() error { return whose(look) },
 	}
 	mayNot := map[string]func() error{
 		"read elsewhere":          func() error { _, err := os.ReadFile(in("outside/f")); return err },
@@ -128,12 +128,12 @@ func confined(dir string) error {
 }
 
 // whose asks of a socket of this process's parent, which another user's could be.
-func whose(eyes *observer.Observer) error {
-	if sees, err := eyes.Sees(4242); err != nil || !sees {
+func whose(look *observer.Observer) error {
+	if sees, err := look.Sees(4242); err != nil || !sees {
 		return fmt.Errorf("sees: %t, %v", sees, err)
 	}
 	for inode, want := range map[string]bool{os.Getenv(inodeVariable): true, "1": false} {
-		if has, err := eyes.HasSocket(os.Getppid(), inode); err != nil || has != want {
+		if has, err := look.HasSocket(os.Getppid(), inode); err != nil || has != want {
 			return fmt.Errorf("socket %s: %t, %v", inode, has, err)
 		}
 	}
