@@ -56,7 +56,7 @@ test-faults: ## real migrations struck by faults, into test/faults (about an hou
 	test/install
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 90m -parallel 8 ./test/faults -args -all -results .
 
-test-ktls: ## kernel TLS alone, in Debian's kernels booted under QEMU's emulation (no root; fetches them once)
+test-ktls: ## kernel TLS and Landlock alone, in Debian's kernels booted under QEMU's emulation (no root; fetches them once)
 	$(GO) test -count=1 -v -timeout 15m -skip '^TestProcessors$$' ./test/guests -args -all
 
 test-processors: ## AES-GCM alone, on processors that Bochs emulates (no root; fetches it once)

@@ -1,10 +1,11 @@
-// Package guests_test runs tests in guests that boot Debian's kernels: kernel TLS in QEMU's
-// emulation, since a machine's own kernel may have none, and AES-GCM in that of Bochs, for
-// processors that this machine's is not. Nothing but these guests' loopback is used.
+// Package guests_test runs tests in guests that boot Debian's kernels: kernel TLS and Landlock in
+// QEMU's emulation, since a machine's own kernel may have none, or only one version; and AES-GCM in
+// that of Bochs, for processors that this machine's is not. Nothing but these guests' loopback is used.
 package guests_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,6 +54,7 @@ func writeInitramfs(t *testing.T, path, init string, programs []program, modules
 	t.Helper()
 	var fs initramfs
 	fs.add("init", read(t, init))
+	fs.add("etc/hosts", []byte("127.0.0.1 localhost\n"))
 	for i, m := range modules {
 		fs.add("modules/"+string(rune('a'+i))+"-"+m.name, m.data)
 	}
@@ -98,16 +100,17 @@ const relayTests = "^Test(BothDirections|HalfClose|EmptyStream|Sizes|FramesBefor
 var proofs = []string{
 	"TestSelfTest", "TestAutoGoesByTheSelfTest", "TestSpliceReallyRan/ktls", "TestKernelTook/ktls", "TestKernelTook/ktls_send", "TestKernelTook/ktls_receive",
 	"TestBothDirections/ktls", "TestBothDirections/ktls_tcp", "TestBothDirections/ktls_to_records", "TestBothDirections/ktls_to_crypto/tls",
-	"TestBothDirections/ktls_ChaCha20", "TestTunnelsInTheKernel",
+	"TestBothDirections/ktls_ChaCha20", "TestTunnelsInTheKernel", "TestConfined",
 }
 
-func TestKernelTLS(t *testing.T) {
+func TestKernels(t *testing.T) {
 	t.Parallel()
 	init := build(t, "./init", true)
 	programs := []program{
 		{"1-ktls", build(t, "../../stream/ktls", false), []string{"-test.v", "-test.timeout=3m"}},
 		{"2-relay", build(t, "../../stream/relay", false), []string{"-test.v", "-test.timeout=4m", "-test.run=" + relayTests + "^ktls"}},
 		{"3-sluice", build(t, "../../cmd/sluice", false), []string{"-test.v", "-test.timeout=3m", "-test.run=^TestTunnelsInTheKernel$"}},
+		{"4-confine", build(t, "../../internal/confine", false), []string{"-test.v", "-test.timeout=1m", "-test.run=^TestConfined$"}},
 	}
 	for _, k := range kernels {
 		t.Run(k.series, func(t *testing.T) {
@@ -117,6 +120,9 @@ func TestKernelTLS(t *testing.T) {
 				if !strings.Contains(text, "--- PASS: "+name+" (") {
 					t.Errorf("%s has not run", name)
 				}
+			}
+			if version := fmt.Sprintf(": version %d\n", k.landlock); !strings.Contains(text, version) {
+				t.Errorf("no Landlock of %s", version)
 			}
 			if t.Failed() || strings.Contains(text, "--- SKIP") {
 				t.Fatalf("not everything was tested\n%s", text)

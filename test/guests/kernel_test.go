@@ -16,12 +16,13 @@ type kernel struct {
 	series   string
 	package_ string // pattern of the package's name
 	rekeys   bool   // can change the keys of a connection
+	landlock int    // version of its interface
 }
 
 var kernels = []kernel{
-	{"6.1", `linux-image-6\.1\.0-[0-9]+-cloud-amd64`, false},                    // Debian 12
-	{"6.12", `linux-image-6\.12\.[0-9]+\+deb12-cloud-amd64`, false},             // Debian 13
-	{"6.16 or newer", `linux-image-6\.1[6-8]\.[0-9]+\+deb13-cloud-amd64`, true}, // its backports
+	{"6.1", `linux-image-6\.1\.0-[0-9]+-cloud-amd64`, false, 2},                    // Debian 12
+	{"6.12", `linux-image-6\.12\.[0-9]+\+deb12-cloud-amd64`, false, 6},             // Debian 13
+	{"6.16 or newer", `linux-image-6\.1[6-8]\.[0-9]+\+deb13-cloud-amd64`, true, 7}, // its backports
 }
 
 // fetching is held by the test that looks for a kernel: apt-get serves one at a
