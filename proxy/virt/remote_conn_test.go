@@ -106,7 +106,7 @@ func TestPacketsOfNoLibvirt(t *testing.T) {
 		says   string
 	}{
 		"2^31 parameters":  {rawPacket(remote, jobStats, reply, 7, "\x00\x00\x00\x01\x7f\xff\xff\xff"), "2147483647 parameters where 64 are the most"},
-		"another call's":   {rawPacket(remote, open, reply, 7, ""), "libvirt answers CONNECT_OPEN to a call of"},
+		"another call's":   {rawPacket(remote, open, reply, 7, ""), "libvirt answers CONNECT_OPEN (procedure 1) to a call of"},
 		"no call's":        {rawPacket(remote, jobStats, reply, 8, ""), "it answers no call"},
 		"more than it has": {rawPacket(remote, jobStats, reply, 7, "\x00\x00\x00\x01\x00\x00\x00\x00more"), "4 bytes follow its end"},
 	} {
