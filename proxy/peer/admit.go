@@ -39,6 +39,7 @@ type Caller struct {
 // Admit authenticates one connection, in a place of handshakes once it has begun to speak. Nothing
 // of what it says has been read yet. With an error it is closed.
 func (s *Set) Admit(ctx context.Context, raw *net.TCPConn, refuse func(relay.Conn, error)) (*Caller, error) {
+	backsOffLess(raw)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Config.Limits.HandshakeTimeout, NoHandshake(s.Config.Limits.HandshakeTimeout))
 	defer cancel()
 	shaking, done, err := s.begin(ctx, raw)

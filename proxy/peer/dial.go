@@ -16,7 +16,7 @@ import (
 // Dial connects to p and, unless in clear, authenticates it by its configured
 // names, whatever its address.
 func (s *Set) Dial(ctx context.Context, p *Peer, clear bool) (relay.Conn, error) {
-	dialer := net.Dialer{KeepAliveConfig: KeepAlive}
+	dialer := net.Dialer{KeepAliveConfig: KeepAlive, Control: backOffLess}
 	raw, err := dialer.DialContext(ctx, "tcp", p.Conf.Address)
 	if err != nil {
 		return nil, s.dialFailed(p, err)

@@ -25,7 +25,7 @@ func (s *Set) ConnectLibvirt(ctx context.Context, p *Peer) (*virt.Conn, error) {
 		}
 		return &stream.Cause{Code: code, Host: s.Config.Name, Text: fmt.Sprintf("%s has no sluice, and its libvirt can't be used (%s): %s", p.Name, p.Conf.LibvirtURI, text)}
 	}
-	dialer := net.Dialer{KeepAliveConfig: KeepAlive}
+	dialer := net.Dialer{KeepAliveConfig: KeepAlive, Control: backOffLess}
 	raw, err := dialer.DialContext(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, unix.ECONNREFUSED):
