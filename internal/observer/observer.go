@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/virt-sluice/sluice/internal/sockets"
 )
 
 // Socket is where systemd starts observers.
@@ -105,6 +107,15 @@ func (o *Observer) HasSocket(pid int, inode string) (bool, error) {
 	}
 	a, err := o.ask(question{PID: pid, Inode: inode})
 	return a.Has, err
+}
+
+// Process is a process that has the socket with an inode.
+func (o *Observer) Process(inode string) (pid int, err error) {
+	if o == nil {
+		return sockets.Process(inode)
+	}
+	a, err := o.ask(question{Inode: inode})
+	return a.PID, err
 }
 
 // Sees says whether HasSocket can answer for a user's processes.

@@ -16,7 +16,8 @@ import (
 	"github.com/virt-sluice/sluice/internal/sockets"
 )
 
-// question is one of the daemon's: a process and a socket's inode, or a path, or a user.
+// question is one of the daemon's: a process and a socket's inode, or the latter alone, or a path, or
+// a user.
 type question struct {
 	PID   int    `json:"pid,omitempty"`
 	Inode string `json:"inode,omitempty"`
@@ -26,6 +27,7 @@ type question struct {
 
 // answer is to one question.
 type answer struct {
+	PID    int           `json:"pid,omitempty"`    // that has the socket
 	Has    bool          `json:"has,omitempty"`    // the process has the socket; this one has the right
 	Target string        `json:"target,omitempty"` // of the path, all links followed
 	Errno  syscall.Errno `json:"errno,omitempty"`  // why there is neither, if the kernel said so
@@ -67,6 +69,8 @@ func (q question) answer() (a answer) {
 		a.Has, err = sees(*q.UID)
 	case q.Path != "":
 		a.Target, err = filepath.EvalSymlinks(q.Path)
+	case q.PID == 0:
+		a.PID, err = sockets.Process(q.Inode)
 	default:
 		a.Has, err = hasSocket(q.PID, q.Inode)
 	}

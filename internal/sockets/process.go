@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// Process finds a process of this host that has the socket of an inode. It takes CAP_SYS_PTRACE to
+// Process finds a process of this host that has the socket with an inode. It takes CAP_SYS_PTRACE to
 // see other users' sockets.
 func Process(inode string) (pid int, err error) {
 	entries, err := os.ReadDir("/proc")

@@ -93,7 +93,7 @@ func (l *ledSource) offer(ctx context.Context, call *offerCall) (*offerReply, er
 	} else if state.Absent {
 		return nil, fmt.Errorf("guest %s (%s) is not on %s", l.entry.Info.Guest, l.entry.Info.UUID, l.gateway.Config.Name)
 	}
-	if l.caller, err = newRemoteCaller(call.Client, call.Server); err != nil {
+	if l.caller, err = l.gateway.newRemoteCaller(call.Client, call.Server); err != nil {
 		l.log.Warn().Err(err).Msg("the guest's libvirt connection does not begin here as its destination sees it: if the link fails at the end of the migration, libvirt's own safety is all there is")
 	}
 	g := guest{name: l.entry.Info.Guest, uuid: l.entry.Info.UUID, id: l.guest}

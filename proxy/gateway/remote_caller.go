@@ -17,7 +17,7 @@ type remoteCaller struct {
 }
 
 // newRemoteCaller finds the connection that a peer sees as client to server.
-func newRemoteCaller(client, server string) (*remoteCaller, error) {
+func (gw *Gateway) newRemoteCaller(client, server string) (*remoteCaller, error) {
 	here, err := netip.ParseAddrPort(client)
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func newRemoteCaller(client, server string) (*remoteCaller, error) {
 		return nil, err
 	}
 	c := &remoteCaller{here: here, there: there, inode: inode}
-	if c.pid, err = sockets.Process(inode); err == nil {
+	if c.pid, err = gw.Observer.Process(inode); err == nil {
 		c.started, _ = virt.ProcessStarted(c.pid)
 	}
 	return c, nil
