@@ -124,7 +124,10 @@ func (l *ledSource) depart(ctx context.Context, call *departCall) error {
 	if d, _ := m.leaving(); d != nil {
 		return errors.New("the guest is held already")
 	}
-	known := m.undecided()
+	known, err := m.undecided()
+	if err != nil {
+		return err
+	}
 	if _, err := m.depart(ctx, call.Flags, l.caller.fenced(), nil); err != nil {
 		known()
 		m.fail(stream.CodeLocal, err.Error())
