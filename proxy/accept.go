@@ -45,7 +45,8 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, d.Config.Name)
 	}
 	if err != nil {
-		d.Sessions.End(entry, control.Failed, stream.CodeRefused, err.Error())
+		// As the peer is told it, with this host's name.
+		d.Sessions.End(entry, control.Failed, stream.CodeRefused, fmt.Sprintf("%s: %v", d.Config.Name, err))
 		log.Warn().Err(err).Msg("session refused")
 		return nil, nil, err
 	}

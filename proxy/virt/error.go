@@ -17,7 +17,15 @@ func FromDriver(err error) bool {
 		return false
 	}
 	switch libvirt.ErrorNumber(e.Code) {
-	case libvirt.ErrRPC, libvirt.ErrSystemError:
+	case libvirt.ErrRPC:
+		return false
+	case libvirt.ErrSystemError:
+		// Of a connection, or of a file: the driver writes some, and no connection fails like this.
+		for _, words := range diskFull {
+			if strings.HasSuffix(strings.TrimSpace(e.Message), words) {
+				return true
+			}
+		}
 		return false
 	case libvirt.ErrInternalError:
 		for _, words := range brokenBetween {
@@ -28,6 +36,9 @@ func FromDriver(err error) bool {
 	}
 	return true
 }
+
+// diskFull are the C library's words for ENOSPC, EDQUOT and EROFS.
+var diskFull = []string{"No space left on device", "Disk quota exceeded", "Read-only file system"}
 
 // brokenBetween are the words of libvirt's client for its connection
 // (src/rpc/virnetclient.c, virkeepalive.c) that come as VIR_ERR_INTERNAL_ERROR.

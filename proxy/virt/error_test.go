@@ -25,6 +25,7 @@ func TestAnswered(t *testing.T) {
 		{of(libvirt.ErrInternalError, "internal error: connection closed due to keepalive timeout"), false},
 		{of(libvirt.ErrRPC, "connection closed due to keepalive timeout"), false},
 		{of(libvirt.ErrSystemError, "Cannot recv data: Connection reset by peer"), false},
+		{of(libvirt.ErrSystemError, "cannot write data to file '/run/libvirt/qemu/g.xml.new': No space left on device"), true},
 		{ErrGone, false},
 		{errors.New("EOF"), false},
 	} {

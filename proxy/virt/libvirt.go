@@ -24,7 +24,10 @@ func (l Libvirt) Connect(ctx context.Context) (*Conn, error) {
 		return nil, err
 	}
 	v, err := newConn(ctx, raw, libvirt.QEMUSystem)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("libvirt at %s on %s does not answer: it hangs, or has too much to do: %w", l.Socket, l.Host, err)
+	case err != nil:
 		return nil, fmt.Errorf("open qemu:///system at %s: %w", l.Socket, err)
 	}
 	return v, nil
