@@ -187,7 +187,7 @@ func (g *Guest) Destroy(ctx context.Context) error {
 			if p.State == "" || command == "destroy" && p.State == "shut off" {
 				continue
 			}
-			if _, err := p.Host.Virsh(ctx, command, g.Name); err != nil {
+			if _, err := p.Host.Virsh(ctx, command, g.Name); err != nil && !strings.Contains(err.Error(), "no domain with matching") { // it has gone meanwhile
 				return err
 			}
 		}

@@ -2,6 +2,8 @@ package faults
 
 import (
 	"bytes"
+	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -77,6 +79,9 @@ func (c *caller) outcome() string {
 	return control.Failed
 }
 
+// chatter are lines of virsh's own log that have nothing to do with the migration.
+var chatter = regexp.MustCompile(`: info : |: warning : virNetTLS`)
+
 // words are those for a person.
 func (c *caller) words() string {
 	if r := c.events.Result(); r != nil {
@@ -84,5 +89,11 @@ func (c *caller) words() string {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.stderr.String()
+	var b strings.Builder
+	for line := range strings.Lines(c.stderr.String()) {
+		if !chatter.MatchString(line) {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -61,7 +62,7 @@ func hostFaults() (list []*fault) {
 					n, _ := strconv.Atoi(fd.Name())
 					highest = max(highest, n)
 				}
-				return s.limit(pid, unix.RLIMIT_NOFILE, uint64(highest+1))
+				return s.limit(pid, "nofile", uint64(highest+1))
 			},
 			mend: (*stage).unlimit})
 	}
@@ -79,7 +80,7 @@ func hostFaults() (list []*fault) {
 				if err != nil {
 					return err
 				}
-				return s.limit(pid, unix.RLIMIT_AS, used)
+				return s.limit(pid, "as", used)
 			},
 			mend: func(s *stage) error {
 				err := s.unlimit()
@@ -98,20 +99,38 @@ func hostFaults() (list []*fault) {
 }
 
 // limit bounds a resource of a process that runs.
-func (s *stage) limit(pid, resource int, most uint64) error {
-	var was unix.Rlimit
-	if err := unix.Prlimit(pid, resource, nil, &was); err != nil {
-		return os.NewSyscallError("prlimit", err)
+func (s *stage) limit(pid int, resource string, most uint64) error {
+	s.pid, s.resource = pid, resource
+	out, err := s.prlimit("--noheadings", "--output", "SOFT", "--"+resource)
+	if err != nil {
+		return err
 	}
-	s.pid, s.resource, s.limitWas = pid, resource, was
-	return os.NewSyscallError("prlimit", unix.Prlimit(pid, resource, &unix.Rlimit{Cur: min(most, was.Max), Max: was.Max}, nil))
+	s.limitWas = strings.TrimSpace(out)
+	_, err = s.prlimit(fmt.Sprintf("--%s=%d:", resource, most))
+	return err
 }
 
+// unlimit fails with ESRCH if the process has ended.
 func (s *stage) unlimit() error {
 	if _, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", s.pid)); err != nil {
 		return syscall.ESRCH
 	}
-	return os.NewSyscallError("prlimit", unix.Prlimit(s.pid, s.resource, &s.limitWas, nil))
+	_, err := s.prlimit(fmt.Sprintf("--%s=%s:", s.resource, s.limitWas))
+	return err
+}
+
+// prlimit is the program, run as the process's own user: root may not do it to others everywhere.
+func (s *stage) prlimit(args ...string) (string, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(fmt.Sprintf("/proc/%d", s.pid), &st); err != nil {
+		return "", err
+	}
+	args = append([]string{fmt.Sprintf("--reuid=%d", st.Uid), fmt.Sprintf("--regid=%d", st.Gid), "--clear-groups", "prlimit", "--pid", strconv.Itoa(s.pid)}, args...)
+	out, err := exec.CommandContext(s.ctx, "setpriv", args...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("prlimit %s: %w: %s", args[5:], err, out)
+	}
+	return string(out), nil
 }
 
 // addressSpace is a process's, in bytes: the first number of statm, in pages (proc(5)).

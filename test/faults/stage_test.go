@@ -11,8 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/site"
@@ -40,9 +38,9 @@ type stage struct {
 	frozen map[int]int // processes that are stopped: by how many
 
 	// What faults keep.
-	pid       int // of the process that was struck
-	resource  int
-	limitWas  unix.Rlimit
+	pid       int    // of the process that was struck
+	resource  string // that was limited
+	limitWas  string
 	second    *caller   // of the same guest's
 	others    []*caller // whose outcome is no part of the case
 	nameTaken bool

@@ -32,8 +32,7 @@ var ways = []*way{
 	{name: "sluice", command: sluiceMigrate, connections: []string{"control"}},
 	{name: "p2p", steered: true, connections: []string{"control-of-libvirt", "libvirt", "control"},
 		command: func(s *stage) ([]string, error) { return virshMigrate(s, peerURI, "--p2p"), nil }},
-	{name: "managed", steered: true, connections: []string{"control-of-libvirt", "libvirt", "control"},
-		command: func(s *stage) ([]string, error) { return virshMigrate(s, peerURI), nil }},
+	managed,
 	// Both hosts' libvirt is reached through their sluices, over TLS.
 	{name: "tls", steered: true, peer: operators, command: func(s *stage) ([]string, error) {
 		a, errA := s.tlsURI(lab.HostA)
@@ -48,6 +47,9 @@ var ways = []*way{
 	}},
 	interception,
 }
+
+var managed = &way{name: "managed", steered: true, connections: []string{"control-of-libvirt", "libvirt", "control"},
+	command: func(s *stage) ([]string, error) { return virshMigrate(s, peerURI), nil }}
 
 var interception = &way{name: "intercept", alone: true, peer: "[intercept]\n", command: func(s *stage) ([]string, error) {
 	return virshMigrate(s, "qemu+tcp://host-b/system", "tcp:host-b"), nil
