@@ -56,7 +56,12 @@ func BrokenPipe(err error) bool {
 	return errors.As(err, &e) && libvirt.ErrorNumber(e.Code) == libvirt.ErrOperationFailed && strings.Contains(e.Message, "Broken pipe")
 }
 
-// Words are libvirt's words, which may have a trailing line break, with what it was to do.
+// Words are libvirt's words, which may have a trailing line break, with what it was to do, and what to
+// do about it where that is known.
 func Words(doing string, err error) string {
-	return fmt.Sprintf("libvirt, %s: %s", doing, strings.TrimSpace(err.Error()))
+	text := fmt.Sprintf("libvirt, %s: %s", doing, strings.TrimSpace(err.Error()))
+	if do := remedy(err); do != "" {
+		text += "; " + do
+	}
+	return text
 }
