@@ -11,7 +11,7 @@ SOAK ?= 30m
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test test-model test-faults test-ktls test-processors soak bench lint fuzz vulncheck clean
+.PHONY: help build install demo test test-model test-faults test-ktls test-processors test-hostile soak bench lint fuzz vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ test-ktls: ## kernel TLS and Landlock alone, in Debian's kernels booted under QE
 
 test-processors: ## AES-GCM alone, on processors that Bochs emulates (no root; fetches it once)
 	$(GO) test -count=1 -v -timeout 30m -run '^TestProcessors$$' ./test/guests -args -all
+
+test-hostile: ## migrations beside every attack that there is a test of (root or sudo)
+	test/install
+	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -v -timeout 30m -run '^TestHostile$$' ./test -args -attacks
 
 soak: ## two daemons that do everything over and over for SOAK (30m), and hold no more at its end (root or sudo)
 	test/install
