@@ -166,12 +166,20 @@ func readHeldFrame(r io.Reader, limit int, m *Memory) (f *frame, err error) {
 			f.held, f.memory = held, m
 		}()
 	}
-	// A claimed length is only believed as its bytes arrive.
-	var body bytes.Buffer
-	if _, err := io.CopyN(&body, r, int64(n)); err != nil {
-		return nil, fmt.Errorf("the stream ended after %d of a frame's %d bytes: %w", body.Len(), n, noEOF(err))
+	// A claimed length is only believed as its bytes arrive, and no more than that is held: a
+	// bytes.Buffer would have room for twice as much as was taken.
+	body := make([]byte, 0, min(int(n), 4<<10))
+	for len(body) < int(n) {
+		if len(body) == cap(body) {
+			body = append(make([]byte, 0, min(2*cap(body), int(n))), body...)
+		}
+		got, err := io.ReadFull(r, body[len(body):cap(body)])
+		body = body[:len(body)+got]
+		if err != nil {
+			return nil, fmt.Errorf("the stream ended after %d of a frame's %d bytes: %w", len(body), n, noEOF(err))
+		}
 	}
-	return decodeFrame(body.Bytes())
+	return decodeFrame(body)
 }
 
 func decodeFrame(body []byte) (*frame, error) {
