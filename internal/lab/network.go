@@ -9,13 +9,31 @@ import (
 // Dial connects from within the host, as [net.Dialer.DialContext] would: to an address, or to HostA
 // or HostB by name, or to one of the host's unix sockets.
 func (h *Host) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	var conn net.Conn
-	err := h.apart("dial "+address, func() (err error) {
-		var d net.Dialer
-		conn, err = d.DialContext(ctx, network, literal(address))
-		return err
+	conns, err := h.DialMany(ctx, network, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	return conns[0], nil
+}
+
+// DialMany is Dial from each of these addresses of the host's; nil is one connection from whichever.
+// With an error, those that were made until then are returned.
+func (h *Host) DialMany(ctx context.Context, network, address string, from []net.Addr) (conns []net.Conn, err error) {
+	if from == nil {
+		from = []net.Addr{nil}
+	}
+	err = h.apart("dial "+address, func() error {
+		for _, local := range from {
+			d := net.Dialer{LocalAddr: local}
+			conn, err := d.DialContext(ctx, network, literal(address))
+			if err != nil {
+				return err
+			}
+			conns = append(conns, conn)
+		}
+		return nil
 	})
-	return conn, err
+	return conns, err
 }
 
 // Listen listens within the host, as [net.ListenConfig.Listen] would.
