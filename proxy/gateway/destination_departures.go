@@ -142,8 +142,7 @@ func (g *destinationFilter) confirm(ctx context.Context, c *libvirtrpc.Call) lib
 	}
 	uuid := virt.FormatUUID(call.Domain.UUID)
 	g.mu.Lock()
-	m := g.going[uuid]
-	delete(g.going, uuid)
+	m := g.going[uuid] // until the answer: libvirt may never give one
 	g.mu.Unlock()
 	if m != nil {
 		if d, known := m.leaving(); d != nil {
@@ -152,6 +151,7 @@ func (g *destinationFilter) confirm(ctx context.Context, c *libvirtrpc.Call) lib
 	}
 	return libvirtrpc.Outcome{Reply: func(r *libvirtrpc.Reply) {
 		g.begun.confirmed(call.Domain.UUID)
+		g.gone(uuid, m)
 		switch {
 		case m == nil:
 		case call.Cancelled != 0:
@@ -167,16 +167,19 @@ func (g *destinationFilter) confirm(ctx context.Context, c *libvirtrpc.Call) lib
 // confirmDeparture is confirm for a guest behind the fence. Libvirt resumes it only if the
 // destination says that it is not there.
 func (g *destinationFilter) confirmDeparture(ctx context.Context, m *steeredSource, d *departure.Departure, known func(), call *libvirtrpc.Confirm) libvirtrpc.Outcome {
-	runs := call.Cancelled == 0
-	if runs {
+	uuid := virt.FormatUUID(call.Domain.UUID)
+	if call.Cancelled == 0 {
 		d.Answered(departure.Runs)
+		m.done()
 	} else {
 		m.fail(stream.CodeCancelled, "the libvirt client gave the migration up")
 		switch d.AwaitInTime(ctx) {
 		case departure.Runs:
-			runs, call.Cancelled = true, 0
+			call.Cancelled = 0
+			m.done()
 		case departure.Unknown:
 			g.begun.confirmed(call.Domain.UUID)
+			g.gone(uuid, m)
 			m.unsettled()
 			m.lost(nil)
 			return outcomeErr(libvirtrpc.ErrOperationInvalid, "sluice: nobody can tell whether guest %s runs on %s; on %s it is paused, so that it does not run twice: `sluice status` there says what to do", m.guest.name, m.session.Peer, g.gateway.Config.Name)
@@ -184,12 +187,19 @@ func (g *destinationFilter) confirmDeparture(ctx context.Context, m *steeredSour
 	}
 	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
 		g.begun.confirmed(call.Domain.UUID)
-		if runs {
-			m.done()
-		}
+		g.gone(uuid, m)
 		known()
 		d.CallerGone() // libvirt has done its part, or can't
 	}}
+}
+
+// gone takes a guest out of those that the caller takes, unless it takes it anew.
+func (g *destinationFilter) gone(uuid string, m *steeredSource) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.going[uuid] == m {
+		delete(g.going, uuid)
+	}
 }
 
 // leadsHere says whether a libvirt URI is one of this sluice's sockets.
