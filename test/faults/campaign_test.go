@@ -70,7 +70,7 @@ func selected(t *testing.T) (list []*testCase) {
 func everything() (list []*testCase) {
 	for _, f := range faults() {
 		for _, m := range moments {
-			for _, w := range ways {
+			for _, w := range append(slices.Clone(ways), plain) {
 				for _, k := range kinds {
 					if c := (&testCase{w, k, m, f}); c.possible() {
 						list = append(list, c)

@@ -37,7 +37,11 @@ func targets() (list []target) {
 		list = append(list,
 			target{"sluice" + on.name,
 				func(s *stage) (int, error) { return s.daemon(on.host(s)).Pid(), nil },
-				func(s *stage) error { return s.daemon(on.host(s)).Start(s.ctx) }},
+				func(s *stage) error {
+					d := s.daemon(on.host(s))
+					<-d.Exited() // its lock on the run folder has gone then, too
+					return d.Start(s.ctx)
+				}},
 			target{"libvirtd" + on.name,
 				func(s *stage) (int, error) { return on.host(s).LibvirtdPID() },
 				func(s *stage) error { return on.host(s).StartLibvirtd(s.ctx) }},
@@ -60,6 +64,9 @@ func targets() (list []target) {
 // systemdPause is about what systemd waits before it starts a service anew (RestartSec, and the
 // start itself); libvirtd's and sluice's units say Restart=on-failure.
 const systemdPause = time.Second
+
+// stopTimeout is systemd's default for a service to stop (DefaultTimeoutStopSec).
+const stopTimeout = 90 * time.Second
 
 func processFaults() (list []*fault) {
 	for _, t := range targets() {
@@ -99,7 +106,13 @@ func processFaults() (list []*fault) {
 				s.pid = pid
 				return syscall.Kill(pid, syscall.SIGTERM)
 			}, mend: func(s *stage) error {
-				return errors.Join(s.ended(s.pid), t.start(s))
+				if err := s.ended(s.pid); err != nil { // systemd's way (TimeoutStopSec)
+					s.note("%s did not stop within %v, and was killed", t.name, stopTimeout)
+					if err := s.end(s.pid, syscall.SIGKILL); err != nil {
+						return err
+					}
+				}
+				return t.start(s)
 			}})
 		}
 		add("stop-5s", fault{at: []string{"prepare", "copy", "switch", "finish", "confirm"}, strike: stop, lasts: 5 * time.Second, mend: thaw})
@@ -126,7 +139,7 @@ func (s *stage) end(pid int, sig syscall.Signal) error {
 
 // ended waits for a process's end. What has been a process of the lab's is reaped there.
 func (s *stage) ended(pid int) error {
-	ctx, cancel := context.WithTimeout(s.ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(s.ctx, stopTimeout)
 	defer cancel()
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()

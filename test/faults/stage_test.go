@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,6 +37,8 @@ type stage struct {
 
 	mu     sync.Mutex
 	frozen map[int]int // processes that are stopped: by how many
+
+	sentBefore uint64 // by host-a's link
 
 	// What faults keep.
 	pid       int    // of the process that was struck
@@ -113,6 +116,7 @@ func newStage(ctx context.Context, c *testCase, dir string) (s *stage, err error
 	if err := s.g.CreateDisks(s.B); err != nil {
 		return s, err
 	}
+	s.sentBefore = s.carried()
 	s.watch = watchGuest(s.g, s.A, s.B)
 	return s, nil
 }
@@ -235,6 +239,14 @@ func (s *stage) status(d *site.Daemon) *control.Status {
 // carried is how many bytes of the guest host-a's sluice has moved, or host-b's where the guest
 // goes to that one alone.
 func (s *stage) carried() (n uint64) {
+	if s.c.way == plain {
+		raw, err := os.ReadFile(s.A.Path("/sys/class/net/eth0/statistics/tx_bytes"))
+		if err != nil {
+			return 0
+		}
+		n, _ = strconv.ParseUint(strings.TrimSpace(string(raw)), 10, 64)
+		return n - s.sentBefore
+	}
 	d := s.site.A
 	if s.c.way.tunnel {
 		d = s.site.B
@@ -258,6 +270,8 @@ func (s *stage) logs() string {
 	}
 	for _, h := range s.Hosts() {
 		fmt.Fprintf(&b, "libvirtd's log of %s:\n%s\n", h.Name, tail(libvirtdLog(h)[s.logged[h]:], 3<<10))
+		raw, _ := os.ReadFile(h.Path("/var/log/libvirt/qemu/g.log"))
+		fmt.Fprintf(&b, "QEMU's log of %s:\n%s\n", h.Name, tail(string(raw), 1<<10))
 	}
 	return b.String()
 }

@@ -55,6 +55,12 @@ var interception = &way{name: "intercept", alone: true, peer: "[intercept]\n", c
 	return virshMigrate(s, "qemu+tcp://host-b/system", "tcp:host-b"), nil
 }}
 
+// plain is libvirt alone, with no sluice on the way: no case of the campaign, but what to compare one
+// with (-case).
+var plain = &way{name: "plain", alone: true, command: func(s *stage) ([]string, error) {
+	return virshMigrate(s, "qemu+tcp://host-b/system"), nil
+}}
+
 const (
 	peerURI   = "qemu+unix:///system?socket=/run/sluice/peers/host-b/libvirt.sock"
 	operators = "[clients.operators]\nnames = [\"operator\"]\naccess = \"full\"\n"
