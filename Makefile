@@ -27,6 +27,7 @@ install: ## the built sluice, its units and, if there is none, a configuration (
 	install -D -m 0644 docs/sluice-observer.socket $(DESTDIR)/etc/systemd/system/sluice-observer.socket
 	install -D -m 0644 docs/sluice-observer@.service $(DESTDIR)/etc/systemd/system/sluice-observer@.service
 	install -D -m 0644 docs/sluice-intercept.service $(DESTDIR)/etc/systemd/system/sluice-intercept.service
+	install -d -m 0755 $(DESTDIR)/etc/sluice/conf.d
 	@test -e $(DESTDIR)/etc/sluice/sluice.toml || { set -x; install -D -m 0644 docs/sluice.toml $(DESTDIR)/etc/sluice/sluice.toml; }
 
 demo: ## migrate a real guest between two hosts made on this machine (root or sudo)

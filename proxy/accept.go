@@ -11,18 +11,18 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// accept decides on a session that a peer opens.
-func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, func(*stream.Session), error) {
-	p := d.Peers.All[info.Peer]
-	if info.Clear && (d.Config.Secure() || p.Conf.TLS == control.Yes) {
-		return nil, nil, fmt.Errorf("%s asks for data in clear, which %s does not allow: migrate with TLS, or set require_secure = false on both hosts", info.Peer, d.Config.Name)
+// accept decides on a session that a peer opens, by the parts on.
+func (d *Daemon) accept(ctx context.Context, on *parts, info stream.Info) (stream.Handler, func(*stream.Session), error) {
+	p := on.Peers.All[info.Peer]
+	if info.Clear && (on.Config.Secure() || p.Conf.TLS == control.Yes) {
+		return nil, nil, fmt.Errorf("%s asks for data in clear, which %s does not allow: migrate with TLS, or set require_secure = false on both hosts", info.Peer, on.Config.Name)
 	}
 	if info.Clear && info.Work == session.WorkLibvirt {
 		return nil, nil, fmt.Errorf("%s asks for a libvirt channel in clear, which is never allowed, whatever require_secure says", info.Peer)
 	}
-	brings := info.Work == session.WorkMigration || info.Work == session.WorkSteered && !d.arrivals.Pulls.Waits(info)
+	brings := info.Work == session.WorkMigration || info.Work == session.WorkSteered && !on.arrivals.Pulls.Waits(info)
 	if brings && p.Access() == config.AccessReadOnly {
-		return nil, nil, fmt.Errorf("access denied: peers.%s.access on %s is %q, and bringing a guest takes %q", p.Name, d.Config.Name, config.AccessReadOnly, config.AccessMigrate)
+		return nil, nil, fmt.Errorf("access denied: peers.%s.access on %s is %q, and bringing a guest takes %q", p.Name, on.Config.Name, config.AccessReadOnly, config.AccessMigrate)
 	}
 	entry, err := d.Sessions.Add(info, control.Incoming)
 	if err != nil {
@@ -33,20 +33,20 @@ func (d *Daemon) accept(ctx context.Context, info stream.Info) (stream.Handler, 
 	var started func(*stream.Session)
 	switch info.Work {
 	case session.WorkMigration, session.WorkSteered:
-		h, started, err = d.arrivals.Accept(ctx, info, entry, log)
+		h, started, err = on.arrivals.Accept(ctx, info, entry, log)
 	case session.WorkLibvirt:
-		h, started = d.gateway.Accept(p, entry, log)
+		h, started = on.gateway.Accept(p, entry, log)
 	case session.WorkLead:
-		h, started, err = d.gateway.AcceptLead(p, entry, log)
+		h, started, err = on.gateway.AcceptLead(p, entry, log)
 	case session.WorkIntercept:
-		h, err = intercept.Accept(d.Host, p, entry, log)
+		h, err = intercept.Accept(on.Host, p, entry, log)
 		started = entry.SetSession
 	default:
-		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, d.Config.Name)
+		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, on.Config.Name)
 	}
 	if err != nil {
 		// As the peer is told it, with this host's name.
-		d.Sessions.End(entry, control.Failed, stream.CodeRefused, fmt.Sprintf("%s: %v", d.Config.Name, err))
+		d.Sessions.End(entry, control.Failed, stream.CodeRefused, fmt.Sprintf("%s: %v", on.Config.Name, err))
 		log.Warn().Err(err).Msg("session refused")
 		return nil, nil, err
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -13,29 +14,48 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// answer answers a peer's question that belongs to no session.
-func (d *Daemon) answer(ctx context.Context, peer, name string, body []byte) (any, error) {
+// answer answers a peer's question that belongs to no session, by the parts on.
+func (d *Daemon) answer(ctx context.Context, on *parts, who stream.Who, name string, body []byte) (any, error) {
 	switch name {
 	case arrival.AskOutcome:
 		var ask arrival.OutcomeAsk
 		if err := msgpack.Unmarshal(body, &ask); err != nil {
 			return nil, fmt.Errorf("read the question %s: %w", name, err)
 		}
-		return d.arrivals.Outcome(ctx, peer, &ask, d.acceptor.Over)
+		return d.outcome(ctx, on, who, &ask)
+	}
+	if who.Peer == "" {
+		return nil, who.Denied
+	}
+	switch name {
 	case host.AskCancel:
-		return d.cancelFor(ctx, peer, body)
+		return d.cancelFor(ctx, who.Peer, body)
 	case check.Question:
-		return d.checked(ctx, peer), nil
+		return d.checked(ctx, on, who.Peer), nil
 	}
 	return nil, &stream.Cause{Code: stream.CodeVersion, Text: fmt.Sprintf("there is no question %.20q here: update the older sluice", name)}
 }
 
+// outcome says what became of a guest that the asker has brought, by whichever name it went then.
+func (d *Daemon) outcome(ctx context.Context, on *parts, who stream.Who, ask *arrival.OutcomeAsk) (reply *arrival.OutcomeReply, err error) {
+	names := who.Former
+	if who.Peer != "" && !slices.Contains(names, who.Peer) {
+		names = append([]string{who.Peer}, names...)
+	}
+	for _, peer := range names {
+		if reply, err = on.arrivals.Outcome(ctx, peer, ask, d.acceptor.Over); err == nil && reply.Outcome != arrival.OutcomeUndecided {
+			break
+		}
+	}
+	return reply, err
+}
+
 // checked answers a peer's check.
-func (d *Daemon) checked(ctx context.Context, peer string) *check.Answer {
-	certs := d.Peers.Certs.Status(time.Now())
+func (d *Daemon) checked(ctx context.Context, on *parts, peer string) *check.Answer {
+	certs := on.Peers.Certs.Status(time.Now())
 	a := &check.Answer{
-		Host: d.Config.Name, Version: d.version, Time: time.Now(), You: peer,
-		Priority: d.Peers.Certs.For(d.Peers.All[peer]).Source,
+		Host: on.Config.Name, Version: d.version, Time: time.Now(), You: peer,
+		Priority: on.Peers.Policy(on.Peers.All[peer]).Source,
 	}
 	for _, e := range certs.ReloadErrors {
 		a.Warnings = append(a.Warnings, e.Error)
@@ -46,12 +66,12 @@ func (d *Daemon) checked(ctx context.Context, peer string) *check.Answer {
 		}
 	}
 	_, _, a.Draining = d.Sessions.Status()
-	ctx, cancel := context.WithTimeoutCause(ctx, d.Config.Limits.HandshakeTimeout/2, fmt.Errorf("no answer within %v", d.Config.Limits.HandshakeTimeout/2))
+	ctx, cancel := context.WithTimeoutCause(ctx, on.Config.Limits.HandshakeTimeout/2, fmt.Errorf("no answer within %v", on.Config.Limits.HandshakeTimeout/2))
 	defer cancel()
-	versions, err := d.Libvirt.Versions(ctx)
+	versions, err := on.Libvirt.Versions(ctx)
 	if a.Libvirt = versions.Libvirt; err != nil {
 		a.LibvirtError = err.Error()
 	}
-	a.Offers = d.offers(d.Peers.All[peer], versions)
+	a.Offers = d.offers(on, on.Peers.All[peer], versions)
 	return a
 }

@@ -21,7 +21,7 @@ func (d *Daemon) cancel(ctx context.Context, req *control.CancelRequest) (*contr
 		log = log.Uint32("uid", caller.UID)
 	}
 	log.Msg("asked to cancel a migration")
-	st, err := d.Sessions.Cancel(ctx, req.Guest, session.Cancelled(d.Config.Name))
+	st, err := d.Sessions.Cancel(ctx, req.Guest, session.Cancelled(d.now().Config.Name))
 	switch {
 	case err == nil:
 		return &control.CancelReply{Session: st.ID, Guest: st.Guest, Peer: st.Peer, Direction: st.Direction, Outcome: st.Outcome, Cause: st.Cause}, nil
@@ -34,9 +34,9 @@ func (d *Daemon) cancel(ctx context.Context, req *control.CancelRequest) (*contr
 		}
 	}
 	// One of whose guest no session knows, such as an intercepted connection of QEMU's.
-	name, err := d.Libvirt.AbortMigration(ctx, req.Guest)
+	name, err := d.now().Libvirt.AbortMigration(ctx, req.Guest)
 	if err != nil {
-		return nil, conflict(fmt.Errorf("no session on %s carries a guest %q, and its libvirt has no migration of it to abort (%w): `sluice status` lists what is under way", d.Config.Name, stream.Printable(req.Guest), err))
+		return nil, conflict(fmt.Errorf("no session on %s carries a guest %q, and its libvirt has no migration of it to abort (%w): `sluice status` lists what is under way", d.now().Config.Name, stream.Printable(req.Guest), err))
 	}
 	return &control.CancelReply{Guest: name, Direction: control.Outgoing, Outcome: control.Cancelled}, nil
 }
@@ -55,7 +55,7 @@ func (d *Daemon) cancelFor(ctx context.Context, peer string, body []byte) (any, 
 	d.Log.Info().Str("peer", peer).Str("session", stream.Printable(ask.Session)).Msg("asked to cancel a migration")
 	err := d.Sessions.CancelSession(ctx, ask.Session, peer, session.Cancelled(peer))
 	if errors.Is(err, session.ErrNoMigration) {
-		err = fmt.Errorf("it has ended on %s already", d.Config.Name)
+		err = fmt.Errorf("it has ended on %s already", d.now().Config.Name)
 	}
 	return nil, err
 }

@@ -34,7 +34,7 @@ func TestAuthorityIsChanged(t *testing.T) {
 	} {
 		step.do()
 		for _, h := range []*testHost{a, b} {
-			if err := h.Reload(); err != nil {
+			if _, err := h.Reload(); err != nil {
 				t.Fatalf("%s: %v", step.name, err)
 			}
 		}
@@ -43,7 +43,7 @@ func TestAuthorityIsChanged(t *testing.T) {
 		}
 		echoes(t, stream, step.name)
 	}
-	if issuer := a.Peers.Certs.Current().Leaf.Issuer.CommonName; issuer != "new" {
+	if issuer := a.now().Peers.Certs.Current().Leaf.Issuer.CommonName; issuer != "new" {
 		t.Errorf("host-a shows a certificate of %q", issuer)
 	}
 }
@@ -59,7 +59,7 @@ func TestReloadOfABadSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Put("cert.pem", good[:len(good)/2])
-	err = b.Reload()
+	_, err = b.Reload()
 	hosttest.Says(t, err, b.Path("cert.pem"), "damaged or cut off", "stay in use")
 	if err := a.ask("host-b"); err != nil {
 		t.Errorf("after a bad reload: %v", err)
@@ -72,7 +72,7 @@ func TestReloadOfABadSet(t *testing.T) {
 		t.Errorf("the log has\n%s", log)
 	}
 	b.Put("cert.pem", good)
-	if err := b.Reload(); err != nil {
+	if _, err := b.Reload(); err != nil {
 		t.Error(err)
 	}
 	if st := b.status().Certificates; len(st.ReloadErrors) != 0 {
@@ -87,14 +87,14 @@ func TestChangedFilesAreNoticed(t *testing.T) {
 	b.start("", hosttest.PeerA)
 	a.start("", peerTable(b, ""))
 	renewed := b.Certify(ca, pki.Host{})
-	hosttest.Eventually(t, "the renewed certificate", func() bool { return b.Peers.Certs.Current().Leaf.Equal(renewed.Cert) })
+	hosttest.Eventually(t, "the renewed certificate", func() bool { return b.now().Peers.Certs.Current().Leaf.Equal(renewed.Cert) })
 	if err := a.ask("host-b"); err != nil {
 		t.Error(err)
 	}
 	other := hosttest.NewAuthority(t, "another")
 	b.Certify(other, pki.Host{})
 	hosttest.Eventually(t, "the failure in status", func() bool { return len(b.status().Certificates.ReloadErrors) == 1 })
-	if !b.Peers.Certs.Current().Leaf.Equal(renewed.Cert) {
+	if !b.now().Peers.Certs.Current().Leaf.Equal(renewed.Cert) {
 		t.Error("a certificate of another CA is in use")
 	}
 	hosttest.Eventually(t, "the failure in the log", func() bool { return strings.Contains(b.logged.String(), "reload failed") })
@@ -119,11 +119,11 @@ func TestStatusOfCertificates(t *testing.T) {
 	}
 	// Once each, however often it is looked at.
 	hosttest.Eventually(t, "the warning", func() bool { return strings.Contains(a.logged.String(), "a certificate expires soon") })
-	a.Peers.Certs.WarnOfEnds(time.Now())
+	a.now().Peers.Certs.WarnOfEnds(time.Now())
 	if log := a.logged.String(); strings.Count(log, "a certificate expires soon") != 1 {
 		t.Errorf("the log has\n%s", log)
 	}
-	a.Peers.Certs.WarnOfEnds(time.Now().AddDate(9, 1, 0))
+	a.now().Peers.Certs.WarnOfEnds(time.Now().AddDate(9, 1, 0))
 	if log := a.logged.String(); strings.Count(log, "a certificate expires soon") != 2 || !strings.Contains(log, `"certificate":"ca"`) {
 		t.Errorf("nine years later the log has\n%s", log)
 	}

@@ -47,14 +47,15 @@ func orNone(s string) string {
 
 // check answers `sluice check`.
 func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control.Report, error) {
-	if err := checkRequest(d.Config, req); err != nil {
+	p := d.now()
+	if err := checkRequest(p.Config, req); err != nil {
 		return nil, err
 	}
 	h := &check.Host{
-		Config: d.Config, Version: d.version, By: control.ByDaemon,
-		Peers:     d.Peers,
+		Config: p.Config, Version: d.version, By: control.ByDaemon,
+		Peers:     p.Peers,
 		Listening: d.listening(),
-		Reload:    d.Peers.Certs.Status(time.Now()).ReloadErrors,
+		Reload:    p.Peers.Certs.Status(time.Now()).ReloadErrors,
 
 		Confinement: d.confinement,
 		Observer:    d.Observer,
@@ -62,7 +63,7 @@ func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control
 	report := h.Run(ctx, req)
 	for _, v := range report.Peers {
 		if v.Found == control.PeerSluice {
-			d.Peers.All[v.Name].SluiceSeen.Store(true)
+			p.Peers.All[v.Name].SluiceSeen.Store(true)
 		}
 	}
 	return report, nil

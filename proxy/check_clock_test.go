@@ -63,7 +63,7 @@ func TestCheckPeerByWhoseClockWeAreOutOfDate(t *testing.T) {
 			b.clock = func() time.Time { return time.Now().Add(ahead) }
 			b.start("", hosttest.PeerA)
 			a.start("", peerTable(b, ""))
-			leaf := a.Peers.Certs.Current().Leaf
+			leaf := a.now().Peers.Certs.Current().Leaf
 			end := leaf.NotAfter
 			if ahead < 0 {
 				end = leaf.NotBefore
@@ -99,7 +99,8 @@ func standIn(t *testing.T, ca, by *pki.CA, host pki.Host, ahead time.Duration) s
 	t.Helper()
 	host.Names = []string{"host-b"}
 	clock := func() time.Time { return time.Now().Add(ahead) }
-	acceptor := &stream.Acceptor{Host: "host-b", Ask: func(_ context.Context, peer, name string, _ []byte) (any, error) {
+	acceptor := &stream.Acceptor{Host: "host-b"}
+	terms := &stream.Terms{Ask: func(_ context.Context, peer, name string, _ []byte) (any, error) {
 		return &check.Answer{Host: "host-b", Version: "test", Time: clock(), You: peer, Libvirt: "9.0.0"}, nil
 	}}
 	cfg := serverConfig(t, ca, by, host)
@@ -107,7 +108,7 @@ func standIn(t *testing.T, ca, by *pki.CA, host pki.Host, ahead time.Duration) s
 	return hosttest.Serve(t, func(c net.Conn) {
 		conn, err := relay.Server(t.Context(), c, cfg)
 		if err == nil {
-			acceptor.Serve(t.Context(), conn, "host-a")
+			acceptor.Serve(t.Context(), conn, func() (stream.Who, *stream.Terms) { return stream.Who{Peer: "host-a"}, terms })
 		}
 	})
 }
@@ -142,10 +143,17 @@ func TestCheckPeerOfAnotherVersion(t *testing.T) {
 	t.Run("that knows no such question", func(t *testing.T) {
 		a, b := pairOfHosts(t, ca)
 		b.start("", hosttest.PeerA)
-		b.acceptor.Ask = func(ctx context.Context, peer, name string, body []byte) (any, error) {
-			return b.answer(ctx, peer, "newer than "+name, body)
-		}
-		a.start("", peerTable(b, ""))
+		who := stream.Who{Peer: "host-a"}
+		terms := &stream.Terms{Ask: func(ctx context.Context, peer, name string, body []byte) (any, error) {
+			return b.answer(ctx, b.now(), who, "newer than "+name, body)
+		}}
+		cfg := serverConfig(t, ca, ca, pki.Host{Names: []string{"host-b"}})
+		older := hosttest.Serve(t, func(c net.Conn) {
+			if conn, err := relay.Server(t.Context(), c, cfg); err == nil {
+				b.acceptor.Serve(t.Context(), conn, func() (stream.Who, *stream.Terms) { return who, terms })
+			}
+		})
+		a.start("", "[peers.host-b]\naddress = '"+older+"'\n")
 		finds(t, a.checkPeer(), control.ResultError, "answer", "version", "there", "there is no question", "update the older sluice")
 	})
 }

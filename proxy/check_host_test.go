@@ -159,13 +159,13 @@ func TestCheckHostByDaemon(t *testing.T) {
 	finds(t, found, "ok", "sockets", "", "", "2, under")
 
 	a.Put("cert.pem", []byte("cut"))
-	if a.Reload() == nil {
+	if _, err := a.Reload(); err == nil {
 		t.Fatal("a certificate that is none was taken over")
 	}
 	_, found = look()
 	finds(t, found, "error", "certificates", "file", "", "cert.pem: holds no certificate")
 	a.Certify(ca, pki.Host{})
-	if err := a.Reload(); err != nil {
+	if _, err := a.Reload(); err != nil {
 		t.Fatal(err)
 	}
 

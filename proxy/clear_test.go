@@ -18,7 +18,7 @@ func TestNoLibvirtInClear(t *testing.T) {
 	a.start("require_secure = false", peerTable(b, ""))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	_, err := a.Opener(a.Peers.All["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: session.WorkLibvirt, Clear: true})
+	_, err := a.now().Opener(a.now().Peers.All["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: session.WorkLibvirt, Clear: true})
 	if err == nil {
 		t.Fatal("libvirt's connection may go in clear")
 	}

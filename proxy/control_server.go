@@ -3,8 +3,10 @@ package proxy
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
+	"os"
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/host"
@@ -16,12 +18,13 @@ type connKey struct{}
 
 // controlServer serves the control socket.
 func (d *Daemon) controlServer(ctx context.Context) *http.Server {
-	handler := &control.Handler{Status: d.status, Check: d.check, Resolve: d.resolve, Cancel: d.cancel, Migrate: func(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
-		return migration.Migrate(ctx, d.Host, req, report)
+	handler := &control.Handler{Status: d.status, Check: d.check, Resolve: d.resolve, Cancel: d.cancel, Reload: d.reload, Migrate: func(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
+		return migration.Migrate(ctx, d.now().Host, req, report)
 	}}
+	limits := d.now().Config.Limits
 	return &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := r.Context().Value(connKey{}).(*host.Caller).Denied; err != nil {
+			if err := d.denied(r); err != nil {
 				w.Header().Set("Content-Type", "application/json")
 				w.Header().Set("Connection", "close") // a stranger holds no descriptor of ours
 				w.WriteHeader(http.StatusForbidden)
@@ -30,12 +33,25 @@ func (d *Daemon) controlServer(ctx context.Context) *http.Server {
 			}
 			handler.ServeHTTP(w, r)
 		}),
-		ReadHeaderTimeout: d.Config.Limits.HandshakeTimeout,
-		IdleTimeout:       d.Config.Limits.IdleTimeout,
+		ReadHeaderTimeout: limits.HandshakeTimeout,
+		IdleTimeout:       limits.IdleTimeout,
 		MaxHeaderBytes:    64 << 10,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
 	}
+}
+
+// denied says why a request is not served, or nil.
+func (d *Daemon) denied(r *http.Request) error {
+	caller := r.Context().Value(connKey{}).(*host.Caller)
+	if caller.Denied != nil {
+		return caller.Denied
+	}
+	h := d.now()
+	if r.URL.Path == control.ReloadPath && caller.UID != 0 && int(caller.UID) != os.Geteuid() {
+		return fmt.Errorf("uid %d may not reload the configuration of %s: only root may", caller.UID, h.Config.Name)
+	}
+	return h.Denies(caller.UID) // the users may be others than when it connected
 }

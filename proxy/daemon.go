@@ -2,13 +2,13 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/http"
-	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -20,7 +20,6 @@ import (
 	"github.com/virt-sluice/sluice/proxy/departure"
 	"github.com/virt-sluice/sluice/proxy/gateway"
 	"github.com/virt-sluice/sluice/proxy/host"
-	"github.com/virt-sluice/sluice/proxy/intercept"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -41,16 +40,18 @@ type Options struct {
 
 // Daemon is one host's sluice.
 type Daemon struct {
-	*host.Host
+	*host.State
 
 	version string
 	started time.Time
 
 	confinement *control.Confinement
 
-	arrivals *arrival.Arrivals
-	gateway  *gateway.Gateway
-	acceptor *stream.Acceptor
+	inUse     atomic.Pointer[parts]
+	reloading sync.Mutex
+	refused   atomic.Pointer[refusedConfig] // nil: the last one that was read is in use
+	failures  atomic.Uint64                 // of reloads
+	acceptor  *stream.Acceptor
 
 	tunnels []*tunnelEntry
 
@@ -58,59 +59,85 @@ type Daemon struct {
 	draining <-chan struct{} // as Run has it
 
 	// Set by Run.
-	listener    net.Listener
-	metricsAddr string // empty: nowhere
+	working  context.Context // ends with the daemon's stop
+	listener net.Listener
+	open     map[string]*socket // that the configuration asks for; guarded by reloading
+
+	metricsAddr atomic.Pointer[string] // nil: nowhere
 }
+
+// parts are the daemon's, as one configuration has them. They are not changed: each connection and
+// each request takes those that are in use once, when it comes.
+type parts struct {
+	*host.Host
+	arrivals *arrival.Arrivals
+	gateway  *gateway.Gateway
+	loaded   time.Time
+	restart  []string // keys that differ in the files, and take a restart
+}
+
+// now are the parts in use.
+func (d *Daemon) now() *parts { return d.inUse.Load() }
 
 // New checks everything that can be checked before a socket is opened.
 func New(o Options) (*Daemon, error) {
+	l := o.Config.Limits
 	d := &Daemon{
-		Host: &host.Host{
-			Config:       o.Config,
+		State: &host.State{
 			Log:          o.Log,
 			Observer:     o.Observer,
-			Libvirt:      virt.Libvirt{Socket: o.Config.LibvirtSocket, Host: o.Config.Name},
-			Sessions:     session.NewRegistry(o.Config.Limits.Sessions, o.Config.Limits.PeerSessions),
-			TotalSend:    relay.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
-			TotalReceive: relay.NewLimiter(o.Config.Limits.TotalBandwidth << 20),
+			Sessions:     session.NewRegistry(l.Sessions, l.PeerSessions),
+			TotalSend:    relay.NewShared(l.TotalBandwidth << 20),
+			TotalReceive: relay.NewShared(l.TotalBandwidth << 20),
 		},
-		version: o.Version,
-		started: time.Now(),
-
 		confinement: o.Confinement,
 
-		ready: make(chan struct{}),
+		version:  o.Version,
+		started:  time.Now(),
+		ready:    make(chan struct{}),
+		acceptor: &stream.Acceptor{Host: o.Config.Name},
+		open:     make(map[string]*socket),
 	}
-	d.arrivals = arrival.New(d.Host)
-	d.gateway = gateway.New(d.Host, d.arrivals)
-	var err error
-	if d.UIDs, err = o.Config.UIDs(); err != nil {
+	peers, err := peer.New(o.Config, o.Log)
+	if err != nil {
 		return nil, err
 	}
-	if d.QEMUUID, _, err = o.Config.QEMU(); err != nil {
+	p := &parts{loaded: d.started}
+	if p.Host, err = d.host(o.Config, peers); err != nil {
 		return nil, err
 	}
-	if d.Peers, err = peer.New(o.Config, o.Log); err != nil {
-		return nil, err
-	}
+	p.arrivals = arrival.New(p.Host)
+	p.gateway = gateway.New(p.Host, p.arrivals)
 	d.Departures = departure.New(departure.Options{
-		Host: d.Config.Name, Libvirt: d.Libvirt, PIDs: d.Config.QEMUPIDs, QEMUUID: d.QEMUUID, Log: d.Log,
-		Finish: d.Config.Limits.FinishTimeout, GiveUp: d.Config.Limits.GiveUpTimeout, Ask: d.askOutcome, AskLibvirt: d.askLibvirt,
+		Host: o.Config.Name, Libvirt: p.Libvirt, PIDs: o.Config.QEMUPIDs, QEMUUID: p.QEMUUID, Log: d.Log, Ask: d.askOutcome, AskLibvirt: d.askLibvirt,
+		Limits: func() departure.Limits {
+			l := d.now().Config.Limits
+			return departure.Limits{Finish: l.FinishTimeout, GiveUp: l.GiveUpTimeout}
+		},
 	})
+	d.take(p)
 	if err := d.makeTunnels(); err != nil {
 		return nil, err
 	}
-	d.acceptor = &stream.Acceptor{Host: d.Config.Name, Limits: d.Limits(0), Accept: d.accept, Ask: d.answer, Share: stream.Share{
-		Channels: d.Config.Limits.PeerChannels,
-		Asks:     d.Config.Limits.PeerAsks,
-		Memory:   func(peer string) *stream.Memory { return d.Peers.All[peer].Memory },
-	}}
 	return d, nil
 }
 
-// Reload takes over certificates, revocation lists and GnuTLS's settings as they are now. What is
-// not good leaves what was there before in use, and is the error, which has been logged.
-func (d *Daemon) Reload() error { return errors.Join(d.Peers.Certs.Reload(), d.reloadTunnels()) }
+// host is this host as a configuration has it.
+func (d *Daemon) host(cfg *config.Config, peers *peer.Set) (*host.Host, error) {
+	h := &host.Host{Config: cfg, Peers: peers, State: d.State, Libvirt: virt.Libvirt{Socket: cfg.LibvirtSocket, Host: cfg.Name}}
+	var err error
+	if h.UIDs, err = cfg.UIDs(); err != nil {
+		return nil, err
+	}
+	h.QEMUUID, _, err = cfg.QEMU()
+	return h, err
+}
+
+// take puts parts in use.
+func (d *Daemon) take(p *parts) {
+	p.TakeEffect()
+	d.inUse.Store(p)
+}
 
 // Ready is closed when all sockets are open.
 func (d *Daemon) Ready() <-chan struct{} { return d.ready }
@@ -126,19 +153,20 @@ func (d *Daemon) Ready() <-chan struct{} { return d.ready }
 //  4. Sockets are closed and their files removed, and everything that Run
 //     started has ended when it returns.
 func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
-	dir, err := rundir.Open(d.Config.RunDir)
+	dir, err := rundir.Open(d.now().Config.RunDir)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
 	d.Dir, d.draining = dir, drain
-	if err := d.arrivals.Load(); err != nil {
+	if err := d.now().arrivals.Load(); err != nil {
 		d.Log.Warn().Err(err).Msg("what became of some guests is not known any more")
 	}
 	defer d.Work.Wait()
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
-	d.Work.Go(func() { d.Peers.Certs.Run(working) })
+	d.working = working
+	d.follow(d.now().Peers.Certs)
 	d.Work.Go(func() { d.Sessions.Run(working) })
 	if err := d.Departures.Start(working, dir, &d.Work); err != nil {
 		return err
@@ -153,13 +181,14 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 		return err
 	}
 	close(d.ready)
-	d.Work.Go(d.Peers.TryKernel)
+	p := d.now()
+	d.Work.Go(p.Peers.TryKernel)
 	ready := d.Log.Info()
-	if d.metricsAddr != "" {
-		ready.Str("metrics", d.metricsAddr)
+	if at := d.metricsAddr.Load(); at != nil {
+		ready.Str("metrics", *at)
 	}
-	ready.Str("listen", d.listening()).Strs("peers", slices.Sorted(maps.Keys(d.Peers.All))).
-		Str("certificates", d.Peers.Certs.Current().Found.Why).Str("priority", d.Peers.Certs.Host().Source).Msg("ready")
+	ready.Str("listen", d.listening()).Strs("peers", slices.Sorted(maps.Keys(p.Peers.All))).
+		Str("certificates", p.Peers.Certs.Current().Found.Why).Str("priority", p.Peers.Policies.Host.Source).Msg("ready")
 
 	select {
 	case <-drain:
@@ -168,8 +197,9 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	empty, over := d.Sessions.Drain(), d.tunnelsOver()
 	d.Log.Info().Msg("stopping: no new sessions")
 	var limit <-chan time.Time
-	if d.Config.Limits.DrainTimeout > 0 {
-		t := time.NewTimer(d.Config.Limits.DrainTimeout)
+	patience := d.now().Config.Limits.DrainTimeout
+	if patience > 0 {
+		t := time.NewTimer(patience)
 		defer t.Stop()
 		limit = t.C
 	}
@@ -182,7 +212,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 			over = nil
 			continue
 		case <-limit:
-			d.Log.Warn().Stringer("after", d.Config.Limits.DrainTimeout).Msg("time to drain is over: sessions and connections of tunnels are cut off (limits.drain_timeout)")
+			d.Log.Warn().Stringer("after", patience).Msg("time to drain is over: sessions and connections of tunnels are cut off (limits.drain_timeout)")
 		case <-ctx.Done():
 		}
 		break
@@ -201,50 +231,32 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 	}
 	server := d.controlServer(ctx)
 	closers = append(closers, func() { shutdown(server, shutdownTimeout) })
-	d.Work.Go(func() { server.Serve(host.LocalListener{UnixListener: l, Host: d.Host}) })
+	d.Work.Go(func() { server.Serve(d.callers(l)) })
 
 	var lc net.ListenConfig
-	d.listener, err = lc.Listen(ctx, "tcp", d.Config.Listen)
+	at := d.now().Config.Listen
+	d.listener, err = lc.Listen(ctx, "tcp", at)
 	if err != nil {
-		return closers, fmt.Errorf("listen for peers at %s (listen): %w: if libvirtd's own TLS listener has the port, turn it off, or choose another port on both hosts", d.Config.Listen, err)
+		return closers, fmt.Errorf("listen for peers at %s (listen): %w: if libvirtd's own TLS listener has the port, turn it off, or choose another port on both hosts", at, err)
 	}
 	closers = append(closers, func() { d.listener.Close() })
 	d.Work.Go(func() { d.servePeers(ctx) })
 
-	for _, p := range d.Peers.All {
-		if err := d.Dir.Mkdir(filepath.Join(rundir.PeersDir, p.Name), 0o711); err != nil {
-			return closers, err
-		}
-		l, err := d.Dir.Listen(d.PeerSocket(p), -1, 0o666)
-		if err != nil {
-			return closers, err
-		}
-		closers = append(closers, func() { l.Close() })
-		d.Work.Go(func() { d.gateway.ServeClients(ctx, p, host.LocalListener{UnixListener: l, Host: d.Host}) })
-	}
-
-	if d.Config.Intercept != nil {
-		more, err := intercept.Listen(ctx, d.Host)
-		closers = append(closers, more...)
-		if err != nil {
-			return closers, err
-		}
-	}
-
-	ends, err := d.listenTunnels(ctx)
-	closers = append(closers, ends...)
+	closers = append(closers, d.closeSockets)
+	opened, err := d.openSockets(d.now())
 	if err != nil {
 		return closers, err
 	}
+	d.serveSockets(opened)
 
-	if d.Config.Metrics != "" {
-		closer, err := d.listenForScrapes(ctx)
-		if err != nil {
-			return closers, err
-		}
-		closers = append(closers, closer)
-	}
-	return closers, nil
+	ends, err := d.listenTunnels(ctx)
+	closers = append(closers, ends...)
+	return closers, err
+}
+
+// callers are those of a local socket, each judged by the configuration in use when it comes.
+func (d *Daemon) callers(l *net.UnixListener) host.LocalListener {
+	return host.LocalListener{UnixListener: l, Host: func() *host.Host { return d.now().Host }}
 }
 
 // shutdown lets callers have their answers, such as the results of migrations, which end now.

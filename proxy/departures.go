@@ -38,12 +38,13 @@ func (d *Daemon) resolve(ctx context.Context, req *control.ResolveRequest) error
 
 // askOutcome asks a peer's sluice what became of the guest of a session.
 func (d *Daemon) askOutcome(ctx context.Context, name, session, uuid string) (departure.Answer, error) {
+	h := d.now()
 	p, err := d.peerOf(name)
 	if err != nil {
 		return departure.Answer{}, err
 	}
 	var reply arrival.OutcomeReply
-	if err := d.Opener(p).Ask(ctx, arrival.AskOutcome, &arrival.OutcomeAsk{Session: session, UUID: uuid}, &reply); err != nil {
+	if err := h.Opener(p).Ask(ctx, arrival.AskOutcome, &arrival.OutcomeAsk{Session: session, UUID: uuid}, &reply); err != nil {
 		return departure.Answer{}, err
 	}
 	return departure.AnswerOf(reply.Outcome, reply.State), nil
@@ -59,7 +60,7 @@ func (d *Daemon) askLibvirt(ctx context.Context, name string, guest libvirt.UUID
 	if err != nil {
 		return departure.Answer{}, err
 	}
-	reply, err := migration.OutcomeWithoutSluice(ctx, d.Host, p, guest, true)
+	reply, err := migration.OutcomeWithoutSluice(ctx, d.now().Host, p, guest, true)
 	if err != nil {
 		return departure.Answer{}, err
 	}
@@ -67,9 +68,9 @@ func (d *Daemon) askLibvirt(ctx context.Context, name string, guest libvirt.UUID
 }
 
 func (d *Daemon) peerOf(name string) (*peer.Peer, error) {
-	p := d.Peers.All[name]
+	p := d.now().Peers.Find(name)
 	if p == nil {
-		return nil, fmt.Errorf("%s is no peer in the configuration of %s any more", name, d.Config.Name)
+		return nil, fmt.Errorf("%s is no peer in the configuration of %s any more", name, d.now().Config.Name)
 	}
 	return p, nil
 }

@@ -70,7 +70,7 @@ func (h *testHost) startWith(cfg *config.Config) {
 	if err != nil {
 		h.T.Fatal(err)
 	}
-	h.Daemon, d.Peers.Clock = d, h.clock
+	h.Daemon, d.now().Peers.Clock = d, h.clock
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx, nil) }()
@@ -102,7 +102,7 @@ func (h *testHost) ask(peer string) error {
 	h.T.Helper()
 	ctx, cancel := context.WithTimeout(h.T.Context(), 20*time.Second)
 	defer cancel()
-	err := h.Opener(h.Peers.All[peer]).Ask(ctx, "nothing", nil, nil)
+	err := h.now().Opener(h.now().Peers.All[peer]).Ask(ctx, "nothing", nil, nil)
 	if err != nil && strings.Contains(err.Error(), `there is no question "nothing"`) {
 		return nil
 	}

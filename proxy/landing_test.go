@@ -42,7 +42,7 @@ func TestLandingRefuses(t *testing.T) {
 			a.start("", peerTable(b, ""))
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			s, err := a.Opener(a.Peers.All["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: session.WorkIntercept})
+			s, err := a.now().Opener(a.now().Peers.All["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: session.WorkIntercept})
 			if err == nil && c.port != 0 {
 				err = s.Call(ctx, "port", map[string]uint16{"port": c.port}, nil)
 			} else if err == nil {
@@ -73,7 +73,7 @@ func TestLandingIsNotForOwnSockets(t *testing.T) {
 	a.start("", peerTable(b, ""))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	s, err := a.Opener(a.Peers.All["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: session.WorkIntercept})
+	s, err := a.now().Opener(a.now().Peers.All["host-b"]).Open(ctx, stream.Info{ID: stream.NewID(), Work: session.WorkIntercept})
 	if err != nil {
 		t.Fatal(err)
 	}

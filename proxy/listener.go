@@ -5,34 +5,61 @@ import (
 	"net"
 
 	"github.com/virt-sluice/sluice/proxy/peer"
+	"github.com/virt-sluice/sluice/stream"
 )
 
 // servePeers accepts peers' connections until the listener is closed, and
-// returns when they have ended.
+// returns when they have ended. Who is let in is decided when the handshake is over, and what a
+// session may do when its first frame is there, each by the configuration of that moment.
 func (d *Daemon) servePeers(ctx context.Context) {
 	for {
 		raw, err := d.listener.Accept()
 		if err != nil {
-			if d.AcceptAgain(ctx, "accept a peer's connection", err) {
+			if d.now().AcceptAgain(ctx, "accept a peer's connection", err) {
 				continue
 			}
 			return
 		}
 		d.Work.Go(func() {
-			e, err := d.Peers.Admit(ctx, raw.(*net.TCPConn), d.acceptor.Refuse)
+			p := d.now()
+			e, err := p.Peers.Admit(ctx, raw.(*net.TCPConn), d.acceptor.Refuse)
 			if err != nil {
-				d.Peers.Refusals.Add(err)
+				p.Peers.Refusals.Add(err)
 				d.connectionRefused(raw.RemoteAddr().(*net.TCPAddr), err)
 				return
 			}
 			if e.LibvirtClient != nil {
-				d.gateway.ServeLibvirtClient(ctx, e.Conn, e.LibvirtClient)
+				p := d.now()
+				p.gateway.ServeLibvirtClient(ctx, e.Conn, e.By(p.Peers).LibvirtClient)
 				return
 			}
-			if err := d.acceptor.Serve(ctx, e.Conn, e.Peer); err != nil {
-				d.Log.Warn().Str("peer", e.Peer).Stringer("address", raw.RemoteAddr()).Err(err).Msg("channel refused")
+			whose := func() (stream.Who, *stream.Terms) {
+				p := d.now()
+				who := e.By(p.Peers).Who
+				return who, d.terms(p, who)
+			}
+			if err := d.acceptor.Serve(ctx, e.Conn, whose); err != nil {
+				d.Log.Warn().Str("peer", e.Who.Peer).Stringer("address", raw.RemoteAddr()).Err(err).Msg("channel refused")
 			}
 		})
+	}
+}
+
+// terms are what p has for a peer's connection.
+func (d *Daemon) terms(p *parts, who stream.Who) *stream.Terms {
+	return &stream.Terms{
+		Limits: p.Limits(0),
+		Share: stream.Share{
+			Channels: p.Config.Limits.PeerChannels,
+			Asks:     p.Config.Limits.PeerAsks,
+			Memory:   func(peer string) *stream.Memory { return p.Peers.All[peer].Memory },
+		},
+		Accept: func(ctx context.Context, info stream.Info) (stream.Handler, func(*stream.Session), error) {
+			return d.accept(ctx, p, info)
+		},
+		Ask: func(ctx context.Context, _, name string, body []byte) (any, error) {
+			return d.answer(ctx, p, who, name, body)
+		},
 	}
 }
 
@@ -44,5 +71,5 @@ func (d *Daemon) connectionRefused(from *net.TCPAddr, err error) {
 		log.Debug().Err(err).Msg("connection refused")
 		return
 	}
-	d.Refused(log, "connection refused", from.IP.String(), err)
+	d.now().Refused(log, "connection refused", from.IP.String(), err)
 }

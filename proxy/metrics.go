@@ -65,6 +65,7 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, n uint64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
 	}
+	p := m.d.now()
 	live, t := m.d.Sessions.Totals()
 	for l, n := range live {
 		gauge(sessionsMetric, float64(n), l.Direction, l.Work)
@@ -82,7 +83,7 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 	for kind, n := range t.Received {
 		count(receivedMetric, n, kind)
 	}
-	for cause, n := range m.d.Peers.Refusals.Counts() {
+	for cause, n := range p.Peers.Refusals.Counts() {
 		count(refusedMetric, n, string(cause))
 	}
 	for direction, n := range m.d.Sessions.InClear.Counts() {
@@ -114,7 +115,13 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(reloadMetric, value, part)
 		count(reloadFailedMetric, failures, part)
 	}
-	if st := intercept.Status(m.d.Config.Intercept); st != nil {
+	configured := 1.0
+	if m.d.refused.Load() != nil {
+		configured = 0
+	}
+	gauge(reloadMetric, configured, "configuration")
+	count(reloadFailedMetric, m.d.failures.Load(), "configuration")
+	if st := intercept.Status(p.Config.Intercept); st != nil {
 		on := 0.0
 		if st.Problem == "" {
 			on = 1

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"fmt"
 	"log"
 	"net"
@@ -23,22 +22,29 @@ const (
 	scrapeShutdown = time.Second
 )
 
-// listenForScrapes opens the socket for Prometheus and serves it until closed by what is returned.
-// It comes last and is closed last, so that a drain can be watched to its end.
-func (d *Daemon) listenForScrapes(ctx context.Context) (closer func(), err error) {
+// listenForScrapes opens the socket for Prometheus. At the daemon's end it is closed last, so that a
+// drain can be watched to its end.
+func (d *Daemon) listenForScrapes(p *parts) (*socket, error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", d.Config.Metrics)
+	l, err := lc.Listen(d.working, "tcp", p.Config.Metrics)
 	if err != nil {
-		return nil, fmt.Errorf("listen for Prometheus at %s (metrics): %w", d.Config.Metrics, err)
+		return nil, fmt.Errorf("listen for Prometheus at %s (metrics): %w", p.Config.Metrics, err)
 	}
-	d.metricsAddr = l.Addr().String()
-	server := d.scrapeServer()
-	d.Work.Go(func() { server.Serve(netutil.LimitListener(l, maxScrapers)) })
-	return func() { shutdown(server, scrapeShutdown) }, nil
+	at := l.Addr().String()
+	server := d.scrapeServer(p.Config.Limits.IdleTimeout)
+	d.metricsAddr.Store(&at)
+	return &socket{
+		serve: func() { server.Serve(netutil.LimitListener(l, maxScrapers)) },
+		close: func() {
+			d.metricsAddr.CompareAndSwap(&at, nil)
+			shutdown(server, scrapeShutdown)
+			l.Close() // which the server has not heard of where it does not serve yet
+		},
+	}, nil
 }
 
 // scrapeServer serves GET /metrics and nothing else.
-func (d *Daemon) scrapeServer() *http.Server {
+func (d *Daemon) scrapeServer(idle time.Duration) *http.Server {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(metrics{d})
 	errors := log.New(d.Log, "metrics: ", 0)
@@ -48,7 +54,7 @@ func (d *Daemon) scrapeServer() *http.Server {
 		Handler:        mux,
 		ReadTimeout:    scrapeTimeout,
 		WriteTimeout:   scrapeTimeout,
-		IdleTimeout:    d.Config.Limits.IdleTimeout,
+		IdleTimeout:    idle,
 		MaxHeaderBytes: 8 << 10,
 		ErrorLog:       errors,
 	}

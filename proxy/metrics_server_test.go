@@ -30,7 +30,7 @@ func TestNothingButMetrics(t *testing.T) {
 		{"GET", "/v1/status", 404},
 		{"GET", "/debug/pprof/", 404},
 	} {
-		r, err := http.NewRequest(c.method, "http://"+b.metricsAddr+c.path, strings.NewReader(""))
+		r, err := http.NewRequest(c.method, "http://"+*b.metricsAddr.Load()+c.path, strings.NewReader(""))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,10 +46,10 @@ func TestNothingButMetrics(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 
 	a.start("", peerTable(b, ""))
-	if a.metricsAddr != "" {
-		t.Errorf("metrics are served at %s, though none are configured", a.metricsAddr)
+	if at := a.metricsAddr.Load(); at != nil {
+		t.Errorf("metrics are served at %s, though none are configured", *at)
 	}
-	if log := b.logged.String(); !strings.Contains(log, `"metrics":"`+b.metricsAddr+`"`) {
+	if log := b.logged.String(); !strings.Contains(log, `"metrics":"`+*b.metricsAddr.Load()+`"`) {
 		t.Errorf("the log does not say where metrics are:\n%s", log)
 	}
 }
@@ -95,7 +95,8 @@ func TestMetricsOfADrain(t *testing.T) {
 	close(drain)
 	hosttest.Eventually(t, "the drain", func() bool { return d.status().Draining })
 	a.shows("draining", map[string]float64{`sluice_sessions{direction="out",work="libvirt"}`: 1})
-	idle, err := net.Dial("tcp", d.metricsAddr) // and says nothing
+	at := *d.metricsAddr.Load()
+	idle, err := net.Dial("tcp", at) // and says nothing
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func TestMetricsOfADrain(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if c, err := net.Dial("tcp", d.metricsAddr); err == nil {
+	if c, err := net.Dial("tcp", at); err == nil {
 		c.Close()
 		t.Error("metrics are still served")
 	}

@@ -31,7 +31,7 @@ func (h *testHost) exposition() []byte {
 	h.T.Helper()
 	client := &http.Client{Timeout: 20 * time.Second}
 	defer client.CloseIdleConnections()
-	r, err := client.Get("http://" + h.metricsAddr + "/metrics")
+	r, err := client.Get("http://" + *h.metricsAddr.Load() + "/metrics")
 	if err != nil {
 		h.T.Fatal(err)
 	}
@@ -192,26 +192,26 @@ func TestMetricsOfCertificates(t *testing.T) {
 		t.Errorf("%s %v", series, got[series])
 	}
 	good := map[string]float64{
-		`sluice_last_reload_successful{part="certificates"}`: 1,
-		`sluice_last_reload_successful{part="priority"}`:     1,
-		`sluice_last_reload_successful{part="changes"}`:      1,
-		`sluice_reload_failures_total{part="certificates"}`:  0,
+		`sluice_last_reload_successful{part="certificates"}`:  1,
+		`sluice_last_reload_successful{part="configuration"}`: 1,
+		`sluice_last_reload_successful{part="changes"}`:       1,
+		`sluice_reload_failures_total{part="certificates"}`:   0,
 	}
 	b.shows("at first", good)
 
 	// The watch may be quicker than Reload; what it found is then not counted twice.
 	cert := pair.CertPEM()
 	b.Put("cert.pem", cert[:len(cert)/2])
-	if b.Reload() == nil {
+	if _, err := b.Reload(); err == nil {
 		t.Fatal("half a certificate was taken over")
 	}
 	b.shows("spoilt", map[string]float64{
-		`sluice_last_reload_successful{part="certificates"}`: 0,
-		`sluice_last_reload_successful{part="priority"}`:     1,
-		`sluice_reload_failures_total{part="certificates"}`:  1,
+		`sluice_last_reload_successful{part="certificates"}`:  0,
+		`sluice_last_reload_successful{part="configuration"}`: 1,
+		`sluice_reload_failures_total{part="certificates"}`:   1,
 	})
 	b.Put("cert.pem", cert)
-	if err := b.Reload(); err != nil {
+	if _, err := b.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	good[`sluice_reload_failures_total{part="certificates"}`] = 1

@@ -10,17 +10,17 @@ import (
 )
 
 // offers is what this sluice can do, for p.
-func (d *Daemon) offers(p *peer.Peer, v virt.Versions) *control.Offers {
+func (d *Daemon) offers(on *parts, p *peer.Peer, v virt.Versions) *control.Offers {
 	o := &control.Offers{
 		Sluice: d.version, Protocol: peer.ALPN, Libvirt: v.Libvirt, QEMU: v.QEMU,
-		Priority: d.Peers.Certs.For(p).Source, TLS: d.TLSDefault(p), RequireSecure: d.Config.Secure(),
+		Priority: on.Peers.Policy(p).Source, TLS: on.TLSDefault(p), RequireSecure: on.Config.Secure(),
 		Access: p.Access(), WithoutSluice: p.Conf.WithoutSluice, Interception: "none", NativeTLS: check.Native(),
 	}
-	if d.Peers.KernelTLS() {
+	if on.Peers.KernelTLS() {
 		o.Paths = append(o.Paths, string(relay.KTLS))
 	}
 	o.Paths = append(o.Paths, string(relay.Records), string(relay.CryptoTLS))
-	if st := intercept.Status(d.Config.Intercept); st != nil {
+	if st := intercept.Status(on.Config.Intercept); st != nil {
 		o.Interception = "off"
 		if st.Problem == "" {
 			o.Interception = "on"

@@ -113,13 +113,13 @@ func TestWithoutACertificateOfOurs(t *testing.T) {
 	})
 	t.Run("a peer, one of many", func(t *testing.T) {
 		for range peer.MaxRefusals {
-			b.Peers.Refusing <- struct{}{}
+			b.now().Peers.Refusing <- struct{}{}
 		}
 		if got, _ := told(t, showing()); len(got) > 0 {
 			t.Errorf("%q", got)
 		}
 		for range peer.MaxRefusals {
-			<-b.Peers.Refusing
+			<-b.now().Peers.Refusing
 		}
 	})
 	t.Run("a libvirt client", func(t *testing.T) {

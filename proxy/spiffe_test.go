@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -18,8 +20,17 @@ func TestSPIFFE(t *testing.T) {
 	agentA.Issue(t, ca, "spiffe://site/kvm/a")
 	agentB.Issue(t, ca, "spiffe://site/kvm/b")
 	from := func(h *testHost, agent *workloadapi.Agent, tables string) *config.Config {
-		cfg := h.Configure("", tables)
-		cfg.Certificates = config.Certificates{SPIFFE: agent.Addr}
+		h.Configure("", tables)
+		text, err := os.ReadFile(h.Path("sluice.toml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files := regexp.MustCompile(`(?m)^(ca|cert|key|reload) = .*\n`)
+		h.Put("sluice.toml", []byte(strings.Replace(files.ReplaceAllString(string(text), ""), "[certificates]", "[certificates]\nspiffe = '"+agent.Addr+"'", 1)))
+		cfg, err := config.Load(h.Path("sluice.toml"))
+		if err != nil {
+			t.Fatal(err)
+		}
 		return cfg
 	}
 	b.startWith(from(b, agentB, hosttest.PeerA+"names = ['spiffe://site/kvm/a']"))
@@ -37,7 +48,7 @@ func TestSPIFFE(t *testing.T) {
 	finds(t, found, "ok", "TLS", "", "", "it shows URI:spiffe://site/kvm/b")
 
 	next := agentB.Issue(t, ca, "spiffe://site/kvm/b")
-	hosttest.Eventually(t, "the next certificate", func() bool { return b.Peers.Certs.Current().Leaf.Equal(next.Cert) })
+	hosttest.Eventually(t, "the next certificate", func() bool { return b.now().Peers.Certs.Current().Leaf.Equal(next.Cert) })
 	if err := a.ask("host-b"); err != nil {
 		t.Error(err)
 	}
@@ -49,7 +60,7 @@ func TestSPIFFE(t *testing.T) {
 
 	agentB.Stop()
 	hosttest.Eventually(t, "the loss in status", func() bool { return len(b.status().Certificates.ReloadErrors) == 1 })
-	if err := b.Reload(); err != nil {
+	if _, err := b.Reload(); err != nil {
 		t.Errorf("SIGHUP without files: %v", err)
 	}
 	// Back with the same identity: nothing is new, and nothing is wrong any more.

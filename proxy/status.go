@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
@@ -13,24 +15,47 @@ import (
 
 // status is the whole daemon as `sluice status` shows it.
 func (d *Daemon) status() *control.Status {
+	p := d.now()
 	st := &control.Status{
-		Name:    d.Config.Name,
+		Name:    p.Config.Name,
 		Version: d.version,
 		Started: d.started,
 		Listen:  d.listening(),
-		Libvirt: d.Libvirt.Socket,
-		Peers:   d.peerStatus(),
+		Libvirt: p.Libvirt.Socket,
+		Peers:   p.peerStatus(),
 
-		Certificates: d.Peers.Certs.Status(time.Now()),
-		Priority:     d.Peers.Certs.Host().Source,
-		AES:          gcm.Chosen().String(),
-		Confinement:  d.confinement,
+		Configuration: d.configuration(p),
+		Certificates:  p.Peers.Certs.Status(time.Now()),
+		Priority:      p.Peers.Policies.Host.Source,
+		AES:           gcm.Chosen().String(),
+		Confinement:   d.confinement,
 	}
-	st.Intercept = intercept.Status(d.Config.Intercept)
+	st.Intercept = intercept.Status(p.Config.Intercept)
 	st.Tunnels = d.tunnelStatus(time.Now())
 	st.Sessions, st.Ended, st.Draining = d.Sessions.Status()
 	st.Leaving = d.leaving()
 	return st
+}
+
+// Summary is the daemon in a line, for systemctl status.
+func (d *Daemon) Summary() string {
+	live, _, draining := d.Sessions.Status()
+	guests := make(map[string]bool) // a guest may have two sessions
+	for _, s := range live {
+		if s.Guest != "" {
+			guests[s.UUID] = true
+		}
+	}
+	words := fmt.Sprintf("migrations under way: %d, peers: %d", len(guests), len(d.now().Peers.All))
+	if draining {
+		words = "stopping, no new sessions; " + words
+	}
+	if r := d.refused.Load(); r != nil {
+		words += fmt.Sprintf("; the last reload failed at %s, see `sluice status`", r.at.Format(time.TimeOnly))
+	} else if keys := d.now().restart; len(keys) > 0 {
+		words += "; a restart is needed for " + strings.Join(keys, ", ")
+	}
+	return words
 }
 
 // listening is where peers connect.
@@ -38,21 +63,21 @@ func (d *Daemon) listening() string {
 	select {
 	case <-d.ready:
 	default:
-		return d.Config.Listen
+		return d.now().Config.Listen
 	}
 	return d.listener.Addr().String()
 }
 
-func (d *Daemon) peerStatus() []control.PeerStatus {
-	out := make([]control.PeerStatus, 0, len(d.Peers.All))
-	for _, name := range slices.Sorted(maps.Keys(d.Peers.All)) {
-		p := d.Peers.All[name]
+func (p *parts) peerStatus() []control.PeerStatus {
+	out := make([]control.PeerStatus, 0, len(p.Peers.All))
+	for _, name := range slices.Sorted(maps.Keys(p.Peers.All)) {
+		q := p.Peers.All[name]
 		out = append(out, control.PeerStatus{
-			Name:     p.Name,
-			Address:  p.Conf.Address,
-			Names:    p.Conf.Names,
-			Priority: d.Peers.Certs.For(p).Source,
-			Socket:   filepath.Join(d.Config.RunDir, d.PeerSocket(p)),
+			Name:     q.Name,
+			Address:  q.Conf.Address,
+			Names:    q.Conf.Names,
+			Priority: p.Peers.Policy(q).Source,
+			Socket:   filepath.Join(p.Config.RunDir, p.PeerSocket(q)),
 		})
 	}
 	return out

@@ -35,7 +35,7 @@ func TestFloodKeepsNoPeerOut(t *testing.T) {
 				if err := a.ask("host-b"); err != nil {
 					t.Errorf("the peer is kept out: %v", err)
 				}
-				if took := time.Since(began); took > b.Config.Limits.HandshakeTimeout/2 {
+				if took := time.Since(began); took > b.now().Config.Limits.HandshakeTimeout/2 {
 					t.Errorf("the peer waited for %v", took)
 				}
 			})

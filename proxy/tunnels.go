@@ -32,9 +32,9 @@ type tunnelEntry struct {
 // makeTunnels checks all and loads their certificates. No socket is opened and no
 // descriptor looked at.
 func (d *Daemon) makeTunnels() error {
-	for i, t := range d.Config.Tunnels {
+	for _, t := range d.now().Config.Tunnels {
 		e := &tunnelEntry{conf: t, log: d.Log.With().Str("tunnel", t.Name).Logger(), over: make(chan struct{})}
-		err := d.completeTunnel(e, i)
+		err := d.completeTunnel(e)
 		if err != nil {
 			return fmt.Errorf("tunnel %q: %w", t.Name, err)
 		}
@@ -43,37 +43,39 @@ func (d *Daemon) makeTunnels() error {
 	return nil
 }
 
-func (d *Daemon) completeTunnel(e *tunnelEntry, i int) (err error) {
-	if e.opts.Spec, err = e.conf.Spec(d.Config.TunnelHost()); err != nil {
+func (d *Daemon) completeTunnel(e *tunnelEntry) (err error) {
+	p := d.now()
+	if e.opts.Spec, err = e.conf.Spec(p.Config.TunnelHost()); err != nil {
 		return err
 	}
-	e.opts.Kernel = d.Peers.TLS().Kernel
-	e.opts.Policy = func() *tlsconf.Policy { return d.Peers.Certs.Policies.Load().Tunnels[i] }
-	creds := d.Peers.Certs
+	e.opts.Kernel = p.Peers.TLS().Kernel
+	e.opts.Policy = func() *tlsconf.Policy { return d.now().tunnelPolicy(e.conf.Name) }
+	creds := p.Peers.Certs
 	if c := e.conf.Certificates; c.Given() {
-		read := func() (*config.Policies, error) { return &config.Policies{Host: e.opts.Policy()}, nil }
-		policies, _ := read()
 		effect, err := e.opts.Effect() // with an error both roles are needed, for all that is known here
 		if err == nil {
 			c = c.As(config.TunnelRole(effect))
 		}
-		if e.own, err = peer.LoadCertificates(c, policies, read, e.log); err != nil {
+		if e.own, err = peer.LoadCertificates(c, e.opts.Policy(), e.log); err != nil {
 			return err
 		}
 		creds = e.own
 	}
 	e.opts.Credentials = creds.Source
-	for _, l := range []struct {
-		total *relay.Limiter
-		to    *[]*relay.Limiter
-	}{{d.TotalSend, &e.opts.Send}, {d.TotalReceive, &e.opts.Receive}} {
-		if l.total != nil {
-			*l.to = append(*l.to, l.total)
-		}
-	}
+	e.opts.Send, e.opts.Receive = []*relay.Limiter{d.TotalSend}, []*relay.Limiter{d.TotalReceive}
 	e.opts.Ended = func(r tunnel.Report) { r.Log(e.log) }
 	e.opts.Trouble = func(err error) { e.log.Error().Err(err).Msg("accept a connection") }
 	return nil
+}
+
+// tunnelPolicy is that of a tunnel.
+func (p *parts) tunnelPolicy(name string) *tlsconf.Policy {
+	for i, t := range p.Config.Tunnels {
+		if t.Name == name {
+			return p.Peers.Policies.Tunnels[i]
+		}
+	}
+	return p.Peers.Policies.Host
 }
 
 // listenTunnels opens all tunnels, and serves them once all are open, so that no
@@ -125,7 +127,7 @@ func (d *Daemon) reloadTunnels() (err error) {
 
 // allCertificates are the host's, and those of tunnels that have their own.
 func (d *Daemon) allCertificates() []*peer.Certificates {
-	all := []*peer.Certificates{d.Peers.Certs}
+	all := []*peer.Certificates{d.now().Peers.Certs}
 	for _, e := range d.tunnels {
 		if e.own != nil {
 			all = append(all, e.own)

@@ -138,7 +138,7 @@ func TestTunnelCertificates(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 	store.Put("cert.pem", []byte("spoilt"))
-	if b.Reload() == nil {
+	if _, err := b.Reload(); err == nil {
 		t.Error("a spoilt certificate was taken over")
 	}
 	b.shows("spoilt", map[string]float64{`sluice_last_reload_successful{part="certificates"}`: 0})
@@ -148,7 +148,7 @@ func TestTunnelCertificates(t *testing.T) {
 	failed(2, "does not come from a CA that this host trusts")
 	store.Trust(ca)
 	store.Certify(ca, pki.Host{})
-	if err := b.Reload(); err != nil {
+	if _, err := b.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	b.shows("mended", map[string]float64{`sluice_last_reload_successful{part="certificates"}`: 1})

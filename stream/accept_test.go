@@ -17,7 +17,7 @@ import (
 func TestAcceptor_refuses(t *testing.T) {
 	t.Parallel()
 	h := newHosts(t, func(h *hosts) {
-		h.acceptor.Accept = func(_ context.Context, info Info) (Handler, func(*Session), error) {
+		h.terms.Accept = func(_ context.Context, info Info) (Handler, func(*Session), error) {
 			if info.Guest == "forbidden" {
 				return nil, nil, errors.New("guest forbidden may not come here")
 			}
@@ -112,7 +112,7 @@ func TestAcceptor_noChannelBeforeAccept(t *testing.T) {
 	t.Parallel()
 	asked, mayAccept := make(chan Info, 1), make(chan struct{})
 	h := newHosts(t, func(h *hosts) {
-		h.acceptor.Accept = func(_ context.Context, info Info) (Handler, func(*Session), error) {
+		h.terms.Accept = func(_ context.Context, info Info) (Handler, func(*Session), error) {
 			asked <- info
 			<-mayAccept
 			return h.handler, func(s *Session) { h.accepted <- s }, nil
@@ -203,7 +203,7 @@ func TestAcceptor_slowFirstFrame(t *testing.T) {
 	for _, as := range []string{"host-a", ""} {
 		t.Run("as "+nameOr(as, "nobody"), func(t *testing.T) {
 			t.Parallel()
-			h := newHosts(t, func(h *hosts) { h.acceptor.Limits.Handshake = 200 * time.Millisecond })
+			h := newHosts(t, func(h *hosts) { h.terms.Limits.Handshake = 200 * time.Millisecond })
 			conn := h.raw(as)
 			served := make(chan error)
 			go func() { served <- receive(t, h.served) }()

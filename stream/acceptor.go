@@ -18,10 +18,18 @@ import (
 // maxName bounds what an opener says of its session, in bytes each.
 const maxName = 256
 
-// Acceptor serves the sessions that peers open. Its fields are set before
-// Serve and not changed after.
+// Acceptor serves the sessions that peers open. Host is set before Serve and not changed after.
 type Acceptor struct {
-	Host   string // this host's name, for messages
+	Host string // this host's name, for messages
+
+	mu       sync.Mutex
+	sessions map[string]*accepted
+	shares   shares
+}
+
+// Terms are what connections are served by. They are not changed: others take their place for the
+// connections that come after.
+type Terms struct {
 	Limits Limits
 	Share  Share // of each peer
 
@@ -30,10 +38,29 @@ type Acceptor struct {
 	Accept func(ctx context.Context, info Info) (h Handler, started func(*Session), err error)
 	// Ask answers a peer's question that belongs to no session. body is msgpack.
 	Ask func(ctx context.Context, peer, name string, body []byte) (any, error)
+}
 
-	mu       sync.Mutex
-	sessions map[string]*accepted
-	shares   shares
+// Who is whom a connection has been authenticated as.
+type Who struct {
+	Peer string // the configured name; empty: nobody who may begin anything
+	// Former are names that it went by when sessions began that may still be under way. It may join
+	// those, and ask what became of them.
+	Former []string
+	// Denied is why it may begin nothing, where it has none but former names.
+	Denied error
+}
+
+// is says whether sessions of a peer are its own.
+func (w Who) is(peer string) bool {
+	return w.Peer != "" && w.Peer == peer || slices.Contains(w.Former, peer)
+}
+
+// name is for messages and shares; empty for a connection in clear.
+func (w Who) name() string {
+	if w.Peer == "" && len(w.Former) > 0 {
+		return w.Former[0]
+	}
+	return w.Peer
 }
 
 // accepted is a session in the acceptor's list.
@@ -42,28 +69,30 @@ type accepted struct {
 	live bool // channels may join; guarded by Acceptor.mu
 }
 
-// Serve speaks with one connection until it has ended, and closes it. peer is the configured name
-// under which the connection has been authenticated, empty for one in clear, which may only join a
-// session that allows it. The error is about an opening that came to nothing; the end of a session
-// is told to its Handler. When ctx ends, so do the sessions.
-func (a *Acceptor) Serve(ctx context.Context, conn relay.Conn, peer string) error {
-	limits := a.Limits.withDefaults()
-	conn.SetDeadline(time.Now().Add(limits.Handshake))
+// Serve speaks with one connection until it has ended, and closes it. Whose it is and its terms are
+// asked for once its first frame is there, so that they are those of that moment, and before that
+// for the time that this may take. One in clear is nobody's, and may only join a session that
+// allows it. The error is about an opening that came to nothing; the end of a session is told to
+// its Handler. When ctx ends, so do the sessions.
+func (a *Acceptor) Serve(ctx context.Context, conn relay.Conn, whose func() (Who, *Terms)) error {
+	who, t := whose()
+	conn.SetDeadline(time.Now().Add(t.Limits.withDefaults().Handshake))
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	open, err := readFrame(conn, MaxOpen)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		err = fmt.Errorf("read the first frame of %s (%v): %w", nameOr(peer, "a connection in clear"), conn.RemoteAddr(), err)
-		if errors.Is(err, ErrFrame) && peer != "" { // a stranger learns nothing
+		err = fmt.Errorf("read the first frame of %s (%v): %w", nameOr(who.name(), "a connection in clear"), conn.RemoteAddr(), err)
+		if errors.Is(err, ErrFrame) && who.name() != "" { // a stranger learns nothing
 			a.refuse(conn, &Cause{Code: CodeProtocol, Text: err.Error()})
 			return err
 		}
 		conn.Close()
 		return err
 	}
-	if err := a.serve(ctx, conn, peer, open, limits); err != nil {
+	who, t = whose()
+	if err := a.serve(ctx, conn, who, open, t); err != nil {
 		a.refuse(conn, err)
 		return err
 	}
@@ -100,7 +129,7 @@ func discard(conn net.Conn) {
 	}
 }
 
-func (a *Acceptor) serve(ctx context.Context, conn relay.Conn, peer string, open *frame, limits Limits) error {
+func (a *Acceptor) serve(ctx context.Context, conn relay.Conn, who Who, open *frame, t *Terms) error {
 	if open.Kind != kindOpen {
 		return refusal("the first frame is of kind %s, not open", open.Kind)
 	}
@@ -112,28 +141,30 @@ func (a *Acceptor) serve(ctx context.Context, conn relay.Conn, peer string, open
 		return refusal("%.40q is no session ID", open.Session)
 	}
 	switch {
-	case peer == "" && (open.Channel == channelAsk || open.Channel == channelControl):
+	case who.name() == "" && (open.Channel == channelAsk || open.Channel == channelControl):
 		return refusal("the channel %s needs TLS", open.Channel)
 	case open.Channel == channelAsk:
-		return a.ask(ctx, conn, peer, open, limits)
+		return a.ask(ctx, conn, who, open, t)
+	case open.Channel == channelControl && who.Peer == "":
+		return who.Denied
 	case open.Channel == channelControl:
-		return a.control(ctx, conn, peer, open, limits)
+		return a.control(ctx, conn, who.Peer, open, t)
 	}
-	return a.join(ctx, conn, peer, open, limits)
+	return a.join(ctx, conn, who, open, t)
 }
 
-func (a *Acceptor) ask(ctx context.Context, conn relay.Conn, peer string, open *frame, limits Limits) error {
-	if a.Ask == nil {
+func (a *Acceptor) ask(ctx context.Context, conn relay.Conn, who Who, open *frame, t *Terms) error {
+	if t.Ask == nil {
 		return refusal("no questions are answered here")
 	}
-	give, err := a.shares.take(peer, "questions", "limits.peer_asks", a.Share.Asks)
+	give, err := a.shares.take(who.name(), "questions", "limits.peer_asks", t.Share.Asks)
 	if err != nil {
 		return err
 	}
 	defer give()
-	ctx, cancel := context.WithTimeout(ctx, limits.answer())
+	ctx, cancel := context.WithTimeout(ctx, t.Limits.withDefaults().answer())
 	defer cancel()
-	out, err := a.Ask(ctx, peer, open.Name, open.Body)
+	out, err := t.Ask(ctx, who.Peer, open.Name, open.Body)
 	if err != nil {
 		return err
 	}
@@ -154,7 +185,8 @@ func (a *Acceptor) ask(ctx context.Context, conn relay.Conn, peer string, open *
 }
 
 // control opens a session and stays with it to its end.
-func (a *Acceptor) control(ctx context.Context, conn relay.Conn, peer string, open *frame, limits Limits) error {
+func (a *Acceptor) control(ctx context.Context, conn relay.Conn, peer string, open *frame, t *Terms) error {
+	limits := t.Limits.withDefaults()
 	info := Info{
 		ID:      open.Session,
 		Work:    open.Work,
@@ -169,9 +201,9 @@ func (a *Acceptor) control(ctx context.Context, conn relay.Conn, peer string, op
 			return refusal("the session's %s has more than %d bytes, or some that can't be printed", key, maxName)
 		}
 	}
-	s := &accepted{Session: newSession(info, a.Host, a.Limits, conn, open.Idle)}
-	if a.Share.Memory != nil {
-		s.control.memory = a.Share.Memory(peer)
+	s := &accepted{Session: newSession(info, a.Host, limits, conn, open.Idle)}
+	if t.Share.Memory != nil {
+		s.control.memory = t.Share.Memory(peer)
 	}
 	if !a.add(s) {
 		s.cancel(nil)
@@ -180,7 +212,7 @@ func (a *Acceptor) control(ctx context.Context, conn relay.Conn, peer string, op
 	defer a.remove(s)
 
 	bounded, cancel := context.WithTimeout(ctx, limits.answer())
-	handler, started, err := a.Accept(bounded, info)
+	handler, started, err := t.Accept(bounded, info)
 	cancel()
 	if err != nil {
 		s.cancel(err)
@@ -223,22 +255,24 @@ func (a *Acceptor) control(ctx context.Context, conn relay.Conn, peer string, op
 
 // join makes conn a channel of a live session and stays with it to its end. A failure beyond the
 // first checks fails the session: the opener asked for the channel because QEMU is waiting for it.
-func (a *Acceptor) join(ctx context.Context, conn relay.Conn, peer string, open *frame, limits Limits) error {
+func (a *Acceptor) join(ctx context.Context, conn relay.Conn, who Who, open *frame, t *Terms) error {
+	limits := t.Limits.withDefaults()
+	secure := who.name() != ""
 	s := a.live(open.Session)
 	switch {
 	// One answer for what does not exist, is over or is another's: a peer
 	// learns nothing about sessions that are not its own.
-	case s == nil, peer != "" && s.Peer != peer,
-		peer == "" && (!s.Clear || subtle.ConstantTimeCompare(s.token, open.Token) != 1):
+	case s == nil, secure && !who.is(s.Peer),
+		!secure && (!s.Clear || subtle.ConstantTimeCompare(s.token, open.Token) != 1):
 		return refusal("there is no session %s of this peer", open.Session)
-	case peer != "" && s.Clear:
+	case secure && s.Clear:
 		return refusal("session %s was opened for channels without TLS", open.Session)
 	case channelKind(open.Channel).Name == "":
 		return refusal("channels of kind %.20q are unknown here", open.Channel)
 	case open.Number < 0:
 		return refusal("no channel has the number %d", open.Number)
 	}
-	give, err := a.shares.take(s.Peer, "channels", "limits.peer_channels", a.Share.Channels)
+	give, err := a.shares.take(s.Peer, "channels", "limits.peer_channels", t.Share.Channels)
 	if err != nil {
 		return err
 	}

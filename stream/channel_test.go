@@ -308,9 +308,9 @@ func TestChannel_bandwidth(t *testing.T) {
 	const rate = 1 << 20
 	for name, with := range map[string]func(h *hosts){
 		"opener's":         func(h *hosts) { h.opener.Limits.Bandwidth = rate },
-		"acceptor's":       func(h *hosts) { h.acceptor.Limits.Bandwidth = rate },
+		"acceptor's":       func(h *hosts) { h.terms.Limits.Bandwidth = rate },
 		"opener's total":   func(h *hosts) { h.opener.Limits.TotalSend = relay.NewLimiter(rate) },
-		"acceptor's total": func(h *hosts) { h.acceptor.Limits.TotalReceive = relay.NewLimiter(rate) },
+		"acceptor's total": func(h *hosts) { h.terms.Limits.TotalReceive = relay.NewLimiter(rate) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -45,7 +45,7 @@ func TestEnd_largeFramesBothWays(t *testing.T) {
 	large := make([]byte, 3<<20)
 	h := newHosts(t, func(h *hosts) {
 		h.handler.call = func(context.Context, string, []byte) (any, error) { return large, nil }
-		h.opener.Limits.Idle, h.acceptor.Limits.Idle = 8*time.Second, 8*time.Second
+		h.opener.Limits.Idle, h.terms.Limits.Idle = 8*time.Second, 8*time.Second
 	})
 	a, _ := h.open(Info{})
 	const calls = 4

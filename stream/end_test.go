@@ -74,7 +74,7 @@ func TestEnd_bothEndsKnowTheSameCause(t *testing.T) {
 		code: CodeLimit, words: []string{"host-a: time limit of the session reached: 10ms (limits.session_timeout)"},
 	}, {
 		name: "acceptor's deadline",
-		with: func(h *hosts) { h.acceptor.Limits.Length = 10 * time.Millisecond },
+		with: func(h *hosts) { h.terms.Limits.Length = 10 * time.Millisecond },
 		code: CodeLimit, words: []string{"host-b: time limit of the session reached: 10ms (limits.session_timeout)"},
 	}, {
 		name: "acceptor's daemon stops",
@@ -130,7 +130,7 @@ func TestEnd_bothEndsKnowTheSameCause(t *testing.T) {
 		code: CodeLimit, words: []string{"host-a: channel memory-0: byte limit of the session reached (100000, limits.session_bytes)"},
 	}, {
 		name: "the acceptor's byte limit",
-		with: func(h *hosts) { h.acceptor.Limits.Bytes = 100_000 },
+		with: func(h *hosts) { h.terms.Limits.Bytes = 100_000 },
 		end: func(t *testing.T, h *hosts, a, _ *Session) {
 			appA, appB := h.channel(a, ChannelMemory)
 			go io.Copy(io.Discard, appB)
@@ -155,7 +155,7 @@ func TestEnd_bothEndsKnowTheSameCause(t *testing.T) {
 	}, {
 		name: "the acceptor connects a channel too late",
 		with: func(h *hosts) {
-			h.acceptor.Limits.Handshake = 100 * time.Millisecond
+			h.terms.Limits.Handshake = 100 * time.Millisecond
 			h.handler.connect = func(ctx context.Context, _ string, _ int) (net.Conn, error) {
 				<-ctx.Done()
 				return nil, errors.New("QEMU does not accept")
@@ -203,7 +203,7 @@ func TestEnd_bothEndsKnowTheSameCause(t *testing.T) {
 		code: CodeRefused, words: []string{"host-a: channel memory-0: channel limit of the session reached (1, limits.channels)"},
 	}, {
 		name: "more channels than the acceptor allows",
-		with: func(h *hosts) { h.acceptor.Limits.Channels = 1 },
+		with: func(h *hosts) { h.terms.Limits.Channels = 1 },
 		end: func(t *testing.T, h *hosts, a, _ *Session) {
 			h.channel(a, ChannelDisk)
 			_, local := socketPair(t)
@@ -212,7 +212,7 @@ func TestEnd_bothEndsKnowTheSameCause(t *testing.T) {
 		code: CodeRefused, words: []string{"host-b: channel memory-0: channel limit of the session reached (1, limits.channels)"},
 	}, {
 		name: "the acceptor hears nothing, but is heard",
-		with: func(h *hosts) { h.acceptor.Limits.Idle = 2 * time.Second },
+		with: func(h *hosts) { h.terms.Limits.Idle = 2 * time.Second },
 		end:  func(_ *testing.T, h *hosts, _, _ *Session) { h.gate.stall(0) },
 		code: CodeLink, words: []string{"host-b: channel control: nothing heard from host-a (127.0.0.1:", "for 2s (limits.idle_timeout): the link is down, or the host is frozen"},
 	}, {
@@ -320,7 +320,7 @@ func TestEnd_lostPeer(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			h := newHosts(t, func(h *hosts) { h.opener.Limits.Idle, h.acceptor.Limits.Idle = test.idle, test.idle })
+			h := newHosts(t, func(h *hosts) { h.opener.Limits.Idle, h.terms.Limits.Idle = test.idle, test.idle })
 			a, b := h.open(Info{})
 			appA, appB := h.channel(a, ChannelMemory)
 			test.end(h)
@@ -358,7 +358,7 @@ func TestEnd_frozenPeer(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			h := newHosts(t, func(h *hosts) { h.opener.Limits.Idle, h.acceptor.Limits.Idle = 4*time.Second, 4*time.Second })
+			h := newHosts(t, func(h *hosts) { h.opener.Limits.Idle, h.terms.Limits.Idle = 4*time.Second, 4*time.Second })
 			a, b := h.open(Info{})
 			appA, appB := h.channel(a, ChannelMemory)
 			h.gate.stall(0)

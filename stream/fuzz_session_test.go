@@ -49,16 +49,17 @@ func FuzzServe(f *testing.F) {
 			return local, err
 		}
 		h.call = func(_ context.Context, name string, _ []byte) (any, error) { return name, nil }
-		a := &Acceptor{Host: "host-b", Share: Share{Channels: 2, Asks: 1}, Limits: Limits{Handshake: 50 * time.Millisecond, Idle: time.Second, Length: time.Second}}
-		a.Accept = func(context.Context, Info) (Handler, func(*Session), error) {
+		a := &Acceptor{Host: "host-b"}
+		terms := &Terms{Share: Share{Channels: 2, Asks: 1}, Limits: Limits{Handshake: 50 * time.Millisecond, Idle: time.Second, Length: time.Second}}
+		terms.Accept = func(context.Context, Info) (Handler, func(*Session), error) {
 			begun++
 			return h, nil, nil
 		}
-		a.Ask = func(context.Context, string, string, []byte) (any, error) { return nil, errors.New("no answer") }
+		terms.Ask = func(context.Context, string, string, []byte) (any, error) { return nil, errors.New("no answer") }
 
-		far, answered, served := serves(t, a, first)
+		far, answered, served := serves(t, a, terms, first)
 		<-answered
-		other, _, otherServed := serves(t, a, second)
+		other, _, otherServed := serves(t, a, terms, second)
 		other.CloseWrite()
 		<-otherServed
 		far.CloseWrite()
@@ -74,7 +75,7 @@ func FuzzServe(f *testing.F) {
 
 // serves has a serve a peer that says this. answered is closed once the peer has an answer, or the
 // connection has ended.
-func serves(t *testing.T, a *Acceptor, says []byte) (far *net.UnixConn, answered, served <-chan struct{}) {
+func serves(t *testing.T, a *Acceptor, terms *Terms, says []byte) (far *net.UnixConn, answered, served <-chan struct{}) {
 	far, near, err := newSocketPair()
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +88,7 @@ func serves(t *testing.T, a *Acceptor, says []byte) (far *net.UnixConn, answered
 	}()
 	go far.Write(says)
 	go func() {
-		a.Serve(context.Background(), relay.Plain(near), "host-a")
+		a.Serve(context.Background(), relay.Plain(near), func() (Who, *Terms) { return Who{Peer: "host-a"}, terms })
 		close(over)
 	}()
 	return far, first, over

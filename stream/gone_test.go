@@ -19,7 +19,7 @@ func judged(t *testing.T) (h *hosts, atA, atB chan *Cause) {
 	atA, atB = make(chan *Cause, 10), make(chan *Cause, 10)
 	h = newHosts(t, func(h *hosts) {
 		h.opener.LocalGone = func(c *Cause) { atA <- c }
-		h.acceptor.Accept = func(context.Context, Info) (Handler, func(*Session), error) {
+		h.terms.Accept = func(context.Context, Info) (Handler, func(*Session), error) {
 			return &judge{h.handler, atB}, func(s *Session) { h.accepted <- s }, nil
 		}
 	})

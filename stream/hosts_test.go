@@ -20,6 +20,7 @@ type hosts struct {
 	t        testing.TB
 	opener   *Opener
 	acceptor *Acceptor
+	terms    Terms    // of the acceptor
 	handler  *handler // of every session
 	gate     *gate    // TLS
 	clear    *gate    // without
@@ -28,7 +29,12 @@ type hosts struct {
 	stop     context.CancelFunc
 }
 
-// newHosts starts both. Whoever changes fields of opener, acceptor or handler does so in with.
+// whose is what the acceptor asks of a connection.
+func (h *hosts) whose(peer string) func() (Who, *Terms) {
+	return func() (Who, *Terms) { return Who{Peer: peer}, &h.terms }
+}
+
+// newHosts starts both. Whoever changes fields of opener, terms or handler does so in with.
 func newHosts(t testing.TB, with ...func(*hosts)) *hosts {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -42,9 +48,10 @@ func newHosts(t testing.TB, with ...func(*hosts)) *hosts {
 			ended:     make(chan *Cause, 100),
 		},
 	}
-	h.acceptor = &Acceptor{Host: "host-b", Accept: func(context.Context, Info) (Handler, func(*Session), error) {
+	h.acceptor = &Acceptor{Host: "host-b"}
+	h.terms.Accept = func(context.Context, Info) (Handler, func(*Session), error) {
 		return h.handler, func(s *Session) { h.accepted <- s }, nil
-	}}
+	}
 	h.opener = &Opener{Host: "host-a", Peer: "host-b"}
 	h.opener.Dial = func(ctx context.Context, clear bool) (relay.Conn, error) { return h.dial(ctx, "host-a", clear) }
 	for _, f := range with {
@@ -78,9 +85,9 @@ func newHosts(t testing.TB, with ...func(*hosts)) *hosts {
 			return
 		}
 		state, _ := conn.ConnectionState()
-		h.served <- h.acceptor.Serve(ctx, conn, state.PeerCertificates[0].DNSNames[0])
+		h.served <- h.acceptor.Serve(ctx, conn, h.whose(state.PeerCertificates[0].DNSNames[0]))
 	})
-	h.clear = listen(func(raw net.Conn) { h.served <- h.acceptor.Serve(ctx, relay.Plain(raw), "") })
+	h.clear = listen(func(raw net.Conn) { h.served <- h.acceptor.Serve(ctx, relay.Plain(raw), h.whose("")) })
 	h.opener.Address = h.gate.addr()
 	t.Cleanup(func() {
 		for _, l := range listeners {

@@ -39,7 +39,7 @@ func TestAsk(t *testing.T) {
 		}
 		return nil, errors.New("nobody knows")
 	}
-	h := newHosts(t, func(h *hosts) { h.acceptor.Ask = answer })
+	h := newHosts(t, func(h *hosts) { h.terms.Ask = answer })
 	var out string
 	if err := h.opener.Ask(t.Context(), "where", question{"web"}, &out); err != nil || out != "host-a asks where web is" {
 		t.Errorf("%q, %v", out, err)
@@ -60,7 +60,7 @@ func TestAsk(t *testing.T) {
 	if err := h.opener.Ask(t.Context(), "where", question{strings.Repeat("x", MaxOpen)}, &out); !errors.Is(err, errTooLong) {
 		t.Errorf("%v", err)
 	}
-	h = newHosts(t, func(h *hosts) { h.acceptor.Ask, h.acceptor.Limits.Handshake = answer, 500*time.Millisecond })
+	h = newHosts(t, func(h *hosts) { h.terms.Ask, h.terms.Limits.Handshake = answer, 500*time.Millisecond })
 	expect(t, h.opener.Ask(t.Context(), "slow", nil, &out), CodeRefused, "host-b: libvirt does not answer")
 }
 

@@ -64,7 +64,8 @@ func TestProtocol_documentedExchange(t *testing.T) {
 		return map[string]string{"answer": "ready"}, nil
 	}
 	sessions := make(chan *Session, 1)
-	acceptor := &Acceptor{Host: "host-b", Accept: func(context.Context, Info) (Handler, func(*Session), error) {
+	acceptor := &Acceptor{Host: "host-b"}
+	terms := &Terms{Accept: func(context.Context, Info) (Handler, func(*Session), error) {
 		return h, func(s *Session) { sessions <- s }, nil
 	}}
 	var serving sync.WaitGroup
@@ -76,7 +77,9 @@ func TestProtocol_documentedExchange(t *testing.T) {
 		}
 		r := &recorder{Conn: relay.Plain(a)}
 		recorded = append(recorded, r)
-		serving.Go(func() { acceptor.Serve(context.Background(), relay.Plain(b), "host-a") })
+		serving.Go(func() {
+			acceptor.Serve(context.Background(), relay.Plain(b), func() (Who, *Terms) { return Who{Peer: "host-a"}, terms })
+		})
 		return r, nil
 	}}
 	a, err := opener.Open(t.Context(), Info{

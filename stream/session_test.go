@@ -180,7 +180,7 @@ func TestSession_endsInOrder(t *testing.T) {
 func TestSession_mayFailBeforeItRuns(t *testing.T) {
 	t.Parallel()
 	h := newHosts(t, func(h *hosts) {
-		h.acceptor.Accept = func(context.Context, Info) (Handler, func(*Session), error) {
+		h.terms.Accept = func(context.Context, Info) (Handler, func(*Session), error) {
 			return h.handler, func(s *Session) {
 				for range 3 {
 					s.Fail(&Cause{Code: CodeLibvirt, Text: "libvirt has gone"})

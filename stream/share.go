@@ -17,11 +17,20 @@ type Share struct {
 // Memory is a number of bytes that may be held at once.
 type Memory struct {
 	mu   sync.Mutex
-	left int64
+	size int64
+	left int64 // less than nothing where it was made smaller than what is held
 }
 
 // NewMemory returns a Memory of n bytes.
-func NewMemory(n int64) *Memory { return &Memory{left: n} }
+func NewMemory(n int64) *Memory { return &Memory{size: n, left: n} }
+
+// Resize makes it one of n bytes. What is held stays held.
+func (m *Memory) Resize(n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.left += n - m.size
+	m.size = n
+}
 
 // Take takes n bytes, or none and says so.
 func (m *Memory) Take(n int) bool {

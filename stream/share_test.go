@@ -10,7 +10,7 @@ import (
 // What one peer may have counts over all of its sessions, and what has ended counts no more.
 func TestShare_channels(t *testing.T) {
 	t.Parallel()
-	h := newHosts(t, func(h *hosts) { h.acceptor.Share.Channels = 2 })
+	h := newHosts(t, func(h *hosts) { h.terms.Share.Channels = 2 })
 	first, _ := h.open(Info{})
 	second, _ := h.open(Info{})
 	a, b := h.channel(first, ChannelMemory)
@@ -35,8 +35,8 @@ func TestShare_asks(t *testing.T) {
 	t.Parallel()
 	begun, release := make(chan struct{}), make(chan struct{})
 	h := newHosts(t, func(h *hosts) {
-		h.acceptor.Share.Asks = 1
-		h.acceptor.Ask = func(context.Context, string, string, []byte) (any, error) {
+		h.terms.Share.Asks = 1
+		h.terms.Ask = func(context.Context, string, string, []byte) (any, error) {
 			begun <- struct{}{}
 			<-release
 			return nil, nil
@@ -60,7 +60,7 @@ func TestShare_memory(t *testing.T) {
 	memory := NewMemory(5 * MaxOpen)
 	begun, release := make(chan struct{}, 2), make(chan struct{})
 	h := newHosts(t, func(h *hosts) {
-		h.acceptor.Share.Memory = func(string) *Memory { return memory }
+		h.terms.Share.Memory = func(string) *Memory { return memory }
 		h.handler.call = func(context.Context, string, []byte) (any, error) {
 			begun <- struct{}{}
 			<-release

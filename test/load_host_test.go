@@ -90,10 +90,10 @@ func acceptsLoad(cfg *tls.Config, limits stream.Limits, to string) error {
 	if err != nil {
 		return err
 	}
-	a := &stream.Acceptor{Host: "host-b", Limits: limits}
-	a.Accept = func(context.Context, stream.Info) (stream.Handler, func(*stream.Session), error) {
+	a := &stream.Acceptor{Host: "host-b"}
+	terms := &stream.Terms{Limits: limits, Accept: func(context.Context, stream.Info) (stream.Handler, func(*stream.Session), error) {
 		return loadHandler(to), nil, nil
-	}
+	}}
 	fmt.Println(l.Addr())
 	go func() {
 		for {
@@ -103,7 +103,7 @@ func acceptsLoad(cfg *tls.Config, limits stream.Limits, to string) error {
 			}
 			go func() {
 				if conn, err := relay.Server(context.Background(), raw, cfg); err == nil {
-					a.Serve(context.Background(), conn, "host-a")
+					a.Serve(context.Background(), conn, func() (stream.Who, *stream.Terms) { return stream.Who{Peer: "host-a"}, terms })
 				}
 			}()
 		}

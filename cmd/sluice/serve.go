@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
 )
 
 const defaultConfig = "/etc/sluice/sluice.toml"
@@ -37,10 +37,8 @@ them (/etc/pki). docs/config.md lists every key.
 Signals: the first SIGTERM or SIGINT drains: no new sessions, and those under
 way may take limits.drain_timeout. A second one stops at once: every guest goes
 on at its source, and one in post-copy pauses until it is resumed. SIGHUP
-reloads certificates, revocation lists and GnuTLS's settings; changed files are
-noticed without it. If what is new cannot be used, what was there before stays
-in use, and the log and sluice status say so. The configuration itself takes a
-restart; if its file has changed, or has a fault, SIGHUP says so in the log.
+reloads the configuration, certificates, revocation lists and GnuTLS's settings,
+as sluice reload does, which also says what came of it.
 
 Exit status: 0 stopped after a drain, 1 failed, 2 wrong use or configuration.`
 
@@ -97,31 +95,19 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 	if len(cfg.Peers) == 0 {
 		log.Warn().Str("config", o.config).Msg("no [peers] are configured: nothing can be moved from here, and nobody is let in")
 	}
-	return runDaemon(ctx, d, log, func() error { return unchanged(o.config, cfg) })
-}
-
-// unchanged says how the configuration's file differs from the one in use, if it does.
-func unchanged(file string, inUse *config.Config) error {
-	now, err := config.Load(file)
-	switch {
-	case err != nil:
-		return fmt.Errorf("the configuration can't be read any more, and the next start would fail: %w", err)
-	case !reflect.DeepEqual(now, inUse):
-		return fmt.Errorf("%s has changed since the daemon was started: `systemctl restart sluice` takes it over, and waits for migrations under way", file)
-	}
-	return nil
+	return runDaemon(ctx, d, log)
 }
 
 // runner is what runDaemon needs of the daemon.
 type runner interface {
 	Run(ctx context.Context, drain <-chan struct{}) error
 	Ready() <-chan struct{}
-	Reload() error
+	Reload() (*control.Reloaded, error)
+	Summary() string
 }
 
-// runDaemon runs d until it has drained or is stopped by signals. unchanged says what a reload does
-// not take over.
-func runDaemon(ctx context.Context, d runner, log zerolog.Logger, unchanged func() error) error {
+// runDaemon runs d until it has drained or is stopped by signals.
+func runDaemon(ctx context.Context, d runner, log zerolog.Logger) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	drain := make(chan struct{})
@@ -133,16 +119,11 @@ func runDaemon(ctx context.Context, d runner, log zerolog.Logger, unchanged func
 		stop()
 	}, syscall.SIGTERM, syscall.SIGINT)()
 	reload := func(s os.Signal) {
-		log.Info().Stringer("signal", s).Msg("reloading certificates")
-		reloaded := d.Reload() // it logs why not
-		if err := unchanged(); err != nil {
-			log.Warn().Err(err).Msg("not all is taken over")
-		} else if reloaded == nil {
-			log.Info().Msg("reloaded")
-		}
+		log.Info().Stringer("signal", s).Msg("reloading")
+		d.Reload() // it logs what comes of it
 	}
 	defer onSignals(reload, reload, syscall.SIGHUP)()
-	defer tellSystemd(d.Ready(), drain, log)()
+	defer tellSystemd(d.Ready(), drain, d.Summary, log)()
 
 	err := d.Run(ctx, drain)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {

@@ -113,6 +113,10 @@ func warningsSection(st *control.Status, now time.Time, width int) section {
 		lines = append(lines, indented(margin, fmt.Sprintf(format, args...), width)...)
 	}
 	n := 0
+	for _, text := range configurationWarnings(&st.Configuration, now) {
+		n++
+		warn("%s", text)
+	}
 	for _, e := range st.Certificates.Expiry {
 		switch {
 		case e.Seconds < 0:

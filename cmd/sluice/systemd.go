@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"sync"
 	"time"
 
@@ -8,9 +9,16 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// tellSystemd says READY, STOPPING and, while the process lives, that its watchdog need not bite
-// (sd_notify(3)). Without systemd it does nothing. The function that it returns ends it and waits.
-func tellSystemd(ready, drain <-chan struct{}, log zerolog.Logger) (stop func()) {
+// summaryEvery is how often it is looked whether what systemd shows of the daemon still holds.
+const summaryEvery = time.Second
+
+// tellSystemd says READY, STOPPING and, while the process lives, how it is and that its watchdog
+// need not bite (sd_notify(3)). Without systemd it does nothing. The function that it returns ends
+// it and waits.
+func tellSystemd(ready, drain <-chan struct{}, summary func() string, log zerolog.Logger) (stop func()) {
+	if os.Getenv("NOTIFY_SOCKET") == "" {
+		return func() {}
+	}
 	notify := func(state string) {
 		if _, err := daemon.SdNotify(false, state); err != nil {
 			log.Warn().Err(err).Str("state", state).Msg("cannot notify systemd, which may think that the daemon hangs")
@@ -20,7 +28,8 @@ func tellSystemd(ready, drain <-chan struct{}, log zerolog.Logger) (stop func())
 	if err != nil {
 		log.Warn().Err(err).Msg("systemd's watchdog interval is not understood")
 	}
-	var tick <-chan time.Time
+	var tick, look <-chan time.Time
+	told := ""
 	if every > 0 {
 		t := time.NewTicker(every / 2)
 		tick = t.C
@@ -31,8 +40,17 @@ func tellSystemd(ready, drain <-chan struct{}, log zerolog.Logger) (stop func())
 		for {
 			select {
 			case <-ready:
-				notify(daemon.SdNotifyReady)
+				told = summary()
+				notify(daemon.SdNotifyReady + "\nSTATUS=" + told)
 				ready = nil
+				t := time.NewTicker(summaryEvery)
+				defer t.Stop()
+				look = t.C
+			case <-look:
+				if now := summary(); now != told {
+					told = now
+					notify("STATUS=" + told)
+				}
 			case <-drain:
 				notify(daemon.SdNotifyStopping)
 				drain = nil

@@ -114,5 +114,5 @@ func (h *Host) policies() *config.Policies {
 	if h.Peers == nil {
 		return nil
 	}
-	return h.Peers.Certs.Policies.Load()
+	return h.Peers.Policies
 }

@@ -5,6 +5,7 @@
 //	POST /v1/check    a CheckRequest; one Report
 //	POST /v1/resolve  a ResolveRequest; an empty object
 //	POST /v1/cancel   a CancelRequest; one CancelReply
+//	POST /v1/reload   an empty object, by root; one Reloaded
 //	POST /v1/migrate  a MigrateRequest; the answer is a stream of Event, one
 //	                  JSON object a line, of which the last holds the Result
 //

@@ -27,6 +27,9 @@ type Handler struct {
 	// its Check. An error is an *Error, or is answered as one with code 500.
 	Cancel func(ctx context.Context, req *CancelRequest) (*CancelReply, error)
 
+	// Reload takes over the configuration. An error is an *Error, or is answered as one with code 500.
+	Reload func(ctx context.Context) (*Reloaded, error)
+
 	// Migrate runs one migration until its end. ctx ends when the caller cancels or is gone:
 	// Migrate then aborts, restores and returns. The request has passed its Check.
 	//
@@ -58,6 +61,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/v1/cancel":
 		if r.Method == http.MethodPost {
 			h.cancel(w, r)
+			return
+		}
+	case ReloadPath:
+		if r.Method == http.MethodPost {
+			h.reload(w, r)
 			return
 		}
 	case "/v1/migrate":

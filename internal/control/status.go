@@ -13,6 +13,8 @@ type Status struct {
 
 	Intercept *InterceptStatus `json:"intercept,omitempty"` // nil: not configured
 
+	Configuration ConfigurationStatus `json:"configuration"`
+
 	Certificates CertificateStatus `json:"certificates"`
 	Priority     string            `json:"priority"` // GnuTLS priority string of this host's TLS
 	AES          string            `json:"aes"`      // which AES-GCM is used on this processor, and why

@@ -97,7 +97,8 @@ func (h *Files) Configure(top, tables string) *config.Config {
 	}
 	text := fmt.Sprintf("name = %q\nrun_dir = '%s/run'\nqemu_user = '%d'\nlibvirt_socket = '%s'\n%s\n", h.Name, h.Folder, os.Getuid(), h.LibvirtSocket, top)
 	text += fmt.Sprintf("[certificates]\nca = '%[1]s/ca.pem'\ncert = '%[1]s/cert.pem'\nkey = '%[1]s/key.pem'\nreload = '-1s'\n%s\n", h.Folder, tables)
-	cfg, err := config.Parse(h.Name+".toml", []byte(text))
+	h.Put("sluice.toml", []byte(text))
+	cfg, err := config.Load(h.Path("sluice.toml"))
 	if err != nil {
 		h.T.Fatalf("%s\n%v", text, err)
 	}

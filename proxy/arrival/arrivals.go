@@ -10,7 +10,11 @@ import (
 )
 
 // New keeps account of the guests that come to a host.
-func New(h *host.Host) *Arrivals { return &Arrivals{Host: h} }
+func New(h *host.Host) *Arrivals { return &Arrivals{Host: h, account: new(account)} }
+
+// On are the same guests on the host as another configuration has it, by which those live that come
+// from now on.
+func (a *Arrivals) On(h *host.Host) *Arrivals { return &Arrivals{Host: h, account: a.account} }
 
 // Load reads what an earlier daemon of this host has noted of guests. It is called once the run
 // folder is this daemon's.
@@ -38,6 +42,10 @@ func (a *Arrivals) Accept(ctx context.Context, info stream.Info, e *session.Entr
 // Arrivals are the guests that come to this host, in whichever way, and what became of them.
 type Arrivals struct {
 	*host.Host
+	*account
+}
+
+type account struct {
 	Steered SteeredSessions
 	Pulls   Pulls
 	guests  guests

@@ -25,7 +25,7 @@ func newArrivals(t *testing.T, folder string) *Arrivals {
 		t.Fatal(err)
 	}
 	t.Cleanup(dir.Close)
-	a := New(&host.Host{Config: &config.Config{Name: "host-b"}, Log: zerolog.Nop(), Dir: dir, Libvirt: virt.Libvirt{Socket: folder + "/none", Host: "host-b"}})
+	a := New(&host.Host{Config: &config.Config{Name: "host-b"}, State: &host.State{Log: zerolog.Nop(), Dir: dir}, Libvirt: virt.Libvirt{Socket: folder + "/none", Host: "host-b"}})
 	if err := a.Load(); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestRecordsOutliveTheDaemon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := New(&host.Host{Config: &config.Config{Name: "host-b"}, Log: zerolog.Nop(), Dir: dir})
+	a := New(&host.Host{Config: &config.Config{Name: "host-b"}, State: &host.State{Log: zerolog.Nop(), Dir: dir}})
 	if err := a.Load(); err != nil {
 		t.Fatal(err)
 	}

@@ -41,12 +41,13 @@ type Move struct {
 
 // Departure is one guest, from Finish on.
 type Departure struct {
-	table *Table
-	uuid  libvirt.UUID
-	rec   record
-	move  Move
-	log   zerolog.Logger
-	proc  *virt.QEMUProcess // nil: it can't be stopped
+	table  *Table
+	uuid   libvirt.UUID
+	rec    record
+	move   Move
+	limits Limits
+	log    zerolog.Logger
+	proc   *virt.QEMUProcess // nil: it can't be stopped
 
 	occupied *virt.Occupation // not nil with state.Occupied, unless another daemon did it
 
@@ -83,14 +84,14 @@ func (t *Table) Begin(ctx context.Context, m Move) (*Departure, error) {
 		return nil, err
 	}
 	d.state.Asked, d.open = true, time.Now()
-	d.until = time.Now().Add(t.Finish)
+	d.until = time.Now().Add(d.limits.Finish)
 	d.note("the destination has been asked to take it over")
 	t.work.Go(d.run)
 	return d, nil
 }
 
 func (t *Table) newDeparture(m Move) *Departure {
-	d := &Departure{table: t, uuid: m.UUID, move: m, log: m.Log,
+	d := &Departure{table: t, uuid: m.UUID, move: m, limits: t.Limits(), log: m.Log,
 		events: make(chan func(), 16), answered: make(chan struct{}), overdue: make(chan struct{}), over: make(chan struct{})}
 	d.rec = record{UUID: virt.FormatUUID(m.UUID), Session: m.Session, Peer: m.Peer, WithoutSluice: m.WithoutSluice, Undefine: m.Undefine, Since: time.Now()}
 	d.state.Cleared, d.state.NoFence = !m.Undefine, !m.Fence

@@ -43,7 +43,7 @@ func (t *Table) Resolve(ctx context.Context, guest string, v Verdict) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	patience := time.NewTimer(t.GiveUp)
+	patience := time.NewTimer(t.Limits().GiveUp)
 	defer patience.Stop()
 	select {
 	case <-d.over:

@@ -18,7 +18,7 @@ func (t *Table) restore(r *record, uuid libvirt.UUID) {
 	})
 	d.rec, d.kept = *r, true
 	d.state.Asked, d.state.Lost, d.state.Caller, d.state.Verdict = true, true, Gone, r.Verdict
-	d.until = time.Now().Add(t.GiveUp)
+	d.until = time.Now().Add(d.limits.GiveUp)
 	var proc *virt.QEMUProcess
 	var err error
 	if r.PID != 0 {

@@ -154,8 +154,8 @@ func (d *Departure) lose() {
 		return
 	}
 	d.state.Lost = true
-	d.until = d.rec.Since.Add(d.table.Finish + d.table.GiveUp)
-	if least := time.Now().Add(d.table.GiveUp); d.until.Before(least) {
+	d.until = d.rec.Since.Add(d.limits.Finish + d.limits.GiveUp)
+	if least := time.Now().Add(d.limits.GiveUp); d.until.Before(least) {
 		d.until = least
 	}
 	d.note("the answer to Finish was lost")
@@ -169,7 +169,7 @@ func (d *Departure) decide(v Verdict, how string) {
 	}
 	d.state.Verdict, d.rec.Verdict = v, v
 	d.state.Late, d.looks = false, turns{}
-	grace := d.table.GiveUp
+	grace := d.limits.GiveUp
 	if v == Absent {
 		grace = resumeGrace
 	}

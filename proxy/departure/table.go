@@ -36,13 +36,19 @@ type Options struct {
 	QEMUUID int
 	Log     zerolog.Logger
 
-	Finish time.Duration // for the destination to answer Finish
-	GiveUp time.Duration // for libvirt here to do what it is about to, and for an answer after Finish's time is over
+	// Limits are what holds for a guest that begins to leave.
+	Limits func() Limits
 
 	// Ask asks a peer's sluice what became of the guest of a session, on a new connection.
 	Ask func(ctx context.Context, peer, session, uuid string) (Answer, error)
 	// AskLibvirt asks the libvirt of a peer without a sluice.
 	AskLibvirt func(ctx context.Context, peer string, guest libvirt.UUID) (Answer, error)
+}
+
+// Limits are how long a departure waits.
+type Limits struct {
+	Finish time.Duration // for the destination to answer Finish
+	GiveUp time.Duration // for libvirt here to do what it is about to, and for an answer after Finish's time is over
 }
 
 // Table is the guests that leave this host: those whose Finish was asked for, until nothing is left

@@ -183,7 +183,7 @@ func (e *TLSEnd) join(kind string, remote relay.Conn, flags uint32) error {
 // has no place for words.
 func (e *TLSEnd) secure(ctx context.Context, raw net.Conn) (relay.Conn, error) {
 	c, _, err := tlsconf.Accept(ctx, e.host.Peers.TLS(), raw, tlsconf.Server{
-		Credentials: e.host.Peers.Certs.Current(), Policy: e.host.Peers.Certs.For(e.peer), Name: e.peer.Name, Time: e.host.Peers.Clock,
+		Credentials: e.host.Peers.Certs.Current(), Policy: e.host.Peers.Policy(e.peer), Name: e.peer.Name, Time: e.host.Peers.Clock,
 		Authorize: func(p *tlsconf.Peer) error {
 			if _, ok := e.peer.Rules.Match(p.Identity); !ok {
 				return peer.Denied("its certificate (%s) does not have a name of %s, whose migration this is: QEMU shows client-cert.pem in migrate_tls_x509_cert_dir", p.Identity, e.peer.Name)

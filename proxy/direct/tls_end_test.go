@@ -30,7 +30,7 @@ type nativeEnds struct {
 func newNativeEnds(t *testing.T, limits string) *nativeEnds {
 	t.Helper()
 	a, b := hosttest.Pair(t, hosttest.NewAuthority(t, "CA"))
-	h := &host.Host{Config: b.Configure("", hosttest.PeerA+"without_sluice = 'native-tls'\n[limits]\n"+limits), QEMUUID: os.Getuid()}
+	h := &host.Host{Config: b.Configure("", hosttest.PeerA+"without_sluice = 'native-tls'\n[limits]\n"+limits), QEMUUID: os.Getuid(), State: new(host.State)}
 	var err error
 	if h.Peers, err = peer.New(h.Config, zerolog.Nop()); err == nil {
 		h.Dir, err = rundir.Open(h.Config.RunDir)

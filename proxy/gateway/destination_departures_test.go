@@ -10,7 +10,7 @@ import (
 
 // Where a peer-to-peer migration leads is told by its URI as libvirt reads it.
 func TestLeadsHere(t *testing.T) {
-	g := New(&host.Host{Config: &config.Config{RunDir: "/run/sluice"}, Peers: &peer.Set{All: map[string]*peer.Peer{"host-b": {Name: "host-b"}}}}, nil)
+	g := New(&host.Host{State: new(host.State), Config: &config.Config{RunDir: "/run/sluice"}, Peers: &peer.Set{All: map[string]*peer.Peer{"host-b": {Name: "host-b"}}}}, nil)
 	socket := "/run/sluice/peers/host-b/libvirt.sock"
 	for _, c := range []struct {
 		uri       string

@@ -21,7 +21,7 @@ import (
 // has run `sluice intercept up` since.
 func TestCoveredByTheKernel(t *testing.T) {
 	rulestest.Close(t, 49152, 49160)
-	gw := New(&host.Host{Config: &config.Config{Name: "host-b", Intercept: &config.Intercept{Port: 16516, Ports: "49152-49300"}}}, nil)
+	gw := New(&host.Host{State: new(host.State), Config: &config.Config{Name: "host-b", Intercept: &config.Intercept{Port: 16516, Ports: "49152-49300"}}}, nil)
 	uris := func(uri string) libvirtrpc.Params {
 		return libvirtrpc.Params{}.With(libvirtrpc.ParamURI, uri)
 	}

@@ -18,13 +18,14 @@ import (
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
-// ServeClients joins each libvirt client that connects to a peer's socket with
-// the peer's libvirt, until the listener is closed.
-func (gw *Gateway) ServeClients(ctx context.Context, p *peer.Peer, l host.LocalListener) {
+// ServeClients joins each libvirt client that connects to the socket of the peer of that name with
+// the peer's libvirt, until the listener is closed. now is the gateway as each of them finds it.
+func ServeClients(ctx context.Context, name string, l host.LocalListener, now func() *Gateway) {
 	for {
 		caller, err := l.AcceptCaller()
+		gw := now()
 		if err != nil {
-			if gw.AcceptAgain(ctx, "accept a libvirt client of "+p.Name, err) {
+			if gw.AcceptAgain(ctx, "accept a libvirt client of "+name, err) {
 				continue
 			}
 			return
@@ -32,9 +33,11 @@ func (gw *Gateway) ServeClients(ctx context.Context, p *peer.Peer, l host.LocalL
 		gw.Work.Go(func() {
 			defer caller.Close()
 			err := caller.Denied
-			if err == nil {
+			if p := gw.Peers.All[name]; err == nil && p == nil {
+				err = fmt.Errorf("%s is no peer in the configuration of %s any more", name, gw.Config.Name)
+			} else if err == nil {
 				if err = gw.serveClient(ctx, p, caller.UnixConn); err != nil {
-					gw.Log.Warn().Err(err).Str("peer", p.Name).Msg("libvirt client refused")
+					gw.Log.Warn().Err(err).Str("peer", name).Msg("libvirt client refused")
 				}
 			}
 			if err != nil {

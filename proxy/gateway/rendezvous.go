@@ -77,7 +77,7 @@ func (gw *Gateway) rendezvous(params libvirtrpc.Params) (p *peer.Peer, id string
 		return nil, "", nil
 	}
 	host, id, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
-	if p := gw.Peers.Called(host); p != nil {
+	if p := gw.Now().Peers.Called(host); p != nil {
 		return p, id, nil
 	}
 	return nil, "", fmt.Errorf("the guest goes to a host whose sluice calls it %.80q (name in its configuration), which is no peer's name on %s: add it there to aliases in that peer's table, or as a table [peers.NAME] of its own if the host has none", host, gw.Config.Name)

@@ -55,6 +55,11 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g guest, 
 	if !stream.ValidID(id) { // it becomes the name of a folder
 		return nil, fmt.Errorf("%.40q is no session ID", id)
 	}
+	gw = gw.now()
+	name := p.Name
+	if p = gw.Peers.All[name]; p == nil {
+		return nil, fmt.Errorf("%s is no peer in the configuration of %s any more", name, gw.Config.Name)
+	}
 	info := stream.Info{
 		ID:      id,
 		Work:    session.WorkSteered,

@@ -20,8 +20,8 @@ func TestSluiceSeenEndsClearWayIn(t *testing.T) {
 	ca := hosttest.NewAuthority(t, "CA")
 	a, b := hosttest.Pair(t, ca)
 	h := &host.Host{
-		Config:   b.Configure("", hosttest.PeerA+"without_sluice = 'plain'\n"),
-		Sessions: session.NewRegistry(10, 10),
+		Config: b.Configure("", hosttest.PeerA+"without_sluice = 'plain'\n"),
+		State:  &host.State{Sessions: session.NewRegistry(10, 10)},
 	}
 	var err error
 	if h.Peers, err = peer.New(h.Config, zerolog.Nop()); err != nil {

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -25,16 +26,23 @@ import (
 	"github.com/virt-sluice/sluice/stream/relay"
 )
 
-// Host is what the parts of one host's daemon share. All fields are set before any part runs.
+// Host is what the parts of one host's daemon share, as one configuration has it. It is not changed:
+// a reload makes another, and what has begun with this one ends with it, so that nothing is decided
+// half by the one and half by the other. All fields are set before any part runs.
 type Host struct {
-	Config   *config.Config
+	Config  *config.Config
+	UIDs    []uint32 // may use the local sockets
+	QEMUUID int      // of the user that libvirt runs QEMU as
+	Libvirt virt.Libvirt
+	Peers   *peer.Set
+	*State
+}
+
+// State is what goes on from one configuration to the next.
+type State struct {
 	Log      zerolog.Logger
-	UIDs     []uint32 // may use the local sockets
-	QEMUUID  int      // of the user that libvirt runs QEMU as
 	Dir      *rundir.Dir
-	Libvirt  virt.Libvirt
 	Sessions *session.Registry
-	Peers    *peer.Set
 	Observer *observer.Observer // nil: this process looks itself
 
 	Departures *departure.Table
@@ -47,7 +55,23 @@ type Host struct {
 	pools    atomic.Pointer[[]guestpolicy.Pool] // libvirt's, as they were when they were last asked for
 
 	Work sync.WaitGroup // connections and sessions under way
+
+	newest atomic.Pointer[Host]
 }
+
+// TakeEffect makes h the host as those find it that come from now on.
+func (h *Host) TakeEffect() {
+	l := h.Config.Limits
+	h.Sessions.SetLimits(l.Sessions, l.PeerSessions)
+	h.TotalSend.SetRate(l.TotalBandwidth << 20)
+	h.TotalReceive.SetRate(l.TotalBandwidth << 20)
+	h.Peers.TakeEffect()
+	h.newest.Store(h)
+}
+
+// Now is the host as the newest configuration has it: for what begins, though it is asked for by
+// what began with h.
+func (h *Host) Now() *Host { return cmp.Or(h.newest.Load(), h) }
 
 // AwaitResumed waits, for limits.handshake_timeout at the most, until libvirt here knows that a
 // broken post-copy goes on.

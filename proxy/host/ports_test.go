@@ -10,7 +10,7 @@ import (
 )
 
 func TestPortIsFor(t *testing.T) {
-	h := new(Host)
+	h := &Host{State: new(State)}
 	at := netip.MustParseAddrPort("127.0.0.1:49152")
 	if err := h.PortIsFor(t.Context(), at, "host-c"); err != nil {
 		t.Error(err)

@@ -17,7 +17,7 @@ import (
 func TestRefusalsAreShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		h, log := new(Host), zerolog.New(&out)
+		h, log := &Host{State: new(State)}, zerolog.New(&out)
 		said := func() string { // since the last time
 			h.Refusals.mu.Lock()
 			defer h.Refusals.mu.Unlock()

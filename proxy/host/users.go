@@ -47,7 +47,7 @@ func (c *Caller) Close() error {
 // LocalListener accepts the callers of a local socket.
 type LocalListener struct {
 	*net.UnixListener
-	Host *Host
+	Host func() *Host // as it is now
 }
 
 // Accept returns a *Caller.
@@ -60,13 +60,22 @@ func (l LocalListener) AcceptCaller() (*Caller, error) {
 		if err != nil {
 			return nil, err
 		}
-		caller, err := l.Host.admit(c)
+		h := l.Host()
+		caller, err := h.admit(c)
 		if caller != nil {
 			return caller, nil
 		}
 		c.Close()
-		l.Host.Refused(l.Host.Log, callerRefused, "too many", err)
+		h.Refused(h.Log, callerRefused, "too many", err)
 	}
+}
+
+// Denies says why a user may not use the local sockets, or nil.
+func (h *Host) Denies(uid uint32) error {
+	if slices.Contains(h.UIDs, uid) {
+		return nil
+	}
+	return fmt.Errorf("uid %d may not use sluice on %s: run as root, or add the user to `users` in the daemon's configuration", uid, h.Config.Name)
 }
 
 // admit finds a place for a caller; there may be none.
@@ -81,8 +90,8 @@ func (h *Host) admit(c *net.UnixConn) (*Caller, error) {
 	defer cs.mu.Unlock()
 	uid, most := cred.Uid, h.Config.Limits.UserConnections
 	switch {
-	case !slices.Contains(h.UIDs, uid):
-		caller.Denied = fmt.Errorf("uid %d may not use sluice on %s: run as root, or add the user to `users` in the daemon's configuration", uid, h.Config.Name)
+	case h.Denies(uid) != nil:
+		caller.Denied = h.Denies(uid)
 		h.Refused(h.Log, callerRefused, strconv.Itoa(int(uid)), caller.Denied)
 		if cs.strangers >= maxStrangers {
 			return nil, caller.Denied

@@ -31,7 +31,7 @@ type portCall struct {
 // meant for one port are connected there in the order in which QEMU made them: before 8.0 it takes
 // the first for the main channel.
 type carrier struct {
-	host *host.Host
+	now func() *host.Host // as each connection finds it
 
 	mu   sync.Mutex
 	last map[netip.AddrPort]*turn // by where it is meant to go
@@ -46,6 +46,7 @@ type turn struct {
 // connection is one such connection.
 type connection struct {
 	*net.TCPConn
+	host   *host.Host
 	to     netip.AddrPort
 	peer   *peer.Peer
 	entry  *session.Entry
@@ -53,19 +54,20 @@ type connection struct {
 	turn   *turn
 }
 
-// Listen opens the sockets, one for each of IPv4 and IPv6, and
-// starts what serves them. It fails where the kernel can't be asked whose
-// addresses connections were meant for.
-func Listen(ctx context.Context, d *host.Host) (closers []func(), err error) {
+// Listen opens the sockets at a port, one for each of IPv4 and IPv6, and starts what serves them, by
+// the host as now has it. It fails where the kernel can't be asked whose addresses connections were
+// meant for.
+func Listen(ctx context.Context, port int, now func() *host.Host) (closers []func(), err error) {
+	d := now()
 	switch _, err := rules.Read(); {
 	case errors.Is(err, rules.ErrOff), errors.Is(err, rules.ErrForeign):
 		d.Log.Warn().Err(err).Msg("QEMU's own connections are not intercepted: `sluice intercept up` turns interception on")
 	case err != nil:
 		return nil, fmt.Errorf("interception ([intercept]): %w", err)
 	}
-	i := &carrier{host: d, last: make(map[netip.AddrPort]*turn)}
+	i := &carrier{now: now, last: make(map[netip.AddrPort]*turn)}
 	for _, ip := range []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback} {
-		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: ip, Port: d.Config.Intercept.Port})
+		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: ip, Port: port})
 		if ip.To4() == nil && (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)) {
 			continue // a host without IPv6
 		}
@@ -104,20 +106,21 @@ func Status(conf *config.Intercept) *control.InterceptStatus {
 func (i *carrier) serve(ctx context.Context, l *net.TCPListener) {
 	for {
 		tcp, err := l.AcceptTCP()
+		h := i.now()
 		if err != nil {
-			if i.host.AcceptAgain(ctx, "accept an intercepted connection", err) {
+			if h.AcceptAgain(ctx, "accept an intercepted connection", err) {
 				continue
 			}
 			return
 		}
-		c := &connection{TCPConn: tcp}
+		c := &connection{TCPConn: tcp, host: h}
 		if err := i.take(c); err != nil {
-			log := i.host.Log.With().Stringer("address", tcp.RemoteAddr()).Stringer("intended", c.to).Logger()
-			i.host.Refused(log, "intercepted connection refused", c.to.String(), err)
+			log := h.Log.With().Stringer("address", tcp.RemoteAddr()).Stringer("intended", c.to).Logger()
+			h.Refused(log, "intercepted connection refused", c.to.String(), err)
 			resetTCP(tcp)
 			continue
 		}
-		i.host.Work.Go(func() { i.carry(ctx, c) })
+		h.Work.Go(func() { i.carry(ctx, c) })
 	}
 }
 
@@ -131,7 +134,7 @@ func (i *carrier) take(c *connection) (err error) {
 		return err
 	}
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkIntercept, Peer: c.peer.Name, Address: c.peer.Conf.Address}
-	if c.entry, err = i.host.Sessions.Add(info, control.Outgoing); err != nil {
+	if c.entry, err = c.host.Sessions.Add(info, control.Outgoing); err != nil {
 		return err
 	}
 	c.entry.IntendedFor(c.to)
@@ -156,12 +159,12 @@ func (i *carrier) over(c *connection, err error) {
 // carry is c's whole life here. Whatever fails, c is reset, so that QEMU can't
 // take it for the end of its peer's stream.
 func (i *carrier) carry(ctx context.Context, c *connection) {
-	log := session.Log(i.host.Log, c.entry.Info, control.Outgoing).With().Stringer("intended", c.to).Logger()
+	log := session.Log(c.host.Log, c.entry.Info, control.Outgoing).With().Stringer("intended", c.to).Logger()
 	s, ch, err := i.open(ctx, c)
 	i.over(c, err)
 	if s == nil {
 		resetTCP(c.TCPConn)
-		i.host.Sessions.EndLogged(c.entry, log, control.Failed, session.CauseOf(err))
+		c.host.Sessions.EndLogged(c.entry, log, control.Failed, session.CauseOf(err))
 		return
 	}
 	stop := context.AfterFunc(ctx, func() { s.Fail(session.ErrStopping) })
@@ -174,7 +177,7 @@ func (i *carrier) carry(ctx context.Context, c *connection) {
 		}
 	}
 	cause := s.Wait()
-	i.host.Sessions.EndLogged(c.entry, log, session.OutcomeOf(cause), cause)
+	c.host.Sessions.EndLogged(c.entry, log, session.OutcomeOf(cause), cause)
 }
 
 // judge finds whose address c was meant for, and whether it is QEMU's.
@@ -187,16 +190,16 @@ func (i *carrier) judge(c *connection) (*peer.Peer, error) {
 	switch {
 	case name == "" || !table.Has(c.to.Port()):
 		return nil, errors.New("the kernel did not redirect it here: only connections to peers' migration ports are carried")
-	case i.host.Peers.All[name] == nil:
+	case c.host.Peers.All[name] == nil:
 		return nil, fmt.Errorf("%v is an address of %s, which is no longer a peer: `sluice intercept up` applies the configuration", c.to.Addr(), name)
 	}
 	from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
 	if uid, _, err := sockets.Owner(from, c.to); err != nil {
 		return nil, err
-	} else if uid != 0 && uid != i.host.QEMUUID {
+	} else if uid != 0 && uid != c.host.QEMUUID {
 		return nil, fmt.Errorf("uid %d may not connect to peers' migration ports: only QEMU (qemu_user) and root may", uid)
 	}
-	return i.host.Peers.All[name], nil
+	return c.host.Peers.All[name], nil
 }
 
 // open makes c's session and its one channel, when it is c's turn. Without a session c is still the
@@ -212,7 +215,7 @@ func (i *carrier) open(ctx context.Context, c *connection) (*stream.Session, *st
 			return nil, nil, c.before.err
 		}
 	}
-	s, err := i.host.Opener(c.peer).Open(ctx, c.entry.Info)
+	s, err := c.host.Opener(c.peer).Open(ctx, c.entry.Info)
 	if err != nil {
 		return nil, nil, err
 	}

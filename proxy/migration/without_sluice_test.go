@@ -25,7 +25,7 @@ import (
 func sourceHost(t *testing.T, ca *pki.CA, tables string) *host.Host {
 	t.Helper()
 	a, _ := hosttest.Pair(t, ca)
-	h := &host.Host{Config: a.Configure("", tables)}
+	h := &host.Host{Config: a.Configure("", tables), State: new(host.State)}
 	var err error
 	if h.Peers, err = peer.New(h.Config, zerolog.Nop()); err != nil {
 		t.Fatal(err)

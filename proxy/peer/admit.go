@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
@@ -32,8 +33,39 @@ func (NoHandshake) Timeout() bool { return true }
 // Caller is a connection that has come in by the port.
 type Caller struct {
 	Conn          relay.Conn
-	Peer          string         // the configured peer at its other end; none in clear, where that may be
+	Who           stream.Who     // a peer's; nobody in clear, where that may be
 	LibvirtClient *LibvirtClient // not nil: it did not ask for sluice's protocol (ALPN), and speaks libvirt's
+
+	set *Set          // that has let it in
+	tls *tlsconf.Peer // its certificate; nil in clear
+}
+
+// By is the caller as s has it, which may have taken the place of the set that let it in.
+func (c *Caller) By(s *Set) *Caller {
+	if c.set == s || c.tls == nil {
+		return c
+	}
+	now := &Caller{Conn: c.Conn, set: s, tls: c.tls}
+	var err error
+	if c.LibvirtClient == nil {
+		now.Who = s.who(c.tls)
+	} else if now.LibvirtClient, err = s.recognize(c.tls); err != nil {
+		now.LibvirtClient = &LibvirtClient{Refusal: plainly(err, "")}
+	}
+	return now
+}
+
+// who is whom a peer's certificate stands for.
+func (s *Set) who(tls *tlsconf.Peer) (w stream.Who) {
+	w.Former = s.formerNames(tls)
+	p, err := s.authorize(tls)
+	if err != nil {
+		w.Denied = plainly(err, "")
+		return w
+	}
+	p.SluiceSeen.Store(true)
+	w.Peer = p.Name
+	return w
 }
 
 // Admit authenticates one connection, in a place of handshakes once it has begun to speak. Nothing
@@ -52,7 +84,7 @@ func (s *Set) Admit(ctx context.Context, raw *net.TCPConn, refuse func(relay.Con
 	}
 	e, refused, err := s.handshake(shaking, raw)
 	done()
-	if err == nil && e.Peer != "" {
+	if err == nil && e.Who.Peer != "" {
 		s.known.add(raw.RemoteAddr())
 	}
 	if refused != nil {
@@ -72,7 +104,7 @@ func (s *Set) Admit(ctx context.Context, raw *net.TCPConn, refuse func(relay.Con
 // may.
 func (s *Set) begin(ctx context.Context, raw *net.TCPConn) (_ context.Context, done func(), err error) {
 	addr, _ := addrOf(raw.RemoteAddr())
-	known := s.known.has(addr)
+	known := s.at[addr] || s.known.has(addr)
 	if !known && !s.rates.allow(addr, time.Now()) {
 		return nil, nil, errTooFast
 	}
@@ -87,21 +119,18 @@ func (s *Set) begin(ctx context.Context, raw *net.TCPConn) (_ context.Context, d
 
 // handshake finds out who has come. An error with a connection is one that its peer may be told.
 func (s *Set) handshake(ctx context.Context, raw net.Conn) (e *Caller, refused relay.Conn, err error) {
-	e = new(Caller)
+	e = &Caller{set: s}
 	e.Conn, _, err = tlsconf.Accept(ctx, s.TLS(), raw, tlsconf.Server{
-		Credentials: s.Certs.Current(), Policy: s.Certs.Host(), Name: raw.RemoteAddr().String(), Protocols: []string{ALPN}, InWords: true, Time: s.Clock,
-		Authorize: func(who *tlsconf.Peer) error {
+		Credentials: s.Certs.Current(), Policy: s.Policies.Host, Name: raw.RemoteAddr().String(), Protocols: []string{ALPN}, InWords: true, Time: s.Clock,
+		Authorize: func(who *tlsconf.Peer) (err error) {
+			e.tls = who
 			if who.Protocol != ALPN {
-				var err error
 				e.LibvirtClient, err = s.recognize(who)
 				return err
 			}
-			p, err := s.authorize(who)
-			if err != nil {
-				return err
+			if e.Who = s.who(who); e.Who.Peer == "" && len(e.Who.Former) == 0 {
+				return e.Who.Denied
 			}
-			p.SluiceSeen.Store(true)
-			e.Peer = p.Name
 			return nil
 		},
 	})

@@ -27,8 +27,8 @@ func (s *Set) authorize(who *tlsconf.Peer) (*Peer, error) {
 
 // within checks a handshake, which went by the host's policy, by p's own, which may be stricter.
 func (s *Set) within(p *Peer, who *tlsconf.Peer) error {
-	policy := s.Certs.For(p)
-	if policy == s.Certs.Host() {
+	policy := s.Policy(p)
+	if policy == s.Policies.Host {
 		return nil
 	}
 	if err := who.Within(policy); err != nil {

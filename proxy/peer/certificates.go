@@ -2,7 +2,6 @@ package peer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -16,13 +15,13 @@ import (
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
-// Certificates are this host's credentials and TLS policies, which follow what they are made of. A
-// handshake takes the newest; connections that are open keep what they began with.
+// Certificates are this host's credentials, which follow what they are made of. A handshake takes
+// the newest; connections that are open keep what they began with.
 type Certificates struct {
-	read     func() (*config.Policies, error)
-	log      zerolog.Logger
-	Source   credentials.Source
-	Policies atomic.Pointer[config.Policies]
+	log    zerolog.Logger
+	Source credentials.Source
+	policy atomic.Pointer[tlsconf.Policy] // that they are used under, for warnings
+	stop   chan struct{}                  // closed by Stop
 
 	mu     sync.Mutex
 	loaded time.Time
@@ -38,19 +37,17 @@ type failure struct {
 
 // What may fail to be taken over.
 const (
-	aboutFiles    = "certificates"
-	aboutPolicies = "priority"
-	aboutChanges  = "changes" // they are not followed any more
+	aboutFiles   = "certificates"
+	aboutChanges = "changes" // they are not followed any more
 )
 
 // ReloadParts is all of them.
-func ReloadParts() []string { return []string{aboutPolicies, aboutFiles, aboutChanges} }
+func ReloadParts() []string { return []string{aboutFiles, aboutChanges} }
 
 // LoadCertificates loads everything once, and fails unless all of it is good.
-// read parses the policies anew.
-func LoadCertificates(conf config.Certificates, policies *config.Policies, read func() (*config.Policies, error), log zerolog.Logger) (*Certificates, error) {
-	c := &Certificates{read: read, log: log, loaded: time.Now(), failed: make(map[string]failure), fails: make(map[string]uint64), told: make(map[string]bool)}
-	c.Policies.Store(policies)
+func LoadCertificates(conf config.Certificates, policy *tlsconf.Policy, log zerolog.Logger) (*Certificates, error) {
+	c := &Certificates{log: log, stop: make(chan struct{}), loaded: time.Now(), failed: make(map[string]failure), fails: make(map[string]uint64), told: make(map[string]bool)}
+	c.SetPolicy(policy)
 	var err error
 	c.Source, err = credentials.Open(context.Background(), conf, credentials.Watch{Changed: c.changed, Failed: c.refused, Mended: c.recovered})
 	if err != nil {
@@ -60,26 +57,27 @@ func LoadCertificates(conf config.Certificates, policies *config.Policies, read 
 	return c, nil
 }
 
-// hostCertificates are those of a configuration.
-func hostCertificates(conf *config.Config, log zerolog.Logger) (*Certificates, error) {
-	policies, err := conf.Policies()
-	if err != nil {
-		return nil, err
-	}
-	return LoadCertificates(conf.Certificates, policies, conf.ReadPolicies, log)
-}
+// SetPolicy says under which policy they are used from now on.
+func (c *Certificates) SetPolicy(p *tlsconf.Policy) { c.policy.Store(p) }
 
 // Current are the newest that are good.
 func (c *Certificates) Current() *tlsconf.Credentials { return c.Source.Current() }
 
-// Host is the policy of handshakes with those whose name is not known yet.
-func (c *Certificates) Host() *tlsconf.Policy { return c.Policies.Load().Host }
+// Stop ends Run, for certificates whose place others have taken. Those that have begun with them use
+// them as they are.
+func (c *Certificates) Stop() { close(c.stop) }
 
-// For is the policy of connections with a peer.
-func (c *Certificates) For(p *Peer) *tlsconf.Policy { return c.Policies.Load().Peers[p.Name] }
-
-// Run follows the certificates, and warns of their end, until ctx is done.
+// Run follows the certificates, and warns of their end, until ctx is done or they are stopped.
 func (c *Certificates) Run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-c.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	var following sync.WaitGroup
 	defer following.Wait()
 	following.Go(func() {
@@ -101,17 +99,7 @@ func (c *Certificates) Run(ctx context.Context) {
 
 // Reload takes over what has changed, at once. What is not good leaves what
 // was there before in use, and is the error.
-func (c *Certificates) Reload() error {
-	policies, err := c.read()
-	if err != nil {
-		err = fmt.Errorf("GnuTLS's settings were not reloaded, those read before stay in use: %w", err)
-		c.fail(aboutPolicies, err)
-	} else {
-		c.Policies.Store(policies)
-		c.mended(aboutPolicies)
-	}
-	return errors.Join(err, c.Source.Reload())
-}
+func (c *Certificates) Reload() error { return c.Source.Reload() }
 
 // changed is told of each new set.
 func (c *Certificates) changed(creds *tlsconf.Credentials) {
@@ -150,7 +138,7 @@ func (c *Certificates) warn(creds *tlsconf.Credentials) {
 	for _, w := range creds.Warnings {
 		c.log.Warn().Msg(w.Error())
 	}
-	for _, f := range c.Host().Check(creds) {
+	for _, f := range c.policy.Load().Check(creds) {
 		c.log.Warn().Msg(f.Error())
 	}
 }

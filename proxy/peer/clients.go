@@ -5,9 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/virt-sluice/sluice/internal/config"
-	"github.com/virt-sluice/sluice/internal/libvirtrpc"
-	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
@@ -16,18 +13,24 @@ type clientRule struct {
 	name   string
 	access string
 	rules  tlsconf.Rules
-	memory *stream.Memory       // holds what they send
-	calls  []*libvirtrpc.Budget // that they may have in flight at libvirt
+	*Taken
 }
 
-func makeClientRules(conf map[string]config.Client) ([]*clientRule, error) {
-	var all []*clientRule
+// makeClients takes over what those that there were have taken.
+func (s *Set) makeClients(before []*clientRule) error {
+	conf := s.Config.Clients
 	for _, name := range slices.Sorted(maps.Keys(conf)) {
 		rules, err := tlsconf.ParseRules(conf[name].Names)
 		if err != nil {
-			return nil, fmt.Errorf("clients.%s.names: %w", name, err)
+			return fmt.Errorf("clients.%s.names: %w", name, err)
 		}
-		all = append(all, &clientRule{name: name, access: conf[name].Access, rules: rules})
+		c := &clientRule{name: name, access: conf[name].Access, rules: rules}
+		if i := slices.IndexFunc(before, func(b *clientRule) bool { return b.name == name }); i >= 0 {
+			c.Taken = before[i].Taken
+		} else {
+			c.Taken = s.newTaken()
+		}
+		s.clients = append(s.clients, c)
 	}
-	return all, nil
+	return nil
 }

@@ -7,12 +7,11 @@ import (
 	"time"
 )
 
-// knownAddresses are those at which peers have shown their certificates, here or there, of late,
-// and those that the configuration gives as addresses. They never wait behind strangers.
+// knownAddresses are those at which peers have shown their certificates, here or there, of late.
+// They, and those that the configuration gives as addresses, never wait behind strangers.
 type knownAddresses struct {
 	mu   sync.Mutex
 	seen map[netip.Addr]time.Time
-	conf map[netip.Addr]bool // set before the first connection
 }
 
 const (
@@ -22,14 +21,15 @@ const (
 	maxKnown = 16384
 )
 
-// configure takes the addresses that the configuration gives as such, HOST:PORT.
-func (k *knownAddresses) configure(peers map[string]*Peer) {
-	k.conf = make(map[netip.Addr]bool)
+// configured are the addresses that the configuration gives as such, HOST:PORT.
+func configured(peers map[string]*Peer) map[netip.Addr]bool {
+	all := make(map[netip.Addr]bool)
 	for _, p := range peers {
 		if at, err := netip.ParseAddrPort(p.Conf.Address); err == nil {
-			k.conf[at.Addr().Unmap().WithZone("")] = true
+			all[at.Addr().Unmap().WithZone("")] = true
 		}
 	}
+	return all
 }
 
 func (k *knownAddresses) add(a net.Addr) {
@@ -59,7 +59,7 @@ func (k *knownAddresses) has(addr netip.Addr) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	at, is := k.seen[addr]
-	return k.conf[addr] || is && time.Since(at) <= knownFor
+	return is && time.Since(at) <= knownFor
 }
 
 // addrOf is the IP address of a's, without a zone's name, IPv4 as such.

@@ -3,18 +3,15 @@ package peer
 import (
 	"fmt"
 
-	"github.com/virt-sluice/sluice/internal/libvirtrpc"
-	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
 // LibvirtClient is a libvirt client without a sluice that has come in by the port.
 type LibvirtClient struct {
-	Name    string // of its table
-	Peer    *Peer  // whose certificate it has; nil if it is no peer's
-	Access  string
-	Memory  *stream.Memory
-	Calls   []*libvirtrpc.Budget
+	Name   string // of its table
+	Peer   *Peer  // whose certificate it has; nil if it is no peer's
+	Access string
+	*Taken
 	Who     string // for the log
 	Refusal error  // why it may do nothing, in words for it
 }
@@ -30,11 +27,11 @@ func (s *Set) recognize(who *tlsconf.Peer) (*LibvirtClient, error) {
 	p := s.identify(id)
 	for _, c := range s.clients {
 		if _, ok := c.rules.Match(id); ok {
-			return &LibvirtClient{Name: c.name, Peer: p, Access: c.access, Memory: c.memory, Calls: c.calls, Who: fmt.Sprintf("client %s (%s)", c.name, id)}, nil
+			return &LibvirtClient{Name: c.name, Peer: p, Access: c.access, Taken: c.Taken, Who: fmt.Sprintf("client %s (%s)", c.name, id)}, nil
 		}
 	}
 	if p != nil {
-		return &LibvirtClient{Name: p.Name, Peer: p, Access: p.Access(), Memory: p.Memory, Calls: p.Calls, Who: fmt.Sprintf("peer %s past its sluice (%s)", p.Name, id)}, s.within(p, who)
+		return &LibvirtClient{Name: p.Name, Peer: p, Access: p.Access(), Taken: p.Taken, Who: fmt.Sprintf("peer %s past its sluice (%s)", p.Name, id)}, s.within(p, who)
 	}
 	for _, c := range s.clients {
 		if hint := c.rules.Hint(id); hint != "" {

@@ -17,7 +17,7 @@ var errSluice = errors.New("a sluice answers there: it has just been started, or
 // it is fit for is not to be had from it in clear.
 func (s *Set) SecureOther(ctx context.Context, p *Peer, raw net.Conn) (relay.Conn, error) {
 	c, other, err := tlsconf.Connect(ctx, s.TLS(), raw, tlsconf.Client{
-		Credentials: s.Certs.Current(), Policy: s.Certs.For(p), Name: p.Name, Expect: p.Rules, Protocols: []string{ALPN}, AnyProto: true,
+		Credentials: s.Certs.Current(), Policy: s.Policy(p), Name: p.Name, Expect: p.Rules, Protocols: []string{ALPN}, AnyProto: true,
 	})
 	if err != nil {
 		return nil, err

@@ -13,30 +13,43 @@ import (
 // ALPN tells sluice's connections from libvirt's on the one port.
 const ALPN = "sluice/1"
 
-// Peer is another host's sluice, as configured.
+// Peer is another host's sluice, as one configuration has it.
 type Peer struct {
 	Name  string
 	Conf  config.Peer
 	Rules tlsconf.Rules // for the names in its certificate
-
-	Memory *stream.Memory       // holds what it sends
-	Calls  []*libvirtrpc.Budget // that it may have in flight at libvirt
+	*Taken
 
 	// SluiceSeen says that its sluice has shown itself to this daemon. From then on nothing goes or
-	// comes in clear for want of one: a port that refuses connections may be anybody's doing.
-	SluiceSeen atomic.Bool
+	// comes in clear for want of one: a port that refuses connections may be anybody's doing. A
+	// reload does not change it.
+	SluiceSeen *atomic.Bool
 }
 
-func makePeers(conf map[string]config.Peer) (map[string]*Peer, error) {
-	peers := make(map[string]*Peer, len(conf))
-	for name, c := range conf {
+// Taken is what a peer, or the clients of one table, have taken of this host, from one configuration
+// to the next.
+type Taken struct {
+	Memory *stream.Memory       // holds what they send
+	Calls  []*libvirtrpc.Budget // that they may have in flight at libvirt
+}
+
+// makePeers takes over what is known of those that there were.
+func (s *Set) makePeers(before map[string]*Peer) error {
+	s.All = make(map[string]*Peer, len(s.Config.Peers))
+	for name, c := range s.Config.Peers {
 		rules, err := tlsconf.ParseRules(c.Names)
 		if err != nil {
-			return nil, fmt.Errorf("peers.%s.names: %w", name, err)
+			return fmt.Errorf("peers.%s.names: %w", name, err)
 		}
-		peers[name] = &Peer{Name: name, Conf: c, Rules: rules}
+		p := &Peer{Name: name, Conf: c, Rules: rules}
+		if b := before[name]; b != nil {
+			p.Taken, p.SluiceSeen = b.Taken, b.SluiceSeen
+		} else {
+			p.Taken, p.SluiceSeen = s.newTaken(), new(atomic.Bool)
+		}
+		s.All[name] = p
 	}
-	return peers, nil
+	return nil
 }
 
 // MayComeWithoutSluice says whether a peer may come without its sluice.

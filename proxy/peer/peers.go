@@ -1,7 +1,10 @@
 package peer
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -13,37 +16,54 @@ import (
 )
 
 // Set are those whom this host knows by their certificates, the sluices of other hosts and libvirt
-// clients without one, and the certificates of its own that it shows them.
+// clients without one, and the certificates of its own that it shows them: as one configuration has
+// it. It is not changed; Next makes another.
 type Set struct {
 	Config *config.Config
 	Log    zerolog.Logger
 
 	All      map[string]*Peer
 	Certs    *Certificates
-	Refusals refusals
+	Policies *config.Policies
 	Clock    func() time.Time // by which peers' certificates are valid; nil is time.Now
 
-	called     map[string]string // names of peers by what they are called
-	clients    []*clientRule
-	dnList     *tlsconf.Rules // tls_allowed_dn_list; nil if there is none
+	called  map[string]string // names of peers by what they are called
+	clients []*clientRule
+	dnList  *tlsconf.Rules // tls_allowed_dn_list; nil if there is none
+	former  []former
+	at      map[netip.Addr]bool // peers' addresses, by the configuration
+	*port
+}
+
+// port is what goes on at the port, from one configuration to the next.
+type port struct {
+	Refusals   refusals
+	Refusing   chan struct{} // places of those who are told why not
 	pending    pending
 	rates      acceptRates
 	known      knownAddresses
 	handshakes handshakePlaces
-	Refusing   chan struct{} // places of those who are told why not
+	calls      *libvirtrpc.Budget // of all callers at libvirt
 }
 
 // New loads this host's certificates, and fails unless all is good.
 func New(cfg *config.Config, log zerolog.Logger) (*Set, error) {
-	s := &Set{
-		Config: cfg, Log: log, called: cfg.Called(),
-		Refusing: make(chan struct{}, MaxRefusals),
-	}
+	s := &Set{Log: log, port: &port{Refusing: make(chan struct{}, MaxRefusals), calls: libvirtrpc.NewBudget(callsOfAll)}}
+	return s.Next(cfg)
+}
+
+// Next is the set as another configuration has it. Certificates are loaded where it names others.
+// s stays as it is. TakeEffect follows once the next one takes its place.
+func (s *Set) Next(cfg *config.Config) (*Set, error) {
+	n := &Set{Config: cfg, Log: s.Log, Clock: s.Clock, called: cfg.Called(), port: s.port}
 	var err error
-	if s.All, err = makePeers(cfg.Peers); err != nil {
+	if n.Policies, err = cfg.Policies(); err != nil {
 		return nil, err
 	}
-	if s.clients, err = makeClientRules(cfg.Clients); err != nil {
+	if err := n.makePeers(s.All); err != nil {
+		return nil, err
+	}
+	if err := n.makeClients(s.clients); err != nil {
 		return nil, err
 	}
 	if cfg.AllowedDNs != nil {
@@ -51,20 +71,43 @@ func New(cfg *config.Config, log zerolog.Logger) (*Set, error) {
 		if err != nil {
 			return nil, fmt.Errorf("tls_allowed_dn_list: %w", err)
 		}
-		s.dnList = &rules
+		n.dnList = &rules
 	}
-	if s.Certs, err = hostCertificates(cfg, log); err != nil {
-		return nil, err
+	n.at = configured(n.All)
+	n.former = s.formerIn(n)
+	if n.Certs = s.Certs; n.Certs == nil || cfg.Certificates != s.Config.Certificates {
+		if n.Certs, err = LoadCertificates(cfg.Certificates, n.Policies.Host, s.Log); err != nil {
+			return nil, err
+		}
 	}
-	s.known.configure(s.All)
-	all := libvirtrpc.NewBudget(callsOfAll)
+	return n, nil
+}
+
+// TakeEffect changes what has been lent to what is the configuration's now.
+func (s *Set) TakeEffect() {
+	s.Certs.SetPolicy(s.Policies.Host)
 	for _, p := range s.All {
-		p.Memory, p.Calls = s.newMemory(), []*libvirtrpc.Budget{libvirtrpc.NewBudget(callsOfOne), all}
+		p.Memory.Resize(s.memory())
 	}
 	for _, c := range s.clients {
-		c.memory, c.calls = s.newMemory(), []*libvirtrpc.Budget{libvirtrpc.NewBudget(callsOfOne), all}
+		c.Memory.Resize(s.memory())
 	}
-	return s, nil
+}
+
+// Policy is that of connections with a peer.
+func (s *Set) Policy(p *Peer) *tlsconf.Policy {
+	return cmp.Or(s.Policies.Peers[p.Name], s.Policies.Host)
+}
+
+// Find is the peer of a name, also one that is none any more.
+func (s *Set) Find(name string) *Peer {
+	if p := s.All[name]; p != nil {
+		return p
+	}
+	if i := slices.IndexFunc(s.former, func(f former) bool { return f.peer.Name == name }); i >= 0 {
+		return s.former[i].peer
+	}
+	return nil
 }
 
 // Calls in flight at libvirt, which has 20 workers for them (max_workers in libvirtd.conf), and
@@ -75,10 +118,13 @@ const (
 	callsOfAll = 18
 )
 
-// newMemory is what may be held at once of what one peer has sent.
-func (s *Set) newMemory() *stream.Memory {
-	return stream.NewMemory(s.Config.Limits.PeerMemory << 20)
+// newTaken is for one peer, or the clients of one table.
+func (s *Set) newTaken() *Taken {
+	return &Taken{Memory: stream.NewMemory(s.memory()), Calls: []*libvirtrpc.Budget{libvirtrpc.NewBudget(callsOfOne), s.calls}}
 }
+
+// memory is how many bytes may be held at once of what one peer has sent.
+func (s *Set) memory() int64 { return s.Config.Limits.PeerMemory << 20 }
 
 // Called is the peer that a name or an address stands for, with or without an IPv6 address's
 // brackets; nil if there is none. No name service is asked: somebody else could answer.

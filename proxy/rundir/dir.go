@@ -132,6 +132,9 @@ func (d *Dir) chmod(name string, mode fs.FileMode) error {
 	return os.Chmod(filepath.Join(d.path, name), mode)
 }
 
+// Remove removes a folder and what is in it.
+func (d *Dir) Remove(name string) error { return d.root.RemoveAll(name) }
+
 // Listen makes a socket with the given mode, to which a further user may connect, if uid is none
 // below 0. Its folder is writable by this daemon alone, so the path can't lead elsewhere.
 func (d *Dir) Listen(name string, uid int, mode fs.FileMode) (*net.UnixListener, error) {

@@ -18,12 +18,11 @@ const keptEnded = 32
 
 // Registry is the sessions of this host: those that live, and the last ones that ended.
 type Registry struct {
-	most     int // live at once, in and out
-	mostFrom int // of those, that one peer has opened, or one kind of clients
-
 	InClear ClearCounts // migrations begun in clear with hosts without a sluice
 
 	mu       sync.Mutex
+	most     int // live at once, in and out
+	mostFrom int // of those, that one peer has opened, or one kind of clients
 	live     []*Entry
 	ended    []control.SessionStatus // newest first
 	counters counters                // of all that ended
@@ -34,6 +33,13 @@ type Registry struct {
 // NewRegistry makes a registry for as many sessions at once, in all and of one peer.
 func NewRegistry(most, mostFrom int) *Registry {
 	return &Registry{most: most, mostFrom: mostFrom, counters: newCounters(), draining: make(chan struct{}), empty: make(chan struct{})}
+}
+
+// SetLimits changes how many sessions there may be. Those that live are not touched.
+func (r *Registry) SetLimits(most, mostFrom int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.most, r.mostFrom = most, mostFrom
 }
 
 // Add makes a place for a session, or says why there is none.

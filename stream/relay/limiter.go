@@ -50,6 +50,15 @@ func NewLimiter(bytesPerSecond int64) *Limiter {
 	return &Limiter{bucket: rate.NewLimiter(rate.Limit(bytesPerSecond), burst(bytesPerSecond))}
 }
 
+// NewShared returns a limiter of so many bytes per second, or without a limit if that is not more
+// than zero, for one that SetRate may give another.
+func NewShared(bytesPerSecond int64) *Limiter {
+	if l := NewLimiter(bytesPerSecond); l != nil {
+		return l
+	}
+	return &Limiter{bucket: rate.NewLimiter(rate.Inf, leastBurst)}
+}
+
 func burst(bytesPerSecond int64) int {
 	return max(int(bytesPerSecond/int64(time.Second/burstTime)), leastBurst)
 }
@@ -57,12 +66,19 @@ func burst(bytesPerSecond int64) int {
 // SetRate changes the limit; without one if it is not more than zero. Those that
 // wait obey within a tenth of a second.
 func (l *Limiter) SetRate(bytesPerSecond int64) {
-	if bytesPerSecond <= 0 {
-		l.bucket.SetLimit(rate.Inf)
+	limit := rate.Inf
+	if bytesPerSecond > 0 {
+		limit = rate.Limit(bytesPerSecond)
+	}
+	if l.bucket.Limit() == limit {
 		return
 	}
-	l.bucket.SetBurst(burst(bytesPerSecond))
-	l.bucket.SetLimit(rate.Limit(bytesPerSecond))
+	// The limit first: a bucket without one, asked twice in the same instant how much has flowed
+	// into it, would have no number for it (0 · ∞) and let everything through from then on.
+	l.bucket.SetLimit(limit)
+	if bytesPerSecond > 0 {
+		l.bucket.SetBurst(burst(bytesPerSecond))
+	}
 }
 
 // piece is how many bytes should go at once.
