@@ -136,12 +136,14 @@ func (p *QEMUProcess) Stop() error {
 	}
 }
 
-// Stopped says whether the process is stopped, all threads of it.
+// Stopped says whether the process is stopped: a thread of it is, and all others are too or can't
+// return to QEMU's own code without being. One that waits in the kernel may be in any process.
 func (p *QEMUProcess) Stopped() (bool, error) {
 	tasks, err := os.ReadDir(p.proc("task"))
 	if err != nil {
 		return false, p.gone(err)
 	}
+	one := false
 	for _, t := range tasks {
 		fields, err := stat(p.proc("task", t.Name(), "stat"))
 		switch {
@@ -150,9 +152,11 @@ func (p *QEMUProcess) Stopped() (bool, error) {
 			return false, err
 		case !strings.Contains("TtDZX", fields[0]): // proc(5)
 			return false, nil
+		case strings.Contains("Tt", fields[0]):
+			one = true
 		}
 	}
-	return true, p.signal(0)
+	return one, p.signal(0)
 }
 
 // Continue lets a stopped process run (SIGCONT).
