@@ -22,6 +22,9 @@ type migrateOptions struct {
 	timeout                    int
 	timeoutSuspend, timeoutPC  bool
 	autoConverge, unsafe       bool
+	suspend, abortOnError      bool
+	compressed, synchronous    bool
+	dname, xml, persistentXML  string
 	tls                        string
 
 	json   bool
@@ -36,22 +39,34 @@ func (o *migrateOptions) add(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.BoolVar(&o.copyAll, "copy-storage-all", false, "copy the guest's disks completely; the destination needs files of the same size")
 	f.BoolVar(&o.copyInc, "copy-storage-inc", false, "copy only what the backing files at the destination do not have")
+	f.BoolVar(&o.synchronous, "copy-storage-synchronous-writes", false, "have each write of the guest's wait until the destination has it, so that the copy of a busy disk ends")
+	addValues(f, "migrate-disks")
 	f.BoolVar(&o.persistent, "persistent", false, "define the guest at the destination")
 	f.BoolVar(&o.undefineSource, "undefinesource", false, "undefine the guest at the source once it has moved")
+	f.StringVar(&o.dname, "dname", "", "`NAME` of the guest at the destination, if it is to be another")
+	f.StringVar(&o.xml, "xml", "", "`FILE` with the description to run by at the destination, where paths and the like differ there (begin with virsh dumpxml --migratable)")
+	f.StringVar(&o.persistentXML, "persistent-xml", "", "`FILE` with the description to be defined by at the destination; needs --persistent")
+	f.BoolVar(&o.suspend, "suspend", false, "leave the guest paused at the destination")
+	f.BoolVar(&o.offline, "offline", false, "move the definition alone, of a guest that runs or not; needs --persistent")
 	f.BoolVar(&o.postCopy, "postcopy", false, "after the first pass over memory, run the guest at the destination and fetch the rest as it needs it; if the link breaks then, the guest waits to be resumed")
 	f.BoolVar(&o.afterPreCopy, "postcopy-after-precopy", false, "the same as --postcopy")
 	f.BoolVar(&o.resume, "postcopy-resume", false, "resume a post-copy that the network interrupted")
+	addValues(f, "postcopy-")
 	f.BoolVar(&o.parallel, "parallel", false, fmt.Sprintf("send memory over several connections (%d by default)", defaultConnections))
 	f.IntVar(&o.connections, "parallel-connections", 0, "send memory over `N` connections, from 1 to 255; implies --parallel")
 	f.Uint64Var(&o.bandwidth, "bandwidth", 0, "limit memory to so many `MiB/s`")
+	addValues(f, "available-")
+	f.BoolVar(&o.compressed, "compressed", false, "compress memory: by xbzrle, which sends only what changed of a page, if --comp-methods says nothing else")
+	addValues(f, "comp-")
 	f.IntVar(&o.timeout, "timeout", 0, "give up after so many `SECONDS`, or do as one of the next two says")
 	f.BoolVar(&o.timeoutSuspend, "timeout-suspend", false, "pause the guest at the timeout, so that the migration can finish")
 	f.BoolVar(&o.timeoutPC, "timeout-postcopy", false, "switch to post-copy at the timeout; needs --postcopy")
 	f.BoolVar(&o.autoConverge, "auto-converge", false, "slow the guest down until it changes less memory than gets through")
+	addValues(f, "auto-converge-")
+	f.BoolVar(&o.abortOnError, "abort-on-error", false, "give up if the guest's disks have an error meanwhile")
 	f.BoolVar(&o.unsafe, "unsafe", false, "migrate although libvirt considers the disks at risk (caches, storage that is not shared)")
 	f.StringVar(&o.tls, "tls", "", "`yes|no`: whether data has TLS (default: as configured)")
 	f.BoolVar(&o.live, "live", false, "accepted, without effect: every migration is live")
-	f.BoolVar(&o.offline, "offline", false, "refused: there is no running guest to carry")
 	f.BoolVar(&o.json, "json", false, "print one JSON object per line: progress, and the result last")
 	addSocket(f, &o.socket)
 }
@@ -63,8 +78,8 @@ func addSocket(f *pflag.FlagSet, socket *string) {
 // request is what the flags ask for, or what is wrong with them.
 func (o *migrateOptions) request(f *pflag.FlagSet, guest, peer string) (*control.MigrateRequest, error) {
 	switch {
-	case o.offline:
-		return nil, errors.New("--offline: an offline guest has no memory to carry; copy its definition with `virsh dumpxml` and `virsh define`")
+	case f.Changed("dname") && o.dname == "":
+		return nil, errors.New("--dname takes a name; leave it out to keep the guest's")
 	case o.copyAll && o.copyInc:
 		return nil, errors.New("--copy-storage-all and --copy-storage-inc exclude each other")
 	case o.timeoutSuspend && o.timeoutPC:
@@ -84,6 +99,13 @@ func (o *migrateOptions) request(f *pflag.FlagSet, guest, peer string) (*control
 	req := &control.MigrateRequest{
 		Guest:               guest,
 		Peer:                peer,
+		Name:                o.dname,
+		Offline:             o.offline,
+		Suspend:             o.suspend,
+		Synchronous:         o.synchronous,
+		Compressed:          o.compressed,
+		AbortOnError:        o.abortOnError,
+		Values:              values(f),
 		Persistent:          o.persistent,
 		UndefineSource:      o.undefineSource,
 		PostCopy:            o.postCopy || o.afterPreCopy || o.resume,
@@ -97,6 +119,12 @@ func (o *migrateOptions) request(f *pflag.FlagSet, guest, peer string) (*control
 	}
 	if o.parallel && o.connections == 0 {
 		req.ParallelConnections = defaultConnections
+	}
+	for flag, text := range map[string]*string{"xml": &req.XML, "persistent-xml": &req.PersistentXML} {
+		var err error
+		if *text, err = description(f, flag); err != nil {
+			return nil, err
+		}
 	}
 	switch {
 	case o.copyAll:

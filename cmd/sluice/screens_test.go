@@ -30,7 +30,7 @@ func TestScreens(t *testing.T) {
 		{"failed", 24, []string{"migrate", "fails", "host-b", "--socket", fleet}},
 		{"lost", 24, []string{"migrate", "lost", "host-b", "--socket", fleet}},
 		{"no-daemon", 24, []string{"status", "--socket", "/nonexistent/control.sock"}},
-		{"wrong-option", 24, []string{"migrate", "web1", "host-b", "--xml", "web1.xml"}},
+		{"wrong-option", 24, []string{"migrate", "web1", "host-b", "--graphicsuri", "spice://host-b:5900"}},
 		{"wrong-command", 24, []string{"statsu"}},
 		{"wrong-configuration", 24, []string{"serve", "--config", "testdata/faults.toml"}},
 		{"priority", 24, []string{"priority", "SECURE256:-CIPHER-ALL:+AES-256-CCM:+AES-256-GCM"}},

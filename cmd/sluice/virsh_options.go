@@ -6,27 +6,23 @@ import "fmt"
 // them to someone who types them by habit. An option that sluice migrate gets is taken out here.
 var (
 	virshNeedless = map[string]string{
-		"domain":          "name the guest as the first word, GUEST",
-		"desturi":         "name the peer as HOST instead of a URI",
-		"p2p":             "not needed: the two hosts' sluices run the migration between them",
-		"direct":          "not needed: the two hosts' sluices run the migration between them",
-		"tunnelled":       "not needed: memory and disks always go through sluice, over TLS",
-		"verbose":         "not needed: progress is always shown; --json is for programs",
-		"migrateuri":      "not needed: sluice makes the sockets and steers memory through them",
-		"disks-uri":       "not needed: sluice steers disks through its own sockets",
-		"disks-port":      "not needed: sluice steers disks through its own sockets",
-		"listen-address":  "not needed: QEMU listens on a unix socket of sluice's",
-		"tls-destination": "not needed: sluice knows the peer's certificate by `names` in its table under [peers]",
-		"zerocopy":        "not possible: QEMU's zero copy takes a TCP connection, and QEMU's connections to sluice are unix sockets",
-		"rdma-pin-all":    "not possible: RDMA would go past sluice, without TLS",
+		"domain":            "name the guest as the first word, GUEST",
+		"desturi":           "name the peer as HOST instead of a URI",
+		"p2p":               "not needed: the two hosts' sluices run the migration between them",
+		"direct":            "not needed: the two hosts' sluices run the migration between them",
+		"tunnelled":         "not needed: memory and disks always go through sluice, over TLS",
+		"change-protection": "not needed: sluice always asks libvirt for it",
+		"verbose":           "not needed: progress is always shown; --json is for programs",
+		"migrateuri":        "not needed: sluice makes the sockets and steers memory through them",
+		"disks-uri":         "not needed: sluice steers disks through its own sockets",
+		"disks-port":        "not needed: sluice steers disks through its own sockets",
+		"listen-address":    "not needed: QEMU listens on a unix socket of sluice's",
+		"tls-destination":   "not needed: sluice knows the peer's certificate by `names` in its table under [peers]",
+		"zerocopy":          "not possible: QEMU's zero copy takes a TCP connection, and QEMU's connections to sluice are unix sockets",
+		"rdma-pin-all":      "not possible: RDMA would go past sluice, without TLS",
 	}
 	// virshAlone has those that go through sluice when virsh gives them.
-	virshAlone = []string{
-		"suspend", "change-protection", "compressed", "abort-on-error", "graphicsuri", "dname", "xml", "persistent-xml",
-		"migrate-disks", "migrate-disks-detect-zeroes", "copy-storage-synchronous-writes",
-		"comp-methods", "comp-mt-level", "comp-mt-threads", "comp-mt-dthreads", "comp-xbzrle-cache", "comp-zlib-level", "comp-zstd-level",
-		"auto-converge-initial", "auto-converge-increment", "postcopy-bandwidth", "available-switchover-bandwidth",
-	}
+	virshAlone = []string{"graphicsuri"}
 )
 
 // virshOnly is what to do instead of giving an option of virsh's to sluice migrate; "" for what is

@@ -7,7 +7,7 @@ const DefaultSocket = "/run/sluice/control.sock"
 
 // What either side bounds, in bytes.
 const (
-	MaxRequest = 64 << 10  // a request's body
+	MaxRequest = 4 << 20   // a request's body: two descriptions of a guest
 	MaxLine    = 256 << 10 // one Event
 	MaxStatus  = 64 << 20  // a Status: some 300 bytes a channel; a Report
 )

@@ -32,6 +32,58 @@ func TestCheck(t *testing.T) {
 		{"resume with disks", func(r *MigrateRequest) { r.PostCopyResume, r.CopyStorage = true, CopyAll }, "--copy-storage-all"},
 		{"resume with timeout", func(r *MigrateRequest) { r.PostCopyResume, r.Timeout = true, 5 }, "no timeout"},
 		{"resume with auto-converge", func(r *MigrateRequest) { r.PostCopyResume, r.AutoConverge = true, true }, "--auto-converge"},
+		{"definition alone", func(r *MigrateRequest) { r.Offline, r.Persistent, r.Name, r.XML = true, true, "web2", "<domain/>" }, ""},
+		{"definition of nothing", func(r *MigrateRequest) { r.Offline = true }, "add --persistent"},
+		{"definition with disks", func(r *MigrateRequest) { r.Offline, r.Persistent, r.CopyStorage = true, true, CopyAll }, "leave out --copy-storage-all"},
+		{"definition with memory", func(r *MigrateRequest) { r.Offline, r.Persistent, r.Compressed = true, true, true }, "no memory"},
+		{"definition compressed", func(r *MigrateRequest) {
+			r.Offline, r.Persistent = true, true
+			r.Values.setList(OptionCompression, []string{"mt"})
+		}, "leave out --comp-methods"},
+		{"long name", func(r *MigrateRequest) { r.Name = strings.Repeat("a", 1025) }, "--dname"},
+		{"long description", func(r *MigrateRequest) { r.XML = strings.Repeat("a", maxDescription+1) }, "--xml"},
+		{"persistent description of a transient guest", func(r *MigrateRequest) { r.PersistentXML = "<domain/>" }, "add --persistent"},
+		{"paused in post-copy", func(r *MigrateRequest) { r.Suspend, r.PostCopy = true, true }, "--suspend or --postcopy"},
+		{"resume with a description", func(r *MigrateRequest) { r.PostCopyResume, r.PostCopy, r.XML = true, true, "<domain/>" }, "leave out --xml"},
+		{"synchronous writes of nothing", func(r *MigrateRequest) { r.Synchronous = true }, "--copy-storage-all"},
+		{"disks of nothing", func(r *MigrateRequest) { r.Values.setList(OptionDisks, []string{"vda"}) }, "--copy-storage-all"},
+		{"a disk twice", func(r *MigrateRequest) {
+			r.CopyStorage = CopyInc
+			r.Values.setList(OptionDisks, []string{"vda", "vda"})
+		}, "there twice"},
+		{"no disks", func(r *MigrateRequest) {
+			r.CopyStorage = CopyInc
+			r.Values.setList(OptionDisks, nil)
+		}, "0 names"},
+		{"a number for names", func(r *MigrateRequest) { r.Values.setNumber(OptionDisks, 1) }, "takes a number"},
+		{"names for a number", func(r *MigrateRequest) { r.Values.setList("comp-mt-level", []string{"1"}) }, "takes names"},
+		{"xbzrle", func(r *MigrateRequest) {
+			r.Values.setList(OptionCompression, []string{"xbzrle"})
+			r.Values.setNumber("comp-xbzrle-cache", 1<<20)
+		}, ""},
+		{"cache of a method not named", func(r *MigrateRequest) {
+			r.Compressed = true
+			r.Values.setNumber("comp-xbzrle-cache", 1<<20)
+		}, "add --comp-methods xbzrle"},
+		{"level of nothing", func(r *MigrateRequest) { r.Values.setNumber("comp-mt-level", 9) }, "add --comp-methods mt"},
+		{"high level", func(r *MigrateRequest) {
+			r.Values.setList(OptionCompression, []string{"mt"})
+			r.Values.setNumber("comp-mt-level", 10)
+		}, "9 is the most"},
+		{"unknown method", func(r *MigrateRequest) { r.Values.setList(OptionCompression, []string{"lzma"}) }, "no method"},
+		{"several connections", func(r *MigrateRequest) {
+			r.ParallelConnections = 4
+			r.Values.setList(OptionCompression, []string{"zstd"})
+			r.Values.setNumber("comp-zstd-level", 0)
+		}, ""},
+		{"several connections without a method", func(r *MigrateRequest) { r.ParallelConnections, r.Compressed = 4, true }, "--comp-methods zstd"},
+		{"several connections with two methods", func(r *MigrateRequest) {
+			r.ParallelConnections = 4
+			r.Values.setList(OptionCompression, []string{"zstd", "xbzrle"})
+		}, "one method"},
+		{"one connection", func(r *MigrateRequest) { r.Values.setList(OptionCompression, []string{"zstd"}) }, "add --parallel"},
+		{"auto-converge", func(r *MigrateRequest) { r.Values.setNumber("auto-converge-initial", 20) }, "add --auto-converge"},
+		{"post-copy", func(r *MigrateRequest) { r.Values.setNumber("postcopy-bandwidth", 20) }, "add --postcopy"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := request()

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func untilCancelled(began chan<- struct{}) migrateFunc {
 func TestMigrate(t *testing.T) {
 	want := &MigrateRequest{Guest: "web1", Peer: "host-b", CopyStorage: CopyAll, PostCopy: true, Bandwidth: 100, TLS: Yes}
 	socket := serve(t, &Handler{Migrate: func(_ context.Context, req *MigrateRequest, report func(Progress)) (*Result, error) {
-		if *req != *want {
+		if !reflect.DeepEqual(req, want) {
 			t.Errorf("the daemon got %+v, want %+v", req, want)
 		}
 		for i := range 10 {

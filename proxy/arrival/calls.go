@@ -2,24 +2,42 @@ package arrival
 
 import (
 	"github.com/digitalocean/go-libvirt"
+
+	"github.com/virt-sluice/sluice/internal/control"
 )
 
 // Calls of a migration's session, and the question about one that broke.
 const (
-	CallPrepare  = "prepare"
-	CallPostcopy = "postcopy" // the guest is about to leave its source: no limit may cut the session off
-	CallFinish   = "finish"
-	AskOutcome   = "outcome"
+	CallPrepare = "prepare"
+	// CallPrepareWith is CallPrepare for a PrepareCall with Values. A sluice that knows of none would
+	// leave them out without a word; it does not know this call, and refuses it.
+	CallPrepareWith = "prepare with options"
+	CallPostcopy    = "postcopy" // the guest is about to leave its source: no limit may cut the session off
+	CallFinish      = "finish"
+	AskOutcome      = "outcome"
 )
 
 // PrepareCall asks the destination for a QEMU that waits for the guest.
 type PrepareCall struct {
-	Name      string `msgpack:"name"`
+	Name      string `msgpack:"name"`   // at the destination
 	XML       string `msgpack:"xml"`    // the guest's description, as Begin gave it
 	Cookie    []byte `msgpack:"cookie"` // libvirt's, from Begin; may hold secrets
 	Flags     uint32 `msgpack:"flags"`  // VIR_MIGRATE_*, of migrationFlags
 	Bandwidth uint64 `msgpack:"bandwidth,omitempty"`
 	Parallel  int    `msgpack:"parallel,omitempty"`
+
+	// PersistentXML, if the caller has given one, comes with the cookie of Finish. Here it is only
+	// judged, before anything is started.
+	PersistentXML string         `msgpack:"persistent_xml,omitempty"`
+	Values        control.Values `msgpack:"values"`
+}
+
+// CallFor is the call that c goes by.
+func (c *PrepareCall) CallFor() string {
+	if len(c.Values.Given()) > 0 {
+		return CallPrepareWith
+	}
+	return CallPrepare
 }
 
 type PrepareReply struct {
@@ -67,7 +85,8 @@ const (
 const migrationFlags = libvirt.MigrateLive | libvirt.MigratePersistDest | libvirt.MigrateUndefineSource |
 	libvirt.MigratePaused | libvirt.MigrateNonSharedDisk | libvirt.MigrateNonSharedInc |
 	libvirt.MigrateChangeProtection | libvirt.MigrateUnsafe | libvirt.MigrateAutoConverge |
-	libvirt.MigratePostcopy | libvirt.MigrateParallel | libvirt.MigratePostcopyResume
+	libvirt.MigratePostcopy | libvirt.MigrateParallel | libvirt.MigratePostcopyResume |
+	libvirt.MigrateOffline | libvirt.MigrateCompressed | libvirt.MigrateNonSharedSynchronousWrites
 
 // SourceOnlyFlags mean nothing to the destination; libvirt's client library leaves them out too.
 const SourceOnlyFlags = libvirt.MigrateChangeProtection | libvirt.MigrateAbortOnError | libvirt.MigrateAutoConverge

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/virt-sluice/sluice/internal/control"
 )
 
 // FuzzCalls: what a peer sends as a call or an answer is read or refused, and what is read is the
@@ -13,7 +15,7 @@ import (
 // does in its place.
 func FuzzCalls(f *testing.F) {
 	for _, v := range []any{
-		PrepareCall{Name: "g", XML: "<domain/>", Cookie: []byte("c"), Flags: 1, Bandwidth: 2, Parallel: 3}, PrepareReply{[]byte("c")},
+		PrepareCall{Name: "g", XML: "<domain/>", Cookie: []byte("c"), Flags: 1, Bandwidth: 2, Parallel: 3, Values: control.Values{Numbers: map[string]uint64{"comp-mt-level": 1}, Lists: map[string][]string{"comp-methods": {"mt"}}}}, PrepareReply{[]byte("c")},
 		FinishCall{Cookie: []byte("c"), Postcopy: true}, FinishReply{Downtime: -1, Undecided: "x"}, OutcomeAsk{"s", "u"}, OutcomeReply{OutcomeRuns, "running"},
 	} {
 		b, err := msgpack.Marshal(v)

@@ -188,7 +188,7 @@ func (g *Guest) GiveUp(ctx context.Context) error {
 		return err
 	}
 	defer v.Close()
-	steps := Steps{Virt: v, UUID: g.UUID, Flags: g.flags &^ SourceOnlyFlags, Params: []libvirt.TypedParam{paramString(libvirt.MigrateParamDestName, g.Name)}}
+	steps := Steps{Virt: v, UUID: g.UUID, Flags: g.flags &^ SourceOnlyFlags, Params: []libvirt.TypedParam{ParamString(libvirt.MigrateParamDestName, g.Name)}}
 	_, err = steps.Finish(ctx, &FinishCall{Cancelled: true})
 	return err
 }

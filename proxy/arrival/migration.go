@@ -102,7 +102,7 @@ func (in *Migration) Call(ctx context.Context, name string, body []byte) (any, e
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	switch name {
-	case CallPrepare:
+	case CallPrepare, CallPrepareWith:
 		var call PrepareCall
 		if err := msgpack.Unmarshal(body, &call); err != nil {
 			return nil, fmt.Errorf("read the call %s: %w", name, err)
@@ -128,10 +128,17 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 	if odd := in.flags &^ migrationFlags; odd != 0 {
 		return nil, fmt.Errorf("migration flags 0x%x are not carried by sluice", uint32(odd))
 	}
+	values := call.Values.Shared() // no others reach libvirt
+	if err := values.Check(); err != nil {
+		return nil, err
+	}
 	in.entry.SetPhase(control.PhasePrepare)
 	ctx, cancel := context.WithTimeoutCause(ctx, in.arrivals.Config.Limits.PrepareTimeout, fmt.Errorf(
 		"QEMU was not started within %v (limits.prepare_timeout)", in.arrivals.Config.Limits.PrepareTimeout))
 	defer cancel()
+	if err := KnowsValues(ctx, in.virt, in.arrivals.Config.Name, values); err != nil {
+		return nil, err
+	}
 	if err := in.checkGuest(ctx, call); err != nil {
 		return nil, err
 	}
@@ -141,7 +148,7 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 	}
 	in.steps = Steps{
 		Virt: in.virt, UUID: in.uuid, Calls: in.arrivals.Peers.All[in.info.Peer].Calls,
-		Flags: in.flags &^ SourceOnlyFlags, Params: Params(call.Name, At(in.dir), call.Bandwidth, call.Parallel),
+		Flags: in.flags &^ SourceOnlyFlags, Params: Params(call.Name, At(in.dir), call.Bandwidth, call.Parallel, values),
 	}
 	var reply PrepareReply
 	if reply.Cookie, _, err = in.steps.Prepare(ctx, call.XML, call.Cookie); err != nil {
@@ -153,7 +160,9 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 		return nil, &stream.Cause{Code: stream.CodeLibvirt, Host: in.arrivals.Config.Name, Text: err.Error()}
 	}
 	in.looks.Go(func() { life.AwaitPostcopy(in.session.Context(), in.switched) })
-	in.entry.SetPhase(control.PhaseMemory)
+	if !in.offline() {
+		in.entry.SetPhase(control.PhaseMemory)
+	}
 	in.log.Info().Msg("guest prepared")
 	return &reply, nil
 }
@@ -177,7 +186,11 @@ func (in *Migration) checkGuest(ctx context.Context, call *PrepareCall) error {
 	if uuid, err := virt.ParseUUID(dom.UUID); err != nil || uuid != in.uuid {
 		return fmt.Errorf("the guest's description is of %.64q, the session of %s", dom.UUID, in.info.UUID)
 	}
-	if err := in.arrivals.AcceptGuest(ctx, in.info.Peer, call.Cookie, call.XML); err != nil {
+	descriptions := []string{call.XML}
+	if call.PersistentXML != "" {
+		descriptions = append(descriptions, call.PersistentXML)
+	}
+	if err := in.arrivals.AcceptGuest(ctx, in.info.Peer, call.Cookie, descriptions...); err != nil {
 		return err
 	}
 	state, err := in.virt.State(ctx, in.uuid)
@@ -197,7 +210,7 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 		return nil, errors.New("there is no guest to finish")
 	}
 	if !call.Cancelled {
-		if !in.hasMemory(ctx) {
+		if !in.offline() && !in.hasMemory(ctx) {
 			// libvirt would wait for it, and hold us with no way to end that.
 			return nil, errors.New("no memory connection has arrived, so there is nothing to finish")
 		}
@@ -237,7 +250,7 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 		in.settled = true
 		in.life.End(NeverRan)
 		ended := *in.cause("taking the guest over", err)
-		ended.Text += in.arrivals.Libvirt.QEMUEnded(in.info.Guest)
+		ended.Text += in.arrivals.Libvirt.QEMUEnded(in.life.Name)
 		return nil, &ended
 	}
 	if err != nil {
@@ -245,10 +258,17 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 	}
 	in.settled = true
 	in.life.End(Ran)
+	if in.offline() {
+		in.log.Info().Msg("guest is defined here")
+		return reply, nil
+	}
 	in.log.Info().Msg("guest runs here")
 	reply.Downtime = in.downtime()
 	return reply, nil
 }
+
+// offline says whether the guest's definition comes alone, without memory.
+func (in *Migration) offline() bool { return in.flags&libvirt.MigrateOffline != 0 }
 
 // hasMemory says whether a memory channel has connected. At the source a
 // post-copy is resumed, as libvirt sees it, as soon as QEMU there is connected

@@ -30,7 +30,7 @@ func (s *Steps) Prepare(ctx context.Context, xml string, cookie []byte) (out []b
 		return nil, nil, err
 	}
 	defer leave()
-	params := append(s.Params[:len(s.Params):len(s.Params)], paramString(libvirt.MigrateParamDestXML, xml))
+	params := append(s.Params[:len(s.Params):len(s.Params)], ParamString(libvirt.MigrateParamDestXML, xml))
 	err = s.Virt.Bound(ctx, func() (err error) {
 		out, uri, err = s.Virt.DomainMigratePrepare3Params(params, cookie, uint32(s.Flags))
 		return err
@@ -93,27 +93,4 @@ type Where struct{ Memory, Disks string }
 // At is where a session's sockets are.
 func At(dir rundir.SessionDir) Where {
 	return Where{"unix://" + dir.SocketPath(stream.ChannelMemory), "unix://" + dir.SocketPath(stream.ChannelDisk)}
-}
-
-// Params are what libvirt is told of how data goes: the guest's name, where to, MiB/s and
-// connections; 0 leaves the last two to libvirt.
-func Params(name string, to Where, bandwidth uint64, parallel int) []libvirt.TypedParam {
-	params := []libvirt.TypedParam{
-		paramString(libvirt.MigrateParamDestName, name),
-		paramString(libvirt.MigrateParamURI, to.Memory),
-	}
-	if to.Disks != "" {
-		params = append(params, paramString(libvirt.MigrateParamDisksURI, to.Disks))
-	}
-	if bandwidth > 0 {
-		params = append(params, libvirt.TypedParam{Field: libvirt.MigrateParamBandwidth, Value: *libvirt.NewTypedParamValueUllong(bandwidth)})
-	}
-	if parallel > 0 {
-		params = append(params, libvirt.TypedParam{Field: libvirt.MigrateParamParallelConnections, Value: *libvirt.NewTypedParamValueInt(int32(parallel))})
-	}
-	return params
-}
-
-func paramString(field, value string) libvirt.TypedParam {
-	return libvirt.TypedParam{Field: field, Value: *libvirt.NewTypedParamValueString(value)}
 }

@@ -158,7 +158,7 @@ func (m *outgoing) answered(err error) bool {
 // moved lets go of the guest here.
 func (m *outgoing) moved() *control.Result {
 	m.progress(control.PhaseConfirm)
-	result := &control.Result{Outcome: control.Moved, Message: fmt.Sprintf("guest %s runs on %s", m.dom.Name, m.peer.Name)}
+	result := &control.Result{Outcome: control.Moved, Message: m.movedWords()}
 	// Settled first: Confirm ends QEMU here, and how its sockets break then is no failure any more.
 	m.session.Finish()
 	<-m.session.Settled()
@@ -178,6 +178,18 @@ func (m *outgoing) moved() *control.Result {
 		m.log.Warn().Str("cause", cause.Error()).Msg("the session broke after the guest had moved")
 	}
 	return result
+}
+
+// movedWords say where the guest is once it has moved.
+func (m *outgoing) movedWords() string {
+	words := fmt.Sprintf("guest %s runs on %s", m.dom.Name, m.peer.Name)
+	if m.req.Suspend {
+		words = fmt.Sprintf("guest %s is on %s, paused (--suspend): `virsh resume %s` there", m.dom.Name, m.peer.Name, m.nameThere())
+	}
+	if m.nameThere() != m.dom.Name {
+		words += ", as " + m.nameThere()
+	}
+	return words
 }
 
 // giveUp follows a Perform that failed: libvirt here has ended its job and taken the guest back
@@ -296,10 +308,17 @@ func (m *outgoing) lost(failure error) *control.Result {
 }
 
 // definitionFlags are those of the caller's that whoever goes on with the migration has to repeat:
-// without them libvirt here keeps the guest's definition.
+// without them libvirt there looks for the guest by its old name, or libvirt here keeps its
+// definition.
 func (m *outgoing) definitionFlags() (flags string) {
+	if m.req.Name != "" {
+		flags += " --dname " + m.req.Name
+	}
 	if m.req.Persistent {
 		flags += " --persistent"
+	}
+	if m.req.PersistentXML != "" {
+		flags += " --persistent-xml FILE"
 	}
 	if m.req.UndefineSource {
 		flags += " --undefinesource"
@@ -381,13 +400,15 @@ func (m *outgoing) atSource() (words string, unsure bool) {
 	switch {
 	case err != nil:
 		return fmt.Sprintf("guest %s was left on %s, whose libvirt does not answer now (%v)", m.dom.Name, m.host.Config.Name, err), true
+	case m.req.Offline:
+		return fmt.Sprintf("guest %s is on %s as it was", m.dom.Name, m.host.Config.Name), false
 	case state.Absent:
 		return fmt.Sprintf("guest %s has ended on %s, and is not on %s", m.dom.Name, m.host.Config.Name, m.peer.Name), false
 	case state.Running():
 		return fmt.Sprintf("guest %s goes on running on %s", m.dom.Name, m.host.Config.Name), false
 	}
 	words = fmt.Sprintf("guest %s is on %s, %v", m.dom.Name, m.host.Config.Name, state)
-	if m.flags&libvirt.MigratePaused == 0 && m.begun {
+	if !m.paused && m.begun {
 		words += fmt.Sprintf(": `virsh resume %s` there", m.dom.Name)
 	}
 	return words, false

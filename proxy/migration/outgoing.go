@@ -54,6 +54,7 @@ type outgoing struct {
 	speed     uint64        // libvirt's for the job, in MiB/s; followSpeed's
 	postcopy  bool          // the guest has been switched over
 	suspended bool          // the guest has been paused, by us
+	paused    bool          // it was paused when the migration began
 	asked     *stream.Cause // why the job was aborted, by us
 	code      string        // of what the result has as its cause
 	downtime  time.Duration
@@ -160,6 +161,9 @@ func (m *outgoing) findGuest(ctx context.Context) (err error) {
 	if err == nil {
 		err = m.checkState(state)
 	}
+	if err == nil {
+		err = arrival.KnowsValues(ctx, m.virt, m.host.Config.Name, m.req.Values)
+	}
 	if err != nil {
 		m.virt.Close()
 		return err
@@ -172,8 +176,10 @@ func (m *outgoing) findGuest(ctx context.Context) (err error) {
 func (m *outgoing) checkState(state virt.State) error {
 	name, here := m.dom.Name, m.host.Config.Name
 	switch {
+	case state.Absent && m.req.Offline:
+		return nil
 	case state.Absent:
-		return control.WrongUse("guest %s does not run on %s: only running guests are migrated live", name, here)
+		return control.WrongUse("guest %s does not run on %s: only running guests are migrated live; --offline --persistent moves its definition alone", name, here)
 	case m.req.PostCopyResume && !state.InPostcopy():
 		return control.WrongUse("guest %s is %v on %s: there is no post-copy to resume", name, state, here)
 	case m.req.PostCopyResume:
@@ -189,17 +195,23 @@ func (m *outgoing) checkState(state virt.State) error {
 
 // requestFlags are libvirt's flags for what was asked.
 func (m *outgoing) requestFlags() libvirt.DomainMigrateFlags {
-	flags := libvirt.MigrateLive | libvirt.MigrateChangeProtection
+	flags := libvirt.MigrateChangeProtection
 	for flag, asked := range map[libvirt.DomainMigrateFlags]bool{
-		libvirt.MigratePersistDest:    m.req.Persistent,
-		libvirt.MigrateUndefineSource: m.req.UndefineSource,
-		libvirt.MigrateNonSharedDisk:  m.req.CopyStorage == control.CopyAll,
-		libvirt.MigrateNonSharedInc:   m.req.CopyStorage == control.CopyInc,
-		libvirt.MigratePostcopy:       m.req.PostCopy || m.req.PostCopyResume,
-		libvirt.MigratePostcopyResume: m.req.PostCopyResume,
-		libvirt.MigrateAutoConverge:   m.req.AutoConverge,
-		libvirt.MigrateUnsafe:         m.req.Unsafe,
-		libvirt.MigrateParallel:       m.req.ParallelConnections > 0,
+		libvirt.MigrateLive:                       !m.req.Offline,
+		libvirt.MigrateOffline:                    m.req.Offline,
+		libvirt.MigratePaused:                     m.req.Suspend,
+		libvirt.MigrateCompressed:                 m.req.Compressed,
+		libvirt.MigrateAbortOnError:               m.req.AbortOnError,
+		libvirt.MigratePersistDest:                m.req.Persistent,
+		libvirt.MigrateUndefineSource:             m.req.UndefineSource,
+		libvirt.MigrateNonSharedDisk:              m.req.CopyStorage == control.CopyAll,
+		libvirt.MigrateNonSharedInc:               m.req.CopyStorage == control.CopyInc,
+		libvirt.MigrateNonSharedSynchronousWrites: m.req.Synchronous,
+		libvirt.MigratePostcopy:                   m.req.PostCopy || m.req.PostCopyResume,
+		libvirt.MigratePostcopyResume:             m.req.PostCopyResume,
+		libvirt.MigrateAutoConverge:               m.req.AutoConverge,
+		libvirt.MigrateUnsafe:                     m.req.Unsafe,
+		libvirt.MigrateParallel:                   m.req.ParallelConnections > 0,
 	} {
 		if asked {
 			flags |= flag
@@ -221,6 +233,9 @@ func (m *outgoing) run(ctx context.Context) *control.Result {
 		}
 		return m.failed(ctx, err)
 	}
+	if m.req.Offline {
+		return m.finishOffline()
+	}
 	if err := m.perform(ctx); err != nil {
 		return m.giveUp(ctx, err)
 	}
@@ -238,6 +253,9 @@ func (m *outgoing) open(ctx context.Context) error {
 	}
 	m.entry.SetChannels(m.session.channelStatus)
 	m.log.Info().Msg("session opened")
+	if m.req.Offline {
+		return nil
+	}
 	for _, kind := range stream.MigrationChannels(m.req.CopyStorage != control.CopyNone) {
 		l, err := m.dir.Listen(kind, m.host.QEMUUID)
 		if err != nil {
@@ -264,10 +282,17 @@ func (m *outgoing) prepare(ctx context.Context) error {
 	defer context.AfterFunc(m.session.Context(), func() { cancel(context.Cause(m.session.Context())) })()
 
 	m.progress(control.PhaseBegin)
-	m.params = arrival.Params(m.dom.Name, arrival.At(m.dir), m.req.Bandwidth, m.req.ParallelConnections)
+	m.params = arrival.Params(m.nameThere(), arrival.At(m.dir), m.req.Bandwidth, m.req.ParallelConnections, m.req.Values)
+	if m.req.PersistentXML != "" {
+		m.params = append(m.params, arrival.ParamString(libvirt.MigrateParamPersistXML, m.req.PersistentXML))
+	}
+	begin := m.params
+	if m.req.XML != "" { // from here on libvirt's answer stands for it
+		begin = append(slices.Clone(begin), arrival.ParamString(libvirt.MigrateParamDestXML, m.req.XML))
+	}
 	var xml string
 	err := m.virt.Bound(ctx, func() (err error) {
-		m.cookie, xml, err = m.virt.DomainMigrateBegin3Params(m.dom, m.params, uint32(m.flags))
+		m.cookie, xml, err = m.virt.DomainMigrateBegin3Params(m.dom, begin, uint32(m.flags))
 		return err
 	})
 	if err != nil {
@@ -279,21 +304,32 @@ func (m *outgoing) prepare(ctx context.Context) error {
 	if err != nil {
 		return m.libvirtCause("looking at the guest", err)
 	}
-	if state.Paused() {
+	if m.paused = state.Paused(); m.paused {
 		m.flags |= libvirt.MigratePaused
 	}
 	m.progress(control.PhasePrepare)
 	var reply arrival.PrepareReply
-	err = m.session.Call(ctx, arrival.CallPrepare, &arrival.PrepareCall{
-		Name:      m.dom.Name,
-		XML:       xml,
-		Cookie:    m.cookie,
-		Flags:     uint32(m.flags),
-		Bandwidth: m.req.Bandwidth,
-		Parallel:  m.req.ParallelConnections,
-	}, &reply)
+	call := &arrival.PrepareCall{
+		Name:          m.nameThere(),
+		XML:           xml,
+		Cookie:        m.cookie,
+		Flags:         uint32(m.flags &^ libvirt.MigrateAbortOnError), // which an older sluice does not know, and needs not
+		Bandwidth:     m.req.Bandwidth,
+		Parallel:      m.req.ParallelConnections,
+		PersistentXML: m.req.PersistentXML,
+		Values:        m.req.Values.Shared(),
+	}
+	err = m.session.Call(ctx, call.CallFor(), call, &reply)
 	m.cookie = reply.Cookie
 	return err
+}
+
+// nameThere is the guest's name at the destination.
+func (m *outgoing) nameThere() string {
+	if m.req.Name != "" {
+		return m.req.Name
+	}
+	return m.dom.Name
 }
 
 // release waits until nothing of the session is left here.

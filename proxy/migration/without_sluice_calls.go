@@ -26,7 +26,7 @@ func (b *withoutSluice) Call(ctx context.Context, name string, body, reply any) 
 		return context.Cause(b.ctx)
 	}
 	switch name {
-	case arrival.CallPrepare:
+	case arrival.CallPrepare, arrival.CallPrepareWith:
 		return b.prepare(ctx, body.(*arrival.PrepareCall), reply.(*arrival.PrepareReply))
 	case arrival.CallFinish:
 		r, err := b.finish(body.(*arrival.FinishCall))
@@ -42,6 +42,9 @@ func (b *withoutSluice) prepare(ctx context.Context, call *arrival.PrepareCall, 
 	limit := b.source.Config.Limits.PrepareTimeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("QEMU was not started within %v (limits.prepare_timeout)", limit))
 	defer cancel()
+	if err := arrival.KnowsValues(ctx, b.steps.Virt, b.peer.Name, call.Values); err != nil {
+		return &stream.Cause{Code: stream.CodeRefused, Host: b.source.Config.Name, Text: err.Error()}
+	}
 	switch state, err := b.steps.Virt.State(ctx, b.steps.UUID); {
 	case err != nil:
 		return b.said("looking for the guest", err)
@@ -56,7 +59,7 @@ func (b *withoutSluice) prepare(ctx context.Context, call *arrival.PrepareCall, 
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	b.steps.Params = arrival.Params(call.Name, arrival.Where{Memory: "tcp://" + host}, call.Bandwidth, call.Parallel)
+	b.steps.Params = arrival.Params(call.Name, arrival.Where{Memory: "tcp://" + host}, call.Bandwidth, call.Parallel, call.Values)
 	cookie, uri, err := b.steps.Prepare(ctx, call.XML, call.Cookie)
 	if err != nil {
 		return b.said("preparing the guest", err)
@@ -64,11 +67,17 @@ func (b *withoutSluice) prepare(ctx context.Context, call *arrival.PrepareCall, 
 	reply.Cookie = cookie
 	b.prepared = true
 	b.log.Info().Msg("guest prepared by libvirt there")
+	if b.offline() {
+		return nil
+	}
 	if err := b.learnPorts(uri, reply.Cookie); err != nil {
 		return &stream.Cause{Code: stream.CodeProtocol, Host: b.source.Config.Name, Text: err.Error()}
 	}
 	return nil
 }
+
+// offline says whether the guest's definition goes alone, without memory.
+func (b *withoutSluice) offline() bool { return b.steps.Flags&libvirt.MigrateOffline != 0 }
 
 // learnPorts finds where QEMU there waits: libvirt's answer names the port of
 // memory, its cookie that of disks.
@@ -109,7 +118,7 @@ func (b *withoutSluice) finish(call *arrival.FinishCall) (*arrival.FinishReply, 
 		return nil, &stream.Cause{Code: stream.CodeRefused, Host: b.source.Config.Name, Text: "there is no guest to finish"}
 	}
 	if !call.Cancelled {
-		if len(b.channelStatus()) == 0 {
+		if !b.offline() && len(b.channelStatus()) == 0 {
 			return nil, &stream.Cause{Code: stream.CodeLocal, Host: b.source.Config.Name, Text: "no memory of the guest has gone, so there is nothing to finish"}
 		}
 		b.asked = true

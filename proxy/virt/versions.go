@@ -26,11 +26,11 @@ func (v *Conn) Versions(ctx context.Context) (all Versions, err error) {
 		if err != nil {
 			return err
 		}
-		all.Libvirt = version(n)
+		all.Libvirt = FormatVersion(n)
 		n, err = v.ConnectGetVersion()
 		switch {
 		case err == nil:
-			all.QEMU = version(n)
+			all.QEMU = FormatVersion(n)
 		case FromDriver(err): // it has none
 			return nil
 		}
@@ -39,7 +39,7 @@ func (v *Conn) Versions(ctx context.Context) (all Versions, err error) {
 	return all, err
 }
 
-// version is one as libvirt writes it: 1,000,000 for each major one.
-func version(n uint64) string {
+// FormatVersion writes out one of libvirt's numbers: 1,000,000 for each major version.
+func FormatVersion(n uint64) string {
 	return fmt.Sprintf("%d.%d.%d", n/1_000_000, n/1000%1000, n%1000)
 }
