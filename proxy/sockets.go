@@ -26,6 +26,9 @@ func (d *Daemon) wanted(p *parts) map[string]func() (*socket, error) {
 	for name := range p.Peers.All {
 		all["the socket of peer "+name] = func() (*socket, error) { return d.listenForClients(name) }
 	}
+	for link, name := range p.Config.Links() {
+		all[fmt.Sprintf("the name %s for the socket of peer %s", link, name)] = func() (*socket, error) { return d.link(link, name) }
+	}
 	if i := p.Config.Intercept; i != nil {
 		all[fmt.Sprintf("interception at port %d", i.Port)] = func() (*socket, error) {
 			closers, err := intercept.Listen(d.working, i.Port, func() *host.Host { return d.now().Host })
@@ -90,6 +93,15 @@ func (d *Daemon) closeSockets() {
 	for _, s := range d.open {
 		s.close()
 	}
+}
+
+// link gives the folder of a peer's socket a further name.
+func (d *Daemon) link(link, name string) (*socket, error) {
+	path := filepath.Join(rundir.PeersDir, link)
+	if err := d.Dir.Symlink(name, path); err != nil {
+		return nil, err
+	}
+	return &socket{close: func() { d.Dir.Remove(path) }}, nil
 }
 
 // listenForClients makes a peer's folder with the socket of its libvirt clients.

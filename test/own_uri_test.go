@@ -11,7 +11,7 @@ import (
 func TestOwnURIReplaced(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	a, b := s.both(conf{peers: "[peers.host-a]\naliases = [\"storage-a\"]\n[peers.host-b]\naliases = [\"storage-b\"]\n"})
+	a, b := s.both(conf{peers: "[peers.host-a]\naliases = [\"storage-a\", \"192.0.2.1\"]\n[peers.host-b]\naliases = [\"storage-b\", \"192.0.2.2\"]\n"})
 	g := s.guest(lab.GuestSpec{DisksMiB: []int{8}})
 	s.check(g.CreateDisks(s.B))
 	for _, one := range []struct {
@@ -27,6 +27,16 @@ func TestOwnURIReplaced(t *testing.T) {
 		one.from.virshMigrate(one.to, g, one.args...)
 		s.check(s.CompareDisks(s.ctx, g))
 		one.from.logged("in place of the migration's URI", one.args[len(one.args)-1])
+	}
+	// So it is with the other names of a peer, where they are given to sluice itself.
+	if _, errs, status := s.run(s.B, s.command, "migrate", g.Name, "storage-a", "--copy-storage-all"); status != 0 {
+		t.Fatalf("sluice migrate to an alias ends with status %d: %s", status, errs)
+	}
+	s.check(s.CheckOnlyOn(s.ctx, g, s.A))
+	for _, name := range []string{"storage-b", s.B.Addr} {
+		s.virshMigrates(s.A, g, "qemu+unix:///system?socket=/run/sluice/peers/"+name+"/libvirt.sock", "--p2p", "--copy-storage-all").moves()
+		s.check(s.CheckOnlyOn(s.ctx, g, s.B))
+		b.virshMigrate(a, g, "--p2p", "--copy-storage-all")
 	}
 	s.nothingLeft()
 }

@@ -76,6 +76,28 @@ func (c *Config) Called() map[string]string {
 	return owner
 }
 
+// Links are further names for the folders of peers' sockets, and whose each is: all that peers are
+// called, IPv6 addresses with and without the brackets that URIs put around them.
+func (c *Config) Links() map[string]string {
+	links := map[string]string{}
+	for key, name := range c.Called() {
+		links[key] = name
+		if strings.Contains(key, ":") {
+			links["["+key+"]"] = name
+		}
+	}
+	for name, p := range c.Peers {
+		for _, alias := range p.Aliases {
+			links[alias] = name
+		}
+	}
+	maps.DeleteFunc(links, func(link, _ string) bool {
+		_, is := c.Peers[link]
+		return is || len(link) > maxPeerName
+	})
+	return links
+}
+
 // HostKey is a host's name or address in the form in which two are compared: an address as Go
 // writes it, without brackets, a name in lower case and without a dot at its end.
 func HostKey(host string) string {

@@ -17,6 +17,12 @@ names = ["host-d"]
 	if err != nil {
 		t.Fatal(err)
 	}
+	links := c.Links()
+	for link, want := range map[string]string{"192.0.2.2": "b", "2001:db8::2": "b", "[2001:db8::2]": "b", "host-d": "d", "b": "", "gate.example.org": ""} {
+		if links[link] != want {
+			t.Errorf("the folder %s is peer %q's, want %q", link, links[link], want)
+		}
+	}
 	called := c.Called()
 	for host, want := range map[string]string{
 		"b": "b", "192.0.2.2": "b", "Host-B.example.org.": "b", "storage-b": "b", "[2001:db8::2]": "b", "2001:db8:0::2": "b",

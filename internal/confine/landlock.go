@@ -12,7 +12,7 @@ import (
 // Rights over folders and what is in them; ofFiles are those that a rule for one file may have.
 const (
 	read  = abi.AccessFSReadFile | abi.AccessFSReadDir
-	write = abi.AccessFSWriteFile | abi.AccessFSTruncate | abi.AccessFSMakeReg | abi.AccessFSMakeSock | abi.AccessFSMakeDir | abi.AccessFSRemoveFile | abi.AccessFSRemoveDir
+	write = abi.AccessFSWriteFile | abi.AccessFSTruncate | abi.AccessFSMakeReg | abi.AccessFSMakeSock | abi.AccessFSMakeDir | abi.AccessFSMakeSym | abi.AccessFSRemoveFile | abi.AccessFSRemoveDir
 
 	ofFiles = abi.AccessFSReadFile | abi.AccessFSWriteFile | abi.AccessFSTruncate
 )

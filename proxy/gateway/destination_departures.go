@@ -13,6 +13,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/departure"
 	"github.com/virt-sluice/sluice/proxy/peer"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/proxy/virt"
@@ -220,12 +221,9 @@ func (gw *Gateway) leadsHere(uri *string) bool {
 	if len(sockets) != 1 || !strings.HasSuffix(u.Scheme, "+unix") {
 		return false
 	}
-	for _, p := range gw.Peers.All {
-		if sockets[0] == filepath.Join(gw.Config.RunDir, gw.PeerSocket(p)) {
-			return true
-		}
-	}
-	return false
+	name := filepath.Base(filepath.Dir(sockets[0]))
+	return sockets[0] == filepath.Join(gw.Config.RunDir, rundir.PeersDir, name, rundir.LibvirtSocket) &&
+		(gw.Peers.All[name] != nil || gw.Peers.Called(name) != nil)
 }
 
 // encrypted says whether a connection by a libvirt URI is, by its transport:

@@ -105,7 +105,7 @@ func (m *outgoing) noCancel() {
 // check refuses what can't be begun, and makes a place for the session.
 func (m *outgoing) check(ctx context.Context) error {
 	d := m.host
-	m.peer = d.Peers.All[m.req.Peer]
+	m.peer = d.Peers.Called(m.req.Peer)
 	if m.peer == nil {
 		return control.WrongUse("no peer is named %q in the configuration of %s; there are: %s",
 			m.req.Peer, d.Config.Name, strings.Join(slices.Sorted(maps.Keys(d.Peers.All)), ", "))

@@ -126,6 +126,14 @@ func (d *Dir) Mkdir(name string, mode fs.FileMode) error {
 	return nil
 }
 
+// Symlink makes a symbolic link to target, from its folder on.
+func (d *Dir) Symlink(target, name string) error {
+	if err := d.root.Symlink(target, name); err != nil {
+		return fmt.Errorf("make a link in %s: %w", d.path, err)
+	}
+	return nil
+}
+
 // chmod goes by the path, which can't lead elsewhere, as nobody else may write in the folder: os.Root
 // would use fchmodat2, which a systemd of before it does not let through (SystemCallFilter).
 func (d *Dir) chmod(name string, mode fs.FileMode) error {
