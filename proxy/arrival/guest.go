@@ -36,6 +36,8 @@ type Guest struct {
 	mu        sync.Mutex
 	source    string // the peer that asks what became of it, where that is not who brings it
 	id        int32  // libvirt's; 0 as long as there is no QEMU
+	pid       int    // of its QEMU; 0 if it was not found
+	started   uint64 // with the pid, one process
 	asked     bool   // libvirt has been asked to take it over
 	calledOff bool   // libvirt has been asked to end it instead
 	over      bool
@@ -94,6 +96,10 @@ func (g *Guest) Prepared(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.id = id
+	if p, err := virt.FindQEMU(g.arrivals.Config.QEMUPIDs, g.Name, g.UUID, g.arrivals.QEMUUID); err == nil {
+		g.pid, g.started = p.PID, p.Started
+		p.Close()
+	}
 	return nil
 }
 
@@ -221,6 +227,39 @@ func (g *Guest) end(v Verdict) {
 	}
 	g.arrivals.guests.remove(g)
 	close(g.done)
+	if v == NeverRan {
+		g.arrivals.Work.Go(g.sweep)
+	}
+}
+
+// sweep ends the QEMU of a guest that nobody has asked for and that never ran, if libvirt does not.
+// QEMU 7.2 hangs for ever, its monitor too, when some of the connections of --parallel break while
+// it waits for all of them (multifd_recv_sync_main waits for threads that have ended). libvirtd then
+// waits for the monitor's answer before it ends QEMU.
+func (g *Guest) sweep() {
+	g.mu.Lock()
+	none := g.asked || g.pid == 0 || g.mayPostcopy()
+	g.calledOff = g.calledOff || !none // nobody can ask for it any more
+	g.mu.Unlock()
+	if none {
+		return
+	}
+	p, err := virt.ReopenQEMU(g.pid, g.started, g.UUID, g.arrivals.QEMUUID)
+	if err != nil {
+		return // it has ended
+	}
+	defer p.Close()
+	for deadline := time.Now().Add(g.arrivals.Config.Limits.GiveUpTimeout); time.Now().Before(deadline); {
+		if p.Ended(time.Until(deadline)) { // earlier, if a signal comes
+			return
+		}
+	}
+	log := g.arrivals.Log.With().Str("guest", g.Name).Int("pid", p.PID).Logger()
+	if err := p.Kill(); err != nil {
+		log.Error().Err(err).Msg("QEMU of a guest that never ran here hangs, and can't be ended: end it (kill -9), or libvirt waits for it")
+		return
+	}
+	log.Warn().Msg("QEMU of a guest that never ran here did not end, and was killed")
 }
 
 // GivenUp waits until libvirt here has the guest as its own, or not at all, once the session of its
@@ -249,6 +288,7 @@ func (g *Guest) GivenUp(cut func(error), cause *stream.Cause) Verdict {
 	}
 	if !g.Asked() {
 		cut(fmt.Errorf("the migration of guest %s failed (%w), and its source does not give it up", g.Name, cause))
+		g.arrivals.Work.Go(g.sweep)
 	}
 	<-g.done
 	return g.Verdict()

@@ -14,18 +14,18 @@ import (
 	"github.com/virt-sluice/sluice/internal/stand"
 )
 
-// waits is the outcome of a stock client while nobody can tell: an answer would make libvirt resume
-// the guest (docs/design-finish.md).
+// waits is the outcome of a caller that has no answer yet while it is told that nobody can tell.
 const waits = "waits"
 
 // Where a guest is in the end.
 const (
-	moved = "moved"     // it runs on host-b alone
-	stays = "stays"     // it runs on host-a alone
-	ended = "ended"     // it runs nowhere, and nothing is left of it
-	held  = "held"      // it is paused on host-a, and is not on host-b
-	split = "split"     // a part of it is on each host, as post-copy leaves it
-	torn  = "torn"      // post-copy has lost it: what is left can't go on (docs/failures.md)
+	moved = "moved" // it runs on host-b alone
+	stays = "stays" // it runs on host-a alone
+	ended = "ended" // it runs nowhere, and nothing is left of it
+	held  = "held"  // it is paused on host-a, and is not on host-b
+	split = "split" // a part of it is on each host, as post-copy leaves it
+	torn  = "torn"  // post-copy has lost it: what is left can't go on (docs/failures.md)
+	twice = "moved, and a paused copy is left on host-a"
 	open  = "undecided" // none of these
 )
 
@@ -54,7 +54,7 @@ func (s *stage) judge(r *result) {
 	}
 	s.agrees(r, where, onB > 0)
 	s.causes(r)
-	if where == held || where == split {
+	if where == held || where == split || where == twice {
 		where = s.operator(ctx, r, where, onB > 0)
 	}
 	at := s.A
@@ -181,6 +181,8 @@ func (s *stage) where(ctx context.Context) string {
 		return held
 	case len(a.QEMU) > 0 && len(b.QEMU) > 0 && s.c.kind == "postcopy":
 		return split
+	case a.State == "paused" && b.State == "running" && s.c.way.alone: // its client, or libvirt, has not ended it
+		return twice
 	case gone(a) && s.c.kind == "postcopy": // its source is lost
 		return torn
 	}
@@ -208,7 +210,8 @@ func (s *stage) agrees(r *result, where string, ran bool) {
 		}
 	case control.Failed, control.Cancelled:
 		// A stock client has no word for what it can't know.
-		paused := where == held && strings.Contains(r.Words, "'paused' state on source") // virsh's own words
+		// In virsh's own words, or in sluice's.
+		paused := where == held && (strings.Contains(r.Words, "'paused' state on source") || strings.Contains(r.Words, "nobody can tell"))
 		if (where == moved || where == held && !paused) && (s.caller.sluice || !cut && !s.c.way.alone && s.c.kind != "postcopy") {
 			r.fault("the caller says %q, and the guest is %s: %s", r.Caller, where, r.Words)
 		}
@@ -256,7 +259,7 @@ func (s *stage) operator(ctx context.Context, r *result, where string, ran bool)
 		}
 		return s.rest(ctx)
 	}
-	leaving := s.status(s.site.A).Leaving
+	leaving, hits := s.status(s.site.A).Leaving, s.c.fault.hits
 	switch {
 	case where == split:
 		if !slices.ContainsFunc(s.site.Daemons(), func(d *site.Daemon) bool { return len(s.status(d).Ended) > 0 }) && s.c.fault.hits == "" {
@@ -283,6 +286,8 @@ func (s *stage) operator(ctx context.Context, r *result, where string, ran bool)
 			r.fault("%v", err)
 		}
 		return where
+	case where == twice && (hits == "caller" || hits == "libvirtd-a" || hits == "link"):
+		return run("virsh", "-q", "destroy", s.g.Name)
 	case s.c.way.alone && s.c.moment.finish: // libvirt's own end of a migration that it can't finish
 		r.Outcome += ", resumed"
 		if ran {
@@ -342,7 +347,7 @@ func (s *stage) endCopy(ctx context.Context, r *result) {
 // nothingLeft checks that hosts and daemons have nothing of the migration any more, but the guest
 // where it is.
 func (s *stage) nothingLeft(ctx context.Context, r *result, at *lab.Host) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	if s.second != nil {
 		s.secondRefused(r)
@@ -352,13 +357,19 @@ func (s *stage) nothingLeft(ctx context.Context, r *result, at *lab.Host) {
 		if h == at || h == s.A && at == nil && s.g.Spec.Persistent || s.keepsDefinition(h) {
 			except = []string{s.g.Name}
 		}
-		if err := h.WaitClean(ctx, except...); err != nil {
+		soon, cancel := context.WithTimeout(ctx, 30*time.Second)
+		if err := h.WaitClean(soon, except...); err != nil {
 			r.fault("%v", err)
 		}
+		cancel()
 	}
 	for _, d := range s.site.Daemons() {
 		var more error
-		err := s.wait("sluice comes to rest", 20*time.Second, func() (bool, error) {
+		patience := 20 * time.Second
+		if strings.HasSuffix(r.Outcome, ", resolved") {
+			patience = 150 * time.Second // libvirt here was left its connection for so long, to resume the guest in vain
+		}
+		err := s.wait("sluice comes to rest", patience, func() (bool, error) {
 			now, err := s.holds(d)
 			more = errors.Join(now.Beyond(s.idle[d]), err)
 			return more == nil, nil
@@ -377,8 +388,8 @@ func (s *stage) nothingLeft(ctx context.Context, r *result, at *lab.Host) {
 // and a destination that can't write down that it has given the guest up.
 func (s *stage) keepsDefinition(h *lab.Host) bool {
 	switch s.c.fault.name {
-	case "caller:kill":
-		return s.g.Spec.Persistent && h == s.A && s.c.way.alone
+	case "caller:kill", "link:down-40s", "libvirtd-a:kill":
+		return s.g.Spec.Persistent && h == s.A && s.c.way.alone && s.c.moment.name != "copy"
 	case "disk-full:run-b":
 		return s.g.Spec.Persistent && h == s.B && s.c.moment.finish
 	}
