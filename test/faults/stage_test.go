@@ -40,6 +40,8 @@ type stage struct {
 
 	sentBefore uint64 // by host-a's link
 
+	crashed bool // a libvirtd has, as it does without sluice
+
 	// What faults keep.
 	pid       int    // of the process that was struck
 	resource  string // that was limited
