@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -34,7 +35,11 @@ func (r *result) fault(format string, args ...any) {
 }
 
 // knownBad are cases that fail, and why.
-var knownBad = map[string]string{}
+var knownBad = map[string]string{
+	"sluice/storage/finish/libvirtd-a:restart":         "libvirtd at the source, stopped and started again in Finish, has resumed a guest of `sluice migrate`, whose QEMU is not stopped there as those of stock clients are",
+	"intercept/memory/finish/libvirtd-a:stop-for-good": "libvirt's own: virsh says that the guest has moved, and leaves a paused copy; no sluice sees its calls",
+	"sluice/postcopy/finish/libvirtd-b:kill":           "the source's cause has more words than the destination's",
+}
 
 // A record is all results of a run.
 type record struct {
@@ -68,6 +73,12 @@ func (rec *record) write(dir string) error {
 	}
 	for _, r := range append(before, rec.all...) {
 		now[r.Case] = r
+	}
+	for _, r := range now {
+		r.Words, r.Cause, r.Problem = plainly(r.Words), plainly(r.Cause), plainly(r.Problem)
+		for i, n := range r.Notes {
+			r.Notes[i] = plainly(n)
+		}
 	}
 	var list []*result
 	for _, c := range cases() {
@@ -125,6 +136,20 @@ func table(list []*result) string {
 		fmt.Fprintf(&b, "| `%s` | %d | %s | %s | %.1f s | %s |\n", r.Case, r.Seed, outcome, r.Caller, r.Verdict.Seconds(), cell(cmp.Or(r.Cause, words(r)), 200))
 	}
 	return b.String()
+}
+
+// here are times and paths of the machine that the cases ran on.
+var here = regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*(Z|\+0000)?( \+0000 UTC)?:? ?|/tmp/[^ ]*/`)
+
+// plainly leaves out of a text what is this machine's, and virsh's chatter.
+func plainly(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if !chatter.MatchString(line) {
+			b.WriteString(here.ReplaceAllString(line, ""))
+		}
+	}
+	return strings.TrimSpace(b.String())
 }
 
 // words are the caller's where no session has a cause.

@@ -40,7 +40,8 @@ type stage struct {
 
 	sentBefore uint64 // by host-a's link
 
-	crashed bool // a libvirtd has, as it does without sluice
+	qemuLogged int  // length of QEMU's log at the start
+	crashed    bool // a libvirtd has, as it does without sluice
 
 	// What faults keep.
 	pid       int    // of the process that was struck
@@ -66,6 +67,9 @@ func newStage(ctx context.Context, c *testCase, dir string) (s *stage, err error
 		return s, err
 	}
 	s.logged = map[*lab.Host]int{s.A: len(libvirtdLog(s.A)), s.B: len(libvirtdLog(s.B))}
+	if raw, err := os.ReadFile(s.A.Path("/var/log/libvirt/qemu/g.log")); err == nil {
+		s.qemuLogged = len(raw)
+	}
 	spec := specs[c.kind]
 	spec.Name, spec.Persistent = "g", c.persistent()
 	if c.fault.spec != nil {
