@@ -135,6 +135,35 @@ func TestOffline(t *testing.T) {
 	s.nothingLeft()
 }
 
+// The same by libvirtd alone at the destination.
+func TestOptionsWithoutSluice(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.withoutSluice(s.B, libvirtTLSPort, "host-b")
+	a := s.start(s.A, conf{peers: bareTable(s.B, "plain")})
+	g := s.guest(lab.GuestSpec{DisksMiB: []int{4, 5}, Persistent: true})
+	s.check(g.CreateDisks(s.B))
+	r := a.migrate(g.Name, "--offline", "--persistent", "--dname", "twin").want(control.Moved, 0)
+	if len(r.Warnings) != 1 || strings.Contains(r.Warnings[0], "clear") {
+		t.Errorf("the warnings are %q", r.Warnings)
+	}
+	if state := s.virsh(s.B, "domstate", "twin"); state != "shut off" {
+		t.Errorf("on host-b it is %s", state)
+	}
+	s.virsh(s.B, "undefine", "twin")
+	untouched := fileOn(s, s.B, g.DiskPath(0))
+	a.migrate(g.Name, "--copy-storage-all", "--migrate-disks", "vdb", "--unsafe", "--comp-methods", "xbzrle", "--suspend").want(control.Moved, 0)
+	if state := s.virsh(s.B, "domstate", g.Name); state != "paused" {
+		t.Errorf("on host-b it is %s", state)
+	}
+	s.virsh(s.B, "resume", g.Name)
+	s.check(s.CheckOnlyOn(s.ctx, g, s.B))
+	if !bytes.Equal(fileOn(s, s.A, g.DiskPath(1)), fileOn(s, s.B, g.DiskPath(1))) || !bytes.Equal(untouched, fileOn(s, s.B, g.DiskPath(0))) {
+		t.Error("another disk was copied than the one that was to be")
+	}
+	s.nothingLeft()
+}
+
 func TestSuspend(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -147,6 +176,18 @@ func TestSuspend(t *testing.T) {
 	}
 	s.virsh(s.B, "resume", g.Name)
 	s.onlyOn(g, s.B)
+}
+
+// libvirt's clients are told why zero copy can't be, before their guest is touched.
+func TestZeroCopy(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a, _ := s.both(conf{})
+	g := s.guest(lab.GuestSpec{})
+	for _, args := range [][]string{{"--p2p"}, {}} {
+		a.virshStart(g, append(args, "--parallel", "--zerocopy")...).fails("zero copy takes a TCP connection", "leave out --zerocopy")
+	}
+	s.onlyOn(g, s.A)
 }
 
 // QEMU at the source is asked for what it was told. At the destination libvirt lets nobody ask as long

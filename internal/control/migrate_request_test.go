@@ -56,6 +56,7 @@ func TestCheck(t *testing.T) {
 			r.Values.setList(OptionDisks, nil)
 		}, "0 names"},
 		{"a number for names", func(r *MigrateRequest) { r.Values.setNumber(OptionDisks, 1) }, "takes a number"},
+		{"an option of a newer sluice", func(r *MigrateRequest) { r.Values.setNumber("comp-lz4-level", 1) }, `no option "--comp-lz4-level"`},
 		{"names for a number", func(r *MigrateRequest) { r.Values.setList("comp-mt-level", []string{"1"}) }, "takes names"},
 		{"xbzrle", func(r *MigrateRequest) {
 			r.Values.setList(OptionCompression, []string{"xbzrle"})

@@ -118,7 +118,7 @@ func (v Values) Check() error {
 	for _, name := range slices.Sorted(maps.Keys(v.Numbers)) {
 		switch o, is := known[name]; {
 		case !is || o.List:
-			return WrongUse("there is no option --%.80q that takes a number", name)
+			return WrongUse("there is no option %.80q that takes a number", "--"+name)
 		case v.Numbers[name] > o.Max:
 			return WrongUse("--%s is %d; %d is the most that libvirt takes", name, v.Numbers[name], o.Max)
 		}
@@ -126,7 +126,7 @@ func (v Values) Check() error {
 	for _, name := range slices.Sorted(maps.Keys(v.Lists)) {
 		o, is := known[name]
 		if !is || !o.List {
-			return WrongUse("there is no option --%.80q that takes names", name)
+			return WrongUse("there is no option %.80q that takes names", "--"+name)
 		}
 		list := v.Lists[name]
 		if len(list) == 0 || len(list) > maxNames {

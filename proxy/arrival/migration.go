@@ -128,10 +128,10 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 	if odd := in.flags &^ migrationFlags; odd != 0 {
 		return nil, fmt.Errorf("migration flags 0x%x are not carried by sluice", uint32(odd))
 	}
-	values := call.Values.Shared() // no others reach libvirt
-	if err := values.Check(); err != nil {
+	if err := call.Values.Check(); err != nil { // also of a newer sluice, for what is not known here
 		return nil, err
 	}
+	values := call.Values.Shared() // no others reach libvirt
 	in.entry.SetPhase(control.PhasePrepare)
 	ctx, cancel := context.WithTimeoutCause(ctx, in.arrivals.Config.Limits.PrepareTimeout, fmt.Errorf(
 		"QEMU was not started within %v (limits.prepare_timeout)", in.arrivals.Config.Limits.PrepareTimeout))

@@ -33,6 +33,9 @@ type qemuListeners struct {
 	diskPort int    // of disks, where it can't; 0 without disks
 }
 
+// bySockets says whether QEMU is told sockets, not ports of the loopback interface.
+func bySockets(disks, told bool) bool { return !disks || told }
+
 // listen opens them; they close with the session. told says that libvirt can be
 // told where disks go.
 func (o *qemuListeners) listen(dir rundir.SessionDir, disks, told bool) (err error) {
@@ -42,7 +45,7 @@ func (o *qemuListeners) listen(dir rundir.SessionDir, disks, told bool) (err err
 			context.AfterFunc(o.session.Context(), func() { o.gateway.uris.set(uri, false) })
 		}
 	}()
-	if !disks || told {
+	if bySockets(disks, told) {
 		if o.uri, err = o.socket(dir, stream.ChannelMemory); err == nil && disks {
 			o.disksURI, err = o.socket(dir, stream.ChannelDisk)
 		}

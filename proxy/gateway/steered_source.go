@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -54,6 +55,10 @@ type steeredSource struct {
 func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g guest, t transfer.Transfer, told bool) (*steeredSource, error) {
 	if !stream.ValidID(id) { // it becomes the name of a folder
 		return nil, fmt.Errorf("%.40q is no session ID", id)
+	}
+	if t.Steered && t.Flags&libvirt.MigrateZerocopy != 0 && bySockets(t.Disks(), told) {
+		// QEMU blames the kernel for it: "Zero copy send feature not detected in host kernel".
+		return nil, errors.New("QEMU's zero copy takes a TCP connection, and its connections to sluice are unix sockets: leave out --zerocopy")
 	}
 	gw = gw.now()
 	name := p.Name

@@ -21,12 +21,12 @@ func (m *outgoing) finishOffline() *control.Result {
 	case err == nil && reply.Undecided == "":
 		m.cookie = reply.Cookie
 	case err == nil:
-		return m.definedNowhere(&stream.Cause{Code: stream.CodeLibvirt, Host: m.peer.Name, Text: stream.Printable(reply.Undecided)})
+		return m.definitionUnknown(&stream.Cause{Code: stream.CodeLibvirt, Host: m.peer.Name, Text: stream.Printable(reply.Undecided)})
 	case m.answered(err):
 		m.confirm(true)
 		return m.failed(context.Background(), err)
 	default:
-		return m.definedNowhere(session.CauseOf(err))
+		return m.definitionUnknown(session.CauseOf(err))
 	}
 	m.progress(control.PhaseConfirm)
 	m.session.Finish()
@@ -43,8 +43,8 @@ func (m *outgoing) finishOffline() *control.Result {
 	return result
 }
 
-// definedNowhere is the result where no one can tell whether the definition has come.
-func (m *outgoing) definedNowhere(failure *stream.Cause) *control.Result {
+// definitionUnknown is the result where no one can tell whether the definition has come.
+func (m *outgoing) definitionUnknown(failure *stream.Cause) *control.Result {
 	m.session.Fail(failure)
 	m.session.Wait()
 	m.confirm(true)

@@ -139,17 +139,20 @@ func (m *outgoing) openWithoutSluice(ctx context.Context, limits stream.Limits, 
 	b.channels = direct.NewChannels(b.ctx, m.peer.Name, limits, func(channel string, err error) {
 		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.host.Config.Name, Channel: channel, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.Name, err)})
 	})
-	by := session.ByQEMUThere
+	by, disks := session.ByQEMUThere, ""
 	if !native {
 		by = session.ByNothing
-		m.host.Sessions.InClear.Count(control.Outgoing)
 	}
-	m.warnWithoutSluice(native)
-	disks := ""
 	if m.req.CopyStorage != control.CopyNone {
 		disks = by
 	}
-	m.entry.SecuredBy(by, disks)
+	if !m.req.Offline {
+		m.entry.SecuredBy(by, disks)
+	}
+	if !m.req.Offline && !native {
+		m.host.Sessions.InClear.Count(control.Outgoing)
+	}
+	m.warnWithoutSluice(native)
 	go b.run()
 	return b, nil
 }
@@ -157,7 +160,10 @@ func (m *outgoing) openWithoutSluice(ctx context.Context, limits stream.Limits, 
 // warnWithoutSluice tells of what a host without a sluice costs.
 func (m *outgoing) warnWithoutSluice(native bool) {
 	text := fmt.Sprintf("%s has no sluice: data goes to QEMU's own TLS there (peers.%s.without_sluice)", m.peer.Name, m.peer.Name)
-	if !native {
+	switch {
+	case m.req.Offline:
+		text = fmt.Sprintf("%s has no sluice: the definition goes to its libvirtd (peers.%s.without_sluice)", m.peer.Name, m.peer.Name)
+	case !native:
 		text = fmt.Sprintf("%s has no sluice: the guest's memory and disks go in clear (peers.%s.without_sluice = %q)", m.peer.Name, m.peer.Name, config.WithoutPlain)
 	}
 	m.warnings = append(m.warnings, text)

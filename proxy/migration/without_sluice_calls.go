@@ -52,7 +52,7 @@ func (b *withoutSluice) prepare(ctx context.Context, call *arrival.PrepareCall, 
 		return &stream.Cause{Code: stream.CodeRefused, Host: b.peer.Name, Text: fmt.Sprintf("guest %s (%s) is already on %s, %v", call.Name, b.info.UUID, b.peer.Name, state)}
 	}
 	b.steps.Flags = libvirt.DomainMigrateFlags(call.Flags) &^ arrival.SourceOnlyFlags
-	if b.native {
+	if b.native && !b.offline() {
 		b.steps.Flags |= libvirt.MigrateTLS
 	}
 	host := b.qemu.Host
