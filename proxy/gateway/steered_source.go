@@ -98,9 +98,6 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g guest, 
 	}
 	m.entry.SetSession(m.session)
 	m.entry.OnCancel(m.cancel)
-	if t.Postcopy() { // when it begins only libvirt here is told
-		m.session.Unbound()
-	}
 	m.entry.SetPhase(control.PhasePrepare)
 	m.log.Info().Msg("session opened")
 	m.listeners = qemuListeners{gateway: gw, session: m.session, guest: g.id, log: m.log}
@@ -109,6 +106,9 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g guest, 
 	}
 	gw.Work.Go(m.wait)
 	gw.Work.Go(m.follow)
+	if t.Postcopy() {
+		gw.Work.Go(func() { gw.arrivals.AwaitPostcopy(m.session.Context(), g.id, m.session.Unbound) })
+	}
 	if err != nil {
 		m.fail(stream.CodeLocal, err.Error())
 		<-m.over

@@ -12,6 +12,7 @@ import (
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/departure"
 	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -286,10 +287,35 @@ func (m *outgoing) split() bool {
 	if m.flags&libvirt.MigratePostcopy == 0 {
 		return false
 	}
+	state, err := m.stateHere(nil)
+	return err == nil && state.InPostcopy() || err != nil && m.postcopy
+}
+
+// stateAgain is how often libvirt is asked again that did not answer.
+const stateAgain = 200 * time.Millisecond
+
+// stateHere asks libvirt here for the guest's state, and again for limits.give_up_timeout: libvirtd,
+// or a part of it, may be starting again at this moment. passing, if set, says of a state that libvirt
+// is about to change it, so that it is asked again as well.
+func (m *outgoing) stateHere(passing func(virt.State) bool) (state virt.State, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), m.host.Config.Limits.GiveUpTimeout)
 	defer cancel()
-	state, err := m.host.Libvirt.State(ctx, m.dom.UUID)
-	return err == nil && state.InPostcopy() || err != nil && m.postcopy
+	again := time.NewTicker(stateAgain)
+	defer again.Stop()
+	for first := true; ; first = false {
+		asked, failed := m.host.Libvirt.State(ctx, m.dom.UUID)
+		if first || ctx.Err() == nil { // else what is known says more
+			state, err = asked, failed
+		}
+		if err == nil && (passing == nil || !passing(state)) {
+			return state, nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return state, err
+		}
+	}
 }
 
 // lost is the result of a post-copy that broke: each host has a part of the guest.
@@ -394,12 +420,11 @@ func (m *outgoing) called(ctx context.Context) *stream.Cause {
 // atSource says in words where libvirt has a guest that is not at the destination, and whether it
 // can't tell. That a guest has ended here, or was ended by its user, is certain.
 func (m *outgoing) atSource() (words string, unsure bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), m.host.Config.Limits.GiveUpTimeout)
-	defer cancel()
-	state, err := m.host.Libvirt.State(ctx, m.dom.UUID)
+	// libvirt takes the guest back by itself, a moment after its job has failed.
+	state, err := m.stateHere(virt.State.PausedForMigration)
 	switch {
 	case err != nil:
-		return fmt.Sprintf("guest %s was left on %s, whose libvirt does not answer now (%v)", m.dom.Name, m.host.Config.Name, err), true
+		return fmt.Sprintf("guest %s was left on %s, whose libvirt does not answer (%v)", m.dom.Name, m.host.Config.Name, err), true
 	case m.req.Offline:
 		return fmt.Sprintf("guest %s is on %s as it was", m.dom.Name, m.host.Config.Name), false
 	case state.Absent:

@@ -47,12 +47,15 @@ type outgoing struct {
 	session destination
 	sockets sync.WaitGroup // accept loops
 
+	switchPoll *time.Ticker // runs from switching until postcopy
+
 	started   time.Time
 	params    []libvirt.TypedParam
 	cookie    []byte        // libvirt's, from the step before
 	begun     bool          // libvirt's job is ours to confirm
 	speed     uint64        // libvirt's for the job, in MiB/s; followSpeed's
-	postcopy  bool          // the guest has been switched over
+	postcopy  bool          // the guest has been switched over, by libvirt's word
+	switching bool          // QEMU was asked to switch it over
 	suspended bool          // the guest has been paused, by us
 	paused    bool          // it was paused when the migration began
 	asked     *stream.Cause // why the job was aborted, by us

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/digitalocean/go-libvirt"
+
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/host"
@@ -27,6 +29,9 @@ func (m *outgoing) perform(ctx context.Context) error {
 	defer stop()
 	again := time.NewTicker(reportInterval)
 	defer again.Stop()
+	m.switchPoll = time.NewTicker(switchInterval)
+	m.switchPoll.Stop() // until there is a switch to wait for
+	defer m.switchPoll.Stop()
 	var timeout <-chan time.Time
 	if m.req.Timeout > 0 {
 		t := time.NewTimer(time.Duration(m.req.Timeout) * time.Second)
@@ -55,7 +60,10 @@ func (m *outgoing) perform(ctx context.Context) error {
 			m.postcopy = m.split() // by whosever wish
 			return nil
 		case st := <-stats:
+			m.notePostcopy() // others than we can switch it, too
 			m.intervene(st, timedOut)
+		case <-m.switchPoll.C:
+			m.notePostcopy()
 		case <-again.C:
 			m.progress(m.phase())
 		case <-timeout:
@@ -96,12 +104,12 @@ func (m *outgoing) intervene(st virt.JobStats, timedOut bool) {
 	case m.asked != nil:
 		m.abort(m.asked) // libvirt had no job to abort yet, or is at it
 	case m.req.TimeoutAction == control.TimeoutPostCopy:
-		if timedOut {
+		if timedOut && !m.switching {
 			m.switchOver()
 		}
 	case timedOut && m.req.TimeoutAction != control.TimeoutSuspend:
 		m.abort(&stream.Cause{Code: stream.CodeTimeout, Host: m.host.Config.Name, Text: fmt.Sprintf("it took longer than %d seconds (--timeout)", m.req.Timeout)})
-	case m.req.PostCopy && st.Iteration >= 2:
+	case m.req.PostCopy && st.Iteration >= 2 && !m.switching:
 		// The first pass has sent every page once: the rest follows on demand.
 		m.switchOver()
 	case timedOut && !m.suspended:
@@ -112,8 +120,8 @@ func (m *outgoing) intervene(st virt.JobStats, timedOut bool) {
 	}
 }
 
-// switchOver switches to post-copy. From then on a page that the guest waits
-// for is not held back, and no limit ends the session: the guest would stop.
+// switchOver asks for post-copy. QEMU switches when its stream lets it, and may never: until libvirt
+// says that it has, the migration can be cancelled, and its limits hold.
 func (m *outgoing) switchOver() {
 	ctx, cancel := context.WithTimeout(context.Background(), virt.LazyTimeout)
 	defer cancel()
@@ -123,25 +131,56 @@ func (m *outgoing) switchOver() {
 	if m.watch.Call(context.Background(), func(v *virt.Conn) error { return v.DomainMigrateStartPostCopy(m.dom, 0) }) != nil {
 		return
 	}
+	m.switching = true
+	m.switchPoll.Reset(switchInterval)
+	m.log.Info().Msg("QEMU is asked to switch to post-copy")
+}
+
+// switchInterval is how often libvirt is asked whether QEMU has switched, once it was asked to. For
+// so long a page that the guest waits for may be held back by the session's bandwidth.
+const switchInterval = 50 * time.Millisecond
+
+// notePostcopy asks libvirt whether the guest has been switched to post-copy. From then on no page
+// is held back, and no limit ends the session: the guest would stop.
+func (m *outgoing) notePostcopy() {
+	if m.postcopy || m.flags&libvirt.MigratePostcopy == 0 {
+		return
+	}
+	var state virt.State
+	err := m.watch.Call(context.Background(), func(v *virt.Conn) (err error) {
+		state, err = v.State(context.Background(), m.dom.UUID)
+		return err
+	})
+	if err != nil || !state.InPostcopy() {
+		return
+	}
 	m.postcopy = true
+	m.switchPoll.Stop()
 	m.noCancel()
 	m.session.Unbound()
 	m.log.Info().Msg("switched to post-copy")
 }
 
-// abort ends the session and asks libvirt to end the job. The session comes
-// first: else the way in which the destination's QEMU breaks down could be
-// taken for the cause. A guest in post-copy has left already.
+// abort ends the session and asks libvirt to end the job. The session comes first: else the way in
+// which the destination's QEMU breaks down could be taken for the cause. But while QEMU may switch
+// to post-copy at any moment, it is QEMU that decides which of the two it does. A guest in post-copy
+// has left already.
 func (m *outgoing) abort(why *stream.Cause) {
 	if m.postcopy = m.postcopy || m.split(); m.postcopy { // by whosever wish
 		m.log.Warn().Err(why).Msg("not aborted: the guest runs at the destination already")
 		return
 	}
-	if m.asked == nil {
+	asked := m.asked
+	if asked == nil {
 		m.asked = why
+	}
+	if asked == nil && !m.switching {
 		m.session.Fail(why)
 	}
-	m.watch.Call(context.Background(), func(v *virt.Conn) error { return v.DomainAbortJob(m.dom) })
+	err := m.watch.Call(context.Background(), func(v *virt.Conn) error { return v.DomainAbortJob(m.dom) })
+	if err == nil && m.switching {
+		m.session.Fail(m.asked)
+	}
 }
 
 // follow asks libvirt for its figures until stop. Of those that nobody takes in time the latest is
