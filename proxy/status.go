@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -15,13 +16,15 @@ import (
 
 // status is the whole daemon as `sluice status` shows it.
 func (d *Daemon) status() *control.Status {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
 	p := d.now()
 	st := &control.Status{
 		Name:    p.Config.Name,
 		Version: d.version,
 		Started: d.started,
 		Listen:  d.listening(),
-		Libvirt: p.Libvirt.Socket,
+		Libvirt: p.Libvirt.Where(ctx),
 		Peers:   p.peerStatus(),
 
 		Configuration: d.configuration(p),

@@ -5,14 +5,13 @@ import (
 	"fmt"
 
 	"github.com/virt-sluice/sluice/internal/guestpolicy"
-	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
 // guests judges this host's guests as a peer with the same [accept] would if they moved there.
 func (h *Host) guests(ctx context.Context, l *list) {
 	ctx, cancel := context.WithTimeoutCause(ctx, h.Config.Limits.HandshakeTimeout, fmt.Errorf("no answer within %v: it hangs", h.Config.Limits.HandshakeTimeout))
 	defer cancel()
-	here := virt.Libvirt{Socket: h.Config.LibvirtSocket, Host: h.Config.Name}
+	here := h.here()
 	all, err := here.Guests(ctx)
 	if err != nil { // which libvirtAnswers has told
 		return

@@ -90,7 +90,7 @@ func (h *Host) checkHost(ctx context.Context) []control.Finding {
 	h.priority(l)
 	h.listen(ctx, l)
 	h.folders(l)
-	h.libvirtAnswers(l, libvirt, err)
+	h.libvirtAnswers(ctx, l, libvirt, err)
 	h.guests(ctx, l)
 	if err == nil {
 		h.fence(l)

@@ -12,7 +12,7 @@ type Config struct {
 	Name          string `toml:"name"`           // this host, in messages; default: the host name
 	Listen        string `toml:"listen"`         // HOST:PORT for peers; default ":16514"
 	RunDir        string `toml:"run_dir"`        // sockets live here; default /run/sluice
-	LibvirtSocket string `toml:"libvirt_socket"` // default: the first of libvirtd's and virtqemud's that is there
+	LibvirtSocket string `toml:"libvirt_socket"` // empty: libvirtd's or virtqemud's, whichever listens
 	Metrics       string `toml:"metrics"`        // HOST:PORT for Prometheus; default: none
 	QEMUPIDs      string `toml:"qemu_pids"`      // folder of libvirt's pid files of QEMU; default /run/libvirt/qemu
 	QEMUUser      string `toml:"qemu_user"`      // whom libvirt runs QEMU as; default: the first of libvirt-qemu, qemu, root that exists

@@ -18,9 +18,6 @@ const (
 	defaultQEMUPIDs = "/run/libvirt/qemu" // libvirt's, as the system's daemon
 )
 
-// libvirtSockets are where a local libvirt listens: libvirtd, then the modular daemon.
-var libvirtSockets = []string{"/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"}
-
 // host checks and completes what this host is and where it listens.
 func (c *checker) host(cfg *Config) {
 	if cfg.Name == "" {
@@ -61,9 +58,6 @@ func (c *checker) host(cfg *Config) {
 		c.fault("run_dir", "%q may contain only letters, digits and / . _ -, since it becomes part of libvirt's URIs", cfg.RunDir)
 	}
 
-	if cfg.LibvirtSocket == "" {
-		cfg.LibvirtSocket = findSocket(libvirtSockets)
-	}
 	cfg.LibvirtSocket = c.path("libvirt_socket", cfg.LibvirtSocket)
 	if cfg.QEMUPIDs == "" {
 		cfg.QEMUPIDs = defaultQEMUPIDs
@@ -83,17 +77,6 @@ func (c *checker) path(key, p string) string {
 		return ""
 	}
 	return filepath.Clean(p)
-}
-
-// findSocket is the first of paths that exists, else the first: the daemon
-// says then that nothing is there.
-func findSocket(paths []string) string {
-	for _, p := range paths {
-		if _, err := os.Stat(p); err == nil {
-			return p
-		}
-	}
-	return paths[0]
 }
 
 func printable(s string) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"syscall"
 	"time"
 
@@ -13,22 +14,36 @@ import (
 
 // Libvirt is this host's libvirtd.
 type Libvirt struct {
-	Socket string // for reading and writing; that for reading alone has -ro behind it
+	// Socket is for reading and writing; that for reading alone has -ro behind it. Empty: the first of
+	// usualSockets at which somebody listens, at each connection anew, since daemons come and go, and
+	// leave sockets behind.
+	Socket string
 	Host   string // this host's name, for messages
+}
+
+// usualSockets are libvirtd's, which is virtproxyd's beside modular daemons, and virtqemud's.
+var usualSockets = []string{"/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"}
+
+// sockets are those to be tried, in their order.
+func (l Libvirt) sockets() []string {
+	if l.Socket != "" {
+		return []string{l.Socket}
+	}
+	return usualSockets
 }
 
 // Connect opens qemu:///system within ctx.
 func (l Libvirt) Connect(ctx context.Context) (*Conn, error) {
-	raw, err := l.dial(ctx, l.Socket)
+	raw, socket, err := l.dial(ctx, false)
 	if err != nil {
 		return nil, err
 	}
 	v, err := newConn(ctx, raw, libvirt.QEMUSystem)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, fmt.Errorf("libvirt at %s on %s does not answer: it hangs, or has too much to do: %w", l.Socket, l.Host, err)
+		return nil, fmt.Errorf("libvirt at %s on %s does not answer: it hangs, or has too much to do: %w", socket, l.Host, err)
 	case err != nil:
-		return nil, fmt.Errorf("open qemu:///system at %s: %w", l.Socket, err)
+		return nil, fmt.Errorf("open qemu:///system at %s: %w", socket, err)
 	}
 	return v, nil
 }
@@ -36,23 +51,38 @@ func (l Libvirt) Connect(ctx context.Context) (*Conn, error) {
 // Dial connects to libvirtd without a word: to its socket for reading alone, or to that for all.
 // libvirtd sees this daemon's uid at either, so nothing else holds a caller back there.
 func (l Libvirt) Dial(ctx context.Context, readOnly bool) (*net.UnixConn, error) {
-	socket := l.Socket
-	if readOnly {
-		socket += "-ro"
-	}
-	return l.dial(ctx, socket)
+	c, _, err := l.dial(ctx, readOnly)
+	return c, err
 }
 
-func (l Libvirt) dial(ctx context.Context, socket string) (*net.UnixConn, error) {
+// dial is Dial, and tells which socket it was.
+func (l Libvirt) dial(ctx context.Context, readOnly bool) (c *net.UnixConn, socket string, err error) {
 	var dialer net.Dialer
-	c, err := dialer.DialContext(ctx, "unix", socket)
-	switch {
-	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("libvirt does not listen at %s on %s: start libvirtd (or virtqemud), or set libvirt_socket", socket, l.Host)
-	case err != nil:
-		return nil, fmt.Errorf("connect to libvirt at %s: %w", socket, err)
+	var tried []string
+	for _, socket := range l.sockets() {
+		if readOnly {
+			socket += "-ro"
+		}
+		c, err := dialer.DialContext(ctx, "unix", socket)
+		switch {
+		case err == nil:
+			return c.(*net.UnixConn), socket, nil
+		case !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.ECONNREFUSED):
+			return nil, "", fmt.Errorf("connect to libvirt at %s: %w", socket, err)
+		}
+		tried = append(tried, socket)
 	}
-	return c.(*net.UnixConn), nil
+	return nil, "", fmt.Errorf("libvirt does not listen at %s on %s: start libvirtd (or virtqemud), or set libvirt_socket", strings.Join(tried, " or "), l.Host)
+}
+
+// Where is the socket at which libvirt listens now, or those at which it could.
+func (l Libvirt) Where(ctx context.Context) string {
+	c, socket, err := l.dial(ctx, false)
+	if err != nil {
+		return strings.Join(l.sockets(), " or ")
+	}
+	c.Close()
+	return socket
 }
 
 // State asks for a guest's state, over a connection of its own.

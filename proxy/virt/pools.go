@@ -16,20 +16,24 @@ import (
 
 // Pools are this host's storage pools that are active.
 func (l Libvirt) Pools(ctx context.Context) ([]guestpolicy.Pool, error) {
-	uri := libvirt.QEMUSystem
-	if filepath.Base(l.Socket) == "virtqemud-sock" { // which has no storage of its own
-		l.Socket, uri = filepath.Join(filepath.Dir(l.Socket), "virtstoraged-sock"), "storage:///system"
-		if _, err := os.Stat(l.Socket); errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
-	}
-	raw, err := l.dial(ctx, l.Socket)
+	raw, socket, err := l.dial(ctx, false)
 	if err != nil {
 		return nil, err
 	}
+	uri := libvirt.QEMUSystem
+	if filepath.Base(socket) == "virtqemud-sock" { // which has no storage of its own
+		raw.Close()
+		l.Socket, uri = filepath.Join(filepath.Dir(socket), "virtstoraged-sock"), "storage:///system"
+		if _, err := os.Stat(l.Socket); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		if raw, socket, err = l.dial(ctx, false); err != nil {
+			return nil, err
+		}
+	}
 	v, err := newConn(ctx, raw, uri)
 	if err != nil {
-		return nil, fmt.Errorf("open %s at %s: %w", uri, l.Socket, err)
+		return nil, fmt.Errorf("open %s at %s: %w", uri, socket, err)
 	}
 	defer v.Close()
 	var pools []guestpolicy.Pool
