@@ -10,7 +10,7 @@ import (
 // Limits bound one session. Zero means the default where one is named, otherwise no limit; negative
 // means no limit, except for Handshake and Idle, which always have one.
 type Limits struct {
-	Channels  int           // besides the control channel, ended ones included; default 64
+	Channels  int           // besides the control channel, ended ones included; default 320
 	Handshake time.Duration // opening one channel, from dial to accept; default 10s
 	Idle      time.Duration // silence of the peer on the control channel; default 30s
 	Length    time.Duration // of the session
@@ -24,7 +24,7 @@ type Limits struct {
 // withDefaults is l with every default in place.
 func (l Limits) withDefaults() Limits {
 	if l.Channels == 0 {
-		l.Channels = 64
+		l.Channels = 320
 	}
 	if l.Handshake <= 0 {
 		l.Handshake = 10 * time.Second

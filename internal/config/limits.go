@@ -37,9 +37,9 @@ func (c *checker) limits(l *Limits, doc *documentLimits) {
 	}
 
 	l.Sessions = int(c.count("limits.sessions", int64(l.Sessions), 200, 1, 10_000))
-	// A migration has a control channel and memory: 2. QEMU takes 255 memory
-	// channels at most, and there are disks beside them.
-	l.Channels = int(c.count("limits.channels", int64(l.Channels), 64, 2, 1024))
+	// A migration has a control channel and memory: 2. QEMU takes 257 connections for memory at most
+	// (--parallel-connections 255), and there are disks beside them.
+	l.Channels = int(c.count("limits.channels", int64(l.Channels), 320, 2, 1024))
 	l.PeerSessions = int(c.count("limits.peer_sessions", int64(l.PeerSessions), 100, 1, 10_000))
 	l.PeerChannels = int(c.count("limits.peer_channels", int64(l.PeerChannels), 1024, 2, 100_000))
 	l.PeerAsks = int(c.count("limits.peer_asks", int64(l.PeerAsks), 8, 1, 1024))

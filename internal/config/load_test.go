@@ -40,7 +40,7 @@ func TestDefaults(t *testing.T) {
 		KernelTLS:    KernelTLS{Send: KernelAuto, Receive: KernelAuto},
 		Landlock:     LandlockAuto,
 		Limits: Limits{
-			Sessions: 200, Channels: 64, PeerSessions: 100, PeerChannels: 1024, PeerAsks: 8, PeerMemory: 128, UserConnections: 256,
+			Sessions: 200, Channels: 320, PeerSessions: 100, PeerChannels: 1024, PeerAsks: 8, PeerMemory: 128, UserConnections: 256,
 			HandshakeTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second, SessionTimeout: 24 * time.Hour,
 			PrepareTimeout: time.Minute, FinishTimeout: time.Minute, GiveUpTimeout: 15 * time.Second, DrainTimeout: 10 * time.Minute,
 			SessionBytes: None, SessionBandwidth: None, TotalBandwidth: None,

@@ -44,6 +44,26 @@ func (ps Params) Text(field string) (text string, is bool, err error) {
 	return text, is, nil
 }
 
+// Int is the number in field, and whether there is one.
+func (ps Params) Int(field string) (n int, is bool) {
+	for _, p := range ps {
+		if p.Field == field && (p.kind == paramInt || p.kind == paramUint) {
+			return int(int32(p.bits)), true
+		}
+	}
+	return 0, false
+}
+
+// Count is how often a field is there.
+func (ps Params) Count(field string) (n int) {
+	for _, p := range ps {
+		if p.Field == field {
+			n++
+		}
+	}
+	return n
+}
+
 // Has says whether there is such a field.
 func (ps Params) Has(field string) bool {
 	return slices.ContainsFunc(ps, func(p Param) bool { return p.Field == field })

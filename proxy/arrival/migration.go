@@ -18,6 +18,7 @@ import (
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -132,6 +133,9 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 		return nil, err
 	}
 	values := call.Values.Shared() // no others reach libvirt
+	if err := in.arrivals.CheckChannels(transfer.ChannelsOf(in.flags, call.Parallel, len(values.Lists[control.OptionDisks]), call.XML)); err != nil {
+		return nil, err
+	}
 	in.entry.SetPhase(control.PhasePrepare)
 	ctx, cancel := context.WithTimeoutCause(ctx, in.arrivals.Config.Limits.PrepareTimeout, fmt.Errorf(
 		"QEMU was not started within %v (limits.prepare_timeout)", in.arrivals.Config.Limits.PrepareTimeout))

@@ -67,6 +67,12 @@ func (g *destinationFilter) prepare(ctx context.Context, c *libvirtrpc.Call, dec
 	if refusal != nil {
 		return outcome{*refusal}
 	}
+	if t.Steered {
+		if err := g.gateway.CheckChannels(t.Channels); err != nil {
+			a.unled(err)
+			return refused(libvirtrpc.ErrOperationInvalid, err)
+		}
+	}
 	if !named {
 		id = stream.NewID()
 	} else if a.session, err = g.claim(id, guest); err != nil { // before a life is known by that ID

@@ -21,7 +21,7 @@ const aDescription = "<domain type='kvm'><name>web1</name><uuid>01000000-0000-00
 func newFilter(t *testing.T) *destinationFilter {
 	t.Helper()
 	h := &host.Host{
-		Config: &config.Config{Name: "host-b"}, State: &host.State{Log: zerolog.Nop(), Sessions: session.NewRegistry(10, 10)},
+		Config: &config.Config{Name: "host-b", Limits: config.Limits{Channels: 2}}, State: &host.State{Log: zerolog.Nop(), Sessions: session.NewRegistry(10, 10)},
 		Libvirt: virt.Libvirt{Socket: t.TempDir() + "/none", Host: "host-b"},
 	}
 	return &destinationFilter{

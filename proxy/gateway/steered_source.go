@@ -65,6 +65,11 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g guest, 
 	if p = gw.Peers.All[name]; p == nil {
 		return nil, fmt.Errorf("%s is no peer in the configuration of %s any more", name, gw.Config.Name)
 	}
+	if t.Steered {
+		if err := gw.CheckChannels(t.Channels); err != nil {
+			return nil, err
+		}
+	}
 	info := stream.Info{
 		ID:      id,
 		Work:    session.WorkSteered,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"path/filepath"
 	"sync"
@@ -21,6 +22,7 @@ import (
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
@@ -98,6 +100,15 @@ func (h *Host) Limits(bandwidth uint64) stream.Limits {
 		TotalSend:    h.TotalSend,
 		TotalReceive: h.TotalReceive,
 	}
+}
+
+// CheckChannels refuses data for which a session may not have enough channels here.
+func (h *Host) CheckChannels(need transfer.Channels) error {
+	if most := h.Config.Limits.Channels; need.All() > most {
+		return fmt.Errorf("the migration takes %d channels (memory %d, disks %d), and a session on %s may have %d: use fewer --parallel-connections, or set limits.channels = %d on %[4]s",
+			need.All(), need.Memory, need.Disks, h.Config.Name, most, need.All())
+	}
+	return nil
 }
 
 // TLSDefault is what holds for p where a migration says nothing.

@@ -22,6 +22,7 @@ import (
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -309,6 +310,9 @@ func (m *outgoing) prepare(ctx context.Context) error {
 	}
 	if m.paused = state.Paused(); m.paused {
 		m.flags |= libvirt.MigratePaused
+	}
+	if err := m.host.CheckChannels(transfer.ChannelsOf(m.flags, m.req.ParallelConnections, len(m.req.Values.Lists[control.OptionDisks]), xml)); err != nil {
+		return &stream.Cause{Code: stream.CodeRefused, Host: m.host.Config.Name, Text: err.Error()}
 	}
 	m.progress(control.PhasePrepare)
 	var reply arrival.PrepareReply

@@ -19,6 +19,8 @@ type Transfer struct {
 	InClear string   // what would go in clear, in words
 	Options []string // of virsh, by which the user has set URIs
 	Aim     Aim      // where those lead, if by tcp: alone
+
+	Channels Channels // that a session takes for it
 }
 
 // Aim is where a user wants data to go that a session could take there.
@@ -34,7 +36,7 @@ func (t *Transfer) Steer() {
 
 // Of reads it from a Prepare, a Begin or a Perform.
 func Of(flags uint32, params libvirtrpc.Params) (Transfer, error) {
-	t := Transfer{Flags: libvirt.DomainMigrateFlags(flags)}
+	t := Transfer{Flags: libvirt.DomainMigrateFlags(flags), Channels: channelsOf(libvirt.DomainMigrateFlags(flags), params)}
 	uri, own, err := params.Text(libvirtrpc.ParamURI)
 	if err != nil {
 		return t, err
