@@ -44,7 +44,7 @@ func (d *Daemon) askOutcome(ctx context.Context, name, session, uuid string) (de
 		return departure.Answer{}, err
 	}
 	var reply arrival.OutcomeReply
-	if err := h.Opener(p).Ask(ctx, arrival.AskOutcome, &arrival.OutcomeAsk{Session: session, UUID: uuid}, &reply); err != nil {
+	if err := h.Opener(p).Ask(ctx, session, arrival.AskOutcome, &arrival.OutcomeAsk{Session: session, UUID: uuid}, &reply); err != nil {
 		return departure.Answer{}, err
 	}
 	return departure.AnswerOf(reply.Outcome, reply.State), nil

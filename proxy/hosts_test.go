@@ -102,7 +102,7 @@ func (h *testHost) ask(peer string) error {
 	h.T.Helper()
 	ctx, cancel := context.WithTimeout(h.T.Context(), 20*time.Second)
 	defer cancel()
-	err := h.now().Opener(h.now().Peers.All[peer]).Ask(ctx, "nothing", nil, nil)
+	err := h.now().Opener(h.now().Peers.All[peer]).Ask(ctx, "", "nothing", nil, nil)
 	if err != nil && strings.Contains(err.Error(), `there is no question "nothing"`) {
 		return nil
 	}

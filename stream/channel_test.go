@@ -26,11 +26,11 @@ func TestChannel_orderIsKept(t *testing.T) {
 			var dials atomic.Int32
 			h := newHosts(t, func(h *hosts) {
 				dial := h.opener.Dial
-				h.opener.Dial = func(ctx context.Context, clear bool) (relay.Conn, error) {
+				h.opener.Dial = func(ctx context.Context, session string, clear bool) (relay.Conn, error) {
 					// The later, the faster.
 					late := time.NewTimer(time.Duration(n-dials.Add(1)) * 3 * time.Millisecond)
 					<-late.C
-					return dial(ctx, clear)
+					return dial(ctx, session, clear)
 				}
 			})
 			s, _ := h.open(Info{Clear: clear})

@@ -184,7 +184,7 @@ func TestEnd_bothEndsKnowTheSameCause(t *testing.T) {
 	}, {
 		name: "a channel's connection is refused",
 		end: func(t *testing.T, h *hosts, a, _ *Session) {
-			a.dial = func(ctx context.Context, _ bool) (relay.Conn, error) {
+			a.dial = func(ctx context.Context, _ string, _ bool) (relay.Conn, error) {
 				_, err := net.Dial("tcp", "127.0.0.1:1")
 				return nil, err
 			}

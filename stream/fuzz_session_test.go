@@ -114,7 +114,7 @@ func FuzzOpener(f *testing.F) {
 		}
 		says := [][]byte{control, data}
 		o := &Opener{Host: "host-a", Peer: "host-b", Limits: Limits{Handshake: 100 * time.Millisecond, Idle: time.Second, Length: time.Second}}
-		o.Dial = func(context.Context, bool) (relay.Conn, error) {
+		o.Dial = func(context.Context, string, bool) (relay.Conn, error) {
 			near, far, err := newSocketPair()
 			if err != nil || len(says) == 0 {
 				return nil, errors.New("no more")

@@ -154,7 +154,7 @@ func fakePeer(t testing.TB, serve func(relay.Conn)) *Opener {
 		within(t, "the fake peer", serving.Wait)
 		cancel()
 	})
-	return &Opener{Host: "host-a", Peer: "host-b", Address: l.Addr().String(), Dial: func(ctx context.Context, _ bool) (relay.Conn, error) {
+	return &Opener{Host: "host-a", Peer: "host-b", Address: l.Addr().String(), Dial: func(ctx context.Context, _ string, _ bool) (relay.Conn, error) {
 		raw, err := new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
 		if err != nil {
 			return nil, err

@@ -53,7 +53,9 @@ func newHosts(t testing.TB, with ...func(*hosts)) *hosts {
 		return h.handler, func(s *Session) { h.accepted <- s }, nil
 	}
 	h.opener = &Opener{Host: "host-a", Peer: "host-b"}
-	h.opener.Dial = func(ctx context.Context, clear bool) (relay.Conn, error) { return h.dial(ctx, "host-a", clear) }
+	h.opener.Dial = func(ctx context.Context, session string, clear bool) (relay.Conn, error) {
+		return h.dial(ctx, "host-a", clear)
+	}
 	for _, f := range with {
 		if f != nil {
 			f(h)

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -22,9 +23,11 @@ type Opener struct {
 	Address string // and its address, for messages
 	Limits  Limits
 
-	// Dial connects to the peer and authenticates it; in clear, where asked,
-	// it only connects. The context has the deadline of the whole opening.
-	Dial func(ctx context.Context, clear bool) (relay.Conn, error)
+	// Dial connects to the peer and authenticates it; in clear, where asked, it only connects.
+	// session is the one that the connection is about, or empty: while one daemon of the peer
+	// follows another, it decides which of them serves the connection. The context has the deadline
+	// of the whole opening.
+	Dial func(ctx context.Context, session string, clear bool) (relay.Conn, error)
 
 	// LocalGone, if set, is told when QEMU has closed its end of a channel with
 	// bytes under way, in place of failing the session: for callers who learn
@@ -46,11 +49,11 @@ func ValidID(id string) bool {
 }
 
 // Open opens a session. Of info, ID (NewID), Work, Guest, UUID and Clear are
-// the caller's. The session outlives ctx, which bounds the opening alone. The
-// error is a *Cause when the peer refuses.
+// the caller's, as is Beside. The session outlives ctx, which bounds the opening
+// alone. The error is a *Cause when the peer refuses.
 func (o *Opener) Open(ctx context.Context, info Info) (*Session, error) {
 	info.Peer, info.Address = o.Peer, o.Address
-	conn, answer, err := o.exchange(ctx, false, &frame{
+	conn, answer, err := o.exchange(ctx, cmp.Or(info.Beside, info.ID), false, &frame{
 		Channel: channelControl,
 		Session: info.ID,
 		Work:    info.Work,
@@ -68,14 +71,14 @@ func (o *Opener) Open(ctx context.Context, info Info) (*Session, error) {
 	return s, nil
 }
 
-// Ask puts one question to the peer, outside of any session, and decodes its
-// answer into out (nil: not wanted).
-func (o *Opener) Ask(ctx context.Context, name string, in, out any) error {
+// Ask puts one question to the peer, outside of any session, and decodes its answer into out (nil:
+// not wanted). about is the session that the question is about, or empty.
+func (o *Opener) Ask(ctx context.Context, about, name string, in, out any) error {
 	body, err := msgpack.Marshal(in)
 	if err != nil {
 		return fmt.Errorf("encode the question %s: %w", name, err)
 	}
-	conn, answer, err := o.exchange(ctx, false, &frame{Channel: channelAsk, Name: name, Body: body})
+	conn, answer, err := o.exchange(ctx, about, false, &frame{Channel: channelAsk, Name: name, Body: body})
 	if err != nil {
 		return err
 	}
@@ -130,7 +133,7 @@ func (s *Session) openChannel(ctx context.Context, kind string) (*Channel, relay
 	o := &Opener{Host: s.link.host, Peer: s.Peer, Address: s.Address, Limits: s.limits, Dial: s.dial}
 	var conn relay.Conn
 	if err = c.turn(ctx); err == nil {
-		conn, _, err = o.exchange(ctx, s.Clear, open)
+		conn, _, err = o.exchange(ctx, s.ID, s.Clear, open)
 	}
 	if err != nil {
 		code := CodeLink
@@ -144,13 +147,13 @@ func (s *Session) openChannel(ctx context.Context, kind string) (*Channel, relay
 }
 
 // exchange connects, sends the open frame and returns with the accept frame.
-func (o *Opener) exchange(ctx context.Context, clear bool, open *frame) (relay.Conn, *frame, error) {
+func (o *Opener) exchange(ctx context.Context, session string, clear bool, open *frame) (relay.Conn, *frame, error) {
 	limits := o.Limits.withDefaults()
 	ctx, cancel := context.WithTimeoutCause(ctx, limits.Handshake, &Cause{Code: CodeTimeout, Host: o.Host, Text: fmt.Sprintf(
 		"%s (%s) did not answer within %v (limits.handshake_timeout): the link is down, a firewall drops the packets, or the host is frozen",
 		o.Peer, o.Address, limits.Handshake)})
 	defer cancel()
-	conn, err := o.Dial(ctx, clear)
+	conn, err := o.Dial(ctx, session, clear)
 	if err != nil {
 		return nil, nil, o.openingError(ctx, err)
 	}

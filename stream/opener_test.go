@@ -41,27 +41,27 @@ func TestAsk(t *testing.T) {
 	}
 	h := newHosts(t, func(h *hosts) { h.terms.Ask = answer })
 	var out string
-	if err := h.opener.Ask(t.Context(), "where", question{"web"}, &out); err != nil || out != "host-a asks where web is" {
+	if err := h.opener.Ask(t.Context(), "", "where", question{"web"}, &out); err != nil || out != "host-a asks where web is" {
 		t.Errorf("%q, %v", out, err)
 	}
-	if err := h.opener.Ask(t.Context(), "where", question{"web"}, nil); err != nil {
+	if err := h.opener.Ask(t.Context(), "", "where", question{"web"}, nil); err != nil {
 		t.Error(err)
 	}
-	if err := h.opener.Ask(t.Context(), "nothing", nil, &out); err != nil || out != "" {
+	if err := h.opener.Ask(t.Context(), "", "nothing", nil, &out); err != nil || out != "" {
 		t.Errorf("%q, %v", out, err)
 	}
 	var number int
-	if err := h.opener.Ask(t.Context(), "where", question{"web"}, &number); err == nil || !strings.Contains(err.Error(), "decode host-b's answer to the question where") {
+	if err := h.opener.Ask(t.Context(), "", "where", question{"web"}, &number); err == nil || !strings.Contains(err.Error(), "decode host-b's answer to the question where") {
 		t.Errorf("%v", err)
 	}
-	expect(t, h.opener.Ask(t.Context(), "why", nil, &out), CodeRefused, "host-b: nobody knows")
-	expect(t, h.opener.Ask(t.Context(), "too long", nil, &out), CodeRefused, "host-b: ", "too long for a frame")
-	expect(t, h.opener.Ask(t.Context(), "what can't be said", nil, &out), CodeRefused, "host-b: ", "Encode(unsupported chan int)")
-	if err := h.opener.Ask(t.Context(), "where", question{strings.Repeat("x", MaxOpen)}, &out); !errors.Is(err, errTooLong) {
+	expect(t, h.opener.Ask(t.Context(), "", "why", nil, &out), CodeRefused, "host-b: nobody knows")
+	expect(t, h.opener.Ask(t.Context(), "", "too long", nil, &out), CodeRefused, "host-b: ", "too long for a frame")
+	expect(t, h.opener.Ask(t.Context(), "", "what can't be said", nil, &out), CodeRefused, "host-b: ", "Encode(unsupported chan int)")
+	if err := h.opener.Ask(t.Context(), "", "where", question{strings.Repeat("x", MaxOpen)}, &out); !errors.Is(err, errTooLong) {
 		t.Errorf("%v", err)
 	}
 	h = newHosts(t, func(h *hosts) { h.terms.Ask, h.terms.Limits.Handshake = answer, 500*time.Millisecond })
-	expect(t, h.opener.Ask(t.Context(), "slow", nil, &out), CodeRefused, "host-b: libvirt does not answer")
+	expect(t, h.opener.Ask(t.Context(), "", "slow", nil, &out), CodeRefused, "host-b: libvirt does not answer")
 }
 
 // What a peer may do instead of accepting, and how the opener tells it.
@@ -174,7 +174,7 @@ func TestOpener_hostileAcceptor(t *testing.T) {
 			cert := pair.TLS()
 			return &cert, nil
 		}
-		o.Dial = func(ctx context.Context, _ bool) (relay.Conn, error) {
+		o.Dial = func(ctx context.Context, _ string, _ bool) (relay.Conn, error) {
 			raw, err := net.Dial("tcp", o.Address)
 			if err != nil {
 				return nil, err

@@ -70,7 +70,7 @@ func TestProtocol_documentedExchange(t *testing.T) {
 	}}
 	var serving sync.WaitGroup
 	var recorded []*recorder
-	opener := &Opener{Host: "host-a", Peer: "host-b", Dial: func(context.Context, bool) (relay.Conn, error) {
+	opener := &Opener{Host: "host-a", Peer: "host-b", Dial: func(context.Context, string, bool) (relay.Conn, error) {
 		a, b, err := newSocketPair()
 		if err != nil {
 			return nil, err

@@ -19,6 +19,10 @@ type Info struct {
 	Peer    string // the other host, by its configured name
 	Address string // the other host's address, for messages
 	Clear   bool   // data channels go without TLS
+
+	// Beside is another session of the opener's, or empty: it belongs to that one, and is to reach
+	// the process that has it. It does not go over the wire as such.
+	Beside string
 }
 
 // A Handler does a session's work at the end that did not open it.
@@ -54,7 +58,7 @@ type Session struct {
 	ping    time.Duration // between signs of life
 	handler Handler       // acceptor's end only
 	token   []byte        // shown by channels in clear
-	dial    func(ctx context.Context, clear bool) (relay.Conn, error)
+	dial    func(ctx context.Context, session string, clear bool) (relay.Conn, error)
 
 	onLocalGone func(*Cause) // opener's end only; may be nil
 

@@ -43,15 +43,15 @@ func TestShare_asks(t *testing.T) {
 		}
 	})
 	answered := make(chan error)
-	go func() { answered <- h.opener.Ask(context.Background(), "slow", nil, nil) }()
+	go func() { answered <- h.opener.Ask(context.Background(), "", "slow", nil, nil) }()
 	<-begun
-	expect(t, h.opener.Ask(t.Context(), "another", nil, nil), CodeRefused, "limit of questions for host-a reached (1", "limits.peer_asks")
+	expect(t, h.opener.Ask(t.Context(), "", "another", nil, nil), CodeRefused, "limit of questions for host-a reached (1", "limits.peer_asks")
 	close(release)
 	if err := receive(t, answered); err != nil {
 		t.Error(err)
 	}
 	go func() { <-begun }()
-	until(t, "room for another question", func() bool { return h.opener.Ask(t.Context(), "another", nil, nil) == nil })
+	until(t, "room for another question", func() bool { return h.opener.Ask(t.Context(), "", "another", nil, nil) == nil })
 }
 
 // Long frames share what memory there is for a peer, as long as they are held.

@@ -126,7 +126,7 @@ func (loadHandler) End(*stream.Cause) {}
 // opensLoad opens the sessions and their channels, and finishes each session once they have ended.
 func opensLoad(cfg *tls.Config, limits stream.Limits, address, from string) error {
 	o := &stream.Opener{Host: "host-a", Peer: "host-b", Address: address, Limits: limits}
-	o.Dial = func(ctx context.Context, _ bool) (relay.Conn, error) {
+	o.Dial = func(ctx context.Context, _ string, _ bool) (relay.Conn, error) {
 		raw, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 		if err != nil {
 			return nil, err

@@ -89,7 +89,7 @@ func (o *outsider) shake(ctx context.Context) (*tls.Conn, error) {
 
 // opener opens sessions as sluice's own do. made, if not nil, is told each connection.
 func (o *outsider) opener(made func(*net.TCPConn)) *stream.Opener {
-	return &stream.Opener{Host: o.name, Peer: "host-b", Address: "host-b:16514", Dial: func(ctx context.Context, _ bool) (relay.Conn, error) {
+	return &stream.Opener{Host: o.name, Peer: "host-b", Address: "host-b:16514", Dial: func(ctx context.Context, _ string, _ bool) (relay.Conn, error) {
 		raw, err := o.dial(ctx)
 		if err != nil {
 			return nil, err

@@ -49,10 +49,10 @@ func (p *peerCheck) ask(ctx context.Context, conn relay.Conn) (*Answer, error) {
 	o := &stream.Opener{
 		Host: p.host.Config.Name, Peer: p.name, Address: p.conf.Address,
 		Limits: stream.Limits{Handshake: p.host.Config.Limits.HandshakeTimeout},
-		Dial:   func(context.Context, bool) (relay.Conn, error) { return conn, nil },
+		Dial:   func(context.Context, string, bool) (relay.Conn, error) { return conn, nil },
 	}
 	a := new(Answer)
-	if err := o.Ask(ctx, Question, &Ask{Version: p.host.Version}, a); err != nil {
+	if err := o.Ask(ctx, "", Question, &Ask{Version: p.host.Version}, a); err != nil {
 		return nil, err
 	}
 	return a, nil

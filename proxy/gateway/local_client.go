@@ -71,7 +71,7 @@ func (gw *Gateway) serveClient(ctx context.Context, p *peer.Peer, c *net.UnixCon
 		gw.Sessions.EndLogged(entry, log, control.Failed, s.Wait())
 		return err
 	}
-	g := &sourceFilter{gateway: gw, peer: p, log: log, moving: make(map[string]*steeredSource),
+	g := &sourceFilter{gateway: gw, peer: p, log: log, session: info.ID, moving: make(map[string]*steeredSource),
 		caller: newLocalCaller(c), cut: s.Fail}
 	conversation := &libvirtrpc.Conversation{
 		Client:    relay.RawSyscalls(c),

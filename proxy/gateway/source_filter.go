@@ -21,6 +21,7 @@ type sourceFilter struct {
 	gateway *Gateway
 	peer    *peer.Peer
 	log     zerolog.Logger
+	session string // the client's
 	caller  *localCaller
 	cut     func(*stream.Cause) // ends the way to the peer's libvirt
 
@@ -143,7 +144,7 @@ func (g *sourceFilter) prepare(ctx context.Context, c *libvirtrpc.Call, decode f
 	if state, err := g.gateway.Libvirt.State(ctx, guest.id); t.Steered && err == nil && state.Absent {
 		return outcome{libvirtrpc.Outcome{Body: call.Encode()}}
 	}
-	m, err := g.gateway.steer(ctx, g.peer, stream.NewID(), guest, t, false)
+	m, err := g.gateway.steer(ctx, g.peer, stream.NewID(), g.session, guest, t, false)
 	if err != nil {
 		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}

@@ -50,9 +50,10 @@ type steeredSource struct {
 	known     func()               // closes decided; nil before Finish
 }
 
-// steer opens the session of a migration to p. What it opened is gone again
-// when it fails. id is the session's; told is as doors have it.
-func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g guest, t transfer.Transfer, told bool) (*steeredSource, error) {
+// steer opens the session of a migration to p. What it opened is gone again when it fails. id is the
+// session's, and beside that of the client who runs the migration, empty if it has none with p; told
+// is as doors have it.
+func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, id, beside string, g guest, t transfer.Transfer, told bool) (*steeredSource, error) {
 	if !stream.ValidID(id) { // it becomes the name of a folder
 		return nil, fmt.Errorf("%.40q is no session ID", id)
 	}
@@ -78,6 +79,7 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, id string, g guest, 
 		Peer:    p.Name,
 		Address: p.Conf.Address,
 		Clear:   t.Steered && gw.TLSDefault(p) == control.No,
+		Beside:  beside,
 	}
 	if info.Clear {
 		t.By = session.ByNothing

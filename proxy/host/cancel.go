@@ -25,7 +25,7 @@ func (h *Host) CancelAtSource(e *session.Entry) func(context.Context, *stream.Ca
 		if p == nil {
 			return fmt.Errorf("%s, where the guest comes from, is no peer in the configuration of %s any more: `sluice cancel` there", e.Info.Peer, h.Config.Name)
 		}
-		err := h.Opener(p).Ask(ctx, AskCancel, &CancelAsk{Session: e.Info.ID}, nil)
+		err := h.Opener(p).Ask(ctx, e.Info.ID, AskCancel, &CancelAsk{Session: e.Info.ID}, nil)
 		var c *stream.Cause
 		switch {
 		case errors.As(err, &c) && c.Code == stream.CodeRefused:

@@ -145,8 +145,8 @@ func (h *Host) Opener(p *peer.Peer) *stream.Opener {
 		Peer:    p.Name,
 		Address: p.Conf.Address,
 		Limits:  h.Limits(0),
-		Dial: func(ctx context.Context, clear bool) (relay.Conn, error) {
-			return h.Peers.Dial(ctx, p, clear)
+		Dial: func(ctx context.Context, session string, clear bool) (relay.Conn, error) {
+			return h.Peers.Dial(ctx, p, session, clear)
 		},
 		// libvirt's own answer says whether this host's QEMU has failed.
 		LocalGone: func(c *stream.Cause) { h.Log.Info().Str("cause", c.Error()).Msg("QEMU closed its end") },

@@ -45,7 +45,7 @@ func (f *sluiceDestination) join(ctx context.Context, kind string, c net.Conn) e
 
 func (f *sluiceDestination) outcome(ctx context.Context) (*arrival.OutcomeReply, error) {
 	reply := new(arrival.OutcomeReply)
-	return reply, f.opener.Ask(ctx, arrival.AskOutcome, &arrival.OutcomeAsk{Session: f.ID, UUID: f.UUID}, reply)
+	return reply, f.opener.Ask(ctx, f.ID, arrival.AskOutcome, &arrival.OutcomeAsk{Session: f.ID, UUID: f.UUID}, reply)
 }
 
 func (f *sluiceDestination) channelStatus() []session.Channel { return session.ChannelsOf(f.Session) }

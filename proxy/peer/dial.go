@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dial connects to p and, unless in clear, authenticates it by its configured
-// names, whatever its address.
-func (s *Set) Dial(ctx context.Context, p *Peer, clear bool) (relay.Conn, error) {
+// Dial connects to p and, unless in clear, authenticates it by its configured names, whatever its
+// address. session is the one that the connection is about, or empty.
+func (s *Set) Dial(ctx context.Context, p *Peer, session string, clear bool) (relay.Conn, error) {
 	dialer := net.Dialer{KeepAliveConfig: KeepAlive, Control: backOffLess}
 	raw, err := dialer.DialContext(ctx, "tcp", p.Conf.Address)
 	if err != nil {
@@ -25,7 +25,7 @@ func (s *Set) Dial(ctx context.Context, p *Peer, clear bool) (relay.Conn, error)
 		return relay.Plain(raw), nil
 	}
 	c, _, err := tlsconf.Connect(ctx, s.TLS(), raw, tlsconf.Client{
-		Credentials: s.Certs.Current(), Policy: s.Policy(p), Name: p.Name, Expect: p.Rules, Protocols: []string{ALPN},
+		Credentials: s.Certs.Current(), Policy: s.Policy(p), Name: p.Name, Expect: p.Rules, Protocols: protocols(session),
 	})
 	if err != nil {
 		cause := &stream.Cause{Code: stream.CodeRefused, Host: s.Config.Name, Text: fmt.Sprintf("no TLS with %s (%s): %v", p.Name, p.Conf.Address, err)}

@@ -28,8 +28,8 @@ func (n *NoSluiceError) And(format string, args ...any) *stream.Cause {
 func Open(ctx context.Context, o *stream.Opener, info stream.Info) (s *stream.Session, none *NoSluiceError, err error) {
 	dial := o.Dial
 	var seen atomic.Pointer[NoSluiceError] // channels dial too, from other goroutines
-	o.Dial = func(ctx context.Context, clear bool) (relay.Conn, error) {
-		c, err := dial(ctx, clear)
+	o.Dial = func(ctx context.Context, session string, clear bool) (relay.Conn, error) {
+		c, err := dial(ctx, session, clear)
 		if n := (*NoSluiceError)(nil); errors.As(err, &n) {
 			seen.Store(n)
 		}
