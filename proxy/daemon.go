@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"net"
@@ -109,7 +110,7 @@ func New(o Options) (*Daemon, error) {
 	p.arrivals = arrival.New(p.Host)
 	p.gateway = gateway.New(p.Host, p.arrivals)
 	d.Departures = departure.New(departure.Options{
-		Host: o.Config.Name, Libvirt: p.Libvirt, PIDs: o.Config.QEMUPIDs, QEMUUID: p.QEMUUID, Log: d.Log, Ask: d.askOutcome, AskLibvirt: d.askLibvirt,
+		Host: o.Config.Name, Process: rand.Text()[:10], Lives: func(string) bool { return false }, Libvirt: p.Libvirt, PIDs: o.Config.QEMUPIDs, QEMUUID: p.QEMUUID, Log: d.Log, Ask: d.askOutcome, AskLibvirt: d.askLibvirt,
 		Limits: func() departure.Limits {
 			l := d.now().Config.Limits
 			return departure.Limits{Finish: l.FinishTimeout, GiveUp: l.GiveUpTimeout}

@@ -52,12 +52,37 @@ func (a *Arrivals) Claim(ctx context.Context, by Bringer, uuid libvirt.UUID, nam
 	for {
 		other := a.guests.add(g)
 		if other == nil {
+			if err := g.claim(); err != nil {
+				return nil, err
+			}
 			return g, nil
 		}
 		if !other.endLost(ctx) {
 			return nil, fmt.Errorf("guest %s (%s) is on its way to %s already: %s brings it", other.Name, virt.FormatUUID(other.UUID), a.Config.Name, other.By.Name)
 		}
 	}
+}
+
+// claim excludes other processes of this host's sluice, which have guests of their own.
+func (g *Guest) claim() error {
+	for i, name := range g.claims() {
+		is, err := g.arrivals.Dir.Claim(name)
+		if err == nil && !is {
+			err = fmt.Errorf("guest %s (%s) is on its way to %s already: it came before its sluice was replaced", g.Name, virt.FormatUUID(g.UUID), g.arrivals.Config.Name)
+		}
+		if err != nil {
+			for _, name := range g.claims()[:i] {
+				g.arrivals.Dir.Unclaim(name)
+			}
+			g.arrivals.guests.remove(g)
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Guest) claims() []string {
+	return []string{"arrival of " + virt.FormatUUID(g.UUID), "arrival as " + g.Name}
 }
 
 // endLost ends the guest's life if its QEMU died before anybody asked for it, and says whether it
@@ -224,6 +249,11 @@ func (g *Guest) end(v Verdict) {
 		// libvirt has prepared nothing, and nobody asks what became of it.
 	} else if err := g.arrivals.records.set(g.record(v)); err != nil {
 		g.arrivals.Log.Error().Err(err).Str("guest", g.Name).Msg("what became of the guest is not kept over a restart of sluice")
+	}
+	for _, name := range g.claims() {
+		if err := g.arrivals.Dir.Unclaim(name); err != nil {
+			g.arrivals.Log.Error().Err(err).Str("guest", g.Name).Msg("the guest's name is not free for another process")
+		}
 	}
 	g.arrivals.guests.remove(g)
 	close(g.done)

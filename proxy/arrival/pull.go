@@ -3,7 +3,9 @@ package arrival
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -61,6 +63,13 @@ func (ps *Pulls) Waits(info stream.Info) bool {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	return ps.find(info) != nil
+}
+
+// IDs are those of the sessions that guests wait for.
+func (ps *Pulls) IDs() []string {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return slices.Collect(maps.Keys(ps.m))
 }
 
 // find is the pull that a session is for.

@@ -70,15 +70,10 @@ func (rs *records) load(dir *rundir.Dir) error {
 	when := make(map[string]time.Time)
 	var faults []error
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), newSuffix) { // the daemon was killed before it was whole
-			os.Remove(filepath.Join(rs.folder, e.Name()))
+		if strings.HasSuffix(e.Name(), newSuffix) { // not whole, or never will be
 			continue
 		}
-		data, err := os.ReadFile(filepath.Join(rs.folder, e.Name()))
-		var r record
-		if err == nil {
-			err = json.Unmarshal(data, &r)
-		}
+		r, err := rs.read(e.Name())
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", e.Name(), err))
 			continue
@@ -146,10 +141,26 @@ func (rs *records) forgetOne() {
 	os.Remove(filepath.Join(rs.folder, name)) // else the next daemon has one more than it needs
 }
 
-// get is what is known of a session's guest.
-func (rs *records) get(peer, session string) (record, bool) {
+// get is what is known of a session's guest. The file is asked first: an earlier process of this
+// host's sluice may have written it since.
+func (rs *records) get(peer, session string) (r record, known bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	r, is := rs.of[key(peer, session)]
-	return r, is
+	name := key(peer, session)
+	if rs.folder != "" {
+		if r, err := rs.read(name); err == nil {
+			return r, true
+		}
+	}
+	r, known = rs.of[name]
+	return r, known
+}
+
+// read reads a record's file.
+func (rs *records) read(name string) (r record, err error) {
+	data, err := os.ReadFile(filepath.Join(rs.folder, name))
+	if err == nil {
+		err = json.Unmarshal(data, &r)
+	}
+	return r, err
 }

@@ -76,6 +76,9 @@ const lookTimeout = 10 * time.Second
 func (t *Table) Begin(ctx context.Context, m Move) (*Departure, error) {
 	d := t.newDeparture(m)
 	d.note("its destination is about to be asked")
+	if err := t.others(m.UUID); err != nil { // first, since Adopt makes a place for what it finds
+		return nil, err
+	}
 	if err := t.add(d); err != nil {
 		return nil, err
 	}
@@ -93,7 +96,7 @@ func (t *Table) Begin(ctx context.Context, m Move) (*Departure, error) {
 func (t *Table) newDeparture(m Move) *Departure {
 	d := &Departure{table: t, uuid: m.UUID, move: m, limits: t.Limits(), log: m.Log,
 		events: make(chan func(), 16), answered: make(chan struct{}), overdue: make(chan struct{}), over: make(chan struct{})}
-	d.rec = record{UUID: virt.FormatUUID(m.UUID), Session: m.Session, Peer: m.Peer, WithoutSluice: m.WithoutSluice, Undefine: m.Undefine, Since: time.Now()}
+	d.rec = record{Owner: t.Process, UUID: virt.FormatUUID(m.UUID), Session: m.Session, Peer: m.Peer, WithoutSluice: m.WithoutSluice, Undefine: m.Undefine, Since: time.Now()}
 	d.state.Cleared, d.state.NoFence = !m.Undefine, !m.Fence
 	if m.Ask == nil {
 		d.move.Ask = func(ctx context.Context) (Answer, error) {

@@ -14,6 +14,7 @@ import (
 // Finish goes on, and removed when all is done.
 type record struct {
 	Guest         string    `json:"guest"`
+	Owner         string    `json:"owner,omitempty"` // the process that sees to it, as long as it lives
 	UUID          string    `json:"uuid"`
 	PID           int       `json:"pid,omitempty"` // of QEMU, where there is a fence
 	Started       uint64    `json:"started,omitempty"`
@@ -32,15 +33,18 @@ type Journal interface {
 	Kept() (map[string][]byte, error)
 }
 
+// recordName is that of a guest's file.
+func recordName(uuid string) string { return uuid + ".json" }
+
 func (r *record) keep(j Journal) error {
 	content, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
-	return j.Keep(r.UUID+".json", append(content, '\n'))
+	return j.Keep(recordName(r.UUID), append(content, '\n'))
 }
 
-func (r *record) forget(j Journal) error { return j.Forget(r.UUID + ".json") }
+func (r *record) forget(j Journal) error { return j.Forget(recordName(r.UUID)) }
 
 // readRecord reads what an earlier daemon has kept under name.
 func readRecord(name string, content []byte) (*record, libvirt.UUID, error) {
@@ -49,7 +53,7 @@ func readRecord(name string, content []byte) (*record, libvirt.UUID, error) {
 		return nil, libvirt.UUID{}, fmt.Errorf("read what an earlier sluice has left of a guest in %s: %w", name, err)
 	}
 	uuid, err := virt.ParseUUID(r.UUID)
-	if err == nil && name != r.UUID+".json" {
+	if err == nil && name != recordName(r.UUID) {
 		err = fmt.Errorf("it is of guest %s", r.UUID)
 	}
 	if err == nil && (r.Verdict != Unknown && r.Verdict != Runs && r.Verdict != Absent) {

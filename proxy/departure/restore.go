@@ -17,6 +17,7 @@ func (t *Table) restore(r *record, uuid libvirt.UUID) {
 		Log: t.Log.With().Str("session", r.Session).Str("peer", r.Peer).Str("guest", r.Guest).Logger(),
 	})
 	d.rec, d.kept = *r, true
+	d.rec.Owner = t.Process
 	d.state.Asked, d.state.Lost, d.state.Caller, d.state.Verdict = true, true, Gone, r.Verdict
 	d.until = time.Now().Add(d.limits.GiveUp)
 	var proc *virt.QEMUProcess
@@ -41,5 +42,8 @@ func (t *Table) restore(r *record, uuid libvirt.UUID) {
 	}
 	d.note("an earlier sluice has left it so")
 	d.log.Warn().Bool("fenced", d.state.Fenced).Str("verdict", string(r.Verdict)).Msg("an earlier sluice has left a guest of which it was not settled what becomes of it")
+	if err := d.keep(); err != nil { // by its owner's name
+		d.log.Error().Err(err).Msg("the file of a guest that leaves")
+	}
 	t.work.Go(d.run)
 }

@@ -31,6 +31,7 @@ func AnswerOf(outcome, state string) Answer {
 // Options make a Table. All are needed.
 type Options struct {
 	Host    string // this host's name
+	Process string // unique among the processes of this host's sluice
 	Libvirt virt.Libvirt
 	PIDs    string // folder of libvirt's pid files of QEMU
 	QEMUUID int
@@ -39,6 +40,8 @@ type Options struct {
 	// Limits are what holds for a guest that begins to leave.
 	Limits func() Limits
 
+	// Lives says whether another process of this host's sluice lives. Its guests are its own.
+	Lives func(process string) bool
 	// Ask asks a peer's sluice what became of the guest of a session, on a new connection.
 	Ask func(ctx context.Context, peer, session, uuid string) (Answer, error)
 	// AskLibvirt asks the libvirt of a peer without a sluice.
@@ -60,7 +63,8 @@ type Table struct {
 	journal Journal
 	work    *sync.WaitGroup
 
-	warned sync.Once // that no fence can be set
+	warned   sync.Once  // that no fence can be set
+	adopting sync.Mutex // one reads the journal only after another has written what it took up
 
 	mu sync.Mutex
 	m  map[libvirt.UUID]*Departure
@@ -73,19 +77,45 @@ func New(o Options) *Table { return &Table{Options: o, m: make(map[libvirt.UUID]
 // is counted by work.
 func (t *Table) Start(ctx context.Context, journal Journal, work *sync.WaitGroup) error {
 	t.ctx, t.journal, t.work = ctx, journal, work
-	kept, err := journal.Kept()
+	return t.Adopt()
+}
+
+// Adopt takes up what processes have left behind that live no more.
+func (t *Table) Adopt() error {
+	t.adopting.Lock()
+	defer t.adopting.Unlock()
+	kept, err := t.journal.Kept()
 	if err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(kept)) {
 		r, uuid, err := readRecord(name, kept[name])
-		if err != nil {
+		switch {
+		case err != nil:
 			t.Log.Error().Err(err).Msg("a guest that was leaving may be stopped here: look at its QEMU")
-			continue
+		case r.Owner == t.Process || t.Lives(r.Owner):
+		default:
+			t.restore(r, uuid)
 		}
-		t.restore(r, uuid)
 	}
 	return nil
+}
+
+// others fails where another process has a guest that leaves.
+func (t *Table) others(uuid libvirt.UUID) error {
+	kept, err := t.journal.Kept()
+	if err != nil {
+		return err
+	}
+	name := recordName(virt.FormatUUID(uuid))
+	if kept[name] == nil {
+		return nil
+	}
+	r, _, err := readRecord(name, kept[name])
+	if err != nil || r.Owner == t.Process {
+		return err
+	}
+	return fmt.Errorf("guest %s left for %s %s ago, before its sluice was replaced, and what became of it is not settled: `sluice status` says what is known", r.Guest, r.Peer, time.Since(r.Since).Round(time.Second))
 }
 
 // add makes a place for a guest, or says why there is none.

@@ -12,6 +12,7 @@ import (
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
@@ -20,8 +21,13 @@ const aDescription = "<domain type='kvm'><name>web1</name><uuid>01000000-0000-00
 
 func newFilter(t *testing.T) *destinationFilter {
 	t.Helper()
+	dir, err := rundir.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(dir.Close)
 	h := &host.Host{
-		Config: &config.Config{Name: "host-b", Limits: config.Limits{Channels: 2}}, State: &host.State{Log: zerolog.Nop(), Sessions: session.NewRegistry(10, 10)},
+		Config: &config.Config{Name: "host-b", Limits: config.Limits{Channels: 2}}, State: &host.State{Dir: dir, Log: zerolog.Nop(), Sessions: session.NewRegistry(10, 10)},
 		Libvirt: virt.Libvirt{Socket: t.TempDir() + "/none", Host: "host-b"},
 	}
 	return &destinationFilter{

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -25,13 +26,26 @@ const (
 	ArrivalsDir = "arrivals"
 	// departuresDir holds what Keep keeps, of guests that leave.
 	departuresDir = "departures"
+	// ProcessesDir holds a socket of each process that the folder has, by which the next one finds
+	// it.
+	ProcessesDir = "processes"
 )
 
-// Dir is the folder, held by one daemon at a time.
+// ErrInUse: a daemon has the folder.
+var ErrInUse = errors.New("is in use by another sluice")
+
+// Dir is the folder, held by one daemon at a time: one process, or one that follows another which
+// still has sessions.
 type Dir struct {
 	path string
 	root *os.Root
 	lock *os.File // the folder itself
+
+	claims *os.File // see Claim
+
+	mu       sync.Mutex
+	sessions map[string]bool // names of those of this process
+	shared   bool            // Close leaves what is there to another process
 }
 
 // Open makes the folder if need be, takes it for this daemon, and clears
@@ -67,6 +81,17 @@ func Make(path string) error {
 	return nil
 }
 
+// Follow opens the folder of an earlier process that still lives, by the lock that it has given. What
+// is there stays, and is shared.
+func Follow(path string, lock *os.File) (*Dir, error) {
+	d := &Dir{path: path, lock: lock, shared: true}
+	var err error
+	if d.root, err = os.OpenRoot(path); err != nil {
+		return nil, fmt.Errorf("run folder: %w", err)
+	}
+	return d, d.makeFolders()
+}
+
 func (d *Dir) take() error {
 	st, err := d.lock.Stat()
 	if err != nil {
@@ -77,40 +102,94 @@ func (d *Dir) take() error {
 			d.path, sys.Uid, st.Mode().Perm(), os.Geteuid())
 	}
 	if err := unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return fmt.Errorf("run folder %s (run_dir) is in use by another sluice: stop that one first, or give this one a folder of its own", d.path)
+		return fmt.Errorf("run folder %s (run_dir) %w: stop that one first, or give this one a folder of its own", d.path, ErrInUse)
 	}
 	if d.root, err = os.OpenRoot(d.path); err != nil {
 		return fmt.Errorf("run folder: %w", err)
 	}
-	for _, name := range []string{PeersDir, sessionsDir, tunnelsDir, ControlSocket} {
+	for _, name := range passing {
 		if err := d.root.RemoveAll(name); err != nil {
 			return fmt.Errorf("clear what an earlier sluice left in the run folder: %w", err)
 		}
 	}
-	for _, name := range []string{PeersDir, sessionsDir, tunnelsDir} {
-		if err := d.Mkdir(name, 0o711); err != nil {
+	for _, folder := range []string{ArrivalsDir, departuresDir} {
+		left, _ := fs.Glob(d.root.FS(), filepath.Join(folder, "*"+newSuffix))
+		for _, name := range left { // the daemon was killed before they were whole
+			d.root.Remove(name)
+		}
+	}
+	return d.makeFolders()
+}
+
+// newSuffix is of a file that is being written.
+const newSuffix = ".new"
+
+// passing are what goes with the daemon.
+var passing = []string{PeersDir, sessionsDir, tunnelsDir, ControlSocket, ProcessesDir, claimsFile}
+
+func (d *Dir) makeFolders() error {
+	for name, mode := range map[string]fs.FileMode{
+		PeersDir: 0o711, sessionsDir: 0o711, tunnelsDir: 0o711,
+		ProcessesDir: 0o700, ArrivalsDir: 0o700, departuresDir: 0o700,
+	} {
+		if err := d.Mkdir(name, mode); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
-	for _, name := range journals {
-		if err := d.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
+	var err error
+	if d.claims, err = d.root.OpenFile(claimsFile, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return fmt.Errorf("make a file in the run folder: %w", err)
 	}
 	return nil
 }
 
-// journals are the folders that outlive the daemon, for the next one to read.
-var journals = []string{ArrivalsDir, departuresDir}
-
 // Journal is the path of a folder that outlives the daemon.
 func (d *Dir) Journal(name string) string { return filepath.Join(d.path, name) }
 
+// Lock is what Follow takes. It stays the folder's.
+func (d *Dir) Lock() *os.File { return d.lock }
+
+// Path is the full path of a name in the folder.
+func (d *Dir) Path(name string) string { return filepath.Join(d.path, name) }
+
+// Share says whether what is there is another process's as well, to which Close leaves it.
+func (d *Dir) Share(shared bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.shared = shared
+}
+
+// SweepSessions removes the folders of sessions that are not this process's.
+func (d *Dir) SweepSessions() error {
+	d.mu.Lock() // no session's folder is made meanwhile
+	defer d.mu.Unlock()
+	return d.sweep(sessionsDir, func(name string) bool { return d.sessions[name] })
+}
+
+// SweepPeers removes the folders of all other peers.
+func (d *Dir) SweepPeers(is func(string) bool) error { return d.sweep(PeersDir, is) }
+
+func (d *Dir) sweep(folder string, keep func(string) bool) error {
+	entries, err := fs.ReadDir(d.root.FS(), folder)
+	errs := []error{err}
+	for _, e := range entries {
+		if !keep(e.Name()) {
+			errs = append(errs, d.root.RemoveAll(filepath.Join(folder, e.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Close removes everything in the folder but the journals. The sockets' listeners have been closed.
 func (d *Dir) Close() {
-	for _, name := range []string{PeersDir, sessionsDir, tunnelsDir, ControlSocket} {
-		d.root.RemoveAll(name)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.shared {
+		for _, name := range passing {
+			d.root.RemoveAll(name)
+		}
 	}
+	d.claims.Close()
 	d.root.Close()
 	d.lock.Close()
 }
@@ -140,14 +219,24 @@ func (d *Dir) chmod(name string, mode fs.FileMode) error {
 	return os.Chmod(filepath.Join(d.path, name), mode)
 }
 
-// Remove removes a folder and what is in it.
-func (d *Dir) Remove(name string) error { return d.root.RemoveAll(name) }
+// Remove removes a socket, or a folder in which nothing is left.
+func (d *Dir) Remove(name string) error { return d.root.Remove(name) }
 
 // Listen makes a socket with the given mode, to which a further user may connect, if uid is none
 // below 0. Its folder is writable by this daemon alone, so the path can't lead elsewhere.
 func (d *Dir) Listen(name string, uid int, mode fs.FileMode) (*net.UnixListener, error) {
+	return d.listen("unix", name, uid, mode)
+}
+
+// ListenPackets is Listen for a socket that keeps the bounds of what is written to it.
+func (d *Dir) ListenPackets(name string, uid int, mode fs.FileMode) (*net.UnixListener, error) {
+	return d.listen("unixpacket", name, uid, mode)
+}
+
+func (d *Dir) listen(network, name string, uid int, mode fs.FileMode) (*net.UnixListener, error) {
+	d.root.Remove(name) // of a process that was killed
 	path := filepath.Join(d.path, name)
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
+	l, err := net.ListenUnix(network, &net.UnixAddr{Net: network, Name: path})
 	if err != nil {
 		return nil, fmt.Errorf("make a socket: %w", err)
 	}

@@ -10,7 +10,7 @@ import (
 
 // Keep writes a file that outlives this daemon, whole or not at all.
 func (d *Dir) Keep(name string, content []byte) (err error) {
-	path, next := filepath.Join(departuresDir, name), filepath.Join(departuresDir, name+".new")
+	path, next := filepath.Join(departuresDir, name), filepath.Join(departuresDir, name+newSuffix)
 	f, err := d.root.OpenFile(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err == nil {
 		if _, err = f.Write(content); err == nil {
@@ -60,8 +60,7 @@ func (d *Dir) Kept() (map[string][]byte, error) {
 	}
 	files := make(map[string][]byte)
 	for _, name := range names {
-		if filepath.Ext(name) == ".new" { // never finished
-			d.root.Remove(filepath.Join(departuresDir, name))
+		if filepath.Ext(name) == newSuffix { // not finished, or never will be
 			continue
 		}
 		content, err := d.readKept(name)

@@ -17,8 +17,17 @@ import (
 // MakeSession makes the folder of a session. At the destination QEMU makes its sockets in it, as
 // maker; at the source nobody else does, which is -1.
 func (d *Dir) MakeSession(id string, maker int) (SessionDir, error) {
-	s := SessionDir{dir: d, name: filepath.Join(sessionsDir, id)}
-	if err := d.Mkdir(s.name, 0o711); err != nil {
+	s := SessionDir{dir: d, id: id, name: filepath.Join(sessionsDir, id)}
+	d.mu.Lock()
+	err := d.Mkdir(s.name, 0o711)
+	if err == nil {
+		if d.sessions == nil {
+			d.sessions = make(map[string]bool)
+		}
+		d.sessions[id] = true
+	}
+	d.mu.Unlock()
+	if err != nil {
 		return SessionDir{}, err // not s: what is there already is another's, and not to be removed
 	}
 	if maker >= 0 {
@@ -33,6 +42,7 @@ func (d *Dir) MakeSession(id string, maker int) (SessionDir, error) {
 // SessionDir is one session's folder.
 type SessionDir struct {
 	dir  *Dir
+	id   string
 	name string // beneath the run folder
 }
 
@@ -56,6 +66,9 @@ func (s SessionDir) Remove(log zerolog.Logger) {
 	if !s.Made() {
 		return
 	}
+	s.dir.mu.Lock()
+	defer s.dir.mu.Unlock()
+	delete(s.dir.sessions, s.id)
 	if err := s.dir.root.RemoveAll(s.name); err != nil {
 		log.Error().Err(err).Msg("the session's folder could not be removed")
 	}
