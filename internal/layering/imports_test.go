@@ -39,7 +39,7 @@ var rows = [][]string{
 	{"proxy/direct", "proxy/tunnel"},
 	{"proxy/host"},
 	{"proxy/departure"},
-	{"proxy/peer", "proxy/rundir", "proxy/transfer"},
+	{"proxy/handover", "proxy/peer", "proxy/rundir", "proxy/transfer"},
 	{"proxy/session"},
 	{"proxy/virt", "proxy/intercept/rules"},
 	{"internal/confine", "internal/credentials", "internal/guestpolicy"},
