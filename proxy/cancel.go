@@ -21,6 +21,9 @@ func (d *Daemon) cancel(ctx context.Context, req *control.CancelRequest) (*contr
 		log = log.Uint32("uid", caller.UID)
 	}
 	log.Msg("asked to cancel a migration")
+	if c := d.earlierWith(ctx, req.Guest); c != nil {
+		return c.Cancel(ctx, req)
+	}
 	st, err := d.Sessions.Cancel(ctx, req.Guest, session.Cancelled(d.now().Config.Name))
 	switch {
 	case err == nil:

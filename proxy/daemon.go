@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/departure"
 	"github.com/virt-sluice/sluice/proxy/gateway"
+	"github.com/virt-sluice/sluice/proxy/handover"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
@@ -34,6 +36,7 @@ type Options struct {
 	Config  *config.Config
 	Log     zerolog.Logger
 	Version string
+	Follow  bool // a process that has the run folder, if there is one
 
 	Observer    *observer.Observer   // nil: this process looks itself
 	Confinement *control.Confinement // nil: it is not confined
@@ -56,8 +59,14 @@ type Daemon struct {
 
 	tunnels []*tunnelEntry
 
-	ready    chan struct{}
-	draining <-chan struct{} // as Run has it
+	following bool // Options.Follow
+	process   handover.Process
+	offer     *handover.Offer
+	earlier   earlier
+
+	ready        chan struct{}
+	notAccepting chan struct{} // closed once tunnels are to accept nothing more
+	stopAsked    chan bool     // by the process that has followed this one
 
 	// Set by Run.
 	working  context.Context // ends with the daemon's stop
@@ -90,19 +99,26 @@ func New(o Options) (*Daemon, error) {
 			Sessions:     session.NewRegistry(l.Sessions, l.PeerSessions),
 			TotalSend:    relay.NewShared(l.TotalBandwidth << 20),
 			TotalReceive: relay.NewShared(l.TotalBandwidth << 20),
+			Sockets:      handover.NewSockets(),
 		},
 		confinement: o.Confinement,
 
-		version:  o.Version,
-		started:  time.Now(),
-		ready:    make(chan struct{}),
-		acceptor: &stream.Acceptor{Host: o.Config.Name},
-		open:     make(map[string]*socket),
+		version:      o.Version,
+		following:    o.Follow,
+		started:      time.Now(),
+		ready:        make(chan struct{}),
+		notAccepting: make(chan struct{}),
+		stopAsked:    make(chan bool, 16),
+		open:         make(map[string]*socket),
 	}
+	d.acceptor = &stream.Acceptor{Host: o.Config.Name, Elsewhere: d.clearElsewhere}
+	d.process = handover.Process{ID: rand.Text()[:10], PID: os.Getpid(), Version: o.Version, Started: d.started}
+	d.offer = &handover.Offer{Process: d.process, Sockets: d.Sockets, Log: o.Log, Pass: d.passed, Stop: d.askedToStop, Handed: make(chan struct{})}
 	peers, err := peer.New(o.Config, o.Log)
 	if err != nil {
 		return nil, err
 	}
+	peers.Elsewhere = d.elsewhere
 	p := &parts{loaded: d.started}
 	if p.Host, err = d.host(o.Config, peers); err != nil {
 		return nil, err
@@ -110,7 +126,7 @@ func New(o Options) (*Daemon, error) {
 	p.arrivals = arrival.New(p.Host)
 	p.gateway = gateway.New(p.Host, p.arrivals)
 	d.Departures = departure.New(departure.Options{
-		Host: o.Config.Name, Process: rand.Text()[:10], Lives: func(string) bool { return false }, Libvirt: p.Libvirt, PIDs: o.Config.QEMUPIDs, QEMUUID: p.QEMUUID, Log: d.Log, Ask: d.askOutcome, AskLibvirt: d.askLibvirt,
+		Host: o.Config.Name, Process: d.process.ID, Lives: d.earlier.lives, Libvirt: p.Libvirt, PIDs: o.Config.QEMUPIDs, QEMUUID: p.QEMUUID, Log: d.Log, Ask: d.askOutcome, AskLibvirt: d.askLibvirt,
 		Limits: func() departure.Limits {
 			l := d.now().Config.Limits
 			return departure.Limits{Finish: l.FinishTimeout, GiveUp: l.GiveUpTimeout}
@@ -143,23 +159,44 @@ func (d *Daemon) take(p *parts) {
 // Ready is closed when all sockets are open.
 func (d *Daemon) Ready() <-chan struct{} { return d.ready }
 
+// Followed is closed when another process of this host's sluice serves in place of this one.
+func (d *Daemon) Followed() <-chan struct{} { return d.offer.Handed }
+
 // Run serves until drain is closed or ctx ends, in this order:
 //
 //  1. The run folder is taken, and all sockets are opened; any that can't be
-//     ends Run.
+//     ends Run. If another process of sluice has the folder, and its sockets,
+//     they are taken over from that one, which serves until all is ready here.
 //  2. Once drain is closed no session begins, and those that live go on, for
 //     limits.drain_timeout at the most. Peers may still join channels to them.
+//     An earlier process of this host's sluice that lives has to end as well.
+//     If a later one has followed this one, that is like drain, but without
+//     that limit, and clients that have connected may still begin.
 //  3. Sessions that live yet, or still when ctx ends, fail with the daemon's
 //     stop as their cause: each guest goes on where it is.
 //  4. Sockets are closed and their files removed, and everything that Run
 //     started has ended when it returns.
 func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
-	dir, err := rundir.Open(d.now().Config.RunDir)
+	taking, err := d.openRunDir()
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
-	d.Dir, d.draining = dir, drain
+	ended, err := d.answerProcesses()
+	defer func() { // nothing of this process is left when others may see to its guests and folders
+		d.Dir.Close()
+		if ended != nil {
+			ended()
+		}
+	}()
+	if taking != nil {
+		defer taking.Close()
+	}
+	if err != nil {
+		return err
+	}
+	shared := taking != nil // with a process that serves
+	defer d.Sockets.Close()
+	defer d.earlier.close()
 	if err := d.now().arrivals.Load(); err != nil {
 		d.Log.Warn().Err(err).Msg("what became of some guests is not known any more")
 	}
@@ -169,18 +206,29 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	d.working = working
 	d.follow(d.now().Peers.Certs)
 	d.Work.Go(func() { d.Sessions.Run(working) })
-	if err := d.Departures.Start(working, dir, &d.Work); err != nil {
-		return err
-	}
 	closers, err := d.listen(working)
 	defer func() {
+		if shared { // they live on with the other process
+			d.Sockets.StopAccepting()
+		}
 		for _, c := range closers {
 			c()
 		}
 	}()
+	if err == nil && taking != nil {
+		err = taking.Serve(ctx, d.Sockets.Names())
+	}
 	if err != nil {
 		return err
 	}
+	shared = false
+	d.Dir.Share(false)
+	if err := d.Departures.Start(working, d.Dir, &d.Work); err != nil {
+		return err
+	}
+	d.Sockets.Accept()
+	d.offer.Accepting.Store(true)
+	d.attend(working)
 	close(d.ready)
 	p := d.now()
 	d.Work.Go(p.Peers.TryKernel)
@@ -191,11 +239,23 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	ready.Str("listen", d.listening()).Strs("peers", slices.Sorted(maps.Keys(p.Peers.All))).
 		Str("certificates", p.Peers.Certs.Current().Found.Why).Str("priority", p.Peers.Policies.Host.Source).Msg("ready")
 
+	ctx, drain, done := d.stops(ctx, drain)
+	defer done()
 	select {
 	case <-drain:
 	case <-ctx.Done():
+	case <-d.offer.Handed:
+		shared = true
+		d.finishFollowed(ctx, drain)
 	}
-	empty, over := d.Sessions.Drain(), d.tunnelsOver()
+	close(d.notAccepting)
+	empty, over, alone := d.Sessions.Drain(), d.tunnelsOver(), d.earlier.over()
+	handed := d.offer.Handed
+	if shared {
+		handed, alone = nil, nil // they are the later process's
+	} else {
+		d.earlier.stop(false)
+	}
 	d.Log.Info().Msg("stopping: no new sessions")
 	var limit <-chan time.Time
 	patience := d.now().Config.Limits.DrainTimeout
@@ -204,7 +264,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 		defer t.Stop()
 		limit = t.C
 	}
-	for empty != nil || over != nil {
+	for empty != nil || over != nil || alone != nil {
 		select {
 		case <-empty:
 			empty = nil
@@ -212,13 +272,31 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 		case <-over:
 			over = nil
 			continue
+		case <-alone:
+			alone = nil
+			continue
+		case <-handed: // it was started while this one drains
+			d.Log.Info().Msg(followedWords)
+			handed, alone = nil, nil
+			continue
 		case <-limit:
 			d.Log.Warn().Stringer("after", patience).Msg("time to drain is over: sessions and connections of tunnels are cut off (limits.drain_timeout)")
 		case <-ctx.Done():
 		}
 		break
 	}
+	d.offer.Ending()
+	select {
+	case <-d.offer.Handed:
+		shared, alone = true, nil
+		d.Dir.Share(true)
+	default:
+	}
 	stop(session.ErrStopping)
+	if alone != nil {
+		d.earlier.stop(true)
+		<-alone
+	}
 	return nil
 }
 
@@ -226,17 +304,25 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 // them, also with an error.
 func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 	// Control first: it tells another daemon of this host.
-	l, err := d.Dir.Listen(rundir.ControlSocket, -1, 0o666)
+	l, err := d.listenLocally(rundir.ControlSocket)
 	if err != nil {
 		return closers, err
 	}
 	server := d.controlServer(ctx)
 	closers = append(closers, func() { shutdown(server, shutdownTimeout) })
-	d.Work.Go(func() { server.Serve(d.callers(l)) })
+	d.Work.Go(func() { server.Serve(l) })
 
-	var lc net.ListenConfig
+	own, err := d.listenForProcesses()
+	if err != nil {
+		return closers, err
+	}
+	d.Work.Go(func() { server.Serve(own) })
+
 	at := d.now().Config.Listen
-	d.listener, err = lc.Listen(ctx, "tcp", at)
+	d.listener, err = d.Sockets.Listen("peers "+at, func() (net.Listener, error) {
+		var lc net.ListenConfig
+		return lc.Listen(ctx, "tcp", at)
+	})
 	if err != nil {
 		return closers, fmt.Errorf("listen for peers at %s (listen): %w: if libvirtd's own TLS listener has the port, turn it off, or choose another port on both hosts", at, err)
 	}
@@ -255,9 +341,15 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 	return closers, err
 }
 
+// listenLocally listens at a socket of this host's users.
+func (d *Daemon) listenLocally(name string) (host.LocalListener, error) {
+	l, err := d.Sockets.Listen(name, func() (net.Listener, error) { return d.Dir.Listen(name, -1, 0o666) })
+	return d.callers(l), err
+}
+
 // callers are those of a local socket, each judged by the configuration in use when it comes.
-func (d *Daemon) callers(l *net.UnixListener) host.LocalListener {
-	return host.LocalListener{UnixListener: l, Host: func() *host.Host { return d.now().Host }}
+func (d *Daemon) callers(l net.Listener) host.LocalListener {
+	return host.LocalListener{Listener: l, Host: func() *host.Host { return d.now().Host }}
 }
 
 // shutdown lets callers have their answers, such as the results of migrations, which end now.

@@ -30,6 +30,9 @@ func (d *Daemon) resolve(ctx context.Context, req *control.ResolveRequest) error
 	if req.Runs == control.There {
 		verdict = departure.Runs
 	}
+	if c := d.earlierWith(ctx, req.Guest); c != nil {
+		return c.Resolve(ctx, req)
+	}
 	if err := d.Departures.Resolve(ctx, req.Guest, verdict); err != nil {
 		return &control.Error{Code: http.StatusConflict, Message: err.Error()}
 	}

@@ -20,28 +20,34 @@ func (d *Daemon) servePeers(ctx context.Context) {
 			}
 			return
 		}
-		d.Work.Go(func() {
-			p := d.now()
-			e, err := p.Peers.Admit(ctx, raw.(*net.TCPConn), d.acceptor.Refuse)
-			if err != nil {
-				p.Peers.Refusals.Add(err)
-				d.connectionRefused(raw.RemoteAddr().(*net.TCPAddr), err)
-				return
-			}
-			if e.LibvirtClient != nil {
-				p := d.now()
-				p.gateway.ServeLibvirtClient(ctx, e.Conn, e.By(p.Peers).LibvirtClient)
-				return
-			}
-			whose := func() (stream.Who, *stream.Terms) {
-				p := d.now()
-				who := e.By(p.Peers).Who
-				return who, d.terms(p, who)
-			}
-			if err := d.acceptor.Serve(ctx, e.Conn, whose); err != nil {
-				d.Log.Warn().Str("peer", e.Who.Peer).Stringer("address", raw.RemoteAddr()).Err(err).Msg("channel refused")
-			}
-		})
+		d.Work.Go(func() { d.servePeer(ctx, raw.(*net.TCPConn)) })
+	}
+}
+
+// servePeer carries one connection to its end.
+func (d *Daemon) servePeer(ctx context.Context, raw *net.TCPConn) {
+	p := d.now()
+	e, err := p.Peers.Admit(ctx, raw, d.acceptor.Refuse)
+	if err != nil {
+		p.Peers.Refusals.Add(err)
+		d.connectionRefused(raw.RemoteAddr().(*net.TCPAddr), err)
+		return
+	}
+	switch {
+	case e.Conn == nil: // another process has it
+		return
+	case e.LibvirtClient != nil:
+		p := d.now()
+		p.gateway.ServeLibvirtClient(ctx, e.Conn, e.By(p.Peers).LibvirtClient)
+		return
+	}
+	whose := func() (stream.Who, *stream.Terms) {
+		p := d.now()
+		who := e.By(p.Peers).Who
+		return who, d.terms(p, who)
+	}
+	if err := d.acceptor.Serve(ctx, e.Conn, whose); err != nil {
+		d.Log.Warn().Str("peer", e.Who.Peer).Stringer("address", raw.RemoteAddr()).Err(err).Msg("channel refused")
 	}
 }
 

@@ -25,8 +25,10 @@ const (
 // listenForScrapes opens the socket for Prometheus. At the daemon's end it is closed last, so that a
 // drain can be watched to its end.
 func (d *Daemon) listenForScrapes(p *parts) (*socket, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(d.working, "tcp", p.Config.Metrics)
+	l, err := d.Sockets.Listen("metrics "+p.Config.Metrics, func() (net.Listener, error) {
+		var lc net.ListenConfig
+		return lc.Listen(d.working, "tcp", p.Config.Metrics)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("listen for Prometheus at %s (metrics): %w", p.Config.Metrics, err)
 	}

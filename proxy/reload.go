@@ -35,6 +35,11 @@ func (d *Daemon) Reload() (*control.Reloaded, error) {
 	default:
 		return nil, errors.New("the daemon has not started yet")
 	}
+	select {
+	case <-d.offer.Handed:
+		return nil, errors.New("another process of sluice serves this host; this one finishes what it has")
+	default:
+	}
 	var result *control.Reloaded
 	err := error(session.ErrDraining) // those that drain go on as they are
 	if !d.Sessions.Draining() {
@@ -173,7 +178,7 @@ func (d *Daemon) goingOn(before, after *config.Config) (notes []string) {
 }
 
 func restartNote(keys []string) string {
-	return fmt.Sprintf("%v in the configuration differ from what is in use, and take a restart: `systemctl restart sluice` waits for migrations under way", keys)
+	return fmt.Sprintf("%v in the configuration differ from what is in use, and take a restart: `systemctl restart sluice` leaves migrations under way alone", keys)
 }
 
 // reload answers `sluice reload`.

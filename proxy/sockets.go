@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -101,23 +103,23 @@ func (d *Daemon) link(link, name string) (*socket, error) {
 	if err := d.Dir.Symlink(name, path); err != nil {
 		return nil, err
 	}
-	return &socket{close: func() { d.Dir.Remove(path) }}, nil
+	return &socket{close: func() { d.Dir.RemoveLink(name, path) }}, nil
 }
 
 // listenForClients makes a peer's folder with the socket of its libvirt clients.
 func (d *Daemon) listenForClients(name string) (*socket, error) {
 	dir := filepath.Join(rundir.PeersDir, name)
-	if err := d.Dir.Mkdir(dir, 0o711); err != nil {
+	if err := d.Dir.Mkdir(dir, 0o711); err != nil && !errors.Is(err, fs.ErrExist) { // of an earlier process
 		return nil, err
 	}
-	l, err := d.Dir.Listen(filepath.Join(dir, rundir.LibvirtSocket), -1, 0o666)
+	l, err := d.listenLocally(filepath.Join(dir, rundir.LibvirtSocket))
 	if err != nil {
 		d.Dir.Remove(dir)
 		return nil, err
 	}
 	return &socket{
 		serve: func() {
-			gateway.ServeClients(d.working, name, d.callers(l), func() *gateway.Gateway { return d.now().gateway })
+			gateway.ServeClients(d.working, name, l, func() *gateway.Gateway { return d.now().gateway })
 		},
 		close: func() {
 			l.Close()

@@ -37,6 +37,7 @@ func (d *Daemon) status() *control.Status {
 	st.Tunnels = d.tunnelStatus(time.Now())
 	st.Sessions, st.Ended, st.Draining = d.Sessions.Status()
 	st.Leaving = d.leaving()
+	d.addEarlier(st)
 	return st
 }
 

@@ -63,6 +63,7 @@ func (d *Daemon) completeTunnel(e *tunnelEntry) (err error) {
 	}
 	e.opts.Credentials = creds.Source
 	e.opts.Send, e.opts.Receive = []*relay.Limiter{d.TotalSend}, []*relay.Limiter{d.TotalReceive}
+	e.opts.Sockets = d.Sockets.Listen
 	e.opts.Ended = func(r tunnel.Report) { r.Log(e.log) }
 	e.opts.Trouble = func(err error) { e.log.Error().Err(err).Msg("accept a connection") }
 	return nil
@@ -95,7 +96,7 @@ func (d *Daemon) listenTunnels(ctx context.Context) (closers []func(), err error
 		e.log.Info().Stringer("address", e.Address()).Str("to", e.conf.To).Str("tls", effect.TLS()).Str("why", effect.Why).Msg("tunnel listens")
 		d.Work.Go(func() {
 			defer close(e.over)
-			if err := e.Serve(ctx, d.draining); err != nil {
+			if err := e.Serve(ctx, d.notAccepting); err != nil {
 				e.log.Error().Err(err).Msg("tunnel ended")
 			}
 		})

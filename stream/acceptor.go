@@ -1,11 +1,13 @@
 package stream
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -18,9 +20,14 @@ import (
 // maxName bounds what an opener says of its session, in bytes each.
 const maxName = 256
 
-// Acceptor serves the sessions that peers open. Host is set before Serve and not changed after.
+// Acceptor serves the sessions that peers open. Host and Elsewhere are set before Serve and not
+// changed after.
 type Acceptor struct {
 	Host string // this host's name, for messages
+
+	// Elsewhere, if not nil, says whether another process of this host has taken a connection in
+	// clear, whose first frame, as open, names a session that is not here.
+	Elsewhere func(conn relay.Conn, session string, open []byte) bool
 
 	mu       sync.Mutex
 	sessions map[string]*accepted
@@ -92,11 +99,38 @@ func (a *Acceptor) Serve(ctx context.Context, conn relay.Conn, whose func() (Who
 		return err
 	}
 	who, t = whose()
+	if who.name() == "" && a.Elsewhere != nil && a.live(open.Session) == nil {
+		if frame, err := encodeFrame(open, MaxOpen); err == nil && a.Elsewhere(conn, open.Session, frame) {
+			conn.Close() // the other process has its own descriptor of it
+			return nil
+		}
+	}
 	if err := a.serve(ctx, conn, who, open, t); err != nil {
 		a.refuse(conn, err)
 		return err
 	}
 	return nil
+}
+
+// ServeClear is Serve for a connection in clear that another process of this host has passed on,
+// after it has read its first frame, which is open.
+func (a *Acceptor) ServeClear(ctx context.Context, conn relay.Conn, open []byte, t *Terms) error {
+	f, err := readFrame(bytes.NewReader(open), MaxOpen)
+	if err == nil {
+		conn.SetDeadline(time.Now().Add(t.Limits.withDefaults().Handshake))
+		err = a.serve(ctx, conn, Who{}, f, t)
+	}
+	if err != nil {
+		a.refuse(conn, err)
+	}
+	return err
+}
+
+// IDs are those of the sessions that are here.
+func (a *Acceptor) IDs() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Collect(maps.Keys(a.sessions))
 }
 
 // Refuse tells a peer, whose frame has not been read and will not be, why

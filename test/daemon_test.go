@@ -92,17 +92,16 @@ func (s *site) start(h *lab.Host, c conf) *daemon {
 	return d
 }
 
-// start runs the daemon; also again, after it has ended.
-func (d *daemon) start() {
+// start runs the daemon; also again, after it has ended. args are further ones.
+func (d *daemon) start(args ...string) {
 	t := d.s.t
 	t.Helper()
 	log, err := os.OpenFile(d.logTo, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	d.s.check(err)
 	defer log.Close()
 	ran := strings.Count(d.log(), readyWords)
-	args := append(slices.Clone(d.under), d.s.daemon, "serve", "--config", d.config)
-	args = append(args, d.more...)
-	d.cmd = d.host.Command(t.Context(), args[0], args[1:]...)
+	line := slices.Concat(d.under, []string{d.s.daemon, "serve", "--config", d.config}, d.more, args)
+	d.cmd = d.host.Command(t.Context(), line[0], line[1:]...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.Env = append(d.cmd.Env, stand.GoroutinesVariable+"="+d.goroutinesFile())
 	d.s.check(d.cmd.Start())

@@ -18,7 +18,7 @@ import (
 
 // confinedDaemon starts the observer, gives up what the daemon does not need, and makes the daemon,
 // in this order: certificates are read with the rights with which they are read again later.
-func confinedDaemon(cfg *config.Config, file string, log zerolog.Logger) (runner, *observer.Observer, error) {
+func confinedDaemon(cfg *config.Config, file string, follow bool, log zerolog.Logger) (runner, *observer.Observer, error) {
 	look, err := observer.Start()
 	if err != nil {
 		return nil, nil, err
@@ -48,12 +48,12 @@ func confinedDaemon(cfg *config.Config, file string, log zerolog.Logger) (runner
 	if err != nil {
 		log.Warn().Err(err).Msg("more capabilities are kept than are needed")
 	}
-	d, err := newDaemon(cfg, log, look, state)
+	d, err := newDaemon(cfg, log, look, state, follow)
 	if errors.Is(err, fs.ErrPermission) && slices.Contains(held, cap.DAC_READ_SEARCH) {
 		keep = append(keep, cap.DAC_READ_SEARCH)
 		if held, err = confine.Capabilities(keep, nil); err == nil {
 			log.Warn().Msg("CAP_DAC_READ_SEARCH is kept: the certificates cannot be read without it")
-			d, err = newDaemon(cfg, log, look, state)
+			d, err = newDaemon(cfg, log, look, state, follow)
 		}
 	} else if err == nil {
 		held, _ = confine.Capabilities(keep, nil)

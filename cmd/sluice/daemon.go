@@ -9,6 +9,6 @@ import (
 	"github.com/virt-sluice/sluice/proxy"
 )
 
-func newDaemon(cfg *config.Config, log zerolog.Logger, look *observer.Observer, confinement *control.Confinement) (runner, error) {
-	return proxy.New(proxy.Options{Config: cfg, Log: log, Version: buildVersion(), Observer: look, Confinement: confinement})
+func newDaemon(cfg *config.Config, log zerolog.Logger, look *observer.Observer, confinement *control.Confinement, follow bool) (runner, error) {
+	return proxy.New(proxy.Options{Config: cfg, Log: log, Version: buildVersion(), Observer: look, Confinement: confinement, Follow: follow})
 }

@@ -40,6 +40,10 @@ on at its source, and one in post-copy pauses until it is resumed. SIGHUP
 reloads the configuration, certificates, revocation lists and GnuTLS's settings,
 as sluice reload does, which also says what came of it.
 
+With --follow, a sluice that runs on this host keeps the migrations that it has,
+and hands its sockets to this one, which serves what comes. If this one can't
+start, nothing changes.
+
 Exit status: 0 stopped after a drain, 1 failed, 2 wrong use or configuration.`
 
 const serveExamples = `  sluice serve --config /etc/sluice/sluice.toml --check
@@ -50,6 +54,7 @@ type serveOptions struct {
 	config   string
 	logLevel string
 	check    bool
+	follow   bool
 }
 
 func newServe(io streams) *cobra.Command {
@@ -66,6 +71,7 @@ func newServe(io streams) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&o.config, "config", defaultConfig, "the configuration `FILE` (TOML)")
 	cmd.Flags().BoolVar(&o.check, "check", false, "check configuration and certificates, say what is wrong, and exit")
+	cmd.Flags().BoolVar(&o.follow, "follow", false, "take the sockets over from a sluice that runs with this configuration; it finishes what it has")
 	cmd.Flags().StringVar(&o.logLevel, "log-level", "info", "lowest `LEVEL` to log: trace, debug, info, warn or error")
 	return cmd
 }
@@ -80,14 +86,14 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 		return wrongUse(err)
 	}
 	if o.check {
-		if _, err := newDaemon(cfg, log, nil, nil); err != nil {
+		if _, err := newDaemon(cfg, log, nil, nil, false); err != nil {
 			return wrongUse(fmt.Errorf("%s: %w", o.config, err))
 		}
 		fmt.Fprintf(io.out, "%s: no fault found; this host is %s and listens on %s; its peers: %s\n", o.config, cfg.Name, cfg.Listen,
 			cmp.Or(strings.Join(slices.Sorted(maps.Keys(cfg.Peers)), " "), "none"))
 		return nil
 	}
-	d, look, err := confinedDaemon(cfg, o.config, log)
+	d, look, err := confinedDaemon(cfg, o.config, o.follow, log)
 	if err != nil {
 		return wrongUse(fmt.Errorf("%s: %w", o.config, err))
 	}
@@ -102,6 +108,7 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 type runner interface {
 	Run(ctx context.Context, drain <-chan struct{}) error
 	Ready() <-chan struct{}
+	Followed() <-chan struct{} // another process serves
 	Reload() (*control.Reloaded, error)
 	Summary() string
 }
@@ -123,7 +130,7 @@ func runDaemon(ctx context.Context, d runner, log zerolog.Logger) error {
 		d.Reload() // it logs what comes of it
 	}
 	defer onSignals(reload, reload, syscall.SIGHUP)()
-	defer tellSystemd(d.Ready(), drain, d.Summary, log)()
+	defer tellSystemd(d.Ready(), drain, d.Followed(), d.Summary, log)()
 
 	err := d.Run(ctx, drain)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {

@@ -29,7 +29,8 @@ func newRuns() *runs {
 	return &runs{ready: make(chan struct{}), finish: make(chan struct{}), draining: make(chan struct{}), reloads: make(chan struct{})}
 }
 
-func (r *runs) Ready() <-chan struct{} { return r.ready }
+func (r *runs) Ready() <-chan struct{}    { return r.ready }
+func (r *runs) Followed() <-chan struct{} { return nil }
 
 func (r *runs) Run(ctx context.Context, drain <-chan struct{}) error {
 	close(r.ready)

@@ -103,7 +103,17 @@ func hostSection(st *control.Status, now time.Time, width int) section {
 	if st.Draining {
 		text += ", draining: accepts no new sessions"
 	}
-	return section{lines: wrap(text, width), now: true}
+	lines := wrap(text, width)
+	for _, e := range st.Earlier {
+		text := fmt.Sprintf("An earlier sluice (%s, process %d, up %s) finishes what it has: ", oneLine(e.Version), e.PID, coarse(now.Sub(e.Started)))
+		if e.Error != "" {
+			text += "it can't be asked: " + oneLine(e.Error)
+		} else {
+			text += fmt.Sprintf("%d sessions, listed below", e.Sessions)
+		}
+		lines = append(lines, wrap(text, width)...)
+	}
+	return section{lines: lines, now: true}
 }
 
 // warningsSection is what someone has to look after.

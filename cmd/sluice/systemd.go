@@ -13,9 +13,9 @@ import (
 const summaryEvery = time.Second
 
 // tellSystemd says READY, STOPPING and, while the process lives, how it is and that its watchdog
-// need not bite (sd_notify(3)). Without systemd it does nothing. The function that it returns ends
-// it and waits.
-func tellSystemd(ready, drain <-chan struct{}, summary func() string, log zerolog.Logger) (stop func()) {
+// need not bite (sd_notify(3)), until another process has followed this one. Without systemd it does
+// nothing. The function that it returns ends it and waits.
+func tellSystemd(ready, drain, followed <-chan struct{}, summary func() string, log zerolog.Logger) (stop func()) {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return func() {}
 	}
@@ -56,6 +56,8 @@ func tellSystemd(ready, drain <-chan struct{}, summary func() string, log zerolo
 				drain = nil
 			case <-tick:
 				notify(daemon.SdNotifyWatchdog)
+			case <-followed: // the other process speaks for the service
+				return
 			case <-done:
 				return
 			}

@@ -26,6 +26,19 @@ type Status struct {
 	Tunnels  []TunnelStatus  `json:"tunnels,omitempty"`
 
 	Leaving []DepartureStatus `json:"leaving,omitempty"` // first asked first
+
+	// Earlier are the processes that the daemon has followed and that still have sessions, which are
+	// among those above.
+	Earlier []EarlierStatus `json:"earlier,omitempty"`
+}
+
+// EarlierStatus is one process that finishes what it has, while the daemon serves what comes.
+type EarlierStatus struct {
+	PID      int       `json:"pid"`
+	Version  string    `json:"version"`
+	Started  time.Time `json:"started"`
+	Sessions int       `json:"sessions"`        // live
+	Error    string    `json:"error,omitempty"` // why it could not be asked
 }
 
 // Confinement is what the daemon may do to its host.

@@ -53,6 +53,15 @@ func (o *Offer) Ending() {
 	o.ending = true
 }
 
+// IfServing runs f if no other process has taken over, and none does meanwhile.
+func (o *Offer) IfServing(f func()) {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	if !o.handed && !o.ending {
+		f()
+	}
+}
+
 func (o *Offer) isEnding() bool {
 	o.mu.RLock()
 	defer o.mu.RUnlock()

@@ -19,6 +19,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/guestpolicy"
 	"github.com/virt-sluice/sluice/internal/observer"
 	"github.com/virt-sluice/sluice/proxy/departure"
+	"github.com/virt-sluice/sluice/proxy/handover"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -44,6 +45,7 @@ type Host struct {
 type State struct {
 	Log      zerolog.Logger
 	Dir      *rundir.Dir
+	Sockets  *handover.Sockets // that this process listens at, or is to
 	Sessions *session.Registry
 	Observer *observer.Observer // nil: this process looks itself
 

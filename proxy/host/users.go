@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -32,6 +33,7 @@ type Caller struct {
 	*net.UnixConn
 	UID    uint32
 	Denied error // not nil: the caller may be told so, and nothing else
+	Own    bool  // another process of this host's sluice
 
 	released sync.Once
 	release  func()
@@ -46,8 +48,9 @@ func (c *Caller) Close() error {
 
 // LocalListener accepts the callers of a local socket.
 type LocalListener struct {
-	*net.UnixListener
-	Host func() *Host // as it is now
+	net.Listener              // of a unix socket
+	Host         func() *Host // as it is now
+	Own          bool         // it is for other processes of this daemon's user, which may not be root
 }
 
 // Accept returns a *Caller.
@@ -56,12 +59,13 @@ func (l LocalListener) Accept() (net.Conn, error) { return l.AcceptCaller() }
 // AcceptCaller returns the next caller for whom there is a place.
 func (l LocalListener) AcceptCaller() (*Caller, error) {
 	for {
-		c, err := l.AcceptUnix()
+		raw, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
+		c := raw.(*net.UnixConn)
 		h := l.Host()
-		caller, err := h.admit(c)
+		caller, err := h.admit(c, l.Own)
 		if caller != nil {
 			return caller, nil
 		}
@@ -79,18 +83,18 @@ func (h *Host) Denies(uid uint32) error {
 }
 
 // admit finds a place for a caller; there may be none.
-func (h *Host) admit(c *net.UnixConn) (*Caller, error) {
+func (h *Host) admit(c *net.UnixConn, own bool) (*Caller, error) {
 	cred, err := sockets.PeerCred(c)
 	if err != nil {
 		return nil, fmt.Errorf("find out who is calling: %w", err)
 	}
-	caller := &Caller{UnixConn: c, UID: cred.Uid}
+	caller := &Caller{UnixConn: c, UID: cred.Uid, Own: own && int(cred.Uid) == os.Geteuid()}
 	cs := &h.Callers
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	uid, most := cred.Uid, h.Config.Limits.UserConnections
 	switch {
-	case h.Denies(uid) != nil:
+	case h.Denies(uid) != nil && !caller.Own:
 		caller.Denied = h.Denies(uid)
 		h.Refused(h.Log, callerRefused, strconv.Itoa(int(uid)), caller.Denied)
 		if cs.strangers >= maxStrangers {

@@ -67,7 +67,8 @@ func Listen(ctx context.Context, port int, now func() *host.Host) (closers []fun
 	}
 	i := &carrier{now: now, last: make(map[netip.AddrPort]*turn)}
 	for _, ip := range []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback} {
-		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: ip, Port: port})
+		at := &net.TCPAddr{IP: ip, Port: port}
+		l, err := now().Sockets.Listen("intercept "+at.String(), func() (net.Listener, error) { return net.ListenTCP("tcp", at) })
 		if ip.To4() == nil && (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)) {
 			continue // a host without IPv6
 		}
@@ -103,9 +104,9 @@ func Status(conf *config.Intercept) *control.InterceptStatus {
 }
 
 // serve carries each connection to its end, until the listener is closed.
-func (i *carrier) serve(ctx context.Context, l *net.TCPListener) {
+func (i *carrier) serve(ctx context.Context, l net.Listener) {
 	for {
-		tcp, err := l.AcceptTCP()
+		raw, err := l.Accept()
 		h := i.now()
 		if err != nil {
 			if h.AcceptAgain(ctx, "accept an intercepted connection", err) {
@@ -113,6 +114,7 @@ func (i *carrier) serve(ctx context.Context, l *net.TCPListener) {
 			}
 			return
 		}
+		tcp := raw.(*net.TCPConn)
 		c := &connection{TCPConn: tcp, host: h}
 		if err := i.take(c); err != nil {
 			log := h.Log.With().Stringer("address", tcp.RemoteAddr()).Stringer("intended", c.to).Logger()

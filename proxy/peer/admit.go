@@ -20,6 +20,9 @@ const MaxRefusals = 64
 // length of an open frame begins with 0.
 const firstOfTLS = 22
 
+// errElsewhere: another process of this host has the connection.
+var errElsewhere = errors.New("another process of this host serves the connection")
+
 // NoHandshake is a handshake that took longer than this.
 type NoHandshake time.Duration
 
@@ -32,7 +35,7 @@ func (NoHandshake) Timeout() bool { return true }
 
 // Caller is a connection that has come in by the port.
 type Caller struct {
-	Conn          relay.Conn
+	Conn          relay.Conn     // nil: another process of this host has the connection
 	Who           stream.Who     // a peer's; nobody in clear, where that may be
 	LibvirtClient *LibvirtClient // not nil: it did not ask for sluice's protocol (ALPN), and speaks libvirt's
 
@@ -75,11 +78,14 @@ func (s *Set) Admit(ctx context.Context, raw *net.TCPConn, refuse func(relay.Con
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Config.Limits.HandshakeTimeout, NoHandshake(s.Config.Limits.HandshakeTimeout))
 	defer cancel()
 	shaking, done, err := s.begin(ctx, raw)
-	if err != nil {
+	switch {
+	case errors.Is(err, errElsewhere):
+		raw.Close() // the other process has its own descriptor of it
+		return new(Caller), nil
+	case err != nil:
 		raw.Close()
 		return nil, err
-	}
-	if done == nil {
+	case done == nil:
 		return &Caller{Conn: relay.Plain(raw)}, nil
 	}
 	e, refused, err := s.handshake(shaking, raw)
@@ -111,8 +117,11 @@ func (s *Set) begin(ctx context.Context, raw *net.TCPConn) (_ context.Context, d
 	waiting, over := s.pending.add(ctx, addr, known)
 	defer over()
 	first, err := firstRecord(waiting, raw)
-	if err != nil || first != firstOfTLS && !s.Config.Secure() {
+	if err != nil || first[0] != firstOfTLS && !s.Config.Secure() {
 		return nil, nil, err
+	}
+	if s.Elsewhere != nil && first[0] == firstOfTLS && s.Elsewhere(ctx, raw, first) {
+		return nil, nil, errElsewhere
 	}
 	return s.handshakes.take(ctx, waiting, addr, known)
 }

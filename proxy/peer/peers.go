@@ -2,7 +2,9 @@ package peer
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -37,6 +39,10 @@ type Set struct {
 
 // port is what goes on at the port, from one configuration to the next.
 type port struct {
+	// Elsewhere, if not nil, says whether another process of this host has taken a connection, which
+	// begins with a TLS record. Then its own descriptor of it is left to be closed.
+	Elsewhere func(ctx context.Context, c *net.TCPConn, record []byte) bool
+
 	Refusals   refusals
 	Refusing   chan struct{} // places of those who are told why not
 	pending    pending

@@ -102,12 +102,12 @@ func (p *pending) remove(e *list.Element) {
 }
 
 // firstRecord waits for a connection's first byte, and where that is TLS's for the whole record,
-// and leaves both there. A handshake that stops in the middle of it costs this host nothing but a
+// and leaves them there. A handshake that stops in the middle of it costs this host nothing but a
 // descriptor, which can be taken back.
-func firstRecord(ctx context.Context, c *net.TCPConn) (first byte, err error) {
+func firstRecord(ctx context.Context, c *net.TCPConn) (first []byte, err error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })
 	buf := make([]byte, tlsHeader)
@@ -135,13 +135,13 @@ func firstRecord(ctx context.Context, c *net.TCPConn) (first byte, err error) {
 	})
 	switch {
 	case !stop():
-		return 0, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	case err != nil || peekErr != nil:
-		return 0, fmt.Errorf("%w: %w", errSilent, errors.Join(err, peekErr))
+		return nil, fmt.Errorf("%w: %w", errSilent, errors.Join(err, peekErr))
 	case n == 0:
-		return 0, errSilent
+		return nil, errSilent
 	}
-	return buf[0], nil
+	return buf[:n], nil
 }
 
 const (

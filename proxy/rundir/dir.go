@@ -205,8 +205,15 @@ func (d *Dir) Mkdir(name string, mode fs.FileMode) error {
 	return nil
 }
 
-// Symlink makes a symbolic link to target, from its folder on.
+// Symlink makes a symbolic link to target, from its folder on, in place of one that is there.
 func (d *Dir) Symlink(target, name string) error {
+	switch was, err := d.root.Readlink(name); {
+	case err != nil:
+	case was == target: // an earlier process has made it
+		return nil
+	default:
+		d.root.Remove(name)
+	}
 	if err := d.root.Symlink(target, name); err != nil {
 		return fmt.Errorf("make a link in %s: %w", d.path, err)
 	}
@@ -219,8 +226,24 @@ func (d *Dir) chmod(name string, mode fs.FileMode) error {
 	return os.Chmod(filepath.Join(d.path, name), mode)
 }
 
-// Remove removes a socket, or a folder in which nothing is left.
-func (d *Dir) Remove(name string) error { return d.root.Remove(name) }
+// Remove removes a socket, or a folder in which nothing is left, unless it is another process's as
+// well.
+func (d *Dir) Remove(name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.shared {
+		return nil
+	}
+	return d.root.Remove(name)
+}
+
+// RemoveLink is Remove for a symbolic link, if it still leads to target.
+func (d *Dir) RemoveLink(target, name string) error {
+	if was, err := d.root.Readlink(name); err != nil || was != target {
+		return err
+	}
+	return d.Remove(name)
+}
 
 // Listen makes a socket with the given mode, to which a further user may connect, if uid is none
 // below 0. Its folder is writable by this daemon alone, so the path can't lead elsewhere.

@@ -36,6 +36,15 @@ func (o Options) listen() (net.Listener, error) {
 	case spec.Exec:
 		return &once{at: a, make: func() (net.Conn, error) { return start(a) }}, nil
 	}
+	if o.Sockets == nil {
+		return o.open()
+	}
+	return o.Sockets("tunnel at "+a.String(), o.open)
+}
+
+// open makes a socket of TCP, or at a path.
+func (o Options) open() (net.Listener, error) {
+	a := o.Listen
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
 	if a.Kind == spec.Unix {
 		lc.Control = ownerAlone

@@ -33,6 +33,8 @@ type Options struct {
 
 	// Ended is told of each connection once, from several goroutines. May be nil.
 	Ended func(Report)
+	// Sockets, if not nil, has the listening socket of a name, or makes it by open.
+	Sockets func(name string, open func() (net.Listener, error)) (net.Listener, error)
 	// Trouble is told what keeps connections from being accepted. May be nil.
 	Trouble func(error)
 }

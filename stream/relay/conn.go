@@ -117,6 +117,9 @@ func (c *plainConn) Close() error {
 	return c.Conn.Close()
 }
 
+// NetConn is the connection itself, as tls.Conn has it.
+func (c *plainConn) NetConn() net.Conn { return c.Conn }
+
 func (c *plainConn) CloseWrite() error { return closeWrite(c.Conn) }
 func (c *plainConn) Path() Path        { return Splice }
 
