@@ -42,7 +42,7 @@ as sluice reload does, which also says what came of it.
 
 With --follow, a sluice that runs on this host keeps the migrations that it has,
 and hands its sockets to this one, which serves what comes. If this one can't
-start, nothing changes.
+start, nothing changes. --service does so for systemd's restart.
 
 Exit status: 0 stopped after a drain, 1 failed, 2 wrong use or configuration.`
 
@@ -55,6 +55,7 @@ type serveOptions struct {
 	logLevel string
 	check    bool
 	follow   bool
+	service  bool
 }
 
 func newServe(io streams) *cobra.Command {
@@ -72,6 +73,7 @@ func newServe(io streams) *cobra.Command {
 	cmd.Flags().StringVar(&o.config, "config", defaultConfig, "the configuration `FILE` (TOML)")
 	cmd.Flags().BoolVar(&o.check, "check", false, "check configuration and certificates, say what is wrong, and exit")
 	cmd.Flags().BoolVar(&o.follow, "follow", false, "take the sockets over from a sluice that runs with this configuration; it finishes what it has")
+	cmd.Flags().BoolVar(&o.service, "service", false, "run as systemd's service, whose restart leaves migrations alone; includes --follow")
 	cmd.Flags().StringVar(&o.logLevel, "log-level", "info", "lowest `LEVEL` to log: trace, debug, info, warn or error")
 	return cmd
 }
@@ -80,6 +82,9 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 	log, err := newLogger(io.err, o.logLevel)
 	if err != nil {
 		return err
+	}
+	if o.service && !o.check {
+		return serveAsService(io, o, log)
 	}
 	cfg, err := config.Load(o.config)
 	if err != nil {
