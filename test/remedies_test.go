@@ -58,6 +58,8 @@ func TestRemedies(t *testing.T) {
 			on(s.B, "mount", "-t", "tmpfs", "-o", "size=4m,mode=0755", "tmpfs", images+"full")
 			on(s.B, "truncate", "-s", "16M", images+"full/g.img")
 		}, []string{"--copy-storage-all"}, []string{"No space left on device", "virtual size"}},
+		{"a disk to be copied to where none is", disk(images + "far/d.img"), nil, []string{"--copy-storage-all"},
+			[]string{"host-b: libvirt", "make the disk on host-b", "`qemu-img create -f raw " + images + "far/d.img 16777216`"}},
 		{"snapshots", nil, func() {
 			snapshot := s.write("snapshot.xml", []byte("<domainsnapshot><name>s1</name><state>shutoff</state><creationTime>1</creationTime>"+s.virsh(s.A, "dumpxml", g.Name)+"</domainsnapshot>"))
 			s.virsh(s.A, "snapshot-create", g.Name, snapshot, "--redefine")

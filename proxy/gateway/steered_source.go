@@ -178,6 +178,7 @@ func (m *steeredSource) prepare(call *libvirtrpc.Prepare, failed func()) libvirt
 	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
 		if r.Err != nil {
 			failed()
+			m.hint(call, r.Err)
 			m.fail(stream.CodeLibvirt, virt.Words("preparing the guest", r.Err))
 			return
 		}
@@ -189,6 +190,17 @@ func (m *steeredSource) prepare(call *libvirtrpc.Prepare, failed func()) libvirt
 		}
 		m.entry.SetPhase(control.PhaseMemory)
 	}}
+}
+
+// hint adds to the destination's refusal of a guest whose disks are missing there what they are here.
+func (m *steeredSource) hint(call *libvirtrpc.Prepare, refusal *libvirtrpc.Error) {
+	ctx, cancel := context.WithTimeout(m.session.Context(), m.gateway.Config.Limits.HandshakeTimeout)
+	defer cancel()
+	description, _, _ := call.Params.Text(libvirtrpc.ParamDestXML)
+	incremental := m.transfer.Flags&libvirt.MigrateNonSharedInc != 0
+	if make := m.gateway.Libvirt.MissingDisks(ctx, m.guest.id, description, incremental, refusal.Message, m.session.Peer); make != "" {
+		refusal.Message += "; " + make
+	}
 }
 
 // point points the source's libvirt to the session's doors.

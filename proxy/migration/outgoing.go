@@ -328,6 +328,14 @@ func (m *outgoing) prepare(ctx context.Context) error {
 	}
 	err = m.session.Call(ctx, call.CallFor(), call, &reply)
 	m.cookie = reply.Cookie
+	var cause *stream.Cause
+	if errors.As(err, &cause) {
+		if make := m.host.Libvirt.MissingDisks(ctx, m.dom.UUID, xml, m.req.CopyStorage == control.CopyInc, cause.Text, m.peer.Name); make != "" {
+			told := *cause
+			told.Text += "; " + make
+			return &told
+		}
+	}
 	return err
 }
 

@@ -34,6 +34,7 @@ var remedies = []struct {
 	{0, []string{"no space left on device"}, "free space at the destination for the whole virtual size of the disks (qemu-img info), or give it larger storage"},
 	{0, []string{"target volume", "smaller"}, "make the destination's disk at least as large as the source's (qemu-img info)"},
 	{0, []string{"non-shared storage", "snapshots"}, "delete the guest's snapshots first (virsh snapshot-list)"},
+	{0, []string{noPool}, "that host lacks the disk's file: make one of the same size and format in that folder (qemu-img info, qemu-img create), or mount the storage there"},
 	{libvirt.ErrNoStoragePool, nil, "define and start a storage pool of that name on the destination (virsh pool-list --all)"},
 	{libvirt.ErrNoStorageVol, nil, "the storage pool on the destination lacks that volume: make one of the same size there (virsh vol-create-as)"},
 

@@ -1,0 +1,76 @@
+package virt
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/digitalocean/go-libvirt"
+
+	"github.com/virt-sluice/sluice/internal/domainxml"
+)
+
+// noPool are libvirt's words at a destination that lacks a disk's file and has no storage pool in
+// whose folder it could make it (qemuMigrationDstPrecreateDisk in src/qemu/qemu_migration.c).
+const noPool = "no storage pool with matching target path"
+
+// MissingDisks is what to make on a host whose libvirt says, in message, that a disk of the guest is
+// missing there: each that the guest has in that folder, as it is here. description is the guest's;
+// incremental says that only what the backing files lack is copied. It is empty for other messages,
+// and where libvirt here does not tell.
+func (l Libvirt) MissingDisks(ctx context.Context, uuid libvirt.UUID, description string, incremental bool, message, there string) string {
+	_, folder, is := strings.Cut(message, noPool)
+	if !is {
+		return ""
+	}
+	disks, err := domainxml.Disks(description)
+	if err != nil {
+		return ""
+	}
+	v, err := l.Connect(ctx)
+	if err != nil {
+		return ""
+	}
+	defer v.Close()
+	var commands []string
+	for _, d := range disks {
+		if d.Path == "" || !strings.Contains(folder, "'"+path.Dir(d.Path)+"'") {
+			continue
+		}
+		var size uint64
+		err := v.Bound(ctx, func() (err error) {
+			dom, err := v.DomainLookupByUUID(uuid)
+			if err == nil {
+				_, size, _, err = v.DomainGetBlockInfo(dom, d.Target, 0)
+			}
+			return err
+		})
+		if err != nil {
+			return ""
+		}
+		commands = append(commands, makeDisk(d, size, incremental))
+	}
+	if len(commands) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("make the disk on %s: %s", there, strings.Join(commands, ", and if it is missing: "))
+}
+
+// makeDisk is the command that makes an image like a disk's.
+func makeDisk(d domainxml.Disk, size uint64, incremental bool) string {
+	beneath := ""
+	if incremental && d.Backing != "" {
+		beneath = fmt.Sprintf("-b %s -F %s ", inShell(d.Backing), inShell(d.BackingFormat))
+	}
+	return fmt.Sprintf("`qemu-img create -f %s %s%s %d`", inShell(d.Format), beneath, inShell(d.Path), size)
+}
+
+// inShell is a word as a shell takes it.
+func inShell(word string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@%"
+	if word != "" && strings.Trim(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
