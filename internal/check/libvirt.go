@@ -25,5 +25,19 @@ func (h *Host) libvirtAnswers(ctx context.Context, l *list, version string, err 
 		l.fail("libvirt", "libvirt", "", "%v", err)
 		return
 	}
+	if v, err := h.here().Versions(ctx); err == nil {
+		l.faults(h.Config.Name, v)
+	}
 	l.ok("libvirt", "libvirt %s answers at %s", version, h.here().Where(ctx))
+}
+
+// faults warns of those that a host's releases are known to have.
+func (l *list) faults(host string, v virt.Versions) {
+	for _, f := range v.Faults() {
+		is := v.Libvirt
+		if f.Program == "QEMU" {
+			is = v.QEMU
+		}
+		l.warn("versions", "known-fault", f.Do, "%s on %s is %s: %s", f.Program, host, is, f.Text)
+	}
 }

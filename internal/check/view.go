@@ -7,6 +7,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
@@ -78,6 +79,7 @@ func (p *peerCheck) offered(o *control.Offers) {
 		p.ok("offers", "it does not say what it can do, being older than this one")
 		return
 	}
+	p.faults(p.name, virt.Versions{Libvirt: o.Libvirt, QEMU: o.QEMU})
 	native := "none"
 	if o.NativeTLS.Ready {
 		native = "ready"
