@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -31,6 +32,7 @@ func serveAsService(io streams, o *serveOptions, log zerolog.Logger) error {
 	}
 	daemon := exec.Command(program, "serve", "--follow", "--config", o.config, "--log-level", o.logLevel)
 	daemon.Stdout, daemon.Stderr = io.out, io.err
+	daemon.ExtraFiles = listeners()
 	// systemd's words to its main process about the watchdog are for the daemon.
 	daemon.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
 	signals := make(chan os.Signal, 8)
@@ -73,6 +75,19 @@ func serveAsService(io streams, o *serveOptions, log zerolog.Logger) error {
 			return daemonEnded(err, log)
 		}
 	}
+}
+
+// listeners are the sockets that systemd has given the service (sd_listen_fds(3)), for tunnels that
+// listen at fd:3 and so on: the daemon has them by the same numbers.
+func listeners() (files []*os.File) {
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
+		return nil
+	}
+	n, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	for i := range n {
+		files = append(files, os.NewFile(uintptr(3+i), "listener"))
+	}
+	return files
 }
 
 // notificationsOf has a daemon that is to be started tell this process what it would tell systemd,
