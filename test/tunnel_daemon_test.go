@@ -94,7 +94,7 @@ to = "exec:cat"
 	}
 	s.Authority("host-b", "host-b")
 	d.Process.Signal(syscall.SIGHUP)
-	d.Await(`"message":"reloaded"`)
+	d.Await("new certificates are in use")
 	late := s.machine("late.vm", true, s.creds("host-a", "client", "NORMAL")...)
 	late.migrateTLS("host-b")
 	late.migrate("tcp:" + at)
