@@ -33,7 +33,7 @@ func (l *Lab) WhereRuns(ctx context.Context, name string) ([]Place, error) {
 		switch {
 		case err == nil:
 			p.State = state
-		case !strings.Contains(err.Error(), "failed to get domain"):
+		case !strings.Contains(err.Error(), "failed to get domain") && !strings.Contains(err.Error(), "Domain not found"): // the latter if it ends meanwhile
 			return nil, err
 		}
 		if p.QEMU, err = h.QEMU(name); err != nil {
