@@ -149,7 +149,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		}
 		sealed, err := c.sealBatch(&c.out.batch, n)
 		if err != nil {
-			return total, c.out.fail(err)
+			return total, c.failWrite(err)
 		}
 		p = p[n:]
 		total += n

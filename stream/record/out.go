@@ -95,17 +95,22 @@ func (c *Conn) sendKeyUpdate(request bool) error {
 	if request {
 		msg[4] = 1
 	}
-	if err := c.sendControl(typeHandshake, msg[:]); err != nil {
-		return err
+	late := c.sendControl(typeHandshake, msg[:])
+	if late != nil && (!isTimeout(late) || c.out.sealer != nil) {
+		return late
 	}
 	c.KeyUpdatesSent.Add(1)
-	if err := c.out.half.update(); err != nil || c.out.sealer == nil {
+	if err := c.out.half.update(); err != nil {
 		return err
 	}
-	return c.rekey(c.out.sealer, c.out.half)
+	if c.out.sealer != nil {
+		return c.rekey(c.out.sealer, c.out.half)
+	}
+	return late
 }
 
-// sendControl sends one small record by itself.
+// sendControl sends one small record by itself; nothing is pending before it. What a deadline stops
+// of it is pending then.
 func (c *Conn) sendControl(typ byte, content []byte) error {
 	o := &c.out
 	if o.sealer != nil {
@@ -113,7 +118,8 @@ func (c *Conn) sendControl(typ byte, content []byte) error {
 	}
 	copy(o.control[headerLen:], content)
 	n := o.half.seal(&o.half.nonce, o.half.take(1), o.control[:], len(content), typ)
-	return writeAll(c.transport, o.control[:n])
+	o.pending = o.control[:n]
+	return c.flush()
 }
 
 // ready returns why nothing more can be sent.
@@ -141,7 +147,9 @@ func (c *Conn) flush() error {
 		return nil
 	}
 	n, err := c.transport.Write(o.pending)
-	o.pending = o.pending[n:]
+	if o.pending = o.pending[n:]; err == nil && len(o.pending) > 0 {
+		return io.ErrShortWrite
+	}
 	return err
 }
 
@@ -168,5 +176,5 @@ func (c *Conn) UpdateKey() error {
 	if s := c.out.sealer; s != nil && !s.Rekeys() {
 		return c.out.fail(ErrFixedKey)
 	}
-	return c.out.fail(c.sendKeyUpdate(false))
+	return c.failWrite(c.sendKeyUpdate(false))
 }

@@ -143,7 +143,7 @@ func (c *Conn) askForKey() {
 			return
 		}
 		c.out.answer.Store(false)
-		c.out.fail(c.sendKeyUpdate(true))
+		c.failWrite(c.sendKeyUpdate(true))
 	})
 }
 

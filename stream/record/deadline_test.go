@@ -1,0 +1,48 @@
+package record
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A deadline that stops a KeyUpdate ends nothing: it leaves with the next Write, whoever was to send
+// it.
+func TestDeadlineAtKeyUpdate(t *testing.T) {
+	for name, update := range map[string]func(t *testing.T, c *Conn){
+		"asking for a key": func(_ *testing.T, c *Conn) {
+			c.askForKey()
+			c.asking.Wait()
+		},
+		"UpdateKey": func(t *testing.T, c *Conn) {
+			if err := c.UpdateKey(); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("UpdateKey: %v", err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachSuite(t, func(t *testing.T, id uint16) {
+				a, b := pair(t, testSuite(id))
+				if err := a.SetWriteDeadline(time.Unix(1, 0)); err != nil {
+					t.Fatal(err)
+				}
+				update(t, a)
+				if a.KeyUpdatesSent.Load() != 1 {
+					t.Fatalf("%d KeyUpdates were begun", a.KeyUpdatesSent.Load())
+				}
+				if err := a.SetWriteDeadline(time.Time{}); err != nil {
+					t.Fatal(err)
+				}
+				var wg sync.WaitGroup
+				wg.Go(func() { mustWrite(t, a, []byte("after")) })
+				mustRead(t, b, []byte("after"))
+				wg.Wait()
+				if b.KeyUpdatesReceived.Load() != 1 {
+					t.Errorf("%d KeyUpdates have arrived", b.KeyUpdatesReceived.Load())
+				}
+			})
+		})
+	}
+}
