@@ -38,14 +38,14 @@ demo: ## migrate a real guest between two hosts made on this machine (root or su
 
 # Packages whose tests bring up the two-host lab. The daemons in it have the race detector as well.
 LABS := ./internal/check ./internal/lab ./test ./test/faults ./test/lab
-GO_TEST = $(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -timeout 20m # for one package
+GO_TEST = $(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -timeout 40m # for one package
 
 # Tests in the lab measure and time out, so that only one package of them runs at a time. Mostly they
-# wait, for links and guests that are slow on purpose: four of them keep two processors busy.
+# wait, for links and guests that are slow on purpose: six of them keep two processors busy.
 test: ## everything, the two-host lab included (SLUICE_SKIP_LAB=1 without)
 	@test -n "$$SLUICE_SKIP_LAB" || test/install
 	$(GO_TEST) -race -skip '^TestProcessors$$' $(filter-out $(shell $(GO) list $(LABS)),$(shell $(GO) list ./...))
-	$(GO_TEST) -p 1 -parallel 4 $(LABS)
+	$(GO_TEST) -p 1 -parallel 6 $(LABS)
 	@mkdir -p bin && $(GO_TEST) -v -run '^TestProcessors$$' ./test/guests >bin/processors.log || { cat bin/processors.log; exit 1; }
 	@sed -n 's/^.*\(not tested: .*\)/\1/p' bin/processors.log
 
