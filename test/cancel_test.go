@@ -97,7 +97,6 @@ func TestCancelVirsh(t *testing.T) {
 		{"rendezvous, at the source", func() *virshRun {
 			return s.virshStart(s.B, "-c", strings.Replace(toB, "//host-b/", "//host-a/", 1), "migrate", "--live", g.Name, toB)
 		}, func() { a.cancels(g.Name, 0) }, "host-a: the migration was cancelled"},
-		{"peer to peer, by virsh", func() *virshRun { return a.virshStart(g, "--p2p") }, func() { s.virshSays(s.A, "domjobabort", g.Name) }, "libvirt at the source gave the migration up"},
 	} {
 		v := c.start()
 		v.flows(a, g)
