@@ -35,13 +35,18 @@ func Holds(ctx context.Context, pid int, socket string) (h Holdings, err error) 
 }
 
 // Started says whether a daemon's start is over. Kernel TLS and libvirt are tried then, by sockets
-// of their own; the watch of the certificates begins a moment after the daemon is ready.
+// of their own; the watch of the certificates begins a moment after the daemon is ready. On a busy
+// machine a goroutine may not have begun by then, and its stack does not tell yet what it is for.
 func (h Holdings) Started() bool {
 	return slices.Contains(h.Descriptors, "anon_inode:inotify") &&
 		!slices.ContainsFunc(h.Goroutines, func(stack string) bool {
-			return strings.Contains(stack, "/sluice/stream") || strings.Contains(stack, "digitalocean/go-libvirt")
+			return strings.Contains(stack, "/sluice/stream") || strings.Contains(stack, "digitalocean/go-libvirt") ||
+				notBegun.MatchString(stack)
 		})
 }
+
+// notBegun matches a goroutine that WaitGroup.Go has started and that has not called its function.
+var notBegun = regexp.MustCompile(`^goroutine \d+ \[.*\]:\nsync\.\(\*WaitGroup\)\.Go\.func1\(`)
 
 // Beyond is an error that says what a daemon holds that it did not hold at first, if it does.
 func (h Holdings) Beyond(first Holdings) error {
