@@ -121,11 +121,20 @@ func TestLedFails(t *testing.T) {
 func TestLedRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	a, _ := s.both(conf{})
+	a, b := s.both(conf{})
 	g := s.guest(lab.GuestSpec{})
 	a.killed()
 	s.virshMigrates(s.A, g, s.tlsURI("host-a"), "--p2p").fails("access denied", "host-a comes without its sluice", "peers.host-a.without_sluice on host-b does not allow")
 	a.restarted()
 	s.virshMigrates(s.A, g, s.tlsURI("host-a"), "--p2p", "--migrateuri", "tcp:host-c:49152").fails("sluice on host-b", "in clear", "tcp:host-c:49152")
 	s.onlyOn(g, s.A)
+	// One that is listed as a client as well is a client then, as it was before.
+	b.killed()
+	listed := s.start(s.B, conf{peers: "[peers.host-a]\n[clients.hosts]\nnames = [\"host-a\"]\naccess = \"migrate\"\n"})
+	a.killed()
+	s.virshMigrates(s.A, g, s.tlsURI("host-a"), "--p2p").fails("sluice on host-b", "memory by tcp:", "in clear")
+	s.qemuCertificates()
+	s.virshMigrates(s.A, g, s.tlsURI("host-a"), "--p2p", "--tls").moves()
+	s.check(s.CheckOnlyOn(s.ctx, g, s.B))
+	listed.logged("the guest comes without its host's sluice")
 }

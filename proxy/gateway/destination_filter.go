@@ -23,6 +23,7 @@ type destinationFilter struct {
 	gateway *Gateway
 	peer    *peer.Peer // nil for a caller that is no sluice
 	tlsPeer *peer.Peer // whose certificate a caller that is no sluice has; nil if it is no peer's
+	listed  bool       // it is one of [clients], which may come without that peer's sluice
 	access  string
 	memory  *stream.Memory // holds its calls
 	calls   []*libvirtrpc.Budget
@@ -125,7 +126,7 @@ func (g *destinationFilter) Judge(h libvirtrpc.Head) (hold bool, refusal *libvir
 
 // accessKey is the setting that says what the caller may do.
 func (g *destinationFilter) accessKey() string {
-	if g.peer == nil && g.tlsPeer == nil {
+	if g.listed || g.peer == nil && g.tlsPeer == nil {
 		return "clients." + g.name + ".access"
 	}
 	return "peers." + g.name + ".access"

@@ -109,14 +109,14 @@ func (l *lead) end(v arrival.Verdict, why *stream.Cause) {
 }
 
 // leadFrom has the sluice of the caller's host lead the guest's data here. nil without an error:
-// that host has none, and may come without it.
+// it does not answer, and the guest may come without it.
 func (g *destinationFilter) leadFrom(ctx context.Context, of guest) (*lead, error) {
 	p := g.tlsPeer
 	l, none, err := g.gateway.lead(ctx, p, of)
 	switch {
 	case err == nil:
 		return l, nil
-	case p.MayComeWithoutSluice():
+	case p.MayComeWithoutSluice() || g.listed:
 		g.log.Info().Err(err).Msg("the guest comes without its host's sluice")
 		return nil, nil
 	case none != nil:

@@ -56,7 +56,7 @@ func (gw *Gateway) serveKnown(ctx context.Context, conn relay.Conn, s *peer.Libv
 	conn.SetDeadline(time.Time{})
 	entry.SetPhase(control.PhaseOpen)
 	log.Info().Str("access", s.Access).Msg("libvirt client connected")
-	g := &destinationFilter{gateway: gw, tlsPeer: s.Peer, access: s.Access, memory: s.Memory, calls: s.Calls, name: s.Name, address: info.Address, local: conn.LocalAddr().String(), who: s.Who, log: log}
+	g := &destinationFilter{gateway: gw, tlsPeer: s.Peer, listed: s.Listed, access: s.Access, memory: s.Memory, calls: s.Calls, name: s.Name, address: info.Address, local: conn.LocalAddr().String(), who: s.Who, log: log}
 	cause := &stream.Cause{Code: stream.CodeDone}
 	if err := g.serve(ctx, unclosedConn{conn}, relay.RawSyscalls(server), nil); err != nil {
 		cause = session.CauseOf(err)

@@ -49,7 +49,7 @@ func (g *destinationFilter) wayOf(c *libvirtrpc.Call, params libvirtrpc.Params, 
 	case led && (t.Steered || g.replaces(*t)):
 		t.Steer()
 		return byLead, nil
-	case g.tlsPeer != nil && !led && g.tlsPeer.MayComeWithoutSluice():
+	case g.tlsPeer != nil && !led && !g.listed && g.tlsPeer.MayComeWithoutSluice():
 		return g.wayWithoutSluice(c, params, t)
 	case led && t.Flags&libvirt.MigrateTLS != 0 && t.Flags&libvirt.MigrateTunnelled == 0:
 		t.By = session.ByQEMUThere

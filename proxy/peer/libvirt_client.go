@@ -9,6 +9,7 @@ import (
 // LibvirtClient is a libvirt client without a sluice that has come in by the port.
 type LibvirtClient struct {
 	Name   string // of its table
+	Listed bool   // that is one of [clients], and not Peer's
 	Peer   *Peer  // whose certificate it has; nil if it is no peer's
 	Access string
 	*Taken
@@ -27,7 +28,7 @@ func (s *Set) recognize(who *tlsconf.Peer) (*LibvirtClient, error) {
 	p := s.identify(id)
 	for _, c := range s.clients {
 		if _, ok := c.rules.Match(id); ok {
-			return &LibvirtClient{Name: c.name, Peer: p, Access: c.access, Taken: c.Taken, Who: fmt.Sprintf("client %s (%s)", c.name, id)}, nil
+			return &LibvirtClient{Name: c.name, Listed: true, Peer: p, Access: c.access, Taken: c.Taken, Who: fmt.Sprintf("client %s (%s)", c.name, id)}, nil
 		}
 	}
 	if p != nil {
