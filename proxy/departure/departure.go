@@ -181,15 +181,14 @@ func (d *Departure) findQEMU(ctx context.Context, v *virt.Conn) error {
 		return fmt.Errorf("find the guest: %w", err)
 	}
 	d.rec.Guest = dom.Name
-	if !d.move.Fence {
-		return nil
-	}
 	proc, err := virt.FindQEMU(d.table.PIDs, dom.Name, d.uuid, d.table.QEMUUID)
-	if err != nil {
+	switch {
+	case err == nil:
+		d.proc, d.rec.PID, d.rec.Started = proc, proc.PID, proc.Started
+		d.state.HasQEMU = !d.move.Fence
+	case d.move.Fence:
 		d.cannot(err)
-		return nil
 	}
-	d.proc, d.rec.PID, d.rec.Started = proc, proc.PID, proc.Started
 	return nil
 }
 
@@ -283,7 +282,7 @@ func (d *Departure) note(last string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.seen = Status{Guest: d.rec.Guest, UUID: d.rec.UUID, Peer: d.rec.Peer, Session: d.rec.Session, Since: d.rec.Since,
-		Fenced: d.state.Fenced, Verdict: d.state.Verdict, Overdue: d.state.Reported && d.state.Verdict == Unknown, Last: last}
+		Fenced: d.state.Fenced, Ended: d.state.Ended, Verdict: d.state.Verdict, Overdue: d.state.Reported && d.state.Verdict == Unknown, Last: last}
 }
 
 // close lets go of the process.

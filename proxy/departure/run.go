@@ -102,7 +102,8 @@ func (d *Departure) run() {
 
 // observe notes what can be seen without asking anyone.
 func (d *Departure) observe() {
-	if d.proc != nil && !d.state.Ended {
+	// Without a fence QEMU's end tells nothing before it is certain that the guest runs elsewhere.
+	if d.proc != nil && !d.state.Ended && (d.state.Fenced || d.state.Verdict == Runs) {
 		d.state.Ended = d.proc.Ended(0)
 		d.state.Terminating = d.state.Fenced && !d.state.Ended && d.proc.Terminating()
 	}
@@ -226,8 +227,10 @@ func (d *Departure) act(a Action) (wait bool) {
 	case Kill:
 		if err = d.proc.Kill(); err == nil {
 			d.state.Ended, d.state.Guest, d.looks = true, NotSeen, turns{}
+			d.note("its QEMU here is ended")
 			return false
 		}
+		d.state.HasQEMU = false // libvirt here has to do it
 	case LookAtGuest:
 		err = d.withLibvirt(ctx, func(v *virt.Conn) error {
 			state, err := v.State(ctx, d.uuid)

@@ -35,6 +35,7 @@ const (
 type State struct {
 	Fenced  bool // QEMU here is stopped: it executes nothing, whoever sends it
 	NoFence bool // none is set: QEMU here can't be stopped, or libvirt does not resume the guest by itself
+	HasQEMU bool // none is set, but QEMU's process is known since before Finish: it may be ended once the guest runs elsewhere
 	Looks   int  // done between the fence and Finish
 
 	Asked   bool // Finish has been asked for
@@ -128,6 +129,8 @@ func (s State) gone() Action {
 		return Kill
 	case s.Fenced && !s.Ended:
 		return Wait
+	case s.HasQEMU && !s.Ended && ours:
+		return Kill // libvirt has not let go of it, be it that it hangs, and may resume it when it is started again
 	case s.Guest == NotSeen:
 		return LookAtGuest
 	case s.Guest == Running, s.Guest == InPostcopy:

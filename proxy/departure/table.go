@@ -143,6 +143,7 @@ type Status struct {
 	Guest, UUID, Peer, Session string
 	Since                      time.Time
 	Fenced                     bool
+	Ended                      bool // QEMU here
 	Verdict                    Verdict
 	Overdue                    bool   // nobody could tell in time what became of it
 	Last                       string // what was heard last, in words

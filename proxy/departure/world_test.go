@@ -93,7 +93,7 @@ const (
 func begin(by mover, faults int) world {
 	w := world{mover: by, link: true, remembers: true, faults: faults}
 	w.libvirt.up, w.libvirt.word, w.caller.open = true, Paused, true
-	w.s.Cleared, w.s.NoFence = true, by == ownSluice
+	w.s.Cleared, w.s.NoFence, w.s.HasQEMU = true, by == ownSluice, by == ownSluice
 	return w
 }
 

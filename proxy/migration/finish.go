@@ -88,7 +88,8 @@ func (m *outgoing) back(failure error) *control.Result {
 }
 
 // settle waits until nothing is left to do here for a guest of which it is known where it runs, and
-// says whether that is so: libvirt here may have been killed, and be a while in coming back.
+// says whether that is so: libvirt here may have been killed, and be a while in coming back. Once
+// QEMU here is ended, libvirt has only to notice.
 func (m *outgoing) settle() bool {
 	if m.departure == nil {
 		return true
@@ -100,7 +101,7 @@ func (m *outgoing) settle() bool {
 	case <-m.departure.Over():
 		return true
 	case <-patience.C:
-		return false
+		return m.departure.Status().Ended
 	}
 }
 

@@ -36,7 +36,6 @@ func (r *result) fault(format string, args ...any) {
 
 // knownBad are cases that fail, and why.
 var knownBad = map[string]string{
-	"sluice/storage/finish/libvirtd-a:restart":         "libvirtd at the source, stopped and started again in Finish, has resumed a guest of `sluice migrate`, whose QEMU is not stopped there as those of stock clients are",
 	"intercept/memory/finish/libvirtd-a:stop-for-good": "libvirt's own: virsh says that the guest has moved, and leaves a paused copy; no sluice sees its calls",
 	"sluice/postcopy/finish/libvirtd-b:kill":           "the source's cause has more words than the destination's",
 }
