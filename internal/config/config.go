@@ -107,7 +107,7 @@ type KernelTLS struct {
 type Limits struct {
 	Sessions         int           `toml:"sessions"`          // at once, in and out; default 200
 	Channels         int           `toml:"channels"`          // of one session; default 320
-	PeerSessions     int           `toml:"peer_sessions"`     // at once, that one peer has opened; default 100
+	PeerSessions     int           `toml:"peer_sessions"`     // at once, that one peer has opened or asked for; default 100
 	PeerChannels     int           `toml:"peer_channels"`     // at once, of those; default 1024
 	PeerAsks         int           `toml:"peer_asks"`         // questions at once of one peer; default 8
 	PeerMemory       int64         `toml:"peer_memory"`       // MiB that hold what one peer has sent; default 128

@@ -70,7 +70,7 @@ type lead struct {
 func (gw *Gateway) lead(ctx context.Context, p *peer.Peer, g guest) (l *lead, none *peer.NoSluiceError, err error) {
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkLead, Guest: g.name, UUID: g.uuid, Peer: p.Name, Address: p.Conf.Address}
 	l = &lead{gateway: gw, log: session.Log(gw.Log, info, control.Outgoing)}
-	if l.entry, err = gw.Sessions.Add(info, control.Outgoing); err != nil {
+	if l.entry, err = gw.Sessions.AddLed(info); err != nil {
 		return nil, nil, err
 	}
 	if l.session, none, err = peer.Open(ctx, gw.Opener(p), info); err != nil {

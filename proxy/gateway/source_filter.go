@@ -144,7 +144,7 @@ func (g *sourceFilter) prepare(ctx context.Context, c *libvirtrpc.Call, decode f
 	if state, err := g.gateway.Libvirt.State(ctx, guest.id); t.Steered && err == nil && state.Absent {
 		return outcome{libvirtrpc.Outcome{Body: call.Encode()}}
 	}
-	m, err := g.gateway.steer(ctx, g.peer, stream.NewID(), g.session, guest, t, false)
+	m, err := g.gateway.steer(ctx, g.peer, steering{guest: guest, transfer: t, id: stream.NewID(), beside: g.session})
 	if err != nil {
 		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}

@@ -30,12 +30,11 @@ const paramSession = "sluice.session"
 // steeredSource is a migration that a libvirt client runs, at the host of the
 // client: a session for its data, from the client's Prepare to its Finish.
 type steeredSource struct {
-	gateway   *Gateway
-	entry     *session.Entry
-	log       zerolog.Logger
-	session   *stream.Session
-	transfer  transfer.Transfer
-	guest     guest
+	gateway *Gateway
+	entry   *session.Entry
+	log     zerolog.Logger
+	session *stream.Session
+	steering
 	dir       rundir.SessionDir
 	opener    *stream.Opener
 	listeners qemuListeners
@@ -50,14 +49,23 @@ type steeredSource struct {
 	known     func()               // closes decided; nil before Finish
 }
 
-// steer opens the session of a migration to p. What it opened is gone again when it fails. id is the
-// session's, and beside that of the client who runs the migration, empty if it has none with p; told
-// is as doors have it.
-func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, id, beside string, g guest, t transfer.Transfer, told bool) (*steeredSource, error) {
-	if !stream.ValidID(id) { // it becomes the name of a folder
-		return nil, fmt.Errorf("%.40q is no session ID", id)
+// steering is what the session of a migration is opened for.
+type steering struct {
+	guest    guest
+	transfer transfer.Transfer
+	id       string // the session's
+	beside   string // ID of that of the client who runs the migration; empty if it has none with the peer
+	told     bool   // libvirt here can be told where disks go, as qemuListeners have it
+	led      bool   // the peer has asked for it, whose word it is that the guest goes there
+}
+
+// steer opens the session of a migration to p. What it opened is gone again when it fails.
+func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, s steering) (*steeredSource, error) {
+	if !stream.ValidID(s.id) { // it becomes the name of a folder
+		return nil, fmt.Errorf("%.40q is no session ID", s.id)
 	}
-	if t.Steered && t.Flags&libvirt.MigrateZerocopy != 0 && bySockets(t.Disks(), told) {
+	t := &s.transfer
+	if t.Steered && t.Flags&libvirt.MigrateZerocopy != 0 && bySockets(t.Disks(), s.told) {
 		// QEMU blames the kernel for it: "Zero copy send feature not detected in host kernel".
 		return nil, errors.New("QEMU's zero copy takes a TCP connection, and its connections to sluice are unix sockets: leave out --zerocopy")
 	}
@@ -72,21 +80,26 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, id, beside string, g
 		}
 	}
 	info := stream.Info{
-		ID:      id,
+		ID:      s.id,
 		Work:    session.WorkSteered,
-		Guest:   g.name,
-		UUID:    g.uuid,
+		Guest:   s.guest.name,
+		UUID:    s.guest.uuid,
 		Peer:    p.Name,
 		Address: p.Conf.Address,
 		Clear:   t.Steered && gw.TLSDefault(p) == control.No,
-		Beside:  beside,
+		Beside:  s.beside,
 	}
 	if info.Clear {
 		t.By = session.ByNothing
 	}
-	m := &steeredSource{gateway: gw, transfer: t, guest: g, opener: gw.Opener(p), over: make(chan struct{})}
+	m := &steeredSource{gateway: gw, steering: s, opener: gw.Opener(p), over: make(chan struct{})}
 	var err error
-	if m.entry, err = gw.Sessions.Add(info, control.Outgoing); err != nil {
+	if s.led {
+		m.entry, err = gw.Sessions.AddLed(info)
+	} else {
+		m.entry, err = gw.Sessions.Add(info, control.Outgoing)
+	}
+	if err != nil {
 		return nil, err
 	}
 	m.entry.SecuredBy(t.Protection())
@@ -107,14 +120,14 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, id, beside string, g
 	m.entry.OnCancel(m.cancel)
 	m.entry.SetPhase(control.PhasePrepare)
 	m.log.Info().Msg("session opened")
-	m.listeners = qemuListeners{gateway: gw, session: m.session, guest: g.id, log: m.log}
+	m.listeners = qemuListeners{gateway: gw, session: m.session, guest: s.guest.id, log: m.log}
 	if t.Steered {
-		err = m.listeners.listen(m.dir, t.Disks(), told)
+		err = m.listeners.listen(m.dir, t.Disks(), s.told)
 	}
 	gw.Work.Go(m.wait)
 	gw.Work.Go(m.follow)
 	if t.Postcopy() {
-		gw.Work.Go(func() { gw.arrivals.AwaitPostcopy(m.session.Context(), g.id, m.session.Unbound) })
+		gw.Work.Go(func() { gw.arrivals.AwaitPostcopy(m.session.Context(), s.guest.id, m.session.Unbound) })
 	}
 	if err != nil {
 		m.fail(stream.CodeLocal, err.Error())
@@ -172,7 +185,7 @@ func (m *steeredSource) isOver() bool {
 }
 
 // prepare is what becomes of the client's Prepare: it goes on with the session's name, and comes
-// back with the way to the session's doors, or has failed.
+// back with where the session's listeners are, or has failed.
 func (m *steeredSource) prepare(call *libvirtrpc.Prepare, failed func()) libvirtrpc.Outcome {
 	call.Params = call.Params.With(paramSession, m.session.ID)
 	return libvirtrpc.Outcome{Body: call.Encode(), Reply: func(r *libvirtrpc.Reply) {
@@ -203,7 +216,7 @@ func (m *steeredSource) hint(call *libvirtrpc.Prepare, refusal *libvirtrpc.Error
 	}
 }
 
-// point points the source's libvirt to the session's doors.
+// point points the source's libvirt to the session's listeners.
 func (m *steeredSource) point(r *libvirtrpc.Reply) error {
 	if !m.transfer.Steered {
 		return nil

@@ -66,6 +66,7 @@ func (r *Registry) migrationOf(guest string) (found *Entry, err error) {
 		case e.Info.Work != WorkMigration && e.Info.Work != WorkSteered:
 		case e.Info.ID == guest:
 			return e, nil
+		case e.led && len(e.channels()) == 0: // the guest's QEMU has not come, so it carries none
 		case e.Info.Guest == guest, parseErr == nil && e.Info.UUID == uuid:
 			if found != nil {
 				return nil, fmt.Errorf("two sessions carry a guest %q: name one of them, %s or %s", guest, found.Info.ID, e.Info.ID)

@@ -15,6 +15,7 @@ import (
 type Entry struct {
 	Info      stream.Info
 	direction string
+	led       bool // this host has opened it because its peer has asked for it
 	started   time.Time
 
 	mu       sync.Mutex
@@ -142,5 +143,8 @@ func (e *Entry) Status() control.SessionStatus {
 	}
 	return st
 }
+
+// byPeer says whether the session is there because its peer has opened it or asked for it.
+func (e *Entry) byPeer() bool { return e.direction == control.Incoming || e.led }
 
 func (e *Entry) class() class { return classOf(e.direction, e.Info.Work) }

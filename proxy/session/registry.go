@@ -22,7 +22,7 @@ type Registry struct {
 
 	mu       sync.Mutex
 	most     int // live at once, in and out
-	mostFrom int // of those, that one peer has opened, or one kind of clients
+	mostFrom int // of those, that one peer has opened or asked for, or one kind of clients
 	live     []*Entry
 	ended    []control.SessionStatus // newest first
 	counters counters                // of all that ended
@@ -44,6 +44,17 @@ func (r *Registry) SetLimits(most, mostFrom int) {
 
 // Add makes a place for a session, or says why there is none.
 func (r *Registry) Add(info stream.Info, direction string) (*Entry, error) {
+	return r.add(info, direction, false)
+}
+
+// AddLed is Add for a session that this host opens because its peer has asked for it. It counts as
+// the peer's, and does not keep other migrations of its guest away: anyone who knows a guest's UUID
+// may ask.
+func (r *Registry) AddLed(info stream.Info) (*Entry, error) {
+	return r.add(info, control.Outgoing, true)
+}
+
+func (r *Registry) add(info stream.Info, direction string, led bool) (*Entry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.Draining() {
@@ -52,9 +63,10 @@ func (r *Registry) Add(info stream.Info, direction string) (*Entry, error) {
 	if len(r.live) >= r.most {
 		return nil, fmt.Errorf("session limit of this host reached (%d, limits.sessions)", len(r.live))
 	}
+	e := &Entry{Info: info, direction: direction, led: led, started: time.Now(), phase: control.PhaseConnect, over: make(chan struct{})}
 	from := 0
-	for _, e := range r.live {
-		if direction == control.Incoming && e.direction == control.Incoming && e.Info.Peer == info.Peer && (e.Info.Work == WorkClient) == (info.Work == WorkClient) {
+	for _, o := range r.live {
+		if e.byPeer() && o.byPeer() && o.Info.Peer == info.Peer && (o.Info.Work == WorkClient) == (info.Work == WorkClient) {
 			from++
 		}
 	}
@@ -62,16 +74,15 @@ func (r *Registry) Add(info stream.Info, direction string) (*Entry, error) {
 		return nil, fmt.Errorf("session limit of %s reached (%d, limits.peer_sessions)", info.Peer, from)
 	}
 	if uuid, err := virt.ParseUUID(info.UUID); err == nil {
-		info.UUID = virt.FormatUUID(uuid) // however its peer spells it
+		e.Info.UUID = virt.FormatUUID(uuid) // however its peer spells it
 	}
-	for _, e := range r.live {
+	for _, o := range r.live {
 		// Of guests that come, the one that libvirt is asked to prepare counts, not who names it
 		// first.
-		if direction == control.Outgoing && e.direction == control.Outgoing && info.UUID != "" && e.Info.UUID == info.UUID {
-			return nil, fmt.Errorf("guest %s is already being migrated: session %s with %s", e.Info.Guest, e.Info.ID, e.Info.Peer)
+		if direction == control.Outgoing && !o.byPeer() && e.Info.UUID != "" && o.Info.UUID == e.Info.UUID {
+			return nil, fmt.Errorf("guest %s is already being migrated: session %s with %s", o.Info.Guest, o.Info.ID, o.Info.Peer)
 		}
 	}
-	e := &Entry{Info: info, direction: direction, started: time.Now(), phase: control.PhaseConnect, over: make(chan struct{})}
 	e.rate.tick(e.started, 0)
 	r.live = append(r.live, e)
 	return e, nil
