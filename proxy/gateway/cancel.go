@@ -29,7 +29,13 @@ func (m *steeredSource) cancel(ctx context.Context, why *stream.Cause) error {
 	m.mu.Unlock()
 	ctx, cancel := context.WithTimeoutCause(ctx, abortTimeout, errors.New("libvirt does not answer"))
 	defer cancel()
-	err := m.gateway.Libvirt.AbortJob(ctx, m.guest.id)
+	var err error
+	if m.led { // a job of another migration is not the peer's to abort
+		err = m.isUnderWay(ctx)
+	}
+	if err == nil {
+		err = m.gateway.Libvirt.AbortJob(ctx, m.guest.id)
+	}
 	if err != nil && m.split() { // meanwhile
 		m.mu.Lock()
 		m.asked = nil

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/vmihailenco/msgpack/v5"
 
+	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/departure"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/session"
@@ -21,7 +22,7 @@ import (
 
 // ledSource is the source's half of a session that leads a guest to the peer that has opened it.
 // The peer's word is taken for what became of a guest only once the guest's own QEMU has sent its
-// memory there.
+// memory there, in the migration that libvirt here has under way.
 type ledSource struct {
 	gateway *Gateway
 	peer    *peer.Peer
@@ -29,13 +30,14 @@ type ledSource struct {
 	log     zerolog.Logger
 	session *stream.Session
 	guest   libvirt.UUID
-	looks   sync.WaitGroup
 
 	// One call at a time; the fields below are theirs, and End's after them.
 	mu      sync.Mutex
 	caller  *remoteCaller
 	moving  *steeredSource // nil before the offer
-	settled bool
+	asked   bool           // the peer has asked for the guest to be held
+	split   bool           // a part of it was on each host then
+	settled bool           // the peer has said what became of it
 }
 
 // AcceptLead takes a session by which a peer leads a guest of this host to itself.
@@ -97,43 +99,43 @@ func (l *ledSource) offer(ctx context.Context, call *offerCall) (*offerReply, er
 		l.log.Warn().Err(err).Msg("the guest's libvirt connection does not begin here as its destination sees it: if the link fails at the end of the migration, libvirt's own safety is all there is")
 	}
 	g := guest{name: l.entry.Info.Guest, uuid: l.entry.Info.UUID, id: l.guest}
-	m, err := l.gateway.steer(ctx, l.peer, steering{guest: g, transfer: t, id: call.Session, led: true})
+	m, err := l.gateway.steer(ctx, l.peer, steering{guest: g, transfer: t, id: call.Session, led: true, switched: l.session.Unbound})
 	if err != nil {
 		return nil, err
 	}
-	m.entry.SetPhase("memory")
+	m.entry.SetPhase(control.PhaseMemory)
 	l.moving = m
-	if t.Postcopy() {
-		l.looks.Go(func() { l.gateway.arrivals.AwaitPostcopy(l.session.Context(), l.guest, l.session.Unbound) })
-	}
 	return &offerReply{URI: m.listeners.uri, DiskPort: m.listeners.diskPort}, nil
 }
 
-// depart holds the guest. Only one whose own QEMU has sent its memory to the peer is the peer's to
-// run.
+// depart holds the guest, once. Only one whose own QEMU has sent its memory to the peer is the peer's
+// to run.
 func (l *ledSource) depart(ctx context.Context, call *departCall) error {
 	m := l.moving
 	switch {
 	case m == nil:
 		return errors.New("the guest has no session")
-	case m.split() || m.transfer.Flags&libvirt.MigrateOffline != 0:
-		return nil
+	case l.asked || l.settled:
+		return errors.New("the guest has been asked for already")
 	case !m.hasMemory():
-		return errors.New("the guest's QEMU has sent nothing")
+		return errNothingSent
 	}
-	if d, _ := m.leaving(); d != nil {
-		return errors.New("the guest is held already")
+	l.asked = true
+	if l.split = m.split(); l.split {
+		return nil
 	}
 	known, err := m.undecided()
 	if err != nil {
 		return err
 	}
-	if _, err := m.depart(ctx, call.Flags, l.caller.fenced(), nil); err != nil {
+	if err = m.isUnderWay(ctx); err == nil {
+		_, err = m.depart(ctx, call.Flags, l.caller.fenced(), nil)
+	}
+	if err != nil {
 		known()
 		m.fail(stream.CodeLocal, err.Error())
-		return err
 	}
-	return nil
+	return err
 }
 
 func (l *ledSource) settle(call *settleCall) error {
@@ -141,17 +143,19 @@ func (l *ledSource) settle(call *settleCall) error {
 	if m == nil {
 		return errors.New("the guest has no session")
 	}
-	l.settled = true
 	d, known := m.leaving()
-	verdict := departure.Absent
-	if call.Runs {
-		verdict = departure.Runs
-	}
 	switch {
-	case d != nil:
-		d.Answered(verdict)
-	case call.Runs && !m.split():
+	case l.settled:
+		return errors.New("what became of the guest has been said already")
+	// The peer asks for no hold of one whose post-copy is resumed.
+	case call.Runs && d == nil && !l.split && !(m.hasMemory() && m.transfer.Flags&libvirt.MigratePostcopyResume != 0):
 		return errors.New("the guest was not held, so that it can't run there")
+	}
+	l.settled = true
+	if d != nil && call.Runs {
+		d.Answered(departure.Runs)
+	} else if d != nil {
+		d.Answered(departure.Absent)
 	}
 	if call.Runs {
 		m.done()
@@ -165,15 +169,10 @@ func (l *ledSource) settle(call *settleCall) error {
 }
 
 func (l *ledSource) End(cause *stream.Cause) {
-	l.looks.Wait()
-	l.mu.Lock()
-	m, settled := l.moving, l.settled
-	l.mu.Unlock()
-	if m != nil && !settled {
-		m.lost(cause)
-	}
-	if m != nil {
+	if m := l.moving; m != nil && l.settled {
 		<-m.over
+	} else if m != nil {
+		m.lost(cause)
 	}
 	l.gateway.Sessions.EndLogged(l.entry, l.log, session.OutcomeOf(cause), cause)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/digitalocean/go-libvirt"
 	"github.com/rs/zerolog"
@@ -22,11 +23,14 @@ import (
 // another URI; it has no such words for unix sockets. So a migration with disks goes by ports of
 // the loopback interface.
 type qemuListeners struct {
-	gateway *Gateway
-	session *stream.Session
-	guest   libvirt.UUID
-	log     zerolog.Logger
-	accepts sync.WaitGroup
+	gateway     *Gateway
+	session     *stream.Session
+	guest       libvirt.UUID
+	log         zerolog.Logger
+	accepts     sync.WaitGroup
+	first       sync.Once
+	connected   chan struct{} // closed once QEMU has connected for the first time
+	connectedAt time.Time     // set before
 
 	uri      string // of memory
 	disksURI string // of disks, where libvirt can be told
@@ -112,6 +116,10 @@ func (o *qemuListeners) serve(kind string, l net.Listener) {
 	context.AfterFunc(o.session.Context(), func() { l.Close() })
 	o.accepts.Go(func() {
 		err := o.gateway.ServeQEMU(o.session.Context(), o.guest, kind, l, o.log, func(c net.Conn) error {
+			o.first.Do(func() {
+				o.connectedAt = time.Now()
+				close(o.connected)
+			})
 			_, err := o.session.OpenChannel(o.session.Context(), kind, c)
 			return err
 		})

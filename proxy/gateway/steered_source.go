@@ -56,7 +56,8 @@ type steering struct {
 	id       string // the session's
 	beside   string // ID of that of the client who runs the migration; empty if it has none with the peer
 	told     bool   // libvirt here can be told where disks go, as qemuListeners have it
-	led      bool   // the peer has asked for it, whose word it is that the guest goes there
+	led      bool   // the peer has asked for it, and only by its word does the guest go there
+	switched func() // called once libvirt says that the guest is in post-copy; may be nil
 }
 
 // steer opens the session of a migration to p. What it opened is gone again when it fails.
@@ -120,14 +121,14 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, s steering) (*steere
 	m.entry.OnCancel(m.cancel)
 	m.entry.SetPhase(control.PhasePrepare)
 	m.log.Info().Msg("session opened")
-	m.listeners = qemuListeners{gateway: gw, session: m.session, guest: s.guest.id, log: m.log}
+	m.listeners = qemuListeners{gateway: gw, session: m.session, guest: s.guest.id, log: m.log, connected: make(chan struct{})}
 	if t.Steered {
 		err = m.listeners.listen(m.dir, t.Disks(), s.told)
 	}
 	gw.Work.Go(m.wait)
 	gw.Work.Go(m.follow)
 	if t.Postcopy() {
-		gw.Work.Go(func() { gw.arrivals.AwaitPostcopy(m.session.Context(), s.guest.id, m.session.Unbound) })
+		gw.Work.Go(m.awaitPostcopy)
 	}
 	if err != nil {
 		m.fail(stream.CodeLocal, err.Error())
@@ -137,8 +138,39 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, s steering) (*steere
 	return m, nil
 }
 
+// awaitQEMU waits, where the peer has asked for the session, until the guest's QEMU has connected:
+// before that libvirt is asked nothing, and the peer told nothing, of a guest that may go elsewhere.
+// It is false if the session has ended first.
+func (m *steeredSource) awaitQEMU() bool {
+	if !m.led {
+		return true
+	}
+	select {
+	case <-m.listeners.connected:
+		return true
+	case <-m.session.Context().Done():
+		return false
+	}
+}
+
+// awaitPostcopy lifts the limits of a guest that has switched to post-copy.
+func (m *steeredSource) awaitPostcopy() {
+	if !m.awaitQEMU() {
+		return
+	}
+	m.gateway.arrivals.AwaitPostcopy(m.session.Context(), m.guest.id, func() {
+		m.session.Unbound()
+		if m.switched != nil {
+			m.switched()
+		}
+	})
+}
+
 // follow has libvirt here asked how far it is, until the session ends.
 func (m *steeredSource) follow() {
+	if !m.awaitQEMU() {
+		return
+	}
 	ctx := m.session.Context()
 	job := host.Job{Guest: libvirt.Domain{Name: m.guest.name, UUID: m.guest.id, ID: -1}, Entry: m.entry, Tell: m.session.Call}
 	if m.transfer.Postcopy() {
@@ -246,9 +278,33 @@ func pointTo(r *libvirtrpc.Reply, uri string, diskPort int, log zerolog.Logger) 
 	return nil
 }
 
+var errNothingSent = errors.New("the guest's QEMU has sent nothing")
+
 // hasMemory says whether the guest's own QEMU has connected for its memory.
 func (m *steeredSource) hasMemory() bool {
 	return slices.ContainsFunc(m.session.Channels(), func(c *stream.Channel) bool { return c.Kind == stream.ChannelMemory })
+}
+
+// isUnderWay fails unless the migration that libvirt here has under way is the one in which QEMU has
+// connected to this session. A peer can keep the session of one that was given up until the guest is
+// paused again, for its user or on its way to another host.
+func (m *steeredSource) isUnderWay(ctx context.Context) error {
+	select {
+	case <-m.listeners.connected:
+	default:
+		return errNothingSent
+	}
+	limit := m.gateway.Config.Limits.HandshakeTimeout
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("libvirt does not answer within %v", limit))
+	defer cancel()
+	leaving, err := m.gateway.Libvirt.LeavingSince(ctx, m.guest.id, m.listeners.connectedAt)
+	switch {
+	case err != nil:
+		return fmt.Errorf("ask libvirt for the guest's migration: %w", err)
+	case !leaving:
+		return errors.New("libvirt has given up the migration in which the guest's QEMU connected to this session")
+	}
+	return nil
 }
 
 // finish is what becomes of the client's Finish: the reply ends the session. cut ends the way

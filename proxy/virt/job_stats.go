@@ -23,6 +23,7 @@ type JobStats struct {
 
 	Downtime time.Duration `msgpack:"-"`
 	Leaving  bool          `msgpack:"-"` // it is a migration away from this host
+	Elapsed  time.Duration `msgpack:"-"` // since it began
 }
 
 // migrationOut is VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT (libvirt-domain.h).
@@ -63,5 +64,6 @@ func (v *Conn) JobStats(dom libvirt.Domain, flags libvirt.DomainGetJobStatsFlags
 		Throttle:        n["auto_converge_throttle"],
 		Leaving:         n["operation"] == migrationOut,
 		Downtime:        time.Duration(n["downtime"]) * time.Millisecond,
+		Elapsed:         time.Duration(n["time_elapsed"]) * time.Millisecond,
 	}, libvirt.DomainJobType(kind) != libvirt.DomainJobNone, nil
 }

@@ -130,6 +130,28 @@ func (l Libvirt) AbortJob(ctx context.Context, uuid libvirt.UUID) error {
 	})
 }
 
+// LeavingSince says whether libvirt has a migration of the guest away from this host under way that
+// had begun by the given moment. A guest has one job at a time. libvirt counts by the host's clock,
+// so if that is set back meanwhile, the answer may be no.
+func (l Libvirt) LeavingSince(ctx context.Context, uuid libvirt.UUID, moment time.Time) (leaving bool, err error) {
+	v, err := l.Connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer v.Close()
+	err = v.Bound(ctx, func() error {
+		dom, err := v.DomainLookupByUUID(uuid)
+		if err != nil {
+			return err
+		}
+		since := time.Since(moment)
+		st, under, err := v.JobStats(dom, 0)
+		leaving = under && st.Leaving && st.Elapsed >= since
+		return err
+	})
+	return leaving, err
+}
+
 // AbortMigration has libvirt end the migration of a guest, found as virsh does, away from this
 // host, and returns its name. A guest in post-copy has left already.
 func (l Libvirt) AbortMigration(ctx context.Context, guest string) (name string, err error) {
