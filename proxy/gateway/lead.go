@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -85,16 +86,26 @@ func (gw *Gateway) lead(ctx context.Context, p *peer.Peer, g guest) (l *lead, no
 	return l, nil, nil
 }
 
+// call asks the source, which may answer pings and nothing else, for at most limit.
+func (l *lead) call(ctx context.Context, limit time.Duration, name string, in, out any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("sluice on %s did not answer within %v", l.session.Peer, limit))
+	defer cancel()
+	return l.session.Call(ctx, name, in, out)
+}
+
 // end tells the source what became of the guest, and ends the session. Who waits for the answer to
 // Finish does not wait for this.
 func (l *lead) end(v arrival.Verdict, why *stream.Cause) {
 	l.gateway.Work.Go(func() {
+		settle := func(call settleCall) error {
+			return l.call(context.Background(), l.gateway.Config.Limits.GiveUpTimeout, callSettle, call, nil)
+		}
 		var err error
 		switch v {
 		case arrival.Ran:
-			err = l.session.Call(context.Background(), callSettle, settleCall{Runs: true}, nil)
+			err = settle(settleCall{Runs: true})
 		case arrival.NeverRan:
-			err = l.session.Call(context.Background(), callSettle, settleCall{Text: why.Error()}, nil)
+			err = settle(settleCall{Text: why.Error()})
 		default:
 			l.session.Fail(why)
 			return
@@ -133,7 +144,7 @@ func (g *destinationFilter) offerLead(ctx context.Context, a *preparedGuest, cal
 		return nil, err
 	}
 	var offer offerReply
-	err = a.lead.session.Call(ctx, callOffer, offerCall{Session: id, Flags: call.Flags, Client: g.address, Server: g.local}, &offer)
+	err = a.lead.call(ctx, g.gateway.Config.Limits.PrepareTimeout, callOffer, offerCall{Session: id, Flags: call.Flags, Client: g.address, Server: g.local}, &offer)
 	if err != nil {
 		forget()
 		return nil, err
@@ -153,5 +164,5 @@ func (g *destinationFilter) offerLead(ctx context.Context, a *preparedGuest, cal
 // depart has the source hold a guest, before libvirt here is asked to run it. In post-copy there is
 // nothing to hold: a part of it is on each host.
 func (l *lead) depart(ctx context.Context, call *libvirtrpc.Finish) error {
-	return l.session.Call(ctx, callDepart, departCall{Flags: call.Flags}, nil)
+	return l.call(ctx, l.gateway.Config.Limits.FinishTimeout, callDepart, departCall{Flags: call.Flags}, nil)
 }
