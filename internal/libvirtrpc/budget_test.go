@@ -176,7 +176,7 @@ func TestBudgetOutlivesItsClient(t *testing.T) {
 			b := newBudgetRig(peer, background.Go, nil)
 			defer b.close()
 			b.client.Write(call(capabilities, 1, "next"))
-			time.Sleep(Silence - pingInterval)
+			time.Sleep(Silence - pingInterval) // by the bubble's clock: the daemon is silent for almost too long
 			if got := b.come(t); len(got) != 0 {
 				t.Fatalf("%s: the place of a call that the daemon works on is had by %+v", name, got)
 			}

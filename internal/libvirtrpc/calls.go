@@ -101,10 +101,15 @@ func DecodePrepare(body []byte) (*Prepare, error) {
 // Encode is the body of the call.
 func (p *Prepare) Encode() []byte {
 	var w writer
-	w.params(p.Params)
-	w.opaque(p.Cookie)
-	w.uint(p.Flags)
+	w.step(p.Params, p.Cookie, p.Flags)
 	return w.b
+}
+
+// step writes what Prepare, Perform, Finish and Confirm have in common.
+func (w *writer) step(params Params, cookie []byte, flags uint32) {
+	w.params(params)
+	w.opaque(cookie)
+	w.uint(flags)
 }
 
 // Prepared is what both DOMAIN_MIGRATE_PREPARE3_PARAMS and its older form
@@ -147,9 +152,7 @@ func DecodeFinish(body []byte) (*Finish, error) {
 // Encode is the body of the call.
 func (f *Finish) Encode() []byte {
 	var w writer
-	w.params(f.Params)
-	w.opaque(f.Cookie)
-	w.uint(f.Flags)
+	w.step(f.Params, f.Cookie, f.Flags)
 	w.uint(f.Cancelled)
 	return w.b
 }
@@ -225,9 +228,7 @@ type Confirm struct {
 func (c *Confirm) Encode() []byte {
 	var w writer
 	w.domain(c.Domain)
-	w.params(c.Params)
-	w.opaque(c.Cookie)
-	w.uint(c.Flags)
+	w.step(c.Params, c.Cookie, c.Flags)
 	w.uint(c.Cancelled)
 	return w.b
 }
@@ -253,9 +254,7 @@ func (p *Perform) Encode() []byte {
 	var w writer
 	w.domain(p.Domain)
 	w.optional(p.Destination)
-	w.params(p.Params)
-	w.opaque(p.Cookie)
-	w.uint(p.Flags)
+	w.step(p.Params, p.Cookie, p.Flags)
 	return w.b
 }
 

@@ -188,7 +188,7 @@ func TestNotSilent(t *testing.T) {
 			if c.answers {
 				go alive(r.client, heard)
 			}
-			time.Sleep(24 * time.Hour)
+			time.Sleep(24 * time.Hour) // by the bubble's clock
 			r.client.Write(call(5, 7, ""))
 			if h := <-others; h.Procedure != 5 {
 				t.Errorf("%s: %+v", name, h)
@@ -213,7 +213,7 @@ func TestPingsBehindHalfAPacket(t *testing.T) {
 		readPacket(t, r.server)
 		go r.server.Write(packet(Head{ProgramRemote, 1, 9, TypeMessage, 0, StatusOK}, make([]byte, 3*bufferSize))[:2*bufferSize])
 		for range 1000 {
-			time.Sleep(5 * time.Second)
+			time.Sleep(5 * time.Second) // by the bubble's clock: as often as libvirt pings
 			r.client.Write(ping)
 			h, _ := readPacket(t, r.client)
 			if h == ParseHead(ping) { // at the very moment
