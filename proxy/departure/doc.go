@@ -11,7 +11,7 @@
 // though it may run at the destination. So its QEMU is stopped (SIGSTOP) before Finish goes on: a
 // fence, which holds whatever becomes of libvirtd, of the link, of sluice itself. State.Next is the
 // whole decision, a pure function; one goroutine per guest carries it out; a file in the run folder
-// lets the next daemon go on with it. docs/design.md says who knows what, and when.
+// lets the next daemon go on with it. docs/design-finish.md says who knows what, and when.
 //
 // It runs none of libvirt's steps, and knows neither sessions nor libvirt's packets: package
 // migration and the gateway do, and tell it.
