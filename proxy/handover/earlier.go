@@ -28,7 +28,7 @@ type Earlier struct {
 }
 
 // Find are the processes that answer in folder, those that started last first. What one has left
-// that was killed is removed.
+// that was killed is passed over, and stays: it may be of a process that is only beginning to listen.
 func Find(folder string) ([]*Earlier, error) {
 	entries, err := os.ReadDir(folder)
 	if errors.Is(err, os.ErrNotExist) {
@@ -45,7 +45,6 @@ func Find(folder string) ([]*Earlier, error) {
 		err := p.watch()
 		switch {
 		case isGone(err):
-			os.Remove(p.path)
 		case err != nil:
 			return all, fmt.Errorf("an earlier sluice of this host (%s): %w", p.path, err)
 		default:
@@ -165,6 +164,9 @@ func (p *Earlier) Take(sockets *Sockets) (*Taking, error) {
 		err = errors.New("it has no run folder")
 	}
 	if err != nil {
+		if t.Lock != nil {
+			t.Lock.Close()
+		}
 		t.Close()
 		return nil, fmt.Errorf("take over from sluice process %d: %w", p.PID, err)
 	}

@@ -1,7 +1,6 @@
 package handover
 
 import (
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -19,6 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // process is one process of a host's sluice, with a listening socket that answers with its name.
 type process struct {
 	offer   *Offer
+	log     lines
 	sockets *Sockets
 	own     *net.UnixListener
 	over    chan struct{}
@@ -28,7 +29,7 @@ type process struct {
 // begin opens the sockets of a process that does not accept yet.
 func begin(t *testing.T, folder, id, port string, sockets *Sockets) *process {
 	t.Helper()
-	p := &process{sockets: sockets, over: make(chan struct{}), passed: make(chan *net.TCPConn, 1)}
+	p := &process{sockets: sockets, log: make(lines, 16), over: make(chan struct{}), passed: make(chan *net.TCPConn, 1)}
 	var err error
 	if p.own, err = net.ListenUnix("unixpacket", &net.UnixAddr{Net: "unixpacket", Name: filepath.Join(folder, SocketName(id))}); err != nil {
 		t.Fatal(err)
@@ -43,7 +44,7 @@ func begin(t *testing.T, folder, id, port string, sockets *Sockets) *process {
 		t.Fatal(err)
 	}
 	p.offer = &Offer{
-		Process: Process{ID: id, PID: os.Getpid(), Started: time.Now()}, Sockets: sockets, Lock: lock, Log: zerolog.Nop(),
+		Process: Process{ID: id, PID: os.Getpid(), Started: time.Now()}, Sockets: sockets, Lock: lock, Log: zerolog.New(p.log),
 		Pass: func(c *net.TCPConn, mark string, _ []byte) bool {
 			if mark == id {
 				p.passed <- c
@@ -67,6 +68,14 @@ func begin(t *testing.T, folder, id, port string, sockets *Sockets) *process {
 		p.offer.Serve(p.own)
 	}()
 	return p
+}
+
+// lines are what a process logs.
+type lines chan string
+
+func (l lines) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
 }
 
 // ends is the end of a process, orderly or not.
@@ -134,8 +143,7 @@ func TestFollow(t *testing.T) {
 		t.Error("two take at once")
 	}
 	failing.Close()
-	taking.Lock.Close()
-	taking.Close()
+	taking.ends()
 	if who := answers(t, address); who != "first" {
 		t.Errorf("%s answers", who)
 	}
@@ -178,7 +186,7 @@ func TestFollow(t *testing.T) {
 
 	// It is killed; the third takes the sockets from the first, which has kept them.
 	second.ends()
-	taking.Close()
+	taking.ends()
 	queued, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatalf("refused while nobody serves: %v", err)
@@ -186,7 +194,7 @@ func TestFollow(t *testing.T) {
 	defer queued.Close()
 	sockets = NewSockets()
 	taking = take(t, find(t, folder, "first"), sockets)
-	defer taking.Close()
+	defer taking.ends()
 	third := begin(t, folder, "third", address, sockets)
 	defer third.ends()
 	if err := taking.Serve(t.Context(), sockets.Names()); err != nil {
@@ -210,7 +218,7 @@ func TestEnding(t *testing.T) {
 	defer sockets.Close()
 	from := find(t, folder, "first")
 	taking := take(t, from, sockets)
-	defer taking.Close()
+	defer taking.ends()
 	first.offer.Ending()
 	if err := taking.Serve(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "it has ended just now") {
 		t.Errorf("%v", err)
@@ -227,19 +235,21 @@ func TestEnding(t *testing.T) {
 	}
 }
 
-// take takes from a process, once that has noticed that an earlier taker is gone.
 func take(t *testing.T, from *Earlier, sockets *Sockets) *Taking {
 	t.Helper()
-	for late := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		taking, err := from.Take(sockets)
-		if err == nil {
-			t.Cleanup(func() { taking.Lock.Close() })
-			return taking
-		}
-		if time.Now().After(late) {
-			t.Fatal(err)
-		}
+	taking, err := from.Take(sockets)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return taking
+}
+
+// ends is the end of a process that has taken, and returns once the other has noticed.
+func (t *Taking) ends() {
+	t.Lock.Close()
+	t.conn.CloseWrite()
+	read(t.conn) // until the other closes its end
+	t.Close()
 }
 
 // connection is two ends of one.
@@ -261,7 +271,7 @@ func connection(t *testing.T) (near *net.TCPConn, far net.Conn) {
 	return c.(*net.TCPConn), far
 }
 
-// What a process that was killed has left is passed over, and removed.
+// What a process that was killed has left is passed over.
 func TestFindAfterKill(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, SocketName("dead"))
@@ -274,7 +284,39 @@ func TestFindAfterKill(t *testing.T) {
 	if all, err := Find(folder); len(all) != 0 || err != nil {
 		t.Errorf("%d processes, %v", len(all), err)
 	}
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("its socket: %v", err)
+}
+
+// A process that is out of descriptors has not ended: others wait, and are answered once there are
+// some again.
+func TestOutOfDescriptors(t *testing.T) {
+	folder := t.TempDir()
+	first := begin(t, folder, "first", "127.0.0.1:0", NewSockets())
+	defer first.ends()
+	earlier := find(t, folder, "first")
+	c, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer unix.Close(c)
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	err = unix.Connect(c, &unix.SockaddrUnix{Name: earlier.path})
+	said := <-first.log
+	if back := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || back != nil {
+		t.Fatal(err, back)
+	}
+	if !strings.Contains(said, "too many open files") {
+		t.Errorf("it says %s", said)
+	}
+	select {
+	case <-earlier.Gone():
+		t.Error("it is taken for one that has ended")
+	default:
+	}
+	find(t, folder, "first")
 }

@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -68,6 +69,9 @@ func (o *Offer) isEnding() bool {
 	return o.ending
 }
 
+// acceptAgain is how long Serve waits after it could not accept.
+const acceptAgain = 100 * time.Millisecond
+
 // Serve answers other processes until the listener is closed. Then this process is gone, as they see
 // it, and what it has left is theirs: the listener is the last thing to be closed.
 func (o *Offer) Serve(l *net.UnixListener) {
@@ -85,8 +89,13 @@ func (o *Offer) Serve(l *net.UnixListener) {
 	}()
 	for {
 		c, err := l.AcceptUnix()
-		if err != nil {
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			return
+		case err != nil: // out of descriptors, most likely, and nothing tells when there are some again
+			o.Log.Error().Err(err).Msg("accept another process of sluice")
+			time.Sleep(acceptAgain)
+			continue
 		}
 		mu.Lock()
 		conns[c] = true

@@ -55,6 +55,9 @@ func (s *Sockets) Listen(name string, open func() (net.Listener, error)) (net.Li
 		if l != nil {
 			l.Close()
 		}
+		if file != nil {
+			file.Close()
+		}
 		return nil, err
 	}
 	if u, is := l.(*net.UnixListener); is {
