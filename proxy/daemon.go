@@ -218,17 +218,17 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	if err == nil && taking != nil {
 		err = taking.Serve(ctx, d.Sockets.Names())
 	}
+	if err == nil {
+		err = d.Departures.Start(working, d.Dir, &d.Work)
+	}
 	if err != nil {
 		return err
 	}
 	shared = false
 	d.Dir.Share(false)
-	if err := d.Departures.Start(working, d.Dir, &d.Work); err != nil {
-		return err
-	}
+	d.attend(working)
 	d.Sockets.Accept()
 	d.offer.Accepting.Store(true)
-	d.attend(working)
 	close(d.ready)
 	p := d.now()
 	d.Work.Go(p.Peers.TryKernel)
@@ -294,6 +294,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	}
 	stop(session.ErrStopping)
 	if alone != nil {
+		d.Log.Info().Ints("processes", d.earlier.pids()).Msg("waiting for earlier sluices of this host to end")
 		d.earlier.stop(true)
 		<-alone
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,17 +31,12 @@ const askTimeout = 2 * time.Second
 // processes find each other.
 const controlSuffix = ".control"
 
-// earlier are the processes of this host's sluice that were there before this one, and have sessions
-// yet.
-type earlier struct {
-	mu  sync.Mutex
-	all []*handover.Earlier
-}
+// earlier are the processes of this host's sluice that lived when this one began to follow. all is
+// set before anything is served, and not changed.
+type earlier struct{ all []*handover.Earlier }
 
 // living are those that have not ended.
 func (e *earlier) living() (all []*handover.Earlier) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	for _, p := range e.all {
 		select {
 		case <-p.Gone():
@@ -65,6 +61,13 @@ func (e *earlier) over() <-chan struct{} {
 		}
 	}()
 	return over
+}
+
+func (e *earlier) pids() (all []int) {
+	for _, p := range e.living() {
+		all = append(all, p.PID)
+	}
+	return all
 }
 
 func (e *earlier) stop(now bool) {
@@ -141,18 +144,21 @@ func (d *Daemon) listenForProcesses() (host.LocalListener, error) {
 }
 
 // attend sees to what earlier processes leave behind: their guests are taken up when they end, and
-// nothing of them stays in the run folder.
+// nothing of them stays in the run folder. It comes before this process accepts, so that no other
+// makes sockets there meanwhile, to follow this one.
 func (d *Daemon) attend(ctx context.Context) {
 	p := d.now()
 	links := p.Config.Links()
 	if err := d.Dir.SweepPeers(func(name string) bool { return p.Peers.All[name] != nil || links[name] != "" }); err != nil {
 		d.Log.Warn().Err(err).Msg("the sockets of peers that are not configured any more")
 	}
-	all := d.earlier.living()
-	if len(all) == 0 {
-		return
+	if err := d.Dir.SweepProcesses(func(name string) bool {
+		process, _, _ := strings.Cut(name, ".")
+		return process == d.process.ID || d.earlier.lives(process)
+	}); err != nil {
+		d.Log.Warn().Err(err).Msg("the sockets of processes of sluice that were killed")
 	}
-	for _, p := range all {
+	for _, p := range d.earlier.all { // also one that has ended since Departures.Start asked
 		d.Work.Go(func() {
 			select {
 			case <-p.Gone():

@@ -8,9 +8,9 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// servePeers accepts peers' connections until the listener is closed, and
-// returns when they have ended. Who is let in is decided when the handshake is over, and what a
-// session may do when its first frame is there, each by the configuration of that moment.
+// servePeers accepts peers' connections until the listener is closed. Who is let in is decided when
+// the handshake is over, and what a session may do when its first frame is there, each by the
+// configuration of that moment.
 func (d *Daemon) servePeers(ctx context.Context) {
 	for {
 		raw, err := d.listener.Accept()

@@ -276,6 +276,11 @@ func TestUpgradeFails(t *testing.T) {
 	second.killed()
 	b.logged("the sluice that followed this one has ended")
 	third := b.follow()
+	sockets, err := os.ReadDir(b.host.Path("/run/sluice/processes"))
+	s.check(err)
+	if len(sockets) != 4 { // two of each
+		t.Errorf("of two processes that live there are these sockets: %v", sockets)
+	}
 	fourth := third.follow()
 	if n := len(fourth.status().Earlier); n != 2 {
 		t.Errorf("status shows %d earlier processes", n)

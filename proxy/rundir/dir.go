@@ -169,6 +169,9 @@ func (d *Dir) SweepSessions() error {
 // SweepPeers removes the folders of all other peers.
 func (d *Dir) SweepPeers(is func(string) bool) error { return d.sweep(PeersDir, is) }
 
+// SweepProcesses removes the sockets of all other processes.
+func (d *Dir) SweepProcesses(is func(string) bool) error { return d.sweep(ProcessesDir, is) }
+
 func (d *Dir) sweep(folder string, keep func(string) bool) error {
 	entries, err := fs.ReadDir(d.root.FS(), folder)
 	errs := []error{err}
@@ -245,8 +248,8 @@ func (d *Dir) RemoveLink(target, name string) error {
 	return d.Remove(name)
 }
 
-// Listen makes a socket with the given mode, to which a further user may connect, if uid is none
-// below 0. Its folder is writable by this daemon alone, so the path can't lead elsewhere.
+// Listen makes a socket with the given mode, to which a further user may connect unless uid is below
+// 0. Its folder is writable by this daemon alone, so the path can't lead elsewhere.
 func (d *Dir) Listen(name string, uid int, mode fs.FileMode) (*net.UnixListener, error) {
 	return d.listen("unix", name, uid, mode)
 }
