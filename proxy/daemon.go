@@ -216,7 +216,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 		}
 	}()
 	if err == nil && taking != nil {
-		err = taking.Serve(ctx, d.Sockets.Names())
+		err = d.takeTurn(ctx, taking)
 	}
 	if err == nil {
 		err = d.Departures.Start(working, d.Dir, &d.Work)

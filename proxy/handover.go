@@ -119,6 +119,16 @@ func (d *Daemon) openRunDir() (taking *handover.Taking, err error) {
 	return taking, nil
 }
 
+// takeTurn has the earlier process stop to accept. If that was killed meanwhile it is this one's turn
+// all the same, unless a third lives, from which somebody else may be taking the sockets.
+func (d *Daemon) takeTurn(ctx context.Context, taking *handover.Taking) error {
+	err := taking.Serve(ctx, d.Sockets.Names())
+	if errors.Is(err, handover.ErrGone) && len(d.earlier.living()) == 0 {
+		return nil
+	}
+	return err
+}
+
 // answerProcesses answers other processes of this host's sluice, until what is returned is called.
 // To them this process has ended then.
 func (d *Daemon) answerProcesses() (ended func(), err error) {

@@ -137,6 +137,7 @@ func (p *Earlier) Stop(now bool) {
 type Taking struct {
 	Lock *os.File // of the run folder
 
+	from *Earlier
 	conn *net.UnixConn
 }
 
@@ -146,7 +147,7 @@ func (p *Earlier) Take(sockets *Sockets) (*Taking, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take over from sluice process %d: %w", p.PID, err)
 	}
-	t := &Taking{conn: c}
+	t := &Taking{from: p, conn: c}
 	c.SetDeadline(time.Now().Add(answerTimeout))
 	for err == nil && !m.Last {
 		switch {
@@ -174,6 +175,9 @@ func (p *Earlier) Take(sockets *Sockets) (*Taking, error) {
 	return t, nil
 }
 
+// ErrGone: the other process was killed before it could say that it accepts no more.
+var ErrGone = errors.New("it was killed meanwhile: start this one again")
+
 // Serve has the other process stop to accept. When it returns nobody accepts, until this process
 // does; without error it is this one's turn. names are those of the sockets that it listens at.
 func (t *Taking) Serve(ctx context.Context, names []string) error {
@@ -188,8 +192,12 @@ func (t *Taking) Serve(ctx context.Context, names []string) error {
 	case err == nil && m.Stopped:
 		t.conn.SetDeadline(time.Time{})
 		return nil
-	case isGone(err): // it was killed: nobody accepts any more
-		return nil
+	case isGone(err), errors.Is(err, net.ErrClosed): // by Close, since it is gone
+		select {
+		case <-t.from.gone:
+			err = ErrGone
+		case <-ctx.Done():
+		}
 	case err == nil && m.Refused != "":
 		err = errors.New(m.Refused)
 	case err == nil:

@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -232,6 +233,22 @@ func TestEnding(t *testing.T) {
 	defer c.Close()
 	if from.Pass(c, "first", nil) {
 		t.Error("a connection is taken at the end")
+	}
+}
+
+// One that is killed while it is followed has not handed over.
+func TestKilledWhileFollowed(t *testing.T) {
+	folder := t.TempDir()
+	first := begin(t, folder, "first", "127.0.0.1:0", NewSockets())
+	first.sockets.Accept()
+	first.offer.Accepting.Store(true)
+	sockets := NewSockets()
+	defer sockets.Close()
+	taking := take(t, find(t, folder, "first"), sockets)
+	defer taking.ends()
+	first.ends()
+	if err := taking.Serve(t.Context(), nil); !errors.Is(err, ErrGone) {
+		t.Errorf("%v", err)
 	}
 }
 
