@@ -197,13 +197,13 @@ func (d *Daemon) takeUp(p *handover.Earlier) {
 }
 
 // elsewhere implements peer.Set's Elsewhere.
-func (d *Daemon) elsewhere(_ context.Context, c *net.TCPConn, record []byte) bool {
+func (d *Daemon) elsewhere(ctx context.Context, c *net.TCPConn, record []byte) bool {
 	all := d.earlier.living()
 	if len(all) == 0 {
 		return false
 	}
 	mark := peer.MarkIn(record)
-	return mark != "" && !d.has(mark) && d.passOn(all, c, mark, nil)
+	return mark != "" && !d.has(mark) && passOn(ctx, all, c, mark, nil)
 }
 
 // clearElsewhere implements stream.Acceptor's Elsewhere.
@@ -214,20 +214,17 @@ func (d *Daemon) clearElsewhere(conn relay.Conn, session string, open []byte) bo
 		return false
 	}
 	tcp, is := c.NetConn().(*net.TCPConn)
-	return is && d.passOn(all, tcp, peer.SessionMark(session), open)
+	return is && passOn(d.working, all, tcp, peer.SessionMark(session), open)
 }
 
-func (d *Daemon) passOn(all []*handover.Earlier, c *net.TCPConn, mark string, open []byte) bool {
-	return slices.ContainsFunc(all, func(p *handover.Earlier) bool { return p.Pass(c, mark, open) })
+func passOn(ctx context.Context, all []*handover.Earlier, c *net.TCPConn, mark string, open []byte) bool {
+	return slices.ContainsFunc(all, func(p *handover.Earlier) bool { return p.Pass(ctx, c, mark, open) })
 }
 
 // has says whether a session is here, or awaited.
 func (d *Daemon) has(mark string) bool {
 	ids := append(d.acceptor.IDs(), d.now().arrivals.Pulls.IDs()...)
-	live, _, _ := d.Sessions.Status()
-	for _, s := range live { // a question may be about one that was opened here
-		ids = append(ids, s.ID)
-	}
+	ids = append(ids, d.Sessions.IDs()...) // a question may be about one that was opened here
 	return slices.ContainsFunc(ids, func(id string) bool { return peer.SessionMark(id) == mark })
 }
 

@@ -57,7 +57,7 @@ func Find(folder string) ([]*Earlier, error) {
 
 // watch opens the connection that ends with the process.
 func (p *Earlier) watch() error {
-	c, m, _, err := p.ask(&message{Ask: askWatch}, nil)
+	c, m, _, err := p.ask(&message{Ask: askWatch})
 	if err != nil {
 		return err
 	}
@@ -75,12 +75,16 @@ func (p *Earlier) watch() error {
 }
 
 // ask puts one question, and returns with its first answer. The connection stays open.
-func (p *Earlier) ask(m *message, file *os.File) (*net.UnixConn, *message, *os.File, error) {
+func (p *Earlier) ask(m *message) (*net.UnixConn, *message, *os.File, error) {
+	return p.askFor(answerTimeout, m, nil)
+}
+
+func (p *Earlier) askFor(patience time.Duration, m *message, file *os.File) (*net.UnixConn, *message, *os.File, error) {
 	c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Net: "unixpacket", Name: p.path})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	c.SetDeadline(time.Now().Add(answerTimeout))
+	c.SetDeadline(time.Now().Add(patience))
 	err = write(c, m, file)
 	var answer *message
 	var got *os.File
@@ -111,14 +115,20 @@ func (p *Earlier) Close() {
 }
 
 // Pass gives it a connection, if it has the session that mark stands for. The caller's own
-// descriptor stays open. open is the first frame, where that has been read.
-func (p *Earlier) Pass(c *net.TCPConn, mark string, open []byte) bool {
+// descriptor stays open. open is the first frame, where that has been read. It waits for half of
+// what ctx leaves: a process that hangs must not keep those waiting to their end whom the caller can
+// serve itself.
+func (p *Earlier) Pass(ctx context.Context, c *net.TCPConn, mark string, open []byte) bool {
+	patience := answerTimeout
+	if end, is := ctx.Deadline(); is {
+		patience = min(patience, time.Until(end)/2)
+	}
 	file, err := duplicate(c)
 	if err != nil {
 		return false
 	}
 	defer file.Close()
-	asked, m, _, err := p.ask(&message{Ask: askPass, Mark: mark, Open: open}, file)
+	asked, m, _, err := p.askFor(patience, &message{Ask: askPass, Mark: mark, Open: open}, file)
 	if err != nil {
 		return false
 	}
@@ -128,7 +138,7 @@ func (p *Earlier) Pass(c *net.TCPConn, mark string, open []byte) bool {
 
 // Stop has it end what it has: all at once, or when that is done.
 func (p *Earlier) Stop(now bool) {
-	if c, _, _, err := p.ask(&message{Ask: askStop, Now: now}, nil); err == nil {
+	if c, _, _, err := p.ask(&message{Ask: askStop, Now: now}); err == nil {
 		c.Close()
 	}
 }
@@ -143,7 +153,7 @@ type Taking struct {
 
 // Take asks a process for its sockets, which sockets then has. It goes on accepting until Serve.
 func (p *Earlier) Take(sockets *Sockets) (*Taking, error) {
-	c, m, file, err := p.ask(&message{Ask: askTake}, nil)
+	c, m, file, err := p.ask(&message{Ask: askTake})
 	if err != nil {
 		return nil, fmt.Errorf("take over from sluice process %d: %w", p.PID, err)
 	}

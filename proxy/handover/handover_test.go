@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -171,10 +172,10 @@ func TestFollow(t *testing.T) {
 
 	// A connection of the first's, of nobody's.
 	c, far := connection(t)
-	if from.Pass(c, "nobody", nil) {
+	if from.Pass(t.Context(), c, "nobody", nil) {
 		t.Error("a connection of nobody's is taken")
 	}
-	if !from.Pass(c, "first", nil) {
+	if !from.Pass(t.Context(), c, "first", nil) {
 		t.Fatal("a connection of the first's is not taken")
 	}
 	c.Close()
@@ -231,7 +232,7 @@ func TestEnding(t *testing.T) {
 	}
 	c, _ := connection(t)
 	defer c.Close()
-	if from.Pass(c, "first", nil) {
+	if from.Pass(t.Context(), c, "first", nil) {
 		t.Error("a connection is taken at the end")
 	}
 }
@@ -286,6 +287,27 @@ func connection(t *testing.T) (near *net.TCPConn, far net.Conn) {
 		t.Fatal(err)
 	}
 	return c.(*net.TCPConn), far
+}
+
+// A process that hangs keeps nobody waiting for longer than whoever asks can bear.
+func TestPassToOneThatHangs(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, SocketName("frozen"))
+	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Net: "unixpacket", Name: path}) // nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, _ := connection(t)
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+	defer cancel()
+	if (&Earlier{path: path}).Pass(ctx, c, "frozen", nil) {
+		t.Error("it is said to have taken the connection")
+	}
+	if ctx.Err() != nil {
+		t.Error("nothing is left of the time that there was")
+	}
 }
 
 // What a process that was killed has left is passed over.

@@ -106,6 +106,16 @@ func (r *Registry) End(e *Entry, outcome, code, cause string) {
 	r.checkEmpty()
 }
 
+// IDs are those of the sessions that live.
+func (r *Registry) IDs() (all []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.live {
+		all = append(all, e.Info.ID)
+	}
+	return all
+}
+
 // Run lets the rates of what is live go on, until ctx ends.
 func (r *Registry) Run(ctx context.Context) {
 	again := time.NewTicker(tickInterval)
