@@ -116,7 +116,8 @@ func notificationsOf(daemon *exec.Cmd) (*net.UnixConn, error) {
 
 // passNotifications passes on what the daemon says, and nobody else: anyone can write to the socket.
 func passNotifications(l *net.UnixConn, pid int, log zerolog.Logger) {
-	text, oob := make([]byte, 4096), make([]byte, 256)
+	// There is room for credentials alone, so that the kernel drops descriptors that others send.
+	text, oob := make([]byte, 4096), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
 	for {
 		n, oobn, _, _, err := l.ReadMsgUnix(text, oob)
 		if err != nil {
