@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -31,6 +32,7 @@ type Client struct {
 
 	Protocols []string // ALPN, most wanted first; none means ALPN is not used
 	AnyProto  bool     // the server need not choose one of Protocols
+	Mark      string   // a further protocol, for the server to read and not to choose; empty: none
 
 	Time func() time.Time // time.Now if nil
 	Seen *Seen            // filled in as the handshake goes; may be nil
@@ -97,6 +99,9 @@ func (c Client) config() *tls.Config {
 	}
 	cfg := c.Credentials.clientConfig(c.Expect, opts)
 	cfg.NextProtos = c.Protocols
+	if c.Mark != "" {
+		cfg.NextProtos = append(slices.Clone(c.Protocols), c.Mark)
+	}
 	seen := c.Seen
 	if seen == nil {
 		seen = new(Seen)

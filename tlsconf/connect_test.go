@@ -189,4 +189,10 @@ func TestConnectClosesWhatItRefuses(t *testing.T) {
 	if _, _, err, _ := meet(t, c, Server{Credentials: b, Authorize: everyone}); err != nil {
 		t.Errorf("a server without protocols, which may be: %v", err)
 	}
+	c = Client{Credentials: a, Expect: rules(t, "b"), Protocols: []string{"x"}, Mark: "y"}
+	for chosen, may := range map[string]bool{"x": true, "y": false} {
+		if _, _, err, _ := meet(t, c, Server{Credentials: b, Authorize: everyone, Protocols: []string{chosen}}); (err == nil) != may {
+			t.Errorf("a server that chooses %s: %v", chosen, err)
+		}
+	}
 }

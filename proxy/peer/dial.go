@@ -25,7 +25,7 @@ func (s *Set) Dial(ctx context.Context, p *Peer, session string, clear bool) (re
 		return relay.Plain(raw), nil
 	}
 	c, _, err := tlsconf.Connect(ctx, s.TLS(), raw, tlsconf.Client{
-		Credentials: s.Certs.Current(), Policy: s.Policy(p), Name: p.Name, Expect: p.Rules, Protocols: protocols(session),
+		Credentials: s.Certs.Current(), Policy: s.Policy(p), Name: p.Name, Expect: p.Rules, Protocols: []string{ALPN}, Mark: mark(session),
 	})
 	if err != nil {
 		cause := &stream.Cause{Code: stream.CodeRefused, Host: s.Config.Name, Text: fmt.Sprintf("no TLS with %s (%s): %v", p.Name, p.Conf.Address, err)}

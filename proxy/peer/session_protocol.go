@@ -25,12 +25,12 @@ func SessionMark(id string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// protocols are what a connection about session offers.
-func protocols(session string) []string {
+// mark is what a connection about session offers beside ALPN; empty if it is about none.
+func mark(session string) string {
 	if session == "" {
-		return []string{ALPN}
+		return ""
 	}
-	return []string{ALPN, sessionProtocol + SessionMark(session)}
+	return sessionProtocol + SessionMark(session)
 }
 
 // MarkIn is the session that a ClientHello names; empty if none, or if it can't be read, for which

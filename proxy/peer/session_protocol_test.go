@@ -17,10 +17,10 @@ func TestMarkIn(t *testing.T) {
 		offers []string
 		want   string
 	}{
-		{"a channel of a session", protocols(id), SessionMark(id)},
-		{"a question", protocols(""), ""},
+		{"a channel of a session", []string{ALPN, mark(id)}, SessionMark(id)},
+		{"a question", []string{ALPN}, ""},
 		{"libvirt's client", nil, ""},
-		{"a session without sluice's protocol", protocols(id)[1:], ""},
+		{"a session without sluice's protocol", []string{mark(id)}, ""},
 		{"a mark of the wrong length", []string{ALPN, sessionProtocol + "abc"}, ""},
 	} {
 		hello := clientHello(t, c.offers)
