@@ -8,6 +8,7 @@
 //	Serve             ── serve ─────────────> closes its listeners; what they have accepted goes on
 //	                  <─ stopped ────────────
 //	accepts
+//	gives a socket up ── the others ──────> lets go of it
 //	Pass              ── a connection ──────> serves it, if it has the session that it is about
 //	Gone              <─ end ──────────────── has nothing any more, or was killed
 //

@@ -147,8 +147,9 @@ func (p *Earlier) Stop(now bool) {
 type Taking struct {
 	Lock *os.File // of the run folder
 
-	from *Earlier
-	conn *net.UnixConn
+	from    *Earlier
+	sockets *Sockets
+	conn    *net.UnixConn
 }
 
 // Take asks a process for its sockets, which sockets then has. It goes on accepting until Serve.
@@ -157,7 +158,7 @@ func (p *Earlier) Take(sockets *Sockets) (*Taking, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take over from sluice process %d: %w", p.PID, err)
 	}
-	t := &Taking{from: p, conn: c}
+	t := &Taking{from: p, sockets: sockets, conn: c}
 	c.SetDeadline(time.Now().Add(answerTimeout))
 	for err == nil && !m.Last {
 		switch {
@@ -189,11 +190,12 @@ func (p *Earlier) Take(sockets *Sockets) (*Taking, error) {
 var ErrGone = errors.New("it was killed meanwhile: start this one again")
 
 // Serve has the other process stop to accept. When it returns nobody accepts, until this process
-// does; without error it is this one's turn. names are those of the sockets that it listens at.
-func (t *Taking) Serve(ctx context.Context, names []string) error {
+// does; without error it is this one's turn. From then on the other one keeps the sockets that this
+// one listens at.
+func (t *Taking) Serve(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { t.conn.SetDeadline(time.Unix(1, 0)) })()
 	t.conn.SetDeadline(time.Now().Add(answerTimeout))
-	err := write(t.conn, &message{Serve: true, Names: names}, nil)
+	err := write(t.conn, &message{Serve: true, Names: t.sockets.Names()}, nil)
 	var m *message
 	if err == nil {
 		m, _, err = read(t.conn)
@@ -201,6 +203,7 @@ func (t *Taking) Serve(ctx context.Context, names []string) error {
 	switch {
 	case err == nil && m.Stopped:
 		t.conn.SetDeadline(time.Time{})
+		t.sockets.keptBy(t.conn)
 		return nil
 	case isGone(err), errors.Is(err, net.ErrClosed): // by Close, since it is gone
 		select {

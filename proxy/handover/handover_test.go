@@ -155,7 +155,7 @@ func TestFollow(t *testing.T) {
 	from := find(t, folder, "first")
 	taking = take(t, from, sockets)
 	second := begin(t, folder, "second", address, sockets)
-	if err := taking.Serve(t.Context(), sockets.Names()); err != nil {
+	if err := taking.Serve(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	<-first.offer.Handed
@@ -199,7 +199,7 @@ func TestFollow(t *testing.T) {
 	defer taking.ends()
 	third := begin(t, folder, "third", address, sockets)
 	defer third.ends()
-	if err := taking.Serve(t.Context(), sockets.Names()); err != nil {
+	if err := taking.Serve(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	sockets.Accept()
@@ -222,7 +222,7 @@ func TestEnding(t *testing.T) {
 	taking := take(t, from, sockets)
 	defer taking.ends()
 	first.offer.Ending()
-	if err := taking.Serve(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "it has ended just now") {
+	if err := taking.Serve(t.Context()); err == nil || !strings.Contains(err.Error(), "it has ended just now") {
 		t.Errorf("%v", err)
 	}
 	select {
@@ -237,6 +237,43 @@ func TestEnding(t *testing.T) {
 	}
 }
 
+// What the later process gives up the earlier one does not hold on to.
+func TestGivingUp(t *testing.T) {
+	folder := t.TempDir()
+	first := begin(t, folder, "first", "127.0.0.1:0", NewSockets())
+	defer first.ends()
+	open := func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
+	if _, err := first.sockets.Listen("another", open); err != nil {
+		t.Fatal(err)
+	}
+	first.sockets.Accept()
+	first.offer.Accepting.Store(true)
+	sockets := NewSockets()
+	taking := take(t, find(t, folder, "first"), sockets)
+	second := begin(t, folder, "second", "", sockets)
+	another, err := sockets.Listen("another", open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := taking.Serve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sockets.Accept()
+	another.Close()
+	port := sockets.listeners["port"].Addr().String()
+	second.ends()
+	taking.ends()
+	if c, err := net.Dial("tcp", another.Addr().String()); err == nil {
+		c.Close()
+		t.Error("somebody listens at what was given up")
+	}
+	c, err := net.Dial("tcp", port)
+	if err != nil {
+		t.Fatalf("refused while nobody serves: %v", err)
+	}
+	c.Close()
+}
+
 // One that is killed while it is followed has not handed over.
 func TestKilledWhileFollowed(t *testing.T) {
 	folder := t.TempDir()
@@ -248,7 +285,7 @@ func TestKilledWhileFollowed(t *testing.T) {
 	taking := take(t, find(t, folder, "first"), sockets)
 	defer taking.ends()
 	first.ends()
-	if err := taking.Serve(t.Context(), nil); !errors.Is(err, ErrGone) {
+	if err := taking.Serve(t.Context()); !errors.Is(err, ErrGone) {
 		t.Errorf("%v", err)
 	}
 }

@@ -29,7 +29,7 @@ type message struct {
 	Socket  string   `json:"socket,omitempty"`
 	Last    bool     `json:"last,omitempty"`
 	Serve   bool     `json:"serve,omitempty"`
-	Names   []string `json:"names,omitempty"` // serve: of the sockets that it has taken
+	Names   []string `json:"names,omitempty"` // with Serve, and when it has given one up: of the sockets that it has
 	Stopped bool     `json:"stopped,omitempty"`
 
 	Mark string `json:"mark,omitempty"` // pass: the session's, as peer.SessionMark

@@ -199,8 +199,12 @@ func (o *Offer) take(c *net.UnixConn) {
 		write(c, &message{Refused: "it has ended just now: start this one again"}, nil)
 		return
 	}
-	write(c, &message{Stopped: true}, nil)
-	read(c) // until it ends
+	err = write(c, &message{Stopped: true}, nil)
+	for err == nil { // until it ends
+		if m, _, err = read(c); err == nil {
+			o.Sockets.Retain(m.Names)
+		}
+	}
 	if o.isEnding() {
 		return
 	}

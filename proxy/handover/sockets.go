@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +24,7 @@ type Sockets struct {
 	kept      map[string]*os.File
 	listeners map[string]*listener
 	accepting chan struct{} // closed once this process accepts
+	earlier   *net.UnixConn // the process before this one, which keeps the sockets, too; nil: none
 }
 
 // NewSockets makes an empty set, of a process that does not accept yet.
@@ -85,13 +87,14 @@ func (s *Sockets) StopAccepting() {
 // Retain lets go of all sockets but those.
 func (s *Sockets) Retain(names []string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for name, f := range s.kept {
 		if !slices.Contains(names, name) {
 			f.Close()
 			delete(s.kept, name)
 		}
 	}
+	s.mu.Unlock()
+	s.tell()
 }
 
 // Names are those of the sockets.
@@ -99,6 +102,25 @@ func (s *Sockets) Names() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Sorted(maps.Keys(s.kept))
+}
+
+// keptBy says that the process before this one keeps the sockets, too.
+func (s *Sockets) keptBy(earlier *net.UnixConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.earlier = earlier
+}
+
+// tell has the process before this one retain no others than this one: it would hold a port that
+// nobody accepts at.
+func (s *Sockets) tell() {
+	s.mu.Lock()
+	earlier := s.earlier
+	s.mu.Unlock()
+	if earlier != nil {
+		earlier.SetWriteDeadline(time.Now().Add(answerTimeout))
+		write(earlier, &message{Names: s.Names()}, nil) // an error means that it has ended, or hangs
+	}
 }
 
 // Close lets go of all sockets, those that nobody has asked for included. They live on where they
@@ -117,6 +139,7 @@ func (s *Sockets) Close() {
 
 // drop lets go of one socket, and removes it if it has a path that is this process's.
 func (s *Sockets) drop(l *listener) {
+	defer s.tell()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f := s.kept[l.name]; f != nil {
