@@ -299,6 +299,7 @@ func TestReceiverAsksForKey(t *testing.T) {
 			t.Fatalf("asked %d times, answered %d times", b.KeyUpdatesSent.Load(), a.KeyUpdatesSent.Load())
 		}
 	}
+	b.asking.Wait() // what was asked is counted after it has left
 	if asked, answered := b.KeyUpdatesSent.Load(), a.KeyUpdatesSent.Load(); asked < 3 || answered < 3 {
 		t.Errorf("asked %d times, answered %d times", asked, answered)
 	}

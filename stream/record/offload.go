@@ -33,7 +33,7 @@ type Protector interface {
 // Sealer sends in a Conn's stead. SendBy is how.
 type Sealer interface {
 	Protector
-	// Control sends one record that is no data.
+	// Control sends one record that is no data, or nothing of it if a deadline stops it.
 	Control(typ byte, content []byte) error
 	// Next is the sequence number of the next record.
 	Next() (uint64, error)

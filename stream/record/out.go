@@ -89,7 +89,8 @@ func (c *Conn) keyUpdates(records int) error {
 	return c.sendKeyUpdate(request)
 }
 
-// sendKeyUpdate replaces the sending key, and asks the peer to do so too.
+// sendKeyUpdate replaces the sending key, and asks the peer to do so too. When a deadline has stopped
+// it the key is replaced all the same, if no sealer has it, and the error is the deadline's.
 func (c *Conn) sendKeyUpdate(request bool) error {
 	msg := [5]byte{messageKeyUpdate, 0, 0, 1, 0}
 	if request {
@@ -109,8 +110,8 @@ func (c *Conn) sendKeyUpdate(request bool) error {
 	return late
 }
 
-// sendControl sends one small record by itself; nothing is pending before it. What a deadline stops
-// of it is pending then.
+// sendControl sends one small record by itself; nothing is pending before it. If a deadline stops it
+// the rest is pending, or, with a sealer, nothing has left.
 func (c *Conn) sendControl(typ byte, content []byte) error {
 	o := &c.out
 	if o.sealer != nil {

@@ -143,7 +143,9 @@ func (c *Conn) askForKey() {
 			return
 		}
 		c.out.answer.Store(false)
-		c.failWrite(c.sendKeyUpdate(true))
+		if err := c.failWrite(c.sendKeyUpdate(true)); isTimeout(err) && c.out.sealer != nil {
+			c.out.request.Store(true) // nothing has left: it goes with the next data
+		}
 	})
 }
 
