@@ -4,17 +4,16 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/virt-sluice/sluice/stream/relay"
 )
 
 // maxName bounds what an opener says of its session, in bytes each.
@@ -34,48 +33,6 @@ type Acceptor struct {
 	shares   shares
 }
 
-// Terms are what connections are served by. They are not changed: others take their place for the
-// connections that come after.
-type Terms struct {
-	Limits Limits
-	Share  Share // of each peer
-
-	// Accept decides on a session and gives it its Handler; an error refuses it, in its words.
-	// started is called, before the session's first call, with the session that came of it.
-	Accept func(ctx context.Context, info Info) (h Handler, started func(*Session), err error)
-	// Ask answers a peer's question that belongs to no session. body is msgpack.
-	Ask func(ctx context.Context, peer, name string, body []byte) (any, error)
-}
-
-// Who is whom a connection has been authenticated as.
-type Who struct {
-	Peer string // the configured name; empty: nobody who may begin anything
-	// Former are names that it went by when sessions began that may still be under way. It may join
-	// those, and ask what became of them.
-	Former []string
-	// Denied is why it may begin nothing, where it has none but former names.
-	Denied error
-}
-
-// is says whether sessions of a peer are its own.
-func (w Who) is(peer string) bool {
-	return w.Peer != "" && w.Peer == peer || slices.Contains(w.Former, peer)
-}
-
-// name is for messages and shares; empty for a connection in clear.
-func (w Who) name() string {
-	if w.Peer == "" && len(w.Former) > 0 {
-		return w.Former[0]
-	}
-	return w.Peer
-}
-
-// accepted is a session in the acceptor's list.
-type accepted struct {
-	*Session
-	live bool // channels may join; guarded by Acceptor.mu
-}
-
 // Serve speaks with one connection until it has ended, and closes it. Whose it is and its terms are
 // asked for once its first frame is there, so that they are those of that moment, and before that
 // for the time that this may take. One in clear is nobody's, and may only join a session that
@@ -92,7 +49,7 @@ func (a *Acceptor) Serve(ctx context.Context, conn relay.Conn, whose func() (Who
 	if err != nil {
 		err = fmt.Errorf("read the first frame of %s (%v): %w", nameOr(who.name(), "a connection in clear"), conn.RemoteAddr(), err)
 		if errors.Is(err, ErrFrame) && who.name() != "" { // a stranger learns nothing
-			a.refuse(conn, &Cause{Code: CodeProtocol, Text: err.Error()})
+			a.Refuse(conn, &Cause{Code: CodeProtocol, Text: err.Error()})
 			return err
 		}
 		conn.Close()
@@ -106,7 +63,7 @@ func (a *Acceptor) Serve(ctx context.Context, conn relay.Conn, whose func() (Who
 		}
 	}
 	if err := a.serve(ctx, conn, who, open, t); err != nil {
-		a.refuse(conn, err)
+		a.Refuse(conn, err)
 		return err
 	}
 	return nil
@@ -121,46 +78,9 @@ func (a *Acceptor) ServeClear(ctx context.Context, conn relay.Conn, open []byte,
 		err = a.serve(ctx, conn, Who{}, f, t)
 	}
 	if err != nil {
-		a.refuse(conn, err)
+		a.Refuse(conn, err)
 	}
 	return err
-}
-
-// IDs are those of the sessions that are here.
-func (a *Acceptor) IDs() []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Collect(maps.Keys(a.sessions))
-}
-
-// Refuse tells a peer, whose frame has not been read and will not be, why
-// there is nothing for it here, and closes the connection.
-func (a *Acceptor) Refuse(conn relay.Conn, why error) { a.refuse(conn, why) }
-
-func (a *Acceptor) refuse(conn relay.Conn, err error) {
-	defer conn.Close()
-	cause := asCause(err, CodeRefused, a.Host).from(a.Host)
-	conn.SetDeadline(time.Now().Add(writeTimeout))
-	if writeFrame(conn, &frame{Kind: kindRefuse, Host: a.Host, Cause: cause}, MaxOpen) != nil {
-		return
-	}
-	// Closing while the peer's frame is unread would reset the connection and
-	// take our words with it.
-	if conn.CloseWrite() == nil {
-		discard(conn)
-	}
-}
-
-// discard reads what a refused peer had sent, within bounds.
-func discard(conn net.Conn) {
-	buf := make([]byte, 4096)
-	for n := 0; n < 2*MaxOpen; {
-		m, err := conn.Read(buf)
-		if err != nil {
-			return
-		}
-		n += m
-	}
 }
 
 func (a *Acceptor) serve(ctx context.Context, conn relay.Conn, who Who, open *frame, t *Terms) error {
@@ -285,129 +205,6 @@ func (a *Acceptor) control(ctx context.Context, conn relay.Conn, peer string, op
 	}
 	s.run()
 	return nil
-}
-
-// join makes conn a channel of a live session and stays with it to its end. A failure beyond the
-// first checks fails the session: the opener asked for the channel because QEMU is waiting for it.
-func (a *Acceptor) join(ctx context.Context, conn relay.Conn, who Who, open *frame, t *Terms) error {
-	limits := t.Limits.withDefaults()
-	secure := who.name() != ""
-	s := a.live(open.Session)
-	switch {
-	// One answer for what does not exist, is over or is another's: a peer
-	// learns nothing about sessions that are not its own.
-	case s == nil, secure && !who.is(s.Peer),
-		!secure && (!s.Clear || subtle.ConstantTimeCompare(s.token, open.Token) != 1):
-		return refusal("there is no session %s of this peer", open.Session)
-	case secure && s.Clear:
-		return refusal("session %s was opened for channels without TLS", open.Session)
-	case channelKind(open.Channel).Name == "":
-		return refusal("channels of kind %.20q are unknown here", open.Channel)
-	case open.Number < 0:
-		return refusal("no channel has the number %d", open.Number)
-	}
-	give, err := a.shares.take(s.Peer, "channels", "limits.peer_channels", t.Share.Channels)
-	if err != nil {
-		return err
-	}
-	defer give()
-	c, err := s.reserve(open.Channel, open.Number)
-	if err != nil {
-		return err
-	}
-	local, err := s.connect(ctx, c, limits)
-	if err == nil {
-		close(c.connected)
-		conn.SetDeadline(time.Now().Add(writeTimeout))
-		if err = writeFrame(conn, &frame{Kind: kindAccept, Version: Version, Host: a.Host}, MaxOpen); err != nil {
-			relay.Reset(local)
-			err = s.link.cause(c.Name(), err)
-		}
-	}
-	if err != nil {
-		return s.failChannel(c, CodeLocal, err)
-	}
-	if t, ok := local.(Taker); ok {
-		s.channels.relays.Add(1) // the handler's End comes after
-		t.Take(s.own(c, conn))
-		s.channels.relays.Done()
-		<-c.ended
-		return nil
-	}
-	s.relay(c, local, conn)
-	return nil
-}
-
-// connect connects the local end of c when it is its turn.
-func (s *Session) connect(ctx context.Context, c *Channel, limits Limits) (net.Conn, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(s.ctx, func() { cancel(context.Cause(s.ctx)) })()
-	ctx, stop := context.WithTimeout(ctx, limits.answer())
-	defer stop()
-	if err := c.turn(ctx); err != nil {
-		return nil, err
-	}
-	local, err := s.handler.Connect(ctx, c.Kind, c.Number)
-	if err != nil {
-		return nil, fmt.Errorf("connecting to %s failed: %w", channelKind(c.Kind).Local, err)
-	}
-	return local, nil
-}
-
-func (a *Acceptor) add(s *accepted) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.sessions == nil {
-		a.sessions = make(map[string]*accepted)
-	}
-	if a.sessions[s.ID] != nil {
-		return false
-	}
-	a.sessions[s.ID] = s
-	return true
-}
-
-func (a *Acceptor) remove(s *accepted) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.sessions, s.ID)
-}
-
-func (a *Acceptor) enliven(s *accepted) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s.live = true
-}
-
-// live is the session that channels may join, nil if there is none.
-func (a *Acceptor) live(id string) *accepted {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if s := a.sessions[id]; s != nil && s.live {
-		return s
-	}
-	return nil
-}
-
-// Over returns once no session with this ID of this peer's is live here, or with ctx's error.
-func (a *Acceptor) Over(ctx context.Context, peer, id string) error {
-	a.mu.Lock()
-	s := a.sessions[id]
-	a.mu.Unlock()
-	if s == nil || s.Peer != peer {
-		return nil
-	}
-	select {
-	case <-s.over:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func refusal(format string, args ...any) error {
-	return &Cause{Code: CodeRefused, Text: fmt.Sprintf(format, args...)}
 }
 
 func addressOf(c net.Conn) string {

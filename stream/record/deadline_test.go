@@ -1,7 +1,10 @@
 package record
 
 import (
+	"bytes"
+	"crypto/tls"
 	"errors"
+	"io"
 	"os"
 	"sync"
 	"testing"
@@ -45,4 +48,36 @@ func TestDeadlineAtKeyUpdate(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Bytes that a deadline stopped half-way leave later, once.
+func TestDeadlineLosesNothing(t *testing.T) {
+	a, b := pair(t, testSuite(tls.TLS_AES_128_GCM_SHA256))
+	var want []byte
+	stopped := 0
+	for i := 0; stopped < 3; i++ {
+		p := bytes.Repeat([]byte{byte(i)}, 300_000)
+		a.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
+		n, err := a.Write(p)
+		want = append(want, p[:n]...)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+		stopped++
+	}
+	a.SetWriteDeadline(time.Time{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		mustWrite(t, a, []byte("end"))
+		a.CloseWrite()
+	})
+	got, err := io.ReadAll(b)
+	wg.Wait()
+	if want = append(want, "end"...); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, %v, want %d, unchanged", len(got), err, len(want))
+	}
+	b.Close()
 }
