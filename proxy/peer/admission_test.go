@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -67,7 +68,9 @@ func TestPendingIsGivenBack(t *testing.T) {
 
 // A stranger has its share of the places, all strangers together leave some, and a peer's address
 // is served first.
-func TestHandshakePlaces(t *testing.T) {
+func TestHandshakePlaces(t *testing.T) { synctest.Test(t, testHandshakePlaces) }
+
+func testHandshakePlaces(t *testing.T) {
 	var h handshakePlaces
 	soon := func() context.Context {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -102,21 +105,12 @@ func TestHandshakePlaces(t *testing.T) {
 		addr  netip.Addr
 		known bool
 	}{{"stranger", stranger, false}, {"peer", known, true}} {
-		queued := len(h.queue)
 		go func() {
 			if _, _, err := h.take(t.Context(), t.Context(), c.addr, c.known); err == nil {
 				got <- c.name
 			}
 		}()
-		for {
-			h.mu.Lock()
-			n := len(h.queue)
-			h.mu.Unlock()
-			if n > queued {
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
+		synctest.Wait() // until it is queued
 	}
 	all[0]()
 	if first := <-got; first != "peer" {
