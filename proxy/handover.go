@@ -119,7 +119,7 @@ func (d *Daemon) openRunDir() (taking *handover.Taking, err error) {
 	return taking, nil
 }
 
-// takeTurn has the earlier process stop to accept. If that was killed meanwhile it is this one's turn
+// takeTurn has the earlier process stop accepting. If that was killed meanwhile it is this one's turn
 // all the same, unless a third lives, from which somebody else may be taking the sockets.
 func (d *Daemon) takeTurn(ctx context.Context, taking *handover.Taking) error {
 	err := taking.Serve(ctx)

@@ -91,7 +91,7 @@ func listeners() (files []*os.File) {
 }
 
 // notificationsOf has a daemon that is to be started tell this process what it would tell systemd,
-// which takes the word of the main process alone. It is nil where there is no systemd.
+// which listens to the main process alone. It is nil where there is no systemd.
 func notificationsOf(daemon *exec.Cmd) (*net.UnixConn, error) {
 	const variable = "NOTIFY_SOCKET"
 	if os.Getenv(variable) == "" {
@@ -114,7 +114,8 @@ func notificationsOf(daemon *exec.Cmd) (*net.UnixConn, error) {
 	return l, nil
 }
 
-// passNotifications passes on what the daemon says, and nobody else: anyone can write to the socket.
+// passNotifications passes on what the daemon says. Others can write to the socket as well, and are
+// not heard.
 func passNotifications(l *net.UnixConn, pid int, log zerolog.Logger) {
 	// There is room for credentials alone, so that the kernel drops descriptors that others send.
 	text, oob := make([]byte, 4096), make([]byte, unix.CmsgSpace(unix.SizeofUcred))

@@ -189,7 +189,7 @@ func (p *Earlier) Take(sockets *Sockets) (*Taking, error) {
 // ErrGone: the other process was killed before it could say that it accepts no more.
 var ErrGone = errors.New("it was killed meanwhile: start this one again")
 
-// Serve has the other process stop to accept. When it returns nobody accepts, until this process
+// Serve has the other process stop accepting. When it returns nobody accepts, until this process
 // does; without error it is this one's turn. From then on the other one keeps the sockets that this
 // one listens at.
 func (t *Taking) Serve(ctx context.Context) error {
@@ -214,7 +214,7 @@ func (t *Taking) Serve(ctx context.Context) error {
 	case err == nil && m.Refused != "":
 		err = errors.New(m.Refused)
 	case err == nil:
-		err = errors.New("it gives another answer than was asked for")
+		err = errors.New("its answer is not one to this question")
 	}
 	return fmt.Errorf("take over from an earlier sluice: %w", err)
 }

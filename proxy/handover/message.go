@@ -14,7 +14,7 @@ import (
 
 // What a process of sluice asks another one of the same host.
 const (
-	askTake  = "take"  // give me the listening sockets, and stop to accept once I say so
+	askTake  = "take"  // give me the listening sockets, and stop accepting once I say so
 	askWatch = "watch" // who are you? tell me when you end, by the end of this connection
 	askPass  = "pass"  // serve this connection, if you have the session that it is about
 	askStop  = "stop"  // end what you have
@@ -54,7 +54,6 @@ func write(c *net.UnixConn, m *message, file *os.File) error {
 	if err != nil {
 		return err
 	}
-	var oob []byte
 	if file == nil {
 		_, _, err = c.WriteMsgUnix(data, nil, nil)
 		return err
@@ -64,8 +63,7 @@ func write(c *net.UnixConn, m *message, file *os.File) error {
 		return err
 	}
 	ctlErr := raw.Control(func(fd uintptr) {
-		oob = unix.UnixRights(int(fd))
-		_, _, err = c.WriteMsgUnix(data, oob, nil)
+		_, _, err = c.WriteMsgUnix(data, unix.UnixRights(int(fd)), nil)
 	})
 	return errors.Join(ctlErr, err)
 }

@@ -130,7 +130,7 @@ func (o *Offer) answer(c *net.UnixConn) {
 		o.Stop(m.Now)
 		write(c, &message{Took: true}, nil)
 	default:
-		write(c, &message{Refused: "there is no such question"}, nil)
+		write(c, &message{Refused: "this question is not known"}, nil)
 	}
 }
 

@@ -30,7 +30,7 @@ func (d *Dir) Keep(name string, content []byte) (err error) {
 	return nil
 }
 
-// syncKept makes what was done in the folder last.
+// syncKept makes what was done in the folder outlast a crash of the host.
 func (d *Dir) syncKept() error {
 	f, err := d.root.Open(departuresDir)
 	if err != nil {

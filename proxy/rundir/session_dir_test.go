@@ -2,8 +2,8 @@ package rundir
 
 import "testing"
 
-// A session that can't have its folder leaves the one that is there to whom it belongs to.
-func TestSessionDirIsAnothers(t *testing.T) {
+// A session that can't have its folder leaves alone the one that is there, which is another's.
+func TestSessionDirOfAnother(t *testing.T) {
 	d, err := Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
