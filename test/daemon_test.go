@@ -92,8 +92,15 @@ func (s *site) start(h *lab.Host, c conf) *daemon {
 	return d
 }
 
-// start runs the daemon; also again, after it has ended. args are further ones.
-func (d *daemon) start(args ...string) {
+// start runs the daemon until its start is over; also again, after it has ended.
+func (d *daemon) start() {
+	d.s.t.Helper()
+	d.launch()
+	d.waitStarted()
+}
+
+// launch runs the daemon with further arguments, and waits until it is ready.
+func (d *daemon) launch(args ...string) {
 	t := d.s.t
 	t.Helper()
 	log, err := os.OpenFile(d.logTo, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -117,7 +124,6 @@ func (d *daemon) start(args ...string) {
 		}
 		return strings.Count(d.log(), readyWords) > ran
 	})
-	d.waitStarted()
 }
 
 const readyWords = `"message":"ready"`

@@ -21,36 +21,31 @@ import (
 	"github.com/virt-sluice/sluice/internal/lab"
 )
 
-// follow starts another process of the same sluice, which takes over from this one.
+// follow starts another process of the same sluice, which takes over from this one. At rest it has to
+// hold what this one held when it was new: it may never be idle before that.
 func (d *daemon) follow() *daemon {
 	d.s.t.Helper()
 	later := &daemon{s: d.s, host: d.host, config: d.config, under: d.under, more: d.more, logTo: d.logTo + "+"}
 	d.s.daemons = append(d.s.daemons, later)
-	later.start("--follow")
+	later.idle = d.idle
+	later.idle.Descriptors = slices.Clone(d.idle.Descriptors)
+	for i, path := range later.idle.Descriptors {
+		if path == d.logTo {
+			later.idle.Descriptors[i] = later.logTo
+		}
+	}
+	later.launch("--follow")
 	d.logged("another sluice serves from now on")
 	return later
 }
 
-// finished waits until an earlier daemon has ended by itself, and nothing of it is left to the later
-// one, which is then as a daemon that was started alone.
+// finished waits until an earlier daemon has ended by itself, and the later one knows.
 func (d *daemon) finished(later *daemon) {
 	d.s.t.Helper()
 	if status := d.waitExit(time.Minute); status != 0 {
 		d.s.t.Errorf("the earlier sluice on %s ended with status %d", d.host.Name, status)
 	}
 	d.s.wait("the later sluice notices", 10*time.Second, func() bool { return len(later.status().Earlier) == 0 })
-	later.idleAs(d)
-}
-
-// idleAs takes what the earlier daemon held when it was new for what this one holds at rest.
-func (d *daemon) idleAs(earlier *daemon) {
-	d.idle = earlier.idle
-	d.idle.Descriptors = slices.Clone(d.idle.Descriptors)
-	for i, path := range d.idle.Descriptors {
-		if path == earlier.logTo {
-			d.idle.Descriptors[i] = d.logTo
-		}
-	}
 }
 
 // configured is the daemon's configuration.
@@ -288,7 +283,6 @@ func TestUpgradeFails(t *testing.T) {
 	m.want(control.Moved, 0)
 	b.finished(fourth)
 	third.finished(fourth)
-	fourth.idleAs(b)
 	s.onlyOn(g, s.B)
 }
 
@@ -327,6 +321,5 @@ func TestUpgradeKilled(t *testing.T) {
 	st.still(3 * time.Second)
 	st.v.ends()
 	st.wait("the guest is gone from host-a", 30*time.Second, func() bool { return len(a2.status().Leaving) == 0 })
-	a2.idleAs(st.a)
 	st.onlyOn(st.g, st.B)
 }
