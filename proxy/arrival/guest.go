@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/digitalocean/go-libvirt"
 
 	"github.com/virt-sluice/sluice/proxy/virt"
-	"github.com/virt-sluice/sluice/stream"
 )
 
 // Bringer is who brings a guest: a peer or a client by its name in the configuration, and the
@@ -61,28 +59,6 @@ func (a *Arrivals) Claim(ctx context.Context, by Bringer, uuid libvirt.UUID, nam
 			return nil, fmt.Errorf("guest %s (%s) is on its way to %s already: %s brings it", other.Name, virt.FormatUUID(other.UUID), a.Config.Name, other.By.Name)
 		}
 	}
-}
-
-// claim excludes other processes of this host's sluice, which have guests of their own.
-func (g *Guest) claim() error {
-	for i, name := range g.claims() {
-		is, err := g.arrivals.Dir.Claim(name)
-		if err == nil && !is {
-			err = fmt.Errorf("guest %s (%s) is on its way to %s already: it came before its sluice was replaced", g.Name, virt.FormatUUID(g.UUID), g.arrivals.Config.Name)
-		}
-		if err != nil {
-			for _, name := range g.claims()[:i] {
-				g.arrivals.Dir.Unclaim(name)
-			}
-			g.arrivals.guests.remove(g)
-			return err
-		}
-	}
-	return nil
-}
-
-func (g *Guest) claims() []string {
-	return []string{"arrival of " + virt.FormatUUID(g.UUID), "arrival as " + g.Name}
 }
 
 // endLost ends the guest's life if its QEMU died before anybody asked for it, and says whether it
@@ -211,19 +187,6 @@ func (g *Guest) runs(ctx context.Context, state virt.State) bool {
 	return err == nil && id != 0 && is == id
 }
 
-// GiveUp has libvirt end the QEMU that it has prepared, whose Prepare its caller will take for
-// failed.
-func (g *Guest) GiveUp(ctx context.Context) error {
-	v, err := g.arrivals.Libvirt.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer v.Close()
-	steps := Steps{Virt: v, UUID: g.UUID, Flags: g.flags &^ SourceOnlyFlags, Params: []libvirt.TypedParam{ParamString(libvirt.MigrateParamDestName, g.Name)}}
-	_, err = steps.Finish(ctx, &FinishCall{Cancelled: true})
-	return err
-}
-
 // End ends the guest's life as an arrival. What was never asked for never ran, but in post-copy,
 // where its source alone decides.
 func (g *Guest) End(v Verdict) {
@@ -262,68 +225,6 @@ func (g *Guest) end(v Verdict) {
 	}
 }
 
-// sweep ends the QEMU of a guest that nobody has asked for and that never ran, if libvirt does not.
-// QEMU 7.2 hangs for ever, its monitor too, when some of the connections of --parallel break while
-// it waits for all of them (multifd_recv_sync_main waits for threads that have ended). libvirtd then
-// waits for the monitor's answer before it ends QEMU.
-func (g *Guest) sweep() {
-	g.mu.Lock()
-	none := g.asked || g.pid == 0 || g.mayPostcopy()
-	g.calledOff = g.calledOff || !none // nobody can ask for it any more
-	g.mu.Unlock()
-	if none {
-		return
-	}
-	p, err := virt.ReopenQEMU(g.pid, g.started, g.UUID, g.arrivals.QEMUUID)
-	if err != nil {
-		return // it has ended
-	}
-	defer p.Close()
-	for deadline := time.Now().Add(g.arrivals.Config.Limits.GiveUpTimeout); time.Now().Before(deadline); {
-		if p.Ended(time.Until(deadline)) { // earlier, if a signal comes
-			return
-		}
-	}
-	log := g.arrivals.Log.With().Str("guest", g.Name).Int("pid", p.PID).Logger()
-	if err := p.Kill(); err != nil {
-		log.Error().Err(err).Msg("QEMU of a guest that never ran here hangs, and can't be ended: end it (kill -9), or libvirt waits for it")
-		return
-	}
-	log.Warn().Msg("QEMU of a guest that never ran here did not end, and was killed")
-}
-
-// GivenUp waits until libvirt here has the guest as its own, or not at all, once the session of its
-// data is over, and sees to it that it comes to that: its client gives it up when its data no
-// longer flows; if it does not, cut ends its connection, and libvirtd destroys the guest with it.
-// Once libvirt has been asked to take the guest over, it is libvirt's to decide, and its answer
-// must come through. In post-copy the guest may run here, and stays.
-func (g *Guest) GivenUp(cut func(error), cause *stream.Cause) Verdict {
-	patience := time.NewTimer(g.arrivals.Config.Limits.GiveUpTimeout)
-	defer patience.Stop()
-	select {
-	case <-g.done:
-		return g.Verdict()
-	default:
-	}
-	if g.InPostcopy() {
-		return Undecided
-	}
-	select {
-	case <-g.done:
-		return g.Verdict()
-	case <-patience.C:
-	}
-	if g.InPostcopy() {
-		return Undecided
-	}
-	if !g.Asked() {
-		cut(fmt.Errorf("the migration of guest %s failed (%w), and its source does not give it up", g.Name, cause))
-		g.arrivals.Work.Go(g.sweep)
-	}
-	<-g.done
-	return g.Verdict()
-}
-
 // Done is closed when the guest's life as an arrival is over.
 func (g *Guest) Done() <-chan struct{} { return g.done }
 
@@ -341,97 +242,10 @@ func (g *Guest) Asked() bool {
 	return g.asked
 }
 
-// InPostcopy says whether a part of the guest is still at its source, by libvirt's word.
-func (g *Guest) InPostcopy() bool {
-	return g.mayPostcopy() && g.arrivals.Libvirt.InPostcopy(g.UUID)
-}
-
-// Bounded is ctx for at most limit, which cause then says, and for as long again as libvirt says
-// that the guest is in post-copy: Finish lasts until it is whole then. libvirt at a destination
-// says so only in the middle of Finish (qemuMigrationDstFinishActive), so it is asked when limit
-// has passed.
-func (g *Guest) Bounded(ctx context.Context, limit time.Duration, cause error) (context.Context, context.CancelFunc) {
-	return bounded(ctx, limit, g.InPostcopy, cause)
-}
-
-func bounded(ctx context.Context, limit time.Duration, longer func() bool, cause error) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	go func() {
-		again := time.NewTicker(limit)
-		defer again.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-again.C:
-				if !longer() {
-					cancel(cause)
-					return
-				}
-			}
-		}
-	}()
-	return ctx, func() { cancel(context.Canceled) }
-}
-
-// AwaitPostcopy calls switched once libvirt says that the guest is in post-copy, where cutting its
-// data off does more harm than any excess. A peer's word for it is none. It returns when ctx ends.
-func (g *Guest) AwaitPostcopy(ctx context.Context, switched func()) {
-	if g.mayPostcopy() {
-		g.arrivals.AwaitPostcopy(ctx, g.UUID, switched)
-	}
-}
-
-func (g *Guest) mayPostcopy() bool {
-	return g.flags&(libvirt.MigratePostcopy|libvirt.MigratePostcopyResume) != 0
-}
-
 func (g *Guest) record(v Verdict) record {
 	peer := g.By.Name
 	if g.source != "" {
 		peer = g.source
 	}
 	return record{Peer: peer, Session: g.By.Session, UUID: virt.FormatUUID(g.UUID), ID: g.id, Paused: g.flags&libvirt.MigratePaused != 0, Verdict: v}
-}
-
-// guests are those that are on their way here, each under its UUID and its name.
-type guests struct {
-	mu  sync.Mutex
-	all []*Guest
-}
-
-// add enters g unless another has its UUID or name, which it returns.
-func (gs *guests) add(g *Guest) (other *Guest) {
-	gs.mu.Lock()
-	defer gs.mu.Unlock()
-	for _, o := range gs.all {
-		if o.UUID == g.UUID || o.Name == g.Name {
-			return o
-		}
-	}
-	gs.all = append(gs.all, g)
-	return nil
-}
-
-func (gs *guests) remove(g *Guest) {
-	gs.mu.Lock()
-	defer gs.mu.Unlock()
-	for i, o := range gs.all {
-		if o == g {
-			gs.all = append(gs.all[:i], gs.all[i+1:]...)
-			return
-		}
-	}
-}
-
-// Named is the guest on its way here that has a name, or nil.
-func (a *Arrivals) Named(name string) *Guest {
-	a.guests.mu.Lock()
-	defer a.guests.mu.Unlock()
-	for _, g := range a.guests.all {
-		if g.Name == name {
-			return g
-		}
-	}
-	return nil
 }
