@@ -1,11 +1,13 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -138,6 +140,19 @@ func parseTCP(b []byte) (p Packet, ok bool) {
 		return p, false
 	}
 	return Packet{From: int(binary.BigEndian.Uint16(tcp)), To: int(binary.BigEndian.Uint16(tcp[2:])), Payload: tcp[data:]}, true
+}
+
+// SeenPages is how many of a guest's pages [Guest.Seen] looks for.
+const SeenPages = 64
+
+// Seen counts the guest's pages, of SeenPages, of which a part stands in one of the packets.
+func (g *Guest) Seen(packets []Packet) (n int) {
+	for _, pattern := range g.Patterns(SeenPages) {
+		if slices.ContainsFunc(packets, func(p Packet) bool { return bytes.Contains(p.Payload, pattern) }) {
+			n++
+		}
+	}
+	return n
 }
 
 // Patterns are bytes of so many of the guest's pages, from all over its memory, which stand nowhere

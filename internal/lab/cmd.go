@@ -32,11 +32,12 @@ var errNotInside = errors.New("the command of a host was started as a plain exec
 // working folder, and that is killed when ctx ends. Wait gives the output 5 seconds more after the
 // process has ended, should its children hold it open (WaitDelay).
 func (h *Host) Command(ctx context.Context, name string, args ...string) *Cmd {
-	c := &Cmd{Cmd: exec.CommandContext(ctx, lookPath(name), args...), host: h}
+	program, folder := h.lookUp(name)
+	c := &Cmd{Cmd: exec.CommandContext(ctx, program, args...), host: h}
 	c.Args[0] = name
 	c.lookErr, c.Err = c.Err, errNotInside
 	c.Env = append(os.Environ(), "PATH="+hostPath(), "LC_ALL=C.UTF-8")
-	c.Dir = workingFolder()
+	c.Dir = folder
 	c.WaitDelay = 5 * time.Second
 	return c
 }
@@ -49,7 +50,7 @@ func (c *Cmd) Start() error {
 		// see to it: a child in another pid namespace takes the parent that it cannot see for dead,
 		// and kills itself (forkAndExecInChild1 in package syscall).
 		c.Args = append([]string{"setpriv", "--pdeathsig", "KILL", "--", c.Path}, c.Args[1:]...)
-		c.Path = lookPath("setpriv")
+		c.Path = "/usr/bin/setpriv"
 	}
 	if err := c.host.inside("start "+c.Args[0], c.Cmd.Start); err != nil {
 		return err
@@ -126,16 +127,21 @@ func lookPath(name string) string {
 	return name
 }
 
-// workingFolder is this process's, unless a host has a folder of its own there.
-func workingFolder() string {
+// lookUp finds a program in the host, and the folder to run it in: this process's, if the host has
+// the same. Of a lab that is closed it finds neither, and Start fails.
+func (h *Host) lookUp(name string) (program, folder string) {
+	program, folder = name, "/"
 	wd, err := os.Getwd()
 	if err != nil {
-		return "/"
+		wd = folder
 	}
-	for _, private := range privateFolders() {
-		if strings.HasPrefix(wd+"/", private+"/") {
-			return "/"
+	here, _ := os.Stat(wd)
+	h.thread.do(func() error {
+		program = lookPath(name)
+		if there, err := os.Stat(wd); err == nil && os.SameFile(here, there) {
+			folder = wd
 		}
-	}
-	return wd
+		return nil
+	})
+	return program, folder
 }

@@ -22,6 +22,9 @@
 // whatever the cause, unless [Options.Persist] is set; such a lab is found again by [Attach] and
 // [List], which read it from the process table.
 //
+// A host can be of another release than the machine ([Options.RootA]): it then shares with it only
+// the kernel, /dev and the folders for temporary files.
+//
 // Guests need no operating system: a boot ROM of a few hundred bytes fills memory, then dirties a
 // part of it and checks all of it, pass after pass (see [GuestSpec]). They run in software
 // emulation, so that the lab works where there is no KVM; where there is one, hosts do not see it.

@@ -30,12 +30,18 @@ type GuestSpec struct {
 	// HugePages has its memory in huge pages of 2 MiB, of which the machine must have enough free
 	// (vm.nr_hugepages).
 	HugePages bool
+	// Machine is QEMU's machine type: "pc", the newest that the host has, when empty. A guest that
+	// goes to an older QEMU needs one that both have, such as [OldMachine].
+	Machine string
 	// Persistent defines the guest before starting it. A transient one leaves nothing behind when
 	// it ends.
 	Persistent bool
 	// EndsOnReset ends the guest when it resets itself (see [Guest.ResetItself]).
 	EndsOnReset bool
 }
+
+// OldMachine is a machine type that the QEMU of Debian 12 (7.2) has, and all newer ones.
+const OldMachine = "pc-i440fx-7.2"
 
 // A Guest is a virtual machine that was started in a lab, wherever it runs now. It prints a
 // character on its serial port when its memory is filled and after each pass; each host keeps in a
@@ -97,6 +103,9 @@ func (s *GuestSpec) complete() error {
 	if s.PassesPerSecond == 0 {
 		s.PassesPerSecond = 20
 	}
+	if s.Machine == "" {
+		s.Machine = "pc"
+	}
 	switch {
 	case s.DirtyMiB < 0:
 		s.DirtyMiB = 0
@@ -157,7 +166,7 @@ func (g *Guest) xml() string {
   <memory unit='MiB'>%d</memory>%s
   <vcpu>1</vcpu>
   <os>
-    <type arch='x86_64' machine='pc'>hvm</type>
+    <type arch='x86_64' machine='%s'>hvm</type>
     <loader type='rom'>%s</loader>
   </os>
   <on_reboot>%s</on_reboot>
@@ -171,7 +180,7 @@ func (g *Guest) xml() string {
     <memballoon model='none'/>
   </devices>
 </domain>
-`, g.Name, g.Spec.MemoryMiB, backing, g.romPath(), onReboot, disks.String(), g.serialPath())
+`, g.Name, g.Spec.MemoryMiB, backing, g.Spec.Machine, g.romPath(), onReboot, disks.String(), g.serialPath())
 }
 
 // Destroy ends the guest on whichever hosts it is, and removes its definition.

@@ -30,10 +30,10 @@ type Host struct {
 	commands map[*Cmd]struct{} // started and not waited for
 }
 
-// startHost starts a host's pid 1 in new namespaces and returns once its file system stands. The
-// host ends when life, the reading end of a pipe, reaches its end; with a nil life it stands until
-// it is killed.
-func startHost(ctx context.Context, lab, name string, life *os.File) (*Host, error) {
+// startHost starts a host's pid 1 in new namespaces and returns once its file system stands: that
+// of root, or the machine's if that is empty. The host ends when life, the reading end of a pipe,
+// reaches its end; with a nil life it stands until it is killed.
+func startHost(ctx context.Context, lab, name, root string, life *os.File) (*Host, error) {
 	ready, report, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -43,8 +43,8 @@ func startHost(ctx context.Context, lab, name string, life *os.File) (*Host, err
 	h := &Host{Name: name, pidfd: -1, commands: make(map[*Cmd]struct{})}
 	h.init = &exec.Cmd{
 		Path:       "/proc/self/exe",
-		Args:       []string{initName, lab, name, persistArg},
-		Env:        []string{"GOMAXPROCS=1"},
+		Args:       []string{initName, lab, name, persistArg, root},
+		Env:        []string{"GOMAXPROCS=1", "TMPDIR=" + os.TempDir()},
 		Dir:        "/",
 		ExtraFiles: []*os.File{report},
 		SysProcAttr: &unix.SysProcAttr{

@@ -10,7 +10,7 @@ import (
 )
 
 // initName is argv[0] of a host's pid 1. The arguments after it are the lab's name, the host's
-// name, and persistArg or boundArg.
+// name, persistArg or boundArg, and the folder of its root, empty for the machine's.
 const (
 	initName   = "sluice-lab-init"
 	persistArg = "persistent"
@@ -28,19 +28,19 @@ const (
 // TestMain to call: a test binary that forgot to would run its tests again in each host, without
 // end.
 func init() {
-	if len(os.Args) == 4 && os.Args[0] == initName {
-		os.Exit(runInit(os.Args[2], os.Args[3] == persistArg))
+	if len(os.Args) == 5 && os.Args[0] == initName {
+		os.Exit(runInit(os.Args[2], os.Args[3] == persistArg, os.Args[4]))
 	}
 }
 
 // runInit is pid 1 of a host. The kernel kills every other process of the host when it returns.
-func runInit(host string, persist bool) int {
+func runInit(host string, persist bool, root string) int {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGPIPE)
 
 	ready := os.NewFile(readyFD, "ready")
-	if err := setUpHost(host); err != nil {
+	if err := setUpHost(host, root); err != nil {
 		fmt.Fprintf(ready, "%v", err)
 		return 1
 	}

@@ -34,6 +34,10 @@ type Options struct {
 	// LibvirtdConf and QemuConf are lines added to the end of /etc/libvirt/libvirtd.conf and
 	// qemu.conf on both hosts.
 	LibvirtdConf, QemuConf string
+	// RootA and RootB are folders with file systems that the hosts have as their root instead of the
+	// machine's, such as those of package roots. All they then share with the machine is /dev, /tmp
+	// and os.TempDir.
+	RootA, RootB string
 }
 
 // A Lab is two hosts and the link between them. Its methods may be called from several goroutines.
@@ -93,10 +97,10 @@ func (l *Lab) up(ctx context.Context, opts Options) error {
 		life, l.lifeline = r, w
 	}
 	var err error
-	if l.A, err = startHost(ctx, l.Name, HostA, life); err != nil {
+	if l.A, err = startHost(ctx, l.Name, HostA, opts.RootA, life); err != nil {
 		return err
 	}
-	if l.B, err = startHost(ctx, l.Name, HostB, life); err != nil {
+	if l.B, err = startHost(ctx, l.Name, HostB, opts.RootB, life); err != nil {
 		return err
 	}
 	l.name()

@@ -111,6 +111,17 @@ func (h *Host) walk(folder string, f func(path string, d fs.DirEntry)) error {
 	return nil
 }
 
+// RemoveFiles removes the files in a folder of the host and below, and leaves the folders.
+func (h *Host) RemoveFiles(folder string) error {
+	var errs []error
+	err := h.walk(folder, func(path string, d fs.DirEntry) {
+		if !d.IsDir() {
+			errs = append(errs, os.Remove(h.Path(path)))
+		}
+	})
+	return errors.Join(append(errs, err)...)
+}
+
 // migrationSockets reads a table of /proc/net (proc(5)): after a number, each line has local and
 // remote address as HEX:PORT, then the state. Connections in TIME_WAIT (06) belong to nobody any
 // more.

@@ -22,14 +22,20 @@ func privateFolders() []string {
 	}
 }
 
-// setUpHost gives the calling process's mount and uts namespaces a host's view.
-func setUpHost(host string) error {
+// setUpHost gives the calling process's mount and uts namespaces a host's view, of the file system
+// in root, or of the machine's if that is empty.
+func setUpHost(host, root string) error {
 	if err := unix.Sethostname([]byte(host)); err != nil {
 		return fmt.Errorf("set host name: %w", os.NewSyscallError("sethostname", err))
 	}
 	// Slave, not private: what the machine unmounts later must not stay pinned here.
 	if err := mount("none", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return err
+	}
+	if root != "" {
+		if err := changeRoot(root); err != nil {
+			return err
+		}
 	}
 	if err := mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return err
@@ -39,8 +45,10 @@ func setUpHost(host string) error {
 	if err := mount("sysfs", "/sys", "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return err
 	}
-	if err := mountEtc(); err != nil {
-		return err
+	if root == "" { // else all of it is the host's own
+		if err := mountEtc(); err != nil {
+			return err
+		}
 	}
 	for _, folder := range privateFolders() {
 		if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -87,8 +95,8 @@ func hideEmulators() error {
 		return err
 	}
 	for _, program := range programs {
-		if filepath.Base(program) == qemuProgram {
-			continue
+		if target, err := filepath.EvalSymlinks(program); err != nil || filepath.Base(target) == qemuProgram {
+			continue // since Debian 13 the one has a second name
 		}
 		// Not executable, so not an emulator to libvirt (virFindFileInPath).
 		if err := mount("/dev/null", program, "", unix.MS_BIND, ""); err != nil {
@@ -98,9 +106,12 @@ func hideEmulators() error {
 	return nil
 }
 
-// mountEtc makes /etc writable for this host alone. The layer's two folders lie in a tmpfs that is
-// unmounted at once: the overlay keeps its own hold on it.
-func mountEtc() error {
+// mountEtc makes /etc writable for this host alone.
+func mountEtc() error { return mountLayer("/etc", "/etc") }
+
+// mountLayer shows a folder at target, writable for this host alone. The layer's two folders lie in
+// a tmpfs that is unmounted at once: the overlay keeps its own hold on it.
+func mountLayer(folder, target string) error {
 	const layer = "/run"
 	if err := mount("tmpfs", layer, "tmpfs", 0, "mode=0755"); err != nil {
 		return err
@@ -110,7 +121,7 @@ func mountEtc() error {
 			return err
 		}
 	}
-	if err := mount("overlay", "/etc", "overlay", 0, "lowerdir=/etc,upperdir="+layer+"/upper,workdir="+layer+"/work"); err != nil {
+	if err := mount("overlay", target, "overlay", 0, "lowerdir="+folder+",upperdir="+layer+"/upper,workdir="+layer+"/work"); err != nil {
 		return fmt.Errorf("%w (does this kernel have overlayfs?)", err)
 	}
 	if err := unix.Unmount(layer, unix.MNT_DETACH); err != nil {

@@ -23,7 +23,7 @@ func List() (map[string]map[string]int, error) {
 	labs := make(map[string]map[string]int)
 	for _, pid := range pids {
 		argv := commandLine(pid)
-		if len(argv) != 4 || argv[0] != initName || !ownedByRoot(pid) {
+		if len(argv) != 5 || argv[0] != initName || !ownedByRoot(pid) {
 			continue
 		}
 		if labs[argv[1]] == nil {

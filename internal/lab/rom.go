@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"fmt"
 	"os"
+	"os/exec"
 )
 
 // Memory layout of guest.asm.
@@ -21,15 +22,17 @@ const (
 //go:embed guest.asm
 var guestASM string
 
-// writeROM assembles the guest's firmware into the host's file path.
+// writeROM assembles the guest's firmware into the host's file path. The machine's nasm does, as
+// roots have none.
 func (h *Host) writeROM(ctx context.Context, path string, spec GuestSpec) error {
 	// nasm reads its source more than once, so it has to be a file.
+	path = h.Path(path)
 	source := path + ".asm"
-	if err := os.WriteFile(h.Path(source), []byte(guestASM), 0o644); err != nil {
+	if err := os.WriteFile(source, []byte(guestASM), 0o644); err != nil {
 		return fmt.Errorf("%s: %w", h.Name, err)
 	}
-	defer os.Remove(h.Path(source))
-	out, err := h.Command(ctx, "nasm", "-f", "bin", "-o", path,
+	defer os.Remove(source)
+	out, err := exec.CommandContext(ctx, lookPath("nasm"), "-f", "bin", "-o", path,
 		fmt.Sprintf("-DMEMORY=%d", spec.MemoryMiB<<20),
 		fmt.Sprintf("-DWINDOW=%d", spec.DirtyMiB<<20),
 		fmt.Sprintf("-DHZ=%d", spec.ticks()),

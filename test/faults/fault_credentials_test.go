@@ -2,9 +2,7 @@ package faults
 
 import (
 	"crypto/x509"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -71,19 +69,9 @@ func (s *stage) certify(d *site.Daemon, ca *pki.CA, spec pki.Host) error {
 		return err
 	}
 	// As a tool does that knows nothing of sluice: the old files go, then new ones come.
-	if err := removeFiles(d.Host.Path("/etc/pki/libvirt")); err != nil {
+	if err := d.Host.RemoveFiles("/etc/pki/libvirt"); err != nil {
 		return err
 	}
 	_, err = pki.WriteLayout(d.Host.Path("/etc/pki"), pki.LayoutLibvirt, pki.Set{CA: s.site.CA, Server: pair, Client: pair})
 	return err
-}
-
-// removeFiles removes the files in a folder and below, and leaves the folders.
-func removeFiles(folder string) error {
-	return filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		return os.Remove(path)
-	})
 }

@@ -9,15 +9,29 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/internal/roots"
 )
 
 func upCommand(name *string) *cobra.Command {
-	return &cobra.Command{
+	var suites [2]string
+	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Bring up a lab, which stands until down",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := lab.Up(cmd.Context(), lab.Options{Name: *name, Persist: true})
+			var dirs [2]string
+			for i, suite := range suites {
+				if suite == "" {
+					continue
+				}
+				root, err := roots.Open(cmd.Context(), suite)
+				if err != nil {
+					return err
+				}
+				defer root.Close()
+				dirs[i] = root.Dir
+			}
+			l, err := lab.Up(cmd.Context(), lab.Options{Name: *name, Persist: true, RootA: dirs[0], RootB: dirs[1]})
 			if err != nil {
 				return err
 			}
@@ -28,6 +42,10 @@ func upCommand(name *string) *cobra.Command {
 			return nil
 		},
 	}
+	for i, host := range []string{lab.HostA, lab.HostB} {
+		cmd.Flags().StringVar(&suites[i], host, "", "Debian `RELEASE` of that host, such as trixie (built if it is not there; default: this machine's)")
+	}
+	return cmd
 }
 
 func downCommand(name *string) *cobra.Command {
