@@ -11,7 +11,7 @@ SOAK ?= 30m
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test test-model test-faults test-ktls test-processors test-hostile soak bench lint fuzz vulncheck clean
+.PHONY: help build install demo test test-model test-faults test-ktls test-processors test-hostile test-versions roots soak bench lint fuzz vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,14 +37,18 @@ demo: ## migrate a real guest between two hosts made on this machine (root or su
 	@$(AS_ROOT) bin/demo
 
 # Packages whose tests bring up the two-host lab. The daemons in it have the race detector as well.
-LABS := ./internal/check ./internal/lab ./test ./test/faults ./test/lab
+LABS := ./internal/check ./internal/lab ./test ./test/faults ./test/lab ./test/versions
 GO_TEST = $(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -timeout 40m # for one package
+
+# File systems of other Debian releases, for hosts of the lab. They mostly wait for the network.
+ROOTS = $(GO) run $(if $(AS_ROOT),-exec '$(AS_ROOT)') ./test/roots
 
 # Tests in the lab measure and time out, so that only one package of them runs at a time. Mostly they
 # wait, for links and guests that are slow on purpose: six of them keep two processors busy.
 test: ## everything, the two-host lab included (SLUICE_SKIP_LAB=1 without)
 	@test -n "$$SLUICE_SKIP_LAB" || test/install
-	$(GO_TEST) -race -skip '^TestProcessors$$' $(filter-out $(shell $(GO) list $(LABS)),$(shell $(GO) list ./...))
+	@test -n "$$SLUICE_SKIP_LAB" || $(ROOTS) trixie >/dev/null & \
+	$(GO_TEST) -race -skip '^TestProcessors$$' $(filter-out $(shell $(GO) list $(LABS)),$(shell $(GO) list ./...)); status=$$?; wait; exit $$status
 	$(GO_TEST) -p 1 -parallel 6 $(LABS)
 	@mkdir -p bin && $(GO_TEST) -v -run '^TestProcessors$$' ./test/guests >bin/processors.log || { cat bin/processors.log; exit 1; }
 	@sed -n 's/^.*\(not tested: .*\)/\1/p' bin/processors.log
@@ -66,6 +70,13 @@ test-processors: ## AES-GCM alone, on processors that Bochs emulates (no root; f
 test-hostile: ## migrations beside every attack that there is a test of (root or sudo)
 	test/install
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -v -timeout 30m -run '^TestHostile$$' ./test -args -attacks
+
+test-versions: roots ## every way of migrating between Debian 12, 13 and testing, into docs/versions.md (root or sudo)
+	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 90m -parallel 3 ./test/versions -args -all -results $(CURDIR)/docs/versions.md
+
+roots: ## the libvirt and QEMU of Debian 13 and testing, for the lab, into the user's cache (fetches them once; root or sudo)
+	test/install
+	$(ROOTS) trixie testing
 
 soak: ## two daemons that do everything over and over for SOAK (30m), and hold no more at its end (root or sudo)
 	test/install

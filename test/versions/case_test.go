@@ -1,0 +1,110 @@
+package versions
+
+import (
+	"strings"
+
+	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/proxy/virt"
+)
+
+// A testCase is one way in which a guest goes from host-a to host-b.
+type testCase struct {
+	name   string
+	spec   lab.GuestSpec // with 64 MiB of memory, and the newest machine type that both hosts have
+	config string        // TOML before the tables of peers
+	peer   string        // TOML of the other host's table
+	often  bool          // it is tried without -all, too
+	// run moves the guest. If a fault of libvirt's or QEMU's keeps it from that, as it must, run
+	// returns what it is.
+	run func(s *stage) (fault string)
+}
+
+var cases = []*testCase{
+	{name: "sluice migrate", often: true, run: bySluice()},
+	{name: "with disks", often: true, spec: disks, run: bySluice("--copy-storage-all")},
+	{name: "in parallel", often: true, run: bySluice("--parallel-connections", "4")},
+	{name: "paused", spec: lab.GuestSpec{Paused: true}, run: bySluice()},
+	{name: "QEMU's own TLS", often: true, run: byVirsh(peerSocket, "QEMU's own TLS", "--p2p", "--tls")},
+	{name: "post-copy", often: true, spec: busy, run: postCopy("--postcopy", "--bandwidth", "32")},
+	{name: "post-copy, resumed", spec: busy, config: hasty, run: resumed},
+	{name: "post-copy in parallel", spec: busy, run: postCopyInParallel},
+	{name: "post-copy in parallel, " + lab.OldMachine, spec: lab.GuestSpec{DirtyMiB: 32, Machine: lab.OldMachine}, run: postCopyInParallel},
+	{name: "virsh, p2p, peer's socket", often: true, spec: disks, run: byVirsh(peerSocket, "sluice", "--p2p", "--copy-storage-all")},
+	{name: "virsh, managed, peer's socket", spec: disks, run: byVirsh(peerSocket, "sluice", "--copy-storage-all")},
+	{name: "virsh, p2p, qemu+tls", spec: disks, run: byVirsh(tlsURI, "sluice", "--p2p", "--copy-storage-all")},
+	{name: "virsh, managed, qemu+tls", often: true, spec: disks, run: byVirsh(tlsURI, "sluice", "--copy-storage-all")},
+	{name: "virsh, intercepted", often: true, spec: disks, peer: "[intercept]\n", run: intercepted},
+}
+
+var disks = lab.GuestSpec{DisksMiB: []int{16, 3}}
+
+// busy dirties memory faster than it goes through: pre-copy would never end.
+var busy = lab.GuestSpec{DirtyMiB: 32}
+
+// hasty finds out soon that a link is cut.
+const hasty = "[limits]\nhandshake_timeout = \"2s\"\nprepare_timeout = \"30s\"\nfinish_timeout = \"1s\"\nidle_timeout = \"1s\"\n"
+
+const (
+	peerSocket = "qemu+unix:///system?socket=/run/sluice/peers/host-b/libvirt.sock"
+	tlsURI     = "qemu+tls://host-b/system"
+)
+
+func bySluice(args ...string) func(*stage) string {
+	return func(s *stage) string {
+		s.secretly(func() {
+			r := s.migrate(args...).want(control.Moved)
+			if r.Carried < uint64(s.g.Spec.MemoryMiB-1)<<20 || r.TLS != "TLS1.3" {
+				s.t.Errorf("the result is %+v", r)
+			}
+		})
+		return ""
+	}
+}
+
+func byVirsh(uri, memory string, args ...string) func(*stage) string {
+	return func(s *stage) string {
+		s.secretly(func() { s.virsh(uri, args...) })
+		s.carried("steered", memory)
+		return ""
+	}
+}
+
+func intercepted(s *stage) string {
+	s.intercept()
+	s.secretly(func() { s.virsh("qemu+tcp://host-b/system", "tcp:host-b", "--copy-storage-all") })
+	s.carried("intercept", "sluice")
+	return ""
+}
+
+// postCopyInParallel is what QEMU takes since 10.1, on both hosts, and the first release of libvirt
+// for which that is true. With old machine types it does not come to an end there.
+func postCopyInParallel(s *stage) string {
+	args := []string{"--postcopy", "--bandwidth", "32", "--parallel-connections", "2"}
+	stays := func(r *control.Result, says string) {
+		if !strings.Contains(r.Message, says) {
+			s.t.Errorf("sluice migrate says\n  %s\nwhich lacks %q", r.Message, says)
+		}
+		s.check(s.CheckOnlyOn(s.ctx, s.g, s.A))
+	}
+	switch {
+	case !s.hasA.Has(virt.ParallelPostCopy) || !s.hasB.Has(virt.ParallelPostCopy):
+		stays(s.migrate(args...).want(control.Failed), "Postcopy is not yet compatible with multifd")
+		return "QEMU takes parallel connections with post-copy since 10.1, on both hosts"
+	case s.g.Spec.Machine == lab.OldMachine:
+		stays(s.migrate(append(args, "--timeout", "8")...).want(control.Failed), "--timeout")
+		return virt.ParallelPostCopy.Text
+	}
+	return postCopy(args...)(s)
+}
+
+func postCopy(args ...string) func(*stage) string {
+	return func(s *stage) string {
+		s.secretly(func() {
+			m := s.migrate(args...)
+			m.until(control.PhasePost)
+			m.want(control.Moved)
+		})
+		return ""
+	}
+}
