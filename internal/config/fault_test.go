@@ -123,6 +123,7 @@ func TestFaults(t *testing.T) {
 		{"libvirt with options", "[peers.b]\nlibvirt_uri = 'qemu+tls://b/system?no_verify=1'", "f.toml:2: peers.b.libvirt_uri", "nothing may follow"},
 		{"libvirt nowhere", "[peers.b]\nlibvirt_uri = 'qemu+tls:///system'", "f.toml:2: peers.b.libvirt_uri", "no host name"},
 		{"libvirt in clear", "[peers.b]\nwithout_sluice = 'native-tls'\nlibvirt_uri = 'qemu+tcp://b/system'", "f.toml:3: peers.b.libvirt_uri", "in clear"},
+		{"libvirt in clear by a name", "[peers.b]\nwithout_sluice = 'plain'\nlibvirt_uri = 'qemu+tcp://b/system'", "f.toml:3: peers.b.libvirt_uri", "its IP address in place of the name"},
 
 		// Tunnels.
 		{"tunnel without listen", "\n[[tunnel]]\nto = 'unix:/a'", "f.toml:2: tunnel.0.listen", "is missing"},

@@ -109,7 +109,7 @@ address = "f.example.org:1"
 intercept = ["192.0.2.6", "2001:db8::6"]
 [peers.g]
 without_sluice = "plain"
-libvirt_uri = "qemu+tcp://g:16600/system"
+libvirt_uri = "qemu+tcp://192.0.2.7:16600/system"
 intercept = []
 [intercept]
 port = 17001
@@ -139,7 +139,7 @@ ports = "50000-50100"
 			"d":                  {Address: "[2001:db8::4]:16514", Names: []string{"d"}, WithoutSluice: "no", LibvirtURI: "qemu+tls://[2001:db8::4]/system"},
 			"e":                  {Address: "[2001:db8::5]:16514", Names: []string{"e"}, WithoutSluice: "no", LibvirtURI: "qemu+tls://[2001:db8::5]/system"},
 			"f":                  {Address: "f.example.org:1", Names: []string{"f"}, Intercept: []string{"192.0.2.6", "2001:db8::6"}, WithoutSluice: "no", LibvirtURI: "qemu+tls://f.example.org/system"},
-			"g":                  {Address: "g:16514", Names: []string{"g"}, Intercept: []string{}, WithoutSluice: "plain", LibvirtURI: "qemu+tcp://g:16600/system"},
+			"g":                  {Address: "g:16514", Names: []string{"g"}, Intercept: []string{}, WithoutSluice: "plain", LibvirtURI: "qemu+tcp://192.0.2.7:16600/system"},
 		},
 		Intercept: &Intercept{Port: 17001, Ports: "50000-50100"},
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"net/netip"
 	"net/url"
 	"strings"
 )
@@ -45,7 +46,14 @@ func (c *checker) without(key string, p *Peer) {
 		c.fault(key+".libvirt_uri", "%q has no host name or IP address, or a port that cannot be", p.LibvirtURI)
 	case u.Scheme == libvirtTCP && p.WithoutSluice != WithoutPlain:
 		c.fault(key+".libvirt_uri", "libvirt's own calls would go in clear, with a guest's description and its secrets: write qemu+tls://, or set without_sluice = %q", WithoutPlain)
+	case u.Scheme == libvirtTCP && !isAddress(u.Hostname()):
+		c.fault(key+".libvirt_uri", "%q goes to whichever host the name service says, and nobody there has to show a certificate: write its IP address in place of the name, or qemu+tls://", p.LibvirtURI)
 	}
+}
+
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
 }
 
 // LibvirtAt is HOST and HOST:PORT of LibvirtURI, of a loaded configuration, and
