@@ -140,6 +140,9 @@ func (t *Tunnel) dial(ctx context.Context, live *connection) (net.Conn, error) {
 		return c, nil
 	}
 	d := net.Dialer{KeepAliveConfig: keepAlive}
+	if t.opts.To.Host() == spec.Localhost {
+		d.Control = onLoopback
+	}
 	c, err := d.DialContext(ctx, t.opts.To.Network(), t.opts.To.At)
 	if err == nil {
 		return c, nil

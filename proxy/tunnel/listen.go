@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 
@@ -46,8 +47,11 @@ func (o Options) listen() (net.Listener, error) {
 func (o Options) open() (net.Listener, error) {
 	a := o.Listen
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
-	if a.Kind == spec.Unix {
+	switch {
+	case a.Kind == spec.Unix:
 		lc.Control = ownerAlone
+	case a.Host() == spec.Localhost:
+		lc.Control = onLoopback
 	}
 	l, err := lc.Listen(context.Background(), a.Network(), a.At)
 	if errors.Is(err, unix.EADDRINUSE) && a.Kind == spec.Unix && abandoned(a.At) {
@@ -69,6 +73,14 @@ func (o Options) open() (net.Listener, error) {
 		}
 	}
 	return l, nil
+}
+
+// onLoopback keeps to this host what is for localhost: a name service may say otherwise of that name.
+func onLoopback(_, address string, _ syscall.RawConn) error {
+	if at, err := netip.ParseAddrPort(address); err != nil || !at.Addr().Unmap().IsLoopback() {
+		return fmt.Errorf("%s resolves to %s, which is no address of the loopback interface: write 127.0.0.1 or ::1", spec.Localhost, address)
+	}
+	return nil
 }
 
 // ownerAlone gives a socket its mode before it is bound, which is when a path

@@ -20,6 +20,9 @@ const (
 	Exec Kind = "exec" // the standard input and output of a command
 )
 
+// Localhost is the one name that is this host's own.
+const Localhost = "localhost"
+
 // maxPath is the room for a path in a struct sockaddr_un, in bytes, less the NUL at its end.
 const maxPath = 107
 

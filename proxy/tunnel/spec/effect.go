@@ -46,7 +46,7 @@ func sideOf(a Address) (side, error) {
 	case TCP, TLS:
 		s.tcp = true
 		ip, err := netip.ParseAddr(a.Host())
-		s.exposed = a.Host() != "localhost" && (err != nil || !ip.IsLoopback())
+		s.exposed = a.Host() != Localhost && (err != nil || !ip.IsLoopback())
 	case FD:
 		in, out, err := a.Inherited()
 		if err != nil {
