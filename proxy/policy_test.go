@@ -56,7 +56,7 @@ func TestPolicies(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			conn, err := a.now().Peers.Dial(ctx, a.now().Peers.All["host-b"], "", false)
+			conn, err := a.now().Peers.Dial(ctx, a.now().Peers.All["host-b"], "")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -50,6 +50,17 @@ func (h *Host) Listen(ctx context.Context, network, address string) (net.Listene
 	return l, err
 }
 
+// ListenPacket listens within the host, as [net.ListenConfig.ListenPacket] would.
+func (h *Host) ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
+	var l net.PacketConn
+	err := h.apart("listen on "+address, func() (err error) {
+		var c net.ListenConfig
+		l, err = c.ListenPacket(ctx, network, literal(address))
+		return err
+	})
+	return l, err
+}
+
 // apart runs f on a thread of its own in the host, because dialing can take long and the host's
 // thread has commands to start. Sockets stay in the network in which they were made, wherever they
 // are used later.

@@ -16,7 +16,7 @@ import (
 type RemoteQEMU struct {
 	Peers *peer.Set
 	Peer  *peer.Peer
-	Host  string // where it is reached
+	Host  string // the address at which it is reached
 	TLS   bool   // with its own TLS
 }
 

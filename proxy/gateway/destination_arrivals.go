@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 
 	"github.com/digitalocean/go-libvirt"
 
@@ -132,8 +134,28 @@ func (g *destinationFilter) open(ctx context.Context, w way, a *preparedGuest, c
 		g.gateway.Sessions.InClear.Count(control.Incoming)
 		g.log.Warn().Str("guest", a.guest.name).Msgf("%s has no sluice: the guest's memory and disks come in clear (peers.%s.without_sluice = %q)",
 			g.tlsPeer.Name, g.tlsPeer.Name, config.WithoutPlain)
+		if err := g.hereByAddress(call); err != nil {
+			return nil, err
+		}
 	}
 	return g.closedPorts(a, call.Params), nil
+}
+
+// hereByAddress has libvirt here name the address to which the caller has connected, where it would
+// name this host: at the source, a name service could lead the guest's memory elsewhere.
+func (g *destinationFilter) hereByAddress(call *libvirtrpc.Prepare) error {
+	if uri, _, err := call.Params.Text(libvirtrpc.ParamURI); err != nil || uri != "" {
+		return err
+	}
+	host, _, err := net.SplitHostPort(g.local)
+	if err != nil {
+		return err
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	call.Params = call.Params.With(libvirtrpc.ParamURI, "tcp://"+host)
+	return nil
 }
 
 // closedPorts is open's point for data that comes by interception, and nil for other data.

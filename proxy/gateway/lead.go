@@ -7,6 +7,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/arrival"
@@ -128,6 +129,9 @@ func (g *destinationFilter) leadFrom(ctx context.Context, of guest) (*lead, erro
 	case err == nil:
 		return l, nil
 	case p.MayComeWithoutSluice() || g.listed:
+		if none != nil && p.Conf.WithoutSluice == config.WithoutPlain {
+			g.gateway.Peers.LookAgain(ctx, p, g.address)
+		}
 		g.log.Info().Err(err).Msg("the guest comes without its host's sluice")
 		return nil, nil
 	case none != nil:

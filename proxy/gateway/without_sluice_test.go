@@ -47,7 +47,7 @@ func TestSluiceSeenEndsClearWayIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := peers.Dial(t.Context(), peers.All["host-b"], "", false)
+	c, err := peers.Dial(t.Context(), peers.All["host-b"], "")
 	if err != nil {
 		t.Fatal(err)
 	}

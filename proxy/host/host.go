@@ -142,13 +142,22 @@ func (h *Host) AcceptAgain(ctx context.Context, doing string, err error) bool {
 
 // Opener is what opens sessions with p.
 func (h *Host) Opener(p *peer.Peer) *stream.Opener {
+	var at atomic.Pointer[net.Addr] // where it has shown its certificate
 	return &stream.Opener{
 		Host:    h.Config.Name,
 		Peer:    p.Name,
 		Address: p.Conf.Address,
 		Limits:  h.Limits(0),
 		Dial: func(ctx context.Context, session string, clear bool) (relay.Conn, error) {
-			return h.Peers.Dial(ctx, p, session, clear)
+			if clear {
+				return h.Peers.DialClear(ctx, p, *at.Load())
+			}
+			c, err := h.Peers.Dial(ctx, p, session)
+			if err == nil {
+				addr := c.RemoteAddr()
+				at.Store(&addr)
+			}
+			return c, err
 		},
 		// libvirt's own answer says whether this host's QEMU has failed.
 		LocalGone: func(c *stream.Cause) { h.Log.Info().Str("cause", c.Error()).Msg("QEMU closed its end") },

@@ -129,12 +129,24 @@ func (m *outgoing) openWithoutSluice(ctx context.Context, limits stream.Limits, 
 	if err != nil {
 		return nil, err
 	}
+	if _, _, secure := m.peer.Conf.LibvirtAt(); secure && !native {
+		if m.host.Peers.LookAgain(ctx, m.peer, virt.RemoteAddr().String()); m.peer.SluiceSeen.Load() {
+			virt.Close()
+			return nil, &stream.Cause{Code: stream.CodeRefused, Host: m.host.Config.Name, Text: fmt.Sprintf("the guest's memory would go in clear, and there is a sluice at %s, where libvirtd of %s is: see whether its name resolves to another address", virt.RemoteAddr(), m.peer.Name)}
+		}
+	}
 	b := &withoutSluice{
 		source: m.host, peer: m.peer, info: m.info, log: m.log, limits: limits, native: native, steps: arrival.Steps{Virt: virt, UUID: uuid},
 		settled: make(chan struct{}), over: make(chan struct{}),
 	}
-	host, _, _ := m.peer.Conf.LibvirtAt()
-	b.qemu = &direct.RemoteQEMU{Peers: m.host.Peers, Peer: m.peer, Host: host, TLS: native}
+	// Data goes where libvirtd has shown the peer's certificate: its name could be resolved to
+	// another host by now.
+	at, _, err := net.SplitHostPort(virt.RemoteAddr().String())
+	if err != nil {
+		virt.Close()
+		return nil, err
+	}
+	b.qemu = &direct.RemoteQEMU{Peers: m.host.Peers, Peer: m.peer, Host: at, TLS: native}
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
 	b.channels = direct.NewChannels(b.ctx, m.peer.Name, limits, func(channel string, err error) {
 		b.broke.CompareAndSwap(nil, &stream.Cause{Code: stream.CodeLink, Host: m.host.Config.Name, Channel: channel, Text: fmt.Sprintf("the connection with QEMU on %s broke: %v", b.peer.Name, err)})

@@ -55,7 +55,7 @@ func (b *withoutSluice) prepare(ctx context.Context, call *arrival.PrepareCall, 
 	if b.native && !b.offline() {
 		b.steps.Flags |= libvirt.MigrateTLS
 	}
-	host := b.qemu.Host
+	host, _, _ := b.peer.Conf.LibvirtAt()
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}

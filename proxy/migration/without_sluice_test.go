@@ -85,7 +85,7 @@ func TestSluiceSeenEndsClearWayOut(t *testing.T) {
 	if to.SluiceSeen.Load() {
 		t.Fatal("a sluice is taken for seen before it has spoken")
 	}
-	c, err := a.Peers.Dial(t.Context(), to, "", false)
+	c, err := a.Peers.Dial(t.Context(), to, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,16 +13,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dial connects to p and, unless in clear, authenticates it by its configured names, whatever its
-// address. session is the one that the connection is about, or empty.
-func (s *Set) Dial(ctx context.Context, p *Peer, session string, clear bool) (relay.Conn, error) {
+// Dial connects to p and authenticates it by its configured names, whatever its address. session is
+// the one that the connection is about, or empty.
+func (s *Set) Dial(ctx context.Context, p *Peer, session string) (relay.Conn, error) {
+	return s.dial(ctx, p, p.Conf.Address, session)
+}
+
+// DialClear connects in clear to where p has shown its certificate: by then its name could be
+// resolved to another host.
+func (s *Set) DialClear(ctx context.Context, p *Peer, at net.Addr) (relay.Conn, error) {
+	raw, err := s.connect(ctx, p, at.String())
+	if err != nil {
+		return nil, err
+	}
+	return relay.Plain(raw), nil
+}
+
+func (s *Set) connect(ctx context.Context, p *Peer, address string) (net.Conn, error) {
 	dialer := net.Dialer{KeepAliveConfig: KeepAlive, Control: backOffLess}
-	raw, err := dialer.DialContext(ctx, "tcp", p.Conf.Address)
+	raw, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, s.dialFailed(p, err)
 	}
-	if clear {
-		return relay.Plain(raw), nil
+	return raw, nil
+}
+
+func (s *Set) dial(ctx context.Context, p *Peer, address, session string) (relay.Conn, error) {
+	raw, err := s.connect(ctx, p, address)
+	if err != nil {
+		return nil, err
 	}
 	c, _, err := tlsconf.Connect(ctx, s.TLS(), raw, tlsconf.Client{
 		Credentials: s.Certs.Current(), Policy: s.Policy(p), Name: p.Name, Expect: p.Rules, Protocols: []string{ALPN}, Mark: mark(session),

@@ -3,7 +3,7 @@
 // are, says in words why one is refused, and keeps the certificates and policies in use.
 //
 //	peers, err := peer.New(cfg, log)
-//	conn, err := peers.Dial(ctx, peers.All["host-b"], "", false)
+//	conn, err := peers.Dial(ctx, peers.All["host-b"], "")
 //	caller, err := peers.Admit(ctx, raw, refuse)
 //
 // Everything that connects to another host does it here; the daemon's listener passes on who has

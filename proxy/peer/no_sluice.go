@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync/atomic"
 
 	"github.com/virt-sluice/sluice/stream"
@@ -22,6 +23,25 @@ func (n *NoSluiceError) And(format string, args ...any) *stream.Cause {
 	c := *n.Cause
 	c.Text += "; " + fmt.Sprintf(format, args...)
 	return &c
+}
+
+// LookAgain looks for p's sluice at the host of an address, HOST:PORT, at which another program has
+// shown p's certificate, and remembers one that it finds (SluiceSeen). That nothing listens where
+// p's name leads to may be the doing of the name service.
+func (s *Set) LookAgain(ctx context.Context, p *Peer, address string) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return
+	}
+	_, port, err := net.SplitHostPort(p.Conf.Address)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Config.Limits.HandshakeTimeout)
+	defer cancel()
+	if c, err := s.dial(ctx, p, net.JoinHostPort(host, port), ""); err == nil {
+		c.Close()
+	}
 }
 
 // Open opens a session with o's peer. That there is no sluice is also told by none.

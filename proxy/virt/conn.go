@@ -56,6 +56,9 @@ func newConn(ctx context.Context, c net.Conn, uri libvirt.ConnectURI) (*Conn, er
 	return v, nil
 }
 
+// RemoteAddr is where libvirt is.
+func (v *Conn) RemoteAddr() net.Addr { return v.conn.RemoteAddr() }
+
 // Close ends the connection, and with it what libvirt keeps for it: a guest
 // that was prepared and not finished is destroyed.
 func (v *Conn) Close() { v.conn.Close() }
