@@ -126,7 +126,16 @@ func (d *Daemon) writeCertificates(ca *pki.CA) error {
 }
 
 // Start starts the daemon, again if it has ended, and returns when it is ready.
-func (d *Daemon) Start(ctx context.Context) error {
+func (d *Daemon) Start(ctx context.Context) error { return d.start(ctx) }
+
+// Follow starts another process in the daemon's place, as an upgrade does. earlier is closed once the
+// one before has finished what it had, and has ended.
+func (d *Daemon) Follow(ctx context.Context) (earlier <-chan struct{}, err error) {
+	earlier = d.exited
+	return earlier, d.start(ctx, "--follow")
+}
+
+func (d *Daemon) start(ctx context.Context, more ...string) error {
 	log, err := os.OpenFile(d.Host.Path(LogFile), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -134,7 +143,7 @@ func (d *Daemon) Start(ctx context.Context) error {
 	defer log.Close()
 	ran := strings.Count(d.Log(), readyWord)
 	// The daemon's life is Stop's to end, not ctx's.
-	d.cmd = d.Host.Command(context.WithoutCancel(ctx), d.daemon, "serve", "--config", ConfigFile)
+	d.cmd = d.Host.Command(context.WithoutCancel(ctx), d.daemon, append([]string{"serve", "--config", ConfigFile}, more...)...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.Env = append(d.cmd.Env, d.env...)
 	if d.clock != nil {

@@ -33,7 +33,7 @@ const forGood = -1
 var whole = []string{"prepare", "copy", "switch", "finish"}
 
 func faults() (list []*fault) {
-	for _, group := range [][]*fault{processFaults(), linkFaults(), hostFaults(), credentialFaults(), callerFaults(), guestFaults(), clockFaults(), resetFaults()} {
+	for _, group := range [][]*fault{processFaults(), linkFaults(), hostFaults(), credentialFaults(), callerFaults(), guestFaults(), clockFaults(), resetFaults(), upgradeFaults()} {
 		list = append(list, group...)
 	}
 	return list

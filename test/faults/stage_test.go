@@ -50,6 +50,7 @@ type stage struct {
 	second    *caller   // of the same guest's
 	others    []*caller // whose outcome is no part of the case
 	nameTaken bool
+	earlier   []<-chan struct{}        // of sluices that others have followed: closed at their end
 	clocks    map[*lab.Host]*lab.Clock // of their sluices
 
 	struck time.Time

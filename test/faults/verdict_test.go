@@ -394,6 +394,7 @@ func (s *stage) nothingLeft(ctx context.Context, r *result, at *lab.Host) {
 		}
 		cancel()
 	}
+	s.earlierEnd(ctx, r)
 	for _, d := range s.site.Daemons() {
 		var more error
 		patience := 20 * time.Second
@@ -410,6 +411,17 @@ func (s *stage) nothingLeft(ctx context.Context, r *result, at *lab.Host) {
 		}
 		if log := stand.Misbehaved(d.Log()); log != "" && s.c.fault.name != "memory:sluice"+strings.TrimPrefix(d.Host.Name, "host") {
 			r.fault("sluice on %s misbehaved: %s", d.Host.Name, log)
+		}
+	}
+}
+
+// earlierEnd checks that sluices which others have followed have finished what they had.
+func (s *stage) earlierEnd(ctx context.Context, r *result) {
+	for _, over := range s.earlier {
+		select {
+		case <-over:
+		case <-ctx.Done():
+			r.fault("a sluice that another has followed has not ended: %v", context.Cause(ctx))
 		}
 	}
 }
