@@ -1,12 +1,10 @@
 package acl_test
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -72,30 +70,13 @@ func listen(path string) error {
 // run has a role done by a user, who goes on until the test ends, and returns what is wrong.
 func run(t *testing.T, uid uint32, role, path string) string {
 	t.Helper()
-	c := exec.Command("/proc/self/exe", path)
-	c.Env = []string{roleVariable + "=" + role}
-	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
-	hold, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	said, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { hold.Close(); c.Wait() })
-	line, err := bufio.NewReader(said).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSuffix(strings.TrimSpace(line), "done")
+	line, end := needs.Again(t, uid, roleVariable+"="+role, path)
+	t.Cleanup(func() { end() })
+	return strings.TrimSuffix(line, "done")
 }
 
 func TestGrant(t *testing.T) {
-	needs.Root(t, "for processes of several users")
+	needs.Root(t, "to give a folder away")
 	dir := t.TempDir()
 	for d := dir; d != os.TempDir(); d = filepath.Dir(d) {
 		if err := os.Chmod(d, 0o755); err != nil {

@@ -1,6 +1,6 @@
-// Package needs is what the tests of all packages share: what they need of the machine, and how
-// they read an error. A test that cannot run has not passed: it fails and names what is missing,
-// unless SLUICE_SKIP_LAB=1 leaves out what needs root or other programs.
+// Package needs is what the tests of all packages share: what they need of the machine, how they act
+// as another user, and how they read an error. A test that cannot run has not passed: it fails and
+// names what is missing, unless SLUICE_SKIP_LAB=1 leaves out what needs root or other programs.
 package needs
 
 import (

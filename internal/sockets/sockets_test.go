@@ -1,15 +1,12 @@
 package sockets
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/needs"
@@ -81,26 +78,8 @@ func TestListeners(t *testing.T) {
 
 // Another process's, of another user, is told from this one's.
 func TestOtherListener(t *testing.T) {
-	needs.Root(t, "for a process of another user")
-	c := exec.Command("/proc/self/exe")
-	c.Env = []string{listenVariable + "=1"}
-	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 4242, Gid: 4242}}
-	hold, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	said, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(said).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	at, err := netip.ParseAddrPort(strings.TrimSpace(line))
+	line, end := needs.Again(t, 4242, listenVariable+"=1")
+	at, err := netip.ParseAddrPort(line)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,8 +87,7 @@ func TestOtherListener(t *testing.T) {
 	if err != nil || len(got) != 1 || got[0] != (Listener{at.Addr(), 4242, false, got[0].Inode}) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	hold.Close()
-	if err := c.Wait(); err != nil {
+	if err := end(); err != nil {
 		t.Error(err)
 	}
 }
