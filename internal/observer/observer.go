@@ -38,8 +38,8 @@ func Start() (*Observer, error) {
 	case err == nil:
 		o.Unit = true
 		return o, nil
-	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission):
-		return nil, err
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.ECONNREFUSED):
+		return nil, err // else the unit is not there, is not for this user, or was stopped
 	}
 	if err := o.spawn(); err != nil {
 		return nil, fmt.Errorf("start the observer: %w", err)
