@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/virt-sluice/sluice/tlsconf/layout"
@@ -44,6 +45,20 @@ type Found struct {
 	Client   []Pair // used when we connect to peers; the same pair as Server's where that serves both
 	Role     Role   // the certificates need be good for this one alone
 	Why      string // one sentence for a person
+}
+
+// Paths are the files, each once, the CA's first.
+func (f Found) Paths() []string {
+	all, paths := []string{f.CA, f.CRL}, []string{}
+	for _, p := range slices.Concat(f.Server, f.Client) {
+		all = append(all, p.Cert, p.Key)
+	}
+	for _, path := range all {
+		if path != "" && !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }
 
 // Pair is a certificate file and the file of its key.

@@ -114,7 +114,7 @@ func (s *Store) changed() bool {
 // look sums up the files as they are now: which ones, and each one's identity, size and time.
 func look(f Found) string {
 	var b []byte
-	for _, path := range f.paths() {
+	for _, path := range f.Paths() {
 		b = fmt.Appendf(b, "%s ", path)
 		if st, err := os.Stat(path); err != nil {
 			b = fmt.Appendf(b, "%v\n", err)
@@ -123,18 +123,6 @@ func look(f Found) string {
 		}
 	}
 	return string(b)
-}
-
-func (f Found) paths() []string {
-	paths := []string{f.CA}
-	if f.CRL != "" {
-		paths = append(paths, f.CRL)
-	}
-	for _, p := range slices.Concat(f.Server, f.Client) {
-		paths = append(paths, p.Cert, p.Key)
-	}
-	slices.Sort(paths)
-	return slices.Compact(paths)
 }
 
 // Run follows the files until ctx is done, and returns its error. A fault in watching is told to
@@ -188,7 +176,7 @@ func (s *Store) refresh(w *fsnotify.Watcher) {
 // its target's, as in Kubernetes' volumes (key.pem -> ..data/key.pem, ..data -> ..2026_11_22/).
 func (s *Store) watch(w *fsnotify.Watcher) error {
 	dirs := make(map[string]bool)
-	for _, path := range s.Current().Found.paths() {
+	for _, path := range s.Current().Found.Paths() {
 		follow(path, dirs)
 	}
 	for _, dir := range w.WatchList() {

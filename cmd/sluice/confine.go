@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -18,7 +19,7 @@ import (
 
 // confinedDaemon starts the observer, gives up what the daemon does not need, and makes the daemon,
 // in this order: certificates are read with the rights with which they are read again later.
-func confinedDaemon(cfg *config.Config, file string, follow bool, log zerolog.Logger) (runner, *observer.Observer, error) {
+func confinedDaemon(cfg *config.Config, follow bool, log zerolog.Logger) (runner, *observer.Observer, error) {
 	look, err := observer.Start()
 	if err != nil {
 		return nil, nil, err
@@ -34,7 +35,7 @@ func confinedDaemon(cfg *config.Config, file string, follow bool, log zerolog.Lo
 		return nil, nil, err
 	}
 	if cfg.Landlock != config.LandlockOff {
-		state.Landlock, err = confine.Landlock(confine.FilesOf(cfg, file))
+		state.Landlock, err = confine.Landlock(confine.FilesOf(cfg))
 		if err != nil {
 			state.Landlock, state.LandlockError = 0, err.Error()
 		}
@@ -57,6 +58,10 @@ func confinedDaemon(cfg *config.Config, file string, follow bool, log zerolog.Lo
 		}
 	} else if err == nil {
 		held, _ = confine.Capabilities(keep, nil)
+	}
+	var file *fs.PathError
+	if errors.Is(err, fs.ErrPermission) && errors.As(err, &file) && state.Landlock > 0 {
+		err = fmt.Errorf("%w: the file's mode forbids it, or Landlock does (`landlock` in docs/config.md)", err)
 	}
 	if err != nil {
 		return nil, nil, err

@@ -98,7 +98,7 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 			cmp.Or(strings.Join(slices.Sorted(maps.Keys(cfg.Peers)), " "), "none"))
 		return nil
 	}
-	d, look, err := confinedDaemon(cfg, o.config, o.follow, log)
+	d, look, err := confinedDaemon(cfg, o.follow, log)
 	if err != nil {
 		return wrongUse(fmt.Errorf("%s: %w", o.config, err))
 	}

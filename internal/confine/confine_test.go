@@ -19,6 +19,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/needs"
 	"github.com/virt-sluice/sluice/internal/observer"
+	"github.com/virt-sluice/sluice/tlsconf/layout"
 )
 
 // dirVariable makes the test's program one that confines itself and tries what it still can, with
@@ -197,11 +198,11 @@ func TestConfined(t *testing.T) {
 // What a configuration names is what it may use beyond what every daemon may.
 func TestFilesOf(t *testing.T) {
 	files := func(text string) Files {
-		cfg, err := config.Parse("sluice.toml", []byte(text))
+		cfg, err := config.Parse("/etc/sluice/sluice.toml", []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return FilesOf(cfg, "/etc/sluice/sluice.toml")
+		return FilesOf(cfg)
 	}
 	least := files("")
 	beyond := func(all, less []string) string {
@@ -214,6 +215,12 @@ func TestFilesOf(t *testing.T) {
 	if err := errors.Join(os.Mkdir(dir+"/elsewhere", 0o700), os.WriteFile(dir+"/elsewhere/key.pem", nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
+	pki := layout.Layout{CA: "CA/cacert.pem", Server: layout.Pair{Cert: "libvirt/servercert.pem", Key: "libvirt/private/serverkey.pem"}}.At(dir + "/pki")
+	for _, link := range []string{pki.CA, pki.Server.Cert, pki.Server.Key} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(link), 0o700), os.Symlink(dir+"/elsewhere/key.pem", link)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	const clear = "tls = \"no\"\nrequire_secure = false\n"
 	for _, c := range []struct {
 		text, read, write string
@@ -223,6 +230,7 @@ func TestFilesOf(t *testing.T) {
 		{"[certificates]\ndir = \"/srv/pki\"\nlayout = \"libvirt\"", "/srv/pki", "", false},
 		{"[certificates]\nca = \"/srv/a/ca\"\ncert = \"/srv/a/b/cert\"\nkey = \"/srv/c/key\"", "/srv/a /srv/c", "", false},
 		{fmt.Sprintf("[certificates]\nca = \"/etc/ca\"\ncert = \"/etc/cert\"\nkey = \"%s/sub/../key.pem\"", dir), dir, "", false},
+		{fmt.Sprintf("[certificates]\ndir = \"%s/pki\"\nlayout = \"libvirt\"", dir), dir + "/elsewhere " + dir + "/pki", "", false},
 		{clear + "[[tunnel]]\nlisten = \"unix:/run/sluice/tunnels/t\"\nto = \"unix:/srv/theirs/s\"", "", "", false},
 		{clear + "[[tunnel]]\nlisten = \"unix:/srv/t\"\nto = \"exec:cat\"", "", "/dev /srv /tmp /var/tmp", true},
 	} {

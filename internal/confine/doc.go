@@ -3,7 +3,7 @@
 //
 //	confine.NoDumps()
 //	...start what needs the rights that the daemon has been given
-//	landlock, err := confine.Landlock(confine.FilesOf(cfg, file))
+//	landlock, err := confine.Landlock(confine.FilesOf(cfg))
 //	held, err := confine.Capabilities(keep, nil) // as Needed says
 //
 // None of it can be taken back. Children inherit all but the first.

@@ -28,11 +28,13 @@ var ofHost = []string{"/etc", "/usr", "/lib", "/lib64", "/proc", "/sys", "/run",
 // scratch is where programs expect to be able to write.
 var scratch = []string{"/tmp", "/var/tmp", "/dev"}
 
-// FilesOf are those of a configuration, which is in file.
-func FilesOf(cfg *config.Config, file string) Files {
+// FilesOf are those of a configuration.
+func FilesOf(cfg *config.Config) Files {
 	f := Files{Read: slices.Clone(ofHost), Write: []string{cfg.RunDir, "/dev/null"}}
 	f.Read = append(f.Read, cfg.QEMUPIDs)
-	f.file(file)
+	for _, file := range cfg.Files() {
+		f.file(file)
+	}
 	f.file(tlsconf.SystemFile(os.Getenv, ""))
 	home, _ := os.UserHomeDir()
 	for _, l := range layout.All() {
@@ -40,7 +42,9 @@ func FilesOf(cfg *config.Config, file string) Files {
 	}
 	f.certificates(cfg.Certificates)
 	for _, t := range cfg.Tunnels {
-		f.certificates(t.Certificates)
+		if t.Certificates.Given() {
+			f.certificates(t.Certificates)
+		}
 		for _, text := range []string{t.Listen, t.To} {
 			a, err := spec.ParseAddress(text)
 			if err != nil {
@@ -59,13 +63,20 @@ func FilesOf(cfg *config.Config, file string) Files {
 	return f
 }
 
-// certificates adds the folders of configured files, and those that they are links to now.
+// certificates adds the folders of the files that are used now, and of those that they are links to.
 func (f *Files) certificates(c config.Certificates) {
-	for _, path := range []string{c.CA, c.Cert, c.Key, c.CRL} {
-		f.file(path)
+	if c.SPIFFE != "" {
+		return
 	}
 	if c.Dir != "" {
 		f.Read = append(f.Read, c.Dir)
+	}
+	found, err := tlsconf.Find(c.Search())
+	if err != nil {
+		return // which loading them will tell
+	}
+	for _, path := range found.Paths() {
+		f.file(path)
 	}
 }
 

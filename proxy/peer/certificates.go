@@ -174,7 +174,7 @@ func (c *Certificates) Status(now time.Time) control.CertificateStatus {
 	st := control.CertificateStatus{
 		Source: creds.Found.Layout,
 		Why:    creds.Found.Why,
-		Files:  files(creds.Found),
+		Files:  creds.Found.Paths(),
 		Loaded: c.loaded,
 		Expiry: []control.Expiry{},
 	}
@@ -190,27 +190,4 @@ func (c *Certificates) Status(now time.Time) control.CertificateStatus {
 		}
 	}
 	return st
-}
-
-// files lists a set's files, each once.
-func files(f tlsconf.Found) []string {
-	list := []string{f.CA}
-	add := func(path string) {
-		for _, have := range list {
-			if have == path {
-				return
-			}
-		}
-		if path != "" {
-			list = append(list, path)
-		}
-	}
-	add(f.CRL)
-	for _, pairs := range [][]tlsconf.Pair{f.Server, f.Client} {
-		for _, p := range pairs {
-			add(p.Cert)
-			add(p.Key)
-		}
-	}
-	return list
 }
