@@ -103,9 +103,6 @@ func (d *Daemon) reloadConfig() (*control.Reloaded, error) {
 func (d *Daemon) next(before *parts, cfg *config.Config) (*parts, error) {
 	p := &parts{loaded: time.Now()}
 	cfg, p.restart = cfg.After(before.Config)
-	if !slices.EqualFunc(cfg.Tunnels, d.tunnels, func(c config.Tunnel, e *tunnelEntry) bool { return reflect.DeepEqual(c, e.conf) }) {
-		p.restart = append(p.restart, "tunnel")
-	}
 	peers, err := before.Peers.Next(cfg)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -180,6 +181,37 @@ func TestReloadOfABadFile(t *testing.T) {
 		if s := b.Summary(); s != "migrations under way: 0, peers: 1" {
 			t.Errorf("%s: mended, and systemd shows %q", c.name, s)
 		}
+	}
+}
+
+// A tunnel goes on by its own table until a restart, with the host's certificates as they are now.
+func TestReloadOfTunnels(t *testing.T) {
+	ca, other := hosttest.NewAuthority(t, "CA"), hosttest.NewAuthority(t, "other")
+	a, b := pairOfHosts(t, ca)
+	const own = toCat + "priority = 'NORMAL:-VERS-ALL:+VERS-TLS1.2'\n"
+	b.start("# top", own)
+	a.start("", a.toTunnelOf(b))
+	store := newTestHost(t, "host-b") // only its folder
+	b.Trust(ca, other)
+	store.Certify(other, pki.Host{})
+	b.rewrite(b.Folder+"/cert.pem", store.Folder+"/cert.pem", b.Folder+"/key.pem", store.Folder+"/key.pem", own, "")
+	if r := b.reloaded(); fmt.Sprint(r.Restart) != "[tunnel]" {
+		t.Errorf("%+v", r)
+	}
+	c := a.dialTunnel("out")
+	io.WriteString(c, "secret")
+	io.Copy(io.Discard, c)
+	hosttest.Eventually(t, "the failure", func() bool { return a.tunnelNamed("out").Failed == 1 })
+	if e := a.tunnelNamed("out").Ended[0]; !strings.Contains(e.Cause, "does not come from a CA that this host trusts") {
+		t.Errorf("%+v", e)
+	}
+	a.Trust(ca, other)
+	if _, err := a.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	passes(t, a.dialTunnel("out"), "with the other authority's")
+	if c := a.tunnelNamed("out").Connections; len(c) != 1 || c[0].TLS != "TLS1.2" {
+		t.Errorf("%+v", c)
 	}
 }
 

@@ -50,7 +50,7 @@ func (d *Daemon) completeTunnel(e *tunnelEntry) (err error) {
 	}
 	e.opts.Kernel = p.Peers.TLS().Kernel
 	e.opts.Policy = func() *tlsconf.Policy { return d.now().tunnelPolicy(e.conf.Name) }
-	creds := p.Peers.Certs
+	e.opts.Credentials = hostCertificates{d}
 	if c := e.conf.Certificates; c.Given() {
 		effect, err := e.opts.Effect() // with an error both roles are needed, for all that is known here
 		if err == nil {
@@ -59,15 +59,19 @@ func (d *Daemon) completeTunnel(e *tunnelEntry) (err error) {
 		if e.own, err = peer.LoadCertificates(c, e.opts.Policy(), e.log); err != nil {
 			return err
 		}
-		creds = e.own
+		e.opts.Credentials = e.own
 	}
-	e.opts.Credentials = creds.Source
 	e.opts.Send, e.opts.Receive = []*relay.Limiter{d.TotalSend}, []*relay.Limiter{d.TotalReceive}
 	e.opts.Sockets = d.Sockets.Listen
 	e.opts.Ended = func(r tunnel.Report) { r.Log(e.log) }
 	e.opts.Trouble = func(err error) { e.log.Error().Err(err).Msg("accept a connection") }
 	return nil
 }
+
+// hostCertificates are the host's, as the configuration in use has them.
+type hostCertificates struct{ d *Daemon }
+
+func (h hostCertificates) Current() *tlsconf.Credentials { return h.d.now().Peers.Certs.Current() }
 
 // tunnelPolicy is that of a tunnel.
 func (p *parts) tunnelPolicy(name string) *tlsconf.Policy {

@@ -1,10 +1,11 @@
 package config
 
-import "cmp"
+import "reflect"
 
 // After is c as a daemon can use it that has been started with another configuration, and the keys
 // that then stay as they were until it is started again. They say which host this is, where it is
-// found, by what it knows its guests, and what it has given up: what is under way goes by them.
+// found, by what it knows its guests, and what it has given up: what is under way goes by them. So
+// do tunnels by theirs.
 func (c *Config) After(inUse *Config) (now *Config, restart []string) {
 	n := *c
 	for _, k := range []struct {
@@ -21,8 +22,12 @@ func (c *Config) After(inUse *Config) (now *Config, restart []string) {
 	} {
 		if *k.is != *k.was {
 			restart = append(restart, k.key)
-			*k.is = cmp.Or(*k.was, *k.is)
+			*k.is = *k.was
 		}
+	}
+	if !reflect.DeepEqual(n.Tunnels, inUse.Tunnels) {
+		restart = append(restart, "tunnel")
+		n.Tunnels, n.policies = inUse.Tunnels, nil // they were parsed for c's tunnels
 	}
 	return &n, restart
 }
