@@ -157,11 +157,7 @@ func (d *Daemon) listenForProcesses() (host.LocalListener, error) {
 // nothing of them stays in the run folder. It comes before this process accepts, so that no other
 // makes sockets there meanwhile, to follow this one.
 func (d *Daemon) attend(ctx context.Context) {
-	p := d.now()
-	links := p.Config.Links()
-	if err := d.Dir.SweepPeers(func(name string) bool { return p.Peers.All[name] != nil || links[name] != "" }); err != nil {
-		d.Log.Warn().Err(err).Msg("the sockets of peers that are not configured any more")
-	}
+	d.linkPeers()
 	if err := d.Dir.SweepProcesses(func(name string) bool {
 		process, _, _ := strings.Cut(name, ".")
 		return process == d.process.ID || d.earlier.lives(process)

@@ -23,6 +23,11 @@ type refusedConfig struct {
 	err error
 }
 
+// errNotServing: the sockets are no longer this process's.
+var errNotServing = errors.New("this process of sluice no longer serves this host: it finishes what it has")
+
+const notReloaded = "reload failed: the configuration from before stays in use"
+
 // Reload takes over the configuration, certificates, revocation lists and GnuTLS's settings as they
 // are now. The configuration is read and checked, what it asks for is loaded and opened, and then
 // all of it takes effect at once; what began before keeps what it began with. What is not good
@@ -35,17 +40,20 @@ func (d *Daemon) Reload() (*control.Reloaded, error) {
 	default:
 		return nil, errors.New("the daemon has not started yet")
 	}
-	select {
-	case <-d.offer.Handed:
-		return nil, errors.New("another process of sluice serves this host; this one finishes what it has")
-	default:
+	if d.Sessions.Draining() { // those that drain go on as they are, but for what is followed anyway
+		d.Log.Error().Err(session.ErrDraining).Msg(notReloaded)
+		return nil, errors.Join(session.ErrDraining, d.reloadCertificates(d.now()))
 	}
-	var result *control.Reloaded
-	err := error(session.ErrDraining) // those that drain go on as they are
-	if !d.Sessions.Draining() {
-		result, err = d.reloadConfig()
+	return d.reloadConfig()
+}
+
+// reloadCertificates takes over what has changed of the certificates that are in use, and of which p
+// makes use, too. They are followed, so they need not wait until p is in use.
+func (d *Daemon) reloadCertificates(p *parts) (err error) {
+	if p.Peers.Certs == d.now().Peers.Certs { // others have just been read
+		err = p.Peers.Certs.Reload()
 	}
-	return result, errors.Join(err, d.now().Peers.Certs.Reload(), d.reloadTunnels())
+	return errors.Join(err, d.reloadTunnels())
 }
 
 func (d *Daemon) reloadConfig() (*control.Reloaded, error) {
@@ -59,32 +67,33 @@ func (d *Daemon) reloadConfig() (*control.Reloaded, error) {
 		refused.sum = sum
 	}
 	var p *parts
-	var opened map[string]*socket
 	if err == nil {
 		p, err = d.next(before, cfg)
 	}
 	if err == nil {
-		opened, err = d.openSockets(p)
+		err = d.reloadCertificates(p)
+		if err != nil && cfg.Sum() == before.Config.Sum() {
+			return nil, err // the configuration is in use
+		}
 	}
-	if err != nil {
+	if err == nil {
+		err = d.takeOver(before, p)
+	}
+	switch {
+	case errors.Is(err, errNotServing):
+		d.Log.Error().Err(err).Msg(notReloaded)
+		return nil, err
+	case err != nil:
 		if errors.Is(err, fs.ErrPermission) {
 			err = fmt.Errorf("%w (the daemon gives up at its start what its configuration does not need; if this is new in it, it takes a restart)", err)
 		}
 		refused.err = fmt.Errorf("the configuration was not reloaded, and the one before stays in use: %w", err)
 		d.refused.Store(refused)
 		d.failures.Add(1)
-		d.Log.Error().Err(err).Msg("reload failed: the configuration from before stays in use")
+		d.Log.Error().Err(err).Msg(notReloaded)
 		return nil, refused.err
 	}
-	if p.Peers.Certs != before.Peers.Certs {
-		d.follow(p.Peers.Certs)
-	}
-	d.take(p)
 	d.refused.Store(nil)
-	d.serveSockets(opened)
-	if p.Peers.Certs != before.Peers.Certs {
-		before.Peers.Certs.Stop()
-	}
 	r := d.compare(before, p)
 	log := d.Log.Info().Strs("files", cfg.Files())
 	for key, names := range map[string][]string{"peers_added": r.Added, "peers_removed": r.Removed, "restart_for": r.Restart} {
@@ -113,6 +122,28 @@ func (d *Daemon) next(before *parts, cfg *config.Config) (*parts, error) {
 	p.arrivals = before.arrivals.On(p.Host)
 	p.gateway = before.gateway.On(p.Host, p.arrivals)
 	return p, nil
+}
+
+// takeOver puts p in the place of before, with the sockets that it asks for, or changes nothing.
+func (d *Daemon) takeOver(before, p *parts) error {
+	err := errNotServing
+	d.offer.IfServing(func() {
+		var opened map[string]*socket
+		if opened, err = d.openSockets(p); err != nil {
+			d.linkPeers() // a socket may have taken a name's place
+			return
+		}
+		if p.Peers.Certs != before.Peers.Certs {
+			d.follow(p.Peers.Certs)
+		}
+		d.take(p)
+		d.serveSockets(opened)
+		d.linkPeers()
+		if p.Peers.Certs != before.Peers.Certs {
+			before.Peers.Certs.Stop()
+		}
+	})
+	return err
 }
 
 // follow has certificates followed, until they are stopped.

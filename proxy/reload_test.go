@@ -184,6 +184,74 @@ func TestReloadOfABadFile(t *testing.T) {
 	}
 }
 
+// A name that was another peer's becomes a peer's own, and the other way round: each folder leads to
+// the peer of that name all along, also if a reload fails.
+func TestReloadOfCalledNames(t *testing.T) {
+	ca := hosttest.NewAuthority(t, "CA")
+	a, b := pairOfHosts(t, ca)
+	b.start("", hosttest.PeerA)
+	called, own := peerTable(b, "aliases = ['other']"), peerTable(b, "")+"[peers.other]\naddress = '127.0.0.1:1'\n"
+	renamed := strings.Replace(peerTable(b, "names = ['host-b']\naliases = ['other']"), "[peers.host-b]", "[peers.renamed]", 1)
+	a.start("", called)
+	leads := func(when string, names ...string) {
+		t.Helper()
+		for _, name := range names {
+			echoes(t, a.echo(name), when+", by "+name)
+		}
+	}
+	leads("at first", "host-b", "other")
+
+	a.Put("run/peers/p", nil) // where a socket can't be made
+	a.rewrite(called, own+"[peers.p]\naddress = '127.0.0.1:1'\n")
+	if _, err := a.Reload(); err == nil {
+		t.Fatal("a peer without a socket was taken over")
+	}
+	leads("after a reload that failed", "host-b", "other")
+
+	a.rewrite(own+"[peers.p]\naddress = '127.0.0.1:1'\n", own)
+	a.reloaded()
+	leads("with a peer of that name", "host-b")
+	io.Copy(io.Discard, a.echo("other")) // where nothing listens
+	if _, ended, _ := a.Sessions.Status(); len(ended) == 0 || ended[0].Peer != "other" {
+		t.Errorf("the folder of other leads elsewhere: %+v", ended)
+	}
+
+	a.rewrite(own, renamed)
+	a.reloaded()
+	leads("renamed", "renamed", "host-b", "other")
+	a.rewrite(renamed, called)
+	a.reloaded()
+	leads("as it was", "host-b", "other")
+	if _, err := os.Lstat(a.Path("run/peers/renamed")); err == nil {
+		t.Error("a folder is left")
+	}
+}
+
+// Certificates that are not good where they were leave the configuration as it was, too.
+func TestReloadOfBadCertificates(t *testing.T) {
+	ca := hosttest.NewAuthority(t, "CA")
+	a, b := pairOfHosts(t, ca)
+	b.start("", "# peers")
+	a.start("", peerTable(b, ""))
+	good, err := os.ReadFile(b.Path("cert.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Put("cert.pem", good[:len(good)/2])
+	b.rewrite("# peers", hosttest.PeerA)
+	_, err = b.Reload()
+	hosttest.Says(t, err, "cert.pem", "the one before stays in use")
+	if st := b.status(); !st.Configuration.Differs || st.Configuration.Refused == nil || len(st.Peers) != 0 {
+		t.Errorf("%+v", st.Configuration)
+	}
+	hosttest.Says(t, a.ask("host-b"), "no peer configured on host-b has its name")
+	b.Put("cert.pem", good)
+	b.reloaded()
+	if err := a.ask("host-b"); err != nil {
+		t.Error(err)
+	}
+}
+
 // A tunnel goes on by its own table until a restart, with the host's certificates as they are now.
 func TestReloadOfTunnels(t *testing.T) {
 	ca, other := hosttest.NewAuthority(t, "CA"), hosttest.NewAuthority(t, "other")

@@ -28,9 +28,6 @@ func (d *Daemon) wanted(p *parts) map[string]func() (*socket, error) {
 	for name := range p.Peers.All {
 		all["the socket of peer "+name] = func() (*socket, error) { return d.listenForClients(name) }
 	}
-	for link, name := range p.Config.Links() {
-		all[fmt.Sprintf("the name %s for the socket of peer %s", link, name)] = func() (*socket, error) { return d.link(link, name) }
-	}
 	if i := p.Config.Intercept; i != nil {
 		all[fmt.Sprintf("interception at port %d", i.Port)] = func() (*socket, error) {
 			closers, err := intercept.Listen(d.working, i.Port, func() *host.Host { return d.now().Host })
@@ -97,18 +94,26 @@ func (d *Daemon) closeSockets() {
 	}
 }
 
-// link gives the folder of a peer's socket a further name.
-func (d *Daemon) link(link, name string) (*socket, error) {
-	path := filepath.Join(rundir.PeersDir, link)
-	if err := d.Dir.Symlink(name, path); err != nil {
-		return nil, err
+// linkPeers gives the folders of peers' sockets the further names that the configuration in use has
+// for them, and leaves no others. A name leads to another peer only once its configuration is in
+// use: whoever follows it has a guest go there.
+func (d *Daemon) linkPeers() {
+	p := d.now()
+	links := p.Config.Links()
+	err := d.Dir.SweepPeers(func(name string) bool { return p.Peers.All[name] != nil || links[name] != "" })
+	for link, name := range links {
+		err = errors.Join(err, d.Dir.Symlink(name, filepath.Join(rundir.PeersDir, link)))
 	}
-	return &socket{close: func() { d.Dir.RemoveLink(name, path) }}, nil
+	if err != nil {
+		d.Log.Error().Err(err).Msg("the folders of peers' sockets are not all as the configuration has them")
+	}
 }
 
-// listenForClients makes a peer's folder with the socket of its libvirt clients.
+// listenForClients makes a peer's folder with the socket of its libvirt clients. A link in its place
+// goes: it is from when the name stood for another peer, in whose folder the socket would be.
 func (d *Daemon) listenForClients(name string) (*socket, error) {
 	dir := filepath.Join(rundir.PeersDir, name)
+	d.Dir.Unlink(dir)
 	if err := d.Dir.Mkdir(dir, 0o711); err != nil && !errors.Is(err, fs.ErrExist) { // of an earlier process
 		return nil, err
 	}

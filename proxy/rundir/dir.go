@@ -208,16 +208,16 @@ func (d *Dir) Mkdir(name string, mode fs.FileMode) error {
 	return nil
 }
 
-// Symlink makes a symbolic link to target, from its folder on, in place of one that is there.
+// Symlink makes a symbolic link to target, from its folder on, in place of what is there.
 func (d *Dir) Symlink(target, name string) error {
-	switch was, err := d.root.Readlink(name); {
-	case err != nil:
-	case was == target: // an earlier process has made it
+	if was, err := d.root.Readlink(name); err == nil && was == target {
 		return nil
-	default:
-		d.root.Remove(name)
 	}
-	if err := d.root.Symlink(target, name); err != nil {
+	err := d.root.RemoveAll(name)
+	if err == nil {
+		err = d.root.Symlink(target, name)
+	}
+	if err != nil {
 		return fmt.Errorf("make a link in %s: %w", d.path, err)
 	}
 	return nil
@@ -240,12 +240,11 @@ func (d *Dir) Remove(name string) error {
 	return d.root.Remove(name)
 }
 
-// RemoveLink is Remove for a symbolic link, if it still leads to target.
-func (d *Dir) RemoveLink(target, name string) error {
-	if was, err := d.root.Readlink(name); err != nil || was != target {
-		return err
+// Unlink removes a symbolic link, if that is what has the name.
+func (d *Dir) Unlink(name string) {
+	if _, err := d.root.Readlink(name); err == nil {
+		d.root.Remove(name)
 	}
-	return d.Remove(name)
 }
 
 // Listen makes a socket with the given mode, to which a further user may connect unless uid is below
