@@ -112,6 +112,13 @@ func TestReloadOfPeers(t *testing.T) {
 		t.Fatalf("a session under way has no channels any more: %v", err)
 	}
 	conn.Close()
+
+	// Back again, it is a peer of whose sluice this daemon knows.
+	b.Put("conf.d/host-a.toml", []byte(hosttest.PeerA))
+	b.reloaded()
+	if !b.now().Peers.All["host-a"].SluiceSeen.Load() {
+		t.Error("a peer that was removed and is back counts as one without a sluice")
+	}
 }
 
 // Whose names change begins nothing by the old ones, and what is under way has both.

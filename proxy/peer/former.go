@@ -30,7 +30,7 @@ func (s *Set) formerIn(next *Set) []former {
 	}
 	for _, f := range s.former {
 		again := slices.ContainsFunc(all, func(o former) bool {
-			return o.peer.Name == f.peer.Name && reflect.DeepEqual(o.peer.Conf.Names, f.peer.Conf.Names) && o.policy.Source == f.policy.Source && o.dnList == f.dnList
+			return o.peer.Name == f.peer.Name && reflect.DeepEqual(o.peer.Conf.Names, f.peer.Conf.Names) && o.policy.Source == f.policy.Source && reflect.DeepEqual(o.dnList, f.dnList)
 		})
 		if !again {
 			all = append(all, f)

@@ -33,8 +33,9 @@ type Taken struct {
 	Calls  []*libvirtrpc.Budget // that they may have in flight at libvirt
 }
 
-// makePeers takes over what is known of those that there were.
-func (s *Set) makePeers(before map[string]*Peer) error {
+// makePeers takes over what is known of those that there were, also of those that were removed and
+// come back.
+func (s *Set) makePeers(before *Set) error {
 	s.All = make(map[string]*Peer, len(s.Config.Peers))
 	for name, c := range s.Config.Peers {
 		rules, err := tlsconf.ParseRules(c.Names)
@@ -42,7 +43,7 @@ func (s *Set) makePeers(before map[string]*Peer) error {
 			return fmt.Errorf("peers.%s.names: %w", name, err)
 		}
 		p := &Peer{Name: name, Conf: c, Rules: rules}
-		if b := before[name]; b != nil {
+		if b := before.Find(name); b != nil {
 			p.Taken, p.SluiceSeen = b.Taken, b.SluiceSeen
 		} else {
 			p.Taken, p.SluiceSeen = s.newTaken(), new(atomic.Bool)

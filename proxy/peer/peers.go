@@ -66,7 +66,7 @@ func (s *Set) Next(cfg *config.Config) (*Set, error) {
 	if n.Policies, err = cfg.Policies(); err != nil {
 		return nil, err
 	}
-	if err := n.makePeers(s.All); err != nil {
+	if err := n.makePeers(s); err != nil {
 		return nil, err
 	}
 	if err := n.makeClients(s.clients); err != nil {
