@@ -11,6 +11,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/departure"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/migration"
 	"github.com/virt-sluice/sluice/proxy/peer"
 )
@@ -41,8 +42,8 @@ func (d *Daemon) resolve(ctx context.Context, req *control.ResolveRequest) error
 
 // askOutcome asks a peer's sluice what became of the guest of a session.
 func (d *Daemon) askOutcome(ctx context.Context, name, session, uuid string) (departure.Answer, error) {
-	h := d.now()
-	p, err := d.peerOf(name)
+	h := d.now().Host
+	p, err := find(h, name)
 	if err != nil {
 		return departure.Answer{}, err
 	}
@@ -56,24 +57,26 @@ func (d *Daemon) askOutcome(ctx context.Context, name, session, uuid string) (de
 // askLibvirt asks the libvirt of a peer without a sluice what became of a guest that it was asked to
 // take over.
 func (d *Daemon) askLibvirt(ctx context.Context, name string, guest libvirt.UUID) (departure.Answer, error) {
-	p, err := d.peerOf(name)
+	h := d.now().Host
+	p, err := find(h, name)
 	if err == nil && p.Conf.WithoutSluice == config.WithoutNo {
 		err = fmt.Errorf("%s had no sluice, and without_sluice of peers.%s allows nothing any more", name, name)
 	}
 	if err != nil {
 		return departure.Answer{}, err
 	}
-	reply, err := migration.OutcomeWithoutSluice(ctx, d.now().Host, p, guest, true)
+	reply, err := migration.OutcomeWithoutSluice(ctx, h, p, guest, true)
 	if err != nil {
 		return departure.Answer{}, err
 	}
 	return departure.AnswerOf(reply.Outcome, reply.State), nil
 }
 
-func (d *Daemon) peerOf(name string) (*peer.Peer, error) {
-	p := d.now().Peers.Find(name)
+// find is the peer of a guest that was leaving.
+func find(h *host.Host, name string) (*peer.Peer, error) {
+	p := h.Peers.Find(name)
 	if p == nil {
-		return nil, fmt.Errorf("%s is no peer in the configuration of %s any more", name, d.now().Config.Name)
+		return nil, fmt.Errorf("%s is no peer in the configuration of %s any more", name, h.Config.Name)
 	}
 	return p, nil
 }
