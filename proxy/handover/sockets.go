@@ -71,8 +71,17 @@ func (s *Sockets) Listen(name string, open func() (net.Listener, error)) (net.Li
 	return own, nil
 }
 
-// Accept begins to accept, at all listeners of the set.
-func (s *Sockets) Accept() { close(s.accepting) }
+// Accept begins to accept, at all listeners of the set. What the process before this one listened
+// at, and nobody has asked for here, is closed: who connects there would wait for ever.
+func (s *Sockets) Accept() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.inherited {
+		f.Close()
+	}
+	clear(s.inherited)
+	close(s.accepting)
+}
 
 // StopAccepting closes all listeners. What they have accepted goes on, and the sockets stay.
 func (s *Sockets) StopAccepting() {
