@@ -22,8 +22,8 @@ const (
 	scrapeShutdown = time.Second
 )
 
-// listenForScrapes opens the socket for Prometheus. At the daemon's end it is closed last, so that a
-// drain can be watched to its end.
+// listenForScrapes opens the socket for Prometheus. It is closed after the drain, which can so be
+// watched to its end.
 func (d *Daemon) listenForScrapes(p *parts) (*socket, error) {
 	l, err := d.Sockets.Listen("metrics "+p.Config.Metrics, func() (net.Listener, error) {
 		var lc net.ListenConfig

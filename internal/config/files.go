@@ -89,7 +89,7 @@ func readFiles(path string) ([]source, error) {
 	return files, errors.Join(faults...)
 }
 
-// readFile reads a file that is, where allowed is not nil.
+// readFile reads a file if allowed, which may be nil, does not object to who can change it.
 func readFile(path string, allowed func(string, fs.FileInfo) error) (source, error) {
 	f, err := os.Open(path)
 	if err != nil {
