@@ -21,13 +21,20 @@ import (
 func site(t *testing.T) (dir, config string) {
 	t.Helper()
 	s := stand.New(t, "sluice")
-	text := fmt.Sprintf("name = 'host-a'\nlisten = '127.0.0.1:0'\nrun_dir = '%s/run'\nqemu_user = '%d'\nlibvirt_socket = '%[1]s/none'\n[certificates]\ndir = '%[1]s/host-a'\nlayout = 'qemu'\n[peers.host-b]\naddress = '127.0.0.1:1'\n",
-		s.Dir, os.Getuid())
-	config = s.Path("sluice.toml")
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	return s.Dir, configure(t, s, "host-a", s.Dir, "[peers.host-b]\naddress = '127.0.0.1:1'\n")
+}
+
+// configure writes the configuration of a host of the stand into a folder, where its run folder is
+// as well. tables follow what every host has.
+func configure(t *testing.T, s *stand.Stand, name, dir, tables string) (path string) {
+	t.Helper()
+	text := fmt.Sprintf("name = '%s'\nlisten = '127.0.0.1:0'\nrun_dir = '%s/run'\nqemu_user = '%d'\nlibvirt_socket = '%[2]s/none'\n[certificates]\ndir = '%[4]s'\nlayout = 'qemu'\n",
+		name, dir, os.Getuid(), s.Path(name))
+	path = filepath.Join(dir, "sluice.toml")
+	if err := os.WriteFile(path, []byte(text+tables), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return s.Dir, config
+	return path
 }
 
 // The whole daemon as systemd runs it: it says when it is ready, answers, takes
