@@ -19,15 +19,23 @@ func (e *deniedError) Error() string {
 	if hint := e.allowed.Hint(e.id); hint != "" {
 		s += "; " + hint
 	}
-	return s
+	return s + "; to let it in, add a name that it has to allow (--allow of sluice tunnel)"
 }
+
+// nameRemedy is for a server that has another name than the tunnel expects.
+const nameRemedy = "have it show a certificate with the expected name, or expect one that it has, by tls_name (--tls-name of sluice tunnel)"
 
 // refusal puts the error of a handshake into the tunnel's words, where it has its own.
 func (t *Tunnel) refusal(err error, peer string) error {
 	var denied *deniedError
+	var he *tlsconf.HandshakeError
 	switch {
 	case errors.As(err, &denied):
 		return fmt.Errorf("TLS with %s: %w", peer, denied)
+	case errors.As(err, &he) && he.Cause == tlsconf.CauseName:
+		told := *he
+		told.Remedy = nameRemedy
+		return &told
 	case errors.Is(err, record.ErrUnsupported):
 		return fmt.Errorf("TLS with %s: the path %s needs TLS 1.3, and the handshake chose an older version; use the path auto", peer, t.opts.Path)
 	}

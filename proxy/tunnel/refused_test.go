@@ -44,7 +44,7 @@ func TestClientsRefused(t *testing.T) {
 		do   func(net.Conn)
 		want []string
 	}{
-		{"another name", by(s.ca, "host-c"), []string{"is valid, but its name is not allowed", "DNS:host-c", "allowed: host-a, *.example.org"}},
+		{"another name", by(s.ca, "host-c"), []string{"is valid, but its name is not allowed", "DNS:host-c", "allowed: host-a, *.example.org", "--allow"}},
 		{"another authority", by(newCA(t), "host-a"), []string{"does not come from a CA that this host trusts"}},
 		{"no certificate", func(c net.Conn) {
 			tls.Client(c, &tls.Config{InsecureSkipVerify: insecure}).Write([]byte("let me in"))
@@ -95,7 +95,7 @@ func TestServersRefused(t *testing.T) {
 		to   func() spec.Address
 		want []string
 	}{
-		{"another name", serverOf(s.host(s.ca, "host-c"), "host-a"), []string{"holds DNS:host-c", "expected host-b"}},
+		{"another name", serverOf(s.host(s.ca, "host-c"), "host-a"), []string{"holds DNS:host-c", "expected host-b", "--tls-name"}},
 		{"another authority", serverOf(s.host(newCA(t), "host-b"), "*"), []string{"does not come from a CA that this host trusts"}},
 		{"not let in", serverOf(s.host(s.ca, "host-b"), "host-x"), []string{"read from the target", "the peer refused this host's certificate"}},
 		{"nobody", func() spec.Address {
