@@ -178,6 +178,9 @@ func TestUpgrade(t *testing.T) {
 			if !there.running() || !here.running() {
 				t.Error("the migration that began last has waited for the others")
 			}
+			for g, h := range map[*lab.Guest]*lab.Host{away: s.A, back: s.B} { // they have lasted long enough
+				h.Virsh(s.ctx, "migrate-setspeed", g.Name, "1000") // an error: it has just ended
+			}
 			there.want(control.Moved, 0)
 			here.want(control.Moved, 0)
 			if c.source {
