@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/stream/relay"
+	"github.com/virt-sluice/sluice/tlsconf"
 )
 
 // Channel is one connection of a session, live or ended. It keeps no socket
@@ -31,8 +32,8 @@ type Channel struct {
 
 // wire is how a channel's bytes go to the peer.
 type wire struct {
-	path           func() relay.Path
-	version, suite string // of TLS; empty in clear
+	path func() relay.Path
+	tls  tlsconf.Used
 }
 
 // Name is kind and number, such as memory-0.
@@ -64,12 +65,12 @@ func (c *Channel) Path() string {
 	return ""
 }
 
-// TLS is the version in use and the suite's IANA name, both empty in clear.
-func (c *Channel) TLS() (version, suite string) {
+// TLS is what the channel's TLS came to.
+func (c *Channel) TLS() tlsconf.Used {
 	if w := c.wire.Load(); w != nil {
-		return w.version, w.suite
+		return w.tls
 	}
-	return "", ""
+	return tlsconf.Used{}
 }
 
 // channels are a session's. After its end no channel is added any more.
@@ -165,8 +166,7 @@ func (s *Session) relay(c *Channel, local net.Conn, remote relay.Conn) {
 
 // begin makes c open.
 func (c *Channel) begin(remote relay.Conn) {
-	version, suite := tlsNames(remote)
-	c.wire.Store(&wire{remote.Path, version, suite})
+	c.wire.Store(&wire{remote.Path, tlsconf.UsedBy(remote.ConnectionState())})
 	c.open.Store(true)
 }
 

@@ -72,9 +72,9 @@ func TestChannel_orderIsKept(t *testing.T) {
 			}
 			opening.Wait()
 			for _, c := range s.Channels() {
-				version, suite := c.TLS()
-				if clear != (version == "") || clear != (suite == "") || clear != (c.Path() == string(relay.Splice)) {
-					t.Errorf("%s: TLS %q, %q, path %q", c.Name(), version, suite, c.Path())
+				used := c.TLS()
+				if clear != (used.Version == "") || clear != (used.Suite == "") || clear != (c.Path() == string(relay.Splice)) {
+					t.Errorf("%s: TLS %+v, path %q", c.Name(), used, c.Path())
 				}
 			}
 			for _, c := range append(apps, far...) {

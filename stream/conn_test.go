@@ -49,8 +49,8 @@ func TestConn_carries(t *testing.T) {
 	}
 	for _, end := range ends {
 		c := end.Channel
-		if version, suite := c.TLS(); version == "" || suite == "" || c.Path() != "records" || !c.Open() || c.Sent() != 10 || c.Received() != 10 {
-			t.Errorf("%s: open %v, %q, %q, path %q, %d sent, %d received", c.Name(), c.Open(), version, suite, c.Path(), c.Sent(), c.Received())
+		if used := c.TLS(); used.Version == "" || used.Suite == "" || c.Path() != "records" || !c.Open() || c.Sent() != 10 || c.Received() != 10 {
+			t.Errorf("%s: open %v, %+v, path %q, %d sent, %d received", c.Name(), c.Open(), used, c.Path(), c.Sent(), c.Received())
 		}
 		end.Close()
 		receive(t, c.Ended())

@@ -29,8 +29,8 @@ func (p *Policy) apply(cfg *tls.Config) {
 	cfg.MinVersion = max(cfg.MinVersion, p.min)
 	cfg.MaxVersion = p.max
 	cfg.CipherSuites = slices.Clone(p.suites12)
-	cfg.CurvePreferences = slices.Clone(p.groups)
-	if len(p.groups) == 0 {
+	cfg.CurvePreferences, _ = p.allGroups()
+	if len(cfg.CurvePreferences) == 0 {
 		// None means all to Go. No suite that would need a group is in the policy then.
 		cfg.CurvePreferences = []tls.CurveID{tls.CurveP256}
 	}
@@ -62,8 +62,8 @@ func (p *Policy) verify(cs tls.ConnectionState, chain []*x509.Certificate) error
 		return refuse(p.Suites, "the handshake came to the suite %s", tls.CipherSuiteName(cs.CipherSuite))
 	}
 	// TLS 1.2 without ECDHE has no group.
-	if cs.CurveID != 0 && !slices.Contains(p.groups, cs.CurveID) {
-		return refuse(p.Groups, "the handshake came to the group %v", cs.CurveID)
+	if groups, names := p.allGroups(); cs.CurveID != 0 && !slices.Contains(groups, cs.CurveID) {
+		return refuse(names, "the handshake came to the group %v", cs.CurveID)
 	}
 	if len(chain) == 0 {
 		return nil

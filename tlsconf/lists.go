@@ -5,6 +5,9 @@ package tlsconf
 type lists struct {
 	versions, ciphers, macs, kxs, signs, groups []string
 
+	ownGroups bool // they were listed one by one
+	noHybrid  bool // it was taken away
+
 	ctypeClient, ctypeServer []string
 
 	options map[string]bool // without the %

@@ -42,7 +42,7 @@ func (p *Policy) offer(c Cause) string {
 		return fmt.Sprintf("this host allows %s (TLS priority %q)", strings.Join(p.Versions, ", "), p.Source)
 	}
 	return fmt.Sprintf("this host allows %s with %s and the groups %s (TLS priority %q)",
-		strings.Join(p.Versions, ", "), strings.Join(p.Suites, ", "), strings.Join(p.Groups, ", "), p.Source)
+		strings.Join(p.Versions, ", "), strings.Join(p.Suites, ", "), strings.Join(p.Offered(), ", "), p.Source)
 }
 
 // offered reads the peer's versions or suites out of an error of crypto/tls, which

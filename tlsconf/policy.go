@@ -12,6 +12,7 @@ type Policy struct {
 	Versions    []string `json:"versions"`    // "TLS1.3", "TLS1.2"
 	Suites      []string `json:"suites"`      // IANA's names, those that the versions can use
 	Groups      []string `json:"groups"`      // GnuTLS's names, as in "X25519"
+	Added       []Note   `json:"added"`       // allowed here, and not by the string
 	Unavailable []Note   `json:"unavailable"` // allowed by the string, and not to be had here
 	NoEffect    []Note   `json:"no_effect"`
 	Source      string   `json:"source"`             // the string as it was given
@@ -119,7 +120,7 @@ func build(tokens []token, sys *System) (*Policy, error) {
 		}
 	}
 	p := &Policy{profile: l.profile, noCRL: l.options["VERIFY_DISABLE_CRL_CHECKS"], ems: l.options["FORCE_SESSION_HASH"] || sys.forceEMS, all: r,
-		Versions: []string{}, Suites: []string{}, Groups: []string{}, Unavailable: []Note{}, NoEffect: []Note{}}
+		Versions: []string{}, Suites: []string{}, Groups: []string{}, Added: []Note{}, Unavailable: []Note{}, NoEffect: []Note{}}
 	for _, n := range l.notes {
 		if n.widens {
 			p.unavailable(n.Token, n.Why)
@@ -133,6 +134,7 @@ func build(tokens []token, sys *System) (*Policy, error) {
 	if err := p.addVersions(r); err != nil {
 		return nil, err
 	}
+	p.addHybrid(r, l, sys)
 	if !p.allSchemes() {
 		p.NoEffect = append(p.NoEffect, Note{Token: "SIGN", Why: "Go offers peers all its signature algorithms; one that signs with another than the allowed ones is refused at the end of the handshake"})
 	}

@@ -42,7 +42,7 @@ func parse(tokens []token, sys *System) (*lists, error) {
 	l := &lists{options: make(map[string]bool)}
 	keyword := false
 	if strings.EqualFold(tokens[0].text, "NONE") {
-		tokens, keyword = tokens[1:], true
+		tokens, keyword, l.ownGroups = tokens[1:], true, true
 	} else {
 		l.versions = clone(versionsAll)
 		l.signs = clone(signsDefault)
@@ -138,6 +138,7 @@ func (l *lists) element(t token, word string, add bool, sys *System) error {
 		l.note(t, "there is no compression any more")
 	case prefix("CURVE-ALL"), prefix("GROUP-ALL"):
 		all(&l.groups, groupsNormal)
+		l.ownGroups = !add
 	case prefix("CURVE-"):
 		name := word[len("CURVE-"):]
 		g, ok := curves[name]
@@ -153,6 +154,7 @@ func (l *lists) element(t token, word string, add bool, sys *System) error {
 		l.groups = one(l.groups, groupsDH...)
 	case prefix("GROUP-EC-ALL"):
 		l.groups = one(l.groups, groupsEC...)
+		l.ownGroups = !add
 	case prefix("GROUP-GOST-ALL"):
 		l.groups = one(l.groups, groupsGOST...)
 	case prefix("GROUP-"):
@@ -160,6 +162,7 @@ func (l *lists) element(t token, word string, add bool, sys *System) error {
 		if _, ok := groups[g]; !ok {
 			return unknown(t, fmt.Sprintf("there is no group %q", g))
 		}
+		l.noHybrid = l.noHybrid || g == hybrid && !add
 		l.groups = one(l.groups, g)
 	case prefix("CTYPE-"):
 		return l.ctype(t, word[len("CTYPE-"):], add)

@@ -174,7 +174,7 @@ func TestPolicyAsJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"versions":["TLS1.3"],"suites":["TLS_AES_256_GCM_SHA384"],"groups":["X25519"],` +
+	const want = `{"versions":["TLS1.3"],"suites":["TLS_AES_256_GCM_SHA384"],"groups":["X25519"],"added":[],` +
 		`"unavailable":[{"token":"GROUP-X448","why":"Go does not have this group"}`
 	if !strings.HasPrefix(string(got), want) || !strings.Contains(string(got), `"source":"NORMAL:-VERS-ALL`) {
 		t.Errorf("got  %s\nwant %s…", got, want)

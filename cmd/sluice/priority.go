@@ -122,7 +122,7 @@ func writePriority(w io.Writer, p *tlsconf.Policy) error {
 	for _, notes := range []struct {
 		head string
 		list []tlsconf.Note
-	}{{"GnuTLS would allow this as well; not available here", p.Unavailable}, {"Without effect here", p.NoEffect}} {
+	}{{"Added here", p.Added}, {"GnuTLS would allow this as well; not available here", p.Unavailable}, {"Without effect here", p.NoEffect}} {
 		if len(notes.list) == 0 {
 			continue
 		}

@@ -32,7 +32,7 @@ func writeResult(io streams, r *control.Result) {
 		field(w, "time", span(r.Elapsed)+downtime(r.Downtime))
 	}
 	if r.Carried > 0 || r.TLS != "" {
-		field(w, "security", security(r.TLS, r.Suite))
+		field(w, "security", security(r.TLS, r.Suite, r.Group))
 	}
 	if r.Path != "" {
 		field(w, "path", r.Path)
@@ -66,9 +66,9 @@ func downtime(d time.Duration) string {
 	return ", of which the guest was paused for " + span(d)
 }
 
-func security(tls, suite string) string {
+func security(tls, suite, group string) string {
 	if tls == "" {
 		return "none: the data went in clear"
 	}
-	return strings.TrimSpace(oneLine(tls) + " " + oneLine(suite))
+	return strings.Join(strings.Fields(oneLine(tls+" "+suite+" "+group)), " ")
 }

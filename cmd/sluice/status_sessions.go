@@ -45,7 +45,7 @@ func sessionsTable(sessions []control.SessionStatus, now time.Time, brief bool) 
 		}
 		phase := phaseWord(control.Progress{Phase: s.Phase})
 		r := t.row(guest(s), s.Direction, s.Peer, phase, done, rate(s.Rate), remaining, until, dirty, pass,
-			size(s.Sent), size(s.Received), s.Path, tls(s.TLS, s.Suite, s.Path), securedBy(s), coarse(now.Sub(s.Started)), s.ID)
+			size(s.Sent), size(s.Received), s.Path, tls(s.TLS, s.Suite, s.Group, s.Path), securedBy(s), coarse(now.Sub(s.Started)), s.ID)
 		if brief {
 			continue
 		}
@@ -54,7 +54,7 @@ func sessionsTable(sessions []control.SessionStatus, now time.Time, brief bool) 
 		}
 		for _, c := range s.Channels {
 			t.row("  "+c.Name, blank, blank, open(c.Open), blank, blank, blank, blank, blank, blank,
-				size(c.Sent), size(c.Received), c.Path, tls(c.TLS, c.Suite, c.Path), blank, blank, blank)
+				size(c.Sent), size(c.Received), c.Path, tls(c.TLS, c.Suite, c.Group, c.Path), blank, blank, blank)
 		}
 	}
 	return t
@@ -71,7 +71,7 @@ func endedSection(ended []control.SessionStatus, now time.Time, width int) secti
 	}}
 	for _, s := range ended {
 		r := t.row(guest(s), s.Direction, s.Peer, s.Outcome, size(s.Sent+s.Received), span(s.Ended.Sub(s.Started)), coarse(now.Sub(s.Ended))+" ago",
-			s.Path, tls(s.TLS, s.Suite, s.Path), securedBy(s))
+			s.Path, tls(s.TLS, s.Suite, s.Group, s.Path), securedBy(s))
 		if s.Cause != "" {
 			r.add(s.Cause)
 		}
@@ -105,9 +105,9 @@ func open(is bool) string {
 }
 
 // tls is the version and the suite, "none" of data in clear, and nothing where nothing goes.
-func tls(version, suite, path string) string {
+func tls(version, suite, group, path string) string {
 	if version == "" && path != "" {
 		return "none"
 	}
-	return strings.TrimSpace(version + " " + suite)
+	return strings.Join(strings.Fields(version+" "+suite+" "+group), " ")
 }

@@ -39,7 +39,7 @@ func tunnelsSection(tunnels []control.TunnelStatus, now time.Time, width int) se
 			}
 		}
 		for _, c := range tunnel.Connections {
-			t.row(fmt.Sprintf("  connection %d", c.Number), c.From, blank, tls(c.TLS, c.Suite, c.Path), c.Path, coarse(now.Sub(c.Started)), blank, blank, size(c.Sent), size(c.Received), blank)
+			t.row(fmt.Sprintf("  connection %d", c.Number), c.From, blank, tls(c.TLS, c.Suite, "", c.Path), c.Path, coarse(now.Sub(c.Started)), blank, blank, size(c.Sent), size(c.Received), blank)
 		}
 	}
 	return section{title: fmt.Sprintf("Tunnels: %d", len(tunnels)), lines: t.lines(width)}

@@ -50,5 +50,5 @@ func (h *Host) policy(l *list, with string, p *tlsconf.Policy) {
 	if p.Expanded != "" {
 		expanded = " (" + p.Expanded + " in " + p.File + ")"
 	}
-	l.ok(priority, "%s%s%s: %s, %d suites, groups %s", with, p.Source, expanded, strings.Join(p.Versions, " and "), len(p.Suites), strings.Join(p.Groups, " "))
+	l.ok(priority, "%s%s%s: %s, %d suites, groups %s", with, p.Source, expanded, strings.Join(p.Versions, " and "), len(p.Suites), strings.Join(p.Offered(), " "))
 }

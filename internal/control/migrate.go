@@ -72,6 +72,7 @@ type Result struct {
 	Path  string `json:"path,omitempty"`
 	TLS   string `json:"tls,omitempty"`   // version, such as TLS1.3; empty: in clear
 	Suite string `json:"suite,omitempty"` // IANA name
+	Group string `json:"group,omitempty"` // of the key exchange, as priority strings call it
 }
 
 // Event is one line of a migration's answer: Progress until the last, which holds the Result.

@@ -138,6 +138,7 @@ type SessionStatus struct {
 
 	TLS   string `json:"tls"` // version, empty: data in clear
 	Suite string `json:"suite,omitempty"`
+	Group string `json:"group,omitempty"` // of the key exchange, as priority strings call it
 	Path  string `json:"path,omitempty"`
 
 	// Who keeps the guest's memory and its disks secret on the way: "sluice",
@@ -157,6 +158,7 @@ type ChannelStatus struct {
 	Path     string `json:"path"`
 	TLS      string `json:"tls,omitempty"`
 	Suite    string `json:"suite,omitempty"`
+	Group    string `json:"group,omitempty"`
 	Sent     uint64 `json:"sent"`
 	Received uint64 `json:"received"`
 	Open     bool   `json:"open"`

@@ -2,11 +2,9 @@ package direct
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
+	"github.com/virt-sluice/sluice/tlsconf"
 )
 
 // DrainTimeout is how long QEMU on both hosts may take to close what it has done with.
@@ -57,21 +56,21 @@ func (cs *Channels) SetBandwidth(bytesPerSecond int64) {
 
 // channel is one connection, live or ended.
 type channel struct {
-	kind           string
-	number         int
-	version, suite string // of TLS; empty in clear
-	counters       relay.Counters
-	path           atomic.Value // string
-	open           atomic.Bool
+	kind     string
+	number   int
+	tls      tlsconf.Used
+	counters relay.Counters
+	path     atomic.Value // string
+	open     atomic.Bool
 }
 
-func (c *channel) Name() string          { return fmt.Sprintf("%s-%d", c.kind, c.number) }
-func (c *channel) Sent() int64           { return c.counters.Sent.Load() }
-func (c *channel) Received() int64       { return c.counters.Received.Load() }
-func (c *channel) Open() bool            { return c.open.Load() }
-func (c *channel) TLS() (string, string) { return c.version, c.suite }
-func (c *channel) LocalEnded() bool      { return c.counters.LocalEnded.Load() }
-func (c *channel) Path() string          { p, _ := c.path.Load().(string); return p }
+func (c *channel) Name() string      { return fmt.Sprintf("%s-%d", c.kind, c.number) }
+func (c *channel) Sent() int64       { return c.counters.Sent.Load() }
+func (c *channel) Received() int64   { return c.counters.Received.Load() }
+func (c *channel) Open() bool        { return c.open.Load() }
+func (c *channel) TLS() tlsconf.Used { return c.tls }
+func (c *channel) LocalEnded() bool  { return c.counters.LocalEnded.Load() }
+func (c *channel) Path() string      { p, _ := c.path.Load().(string); return p }
 
 func (cs *Channels) Status() []session.Channel {
 	cs.mu.Lock()
@@ -89,10 +88,7 @@ var errOver = errors.New("the migration is over")
 // ended, and closes both. It does not wait for that. QEMU's own TLS ends
 // without close_notify; its protocols say when all is there.
 func (cs *Channels) Carry(kind string, local net.Conn, remote relay.Conn, localGone func(*relay.Error)) error {
-	c := &channel{kind: kind}
-	if state, ok := remote.ConnectionState(); ok {
-		c.version, c.suite = strings.ReplaceAll(tls.VersionName(state.Version), " ", ""), tls.CipherSuiteName(state.CipherSuite)
-	}
+	c := &channel{kind: kind, tls: tlsconf.UsedBy(remote.ConnectionState())}
 	c.path.Store(string(remote.Path()))
 	c.open.Store(true)
 	cs.mu.Lock()

@@ -446,7 +446,7 @@ func (m *outgoing) finishResult(r *control.Result) {
 	r.Session, r.Guest, r.UUID = m.info.ID, m.dom.Name, m.info.UUID
 	r.Source, r.Destination = m.host.Config.Name, m.peer.Name
 	r.Carried, r.Channels = st.Sent+st.Received, len(st.Channels)
-	r.Path, r.TLS, r.Suite = st.Path, st.TLS, st.Suite
+	r.Path, r.TLS, r.Suite, r.Group = st.Path, st.TLS, st.Suite, st.Group
 	r.Warnings = m.warnings
 	r.Elapsed, r.Downtime = time.Since(m.started), m.downtime
 	if r.Outcome == control.Moved {

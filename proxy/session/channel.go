@@ -1,6 +1,9 @@
 package session
 
-import "github.com/virt-sluice/sluice/stream"
+import (
+	"github.com/virt-sluice/sluice/stream"
+	"github.com/virt-sluice/sluice/tlsconf"
+)
 
 // Channel is one channel as status shows it.
 type Channel struct {
@@ -12,7 +15,7 @@ type Channel struct {
 type ChannelStats interface {
 	Name() string
 	Path() string
-	TLS() (version, suite string)
+	TLS() tlsconf.Used
 	Sent() int64
 	Received() int64
 	Open() bool

@@ -116,13 +116,14 @@ func (e *Entry) Status() control.SessionStatus {
 		}
 	}
 	for _, c := range channels {
-		version, suite := c.TLS()
+		used := c.TLS()
 		ch := control.ChannelStatus{
 			Name:     c.Name(),
 			Kind:     c.Kind,
 			Path:     c.Path(),
-			TLS:      version,
-			Suite:    suite,
+			TLS:      used.Version,
+			Suite:    used.Suite,
+			Group:    used.Group,
 			Sent:     uint64(c.Sent()),
 			Received: uint64(c.Received()),
 			Open:     c.Open(),
@@ -136,6 +137,7 @@ func (e *Entry) Status() control.SessionStatus {
 		st.Path = cmp.Or(st.Path, ch.Path)
 		st.TLS = cmp.Or(st.TLS, ch.TLS)
 		st.Suite = cmp.Or(st.Suite, ch.Suite)
+		st.Group = cmp.Or(st.Group, ch.Group)
 	}
 	p := e.progressAt(time.Now(), channels)
 	if st.Rate = p.Rate; e.Info.Work != WorkLibvirt && e.Info.Work != WorkClient {

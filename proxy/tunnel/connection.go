@@ -2,15 +2,14 @@ package tunnel
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 
 	"github.com/virt-sluice/sluice/internal/nbd"
 	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 	"github.com/virt-sluice/sluice/stream/relay"
+	"github.com/virt-sluice/sluice/tlsconf"
 )
 
 // carry joins in, which it takes over, to the target until both directions have
@@ -21,10 +20,8 @@ func (t *Tunnel) carry(ctx context.Context, in net.Conn, live *connection, hands
 	local, remote, err := t.join(ctx, in, live, &r)
 	handshaken()
 	if err == nil {
-		if state, ok := remote.ConnectionState(); ok {
-			r.Version = strings.ReplaceAll(tls.VersionName(state.Version), " ", "")
-			r.Suite = tls.CipherSuiteName(state.CipherSuite)
-		}
+		used := tlsconf.UsedBy(remote.ConnectionState())
+		r.Version, r.Suite = used.Version, used.Suite
 		live.joined(&r, remote.Path())
 		r.Result = t.relay(ctx, local, remote, live)
 		r.Err = t.explain(r.Err, &r)
