@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/virt"
@@ -17,7 +16,7 @@ func resumed(s *stage) string {
 	m.until(control.PhasePost)
 	// Before the guest's devices have arrived QEMU over there has nothing to keep; and before the
 	// pages that an interrupt needs have, emulation waits for them under QEMU's big lock.
-	s.wait("the guest runs on host-b", 20*time.Second, func() bool {
+	s.wait("the guest runs on host-b", func() bool {
 		state, _ := s.B.Virsh(s.ctx, "domstate", s.g.Name)
 		return state == "running"
 	})
@@ -30,7 +29,7 @@ func resumed(s *stage) string {
 		return st.Sessions[0].Received
 	}
 	begun := received()
-	s.wait("pages follow", 20*time.Second, func() bool { return received() > begun+6<<20 })
+	s.wait("pages follow", func() bool { return received() > begun+6<<20 })
 	s.check(s.CutLink())
 	m.want(control.Unknown)
 	for _, d := range s.site.Daemons() {
