@@ -3,6 +3,7 @@ package tlsconf
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,12 +33,17 @@ type listed struct {
 
 var suiteLine = regexp.MustCompile(`^TLS_\S+\s+0x(..), 0x(..)\s`)
 
+var root = flag.String("root", "", "folder of a later Debian release, whose gnutls-cli is asked")
+
 // ask runs gnutls-cli --list, with systemFile in place of the host's own.
 func ask(t testing.TB, priority, systemFile string) listed {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "gnutls-cli", "--list", "--priority", priority)
+	cmd := exec.CommandContext(ctx, "/usr/bin/gnutls-cli", "--list", "--priority", priority)
+	if *root != "" {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: *root}
+	}
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "GNUTLS_SYSTEM_PRIORITY_FILE=" + systemFile}
 	out, err := cmd.CombinedOutput()
 	var l listed
@@ -64,7 +71,8 @@ func ask(t testing.TB, priority, systemFile string) listed {
 		case "Groups":
 			l.groups = names(value, "GROUP-")
 		case "PK-signatures":
-			l.signs = names(value, "SIGN-")
+			// Later ones have ML-DSA in their levels, and Go has it not.
+			l.signs = slices.DeleteFunc(names(value, "SIGN-"), func(s string) bool { return strings.HasPrefix(s, "ML-DSA-") })
 		case "Syntax error at":
 			l.invalid, l.syntax = true, value
 		case "Error in priorities":
@@ -321,8 +329,9 @@ func TestPriorityAgainstGnuTLS(t *testing.T) {
 	needTool(t, "gnutls-cli")
 	cases := append(slices.Clone(byHand), generate(600)...)
 	each(t, cases, func(s string) string {
-		// gnutls-cli takes an empty string for none at all.
-		if strings.TrimSpace(s) == "" {
+		// gnutls-cli takes an empty string for none at all. Later ones are built without SRP, and do
+		// not know its names.
+		if strings.TrimSpace(s) == "" || *root != "" && strings.Contains(strings.ToUpper(s), "SRP") {
 			return ""
 		}
 		return compare(t, s, "/nonexistent")

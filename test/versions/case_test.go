@@ -80,8 +80,8 @@ func intercepted(s *stage) string {
 	return ""
 }
 
-// postCopyInParallel is what QEMU takes since 10.1, on both hosts, and the first release of libvirt
-// for which that is true. With old machine types it does not come to an end there.
+// postCopyInParallel is what QEMU takes from 10.1 on, at both hosts. With old machine types it does
+// not come to an end there.
 func postCopyInParallel(s *stage) string {
 	args := []string{"--postcopy", "--bandwidth", "32", "--parallel-connections", "2"}
 	stays := func(r *control.Result, says string) {
@@ -92,11 +92,11 @@ func postCopyInParallel(s *stage) string {
 	}
 	switch {
 	case !s.hasA.Has(virt.ParallelPostCopy) || !s.hasB.Has(virt.ParallelPostCopy):
-		stays(s.migrate(args...).want(control.Failed), "Postcopy is not yet compatible with multifd")
-		return "QEMU takes parallel connections with post-copy since 10.1, on both hosts"
+		stays(s.migrate(args...).want(control.Failed), "QEMU takes post-copy with parallel connections from 10.1 on")
+		return "QEMU takes post-copy with parallel connections from 10.1 on, at both hosts."
 	case s.g.Spec.Machine == lab.OldMachine:
 		stays(s.migrate(append(args, "--timeout", "8")...).want(control.Failed), "--timeout")
-		return virt.ParallelPostCopy.Text
+		return "Since QEMU 10.1, " + virt.ParallelPostCopy.Text + "."
 	}
 	return postCopy(args...)(s)
 }
