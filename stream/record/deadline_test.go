@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -80,4 +81,48 @@ func TestDeadlineLosesNothing(t *testing.T) {
 		t.Errorf("%d bytes, %v, want %d, unchanged", len(got), err, len(want))
 	}
 	b.Close()
+}
+
+// The same where another sends, of which nothing has left: the question goes before its next data.
+func TestDeadlineAtSealersKeyUpdate(t *testing.T) {
+	a, b := pair(t, testSuite(tls.TLS_AES_128_GCM_SHA256))
+	defer b.Close()
+	defer a.Close()
+	s := &lateSealer{late: true}
+	if err := a.HandOverSending(s); err != nil {
+		t.Fatal(err)
+	}
+	a.askForKey()
+	a.asking.Wait()
+	if len(s.sent) > 0 || a.KeyUpdatesSent.Load() > 0 {
+		t.Fatalf("%d records have left, %d KeyUpdates were sent", len(s.sent), a.KeyUpdatesSent.Load())
+	}
+	s.late = false
+	if err := a.SendBy(1, func() error {
+		s.sent = append(s.sent, "data")
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"\x18\x00\x00\x01\x01", "data"}; !slices.Equal(s.sent, want) || s.keys != 2 {
+		t.Errorf("sent %q with %d keys, want %q with 2", s.sent, s.keys, want)
+	}
+}
+
+// lateSealer is a Sealer that keeps what it is to send, unless its deadline is over.
+type lateSealer struct {
+	late bool
+	sent []string
+	keys int
+}
+
+func (s *lateSealer) SetKey(Key) error      { s.keys++; return nil }
+func (s *lateSealer) Rekeys() bool          { return true }
+func (s *lateSealer) Next() (uint64, error) { return uint64(len(s.sent)), nil }
+func (s *lateSealer) Control(_ byte, content []byte) error {
+	if s.late {
+		return os.ErrDeadlineExceeded
+	}
+	s.sent = append(s.sent, string(content))
+	return nil
 }
