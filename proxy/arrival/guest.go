@@ -147,6 +147,14 @@ func (g *Guest) CallingOff() error {
 	return nil
 }
 
+// CalledOff says whether libvirt has been asked to end the guest before anybody asked it to take the
+// guest over.
+func (g *Guest) CalledOff() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.calledOff
+}
+
 // finishable says whether there may be a Finish, with mu held.
 func (g *Guest) finishable() error {
 	switch {

@@ -105,6 +105,7 @@ type pulledGuest struct {
 	entry    *session.Entry
 	log      zerolog.Logger
 	uuid     libvirt.UUID
+	session  *stream.Session // set before anything comes to it
 	looks    sync.WaitGroup
 }
 
@@ -136,6 +137,7 @@ func (p *Pull) knownBy(ctx context.Context, a *Arrivals, info stream.Info, uuid 
 }
 
 func (p *pulledGuest) start(s *stream.Session) {
+	p.session = s
 	p.entry.SetSession(s)
 	if p.Postcopy {
 		p.looks.Go(func() {
@@ -180,6 +182,13 @@ func (p *pulledGuest) Connect(ctx context.Context, kind string, _ int) (net.Conn
 
 func (p *pulledGuest) Call(_ context.Context, name string, body []byte) (any, error) {
 	return nil, progressAlone(p.entry, name, body)
+}
+
+// LocalGone is as Steered has it.
+func (p *pulledGuest) LocalGone(cause *stream.Cause) {
+	if p.Life == nil || !p.Life.CalledOff() {
+		p.looks.Go(func() { p.arrivals.Libvirt.FailIfQEMUEnded(p.session, p.uuid, cause) })
+	}
 }
 
 func (p *pulledGuest) End(cause *stream.Cause) {

@@ -134,8 +134,15 @@ func (s *Steered) Lost(why error) {
 	s.session.Fail(&stream.Cause{Code: stream.CodeLibvirt, Text: why.Error()})
 }
 
-// LocalGone fails the session if QEMU has died.
+// LocalGone fails the session if QEMU has died. If libvirt here was asked to end it, the source has
+// the reason, and ends the session with that once libvirt has answered.
 func (s *Steered) LocalGone(cause *stream.Cause) {
+	s.mu.Lock()
+	life := s.life
+	s.mu.Unlock()
+	if life != nil && life.CalledOff() {
+		return
+	}
 	s.looks.Go(func() { s.arrivals.Libvirt.FailIfQEMUEnded(s.session, s.guest, cause) })
 }
 

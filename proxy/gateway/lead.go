@@ -56,8 +56,9 @@ type departCall struct {
 
 // settleCall tells the source what became of the guest.
 type settleCall struct {
-	Runs bool   `msgpack:"runs"`
-	Text string `msgpack:"text,omitempty"` // why not
+	Runs      bool   `msgpack:"runs"`
+	Text      string `msgpack:"text,omitempty"`      // why not
+	Cancelled bool   `msgpack:"cancelled,omitempty"` // nobody has asked for the guest
 }
 
 // lead is the destination's half.
@@ -94,9 +95,9 @@ func (l *lead) call(ctx context.Context, limit time.Duration, name string, in, o
 	return l.session.Call(ctx, name, in, out)
 }
 
-// end tells the source what became of the guest, and ends the session. Who waits for the answer to
-// Finish does not wait for this.
-func (l *lead) end(v arrival.Verdict, why *stream.Cause) {
+// end tells the source what became of the guest, and ends the session. cancelled says that nobody
+// asked for the guest. Who waits for the answer to Finish does not wait for this.
+func (l *lead) end(v arrival.Verdict, why *stream.Cause, cancelled bool) {
 	l.gateway.Work.Go(func() {
 		settle := func(call settleCall) error {
 			return l.call(context.Background(), l.gateway.Config.Limits.GiveUpTimeout, callSettle, call, nil)
@@ -106,7 +107,7 @@ func (l *lead) end(v arrival.Verdict, why *stream.Cause) {
 		case arrival.Ran:
 			err = settle(settleCall{Runs: true})
 		case arrival.NeverRan:
-			err = settle(settleCall{Text: why.Error()})
+			err = settle(settleCall{Text: why.Error(), Cancelled: cancelled})
 		default:
 			l.session.Fail(why)
 			return
@@ -155,7 +156,7 @@ func (g *destinationFilter) offerLead(ctx context.Context, a *preparedGuest, cal
 	}
 	a.end = func(v arrival.Verdict) {
 		forget()
-		a.lead.end(v, g.causeOf(v, nil))
+		a.lead.end(v, g.causeOf(v, nil), a.life.CalledOff())
 	}
 	if a.transfer.Postcopy() {
 		g.gateway.Work.Go(func() { a.life.AwaitPostcopy(a.lead.session.Context(), a.lead.session.Unbound) })

@@ -157,9 +157,12 @@ func (l *ledSource) settle(call *settleCall) error {
 	} else if d != nil {
 		d.Answered(departure.Absent)
 	}
-	if call.Runs {
+	switch {
+	case call.Runs:
 		m.done()
-	} else {
+	case call.Cancelled:
+		m.fail(stream.CodeCancelled, call.Text)
+	default:
 		m.fail(stream.CodeLibvirt, call.Text)
 	}
 	if known != nil {
