@@ -43,10 +43,8 @@ func TestFenceKilledInConfirm(t *testing.T) {
 	thawA := s.freezeLibvirtd(s.A)
 	st.takenOver()
 	st.b.logged("guest runs here")
-	st.wait("the answer has come to libvirtd at the source", 30*time.Second, func() bool {
-		leaving := st.a.status().Leaving
-		return len(leaving) == 1 && leaving[0].Verdict == "runs"
-	})
+	// Pings come beside it, of 28 bytes each, six at most: then sluice gives libvirtd up.
+	st.wait("the answer has come to libvirtd at the source", 30*time.Second, func() bool { return s.unread(s.A, "host-b") > 200 })
 	st.a.signal(syscall.SIGSTOP) // it would end QEMU within a moment
 	thawA()
 	st.wait("libvirtd at the source ends QEMU", 30*time.Second, func() bool { return st.terminating(s.A) })
@@ -62,6 +60,31 @@ func TestFenceKilledInConfirm(t *testing.T) {
 		t.Errorf("the guest has made %d passes on host-a, after Finish", n-st.begun)
 	}
 	s.onlyOn(st.g, s.B)
+}
+
+// unread is how many bytes libvirtd has not read yet of what sluice has written to it by a peer's socket.
+func (s *site) unread(h *lab.Host, peer string) (n int) {
+	s.t.Helper()
+	out, errs, status := s.run(h, "ss", "-xH", "state", "established")
+	if status != 0 {
+		s.t.Fatalf("ss ended with status %d: %s", status, errs)
+	}
+	queued := map[string]int{} // by inode
+	var inodes []string
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line) // kind, queues, local address and inode, remote address and inode
+		if len(f) != 7 {
+			continue
+		}
+		queued[f[4]], _ = strconv.Atoi(f[1])
+		if strings.HasSuffix(f[3], "/peers/"+peer+"/libvirt.sock") {
+			inodes = append(inodes, f[6])
+		}
+	}
+	for _, inode := range inodes {
+		n += queued[inode]
+	}
+	return n
 }
 
 // Where sluice sets no fence, libvirt at the source keeps the guest paused until sluice's Confirm,
