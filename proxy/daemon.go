@@ -57,16 +57,15 @@ type Daemon struct {
 	failures  atomic.Uint64                 // of reloads
 	acceptor  *stream.Acceptor
 
-	tunnels []*tunnelEntry
+	tunnelsServed sync.WaitGroup
 
 	following bool // Options.Follow
 	process   handover.Process
 	offer     *handover.Offer
 	earlier   earlier
 
-	ready        chan struct{}
-	notAccepting chan struct{} // closed once tunnels are to accept nothing more
-	stopAsked    chan bool     // by the process that has followed this one
+	ready     chan struct{}
+	stopAsked chan bool // by the process that has followed this one
 
 	// Set by Run.
 	working  context.Context // ends with the daemon's stop
@@ -82,6 +81,7 @@ type parts struct {
 	*host.Host
 	arrivals *arrival.Arrivals
 	gateway  *gateway.Gateway
+	tunnels  []*tunnelEntry
 	loaded   time.Time
 	restart  []string // keys that differ in the files, and take a restart
 }
@@ -103,13 +103,12 @@ func New(o Options) (*Daemon, error) {
 		},
 		confinement: o.Confinement,
 
-		version:      o.Version,
-		following:    o.Follow,
-		started:      time.Now(),
-		ready:        make(chan struct{}),
-		notAccepting: make(chan struct{}),
-		stopAsked:    make(chan bool, 16),
-		open:         make(map[string]*socket),
+		version:   o.Version,
+		following: o.Follow,
+		started:   time.Now(),
+		ready:     make(chan struct{}),
+		stopAsked: make(chan bool, 16),
+		open:      make(map[string]*socket),
 	}
 	d.acceptor = &stream.Acceptor{Host: o.Config.Name, Elsewhere: d.clearElsewhere}
 	d.process = handover.Process{ID: rand.Text()[:10], PID: os.Getpid(), Version: o.Version, Started: d.started}
@@ -132,10 +131,10 @@ func New(o Options) (*Daemon, error) {
 			return departure.Limits{Finish: l.FinishTimeout, GiveUp: l.GiveUpTimeout}
 		},
 	})
-	d.take(p)
-	if err := d.makeTunnels(); err != nil {
+	if err := d.makeTunnels(nil, p); err != nil {
 		return nil, err
 	}
+	d.take(p)
 	return d, nil
 }
 
@@ -248,7 +247,6 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 		shared = true
 		d.finishFollowed(ctx, drain)
 	}
-	close(d.notAccepting)
 	empty, over, alone := d.Sessions.Drain(), d.tunnelsOver(), d.earlier.over()
 	handed := d.offer.Handed
 	if shared {
@@ -337,9 +335,11 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 	}
 	d.serveSockets(opened)
 
-	ends, err := d.listenTunnels(ctx)
-	closers = append(closers, ends...)
-	return closers, err
+	if err := d.openTunnels(d.now()); err != nil {
+		return closers, err
+	}
+	d.serveTunnels(nil)
+	return closers, nil
 }
 
 // listenLocally listens at a socket of this host's users.

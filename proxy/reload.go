@@ -121,7 +121,7 @@ func (d *Daemon) next(before *parts, cfg *config.Config) (*parts, error) {
 	}
 	p.arrivals = before.arrivals.On(p.Host)
 	p.gateway = before.gateway.On(p.Host, p.arrivals)
-	return p, nil
+	return p, d.makeTunnels(before.tunnels, p)
 }
 
 // takeOver puts p in the place of before, with the sockets that it asks for, or changes nothing.
@@ -129,7 +129,12 @@ func (d *Daemon) takeOver(before, p *parts) error {
 	err := errNotServing
 	d.offer.IfServing(func() {
 		var opened map[string]*socket
-		if opened, err = d.openSockets(p); err != nil {
+		if opened, err = d.openSockets(p); err == nil {
+			if err = d.openTunnels(p); err != nil {
+				closeAll(opened)
+			}
+		}
+		if err != nil {
 			d.linkPeers() // a socket may have taken a name's place
 			return
 		}
@@ -138,6 +143,7 @@ func (d *Daemon) takeOver(before, p *parts) error {
 		}
 		d.take(p)
 		d.serveSockets(opened)
+		d.serveTunnels(before.tunnels)
 		d.linkPeers()
 		if p.Peers.Certs != before.Peers.Certs {
 			before.Peers.Certs.Stop()
@@ -170,6 +176,11 @@ func (d *Daemon) compare(before, p *parts) *control.Reloaded {
 		r.Notes = append(r.Notes, restartNote(p.restart))
 	}
 	r.Notes = append(r.Notes, d.goingOn(before.Config, p.Config)...)
+	for _, e := range before.tunnels {
+		if n := len(e.Tunnel.Status().Live); n > 0 && !p.serves(e) {
+			r.Notes = append(r.Notes, fmt.Sprintf("tunnel %q was removed: its connections (%d) go on to their end, and no others begin", e.conf.Name, n))
+		}
+	}
 	return r
 }
 

@@ -58,9 +58,7 @@ func (d *Daemon) openSockets(p *parts) (opened map[string]*socket, err error) {
 		}
 		if opened[what], err = all[what](); err != nil {
 			delete(opened, what)
-			for _, s := range opened {
-				s.close()
-			}
+			closeAll(opened)
 			return nil, err
 		}
 	}
@@ -89,7 +87,11 @@ func (d *Daemon) serveSockets(opened map[string]*socket) {
 func (d *Daemon) closeSockets() {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
-	for _, s := range d.open {
+	closeAll(d.open)
+}
+
+func closeAll(sockets map[string]*socket) {
+	for _, s := range sockets {
 		s.close()
 	}
 }

@@ -1,16 +1,15 @@
 package proxy
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
-	"time"
+	"reflect"
+	"slices"
+	"sync"
 
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/config"
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/tunnel"
 	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
@@ -25,26 +24,51 @@ type tunnelEntry struct {
 	log  zerolog.Logger
 	own  *peer.Certificates // nil: the host's
 
-	*tunnel.Tunnel               // set once it listens
-	over           chan struct{} // closed when its connections have ended
+	*tunnel.Tunnel // set once it listens
+	serving        *serving
+	change         func() // has the connections to come go by opts, where Tunnel is that of an earlier entry
 }
 
-// makeTunnels checks all and loads their certificates. No socket is opened and no
-// descriptor looked at.
-func (d *Daemon) makeTunnels() error {
-	for _, t := range d.now().Config.Tunnels {
-		e := &tunnelEntry{conf: t, log: d.Log.With().Str("tunnel", t.Name).Logger(), over: make(chan struct{})}
-		err := d.completeTunnel(e)
+// serving is a tunnel's accepting, which may outlive an entry.
+type serving struct {
+	stop    func() // closes stopped
+	stopped chan struct{}
+	over    chan struct{} // closed when its connections have ended
+}
+
+func newServing() *serving {
+	stopped := make(chan struct{})
+	return &serving{stop: sync.OnceFunc(func() { close(stopped) }), stopped: stopped, over: make(chan struct{})}
+}
+
+// makeTunnels makes those of p's configuration: entries that are as before, entries for tunnels
+// that listen already, and such as still have to. All are checked and their certificates loaded; no
+// socket is opened and no descriptor looked at.
+func (d *Daemon) makeTunnels(before []*tunnelEntry, p *parts) error {
+	for _, t := range p.Config.Tunnels {
+		var was *tunnelEntry
+		if i := slices.IndexFunc(before, func(e *tunnelEntry) bool { return e.conf.Name == t.Name && e.conf.Listen == t.Listen }); i >= 0 {
+			was = before[i]
+		}
+		if was != nil && was.opts.Host == p.Config.TunnelHost() && reflect.DeepEqual(was.conf, t) {
+			p.tunnels = append(p.tunnels, was)
+			continue
+		}
+		e := &tunnelEntry{conf: t, log: d.Log.With().Str("tunnel", t.Name).Logger()}
+		err := d.completeTunnel(e, p)
+		if err == nil && was != nil && was.opts.Listen.Kind != spec.Exec && !was.ended() {
+			e.Tunnel, e.serving = was.Tunnel, was.serving
+			e.change, err = e.Change(e.opts)
+		}
 		if err != nil {
 			return fmt.Errorf("tunnel %q: %w", t.Name, err)
 		}
-		d.tunnels = append(d.tunnels, e)
+		p.tunnels = append(p.tunnels, e)
 	}
 	return nil
 }
 
-func (d *Daemon) completeTunnel(e *tunnelEntry) (err error) {
-	p := d.now()
+func (d *Daemon) completeTunnel(e *tunnelEntry, p *parts) (err error) {
 	if e.opts.Spec, err = e.conf.Spec(p.Config.TunnelHost()); err != nil {
 		return err
 	}
@@ -56,7 +80,7 @@ func (d *Daemon) completeTunnel(e *tunnelEntry) (err error) {
 		if err == nil {
 			c = c.As(config.TunnelRole(effect))
 		}
-		if e.own, err = peer.LoadCertificates(c, e.opts.Policy(), e.log); err != nil {
+		if e.own, err = peer.LoadCertificates(c, p.tunnelPolicy(e.conf.Name), e.log); err != nil {
 			return err
 		}
 		e.opts.Credentials = e.own
@@ -83,38 +107,84 @@ func (p *parts) tunnelPolicy(name string) *tlsconf.Policy {
 	return p.Peers.Policies.Host
 }
 
-// listenTunnels opens all tunnels, and serves them once all are open, so that no
-// command inherits what is another tunnel's.
-func (d *Daemon) listenTunnels(ctx context.Context) (closers []func(), err error) {
-	for _, e := range d.tunnels {
+// openTunnels opens those of p that do not listen yet, or none. They are served once all are open,
+// so that no command inherits what is another tunnel's.
+func (d *Daemon) openTunnels(p *parts) error {
+	var opened []*tunnelEntry
+	for _, e := range p.tunnels {
+		if e.Tunnel != nil {
+			continue
+		}
+		var err error
 		if e.Tunnel, err = tunnel.Listen(e.opts); err != nil {
-			return closers, fmt.Errorf("tunnel %q: %w", e.conf.Name, err)
-		}
-		closers = append(closers, func() { e.Close() })
-	}
-	for _, e := range d.tunnels {
-		if e.own != nil {
-			d.Work.Go(func() { e.own.Run(ctx) })
-		}
-		effect := e.Effect()
-		e.log.Info().Stringer("address", e.Address()).Str("to", e.conf.To).Str("tls", effect.TLS()).Str("why", effect.Why).Msg("tunnel listens")
-		d.Work.Go(func() {
-			defer close(e.over)
-			if err := e.Serve(ctx, d.notAccepting); err != nil {
-				e.log.Error().Err(err).Msg("tunnel ended")
+			for _, o := range opened {
+				o.Close()
 			}
-		})
+			return fmt.Errorf("tunnel %q: %w", e.conf.Name, err)
+		}
+		e.serving = newServing()
+		opened = append(opened, e)
 	}
-	return closers, nil
+	return nil
 }
 
-// tunnelsOver is closed when all tunnels have ended, after a drain.
+// serveTunnels has the tunnels in use served, in place of those before. What has no place among
+// them accepts no more, and its connections go on.
+func (d *Daemon) serveTunnels(before []*tunnelEntry) {
+	now := d.now().tunnels
+	for _, e := range now {
+		if slices.Contains(before, e) {
+			continue
+		}
+		if e.own != nil {
+			d.follow(e.own)
+		}
+		verb := "tunnel listens"
+		if e.change != nil {
+			verb = "tunnel changed"
+			e.change()
+		} else {
+			d.serveTunnel(e)
+		}
+		effect := e.Effect()
+		e.log.Info().Stringer("address", e.Address()).Str("to", e.conf.To).Str("tls", effect.TLS()).Str("why", effect.Why).Msg(verb)
+	}
+	for _, e := range before {
+		if slices.Contains(now, e) {
+			continue
+		}
+		if e.own != nil {
+			e.own.Stop()
+		}
+		if !d.now().serves(e) {
+			e.serving.stop()
+			e.log.Info().Msg("tunnel accepts no more: it is not in the configuration any longer")
+		}
+	}
+}
+
+// serves says whether a tunnel is p's as well, be it with other settings.
+func (p *parts) serves(e *tunnelEntry) bool {
+	return slices.ContainsFunc(p.tunnels, func(n *tunnelEntry) bool { return n.serving == e.serving })
+}
+
+func (d *Daemon) serveTunnel(e *tunnelEntry) {
+	d.tunnelsServed.Go(func() {
+		defer close(e.serving.over)
+		if err := e.Serve(d.working, e.serving.stopped); err != nil {
+			e.log.Error().Err(err).Msg("tunnel ended")
+		}
+	})
+}
+
+// tunnelsOver has all tunnels accept no more, and is closed when all have ended.
 func (d *Daemon) tunnelsOver() <-chan struct{} {
+	for _, e := range d.now().tunnels {
+		e.serving.stop()
+	}
 	over := make(chan struct{})
 	d.Work.Go(func() {
-		for _, e := range d.tunnels {
-			<-e.over
-		}
+		d.tunnelsServed.Wait()
 		close(over)
 	})
 	return over
@@ -122,7 +192,7 @@ func (d *Daemon) tunnelsOver() <-chan struct{} {
 
 // reloadTunnels takes over what has changed of tunnels' own certificates.
 func (d *Daemon) reloadTunnels() (err error) {
-	for _, e := range d.tunnels {
+	for _, e := range d.now().tunnels {
 		if e.own != nil {
 			err = errors.Join(err, e.own.Reload())
 		}
@@ -133,67 +203,10 @@ func (d *Daemon) reloadTunnels() (err error) {
 // allCertificates are the host's, and those of tunnels that have their own.
 func (d *Daemon) allCertificates() []*peer.Certificates {
 	all := []*peer.Certificates{d.now().Peers.Certs}
-	for _, e := range d.tunnels {
+	for _, e := range d.now().tunnels {
 		if e.own != nil {
 			all = append(all, e.own)
 		}
 	}
 	return all
-}
-
-func (d *Daemon) tunnelStatus(now time.Time) []control.TunnelStatus {
-	select {
-	case <-d.ready:
-	default:
-		return nil
-	}
-	var all []control.TunnelStatus
-	for _, e := range d.tunnels {
-		all = append(all, e.status(now))
-	}
-	return all
-}
-
-func (e *tunnelEntry) status(now time.Time) control.TunnelStatus {
-	effect, is := e.Effect(), e.Tunnel.Status()
-	st := control.TunnelStatus{
-		Name: e.conf.Name, Listen: e.conf.Listen, Address: e.Address().String(), To: e.conf.To,
-		TLS: e.conf.TLS, TLSInEffect: effect.TLS(), TLSWhy: effect.Why,
-		Connections: []control.TunnelConnection{}, Ended: []control.TunnelConnection{},
-		Done: is.Done, Failed: is.Failed, Sent: uint64(is.Sent), Received: uint64(is.Received),
-	}
-	if effect.TLS() == spec.Yes {
-		st.Priority, st.Certificates = e.opts.Policy().Source, e.opts.Credentials.Current().Found.Why
-	}
-	if effect.Listen {
-		st.TLSSides, st.Allow = append(st.TLSSides, "listen"), e.conf.Allow
-	}
-	if effect.To {
-		st.TLSSides, st.ServerName = append(st.TLSSides, "to"), cmp.Or(e.conf.TLSName, e.opts.To.Host())
-	}
-	if e.own != nil {
-		own := e.own.Status(now)
-		st.Own = &own
-	}
-	select {
-	case <-e.over:
-		st.Over = true
-	default:
-	}
-	for _, c := range is.Live {
-		st.Connections = append(st.Connections, control.TunnelConnection{
-			Number: c.Number, From: c.From, Started: c.Began, Path: c.Path, TLS: c.Version, Suite: c.Suite, Sent: uint64(c.Sent), Received: uint64(c.Received),
-		})
-	}
-	for _, r := range is.Ended {
-		c := control.TunnelConnection{
-			Number: r.Number, From: r.From, Started: r.Began, Ended: r.Began.Add(r.Took), Path: string(r.Path), TLS: r.Version, Suite: r.Suite,
-			Sent: uint64(r.Sent), Received: uint64(r.Received), Command: r.Command,
-		}
-		if r.Err != nil {
-			c.Cause = r.Err.Error()
-		}
-		st.Ended = append(st.Ended, c)
-	}
-	return st
 }

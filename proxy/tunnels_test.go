@@ -72,7 +72,7 @@ func TestTunnels(t *testing.T) {
 	c := a.dialTunnel("out")
 	passes(t, c, "through both")
 	for h, want := range map[*testHost]control.TunnelStatus{
-		a: {Name: "out", To: a.tunnels[0].conf.To, TLSSides: []string{"to"}, ServerName: "host-b"},
+		a: {Name: "out", To: a.now().tunnels[0].conf.To, TLSSides: []string{"to"}, ServerName: "host-b"},
 		b: {Name: "cat", To: "exec:cat", TLSSides: []string{"listen"}},
 	} {
 		h.shows("under way", map[string]float64{

@@ -1,11 +1,17 @@
 package config
 
-import "reflect"
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
+)
 
 // After is c as a daemon can use it that has been started with another configuration, and the keys
 // that then stay as they were until it is started again. They say which host this is, where it is
-// found, by what it knows its guests, and what it has given up: what is under way goes by them. So
-// do tunnels by theirs.
+// found, by what it knows its guests, and what it has given up: what is under way goes by them.
+// Descriptors of tunnels are those that the process was started with.
 func (c *Config) After(inUse *Config) (now *Config, restart []string) {
 	n := *c
 	for _, k := range []struct {
@@ -25,9 +31,23 @@ func (c *Config) After(inUse *Config) (now *Config, restart []string) {
 			*k.is = *k.was
 		}
 	}
-	if !reflect.DeepEqual(n.Tunnels, inUse.Tunnels) {
+	kept, inherited := inheriting(inUse.Tunnels), inheriting(n.Tunnels)
+	if !reflect.DeepEqual(inherited, kept) {
 		restart = append(restart, "tunnel")
-		n.Tunnels, n.policies = inUse.Tunnels, nil // they were parsed for c's tunnels
+		others := slices.DeleteFunc(slices.Clone(n.Tunnels), func(t Tunnel) bool {
+			return t.inherits() || slices.ContainsFunc(kept, func(k Tunnel) bool { return k.Name == t.Name })
+		})
+		n.Tunnels, n.policies = append(kept, others...), nil // they were parsed for c's tunnels
 	}
 	return &n, restart
+}
+
+// inheriting are the tunnels of all that have a descriptor of the process.
+func inheriting(all []Tunnel) []Tunnel {
+	return slices.DeleteFunc(slices.Clone(all), func(t Tunnel) bool { return !t.inherits() })
+}
+
+func (t Tunnel) inherits() bool {
+	fd := string(spec.FD) + ":"
+	return strings.HasPrefix(t.Listen, fd) || strings.HasPrefix(t.To, fd)
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -15,7 +16,8 @@ func TestAfter(t *testing.T) {
 		}
 		return c
 	}
-	const tunnel = "[[tunnel]]\nname = 't'\nlisten = 'tcp:127.0.0.1:1'\nto = 'tls:b:2'\n"
+	const tunnel = "[[tunnel]]\nname = 't'\nlisten = 'fd:9'\nto = 'tls:b:2'\n"
+	const other = "[[tunnel]]\nname = 'u'\nlisten = 'tcp:127.0.0.1:1'\nto = 'tls:b:2'\n"
 	inUse := parse("name = 'a'\n" + tunnel + "priority = 'SECURE256'\n")
 	want, err := inUse.Policies()
 	if err != nil {
@@ -28,6 +30,8 @@ func TestAfter(t *testing.T) {
 		{"name = 'a'\n[limits]\nsessions = 3\n" + tunnel + "priority = 'SECURE256'\n", nil},
 		{"name = 'b'\nlibvirt_socket = '/run/other'\nlandlock = 'off'\n[limits]\nsessions = 3\n" + tunnel + "priority = 'NORMAL'\n", []string{"name", "libvirt_socket", "landlock", "tunnel"}},
 		{"name = 'a'\n[limits]\nsessions = 3\n", []string{"tunnel"}},
+		{"name = 'a'\n[limits]\nsessions = 3\n" + other, []string{"tunnel"}},
+		{"name = 'a'\n[limits]\nsessions = 3\n" + tunnel + "priority = 'SECURE256'\n" + other, nil},
 	} {
 		now, restart := parse(c.text).After(inUse)
 		if fmt.Sprint(restart) != fmt.Sprint(c.restart) {
@@ -40,7 +44,7 @@ func TestAfter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(got.Tunnels) != 1 || got.Tunnels[0].Source != want.Tunnels[0].Source {
+		if n := 1 + strings.Count(c.text, other); len(got.Tunnels) != n || len(now.Tunnels) != n || got.Tunnels[0].Source != want.Tunnels[0].Source {
 			t.Errorf("%s\nthe tunnel has the policies %+v", c.text, got.Tunnels)
 		}
 	}

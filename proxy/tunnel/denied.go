@@ -26,7 +26,7 @@ func (e *deniedError) Error() string {
 const nameRemedy = "have it show a certificate with the expected name, or expect one that it has, by tls_name (--tls-name of sluice tunnel)"
 
 // refusal puts the error of a handshake into the tunnel's words, where it has its own.
-func (t *Tunnel) refusal(err error, peer string) error {
+func (s *settings) refusal(err error, peer string) error {
 	var denied *deniedError
 	var he *tlsconf.HandshakeError
 	switch {
@@ -37,7 +37,7 @@ func (t *Tunnel) refusal(err error, peer string) error {
 		told.Remedy = nameRemedy
 		return &told
 	case errors.Is(err, record.ErrUnsupported):
-		return fmt.Errorf("TLS with %s: the path %s needs TLS 1.3, and the handshake chose an older version; use the path auto", peer, t.opts.Path)
+		return fmt.Errorf("TLS with %s: the path %s needs TLS 1.3, and the handshake chose an older version; use the path auto", peer, s.opts.Path)
 	}
 	return err
 }

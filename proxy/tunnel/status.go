@@ -17,6 +17,7 @@ const keptReports = 16
 
 // connection is one under way.
 type connection struct {
+	settings *settings
 	number   int64
 	began    time.Time
 	counters relay.Counters
@@ -85,11 +86,11 @@ type counts struct {
 
 func newCounts() counts { return counts{live: make(map[*connection]struct{})} }
 
-func (t *Tunnel) begin(number int64, from string) *connection {
-	c := &connection{number: number, began: time.Now(), from: from, last: t.single()}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.counts.live[c] = struct{}{}
+func (s *settings) begin(number int64, from string) *connection {
+	c := &connection{settings: s, number: number, began: time.Now(), from: from, last: s.single()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts.live[c] = struct{}{}
 	return c
 }
 
@@ -122,7 +123,7 @@ func (t *Tunnel) Status() Status {
 	s.Ended = slices.Clone(s.Ended)
 	for c := range t.counts.live {
 		l := c.status()
-		l.Sent, l.Received = t.order(c.counters.Sent.Load(), c.counters.Received.Load())
+		l.Sent, l.Received = c.settings.order(c.counters.Sent.Load(), c.counters.Received.Load())
 		s.Sent += l.Sent
 		s.Received += l.Received
 		s.Live = append(s.Live, l)

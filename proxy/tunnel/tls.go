@@ -11,32 +11,32 @@ import (
 
 // admit authenticates a client that has connected. It must be let in before its handshake is over:
 // nothing in the stream could tell it of a refusal, an alert does. raw is closed with an error.
-func (t *Tunnel) admit(ctx context.Context, raw net.Conn, r *Report) (relay.Conn, error) {
-	c, peer, err := tlsconf.Accept(ctx, t.engine(), raw, tlsconf.Server{
-		Credentials: t.opts.Credentials.Current(), Policy: t.opts.policy(), Name: raw.RemoteAddr().String(),
+func (s *settings) admit(ctx context.Context, raw net.Conn, r *Report) (relay.Conn, error) {
+	c, peer, err := tlsconf.Accept(ctx, s.engine(), raw, tlsconf.Server{
+		Credentials: s.opts.Credentials.Current(), Policy: s.opts.policy(), Name: raw.RemoteAddr().String(),
 		Authorize: func(p *tlsconf.Peer) error {
-			if _, ok := t.opts.Allow.Match(p.Identity); !ok {
-				return &deniedError{id: p.Identity, allowed: t.opts.Allow}
+			if _, ok := s.opts.Allow.Match(p.Identity); !ok {
+				return &deniedError{id: p.Identity, allowed: s.opts.Allow}
 			}
 			return nil
 		},
 	})
 	if err != nil {
-		return nil, t.refusal(err, raw.RemoteAddr().String())
+		return nil, s.refusal(err, raw.RemoteAddr().String())
 	}
 	r.From = fmt.Sprintf("%s (%s)", raw.RemoteAddr(), peer.Identity)
 	return c, nil
 }
 
 // secure runs TLS with the target. raw is closed with an error.
-func (t *Tunnel) secure(ctx context.Context, raw net.Conn) (relay.Conn, error) {
-	c, _, err := tlsconf.Connect(ctx, t.engine(), raw, tlsconf.Client{
-		Credentials: t.opts.Credentials.Current(), Policy: t.opts.policy(), Name: t.opts.To.At, Expect: t.opts.Names,
+func (s *settings) secure(ctx context.Context, raw net.Conn) (relay.Conn, error) {
+	c, _, err := tlsconf.Connect(ctx, s.engine(), raw, tlsconf.Client{
+		Credentials: s.opts.Credentials.Current(), Policy: s.opts.policy(), Name: s.opts.To.At, Expect: s.opts.Names,
 	})
 	if err != nil {
-		return nil, t.refusal(err, t.opts.To.At)
+		return nil, s.refusal(err, s.opts.To.At)
 	}
 	return c, nil
 }
 
-func (t *Tunnel) engine() relay.TLS { return relay.TLS{Path: t.opts.Path, Kernel: t.opts.Kernel} }
+func (s *settings) engine() relay.TLS { return relay.TLS{Path: s.opts.Path, Kernel: s.opts.Kernel} }

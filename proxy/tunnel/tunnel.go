@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
@@ -14,12 +15,10 @@ import (
 
 // Tunnel is a listening tunnel.
 type Tunnel struct {
-	opts     Options
-	effect   spec.Effect
-	limits   relay.Limits
 	listener net.Listener
 	target   chan net.Conn // holds what To has inherited until it is taken; nil without
 	live     sync.WaitGroup
+	now      atomic.Pointer[settings] // for the next connection
 
 	mu     sync.Mutex
 	counts counts
@@ -27,9 +26,19 @@ type Tunnel struct {
 	last   error // of the connection after which there can be no other
 }
 
-// Listen checks the options and begins to listen. Inherited descriptors are
-// taken over; nothing is left behind with an error but these.
-func Listen(opts Options) (*Tunnel, error) {
+// settings are what a connection goes by, from its beginning to its end.
+type settings struct {
+	*Tunnel
+	opts   Options
+	effect spec.Effect
+	limits relay.Limits
+	room   chan struct{} // holds a place of each connection
+
+	replaced chan struct{} // closed once others are in use
+}
+
+// with checks options.
+func (t *Tunnel) with(opts Options) (*settings, error) {
 	effect, err := opts.check()
 	if err != nil {
 		return nil, err
@@ -37,16 +46,29 @@ func Listen(opts Options) (*Tunnel, error) {
 	if opts.Credentials == nil && effect.TLS() == spec.Yes {
 		return nil, errors.New("there are no certificates for the side with TLS")
 	}
-	t := &Tunnel{effect: effect, counts: newCounts()}
-	if t.opts, err = opts.withDefaults(); err != nil {
+	s := &settings{Tunnel: t, effect: effect, replaced: make(chan struct{})}
+	if s.opts, err = opts.withDefaults(); err != nil {
 		return nil, err
 	}
-	t.limits.Send, t.limits.Receive = opts.Send, opts.Receive
-	t.limits.Buffers = relay.NewBuffers(nil, buffers)
+	s.room = make(chan struct{}, s.opts.Limits.Connections)
+	s.limits.Send, s.limits.Receive = opts.Send, opts.Receive
+	s.limits.Buffers = relay.NewBuffers(nil, buffers)
 	if l := opts.Limits.Bandwidth; l > 0 {
-		t.limits.Send = append(t.limits.Send[:len(t.limits.Send):len(t.limits.Send)], relay.NewLimiter(l))
-		t.limits.Receive = append(t.limits.Receive[:len(t.limits.Receive):len(t.limits.Receive)], relay.NewLimiter(l))
+		s.limits.Send = append(s.limits.Send[:len(s.limits.Send):len(s.limits.Send)], relay.NewLimiter(l))
+		s.limits.Receive = append(s.limits.Receive[:len(s.limits.Receive):len(s.limits.Receive)], relay.NewLimiter(l))
 	}
+	return s, nil
+}
+
+// Listen checks the options and begins to listen. Inherited descriptors are
+// taken over; nothing is left behind with an error but these.
+func Listen(opts Options) (*Tunnel, error) {
+	t := &Tunnel{counts: newCounts()}
+	s, err := t.with(opts)
+	if err != nil {
+		return nil, err
+	}
+	t.now.Store(s)
 	if opts.To.Kind == spec.FD {
 		c, err := takeTarget(opts.To)
 		if err != nil {
@@ -60,6 +82,19 @@ func Listen(opts Options) (*Tunnel, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// Change checks other options for a tunnel that listens at the same address. What it returns has
+// connections go by them that come from then on.
+func (t *Tunnel) Change(opts Options) (take func(), err error) {
+	if was := t.now.Load().opts; opts.Listen != was.Listen || opts.To.Kind == spec.FD || was.To.Kind == spec.FD {
+		return nil, errors.New("that takes another tunnel")
+	}
+	s, err := t.with(opts)
+	if err != nil {
+		return nil, err
+	}
+	return func() { close(t.now.Swap(s).replaced) }, nil
 }
 
 func takeTarget(a spec.Address) (net.Conn, error) {
@@ -84,14 +119,15 @@ func (t *Tunnel) dropTarget() {
 
 // Address is where the tunnel listens, with the port that the kernel chose.
 func (t *Tunnel) Address() spec.Address {
-	if t.opts.Listen.Kind == spec.FD || t.opts.Listen.Kind == spec.Exec {
-		return t.opts.Listen
+	listen := t.now.Load().opts.Listen
+	if listen.Kind == spec.FD || listen.Kind == spec.Exec {
+		return listen
 	}
-	return spec.Address{Kind: t.opts.Listen.Kind, At: t.listener.Addr().String()}
+	return spec.Address{Kind: listen.Kind, At: t.listener.Addr().String()}
 }
 
 // Effect is which side has TLS, and why.
-func (t *Tunnel) Effect() spec.Effect { return t.effect }
+func (t *Tunnel) Effect() spec.Effect { return t.now.Load().effect }
 
 // Close ends a tunnel that is not served.
 func (t *Tunnel) Close() error {
@@ -132,30 +168,38 @@ func (t *Tunnel) Serve(ctx context.Context, drain <-chan struct{}) error {
 
 // accept returns an error where there is nothing more to accept because of it.
 func (t *Tunnel) accept(ctx context.Context) error {
-	room := make(chan struct{}, t.opts.Limits.Connections)
 	handshakes := make(chan struct{}, maxHandshakes)
-	for number := int64(1); ; number++ {
+	for number := int64(1); ; {
 		// A place is taken before the connection is, so that none is held without.
-		for _, limit := range []chan struct{}{room, handshakes} {
-			select {
-			case limit <- struct{}{}:
-			case <-ctx.Done():
-				return nil
-			}
+		s := t.now.Load()
+		select {
+		case s.room <- struct{}{}:
+		case <-s.replaced:
+			continue
+		case <-ctx.Done():
+			return nil
+		}
+		select {
+		case handshakes <- struct{}{}:
+		case <-ctx.Done():
+			return nil
 		}
 		in, err := t.next(ctx)
 		if err != nil || in == nil {
 			return err
 		}
-		live := t.begin(number, t.from(in))
+		room := s.room
+		s = t.now.Load() // others may have come before the connection
+		live := s.begin(number, s.from(in))
 		t.live.Go(func() {
 			defer func() { <-room }()
-			r := t.carry(ctx, in, live, sync.OnceFunc(func() { <-handshakes }))
+			r := s.carry(ctx, in, live, sync.OnceFunc(func() { <-handshakes }))
 			t.end(live, &r, ctx.Err() != nil)
-			if t.opts.Ended != nil {
-				t.opts.Ended(r)
+			if s.opts.Ended != nil {
+				s.opts.Ended(r)
 			}
 		})
+		number++
 	}
 }
 
@@ -173,8 +217,8 @@ func (t *Tunnel) next(ctx context.Context) (net.Conn, error) {
 			return nil, err
 		}
 		// Out of descriptors, most likely; connections wait meanwhile.
-		if t.opts.Trouble != nil {
-			t.opts.Trouble(err)
+		if trouble := t.now.Load().opts.Trouble; trouble != nil {
+			trouble(err)
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
