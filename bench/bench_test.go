@@ -125,7 +125,7 @@ func TestProcess(t *testing.T) {
 // A contender that does not do its work is a sample with its words, and the run goes on.
 func TestBrokenContender(t *testing.T) {
 	needs.Program(t, "openssl")
-	rep, err := Run(context.Background(), Options{Sluice: "/bin/false", Size: 1 << 20, Rounds: 1, Pings: 100, Only: []string{"sluice"}, Works: []string{"1"}})
+	rep, err := Run(context.Background(), Options{Sluice: "/bin/false", Busy: true, Size: 1 << 20, Rounds: 1, Pings: 100, Only: []string{"sluice"}, Works: []string{"1"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ type Options struct {
 	Works    []string // names of works; all if empty
 	Tools    string   // a folder to look for programs in, besides PATH
 	Progress func(string)
+	Busy     bool // measure on a busy machine, too
 
 	// FarCommand, if there is one, leads to `sluice bench far` on another host,
 	// where the sink then is, and FarHost is the address that its relays listen at.

@@ -40,6 +40,7 @@ type options struct {
 	rounds  int
 	small   bool
 	results string
+	busy    bool
 }
 
 func main() {
@@ -49,6 +50,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how `OFTEN` each way is measured")
 	flag.BoolVar(&o.small, "small-pages", false, "leave the guest's memory in small pages")
 	flag.StringVar(&o.results, "results", "", "`FOLDER` to write migration.json, migration.txt and migration.svg to")
+	flag.BoolVar(&o.busy, "busy", false, "measure on a busy machine, too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -66,6 +68,11 @@ var (
 func run(ctx context.Context, o options) (err error) {
 	if o.memory < 16 || o.rounds < 1 {
 		return errors.New("a guest needs 16 MiB or more, and a figure one round or more")
+	}
+	if !o.busy {
+		if err := bench.CheckQuiet(ctx); err != nil {
+			return err
+		}
 	}
 	if !o.small {
 		restore, failed := reserveHugePages(o.memory)

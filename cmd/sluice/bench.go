@@ -30,12 +30,13 @@ must run sluice bench far there, most often over ssh, and --at is an address at
 which this host reaches that one. The relays get certificates made for this run.
 Both hosts' networks are used as they are.
 
-Nothing else should run meanwhile. With everything installed and the default
-size it takes about two hours on a small machine.
+Nothing else should run meanwhile: a machine that is busy is refused, with what
+it does. With everything installed and the default size it takes about two hours
+on a small machine.
 
 Exit status: 0 measured, 1 failed, 2 wrong use.`
 
-const benchExamples = `  sluice bench --size 256 --rounds 2 --work 1,ping-1
+const benchExamples = `  sluice bench --busy --size 256 --rounds 2 --work 1,ping-1
   sluice bench --results results --only sluice,haproxy,splice
   sluice bench --at 192.0.2.2 --only sluice,splice -- \
     ssh root@host-b sluice bench far`
@@ -66,6 +67,7 @@ func newBench(io streams) *cobra.Command {
 	f.StringSliceVar(&o.Works, "work", nil, "`WORKS` to do: "+strings.Join(bench.Works(), ", ")+" (default: all)")
 	f.StringVar(&results, "results", "", "`FOLDER` to write relay.json, relay.txt and relay.svg to")
 	f.StringVar(&o.FarHost, "at", "", "`ADDRESS` of the other host to listen at there")
+	f.BoolVar(&o.Busy, "busy", false, "measure on a busy machine, too")
 	cmd.AddCommand(newBenchRelay(), newBenchFar())
 	return cmd
 }
