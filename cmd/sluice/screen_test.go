@@ -23,11 +23,14 @@ type screen struct {
 
 const tmuxConfig = `
 set -g status off
-set -g remain-on-exit on
-set -g remain-on-exit-format ""
 set -g history-limit 10000
 set -g default-terminal screen-256color
 `
+
+// over is what the terminal gets last, a title that nobody sees. All that was written before has been
+// taken in by then. That the program has ended says less: tmux then closes a terminal of which it
+// has read all that was there, and what the kernel has yet to pass on is lost.
+const over = "\x1b]2;over\a"
 
 // onScreen runs sluice on a terminal of so many columns and rows, where what is typed arrives as it
 // does in life. Shell commands may come before it.
@@ -37,13 +40,15 @@ func onScreen(t *testing.T, columns, rows int, before string, args ...string) *s
 		t.Fatal("tmux is missing: test/install installs it")
 	}
 	s := &screen{t: t, dir: stand.Folder(t), columns: columns}
-	if err := os.WriteFile(s.path("conf"), []byte(tmuxConfig), 0o600); err != nil {
-		t.Fatal(err)
+	for name, content := range map[string]string{"conf": tmuxConfig, "raw": ""} {
+		if err := os.WriteFile(s.path(name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Cleanup(func() { exec.Command("tmux", "-S", s.path("tmux"), "kill-server").Run() })
-	// The shell outlives Ctrl-C, and tells the exit status.
-	command := []string{"sh", "-c", `tmux wait-for begun; trap : INT; ` + before + ` sluice "$@"; echo $? >` + s.path("part") + `; mv ` + s.path("part") + ` ` + s.path("status"), "sh"}
-	s.tmux(append([]string{"-f", s.path("conf"), "new-session", "-d", "-x", strconv.Itoa(columns), "-y", strconv.Itoa(rows)}, append(command, args...)...)...)
+	// The shell outlives Ctrl-C, tells the exit status, and keeps the terminal open.
+	command := []string{"sh", "-c", `tmux wait-for begun; trap : INT; ` + before + ` sluice "$@"; echo $? >` + s.path("part") + `; mv ` + s.path("part") + ` ` + s.path("status") + `; printf %s "$OVER"; tmux wait-for never`, "sh"}
+	s.tmux(append([]string{"-f", s.path("conf"), "new-session", "-d", "-e", "OVER=" + over, "-x", strconv.Itoa(columns), "-y", strconv.Itoa(rows)}, append(command, args...)...)...)
 	s.tmux("pipe-pane", "-O", "cat >"+s.path("raw"))
 	s.tmux("wait-for", "-S", "begun")
 	return s
@@ -74,8 +79,11 @@ func (s *screen) visible() string {
 	return s.tmux("capture-pane", "-p")
 }
 
-// written is what has been written to the terminal, sequences included.
-func (s *screen) written() string {
+// written is what has been written to the terminal by sluice, sequences included.
+func (s *screen) written() string { return strings.TrimSuffix(s.raw(), over) }
+
+func (s *screen) raw() string {
+	s.t.Helper()
 	data, err := os.ReadFile(s.path("raw"))
 	if err != nil {
 		s.t.Fatal(err)
@@ -126,15 +134,14 @@ func (s *screen) wait() int {
 	return code
 }
 
-// settle waits until the terminal has taken in all that was written.
+// settle waits until the terminal has taken in all that was written, and written has it.
 func (s *screen) settle() {
-	before := ""
-	comes(func() bool {
-		now := s.shown()
-		same := now == before && s.tmux("display-message", "-p", "#{pane_dead}") == "1\n"
-		before = now
-		return same
-	})
+	s.t.Helper()
+	if !comes(func() bool {
+		return s.tmux("display-message", "-p", "#{pane_title}") == "over\n" && strings.HasSuffix(s.raw(), over)
+	}) {
+		s.t.Fatalf("the terminal does not get\n%q, but\n%q", over, s.raw())
+	}
 }
 
 // comes looks until a thing is so.
