@@ -144,7 +144,7 @@ func foreignKey(c *x509.Certificate) string {
 	if kind := foreignKeys[keyOID(c)]; kind != "" {
 		return kind + ", which Go does not have"
 	}
-	return "an algorithm that Go does not have"
+	return "a key of a kind that Go does not have"
 }
 
 // maxTrusted is how many CAs are named where none of them is the right one.

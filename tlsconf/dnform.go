@@ -25,11 +25,15 @@ var (
 
 // wrongForm says how a rule in openssl's forms is to be written; "" if it is in neither.
 func wrongForm(text string) string {
+	text, printed := strings.CutPrefix(text, "subject=") // as openssl x509 -subject prints it
+	text = strings.TrimPrefix(text, " ")
 	switch {
 	case slashed.MatchString(text):
 		return strings.Join(strings.Split(text[1:], "/"), ",")
 	case spaced.MatchString(text):
 		return regexp.MustCompile(`(^|,) ?([A-Za-z0-9.]+) = `).ReplaceAllString(text, "$1$2=")
+	case printed:
+		return text
 	}
 	return ""
 }

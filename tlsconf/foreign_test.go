@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"os/exec"
 	"path/filepath"
@@ -108,6 +109,17 @@ func TestKeysThatGoDoesNotHave(t *testing.T) {
 		}
 		if _, err := readKey(f.Key); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", tt.algorithm, err)
+		}
+		if out, err := exec.Command("openssl", "req", "-x509", "-key", f.Key, "-subj", "/CN=a", "-out", f.Cert).CombinedOutput(); err != nil {
+			t.Fatalf("%s", out)
+		}
+		found, err := Find(Search{Files: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var finding *Finding
+		if _, err := Load(found); !errors.As(err, &finding) || finding.File != f.Cert || !strings.Contains(finding.Problem, tt.want) {
+			t.Errorf("a certificate of %s: %v", tt.algorithm, err)
 		}
 	}
 }

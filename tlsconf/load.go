@@ -155,7 +155,7 @@ func (l *loader) loadPairs(pairs []Pair, role x509.ExtKeyUsage) []tls.Certificat
 		if certErr != nil {
 			l.add(certErr)
 		} else if certs[0].PublicKeyAlgorithm == x509.UnknownPublicKeyAlgorithm {
-			f := problem(p.Cert, "use an ECDSA, RSA or Ed25519 key, beside this one if others need it", "its key is of a kind that Go does not know (ML-DSA, perhaps)")
+			f := problem(p.Cert, "use an ECDSA, RSA or Ed25519 key, beside this one if others need it", "it is for %s", foreignKey(certs[0]))
 			// libvirt has such certificates beside usual ones.
 			if len(pairs) > 1 {
 				f.Severity = Warning

@@ -58,7 +58,7 @@ func readPEM(path string, data []byte, wanted ...string) (blocks []block, err er
 		end := []byte("-----END " + b.kind + "-----")
 		i := bytes.Index(body, end)
 		if next := mark.FindIndex(body); i < 0 || next[0] < i {
-			return nil, damaged(n, "a %s without its end, %q", b.kind, end)
+			return nil, damaged(n, "%q without its end, %q", "-----BEGIN "+b.kind+"-----", end)
 		}
 		data = body[i+len(end)-len("-----"):] // with which the next may begin, as GnuTLS reads it
 		if !slices.Contains(otherKinds, b.kind) && !slices.Contains(wanted, b.kind) {
@@ -76,10 +76,10 @@ func readPEM(path string, data []byte, wanted ...string) (blocks []block, err er
 			return r
 		}, body)
 		if b.der, err = base64.StdEncoding.Strict().DecodeString(string(text)); err != nil {
-			return nil, damaged(n, "a %s whose text is not base64: %v", b.kind, err)
+			return nil, damaged(n, "the text of the %s is not base64: %v", b.kind, err)
 		}
 		if len(b.der) == 0 {
-			return nil, damaged(n, "a %s that is empty", b.kind)
+			return nil, damaged(n, "the %s is empty", b.kind)
 		}
 		blocks = append(blocks, b)
 	}

@@ -98,7 +98,7 @@ func readCertsBut(path string, lost func(f *Finding, subject []byte)) ([]*x509.C
 			continue
 		}
 		if why, subject := badString(b.der); why != "" {
-			f := problem(path, "have it issued again, with that value as an UTF8String", "certificate %d in it (block %d) cannot be used: %s", n, b.n, why)
+			f := problem(path, "have it issued again, with that value as a UTF8String", "certificate %d in it (block %d) cannot be used: %s", n, b.n, why)
 			if lost == nil {
 				return nil, f
 			}

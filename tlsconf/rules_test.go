@@ -100,7 +100,8 @@ func TestHint(t *testing.T) {
 	if _, err := ParseRules([]string{`C=GB,O=a\, b = c,CN=d`}); err != nil {
 		t.Errorf("an equals sign with spaces in a value: %v", err)
 	}
-	for form, want := range map[string]string{"C = GB, O = Site, CN = b": "C=GB,O=Site,CN=b", "/C=GB/O=Site/CN=b": "C=GB,O=Site,CN=b"} {
+	for form, want := range map[string]string{"C = GB, O = Site, CN = b": "C=GB,O=Site,CN=b", "/C=GB/O=Site/CN=b": "C=GB,O=Site,CN=b",
+		"subject=C = GB, O = Site, CN = b": "C=GB,O=Site,CN=b", "subject= /C=GB/O=Site/CN=b": "C=GB,O=Site,CN=b", "subject=C=GB,O=Site,CN=b": "C=GB,O=Site,CN=b"} {
 		if _, err := ParseRules([]string{form}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", form, err)
 		}
