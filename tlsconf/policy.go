@@ -15,9 +15,10 @@ type Policy struct {
 	Added       []Note   `json:"added"`       // allowed here, and not by the string
 	Unavailable []Note   `json:"unavailable"` // allowed by the string, and not to be had here
 	NoEffect    []Note   `json:"no_effect"`
-	Source      string   `json:"source"`             // the string as it was given
-	Expanded    string   `json:"expanded,omitempty"` // what @KEYWORD stands for
-	File        string   `json:"file,omitempty"`     // the system file it was looked up in
+	SessionHash bool     `json:"session_hash,omitempty"` // TLS 1.2 only with the extended master secret (RFC 7627)
+	Source      string   `json:"source"`                 // the string as it was given
+	Expanded    string   `json:"expanded,omitempty"`     // what @KEYWORD stands for
+	File        string   `json:"file,omitempty"`         // the system file it was looked up in
 
 	min, max  uint16
 	suites12  []uint16
@@ -27,7 +28,6 @@ type Policy struct {
 	schemes13 []tls.SignatureScheme
 	profile   profile
 	noCRL     bool
-	ems       bool     // TLS 1.2 with the extended master secret alone (RFC 7627)
 	all       resolved // before what Go lacks was taken away
 }
 
@@ -119,7 +119,7 @@ func build(tokens []token, sys *System) (*Policy, error) {
 			return nil, &UnsupportedError{Reason: "X.509 certificates are not allowed on both sides, and there are no others here"}
 		}
 	}
-	p := &Policy{profile: l.profile, noCRL: l.options["VERIFY_DISABLE_CRL_CHECKS"], ems: l.options["FORCE_SESSION_HASH"] || sys.forceEMS, all: r,
+	p := &Policy{profile: l.profile, noCRL: l.options["VERIFY_DISABLE_CRL_CHECKS"], SessionHash: l.options["FORCE_SESSION_HASH"] || sys.forceEMS, all: r,
 		Versions: []string{}, Suites: []string{}, Groups: []string{}, Added: []Note{}, Unavailable: []Note{}, NoEffect: []Note{}}
 	for _, n := range l.notes {
 		if n.widens {

@@ -18,7 +18,7 @@ func (p *Policy) finish(cs tls.ConnectionState) error {
 	if p == nil {
 		return nil
 	}
-	if p.ems && cs.Version < tls.VersionTLS13 {
+	if p.SessionHash && cs.Version < tls.VersionTLS13 {
 		// crypto/tls tells in no other way: without it there is nothing that keys may be exported
 		// from.
 		if _, err := cs.ExportKeyingMaterial("EXPERIMENTAL sluice", nil, 1); err != nil {

@@ -119,6 +119,9 @@ func writePriority(w io.Writer, p *tlsconf.Policy) error {
 			fmt.Fprintf(&b, "%-8s  %s\n", head, name)
 		}
 	}
+	if p.SessionHash {
+		b.WriteString("demands   the extended master secret, of peers with TLS 1.2\n")
+	}
 	for _, notes := range []struct {
 		head string
 		list []tlsconf.Note
