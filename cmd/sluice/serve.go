@@ -104,7 +104,11 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 	}
 	defer look.Close()
 	if len(cfg.Peers) == 0 {
-		log.Warn().Str("config", o.config).Msg("no [peers] are configured: nothing can be moved from here, and nobody is let in")
+		words := "no [peers] are configured: nothing can be moved from here"
+		if len(cfg.Clients) == 0 {
+			words += ", and nobody is let in"
+		}
+		log.Warn().Str("config", o.config).Msg(words)
 	}
 	return runDaemon(ctx, d, log)
 }
