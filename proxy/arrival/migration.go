@@ -143,10 +143,11 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 	if err := KnowsValues(ctx, in.virt, in.arrivals.Config.Name, values); err != nil {
 		return nil, err
 	}
-	if in.flags&libvirt.MigratePostcopyResume != 0 && in.flags&libvirt.MigrateUnsafe == 0 {
-		if err := in.arrivals.Libvirt.CheckResume(ctx); err != nil {
-			return nil, err
-		}
+	if err := in.arrivals.Libvirt.CheckFaults(ctx, in.flags); err != nil {
+		return nil, err
+	}
+	if err := in.arrivals.Libvirt.CheckMachine(ctx, in.flags, call.XML); err != nil {
+		return nil, err
 	}
 	if err := in.checkGuest(ctx, call); err != nil {
 		return nil, err

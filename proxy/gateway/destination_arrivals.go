@@ -69,11 +69,9 @@ func (g *destinationFilter) prepare(ctx context.Context, c *libvirtrpc.Call, dec
 	if refusal != nil {
 		return outcome{*refusal}
 	}
-	if t.Flags&libvirt.MigratePostcopyResume != 0 && t.Flags&libvirt.MigrateUnsafe == 0 {
-		if err := g.gateway.Libvirt.CheckResume(ctx); err != nil {
-			a.unled(err)
-			return refused(libvirtrpc.ErrOperationInvalid, err)
-		}
+	if err := g.gateway.Libvirt.CheckFaults(ctx, t.Flags); err != nil {
+		a.unled(err)
+		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}
 	if t.Steered {
 		if err := g.gateway.CheckChannels(t.Channels); err != nil {

@@ -3,6 +3,11 @@ package virt
 import (
 	"context"
 	"fmt"
+	"strings"
+
+	"github.com/digitalocean/go-libvirt"
+
+	"github.com/virt-sluice/sluice/internal/domainxml"
 )
 
 // Fault is one that releases of libvirt or QEMU are known to have.
@@ -19,8 +24,17 @@ var ResumeCrash = &Fault{
 	Do:   "update libvirt to 11.4.0 or newer, which leaves guests running",
 }
 
-// ParallelPostCopy is of the QEMU that first takes the two together: its machine types up to 7.2
-// have QEMU open the channel of post-copy before the others, and say nothing on it.
+// ParallelLosesGuest is QEMU 7.2's: at the destination it aborts as soon as the guest runs there
+// (yank_unregister_instance), and libvirt tells of success. Later ones refuse the two together. It
+// is not for `sluice check`: nobody gets that far.
+var ParallelLosesGuest = &Fault{
+	Program: "QEMU", Till: "10.1.0",
+	Text: "post-copy with parallel connections loses the guest, or is refused",
+	Do:   "leave out one of --postcopy and --parallel, or update QEMU to 10.1 at both hosts",
+}
+
+// ParallelPostCopy is of the QEMU that first takes the two together and works: machine types up to
+// 7.2 have it open the channel of post-copy before the others, and say nothing on it.
 var ParallelPostCopy = &Fault{
 	Program: "QEMU", Since: "10.1.0",
 	Text: "guests with machine types up to 7.2 never switch to post-copy with parallel connections",
@@ -57,12 +71,50 @@ func number(version string) int {
 	return major*1_000_000 + minor*1000 + micro
 }
 
-// CheckResume refuses to resume a broken post-copy where libvirt here would crash. A distribution may
-// have mended its own, which no version tells: so it is for callers who have not said that they know.
-func (l Libvirt) CheckResume(ctx context.Context) error {
+// parallelPostCopy are the flags of a migration that asks for both.
+const parallelPostCopy = libvirt.MigratePostcopy | libvirt.MigrateParallel
+
+// CheckFaults refuses a migration to this host that libvirt or QEMU here would not survive. That
+// which would crash libvirt can go on with the flag VIR_MIGRATE_UNSAFE: a distribution may have
+// mended its own, which no version tells. That which would lose the guest cannot.
+func (l Libvirt) CheckFaults(ctx context.Context, flags libvirt.DomainMigrateFlags) error {
+	resume := flags&libvirt.MigratePostcopyResume != 0 && flags&libvirt.MigrateUnsafe == 0
+	both := flags&parallelPostCopy == parallelPostCopy
+	if !resume && !both {
+		return nil
+	}
 	v, err := l.Versions(ctx)
-	if err != nil || !v.Has(ResumeCrash) {
+	switch {
+	case err != nil:
+		return err
+	case resume && v.Has(ResumeCrash):
+		return fmt.Errorf("libvirt on %s is %s, with which %s; %s; or resume with --unsafe if it was mended there", l.Host, v.Libvirt, ResumeCrash.Text, ResumeCrash.Do)
+	case both && v.Has(ParallelLosesGuest):
+		return fmt.Errorf("QEMU on %s is %s, with which %s: %s", l.Host, v.QEMU, ParallelLosesGuest.Text, ParallelLosesGuest.Do)
+	}
+	return nil
+}
+
+// CheckMachine refuses post-copy with parallel connections of a guest, of this description, that
+// would never come to it. It is for callers that count on it: others may do without.
+func (l Libvirt) CheckMachine(ctx context.Context, flags libvirt.DomainMigrateFlags, description string) error {
+	if flags&parallelPostCopy != parallelPostCopy || flags&libvirt.MigrateUnsafe != 0 {
+		return nil
+	}
+	machine, err := domainxml.Machine(description)
+	if err != nil || !upTo72(machine) {
 		return err
 	}
-	return fmt.Errorf("libvirt on %s is %s, with which %s; %s; or resume with --unsafe if it was mended there", l.Host, v.Libvirt, ResumeCrash.Text, ResumeCrash.Do)
+	v, err := l.Versions(ctx)
+	if err != nil || !v.Has(ParallelPostCopy) {
+		return err
+	}
+	return fmt.Errorf("QEMU on %s is %s, with which %s, and the guest's is %s; leave out one of --postcopy and --parallel, or go on with --unsafe if it was mended there", l.Host, v.QEMU, ParallelPostCopy.Text, machine)
+}
+
+// upTo72 tells a machine type by its version, as upstream's end with one: pc-i440fx-7.2, virt-6.0.
+func upTo72(machine string) bool {
+	version := machine[strings.LastIndexByte(machine, '-')+1:]
+	n := number(version)
+	return n > 0 && n <= number("7.2")
 }

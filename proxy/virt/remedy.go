@@ -66,7 +66,7 @@ var remedies = []struct {
 	{0, []string{"cannot allocate memory"}, "the destination has too little free memory for the guest: free some (free -m), or take huge pages into account (virsh freepages --all)"},
 	{0, []string{"resolved to localhost"}, "the destination calls itself localhost: give it a host name that resolves to its address for other hosts (hostnamectl, /etc/hosts)"},
 	{0, []string{"unprivileged_userfaultfd"}, "post-copy needs sysctl vm.unprivileged_userfaultfd=1 on the destination"},
-	{0, []string{"postcopy", "compatible with multifd"}, "QEMU takes post-copy with parallel connections from 10.1 on, at both hosts: leave out one of --postcopy and --parallel"},
+	{0, []string{"postcopy", "compatible with multifd"}, "leave out one of --postcopy and --parallel, or update QEMU to 10.1 at both hosts"},
 	{0, []string{"postcopy", "not supported"}, "post-copy needs sysctl vm.unprivileged_userfaultfd=1 on both hosts, and memory that QEMU can fault in page by page"},
 
 	// The guest's state.
