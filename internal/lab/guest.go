@@ -21,9 +21,12 @@ type GuestSpec struct {
 	// PassesPerSecond bounds how often it does: 20 when 0, 500 at most. A pass over 1 GiB takes
 	// software emulation some 50 ms itself.
 	PassesPerSecond int
-	// DisksMiB are the sizes of its virtio disks, which start with random content. The guest
-	// neither reads nor writes them.
+	// DisksMiB are the sizes of its disks, which start with random content. The guest neither reads
+	// nor writes them.
 	DisksMiB []int
+	// IDE has the disks at an IDE controller. They are virtio disks otherwise, which QEMU 11.1 does
+	// not take from an older one unless a driver, or firmware, has set them up.
+	IDE bool
 	// Paused leaves the guest paused once its memory is filled. Its migration then shows the data
 	// path without the emulator's noise.
 	Paused bool
@@ -139,13 +142,17 @@ const SerialFiles = "/var/log/libvirt/qemu/*.serial"
 // memory is migrated. The serial file is appended to, as a guest can come back.
 func (g *Guest) xml() string {
 	var disks strings.Builder
+	bus, dev := "virtio", "vd"
+	if g.Spec.IDE {
+		bus, dev = "ide", "hd"
+	}
 	for i := range g.Spec.DisksMiB {
 		fmt.Fprintf(&disks, `
     <disk type='file' device='disk'>
       <driver name='qemu' type='raw'/>
       <source file='%s'/>
-      <target dev='vd%c' bus='virtio'/>
-    </disk>`, g.DiskPath(i), 'a'+i)
+      <target dev='%s%c' bus='%s'/>
+    </disk>`, g.DiskPath(i), dev, 'a'+i, bus)
 	}
 	backing := ""
 	if g.Spec.HugePages {
