@@ -9,7 +9,8 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// abortTimeout bounds libvirt's answer to the abort of a job. The destination waits for it.
+// abortTimeout bounds libvirt's answer to the abort of a job, or to a query. The destination waits
+// for it.
 const abortTimeout = 5 * time.Second
 
 // cancel ends the migration as `virsh domjobabort` does, so that its client is told that it was
@@ -47,6 +48,18 @@ func (m *steeredSource) cancel(ctx context.Context, why *stream.Cause) error {
 	}
 	m.session.Fail(why)
 	return nil
+}
+
+// givenUp ends the session of a guest that libvirt has given up. If that was asked for here, that is
+// the reason: libvirt's client may be told of it before cancel is.
+func (m *steeredSource) givenUp(code, text string) {
+	m.mu.Lock()
+	why := m.asked
+	m.mu.Unlock()
+	if why == nil {
+		why = &stream.Cause{Code: code, Text: text}
+	}
+	m.session.Fail(why)
 }
 
 // calledOff is why the guest may not be asked for, with mu held; nil if it may.

@@ -128,7 +128,7 @@ func (g *destinationFilter) giveAway(ctx context.Context, call *libvirtrpc.Perfo
 			}
 		}
 		if r.Err != nil {
-			m.fail(stream.CodeLibvirt, virt.Words("sending the guest", r.Err))
+			m.givenUp(stream.CodeLibvirt, virt.Words("sending the guest", r.Err))
 		}
 	}}
 }
@@ -156,7 +156,7 @@ func (g *destinationFilter) confirm(ctx context.Context, c *libvirtrpc.Call) lib
 		switch {
 		case m == nil:
 		case call.Cancelled != 0:
-			m.fail(stream.CodeCancelled, "the libvirt client gave the migration up")
+			m.givenUp(stream.CodeCancelled, "the libvirt client gave the migration up")
 		case r.Err != nil:
 			m.fail(stream.CodeLibvirt, virt.Words("letting go of the guest", r.Err))
 		default:
@@ -173,7 +173,7 @@ func (g *destinationFilter) confirmDeparture(ctx context.Context, m *steeredSour
 		d.Answered(departure.Runs)
 		m.done()
 	} else {
-		m.fail(stream.CodeCancelled, "the libvirt client gave the migration up")
+		m.givenUp(stream.CodeCancelled, "the libvirt client gave the migration up")
 		switch d.AwaitInTime(ctx) {
 		case departure.Runs:
 			call.Cancelled = 0

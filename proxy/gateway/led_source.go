@@ -161,7 +161,7 @@ func (l *ledSource) settle(call *settleCall) error {
 	case call.Runs:
 		m.done()
 	case call.Cancelled:
-		m.fail(stream.CodeCancelled, call.Text)
+		m.givenUp(stream.CodeCancelled, call.Text)
 	default:
 		m.fail(stream.CodeLibvirt, call.Text)
 	}

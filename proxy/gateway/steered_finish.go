@@ -21,7 +21,7 @@ func (m *steeredSource) finish(ctx context.Context, call *libvirtrpc.Finish, cal
 	o := libvirtrpc.Outcome{Body: call.Encode()}
 	if call.Cancelled != 0 {
 		o.Reply = func(*libvirtrpc.Reply) {
-			m.fail(stream.CodeCancelled, "libvirt at the source gave the migration up")
+			m.givenUp(stream.CodeCancelled, "libvirt at the source gave the migration up")
 		}
 		return outcome{o}
 	}
