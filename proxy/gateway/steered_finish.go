@@ -111,6 +111,7 @@ func (m *steeredSource) depart(ctx context.Context, flags uint32, caller caller,
 	if caller != nil {
 		move.Fence, move.HungUp, move.Ended = true, caller.hungUp, caller.ended
 	}
+	m.unfollow(ctx)
 	d, err := m.gateway.Departures.Begin(ctx, move)
 	if err == nil {
 		m.mu.Lock()
@@ -118,6 +119,18 @@ func (m *steeredSource) depart(ctx context.Context, flags uint32, caller caller,
 		m.mu.Unlock()
 	}
 	return d, err
+}
+
+// unfollow has libvirt here asked nothing more of QEMU. A query that a stopped QEMU does not answer
+// keeps libvirt from ending it by Confirm: libvirt fails half a minute later (VIR_JOB_WAIT_TIME).
+func (m *steeredSource) unfollow(ctx context.Context) {
+	m.hold()
+	ctx, cancel := context.WithTimeout(ctx, abortTimeout)
+	defer cancel()
+	select {
+	case <-m.followed:
+	case <-ctx.Done(): // libvirt hangs anyway
+	}
 }
 
 // leaving is the guest's departure, once Finish may have been asked for, and what tells that its

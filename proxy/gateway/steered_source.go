@@ -33,6 +33,9 @@ type steeredSource struct {
 	opener    *stream.Opener
 	listeners qemuListeners
 	over      chan struct{} // closed when nothing of it is left
+	held      chan struct{} // closed before the guest is held
+	hold      func()        // closes held
+	followed  chan struct{} // closed once libvirt is asked nothing more of QEMU
 
 	mu        sync.Mutex
 	departure *departure.Departure // from Finish on; nil in post-copy
@@ -87,7 +90,8 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, s steering) (*steere
 	if info.Clear {
 		t.By = session.ByNothing
 	}
-	m := &steeredSource{gateway: gw, steering: s, opener: gw.Opener(p), over: make(chan struct{})}
+	m := &steeredSource{gateway: gw, steering: s, opener: gw.Opener(p), over: make(chan struct{}), held: make(chan struct{}), followed: make(chan struct{})}
+	m.hold = sync.OnceFunc(func() { close(m.held) })
 	var err error
 	if s.led {
 		m.entry, err = gw.Sessions.AddLed(info)
@@ -160,13 +164,14 @@ func (m *steeredSource) awaitPostcopy() {
 	})
 }
 
-// follow has libvirt here asked how far it is, until the session ends.
+// follow has libvirt here asked how far it is, until the session ends or the guest is held.
 func (m *steeredSource) follow() {
+	defer close(m.followed)
 	if !m.awaitQEMU() {
 		return
 	}
 	ctx := m.session.Context()
-	job := host.Job{Guest: libvirt.Domain{Name: m.guest.name, UUID: m.guest.id, ID: -1}, Entry: m.entry, Tell: m.session.Call}
+	job := host.Job{Guest: libvirt.Domain{Name: m.guest.name, UUID: m.guest.id, ID: -1}, Entry: m.entry, Tell: m.session.Call, Until: m.held}
 	if m.transfer.Postcopy() {
 		job.Look = func(v *virt.Conn, _ virt.JobStats) {
 			if state, err := v.State(ctx, m.guest.id); err == nil && state.InPostcopy() {

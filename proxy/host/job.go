@@ -31,19 +31,25 @@ type Job struct {
 	Each func(virt.JobStats)
 	// Look, if set, asks libvirt for more after each query that has figures.
 	Look func(*virt.Conn, virt.JobStats)
+	// Until, if closed, ends the asking once the query under way is answered.
+	Until <-chan struct{}
 }
 
-// FollowJob asks libvirt for a migration's figures until ctx ends. One query at a time is under way,
-// over a connection of its own: if libvirtd is busy the figures are older, and nothing waits for
-// them.
+// FollowJob asks libvirt for a migration's figures until ctx or j.Until ends. One query at a time is
+// under way, over a connection of its own: if libvirtd is busy the figures are older, and nothing
+// waits for them.
 func (h *Host) FollowJob(ctx context.Context, j Job) {
+	ctx, cancel := context.WithCancel(ctx)
 	latest := make(chan virt.JobStats, 1)
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
 		j.tell(ctx, latest)
 	}()
-	defer func() { <-told }()
+	defer func() {
+		cancel()
+		<-told
+	}()
 	again := time.NewTicker(jobInterval)
 	defer again.Stop()
 	conn := &virt.LazyConn{Libvirt: h.Libvirt}
@@ -51,6 +57,8 @@ func (h *Host) FollowJob(ctx context.Context, j Job) {
 	for {
 		select {
 		case <-again.C:
+		case <-j.Until:
+			return
 		case <-ctx.Done():
 			return
 		}
