@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/config"
@@ -217,7 +218,7 @@ func (d *Daemon) goingOn(before, after *config.Config) (notes []string) {
 }
 
 func restartNote(keys []string) string {
-	return fmt.Sprintf("%v in the configuration differ from what is in use, and take a restart: `systemctl restart sluice` leaves migrations under way alone", keys)
+	return fmt.Sprintf("the configuration has other values than those in use, which take a restart: %s (`systemctl restart sluice` leaves migrations under way alone)", strings.Join(keys, ", "))
 }
 
 // reload answers `sluice reload`.

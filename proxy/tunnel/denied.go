@@ -19,7 +19,7 @@ func (e *deniedError) Error() string {
 	if hint := e.allowed.Hint(e.id); hint != "" {
 		s += "; " + hint
 	}
-	return s + "; to let it in, add a name that it has to allow (--allow of sluice tunnel)"
+	return s + "; to let it in, put one of its names into allow (--allow of sluice tunnel)"
 }
 
 // nameRemedy is for a server that has another name than the tunnel expects.
