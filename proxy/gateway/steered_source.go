@@ -138,7 +138,7 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, s steering) (*steere
 
 // awaitQEMU waits, where the peer has asked for the session, until the guest's QEMU has connected:
 // before that libvirt is asked nothing, and the peer told nothing, of a guest that may go elsewhere.
-// It is false if the session has ended first.
+// It is false if the session has ended first, or the guest is held.
 func (m *steeredSource) awaitQEMU() bool {
 	if !m.led {
 		return true
@@ -146,6 +146,8 @@ func (m *steeredSource) awaitQEMU() bool {
 	select {
 	case <-m.listeners.connected:
 		return true
+	case <-m.held:
+		return false
 	case <-m.session.Context().Done():
 		return false
 	}
