@@ -85,7 +85,7 @@ func intercepted(s *stage) string {
 func withVirtioDisks(s *stage) string {
 	if s.direction == (direction{debian13, debianTesting}) {
 		s.migrate("--copy-storage-all").stays("QEMU has ended on host-b")
-		return "QEMU 11.1 does not take virtio disks from QEMU 10.0 that neither firmware nor a driver has set up."
+		return "QEMU 11.1: it takes no virtio disk from QEMU 10.0 that neither firmware nor a driver has set up"
 	}
 	return bySluice("--copy-storage-all")(s)
 }
@@ -105,14 +105,14 @@ func postCopyInParallel(s *stage) string {
 	switch {
 	case s.hasB.Has(virt.ParallelLosesGuest):
 		s.migrate(append(args, "--unsafe")...).stays(virt.ParallelLosesGuest.Text)
-		return "Before QEMU 10.1, " + virt.ParallelLosesGuest.Text + "."
+		return "QEMU before 10.1: " + virt.ParallelLosesGuest.Text
 	case s.hasA.Has(virt.ParallelLosesGuest): // QEMU refuses it by itself
 		s.migrate(args...).stays("leave out one of --postcopy and --parallel")
-		return "Before QEMU 10.1, " + virt.ParallelLosesGuest.Text + "."
+		return "QEMU before 10.1: " + virt.ParallelLosesGuest.Text
 	case s.g.Spec.Machine == lab.OldMachine:
 		s.migrate(args...).stays(virt.ParallelPostCopy.Text)
 		s.migrate(append(args, "--unsafe", "--timeout", "8")...).stays("--timeout")
-		return "Since QEMU 10.1, " + virt.ParallelPostCopy.Text + "."
+		return "QEMU from 10.1 on: " + virt.ParallelPostCopy.Text
 	}
 	return postCopy(args...)(s)
 }

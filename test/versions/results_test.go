@@ -86,9 +86,9 @@ releases, by every way, and all of their memory compared afterwards.
 		row(c.name, cells...)
 	}
 	if len(r.faults) > 0 {
-		b.WriteString("\nThe rest is refused in words, or ends by its timeout, and leaves the guest where it was:\n\n")
+		b.WriteString("\nThe rest is refused in words, or given up, and loses no guest:\n\n")
 		for i, f := range r.faults {
-			fmt.Fprintf(&b, "%d. %s\n", i+1, f)
+			fmt.Fprintf(&b, "%d. %s.\n", i+1, strings.Replace(f, ": ", ":\n   ", 1))
 		}
 	}
 	return os.WriteFile(file, []byte(b.String()), 0o644)

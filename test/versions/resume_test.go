@@ -65,5 +65,5 @@ func (s *stage) crashes() string {
 		s.t.Errorf("libvirtd on host-b is process %d, %v, and was to crash", pid, err)
 	}
 	s.check(s.B.StartLibvirtd(s.ctx))
-	return "In libvirt from 11.2 until 11.4, " + virt.ResumeCrash.Text + "."
+	return "libvirt from 11.2 until 11.4: " + virt.ResumeCrash.Text
 }
