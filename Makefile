@@ -71,11 +71,8 @@ test-hostile: ## migrations beside every attack that there is a test of (root or
 	test/install
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -v -timeout 30m -run '^TestHostile$$' ./test -args -attacks
 
-test-versions: roots ## every way of migrating between Debian 12, 13 and testing, into docs/versions.md (root or sudo)
+test-versions: roots ## every way of migrating between Debian 12, 13 and testing, and their GnuTLS and OpenSSL, into docs/versions.md (root or sudo)
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 90m -parallel 3 ./test/versions -args -all -results $(CURDIR)/docs/versions.md
-	for root in $$($(ROOTS) trixie testing); do \
-		$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -run PriorityAgainstGnuTLS ./tlsconf -args -root $$root || exit 1; \
-	done
 
 roots: ## the libvirt and QEMU of Debian 13 and testing, for the lab, into the user's cache (fetches them once; root or sudo)
 	test/install
