@@ -29,10 +29,14 @@ type QEMUProcess struct {
 	fd *os.File
 }
 
+// pidFileName makes a guest's name what libvirt calls the file by: as if that were XML
+// (virPidFileBuildPath).
+var pidFileName = strings.NewReplacer("<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;", "&", "&amp;")
+
 // FindQEMU finds the process of a guest by the file that libvirt keeps in folder
 // (/run/libvirt/qemu), and makes sure that it is that guest's, and one of uid's or root's.
 func FindQEMU(folder, guest string, uuid libvirt.UUID, uid int) (*QEMUProcess, error) {
-	path := filepath.Join(folder, guest+".pid")
+	path := filepath.Join(folder, pidFileName.Replace(guest)+".pid")
 	if filepath.Dir(path) != filepath.Clean(folder) {
 		return nil, fmt.Errorf("%q is no name of a file", guest)
 	}

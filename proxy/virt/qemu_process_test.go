@@ -111,6 +111,25 @@ func TestQEMUProcessKill(t *testing.T) {
 	}
 }
 
+// libvirt calls the file by a guest's name as XML would have it.
+func TestQEMUProcessOfNames(t *testing.T) {
+	_, folder, _ := standIn(t, FormatUUID(someUUID))
+	for name, file := range map[string]string{
+		`Gäste zwölf`: `Gäste zwölf.pid`,
+		`a&<b>'c"`:    `a&amp;&lt;b&gt;&apos;c&quot;.pid`,
+		`&amp;`:       `&amp;amp;.pid`,
+	} {
+		if err := os.Link(filepath.Join(folder, "g.pid"), filepath.Join(folder, file)); err != nil {
+			t.Fatal(err)
+		}
+		p, err := FindQEMU(folder, name, someUUID, os.Getuid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Close()
+	}
+}
+
 // Nothing but the guest's own QEMU is ever signalled.
 func TestQEMUProcessOfOthers(t *testing.T) {
 	_, folder, _ := standIn(t, FormatUUID(libvirt.UUID{9}))
