@@ -54,7 +54,7 @@ func (d *daemon) virshStart(g *lab.Guest, args ...string) *virshRun {
 // virshMigrates starts a migration from h to where a libvirt URI leads.
 func (s *site) virshMigrates(h *lab.Host, g *lab.Guest, uri string, args ...string) *virshRun {
 	s.t.Helper()
-	return s.virshStart(h, append([]string{"-c", "qemu:///system", "migrate", "--live", g.Name, uri}, args...)...)
+	return s.virshStart(h, append([]string{"-c", "qemu:///system", "migrate", "--live", g.UUID, uri}, args...)...)
 }
 
 // virshStart starts virsh on a host.

@@ -75,9 +75,9 @@ func run(ctx context.Context, o options) (err error) {
 		}
 	}
 	if !o.small {
-		restore, failed := reserveHugePages(o.memory)
+		restore, failed := lab.ReserveHugePages(o.memory)
 		if failed != nil {
-			return failed
+			return fmt.Errorf("%w, or measure with --small-pages", failed)
 		}
 		defer func() { err = errors.Join(err, restore()) }()
 	}

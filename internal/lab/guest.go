@@ -2,10 +2,13 @@ package lab
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // A GuestSpec says what guest to start.
@@ -41,6 +44,11 @@ type GuestSpec struct {
 	Persistent bool
 	// EndsOnReset ends the guest when it resets itself (see [Guest.ResetItself]).
 	EndsOnReset bool
+	// NVRAM has its firmware in flash, as UEFI is, beside a flash of variables (see
+	// [Guest.NVRAMPath]).
+	NVRAM bool
+	// Elements and Devices are XML, put beneath <domain> and <devices>.
+	Elements, Devices string
 }
 
 // OldMachine is a machine type that the QEMU of Debian 12 (7.2) has, and all newer ones.
@@ -51,6 +59,7 @@ const OldMachine = "pc-i440fx-7.2"
 // file of its own what the guest printed there.
 type Guest struct {
 	Name string
+	UUID string    // virsh takes a name of digits for another guest's id
 	Spec GuestSpec // with the defaults filled in
 	lab  *Lab
 }
@@ -61,7 +70,7 @@ func (h *Host) StartGuest(ctx context.Context, spec GuestSpec) (*Guest, error) {
 	if err := spec.complete(); err != nil {
 		return nil, fmt.Errorf("guest %q: %w", spec.Name, err)
 	}
-	g := &Guest{Name: spec.Name, Spec: spec, lab: h.lab}
+	g := &Guest{Name: spec.Name, UUID: uuid.NewString(), Spec: spec, lab: h.lab}
 	for _, host := range h.lab.Hosts() {
 		if err := host.writeROM(ctx, g.romPath(), spec); err != nil {
 			return nil, err
@@ -69,18 +78,21 @@ func (h *Host) StartGuest(ctx context.Context, spec GuestSpec) (*Guest, error) {
 		if err := os.Remove(host.Path(g.serialPath())); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("guest %s: %w", g.Name, err)
 		}
+		if err := g.writeNVRAM(host); err != nil {
+			return nil, err
+		}
 	}
 	if err := g.fillDisks(h); err != nil {
 		return nil, err
 	}
-	xml := "/run/" + g.Name + ".xml"
-	if err := os.WriteFile(h.Path(xml), []byte(g.xml()), 0o644); err != nil {
+	description := "/run/" + g.UUID + ".xml"
+	if err := os.WriteFile(h.Path(description), []byte(g.xml()), 0o644); err != nil {
 		return nil, fmt.Errorf("guest %s: %w", g.Name, err)
 	}
-	defer os.Remove(h.Path(xml))
-	start := [][]string{{"create", xml}}
+	defer os.Remove(h.Path(description))
+	start := [][]string{{"create", description}}
 	if spec.Persistent {
-		start = [][]string{{"define", xml}, {"start", g.Name}}
+		start = [][]string{{"define", description}, {"start", g.UUID}}
 	}
 	for _, args := range start {
 		if _, err := h.Virsh(ctx, args...); err != nil {
@@ -91,7 +103,7 @@ func (h *Host) StartGuest(ctx context.Context, spec GuestSpec) (*Guest, error) {
 		return nil, err
 	}
 	if spec.Paused {
-		if _, err := h.Virsh(ctx, "suspend", g.Name); err != nil {
+		if _, err := h.Virsh(ctx, "suspend", g.UUID); err != nil {
 			return nil, err
 		}
 	}
@@ -116,8 +128,8 @@ func (s *GuestSpec) complete() error {
 		s.DirtyMiB = min(4, s.MemoryMiB-1)
 	}
 	switch {
-	case !nameRule.MatchString(s.Name):
-		return errors.New("want a name of letters, digits, '.', '_' and '-'")
+	case s.Name == "" || strings.ContainsAny(s.Name, "/,\n"):
+		return errors.New("want a name without slash, comma and newline") // it names files, and -name's values end at a comma
 	case s.MemoryMiB < 2 || s.MemoryMiB > 3072:
 		return fmt.Errorf("%d MiB of memory: want 2 to 3072, which a 32-bit program reaches", s.MemoryMiB)
 	case s.DirtyMiB >= s.MemoryMiB:
@@ -141,6 +153,12 @@ const SerialFiles = "/var/log/libvirt/qemu/*.serial"
 // xml is the domain's description. The devices are few, so that QEMU starts fast and little but
 // memory is migrated. The serial file is appended to, as a guest can come back.
 func (g *Guest) xml() string {
+	firmware, features := fmt.Sprintf("<loader type='rom'>%s</loader>", text(g.romPath())), ""
+	if g.Spec.NVRAM {
+		features = "\n  <features><acpi/></features>" // which libvirt wants to see beside UEFI
+		firmware = fmt.Sprintf("<loader readonly='yes' type='pflash'>%s</loader>\n    <nvram template='%s'>%s</nvram>",
+			text(g.romPath()), text(g.nvramTemplate()), text(g.NVRAMPath()))
+	}
 	var disks strings.Builder
 	bus, dev := "virtio", "vd"
 	if g.Spec.IDE {
@@ -152,7 +170,7 @@ func (g *Guest) xml() string {
       <driver name='qemu' type='raw'/>
       <source file='%s'/>
       <target dev='%s%c' bus='%s'/>
-    </disk>`, g.DiskPath(i), dev, 'a'+i, bus)
+    </disk>`, text(g.DiskPath(i)), dev, 'a'+i, bus)
 	}
 	backing := ""
 	if g.Spec.HugePages {
@@ -164,46 +182,59 @@ func (g *Guest) xml() string {
     <source type='memfd'/>
   </memoryBacking>`
 	}
+	balloon := "<memballoon model='none'/>"
+	if strings.Contains(g.Spec.Devices, "<memballoon") {
+		balloon = ""
+	}
 	onReboot := "restart"
 	if g.Spec.EndsOnReset {
 		onReboot = "destroy"
 	}
 	return fmt.Sprintf(`<domain type='qemu'>
   <name>%s</name>
+  <uuid>%s</uuid>
   <memory unit='MiB'>%d</memory>%s
   <vcpu>1</vcpu>
   <os>
     <type arch='x86_64' machine='%s'>hvm</type>
-    <loader type='rom'>%s</loader>
-  </os>
-  <on_reboot>%s</on_reboot>
-  <devices>%s
+    %s
+  </os>%s
+  <on_reboot>%s</on_reboot>%s
+  <devices>%s%s
     <serial type='file'>
       <source path='%s' append='on'/>
       <target port='0'/>
     </serial>
     <controller type='usb' model='none'/>
     <input type='mouse' bus='ps2'/>
-    <memballoon model='none'/>
+    %s
   </devices>
 </domain>
-`, g.Name, g.Spec.MemoryMiB, backing, g.Spec.Machine, g.romPath(), onReboot, disks.String(), g.serialPath())
+`, text(g.Name), g.UUID, g.Spec.MemoryMiB, backing, g.Spec.Machine, firmware, features, onReboot, g.Spec.Elements,
+		disks.String(), g.Spec.Devices, text(g.serialPath()), balloon)
+}
+
+// text is s as XML has it in texts and attributes.
+func text(s string) string {
+	var b strings.Builder
+	xml.EscapeText(&b, []byte(s)) // of a Builder: never an error
+	return b.String()
 }
 
 // Destroy ends the guest on whichever hosts it is, and removes its definition.
 func (g *Guest) Destroy(ctx context.Context) error {
-	for _, command := range []string{"destroy", "undefine"} {
-		places, err := g.lab.WhereRuns(ctx, g.Name)
+	for _, command := range [][]string{{"destroy"}, {"undefine", "--nvram"}} {
+		places, err := g.places(ctx)
 		if err != nil {
 			return err
 		}
 		for _, p := range places {
 			// A transient guest is gone once it is destroyed, and so is one that was persistent
 			// where it came from.
-			if p.State == "" || command == "destroy" && p.State == "shut off" {
+			if p.State == "" || command[0] == "destroy" && p.State == "shut off" {
 				continue
 			}
-			if _, err := p.Host.Virsh(ctx, command, g.Name); err != nil && !strings.Contains(err.Error(), "no domain with matching") { // it has gone meanwhile
+			if _, err := p.Host.Virsh(ctx, append(command, g.UUID)...); err != nil && !strings.Contains(err.Error(), "no domain with matching") { // it has gone meanwhile
 				return err
 			}
 		}

@@ -187,7 +187,7 @@ func testLibvirtd(t *testing.T, l *Lab) {
 func testSpec(t *testing.T, l *Lab) {
 	for _, spec := range []GuestSpec{
 		{},
-		{Name: "<name>"},
+		{Name: "a/b"},
 		{Name: "g", MemoryMiB: 1},
 		{Name: "g", MemoryMiB: 3073},
 		{Name: "g", MemoryMiB: 16, DirtyMiB: 16},

@@ -29,15 +29,16 @@ func (h *Host) Leftovers(ctx context.Context, except ...string) ([]string, error
 	var left []string
 	note := func(format string, args ...any) { left = append(left, fmt.Sprintf(format, args...)) }
 
-	domains, err := h.Virsh(ctx, "list", "--all", "--name")
+	domains, err := h.Virsh(ctx, "list", "--all", "--uuid", "--name")
 	if err != nil {
 		return nil, err
 	}
-	for name := range strings.FieldsSeq(domains) {
-		if slices.Contains(except, name) {
+	for line := range strings.Lines(domains) {
+		uuid, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name = strings.TrimSpace(name); name == "" || slices.Contains(except, name) {
 			continue
 		}
-		state, err := h.Virsh(ctx, "domstate", "--reason", name)
+		state, err := h.Virsh(ctx, "domstate", "--reason", uuid)
 		if err != nil {
 			state = "gone since"
 		}
@@ -58,7 +59,7 @@ func (h *Host) Leftovers(ctx context.Context, except ...string) ([]string, error
 		return nil, err
 	}
 	err = h.walk("/var/lib/libvirt/qemu", func(path string, d fs.DirEntry) {
-		mine := slices.ContainsFunc(except, func(name string) bool { return strings.Contains(path, "-"+name+"/") })
+		mine := slices.ContainsFunc(except, func(name string) bool { return strings.Contains(path, "-"+shortName(name)+"/") })
 		if d.Type() == fs.ModeSocket && !mine {
 			note("socket %s", path)
 		}
@@ -74,6 +75,13 @@ func (h *Host) Leftovers(ctx context.Context, except ...string) ([]string, error
 		left = append(left, sockets...)
 	}
 	return left, nil
+}
+
+// shortName is a guest's name as libvirt has it in the names of folders: its first 20 characters
+// (virDomainDefGetShortName).
+func shortName(name string) string {
+	runes := []rune(name)
+	return string(runes[:min(len(runes), 20)])
 }
 
 // WaitClean waits until Leftovers finds nothing. When ctx ends before that, it returns an error

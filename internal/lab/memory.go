@@ -19,13 +19,13 @@ const memoryPiece = 128 << 20
 // be, but for the counts that the guest itself checks at each pass. The guest may be running or
 // paused. An error that wraps ErrCorrupt says where they differ.
 func (g *Guest) CheckMemory(ctx context.Context, h *Host) error {
-	file := "/var/lib/libvirt/qemu/" + g.Name + ".memory" // a folder of QEMU's user, who writes it
+	file := "/var/lib/libvirt/qemu/" + g.UUID + ".memory" // a folder of QEMU's user, who writes it
 	defer os.Remove(h.Path(file))
 	end := g.Spec.MemoryMiB << 20
 	for start := guestBase; start < end; start += memoryPiece {
 		size := min(memoryPiece, end-start)
 		// QEMU reports failure of a human's command in its output alone.
-		out, err := h.Virsh(ctx, "qemu-monitor-command", g.Name, "--hmp", fmt.Sprintf("pmemsave %#x %#x %q", start, size, file))
+		out, err := h.Virsh(ctx, "qemu-monitor-command", g.UUID, "--hmp", fmt.Sprintf("pmemsave %#x %#x %q", start, size, file))
 		if err == nil && strings.TrimSpace(out) != "" {
 			err = errors.New(out)
 		}

@@ -22,6 +22,10 @@ func privateFolders() []string {
 	}
 }
 
+// layeredFolders are those of the machine that are writable for each host alone. In the last two
+// libvirt and swtpm keep logs of vTPMs, and the authority that signs their certificates.
+var layeredFolders = []string{"/etc", "/var/log", "/var/lib/swtpm-localca"}
+
 // setUpHost gives the calling process's mount and uts namespaces a host's view, of the file system
 // in root, or of the machine's if that is empty.
 func setUpHost(host, root string) error {
@@ -46,8 +50,13 @@ func setUpHost(host, root string) error {
 		return err
 	}
 	if root == "" { // else all of it is the host's own
-		if err := mountEtc(); err != nil {
-			return err
+		for _, folder := range layeredFolders {
+			if _, err := os.Stat(folder); err != nil {
+				continue // no vTPM is installed
+			}
+			if err := mountLayer(folder, folder); err != nil {
+				return err
+			}
 		}
 	}
 	for _, folder := range privateFolders() {
@@ -106,9 +115,6 @@ func hideEmulators() error {
 	return nil
 }
 
-// mountEtc makes /etc writable for this host alone.
-func mountEtc() error { return mountLayer("/etc", "/etc") }
-
 // mountLayer shows a folder at target, writable for this host alone. The layer's two folders lie in
 // a tmpfs that is unmounted at once: the overlay keeps its own hold on it.
 func mountLayer(folder, target string) error {
@@ -120,6 +126,17 @@ func mountLayer(folder, target string) error {
 		if err := os.Mkdir(folder, 0o755); err != nil {
 			return err
 		}
+	}
+	// The layer's owner and mode are those that show.
+	var st unix.Stat_t
+	if err := unix.Stat(folder, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: folder, Err: err}
+	}
+	if err := os.Chown(layer+"/upper", int(st.Uid), int(st.Gid)); err != nil {
+		return err
+	}
+	if err := unix.Chmod(layer+"/upper", st.Mode&0o7777); err != nil {
+		return &os.PathError{Op: "chmod", Path: layer + "/upper", Err: err}
 	}
 	if err := mount("overlay", target, "overlay", 0, "lowerdir="+folder+",upperdir="+layer+"/upper,workdir="+layer+"/work"); err != nil {
 		return fmt.Errorf("%w (does this kernel have overlayfs?)", err)

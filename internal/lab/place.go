@@ -26,10 +26,19 @@ func (p Place) String() string {
 
 // WhereRuns returns what each of the two hosts knows of the guest of that name, host A first.
 func (l *Lab) WhereRuns(ctx context.Context, name string) ([]Place, error) {
+	return l.places(ctx, name, name)
+}
+
+func (g *Guest) places(ctx context.Context) ([]Place, error) {
+	return g.lab.places(ctx, g.UUID, g.Name)
+}
+
+// places is WhereRuns for the guest that virsh knows as domain.
+func (l *Lab) places(ctx context.Context, domain, name string) ([]Place, error) {
 	var places []Place
 	for _, h := range l.Hosts() {
 		p := Place{Host: h}
-		state, err := h.Virsh(ctx, "domstate", name)
+		state, err := h.Virsh(ctx, "domstate", domain)
 		switch {
 		case err == nil:
 			p.State = state
@@ -49,7 +58,7 @@ func (l *Lab) WhereRuns(ctx context.Context, name string) ([]Place, error) {
 // or, when it is persistent, has it shut off. A paused guest (GuestSpec.Paused) has to be paused
 // there and makes no passes.
 func (l *Lab) CheckOnlyOn(ctx context.Context, g *Guest, h *Host) error {
-	places, err := l.WhereRuns(ctx, g.Name)
+	places, err := g.places(ctx)
 	if err != nil {
 		return err
 	}
