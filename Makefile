@@ -11,7 +11,7 @@ SOAK ?= 30m
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test test-model test-faults test-ktls test-processors test-hostile test-versions roots soak bench lint fuzz vulncheck clean
+.PHONY: help build install demo test test-model test-faults test-ktls test-processors test-hostile test-guests test-versions roots soak bench lint fuzz vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ test-processors: ## AES-GCM alone, on processors that Bochs emulates (no root; f
 test-hostile: ## migrations beside every attack that there is a test of (root or sudo)
 	test/install
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -v -timeout 30m -run '^TestHostile$$' ./test -args -attacks
+
+test-guests: ## every kind of guest that there is a test of, moved both ways and compared (root or sudo)
+	test/install
+	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 30m -run '^TestGuests$$' -parallel 4 ./test -args -guests
 
 test-versions: roots ## every way of migrating between Debian 12, 13 and testing, and their GnuTLS and OpenSSL, into docs/versions.md (root or sudo)
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 90m -parallel 3 ./test/versions -args -all -results $(CURDIR)/docs/versions.md
