@@ -47,7 +47,7 @@ func TestFenceKilledInConfirm(t *testing.T) {
 	st.wait("the answer has come to libvirtd at the source", 30*time.Second, func() bool { return s.unread(s.A, "host-b") > 200 })
 	st.a.signal(syscall.SIGSTOP) // it would end QEMU within a moment
 	thawA()
-	st.wait("libvirtd at the source ends QEMU", 30*time.Second, func() bool { return st.terminating(s.A) })
+	st.wait("libvirtd at the source ends QEMU", time.Minute, func() bool { return st.terminating(s.A) })
 	st.check(s.A.KillLibvirtd(s.ctx, syscall.SIGKILL))
 	st.check(s.A.StartLibvirtd(s.ctx))
 	st.a.signal(syscall.SIGCONT)

@@ -20,14 +20,14 @@ func TestPostCopyThatDoesNotCome(t *testing.T) {
 	}{
 		{"cancelled", "", func(a *daemon, g *lab.Guest) { a.cancels(g.Name, 0, "cancelled", "goes on here") },
 			func(m *migration) { m.stays(control.Cancelled, 3, "cancelled", "sluice cancel") }},
-		{"session_timeout", `session_timeout = "12s"`, func(*daemon, *lab.Guest) {},
-			func(m *migration) { m.stays(control.Failed, 1, "12s", "limits.session_timeout") }},
+		{"session_timeout", `session_timeout = "30s"`, func(*daemon, *lab.Guest) {},
+			func(m *migration) { m.stays(control.Failed, 1, "30s", "limits.session_timeout") }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t)
 			a, _ := s.both(conf{limits: c.limits})
 			g := s.guest(lab.GuestSpec{})
-			m := a.migrate(g.Name, append(slow, "--postcopy", "--timeout", "4", "--timeout-postcopy")...)
+			m := a.migrate(g.Name, append(slow, "--postcopy", "--timeout", "15", "--timeout-postcopy")...)
 			m.halfway()
 			pids, err := s.B.QEMU(g.Name)
 			s.check(err)
