@@ -11,7 +11,7 @@ SOAK ?= 30m
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test test-model test-faults test-ktls test-processors test-hostile test-guests test-versions roots soak bench lint fuzz vulncheck clean
+.PHONY: help build install demo test test-model test-faults test-programs test-ktls test-processors test-hostile test-guests test-versions roots soak bench lint fuzz vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ demo: ## migrate a real guest between two hosts made on this machine (root or su
 	@$(AS_ROOT) bin/demo
 
 # Packages whose tests bring up the two-host lab. The daemons in it have the race detector as well.
-LABS := ./internal/check ./internal/lab ./test ./test/faults ./test/lab ./test/versions
+LABS := ./internal/check ./internal/lab ./test ./test/faults ./test/lab ./test/programs ./test/versions
 GO_TEST = $(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -timeout 40m # for one package
 
 # File systems of other Debian releases, for hosts of the lab. They mostly wait for the network.
@@ -47,6 +47,7 @@ ROOTS = $(GO) run $(if $(AS_ROOT),-exec '$(AS_ROOT)') ./test/roots
 # wait, for links and guests that are slow on purpose: six of them keep two processors busy.
 test: ## everything, the two-host lab included (SLUICE_SKIP_LAB=1 without)
 	@test -n "$$SLUICE_SKIP_LAB" || test/install
+	@test -n "$$SLUICE_SKIP_LAB" || test/programs/fetch bin/programs resource-agents
 	@test -n "$$SLUICE_SKIP_LAB" || $(ROOTS) trixie >/dev/null & \
 	$(GO_TEST) -race -skip '^TestProcessors$$' $(filter-out $(shell $(GO) list $(LABS)),$(shell $(GO) list ./...)); status=$$?; wait; exit $$status
 	$(GO_TEST) -p 1 -parallel 6 $(LABS)
@@ -60,6 +61,11 @@ test-model: ## the model of libvirt's Finish with more faults than `make test` h
 test-faults: ## real migrations struck by faults, into test/faults (about an hour; root or sudo)
 	test/install
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 90m -parallel 8 ./test/faults -args -all -results .
+
+test-programs: ## Nova, Pacemaker, virt-manager, … move guests (root or sudo); fetches them into bin, installs nothing
+	test/install
+	test/programs/fetch bin/programs resource-agents libvirt-clients python3-libvirt virt-manager libgtk-3-bin python3-nova
+	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 30m ./test/programs -args -all
 
 test-ktls: ## kernel TLS and Landlock alone, in Debian's kernels booted under QEMU's emulation (no root; fetches them once)
 	$(GO) test -count=1 -v -timeout 15m -skip '^TestProcessors$$' ./test/guests -args -all

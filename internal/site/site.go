@@ -43,6 +43,10 @@ type Options struct {
 	Daemon string
 	// Env is added to the daemons' environment.
 	Env []string
+	// Certificate is what a host's has. nil: its name.
+	Certificate func(h *lab.Host) pki.Host
+	// Aliases are what its peer calls it besides.
+	Aliases func(h *lab.Host) []string
 	// Clock gives each daemon a clock of its own. nil: the machine's.
 	Clock func(h *lab.Host) *lab.Clock
 }
@@ -82,7 +86,11 @@ func Start(ctx context.Context, l *lab.Lab, o Options) (*Site, error) {
 		if o.Clock != nil {
 			d.clock = o.Clock(h)
 		}
-		if d.Pair, err = ca.Issue(pki.Host{Names: []string{h.Name}}); err == nil {
+		has := pki.Host{Names: []string{h.Name}}
+		if o.Certificate != nil {
+			has = o.Certificate(h)
+		}
+		if d.Pair, err = ca.Issue(has); err == nil {
 			err = d.writeCertificates(ca)
 		}
 		if err != nil {
@@ -96,6 +104,9 @@ func Start(ctx context.Context, l *lab.Lab, o Options) (*Site, error) {
 	}
 	for _, d := range s.Daemons() {
 		config := fmt.Sprintf("name = %q\naccept.char_files = [%q]\n%s\n[peers.%s]\n%s", d.Host.Name, lab.SerialFiles, o.Config, d.Host.Peer().Name, o.Peer)
+		if o.Aliases != nil {
+			config += fmt.Sprintf("\naliases = [\"%s\"]\n", strings.Join(o.Aliases(d.Host.Peer()), `", "`))
+		}
 		err := os.WriteFile(d.Host.Path(ConfigFile), []byte(config), 0o644)
 		if err == nil {
 			err = os.WriteFile(d.Host.Path(LogFile), nil, 0o644)
