@@ -195,6 +195,9 @@ func interceptLines(st *control.InterceptStatus, width int) []string {
 		return indented(margin, st.Problem, width)
 	}
 	lines := indented(margin, fmt.Sprintf("TCP ports %s here are closed to other hosts (%d attempts refused)", st.Ports, st.Refused), width)
+	if st.PeersAlone {
+		lines = append(lines, indented(margin, fmt.Sprintf("those of hosts that are no peers cannot be reached from here (%d attempts refused)", st.Elsewhere), width)...)
+	}
 	if st.Problem != "" {
 		lines = append(lines, indented(margin, st.Problem, width)...)
 	}

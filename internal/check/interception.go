@@ -9,7 +9,7 @@ import (
 
 // InterceptTable is what the kernel should have by a configuration with [intercept].
 func InterceptTable(ctx context.Context, cfg *config.Config) (*rules.Table, error) {
-	w := rules.Wanted{Port: uint16(cfg.Intercept.Port), Hosts: make(map[string][]string)}
+	w := rules.Wanted{Port: uint16(cfg.Intercept.Port), PeersAlone: cfg.Intercept.PeersAlone, Hosts: make(map[string][]string)}
 	w.First, w.Last = cfg.Intercept.Range()
 	for name, peer := range cfg.Peers {
 		w.Hosts[name] = peer.InterceptAt()

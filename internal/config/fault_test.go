@@ -124,6 +124,7 @@ func TestFaults(t *testing.T) {
 		{"libvirt nowhere", "[peers.b]\nlibvirt_uri = 'qemu+tls:///system'", "f.toml:2: peers.b.libvirt_uri", "no host name"},
 		{"libvirt in clear", "[peers.b]\nwithout_sluice = 'native-tls'\nlibvirt_uri = 'qemu+tcp://b/system'", "f.toml:3: peers.b.libvirt_uri", "in clear"},
 		{"libvirt in clear by a name", "[peers.b]\nwithout_sluice = 'plain'\nlibvirt_uri = 'qemu+tcp://b/system'", "f.toml:3: peers.b.libvirt_uri", "its IP address in place of the name"},
+		{"peers alone, and one without a sluice", "[intercept]\npeers_alone = true\n[peers.b]\nwithout_sluice = 'native-tls'", "f.toml:2: intercept.peers_alone", "could not go to b"},
 
 		// Tunnels.
 		{"tunnel without listen", "\n[[tunnel]]\nto = 'unix:/a'", "f.toml:2: tunnel.0.listen", "is missing"},

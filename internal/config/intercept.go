@@ -16,6 +16,10 @@ import (
 type Intercept struct {
 	Port  int    `toml:"port"`  // where the daemon takes them, on loopback; default 16516
 	Ports string `toml:"ports"` // the migration ports of every host, "FIRST-LAST"; default libvirt's own
+
+	// PeersAlone refuses connections from here to the migration ports of hosts that are no peers,
+	// to which a name service could lead a guest.
+	PeersAlone bool `toml:"peers_alone"`
 }
 
 // Defaults of interception. libvirt's ports are migration_port_min and _max in
@@ -86,6 +90,9 @@ func (c *checker) intercept(cfg *Config) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Peers)) {
+		if p := cfg.Peers[name]; i.PeersAlone && p.WithoutSluice != WithoutNo && p.WithoutSluice != "" {
+			c.fault("intercept.peers_alone", "guests could not go to %s any more, whose without_sluice is %q: leave out one of the two", name, p.WithoutSluice)
+		}
 		if _, p, err := net.SplitHostPort(cfg.Peers[name].Address); err == nil && inRange(p, first, last) {
 			c.fault("peers."+name+".address", "port %s is among intercept.ports (%s): sluice's own connections would come back to it", p, i.Ports)
 		}

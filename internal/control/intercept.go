@@ -9,6 +9,9 @@ type InterceptStatus struct {
 	Ports   string `json:"ports,omitempty"`   // the migration ports, FIRST-LAST
 	Refused uint64 `json:"refused"`           // attempts from other hosts
 
+	PeersAlone bool   `json:"peers_alone"` // these ports of hosts that are no peers are closed to this host
+	Elsewhere  uint64 `json:"elsewhere"`   // attempts to reach them that were refused
+
 	Routes []InterceptRoute `json:"routes"`
 }
 

@@ -61,8 +61,12 @@ func (r rule) whose() []expr.Any {
 	a := r.to.Addr
 	switch {
 	case !a.IsValid():
+		key := expr.MetaKeyIIFNAME
+		if r.leaves {
+			key = expr.MetaKeyOIFNAME
+		}
 		return []expr.Any{
-			&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg},
+			&expr.Meta{Key: key, Register: reg},
 			&expr.Cmp{Op: expr.CmpOpNeq, Register: reg, Data: append([]byte("lo"), make([]byte, unix.IFNAMSIZ-2)...)},
 		}
 	case a.Is4():

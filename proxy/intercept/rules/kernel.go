@@ -22,6 +22,7 @@ type State struct {
 	Table
 	Redirected []uint64 // connections, by route
 	Escaped    []uint64 // that were refused since they had not been redirected
+	Elsewhere  uint64   // that were refused since they went to hosts that are no peers
 	Refused    uint64   // attempts from other hosts
 }
 
@@ -134,6 +135,10 @@ func (st *State) take(chain string, r *nftables.Rule) {
 	case "outgoing":
 		st.Port, st.Routes, st.Redirected = t.Port, append(st.Routes, to), append(st.Redirected, packets)
 	case "escaping":
+		if !to.Addr.IsValid() {
+			st.PeersAlone, st.Elsewhere = true, packets
+			return
+		}
 		st.Escaped = append(st.Escaped, packets)
 	case "incoming":
 		st.First, st.Last, st.Refused = t.First, t.Last, packets

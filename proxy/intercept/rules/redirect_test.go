@@ -97,6 +97,28 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// A name that leads to a host that is no peer leads nowhere, where the configuration says so.
+func TestPeersAlone(t *testing.T) {
+	alone(t)
+	there := link(t)
+	want := table(route("host-b", there6))
+	up(t, want, true)
+	var third, other *net.TCPListener
+	there(func() { third, other = listen(t, ":49152"), listen(t, ":49216") })
+	arrives(t, there4+":49152", third)
+	want.PeersAlone = true
+	up(t, want, true)
+	refused(t, there4+":49152")
+	arrives(t, there4+":49216", other)
+	arrives(t, "["+there6+"]:49152", listen(t, "[::1]:16516"))
+	here := listen(t, ":49152")
+	arrives(t, "127.0.0.1:49152", here)
+	arrives(t, here4+":49152", here)
+	if st, err := Read(); err != nil || st.Elsewhere == 0 {
+		t.Errorf("counted %+v, %v", st, err)
+	}
+}
+
 func TestClosesToOthers(t *testing.T) {
 	alone(t)
 	there := link(t)

@@ -19,6 +19,7 @@ type Wanted struct {
 	Port        uint16              // of this host's sluice, on loopback
 	First, Last uint16              // the migration ports
 	Hosts       map[string][]string // by peer: addresses and names at which its QEMUs are reached
+	PeersAlone  bool
 }
 
 // Resolve is the table that is wanted on this host. Names of peers are resolved, all or it fails;
@@ -29,7 +30,7 @@ func (w Wanted) Resolve(ctx context.Context) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{Port: w.Port, First: w.First, Last: w.Last}
+	t := &Table{Port: w.Port, First: w.First, Last: w.Last, PeersAlone: w.PeersAlone}
 	whose := make(map[netip.Addr]string)
 	var faults []error
 	for _, peer := range slices.Sorted(maps.Keys(w.Hosts)) {

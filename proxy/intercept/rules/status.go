@@ -14,7 +14,7 @@ func Status(want *Table) *control.InterceptStatus {
 	if err != nil {
 		return &control.InterceptStatus{Problem: err.Error(), Routes: []control.InterceptRoute{}}
 	}
-	s := &control.InterceptStatus{On: true, Port: int(st.Port), Ports: fmt.Sprintf("%d-%d", st.First, st.Last), Refused: st.Refused, Routes: []control.InterceptRoute{}}
+	s := &control.InterceptStatus{On: true, Port: int(st.Port), Ports: fmt.Sprintf("%d-%d", st.First, st.Last), Refused: st.Refused, PeersAlone: st.PeersAlone, Elsewhere: st.Elsewhere, Routes: []control.InterceptRoute{}}
 	for i, r := range st.Routes {
 		s.Routes = append(s.Routes, control.InterceptRoute{Peer: r.Peer, Address: r.Addr.String(), Led: st.Redirected[i], Refused: st.Escaped[i]})
 	}
@@ -32,6 +32,9 @@ func (t *Table) differs(have *Table) string {
 	}
 	if have.Port != t.Port && len(have.Routes) > 0 {
 		all = append(all, fmt.Sprintf("intercept.port is %d", t.Port))
+	}
+	if have.PeersAlone != t.PeersAlone {
+		all = append(all, fmt.Sprintf("intercept.peers_alone is %t", t.PeersAlone))
 	}
 	for _, r := range t.Routes {
 		if !slices.Contains(have.Routes, r) {

@@ -13,6 +13,7 @@ type Table struct {
 	Port        uint16  // of this host's sluice, on loopback
 	First, Last uint16  // the migration ports
 	Routes      []Route // by peer and address, none twice
+	PeersAlone  bool    // nothing goes from here to the ports of hosts that are no peers
 }
 
 // Route is an address at which a peer's QEMUs are reached.
@@ -33,7 +34,7 @@ func (t *Table) Peer(a netip.Addr) string {
 
 // Equal says whether both are the same. Without a route the port is in no rule.
 func (t *Table) Equal(o *Table) bool {
-	return (t.Port == o.Port || len(t.Routes) == 0) && t.First == o.First && t.Last == o.Last && slices.Equal(t.Routes, o.Routes)
+	return (t.Port == o.Port || len(t.Routes) == 0) && t.First == o.First && t.Last == o.Last && t.PeersAlone == o.PeersAlone && slices.Equal(t.Routes, o.Routes)
 }
 
 // Has says whether the range has the port.
@@ -78,7 +79,8 @@ type chain struct {
 //   - outgoing leads connections to peers' migration ports to sluice on this
 //     host. Where nobody listens there, the kernel refuses them.
 //   - escaping refuses what was not led there, whatever the reason: another
-//     table may have exempted it from address translation.
+//     table may have exempted it from address translation. With PeersAlone it
+//     also refuses what goes to any other host.
 //   - incoming refuses what comes from elsewhere to migration ports here.
 func (t *Table) chains() []chain {
 	all := []chain{
@@ -90,6 +92,9 @@ func (t *Table) chains() []chain {
 		all[0].rules = append(all[0].rules, rule{t: t, to: r, redirects: true})
 		all[1].rules = append(all[1].rules, rule{t: t, to: r})
 	}
+	if t.PeersAlone {
+		all[1].rules = append(all[1].rules, rule{t: t, leaves: true})
+	}
 	return all
 }
 
@@ -98,11 +103,15 @@ func (t *Table) chains() []chain {
 type rule struct {
 	t         *Table
 	to        Route // none: from any other host
+	leaves    bool  // to any other host, in place of from
 	redirects bool
 }
 
 func (r rule) String() string {
 	whose, what, comment := `iifname != "lo"`, "reject with tcp reset", ""
+	if r.leaves {
+		whose = `oifname != "lo"`
+	}
 	if r.to.Addr.IsValid() {
 		whose, comment = "ip6 daddr ", fmt.Sprintf(" comment %q", r.to.Peer)
 		if r.to.Addr.Is4() {

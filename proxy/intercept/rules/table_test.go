@@ -28,9 +28,12 @@ func up(t *testing.T, want *Table, changed bool) {
 func TestPrintedIsExact(t *testing.T) {
 	one := table(route("host-b", there4))
 	one.First, one.Last, one.Port = 5000, 5000, 1
+	only := table(route("host-b", there4))
+	only.PeersAlone = true
 	for name, want := range map[string]*Table{
 		"no route": table(),
 		"one port": one,
+		"peers":    only,
 		"routes":   table(route("a.example.org", "2001:db8::1"), route("host-b", there4), route("host-b", there6), route("v4-in-v6", "::ffff:0:0")),
 	} {
 		t.Run(name, func(t *testing.T) {
