@@ -23,6 +23,8 @@ var guestKinds = []*guestKind{
 		leaves:  spoilNVRAM,
 		arrives: func(m *guestMove, h *lab.Host) { sameNVRAM(m, h); sameTPM(m, h) },
 		args:    []string{"--persistent"}},
+	{name: "UEFI", spec: lab.GuestSpec{UEFI: true, MemoryMiB: 128, Devices: tpm}, leaves: spoilNVRAM,
+		arrives: func(m *guestMove, h *lab.Host) { m.check(m.g.GoOn(m.ctx, h)) }},
 	{name: "NVRAM", spec: lab.GuestSpec{NVRAM: true}, started: keepNVRAM, leaves: spoilNVRAM, arrives: sameNVRAM},
 	{name: "vTPM", spec: lab.GuestSpec{Devices: tpm}, started: keepTPM, arrives: sameTPM},
 

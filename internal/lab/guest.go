@@ -47,6 +47,10 @@ type GuestSpec struct {
 	// NVRAM has its firmware in flash, as UEFI is, beside a flash of variables (see
 	// [Guest.NVRAMPath]).
 	NVRAM bool
+	// UEFI has the host's OVMF for firmware, in place of what fills and checks memory, and no disk to
+	// start from. The guest is paused once OVMF has written variables, and is known from then on by
+	// its memory, that of the flash included (see [Guest.GoOn]).
+	UEFI bool
 	// Elements and Devices are XML, put beneath <domain> and <devices>.
 	Elements, Devices string
 }
@@ -62,6 +66,8 @@ type Guest struct {
 	UUID string    // virsh takes a name of digits for another guest's id
 	Spec GuestSpec // with the defaults filled in
 	lab  *Lab
+
+	digest []byte // of a UEFI guest's memory
 }
 
 // StartGuest starts a guest on the host and returns once its memory is filled. The files that it
@@ -99,6 +105,12 @@ func (h *Host) StartGuest(ctx context.Context, spec GuestSpec) (*Guest, error) {
 			return nil, fmt.Errorf("%w%s", err, h.logTail("/var/log/libvirt/qemu/"+g.Name+".log"))
 		}
 	}
+	if spec.UEFI {
+		if err := g.waitVariables(ctx, h); err != nil {
+			return nil, err
+		}
+		return g, g.pauseUEFI(ctx, h)
+	}
 	if err := g.waitFilled(ctx, h); err != nil {
 		return nil, err
 	}
@@ -120,6 +132,9 @@ func (s *GuestSpec) complete() error {
 	}
 	if s.Machine == "" {
 		s.Machine = "pc"
+	}
+	if s.UEFI {
+		s.Paused = true
 	}
 	switch {
 	case s.DirtyMiB < 0:
@@ -153,9 +168,14 @@ const SerialFiles = "/var/log/libvirt/qemu/*.serial"
 // xml is the domain's description. The devices are few, so that QEMU starts fast and little but
 // memory is migrated. The serial file is appended to, as a guest can come back.
 func (g *Guest) xml() string {
-	firmware, features := fmt.Sprintf("<loader type='rom'>%s</loader>", text(g.romPath())), ""
-	if g.Spec.NVRAM {
+	chosen, firmware, features := "", fmt.Sprintf("<loader type='rom'>%s</loader>", text(g.romPath())), ""
+	if g.Spec.UEFI || g.Spec.NVRAM {
 		features = "\n  <features><acpi/></features>" // which libvirt wants to see beside UEFI
+	}
+	switch {
+	case g.Spec.UEFI:
+		chosen, firmware = " firmware='efi'", "<firmware><feature enabled='no' name='secure-boot'/></firmware>"
+	case g.Spec.NVRAM:
 		firmware = fmt.Sprintf("<loader readonly='yes' type='pflash'>%s</loader>\n    <nvram template='%s'>%s</nvram>",
 			text(g.romPath()), text(g.nvramTemplate()), text(g.NVRAMPath()))
 	}
@@ -195,7 +215,7 @@ func (g *Guest) xml() string {
   <uuid>%s</uuid>
   <memory unit='MiB'>%d</memory>%s
   <vcpu>1</vcpu>
-  <os>
+  <os%s>
     <type arch='x86_64' machine='%s'>hvm</type>
     %s
   </os>%s
@@ -210,7 +230,7 @@ func (g *Guest) xml() string {
     %s
   </devices>
 </domain>
-`, text(g.Name), g.UUID, g.Spec.MemoryMiB, backing, g.Spec.Machine, firmware, features, onReboot, g.Spec.Elements,
+`, text(g.Name), g.UUID, g.Spec.MemoryMiB, backing, chosen, g.Spec.Machine, firmware, features, onReboot, g.Spec.Elements,
 		disks.String(), g.Spec.Devices, text(g.serialPath()), balloon)
 }
 

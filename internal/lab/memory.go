@@ -19,22 +19,38 @@ const memoryPiece = 128 << 20
 // be, but for the counts that the guest itself checks at each pass. The guest may be running or
 // paused. An error that wraps ErrCorrupt says where they differ.
 func (g *Guest) CheckMemory(ctx context.Context, h *Host) error {
-	file := "/var/lib/libvirt/qemu/" + g.UUID + ".memory" // a folder of QEMU's user, who writes it
-	defer os.Remove(h.Path(file))
+	if g.Spec.UEFI {
+		return g.checkDigest(ctx, h)
+	}
+	return g.saveAll(ctx, h, g.checkPiece)
+}
+
+// saveAll saves all memory from guestBase on, piece by piece, and hands each to f as a file of so
+// many bytes from address start on.
+func (g *Guest) saveAll(ctx context.Context, h *Host, f func(path string, start uint32, size int) error) error {
 	end := g.Spec.MemoryMiB << 20
 	for start := guestBase; start < end; start += memoryPiece {
-		size := min(memoryPiece, end-start)
-		// QEMU reports failure of a human's command in its output alone.
-		out, err := h.Virsh(ctx, "qemu-monitor-command", g.UUID, "--hmp", fmt.Sprintf("pmemsave %#x %#x %q", start, size, file))
-		if err == nil && strings.TrimSpace(out) != "" {
-			err = errors.New(out)
+		if err := g.save(ctx, h, start, min(memoryPiece, end-start), f); err != nil {
+			return err
 		}
-		if err == nil {
-			err = g.checkPiece(h.Path(file), uint32(start), size)
-		}
-		if err != nil {
-			return fmt.Errorf("guest %s on %s: %w", g.Name, h.Name, err)
-		}
+	}
+	return nil
+}
+
+// save saves a part of what the guest has at its addresses, and hands it to f.
+func (g *Guest) save(ctx context.Context, h *Host, start, size int, f func(path string, start uint32, size int) error) error {
+	file := "/var/lib/libvirt/qemu/" + g.UUID + ".memory" // a folder of QEMU's user, who writes it
+	defer os.Remove(h.Path(file))
+	// QEMU reports failure of a human's command in its output alone.
+	out, err := h.Virsh(ctx, "qemu-monitor-command", g.UUID, "--hmp", fmt.Sprintf("pmemsave %#x %#x %q", start, size, file))
+	if err == nil && strings.TrimSpace(out) != "" {
+		err = errors.New(out)
+	}
+	if err == nil {
+		err = f(h.Path(file), uint32(start), size)
+	}
+	if err != nil {
+		return fmt.Errorf("guest %s on %s: %w", g.Name, h.Name, err)
 	}
 	return nil
 }
