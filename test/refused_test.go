@@ -33,7 +33,7 @@ func refused(a *daemon, g *lab.Guest, words ...string) {
 // logged waits until the daemon has logged a line that has all the words.
 func (d *daemon) logged(words ...string) {
 	d.s.t.Helper()
-	d.s.wait(fmt.Sprintf("a line of %s's log with %q", d.host.Name, words), 10*time.Second, func() bool {
+	d.s.wait(fmt.Sprintf("a line of %s's log with %q", d.host.Name, words), 30*time.Second, func() bool {
 	lines:
 		for line := range strings.Lines(d.log()) {
 			for _, w := range words {
