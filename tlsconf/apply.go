@@ -62,7 +62,7 @@ func (p *Policy) verify(cs tls.ConnectionState, chain []*x509.Certificate) error
 		return refuse(p.Suites, "the handshake came to the suite %s", tls.CipherSuiteName(cs.CipherSuite))
 	}
 	// TLS 1.2 without ECDHE has no group.
-	if groups, names := p.allGroups(); cs.CurveID != 0 && !slices.Contains(groups, cs.CurveID) {
+	if groups, names := p.allGroups(); cs.CurveID != 0 && !slices.Contains(groups, cs.CurveID) && !(p.bearsHybrid && cs.CurveID == goGroups[hybrid]) {
 		return refuse(names, "the handshake came to the group %v", cs.CurveID)
 	}
 	if len(chain) == 0 {

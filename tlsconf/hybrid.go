@@ -9,10 +9,11 @@ import "crypto/tls"
 // others, and takes another with peers that do not know it.
 const hybrid = "X25519-MLKEM768"
 
-// addHybrid adds it where it may be.
+// addHybrid adds it where it may be. A policy that lists its groups, X25519 among them, bears it
+// where a handshake has come to it by another policy: see [Peer.Within].
 func (p *Policy) addHybrid(r resolved, l *lists, sys *System) {
-	wanted := has(r.versions, "TLS1.3") && has(r.groups, "X25519") && !has(r.groups, hybrid)
-	if !wanted || l.ownGroups || l.noHybrid || sys.allowlist || has(sys.disabledGroups, hybrid) {
+	p.bearsHybrid = has(r.versions, "TLS1.3") && has(r.groups, "X25519") && !l.noHybrid && !has(sys.disabledGroups, hybrid)
+	if !p.bearsHybrid || has(r.groups, hybrid) || l.ownGroups || sys.allowlist {
 		return
 	}
 	p.Added = append(p.Added, Note{Token: "GROUP-" + hybrid, Why: "comes first, with peers that know it: what is recorded today stays secret from quantum computers; -GROUP-" + hybrid + " takes it away"})

@@ -88,3 +88,18 @@ func TestHybridUsed(t *testing.T) {
 		t.Errorf("in clear: %+v", used)
 	}
 }
+
+// The policy of a peer is held to after the handshake, which went by the host's.
+func TestHybridBySecondPolicy(t *testing.T) {
+	state := tls.ConnectionState{Version: tls.VersionTLS13, CipherSuite: tls.TLS_AES_128_GCM_SHA256, CurveID: tls.X25519MLKEM768}
+	for priority, borne := range map[string]bool{
+		"NORMAL":                             true,
+		"NORMAL:-GROUP-ALL:+GROUP-X25519":    true,
+		"NORMAL:-GROUP-X25519-MLKEM768":      false,
+		"NORMAL:-GROUP-ALL:+GROUP-SECP256R1": false,
+	} {
+		if err := policy(t, priority).verify(state, nil); (err == nil) != borne {
+			t.Errorf("%s: %v", priority, err)
+		}
+	}
+}

@@ -20,15 +20,17 @@ type Policy struct {
 	Expanded    string   `json:"expanded,omitempty"`     // what @KEYWORD stands for
 	File        string   `json:"file,omitempty"`         // the system file it was looked up in
 
-	min, max  uint16
-	suites12  []uint16
-	suites13  []uint16
-	groups    []tls.CurveID
-	schemes12 []tls.SignatureScheme
-	schemes13 []tls.SignatureScheme
-	profile   profile
-	noCRL     bool
-	all       resolved // before what Go lacks was taken away
+	min, max uint16
+	suites12 []uint16
+	suites13 []uint16
+	groups   []tls.CurveID
+
+	bearsHybrid bool
+	schemes12   []tls.SignatureScheme
+	schemes13   []tls.SignatureScheme
+	profile     profile
+	noCRL       bool
+	all         resolved // before what Go lacks was taken away
 }
 
 // Note is a token and why it is not what one may think.
