@@ -37,9 +37,11 @@ type pending struct {
 	reply  func(*Reply)
 	lost   func(context.Context) *Reply
 	await  func() time.Duration
-	done   chan struct{} // closed once it is answered; nil where nobody awaits that
-	passes bool          // its reply has come, and is on its way to the client
-	stream bool          // it is answered, and its stream goes on
+
+	replied func()
+	done    chan struct{} // closed once it is answered; nil where nobody awaits that
+	passes  bool          // its reply has come, and is on its way to the client
+	stream  bool          // it is answered, and its stream goes on
 }
 
 // streams says whether a stream may follow its reply.
@@ -87,7 +89,7 @@ func (f *inflight) send(p *pending, o *Outcome) bool {
 	if o.Procedure != 0 {
 		p.sent = o.Procedure
 	}
-	p.reply, p.lost, p.await = o.Reply, o.Lost, o.Await
+	p.reply, p.replied, p.lost, p.await = o.Reply, o.Replied, o.Lost, o.Await
 	p.whole = o.Reply != nil || p.decided() || p.sent != p.asked.Procedure
 	if p.await != nil {
 		p.done = make(chan struct{})

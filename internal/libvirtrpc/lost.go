@@ -55,7 +55,7 @@ func (c *Conversation) serverLost(ctx context.Context, err error) (grace time.Du
 				longest.Unlock()
 				c.client.out.packet(p.asked.reply(StatusError), r.Err.encode())
 			default:
-				c.client.out.packet(p.asked.reply(StatusOK), r.Body)
+				c.answer(p, p.asked.reply(StatusOK), r.Body)
 			}
 		})
 	}

@@ -37,6 +37,8 @@ type Outcome struct {
 	// Reply may change the body of libvirtd's reply. It must not block for
 	// long: the packets behind wait for it.
 	Reply func(r *Reply)
+	// Replied, if not nil, is told that a reply without an error has been written to the client.
+	Replied func()
 	// Lost, if not nil, is asked for a reply when the daemon's can't come any
 	// more. The client waits, and its pings are answered, until it returns, or
 	// until ctx ends with the client's connection. Nil: none.

@@ -115,5 +115,14 @@ func (c *Conversation) changeReply(h Head, n int, p *pending) (good bool, err er
 	if r.Err != nil {
 		return false, c.client.out.packet(h.reply(StatusError), r.Err.encode())
 	}
-	return true, c.client.out.packet(h.reply(StatusOK), r.Body)
+	return true, c.answer(p, h.reply(StatusOK), r.Body)
+}
+
+// answer writes a reply without an error.
+func (c *Conversation) answer(p *pending, h Head, body []byte) error {
+	err := c.client.out.packet(h, body)
+	if err == nil && p.replied != nil {
+		p.replied()
+	}
+	return err
 }

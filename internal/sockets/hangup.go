@@ -21,3 +21,19 @@ func HungUp(c *net.UnixConn) bool {
 	})
 	return hungUp
 }
+
+// Taken says whether the other end has read all that was written to c, and has not closed it since,
+// which would take what it has not read for read.
+func Taken(c *net.UnixConn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	left := 1
+	raw.Control(func(fd uintptr) {
+		if n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
+			left = n
+		}
+	})
+	return left == 0 && !HungUp(c)
+}

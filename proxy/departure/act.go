@@ -42,6 +42,14 @@ func (d *Departure) act(a Action) (wait bool) {
 			}
 			return false
 		}
+	case Release:
+		if err = d.proc.Continue(); errors.Is(err, virt.ErrQEMUEnded) {
+			d.state.Ended, err = true, nil
+		}
+		if err == nil {
+			d.state.Fenced, d.state.HasQEMU, d.state.Guest, d.looks = false, true, NotSeen, turns{}
+			return false
+		}
 	case Kill:
 		if err = d.proc.Kill(); err == nil {
 			d.state.Ended, d.state.Guest, d.looks = true, NotSeen, turns{}

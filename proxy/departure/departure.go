@@ -26,6 +26,9 @@ type Move struct {
 	// Ended says whether the process that has the caller's connection has ended. nil: nobody can
 	// tell.
 	Ended func() bool
+	// Taken says whether the caller has read all that was written to it, and its connection is still
+	// open. nil: nobody can tell.
+	Taken func() bool
 	// WithoutSluice says that there is no sluice at the destination, whose libvirt is asked then.
 	WithoutSluice bool
 	// Ask asks the destination what became of the guest, on a new connection. Default: the table's.
@@ -60,7 +63,9 @@ type Departure struct {
 	closed time.Time // when it was seen closed, a moment after that; zero: not so
 	asks   turns
 	looks  turns
-	until  time.Time // when state.Late comes; zero: never
+
+	replied bool      // the answer that the guest runs there has been written to the caller
+	until   time.Time // when state.Late comes; zero: never
 
 	mu   sync.Mutex // what Status shows of it
 	seen Status
@@ -116,6 +121,9 @@ func (d *Departure) Answered(v Verdict) {
 		d.openAnswer()
 	})
 }
+
+// Replied tells that the answer has been written to the caller, and that the guest runs.
+func (d *Departure) Replied() { d.tell(func() { d.replied = true }) }
 
 // Lost tells that the destination's answer to Finish won't come.
 func (d *Departure) Lost() {

@@ -32,7 +32,7 @@ func (d *Departure) fence(ctx context.Context) (err error) {
 	for {
 		switch d.state.Next() {
 		case SetFence:
-			switch err := d.setFence(); {
+			switch err := d.setFence(ctx, v); {
 			case errors.Is(err, virt.ErrQEMUEnded):
 				d.state.Ended, why = true, err
 			case err != nil:
@@ -94,13 +94,30 @@ func (d *Departure) findQEMU(ctx context.Context, v *virt.Conn) error {
 	return nil
 }
 
-func (d *Departure) setFence() error {
-	if err := d.proc.Stop(); err != nil {
-		d.proc.Continue()
-		return err
+// questionPatience bounds what an answer of QEMU's to libvirt may add to the guest's downtime.
+const questionPatience = time.Second
+
+// setFence stops QEMU while libvirt has asked it nothing. A question that a stopped QEMU does not
+// answer fails whoever asks, such as a client that looks at the migration's figures, when QEMU is
+// ended, and it may keep libvirt from ending QEMU.
+func (d *Departure) setFence(ctx context.Context, v *virt.Conn) error {
+	patience := time.Now().Add(questionPatience)
+	asks := func() bool { return time.Now().Before(patience) && v.Asks(ctx, d.uuid) }
+	for {
+		if err := d.proc.Stop(); err != nil {
+			d.proc.Continue()
+			return err
+		}
+		if !asks() {
+			d.state.Fenced = true
+			return nil
+		}
+		if err := d.proc.Continue(); err != nil {
+			return err
+		}
+		for asks() {
+		}
 	}
-	d.state.Fenced = true
-	return nil
 }
 
 // cannot goes on without a fence, as libvirt alone would.

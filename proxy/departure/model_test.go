@@ -97,6 +97,12 @@ func TestModelFindsFaults(t *testing.T) {
 			}
 			return s.Next()
 		}, "runs on both"},
+		{"letting QEMU go on before its end is certain", func(s State) Action {
+			if s.Verdict == Runs && s.Fenced && !s.Ended && s.Caller == Told {
+				return Release
+			}
+			return s.Next()
+		}, "runs on both"},
 		{"killing when time is over", func(s State) Action {
 			if s.Asked && s.Verdict == Unknown && s.Late && s.Fenced && !s.Ended {
 				return Kill

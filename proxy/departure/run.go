@@ -60,7 +60,7 @@ func (d *Departure) run() {
 			continue
 		}
 		next := idleInterval
-		if d.state.Verdict == Runs && d.state.Fenced && !d.state.Ended && d.state.Caller == Told {
+		if d.state.Verdict == Runs && (d.state.Fenced || d.state.Taken) && !d.state.Ended && d.state.Caller == Told {
 			next = watchInterval
 		}
 		timer := time.NewTimer(next)
@@ -97,6 +97,9 @@ func (d *Departure) observe() {
 	if d.proc != nil && !d.state.Ended && (d.state.Fenced || d.state.Verdict == Runs) {
 		d.state.Ended = d.proc.Ended(0)
 		d.state.Terminating = d.state.Fenced && !d.state.Ended && d.proc.Terminating()
+	}
+	if d.replied && d.move.Taken != nil && d.state.Verdict == Runs && !d.state.Taken {
+		d.state.Taken = d.move.Taken()
 	}
 	d.watchCaller()
 	if !d.until.IsZero() && time.Now().After(d.until) {

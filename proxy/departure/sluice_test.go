@@ -65,6 +65,8 @@ func (w *world) act(a Action) {
 		s.Caller, w.toCaller = Told, bad
 	case Lift:
 		w.qemu.stopped, s.Fenced, s.Guest = false, false, NotSeen
+	case Release:
+		w.qemu.stopped, s.Fenced, s.HasQEMU, s.Guest = false, false, true, NotSeen
 	case Kill:
 		w.qemu.ended, w.qemu.runs, s.Ended, s.Guest = true, false, true, NotSeen
 	case Remove:
@@ -115,6 +117,9 @@ func (w world) hear(add func(string, func(*world))) {
 	}
 	if w.quiet && w.s.Fenced && w.s.Verdict == Unknown && w.s.Caller == Gone {
 		add("sluice sees that libvirt leaves it paused", func(w *world) { w.s.Quiet = true })
+	}
+	if w.read && w.caller.open && w.s.Verdict == Runs && !w.s.Taken {
+		add("sluice sees that the caller has read its answer", func(w *world) { w.s.Taken = true })
 	}
 	if w.qemu.term && w.s.Fenced && !w.s.Ended {
 		add("sluice sees SIGTERM", func(w *world) { w.s.Terminating = true })

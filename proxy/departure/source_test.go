@@ -45,7 +45,7 @@ func (w world) libvirtMoves(add func(string, func(*world))) {
 		add("libvirtd has its answer", func(w *world) {
 			told := w.toCaller
 			if w.toCaller = none; told == good {
-				w.libvirt.step, w.qemu.term = confirmed, true
+				w.libvirt.step, w.read = answered, true
 			} else {
 				w.cancelled()
 			}
@@ -69,7 +69,9 @@ func (w world) clientMoves(add func(string, func(*world))) {
 			add("the client has lost the answer", func(w *world) { w.caller.told = bad })
 		}
 		if c.open && !c.giving && w.toCaller != none {
-			add("the client has its answer", func(w *world) { w.caller.told, w.toCaller = w.toCaller, none })
+			add("the client has its answer", func(w *world) {
+				w.caller.told, w.toCaller, w.read = w.toCaller, none, w.toCaller == good
+			})
 		}
 	}
 	if c.client == alive && c.told != none && w.libvirt.up {
@@ -109,6 +111,8 @@ func (w *world) cancelled() {
 // libvirtGoesOn is libvirtd once it has been told.
 func (w world) libvirtGoesOn(add func(string, func(*world))) {
 	switch w.libvirt.step {
+	case answered:
+		add("libvirtd ends QEMU", func(w *world) { w.libvirt.step, w.qemu.term = confirmed, true })
 	case barred:
 		if w.libvirt.stuck {
 			add("libvirtd can't resume it", func(w *world) { w.libvirt.step, w.caller.giving = idle, w.mover == libvirtd && w.caller.open })

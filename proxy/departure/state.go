@@ -35,13 +35,14 @@ const (
 type State struct {
 	Fenced  bool // QEMU here is stopped: it executes nothing, whoever sends it
 	NoFence bool // none is set: QEMU here can't be stopped, or libvirt does not resume the guest by itself
-	HasQEMU bool // none is set, but QEMU's process is known since before Finish: it may be ended once the guest runs elsewhere
+	HasQEMU bool // none is set any more, but QEMU's process is known since before Finish: it may be ended once the guest runs elsewhere
 	Looks   int  // done between the fence and Finish
 
 	Asked   bool // Finish has been asked for
 	Lost    bool // its answer won't come any more
 	Verdict Verdict
 	Caller  Caller
+	Taken   bool  // the caller has read that the guest runs at the destination: libvirt here won't resume it
 	Guest   Guest // at the last look
 	Ended   bool  // QEMU here
 
@@ -71,6 +72,7 @@ const (
 	AnswerRuns           // to the caller
 	AnswerAbsent         // to the caller
 	Lift                 // let QEMU here run again
+	Release              // let QEMU here answer libvirt, which is about to end it
 	Kill                 // end QEMU here
 	Remove               // have libvirt here let go of the guest
 	Clear                // have libvirt here forget the guest's definition
@@ -79,7 +81,7 @@ const (
 )
 
 var actionNames = [...]string{"wait", "set the fence", "look at the caller", "look at the guest", "forward", "refuse", "ask", "report",
-	"keep libvirt from QEMU", "answer that nobody can tell", "answer that it runs", "answer that it is absent", "lift the fence", "kill", "remove", "clear", "resume", "done"}
+	"keep libvirt from QEMU", "answer that nobody can tell", "answer that it runs", "answer that it is absent", "lift the fence", "let QEMU answer", "kill", "remove", "clear", "resume", "done"}
 
 func (a Action) String() string { return actionNames[a] }
 
@@ -118,8 +120,12 @@ func (s State) beforeFinish() Action {
 }
 
 // gone ends the copy here of a guest that runs at the destination. libvirt's Confirm ends it by
-// SIGTERM, which a stopped QEMU does not take; so it is ended once that is sent. Nobody else may
-// end it while libvirt is about to, or libvirt would take that for a crash.
+// SIGTERM, once QEMU has answered what it was asked meanwhile, for a migration's figures, say. Both
+// take a QEMU that is not stopped, and it need not be any more once the caller has read that the
+// guest runs there: from then on libvirt does not resume it, and if the caller's connection ends
+// before QEMU has, QEMU is ended at once. Where nobody can tell what the caller has read, QEMU is
+// ended as soon as SIGTERM is sent. Nobody else may end it while libvirt is about to, or libvirt
+// would take that for a crash.
 func (s State) gone() Action {
 	ours := s.Late || s.Caller == Gone || s.Occupied // libvirt does not do it by itself
 	switch {
@@ -127,9 +133,11 @@ func (s State) gone() Action {
 		return AnswerRuns
 	case s.Fenced && !s.Ended && (s.Terminating || ours):
 		return Kill
+	case s.Fenced && !s.Ended && s.Taken:
+		return Release
 	case s.Fenced && !s.Ended:
 		return Wait
-	case s.HasQEMU && !s.Ended && ours:
+	case s.HasQEMU && !s.Ended && (ours || s.Guest == Running):
 		return Kill // libvirt has not let go of it, be it that it hangs, and may resume it when it is started again
 	case s.Guest == NotSeen:
 		return LookAtGuest

@@ -28,6 +28,7 @@ type world struct {
 		told   reply // what the client has Confirm say
 	}
 	toCaller reply // on its way from sluice
+	read     bool  // the caller has read that it runs there
 
 	// The destination, and the way there.
 	link      bool
@@ -72,6 +73,7 @@ const (
 	barred                // it would send QEMU `cont`, and waits until it may: half a minute
 	resuming              // it has sent QEMU `cont`
 	resumed               // QEMU has said that it did
+	answered              // it has read that the guest runs there, and is to end it here
 	confirmed             // it has sent QEMU SIGTERM
 	clearing              // its client has gone: it asks QEMU for something, and all its guests wait
 	idle                  // it has done its part, or has been started again and knows of none

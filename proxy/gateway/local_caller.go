@@ -12,6 +12,7 @@ import (
 type caller interface {
 	hungUp() bool // it has closed the connection, or we have
 	ended() bool  // the process has ended; false where nobody can tell
+	taken() bool  // it has read all that was written to it, and its connection is open; false where nobody can tell
 }
 
 // localCaller is the process of this host at the other end of a client's connection: libvirtd, or a
@@ -33,6 +34,8 @@ func newLocalCaller(c *net.UnixConn) *localCaller {
 
 // hungUp says whether it has closed the connection, or we have.
 func (l *localCaller) hungUp() bool { return sockets.HungUp(l.conn) }
+
+func (l *localCaller) taken() bool { return sockets.Taken(l.conn) }
 
 func (l *localCaller) ended() bool { return hasEnded(l.pid, l.started) }
 

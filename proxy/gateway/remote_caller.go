@@ -51,4 +51,6 @@ func (c *remoteCaller) hungUp() bool {
 	return err != nil || inode != c.inode
 }
 
+func (c *remoteCaller) taken() bool { return false } // the kernel tells the other host's sluice alone
+
 func (c *remoteCaller) ended() bool { return hasEnded(c.pid, c.started) }

@@ -66,6 +66,7 @@ func (m *steeredSource) finish(ctx context.Context, call *libvirtrpc.Finish, cal
 			*r = *answer
 		}
 	}
+	o.Replied = d.Replied
 	o.Lost = func(ctx context.Context) *libvirtrpc.Reply {
 		defer known()
 		m.fail(stream.CodeLink, "the connection of libvirt's client broke while the guest was being taken over")
@@ -109,7 +110,7 @@ func (m *steeredSource) depart(ctx context.Context, flags uint32, caller caller,
 		Log: m.log,
 	}
 	if caller != nil {
-		move.Fence, move.HungUp, move.Ended = true, caller.hungUp, caller.ended
+		move.Fence, move.HungUp, move.Ended, move.Taken = true, caller.hungUp, caller.ended, caller.taken
 	}
 	m.unfollow(ctx)
 	d, err := m.gateway.Departures.Begin(ctx, move)

@@ -31,6 +31,19 @@ func (v *Conn) State(ctx context.Context, uuid libvirt.UUID) (st State, err erro
 	return st, err
 }
 
+// Asks says whether libvirt has a question to the guest's QEMU under way, as far as it tells.
+func (v *Conn) Asks(ctx context.Context, uuid libvirt.UUID) bool {
+	var state uint32
+	err := v.Bound(ctx, func() error {
+		dom, err := v.DomainLookupByUUID(uuid)
+		if err == nil {
+			state, _, _, err = v.DomainGetControlInfo(dom, 0)
+		}
+		return err
+	})
+	return err == nil && libvirt.DomainControlState(state) != libvirt.DomainControlOk
+}
+
 // Running says whether the guest has its CPUs at this host and owes no memory to another.
 func (g State) Running() bool { return g.String() == "running" }
 
