@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -63,7 +64,7 @@ const OldMachine = "pc-i440fx-7.2"
 // file of its own what the guest printed there.
 type Guest struct {
 	Name string
-	UUID string    // virsh takes a name of digits for another guest's id
+	UUID string
 	Spec GuestSpec // with the defaults filled in
 	lab  *Lab
 
@@ -98,7 +99,7 @@ func (h *Host) StartGuest(ctx context.Context, spec GuestSpec) (*Guest, error) {
 	defer os.Remove(h.Path(description))
 	start := [][]string{{"create", description}}
 	if spec.Persistent {
-		start = [][]string{{"define", description}, {"start", g.UUID}}
+		start = [][]string{{"define", description}, {"start", g.Domain()}}
 	}
 	for _, args := range start {
 		if _, err := h.Virsh(ctx, args...); err != nil {
@@ -115,7 +116,7 @@ func (h *Host) StartGuest(ctx context.Context, spec GuestSpec) (*Guest, error) {
 		return nil, err
 	}
 	if spec.Paused {
-		if _, err := h.Virsh(ctx, "suspend", g.UUID); err != nil {
+		if _, err := h.Virsh(ctx, "suspend", g.Domain()); err != nil {
 			return nil, err
 		}
 	}
@@ -241,6 +242,15 @@ func text(s string) string {
 	return b.String()
 }
 
+// Domain is what virsh is told for the guest: its name, so that another one of that name is the guest
+// as well, unless virsh would take that for an id.
+func (g *Guest) Domain() string {
+	if _, err := strconv.Atoi(g.Name); err == nil {
+		return g.UUID
+	}
+	return g.Name
+}
+
 // Destroy ends the guest on whichever hosts it is, and removes its definition.
 func (g *Guest) Destroy(ctx context.Context) error {
 	for _, command := range [][]string{{"destroy"}, {"undefine", "--nvram"}} {
@@ -254,7 +264,7 @@ func (g *Guest) Destroy(ctx context.Context) error {
 			if p.State == "" || command[0] == "destroy" && p.State == "shut off" {
 				continue
 			}
-			if _, err := p.Host.Virsh(ctx, append(command, g.UUID)...); err != nil && !strings.Contains(err.Error(), "no domain with matching") { // it has gone meanwhile
+			if _, err := p.Host.Virsh(ctx, append(command, g.Domain())...); err != nil && !strings.Contains(err.Error(), "no domain with matching") { // it has gone meanwhile
 				return err
 			}
 		}

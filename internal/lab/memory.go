@@ -42,7 +42,7 @@ func (g *Guest) save(ctx context.Context, h *Host, start, size int, f func(path 
 	file := "/var/lib/libvirt/qemu/" + g.UUID + ".memory" // a folder of QEMU's user, who writes it
 	defer os.Remove(h.Path(file))
 	// QEMU reports failure of a human's command in its output alone.
-	out, err := h.Virsh(ctx, "qemu-monitor-command", g.UUID, "--hmp", fmt.Sprintf("pmemsave %#x %#x %q", start, size, file))
+	out, err := h.Virsh(ctx, "qemu-monitor-command", g.Domain(), "--hmp", fmt.Sprintf("pmemsave %#x %#x %q", start, size, file))
 	if err == nil && strings.TrimSpace(out) != "" {
 		err = errors.New(out)
 	}

@@ -70,6 +70,6 @@ func (g *Guest) waitFilled(ctx context.Context, h *Host) error {
 // Spoil corrupts one page of the guest's memory, so that a test can see the checks fail. The guest
 // has to run on that host.
 func (g *Guest) Spoil(ctx context.Context, h *Host) error {
-	_, err := h.Virsh(ctx, "inject-nmi", g.UUID)
+	_, err := h.Virsh(ctx, "inject-nmi", g.Domain())
 	return err
 }

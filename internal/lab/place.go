@@ -30,7 +30,7 @@ func (l *Lab) WhereRuns(ctx context.Context, name string) ([]Place, error) {
 }
 
 func (g *Guest) places(ctx context.Context) ([]Place, error) {
-	return g.lab.places(ctx, g.UUID, g.Name)
+	return g.lab.places(ctx, g.Domain(), g.Name)
 }
 
 // places is WhereRuns for the guest that virsh knows as domain.

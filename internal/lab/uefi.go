@@ -21,7 +21,7 @@ const (
 // GoOn lets a UEFI guest run that has come to a host paused, and pauses it again. QEMU writes
 // variables that came with a guest to their file when that first runs.
 func (g *Guest) GoOn(ctx context.Context, h *Host) error {
-	if _, err := h.Virsh(ctx, "resume", g.UUID); err != nil {
+	if _, err := h.Virsh(ctx, "resume", g.Domain()); err != nil {
 		return err
 	}
 	return g.pauseUEFI(ctx, h)
@@ -46,7 +46,7 @@ func (g *Guest) waitVariables(ctx context.Context, h *Host) error {
 // is to be.
 func (g *Guest) pauseUEFI(ctx context.Context, h *Host) error {
 	err := poll(ctx, "the guest to leave its flash alone", 10*time.Millisecond, func() (reads bool, err error) {
-		if _, err := h.Virsh(ctx, "suspend", g.UUID); err != nil {
+		if _, err := h.Virsh(ctx, "suspend", g.Domain()); err != nil {
 			return false, err
 		}
 		err = g.save(ctx, h, flashBase, nvramSize, func(path string, _ uint32, _ int) error {
@@ -59,7 +59,7 @@ func (g *Guest) pauseUEFI(ctx context.Context, h *Host) error {
 			return err
 		})
 		if err == nil && !reads { // in the midst of a write a flash shows its state instead
-			_, err = h.Virsh(ctx, "resume", g.UUID)
+			_, err = h.Virsh(ctx, "resume", g.Domain())
 		}
 		return reads, err
 	})
