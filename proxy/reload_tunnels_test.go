@@ -77,6 +77,12 @@ func TestReloadOfTunnels(t *testing.T) {
 	}
 	passes(t, b.dialTunnel("second"), "by the second")
 	passes(t, before, "by one whose tunnel is gone")
+	named := b.dialTunnel("second")
+	passes(t, named, "before it has another name")
+	b.rewrite("name = 'second'", "name = 'other'")
+	b.reloaded()
+	passes(t, named, "once it has")
+	passes(t, b.dialTunnel("other"), "by the other name")
 	c = a.dialTunnel("out")
 	io.Copy(io.Discard, c)
 	hosttest.Eventually(t, "the failure", func() bool { return a.tunnelNamed("out").Failed == 2 })

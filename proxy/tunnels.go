@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/rs/zerolog"
@@ -47,7 +48,7 @@ func newServing() *serving {
 func (d *Daemon) makeTunnels(before []*tunnelEntry, p *parts) error {
 	for _, t := range p.Config.Tunnels {
 		var was *tunnelEntry
-		if i := slices.IndexFunc(before, func(e *tunnelEntry) bool { return e.conf.Name == t.Name && e.conf.Listen == t.Listen }); i >= 0 {
+		if i := slices.IndexFunc(before, func(e *tunnelEntry) bool { return e.listensFor(t) }); i >= 0 {
 			was = before[i]
 		}
 		if was != nil && was.opts.Host == p.Config.TunnelHost() && reflect.DeepEqual(was.conf, t) {
@@ -66,6 +67,14 @@ func (d *Daemon) makeTunnels(before []*tunnelEntry, p *parts) error {
 		p.tunnels = append(p.tunnels, e)
 	}
 	return nil
+}
+
+// listensFor says whether e listens where t is to: at the same address, or, where others may have the
+// same, as the tunnel of that name.
+func (e *tunnelEntry) listensFor(t config.Tunnel) bool {
+	at := e.opts.Listen
+	shared := at.Kind == spec.Exec || at.Kind == spec.FD || strings.HasSuffix(at.At, ":0")
+	return e.conf.Listen == t.Listen && (!shared || e.conf.Name == t.Name)
 }
 
 func (d *Daemon) completeTunnel(e *tunnelEntry, p *parts) (err error) {
