@@ -18,7 +18,7 @@ func TestCtrlCAgain(t *testing.T) {
 	term.await("42%")
 	term.tmux("send-keys", "C-c", "C-c") // at once, as timeout(1) signals
 	term.await("cancelling")
-	time.Sleep(sameWish + 100*time.Millisecond)
+	time.Sleep(sameWish + 100*time.Millisecond) // a person's second one: the time between them is what is tested
 	if strings.Contains(term.shown(), "outcome") {
 		t.Errorf("two at once are taken for two:\n%s", term.shown())
 	}
@@ -40,7 +40,7 @@ func TestCtrlCTwice(t *testing.T) {
 	term.await("42%")
 	term.ctrlC()
 	term.await("cancelling")
-	time.Sleep(sameWish + 100*time.Millisecond)
+	time.Sleep(sameWish + 100*time.Millisecond) // a person's second one: the time between them is what is tested
 	term.ctrlC()
 	term.await("for 10s more at the most")
 	if code := term.wait(); code != exitCancelled {

@@ -109,7 +109,7 @@ func TestLocalUsersHoldNoDescriptors(t *testing.T) {
 		}
 		t.Logf("status after %v", time.Since(asked))
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) { // asks again: the daemon tells nobody when there is room
 		if exec.Command("sluice", "status", "--socket", control).Run() == nil {
 			break
 		}

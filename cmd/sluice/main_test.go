@@ -70,7 +70,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 func standin() {
 	l, err := net.Listen("unix", os.Args[1])
 	if err != nil {
-		panic(err)
+		panic(err) // a program of its own, which ends here
 	}
 	status := standinStatus
 	if len(os.Args) > 2 {
@@ -101,7 +101,7 @@ func standinMigrate(ctx context.Context, req *control.MigrateRequest, report fun
 		if req.Bandwidth > 0 { // it lasts, so that a bar has something to show
 			for p.Percent = 0; p.Percent < 100; p.Percent += 10 {
 				report(p)
-				time.Sleep(60 * time.Millisecond)
+				time.Sleep(60 * time.Millisecond) // as long as the scenario says, here and below
 			}
 		}
 		r.Outcome, r.Message = control.Moved, "moves runs on host-b"

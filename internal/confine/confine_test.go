@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 			err = observer.Serve(c)
 		}
 		if err != nil {
-			panic(err)
+			panic(err) // a child, which ends by it
 		}
 		return
 	}

@@ -209,7 +209,7 @@ func TestBrokenAnswers(t *testing.T) {
 	t.Run("killed", func(t *testing.T) {
 		socket := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			writeEvent(w, &Event{Progress: &Progress{Phase: PhaseMemory}})
-			panic(http.ErrAbortHandler)
+			panic(http.ErrAbortHandler) // which net/http does not log
 		}))
 		_, err := New(socket).Migrate(t.Context(), nil, request(), nil)
 		if !errors.Is(err, ErrNoResult) || !strings.Contains(fmt.Sprint(err), "did it crash") {
@@ -282,7 +282,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 func TestPanic(t *testing.T) {
 	socket := serve(t, &Handler{Migrate: func(_ context.Context, _ *MigrateRequest, report func(Progress)) (*Result, error) {
 		report(Progress{Phase: PhaseMemory})
-		panic(http.ErrAbortHandler)
+		panic(http.ErrAbortHandler) // which net/http does not log
 	}})
 	if _, err := New(socket).Migrate(t.Context(), nil, request(), nil); !errors.Is(err, ErrNoResult) {
 		t.Errorf("error %v, want ErrNoResult", err)

@@ -35,13 +35,12 @@ type pending struct {
 	sent   Procedure // what the daemon is asked for; 0: nothing yet
 	whole  bool      // its reply is to be taken whole
 	reply  func(*Reply)
+	wrote  func() // Outcome.Replied
 	lost   func(context.Context) *Reply
 	await  func() time.Duration
-
-	replied func()
-	done    chan struct{} // closed once it is answered; nil where nobody awaits that
-	passes  bool          // its reply has come, and is on its way to the client
-	stream  bool          // it is answered, and its stream goes on
+	done   chan struct{} // closed once it is answered; nil where nobody awaits that
+	passes bool          // its reply has come, and is on its way to the client
+	stream bool          // it is answered, and its stream goes on
 }
 
 // streams says whether a stream may follow its reply.
@@ -89,7 +88,7 @@ func (f *inflight) send(p *pending, o *Outcome) bool {
 	if o.Procedure != 0 {
 		p.sent = o.Procedure
 	}
-	p.reply, p.replied, p.lost, p.await = o.Reply, o.Replied, o.Lost, o.Await
+	p.reply, p.wrote, p.lost, p.await = o.Reply, o.Replied, o.Lost, o.Await
 	p.whole = o.Reply != nil || p.decided() || p.sent != p.asked.Procedure
 	if p.await != nil {
 		p.done = make(chan struct{})

@@ -121,8 +121,8 @@ func (c *Conversation) changeReply(h Head, n int, p *pending) (good bool, err er
 // answer writes a reply without an error.
 func (c *Conversation) answer(p *pending, h Head, body []byte) error {
 	err := c.client.out.packet(h, body)
-	if err == nil && p.replied != nil {
-		p.replied()
+	if err == nil && p.wrote != nil {
+		p.wrote()
 	}
 	return err
 }

@@ -101,7 +101,7 @@ func TestMain(m *testing.M) {
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		panic(err)
+		panic(err) // a child, which ends by it
 	}
 	fmt.Println(l.Addr())
 	io.Copy(io.Discard, os.Stdin)

@@ -58,14 +58,13 @@ type Departure struct {
 	over     chan struct{} // closed once run has ended
 
 	state  State
+	wrote  bool      // the answer that the guest runs there, to the caller
 	kept   bool      // there is a file for the next daemon
 	open   time.Time // when the caller's connection was last seen open
 	closed time.Time // when it was seen closed, a moment after that; zero: not so
 	asks   turns
 	looks  turns
-
-	replied bool      // the answer that the guest runs there has been written to the caller
-	until   time.Time // when state.Late comes; zero: never
+	until  time.Time // when state.Late comes; zero: never
 
 	mu   sync.Mutex // what Status shows of it
 	seen Status
@@ -123,7 +122,7 @@ func (d *Departure) Answered(v Verdict) {
 }
 
 // Replied tells that the answer has been written to the caller, and that the guest runs.
-func (d *Departure) Replied() { d.tell(func() { d.replied = true }) }
+func (d *Departure) Replied() { d.tell(func() { d.wrote = true }) }
 
 // Lost tells that the destination's answer to Finish won't come.
 func (d *Departure) Lost() {

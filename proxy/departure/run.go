@@ -98,7 +98,7 @@ func (d *Departure) observe() {
 		d.state.Ended = d.proc.Ended(0)
 		d.state.Terminating = d.state.Fenced && !d.state.Ended && d.proc.Terminating()
 	}
-	if d.replied && d.move.Taken != nil && d.state.Verdict == Runs && !d.state.Taken {
+	if d.wrote && d.move.Taken != nil && d.state.Verdict == Runs && !d.state.Taken {
 		d.state.Taken = d.move.Taken()
 	}
 	d.watchCaller()

@@ -30,7 +30,7 @@ func TestRefusalsAreShort(t *testing.T) {
 		if s := said(); strings.Count(s, "\n") != firstRefusals || len(s) > firstRefusals*(longestRefusal+200) {
 			t.Errorf("%d lines, %d bytes", strings.Count(s, "\n"), len(s))
 		}
-		time.Sleep(refusalsEvery)
+		time.Sleep(refusalsEvery) // by the bubble's clock
 		synctest.Wait()
 		if s := said(); !strings.Contains(s, fmt.Sprintf(`"more":%d`, 10_000-firstRefusals)) {
 			t.Errorf("the others are not counted: %s", s)
@@ -41,7 +41,7 @@ func TestRefusalsAreShort(t *testing.T) {
 		if n := strings.Count(said(), "\n"); n != maxRefusals+firstRefusals {
 			t.Errorf("%d lines of %d addresses", n, 3*maxRefusals)
 		}
-		time.Sleep(refusalsEvery)
+		time.Sleep(refusalsEvery) // by the bubble's clock
 		synctest.Wait()
 		if len(h.Refusals.more) != 0 {
 			t.Errorf("%d are kept", len(h.Refusals.more))

@@ -40,7 +40,7 @@ func clientHello(t *testing.T, offers []string) []byte {
 	t.Helper()
 	near, far := net.Pipe()
 	defer far.Close()
-	c := tls.Client(near, &tls.Config{InsecureSkipVerify: true, NextProtos: offers})
+	c := tls.Client(near, &tls.Config{InsecureSkipVerify: true, NextProtos: offers}) // nobody answers: its first record is all that is wanted
 	done := make(chan error, 1)
 	go func() { done <- c.Handshake() }()
 	buf := make([]byte, 1<<14)

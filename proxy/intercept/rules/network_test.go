@@ -40,7 +40,7 @@ func link(t *testing.T) (there func(f func())) {
 	go func() {
 		runtime.LockOSThread()
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			panic(err)
+			panic(err) // not the test's goroutine, which alone may end it
 		}
 		netns <- fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
 		for f := range work {
