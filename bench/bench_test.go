@@ -6,7 +6,10 @@ import (
 	"errors"
 	"io"
 	"math"
+	"net"
+	"net/rpc"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +42,8 @@ func made() *Report {
 		for name, cpu := range map[string]float64{"splice": 0.5, "sluice": 1.25, "haproxy": 2.5, "nginx": 3} {
 			rep.Samples = append(rep.Samples,
 				Sample{Work: "1", Contender: name, Round: round + 1, Bytes: 1e9, Seconds: map[string]float64{"splice": 1, "sluice": 2, "haproxy": 5, "nginx": 4}[name] * slow, CPUSend: cpu * slow / 2, CPUTake: cpu * slow / 2},
-				Sample{Work: "ping-1", Contender: name, Round: round + 1, Seconds: 1, P50: cpu * slow * 1e-4, P99: cpu * slow * 1e-3})
+				Sample{Work: "ping-1", Contender: name, Round: round + 1, Seconds: 1, P50: cpu * slow * 1e-4, P99: cpu * slow * 1e-3},
+				Sample{Work: "beside-16", Contender: name, Round: round + 1, Bytes: 1e9, Seconds: slow, CPUSend: cpu * slow, P50: cpu * slow * 1e-3, P99: cpu * slow * 1e-2, Slowest: 0.5, Fastest: 1.5})
 		}
 		rep.Samples = append(rep.Samples, Sample{Work: "1", Contender: "socat", Round: round + 1, Error: "it broke\nin two"})
 	}
@@ -49,16 +53,16 @@ func made() *Report {
 			there = append(there, c)
 		}
 	}
-	rep.summarise([]work{works[0], works[4]}, there)
+	rep.summarise(slices.DeleteFunc(slices.Clone(works), func(w work) bool { return !slices.Contains([]string{"1", "ping-1", "beside-16"}, w.name) }), there)
 	return rep
 }
 
 // Ratios are taken within a round: here they are the same in both.
 func TestSummary(t *testing.T) {
 	rep := made()
-	bulk, ping := rep.Tables[0], rep.Tables[1]
-	if bulk.Best != (Best{PerCPU: "haproxy", PerSecond: "nginx"}) || ping.Best != (Best{P50: "haproxy", P99: "haproxy"}) {
-		t.Errorf("best are %+v and %+v", bulk.Best, ping.Best)
+	bulk, ping, beside := rep.Tables[0], rep.Tables[1], rep.Tables[2]
+	if bulk.Best != (Best{PerCPU: "haproxy", PerSecond: "nginx"}) || ping.Best != (Best{P50: "haproxy", P99: "haproxy"}) || beside.Best.P99 != "haproxy" || beside.Best.PerCPU != "haproxy" {
+		t.Errorf("best are %+v, %+v and %+v", bulk.Best, ping.Best, beside.Best)
 	}
 	if bulk.Limit != (Figure{0.9375, 0.625, 1.25}) || bulk.OwnAES != (Figure{0.75, 0.5, 1}) {
 		t.Errorf("limit %+v, with sluice's AES %+v", bulk.Limit, bulk.OwnAES)
@@ -77,6 +81,48 @@ func TestSummary(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
+	for _, r := range beside.Rows {
+		if r.Contender == "sluice" && (!near(r.Against.P99, 0.5) || !near(r.Against.PerCPU, 2) || !near(r.Share, 0.64) || !near(r.Slowest.Median, 0.5) || !near(r.Fastest.Most, 1.5)) {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+// What streams have moved is told by the median of them.
+func TestFairness(t *testing.T) {
+	var s Sample
+	if s.streams([]int64{40, 10, 20, 30, 20}); s.Bytes != 120 || s.Slowest != 0.5 || s.Fastest != 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Every stream beside round trips is read to its last piece, and no byte of it is lost.
+func TestBeside(t *testing.T) {
+	var near, far []net.Conn
+	for range probes + 3 {
+		a, b := net.Pipe()
+		near, far = append(near, a), append(far, b)
+	}
+	f := &Far{arrived: &arrivals{streams: far}}
+	here, there := net.Pipe()
+	go f.serve(there)
+	p := &pair{far: rpc.NewClient(here)}
+	defer p.far.Close()
+	moved, times, err := p.beside(near, 200*time.Millisecond)
+	if err != nil || len(moved) != 3 || len(times) < probes || !slices.IsSorted(times) {
+		t.Fatalf("%v, %d round trips, %v", moved, len(times), err)
+	}
+	for _, n := range moved {
+		if n < writeSize || n%writeSize != 0 {
+			t.Errorf("moved %v", moved)
+		}
+	}
+	for i, c := range near {
+		c.Close()
+		if n, err := far[i].Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("stream %d has %d bytes more, %v", i, n, err)
+		}
+	}
 }
 
 func TestOutput(t *testing.T) {
@@ -85,7 +131,8 @@ func TestOutput(t *testing.T) {
 	if err := errors.Join(rep.Write(&table), rep.Plot(&plot)); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"one stream (best of the others: haproxy in GB/CPU-s, nginx in GB/s)", "socat failed 2 of 2 times: it broke in two", "  limit", "  own limit"} {
+	for _, want := range []string{"one stream (best of the others: haproxy in GB/CPU-s, nginx in GB/s)", "socat failed 2 of 2 times: it broke in two", "  limit", "  own limit",
+		"16 streams (best of the others: haproxy in p50, haproxy in p99, haproxy in GB/CPU-s, haproxy in GB/s)", "fastest"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("%q is not in\n%s", want, table.String())
 		}

@@ -22,6 +22,9 @@ type Machine struct {
 func ThisMachine() Machine {
 	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version()}
 	m.CPU = field("/proc/cpuinfo", "model name", ":")
+	if family := field("/proc/cpuinfo", "cpu family", ":"); family != "" { // a virtual machine's name may say no more than AMD EPYC
+		m.CPU += ", family " + family + " model " + field("/proc/cpuinfo", "model", ":")
+	}
 	m.System = strings.Trim(field("/etc/os-release", "PRETTY_NAME", "="), `"`)
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {

@@ -26,6 +26,8 @@ type Sample struct {
 	P50       float64 `json:"p50_seconds,omitempty"`
 	P99       float64 `json:"p99_seconds,omitempty"`
 	P999      float64 `json:"p999_seconds,omitempty"`
+	Slowest   float64 `json:"slowest_to_median,omitempty"` // of the streams: what it moved beside round trips
+	Fastest   float64 `json:"fastest_to_median,omitempty"`
 	Error     string  `json:"error,omitempty"`
 }
 
@@ -56,9 +58,13 @@ func (r *run) fill(ctx context.Context, c contender, w work, size int64, s *Samp
 		}
 	}()
 	deadline, _ := ctx.Deadline()
-	streams := make([]net.Conn, 0, w.streams)
-	connects := make([]float64, w.streams)
-	for i := range w.streams {
+	n := w.streams
+	if w.beside {
+		n += probes
+	}
+	streams := make([]net.Conn, 0, n)
+	connects := make([]float64, n)
+	for i := range n {
 		one, took, err := p.connect(deadline)
 		if err != nil {
 			return err
@@ -68,7 +74,7 @@ func (r *run) fill(ctx context.Context, c contender, w work, size int64, s *Samp
 		streams, connects[i] = append(streams, one), took.Seconds()
 	}
 	s.Connect = Median(connects)
-	if w.message > 0 { // warm
+	if !w.bulk() { // warm
 		if _, err := p.pingPong(streams[0], w.message, r.opts.Pings/10); err != nil {
 			return err
 		}
@@ -78,20 +84,41 @@ func (r *run) fill(ctx context.Context, c contender, w work, size int64, s *Samp
 		return err
 	}
 	begun := time.Now()
-	if w.message > 0 {
-		times, err := p.pingPong(streams[0], w.message, r.opts.Pings)
-		if err != nil {
-			return err
-		}
-		s.P50, s.P99, s.P999 = quantile(times, 0.5), quantile(times, 0.99), quantile(times, 0.999)
-	} else if s.Bytes, err = p.bulk(streams, w.both, size); err != nil {
+	var times []float64
+	switch {
+	case w.beside:
+		var moved []int64
+		moved, times, err = p.beside(streams, besideFor)
+		s.streams(moved)
+	case w.bulk():
+		s.Bytes, err = p.bulk(streams, w.both, size)
+	default:
+		times, err = p.pingPong(streams[0], w.message, r.opts.Pings)
+	}
+	if err != nil {
 		return err
 	}
 	s.Seconds = time.Since(begun).Seconds()
+	if len(times) > 0 {
+		s.P50, s.P99, s.P999 = quantile(times, 0.5), quantile(times, 0.99), quantile(times, 0.999)
+	}
 	send, take, err := p.usage()
 	s.CPUSend, s.CPUTake = (send.cpu - send0.cpu).Seconds(), (take.CPU - take0.CPU).Seconds()
 	s.RSSSend, s.RSSTake = send.peak, take.Peak
 	return err
+}
+
+// streams takes what each of them has moved.
+func (s *Sample) streams(moved []int64) {
+	if len(moved) == 0 {
+		return
+	}
+	each := make([]float64, len(moved))
+	for i, n := range moved {
+		each[i] = float64(n)
+		s.Bytes += n
+	}
+	s.Slowest, s.Fastest = slices.Min(each)/Median(each), slices.Max(each)/Median(each)
 }
 
 // usage is what both relays have used so far.
@@ -105,10 +132,13 @@ const (
 	readSize  = 1 << 20
 )
 
-// pages are what is sent: no compression could make it less.
+// pages are what is sent, some pieces: no compression could make it less.
 var pages = sync.OnceValue(func() []byte {
 	b := make([]byte, 16<<20)
 	rand.NewChaCha8([32]byte{}).Read(b)
+	for at := 0; at < len(b); at += writeSize {
+		b[at] = more
+	}
 	return b
 })
 

@@ -38,7 +38,8 @@ type work struct {
 	title   string
 	streams int
 	both    bool // both directions at once
-	message int  // of a ping-pong, in bytes; 0 is bulk
+	message int  // of a ping-pong, in bytes
+	beside  bool // round trips of a byte beside bulk
 	part    int  // of Options.Size: one part in so many
 }
 
@@ -49,8 +50,19 @@ var works = []work{
 	{name: "both", title: "one stream each way at once", streams: 1, both: true, part: 2},
 	{name: "ping-1", title: "ping-pong of 1 byte", streams: 1, message: 1, part: 1},
 	{name: "ping-4k", title: "ping-pong of 4 KiB", streams: 1, message: 4096, part: 1},
-	{name: "100", title: "100 streams", streams: 100, part: 2},
+	{name: "64", title: "64 streams", streams: 64, part: 1},
+	{name: "200", title: "200 streams", streams: 200, part: 1},
+	{name: "beside-1", title: "round trips of 1 byte beside one stream", streams: 1, beside: true, part: 1},
+	{name: "beside-16", title: "round trips of 1 byte beside 16 streams", streams: 16, beside: true, part: 1},
+	{name: "beside-64", title: "round trips of 1 byte beside 64 streams", streams: 64, beside: true, part: 1},
+	{name: "beside-200", title: "round trips of 1 byte beside 200 streams", streams: 200, beside: true, part: 1},
 }
+
+// bulk reports whether bytes are moved that are counted.
+func (w work) bulk() bool { return w.message == 0 }
+
+// timed reports whether round trips are.
+func (w work) timed() bool { return w.message > 0 || w.beside }
 
 // Works are the names that Options.Works may have.
 func Works() []string {

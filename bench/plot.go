@@ -16,7 +16,7 @@ func (rep *Report) Plot(w io.Writer) error {
 	for _, t := range rep.Tables {
 		p := Panel{Title: t.Title, Unit: "GB per CPU-second, both relays together", Limit: t.Limit.Median}
 		get := func(r Row) Figure { return r.PerCPU }
-		if t.Message > 0 {
+		if t.Timed {
 			p.Unit, get = "p50 of the round trip, us: shorter is better", func(r Row) Figure {
 				return Figure{r.P50.Median * 1e6, r.P50.Least * 1e6, r.P50.Most * 1e6}
 			}

@@ -6,7 +6,8 @@ import "slices"
 type Table struct {
 	Work    string `json:"work"`
 	Title   string `json:"title"`
-	Message int    `json:"message_bytes,omitempty"` // of a ping-pong
+	Bulk    bool   `json:"bulk"`  // bytes are moved that are counted
+	Timed   bool   `json:"timed"` // and round trips timed
 	Streams int    `json:"streams"`
 	Best    Best   `json:"best_competitors"`
 	Limit   Figure `json:"limit_gb_per_cpu_second"`              // with the best AES known on this processor
@@ -41,6 +42,8 @@ type Row struct {
 	P50       Figure  `json:"p50_seconds"`
 	P99       Figure  `json:"p99_seconds"`
 	P999      Figure  `json:"p999_seconds"`
+	Slowest   Figure  `json:"slowest_to_median"` // of the streams beside round trips
+	Fastest   Figure  `json:"fastest_to_median"`
 }
 
 // Against are ratios to the best competitor of each figure: of bytes the more the better, of
@@ -73,11 +76,12 @@ func (rep *Report) summarise(works []work, there []contender) {
 		if !slices.ContainsFunc(rep.Samples, func(s Sample) bool { return s.Work == w.name }) {
 			continue // broken off before
 		}
-		t := Table{Work: w.name, Title: w.title, Message: w.message, Streams: w.streams}
-		if w.message > 0 {
-			t.Best = Best{P50: rep.best(w, there, Sample.p50, -1), P99: rep.best(w, there, Sample.p99, -1)}
-		} else {
-			t.Best = Best{PerCPU: rep.best(w, there, Sample.perCPU, 1), PerSecond: rep.best(w, there, Sample.perSecond, 1)}
+		t := Table{Work: w.name, Title: w.title, Bulk: w.bulk(), Timed: w.timed(), Streams: w.streams}
+		if t.Timed {
+			t.Best.P50, t.Best.P99 = rep.best(w, there, Sample.p50, -1), rep.best(w, there, Sample.p99, -1)
+		}
+		if t.Bulk {
+			t.Best.PerCPU, t.Best.PerSecond = rep.best(w, there, Sample.perCPU, 1), rep.best(w, there, Sample.perSecond, 1)
 		}
 		limits := rep.limits(w, there, AES.best)
 		own := rep.limits(w, there, func(a AES) float64 { return a.Sluice })
@@ -123,7 +127,7 @@ func (rep *Report) best(w work, there []contender, f func(Sample) float64, sign 
 func (rep *Report) limits(w work, there []contender, cost func(AES) float64) map[int]float64 {
 	limits := make(map[int]float64)
 	i := slices.IndexFunc(there, func(c contender) bool { return c.kind == floor })
-	if i < 0 || w.message > 0 {
+	if i < 0 || !w.bulk() {
 		return limits
 	}
 	for round, s := range rep.of(w, there[i].name) {
@@ -166,16 +170,21 @@ func (rep *Report) row(w work, c contender, best Best) Row {
 		}
 		return Median(ratios)
 	}
-	if w.message > 0 {
+	if w.timed() {
 		r.P50, r.P99 = FigureOf(each(samples, Sample.p50)), FigureOf(each(samples, Sample.p99))
 		r.P999 = FigureOf(each(samples, func(s Sample) float64 { return s.P999 }))
-		r.Against = Against{P50: against(best.P50, Sample.p50), P99: against(best.P99, Sample.p99)}
-		return r
+		r.Against.P50, r.Against.P99 = against(best.P50, Sample.p50), against(best.P99, Sample.p99)
 	}
-	r.PerCPU, r.PerSecond = FigureOf(each(samples, Sample.perCPU)), FigureOf(each(samples, Sample.perSecond))
-	r.CPUSend = Median(each(samples, func(s Sample) float64 { return over(s.CPUSend, s.gb()) }))
-	r.CPUTake = Median(each(samples, func(s Sample) float64 { return over(s.CPUTake, s.gb()) }))
-	r.Against = Against{PerCPU: against(best.PerCPU, Sample.perCPU), PerSecond: against(best.PerSecond, Sample.perSecond)}
+	if w.beside {
+		r.Slowest = FigureOf(each(samples, func(s Sample) float64 { return s.Slowest }))
+		r.Fastest = FigureOf(each(samples, func(s Sample) float64 { return s.Fastest }))
+	}
+	if w.bulk() {
+		r.PerCPU, r.PerSecond = FigureOf(each(samples, Sample.perCPU)), FigureOf(each(samples, Sample.perSecond))
+		r.CPUSend = Median(each(samples, func(s Sample) float64 { return over(s.CPUSend, s.gb()) }))
+		r.CPUTake = Median(each(samples, func(s Sample) float64 { return over(s.CPUTake, s.gb()) }))
+		r.Against.PerCPU, r.Against.PerSecond = against(best.PerCPU, Sample.perCPU), against(best.PerSecond, Sample.perSecond)
+	}
 	return r
 }
 

@@ -39,20 +39,29 @@ func (rep *Report) Write(w io.Writer) error {
 
 func (rep *Report) write(b *strings.Builder, table Table) {
 	fmt.Fprintf(b, "\n%s", table.Title)
-	switch best := table.Best; {
-	case best.PerCPU != "":
-		fmt.Fprintf(b, " (best of the others: %s in GB/CPU-s, %s in GB/s)", best.PerCPU, best.PerSecond)
-	case best.P50 != "":
-		fmt.Fprintf(b, " (best of the others: %s in p50, %s in p99)", best.P50, best.P99)
+	var best []string
+	if table.Timed {
+		best = append(best, table.Best.P50+" in p50", table.Best.P99+" in p99")
+	}
+	if table.Bulk {
+		best = append(best, table.Best.PerCPU+" in GB/CPU-s", table.Best.PerSecond+" in GB/s")
+	}
+	if table.Best != (Best{}) {
+		fmt.Fprintf(b, " (best of the others: %s)", strings.Join(best, ", "))
 	}
 	b.WriteByte('\n')
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	bulk := table.Message == 0
-	if bulk {
-		fmt.Fprintln(t, "  \tGB/CPU-s\tto best\tof limit\tof own limit\tGB/s\tto best\tCPU-s/GB sending\treceiving\tMiB\tset-up ms")
-	} else {
-		fmt.Fprintln(t, "  \tp50 us\tto best\tp99 us\tto best\tp99.9 us\tMiB\tset-up ms")
+	head := "  "
+	if table.Timed {
+		head += "\tp50 us\tto best\tp99 us\tto best\tp99.9 us"
 	}
+	if table.beside() {
+		head += "\tslowest\tfastest"
+	}
+	if table.Bulk {
+		head += "\tGB/CPU-s\tto best\tof limit\tof own limit\tGB/s\tto best\tCPU-s/GB sending\treceiving"
+	}
+	fmt.Fprintln(t, head+"\tMiB\tset-up ms")
 	var errs []string
 	for _, r := range table.Rows {
 		if r.Error != "" {
@@ -61,14 +70,18 @@ func (rep *Report) write(b *strings.Builder, table Table) {
 		if r.Rounds == 0 {
 			continue
 		}
-		mib := fmt.Sprintf("%.1f %.1f", r.RSSSend.Median/(1<<20), r.RSSTake.Median/(1<<20))
-		if bulk {
-			fmt.Fprintf(t, "  %s\t%s\t%.2f\t%.2f\t%.2f\t%s\t%.2f\t%.3f\t%.3f\t%s\t%s\n", r.Contender, r.PerCPU.show(1, 2), r.Against.PerCPU, r.Share, r.OwnShare,
-				r.PerSecond.show(1, 2), r.Against.PerSecond, r.CPUSend, r.CPUTake, mib, r.Connect.show(1e3, 1))
-		} else {
-			fmt.Fprintf(t, "  %s\t%s\t%.2f\t%s\t%.2f\t%s\t%s\t%s\n", r.Contender, r.P50.show(1e6, 0), r.Against.P50,
-				r.P99.show(1e6, 0), r.Against.P99, r.P999.show(1e6, 0), mib, r.Connect.show(1e3, 1))
+		fmt.Fprintf(t, "  %s", r.Contender)
+		if table.Timed {
+			fmt.Fprintf(t, "\t%s\t%.2f\t%s\t%.2f\t%s", r.P50.show(1e6, 0), r.Against.P50, r.P99.show(1e6, 0), r.Against.P99, r.P999.show(1e6, 0))
 		}
+		if table.beside() {
+			fmt.Fprintf(t, "\t%s\t%s", r.Slowest.show(1, 2), r.Fastest.show(1, 2))
+		}
+		if table.Bulk {
+			fmt.Fprintf(t, "\t%s\t%.2f\t%.2f\t%.2f\t%s\t%.2f\t%.3f\t%.3f", r.PerCPU.show(1, 2), r.Against.PerCPU, r.Share, r.OwnShare,
+				r.PerSecond.show(1, 2), r.Against.PerSecond, r.CPUSend, r.CPUTake)
+		}
+		fmt.Fprintf(t, "\t%.1f %.1f\t%s\n", r.RSSSend.Median/(1<<20), r.RSSTake.Median/(1<<20), r.Connect.show(1e3, 1))
 	}
 	if table.Limit.Median > 0 {
 		fmt.Fprintf(t, "  limit\t%s\n", table.Limit.show(1, 2))
@@ -79,6 +92,9 @@ func (rep *Report) write(b *strings.Builder, table Table) {
 		fmt.Fprintln(b, e)
 	}
 }
+
+// beside reports whether round trips were timed beside bulk work.
+func (t *Table) beside() bool { return t.Bulk && t.Timed }
 
 func (rep *Report) medianAES(f func(AES) float64) float64 {
 	var v []float64

@@ -26,6 +26,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -41,6 +43,8 @@ type options struct {
 	small   bool
 	results string
 	busy    bool
+	ways    []string
+	guests  []string
 }
 
 func main() {
@@ -50,6 +54,20 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how `OFTEN` each way is measured")
 	flag.BoolVar(&o.small, "small-pages", false, "leave the guest's memory in small pages")
 	flag.StringVar(&o.results, "results", "", "`FOLDER` to write migration.json, migration.txt and migration.svg to")
+	some := func(into *[]string, name string, all []string, usage string) {
+		*into = all
+		flag.Func(name, usage+" (default "+strings.Join(all, ",")+")", func(text string) error {
+			*into = strings.Split(text, ",")
+			for _, one := range *into {
+				if !slices.Contains(all, one) {
+					return fmt.Errorf("there is no %q", one)
+				}
+			}
+			return nil
+		})
+	}
+	some(&o.ways, "ways", ways, "which `WAYS` are measured")
+	some(&o.guests, "guests", guests, "which `GUESTS` are moved")
 	flag.BoolVar(&o.busy, "busy", false, "measure on a busy machine, too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -83,9 +101,10 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	rep := &report{
 		Date: time.Now().UTC().Format(time.DateOnly), Machine: bench.ThisMachine(), Congestion: lab.CongestionControl,
+		Guests: o.guests, Ways: o.ways,
 		MemoryMiB: o.memory, HugePages: !o.small, Rounds: o.rounds,
 	}
-	for _, state := range guests {
+	for _, state := range o.guests {
 		if err := measure(ctx, o, state, rep); err != nil {
 			return fmt.Errorf("%s guest: %w", state, err)
 		}
@@ -121,9 +140,9 @@ func measure(ctx context.Context, o options, state string, rep *report) (err err
 		}
 	}
 	for round := range o.rounds {
-		for i := range ways {
+		for i := range o.ways {
 			// Another way begins each round.
-			way := ways[(round+i)%len(ways)]
+			way := o.ways[(round+i)%len(o.ways)]
 			fmt.Fprintf(os.Stderr, "%s guest, round %d of %d: %s\n", state, round+1, o.rounds, way)
 			m, err := b.migrate(ctx, way)
 			if err != nil {

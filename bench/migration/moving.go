@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/prometheus/procfs"
+
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/site"
 )
@@ -16,7 +18,8 @@ type measurement struct {
 	Way     string  `json:"way"`
 	Round   int     `json:"round"`
 	Seconds float64 `json:"seconds"`
-	CPU     float64 `json:"cpu_seconds"` // of the whole machine
+	CPU     float64 `json:"cpu_seconds"`        // of the whole machine
+	Relays  float64 `json:"cpu_seconds_sluice"` // of both daemons
 }
 
 // moving is the guest and where it is now.
@@ -41,6 +44,10 @@ func (b *moving) migrate(ctx context.Context, way string) (*measurement, error) 
 	if err != nil {
 		return nil, err
 	}
+	relays, err := b.relaysCPU()
+	if err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	var out []byte
 	if way == "sluice" {
@@ -59,10 +66,31 @@ func (b *moving) migrate(ctx context.Context, way string) (*measurement, error) 
 		return nil, err
 	}
 	m.CPU = (after - cpu).Seconds()
+	m.Relays, err = b.relaysCPU()
+	if err != nil {
+		return nil, err
+	}
+	m.Relays -= relays
 	if b.at = b.site.A; to == b.site.B.Host.Name {
 		b.at = b.site.B
 	}
 	return m, nil
+}
+
+// relaysCPU is what both daemons have used so far, in seconds.
+func (b *moving) relaysCPU() (sum float64, err error) {
+	for _, d := range b.site.Daemons() {
+		p, err := procfs.NewProc(d.Pid())
+		if err != nil {
+			return 0, err
+		}
+		st, err := p.Stat()
+		if err != nil {
+			return 0, err
+		}
+		sum += st.CPUTime()
+	}
+	return sum, nil
 }
 
 // machineCPU is the time that the machine's processors have worked, from the
