@@ -6,6 +6,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 FUZZTIME ?= 60s
 # How long `make soak` goes round.
 SOAK ?= 30m
+# Where `make bench` writes: a folder for each kind of processor.
+RESULTS ?= bench/results/here
 
 # The lab makes namespaces, which takes root.
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
@@ -92,13 +94,13 @@ soak: ## two daemons that do everything over and over for SOAK (30m), and hold n
 	test/install
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -v -timeout 0 -run '^TestSoak$$' ./test -args -soak $(SOAK)
 
-bench: ## the relay beside other programs, and migrations, into bench/results (about an hour; root or sudo)
+bench: ## the relay beside other programs, and migrations, into RESULTS (about two hours; root or sudo)
 	-bench/install
 	test/install
 	@$(MAKE) --no-print-directory build
 	$(GO) build -buildvcs=false -o bin/bench-migration ./bench/migration
-	$(AS_ROOT) bin/bench-migration -results bench/results
-	$(AS_ROOT) bin/sluice bench --results bench/results
+	$(AS_ROOT) bin/bench-migration -results $(RESULTS)
+	$(AS_ROOT) bin/sluice bench --results $(RESULTS)
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt's form: $$unformatted" >&2; exit 1; }
