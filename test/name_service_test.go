@@ -9,12 +9,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/net/dns/dnsmessage"
-
+	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/needs"
 	"github.com/virt-sluice/sluice/internal/pki"
@@ -23,17 +21,8 @@ import (
 
 // nameService is a host's, in place of its /etc/hosts.
 type nameService struct {
+	hosttest.Names
 	host *lab.Host
-
-	mu      sync.Mutex
-	answers map[string][]string
-}
-
-// says has it answer for a name by one address after the other, and by the last from then on.
-func (n *nameService) says(name string, addrs ...string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.answers[name+"."] = addrs
 }
 
 // right is the address that the other host of the lab has, wrong that of a third one, which takes
@@ -62,7 +51,7 @@ type third struct {
 func (s *site) hostileNames() (a, b *nameService, c *third) {
 	s.t.Helper()
 	needs.Program(s.t, "nft")
-	pair, err := s.ca.Issue(pki.Host{Names: []string{"host-c"}})
+	pair, err := s.ca.Issue(pki.Host{Names: []string{"host-c", "host-c.example.org"}})
 	s.check(err)
 	c = &third{cert: pair.TLS()}
 	return s.nameService(s.A, c), s.nameService(s.B, c), c
@@ -70,14 +59,14 @@ func (s *site) hostileNames() (a, b *nameService, c *third) {
 
 func (s *site) nameService(h *lab.Host, c *third) *nameService {
 	s.t.Helper()
-	n := &nameService{host: h, answers: make(map[string][]string)}
-	n.says(h.Name, h.Addr)
-	n.says(h.Peer().Name, n.right())
+	n := &nameService{host: h}
+	n.Says(h.Name, h.Addr)
+	n.Says(h.Peer().Name, n.right())
 
 	udp, err := h.ListenPacket(s.ctx, "udp", "127.0.0.1:53")
 	s.check(err)
 	s.t.Cleanup(func() { udp.Close() })
-	go n.serve(udp)
+	go n.Serve(udp)
 	for file, content := range map[string]string{"/etc/hosts": "127.0.0.1 localhost\n", "/etc/resolv.conf": "nameserver 127.0.0.1\n"} {
 		was, err := os.ReadFile(h.Path(file))
 		s.check(err)
@@ -110,49 +99,6 @@ func (s *site) onHost(h *lab.Host, name string, args ...string) {
 	if out, err := h.Command(ctx, name, args...).CombinedOutput(); err != nil {
 		s.t.Errorf("%s %s on %s: %v: %s", name, args, h.Name, err, out)
 	}
-}
-
-// serve answers until the socket is closed.
-func (n *nameService) serve(udp net.PacketConn) {
-	packet := make([]byte, 1<<10)
-	for {
-		size, from, err := udp.ReadFrom(packet)
-		if err != nil {
-			return
-		}
-		var m dnsmessage.Message
-		if m.Unpack(packet[:size]) != nil || len(m.Questions) != 1 {
-			continue
-		}
-		q := m.Questions[0]
-		m = dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RecursionDesired: true, RecursionAvailable: true}, Questions: m.Questions}
-		if addr, known := n.answer(q); !known {
-			m.RCode = dnsmessage.RCodeNameError
-		} else if addr.IsValid() {
-			m.Answers = []dnsmessage.Resource{{
-				Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class},
-				Body:   &dnsmessage.AResource{A: addr.As4()},
-			}}
-		}
-		if reply, err := m.Pack(); err == nil {
-			udp.WriteTo(reply, from)
-		}
-	}
-}
-
-// answer is what is next, for a question that is about an IPv4 address.
-func (n *nameService) answer(q dnsmessage.Question) (addr netip.Addr, known bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	name := strings.ToLower(q.Name.String())
-	list := n.answers[name]
-	if len(list) == 0 || q.Type != dnsmessage.TypeA {
-		return addr, len(list) > 0
-	}
-	if len(list) > 1 {
-		n.answers[name] = list[1:]
-	}
-	return netip.MustParseAddr(list[0]), true
 }
 
 // take is a host that knows every protocol up to where a guest's data would come. It has a

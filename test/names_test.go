@@ -28,7 +28,7 @@ func TestNamesOfPeers(t *testing.T) {
 		{"at the first", []string{wrong, right}, "host-c"},
 		{"nothing there", []string{na.closed()}, "nothing listens at host-b's"},
 	} {
-		na.says("host-b", one.answers...)
+		na.Says("host-b", one.answers...)
 		out, errs, status := s.run(s.A, s.command, "migrate", g.Name, "host-b")
 		if status == 0 {
 			t.Fatalf("%s: it moved: %s", one.name, out)
@@ -39,17 +39,17 @@ func TestNamesOfPeers(t *testing.T) {
 	}
 
 	// libvirt's own connection, and that of the destination's sluice to the source's.
-	na.says("host-b", wrong)
+	na.Says("host-b", wrong)
 	s.virshMigrates(s.A, g, s.tlsURI("host-a"), "--p2p").fails("Failed to verify peer's certificate")
 	c.tookNothing(s, true)
-	na.says("host-b", right)
+	na.Says("host-b", right)
 	for _, answer := range []string{nb.wrong(), nb.closed()} {
-		nb.says("host-a", answer)
+		nb.Says("host-a", answer)
 		s.virshMigrates(s.A, g, s.tlsURI("host-a"), "--p2p").fails("host-a", "sluice")
 		c.tookNothing(s, answer == nb.wrong())
 	}
 	s.onlyOn(g, s.A)
-	nb.says("host-a", nb.right())
+	nb.Says("host-a", nb.right())
 	s.virshMigrates(s.A, g, s.tlsURI("host-a"), "--p2p", "--migrateuri", "tcp:host-b:49152").moves()
 	c.tookNothing(s, false)
 	s.onlyOn(g, s.B)
@@ -61,8 +61,8 @@ func TestNamesReplaced(t *testing.T) {
 	s := newSite(t)
 	na, nb, c := s.hostileNames()
 	a, b := s.both(conf{peers: fmt.Sprintf("[peers.host-a]\naddress = %q\n[peers.host-b]\naddress = %q\n", s.A.Addr, s.B.Addr)})
-	na.says("host-b", na.wrong())
-	nb.says("host-a", nb.wrong())
+	na.Says("host-b", na.wrong())
+	nb.Says("host-a", nb.wrong())
 	g := s.guest(lab.GuestSpec{})
 	a.virshMigrate(b, g, "--p2p", "--migrateuri", "tcp:host-b:49152")
 	b.virshMigrate(a, g, "--migrateuri", "tcp://host-a")
@@ -81,7 +81,7 @@ func TestNamesInClear(t *testing.T) {
 		a := s.start(s.A, conf{top: "require_secure = false\ntls = \"no\"\n"})
 		s.start(s.B, conf{top: "require_secure = false\n"})
 		g := s.guest(lab.GuestSpec{})
-		na.says("host-b", na.right(), na.wrong())
+		na.Says("host-b", na.right(), na.wrong())
 		a.migrate(g.Name).want("moved", 0)
 		c.tookNothing(s, false)
 		s.onlyOn(g, s.B)
@@ -93,11 +93,11 @@ func TestNamesInClear(t *testing.T) {
 		a := s.start(s.A, conf{peers: bareTable(s.B, "plain")})
 		g := s.guest(lab.GuestSpec{DisksMiB: []int{4}})
 		s.check(g.CreateDisks(s.B))
-		na.says("host-b", na.right(), na.wrong())
+		na.Says("host-b", na.right(), na.wrong())
 		r := a.migrate(g.Name, "--copy-storage-all").want("failed", 1)
 		says(t, "libvirtd elsewhere", r.Message, "its libvirt can't be used", "host-c")
 		c.tookNothing(s, true)
-		na.says("host-b", na.closed(), na.right(), na.wrong())
+		na.Says("host-b", na.closed(), na.right(), na.wrong())
 		a.migrate(g.Name, "--copy-storage-all").want("moved", 0)
 		c.tookNothing(s, false)
 		s.check(s.CompareDisks(s.ctx, g))
@@ -109,7 +109,7 @@ func TestNamesInClear(t *testing.T) {
 		s.withoutSluice(s.B, libvirtTLSPort, "host-b")
 		a, _ := s.start(s.A, conf{peers: bareTable(s.B, "plain")}), s.start(s.B, conf{})
 		g := s.guest(lab.GuestSpec{})
-		na.says("host-b", na.closed(), na.right())
+		na.Says("host-b", na.closed(), na.right())
 		r := a.migrate(g.Name).want("failed", 1)
 		says(t, "the way in clear", r.Message, "would go in clear", "there is a sluice at "+na.right(), "its name")
 		c.tookNothing(s, false)
@@ -123,7 +123,7 @@ func TestNamesInClear(t *testing.T) {
 		s.start(s.A, conf{})
 		s.start(s.B, conf{peers: "[peers.host-a]\nwithout_sluice = \"plain\"\n"})
 		g := s.guest(lab.GuestSpec{})
-		nb.says("host-a", nb.closed())
+		nb.Says("host-a", nb.closed())
 		s.virshMigrates(s.A, g, s.tlsURI("host-a"), "--p2p").fails("would come in clear", "a sluice of host-a's has spoken with this one")
 		c.tookNothing(s, false)
 		s.onlyOn(g, s.A)
@@ -133,7 +133,7 @@ func TestNamesInClear(t *testing.T) {
 		na, _, c := s.hostileNames()
 		s.start(s.B, conf{peers: "[peers.host-a]\nwithout_sluice = \"plain\"\n"})
 		g := s.guest(lab.GuestSpec{})
-		na.says("host-b", na.right(), na.wrong())
+		na.Says("host-b", na.right(), na.wrong())
 		s.virshMigrates(s.A, g, s.tlsURI("host-a"), "--p2p").moves()
 		c.tookNothing(s, false)
 		s.onlyOn(g, s.B)
@@ -146,8 +146,8 @@ func TestNamesOfTunnels(t *testing.T) {
 	s := newSite(t)
 	na, _, c := s.hostileNames()
 	s.check(os.WriteFile(s.A.Path("/etc/hosts"), nil, 0o644))
-	na.says("host-b", na.wrong())
-	na.says("localhost", na.wrong())
+	na.Says("host-b", na.wrong())
+	na.Says("localhost", na.wrong())
 	cert, key := s.certificate(s.ca, "tunnel", "host-a")
 	for _, to := range []struct {
 		args  []string
