@@ -1,7 +1,9 @@
 package stream
 
 import (
+	"runtime"
 	"sync"
+	"weak"
 
 	"github.com/virt-sluice/sluice/stream/relay"
 )
@@ -13,11 +15,11 @@ const (
 	sessionBuffers = 32 << 20
 )
 
-// peers has an entry for each peer that there has been a session with, who are those
-// of the configuration.
+// peers has an entry for each peer that there is a session with: their number has no bound, as a
+// pattern may stand for any.
 var peers struct {
 	sync.Mutex
-	buffers map[string]*relay.Buffers
+	buffers map[string]weak.Pointer[relay.Buffers]
 }
 
 // NewBuffers returns what a session with a peer may borrow.
@@ -25,10 +27,21 @@ func NewBuffers(peer string) *relay.Buffers {
 	peers.Lock()
 	defer peers.Unlock()
 	if peers.buffers == nil {
-		peers.buffers = make(map[string]*relay.Buffers)
+		peers.buffers = make(map[string]weak.Pointer[relay.Buffers])
 	}
-	if peers.buffers[peer] == nil {
-		peers.buffers[peer] = relay.NewBuffers(nil, peerBuffers)
+	all := peers.buffers[peer].Value()
+	if all == nil {
+		all = relay.NewBuffers(nil, peerBuffers)
+		peers.buffers[peer] = weak.Make(all)
+		runtime.AddCleanup(all, forgetBuffers, peer)
 	}
-	return relay.NewBuffers(peers.buffers[peer], sessionBuffers)
+	return relay.NewBuffers(all, sessionBuffers)
+}
+
+func forgetBuffers(peer string) {
+	peers.Lock()
+	defer peers.Unlock()
+	if peers.buffers[peer].Value() == nil { // else there are others by now
+		delete(peers.buffers, peer)
+	}
 }
