@@ -13,7 +13,7 @@ import (
 
 // accept decides on a session that a peer opens, by the parts on.
 func (d *Daemon) accept(ctx context.Context, on *parts, info stream.Info) (stream.Handler, func(*stream.Session), error) {
-	p := on.Peers.All[info.Peer]
+	p := on.Peers.Get(info.Peer)
 	if info.Clear && (on.Config.Secure() || p.Conf.TLS == control.Yes) {
 		return nil, nil, fmt.Errorf("%s asks for data in clear, which %s does not allow: migrate with TLS, or set require_secure = false on both hosts", info.Peer, on.Config.Name)
 	}
@@ -22,7 +22,7 @@ func (d *Daemon) accept(ctx context.Context, on *parts, info stream.Info) (strea
 	}
 	brings := info.Work == session.WorkMigration || info.Work == session.WorkSteered && !on.arrivals.Pulls.Waits(info)
 	if brings && p.Access() == config.AccessReadOnly {
-		return nil, nil, fmt.Errorf("access denied: peers.%s.access on %s is %q, and bringing a guest takes %q", p.Name, on.Config.Name, config.AccessReadOnly, config.AccessMigrate)
+		return nil, nil, fmt.Errorf("access denied: peers.%s.access on %s is %q, and bringing a guest takes %q", p.Conf.Table(), on.Config.Name, config.AccessReadOnly, config.AccessMigrate)
 	}
 	entry, err := d.Sessions.Add(info, control.Incoming)
 	if err != nil {

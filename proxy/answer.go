@@ -55,7 +55,7 @@ func (d *Daemon) checked(ctx context.Context, on *parts, peer string) *check.Ans
 	certs := on.Peers.Certs.Status(time.Now())
 	a := &check.Answer{
 		Host: on.Config.Name, Version: d.version, Time: time.Now(), You: peer,
-		Priority: on.Peers.Policy(on.Peers.All[peer]).Source,
+		Priority: on.Peers.Policy(on.Peers.Get(peer)).Source,
 	}
 	for _, e := range certs.ReloadErrors {
 		a.Warnings = append(a.Warnings, e.Error)
@@ -72,6 +72,6 @@ func (d *Daemon) checked(ctx context.Context, on *parts, peer string) *check.Ans
 	if a.Libvirt = versions.Libvirt; err != nil {
 		a.LibvirtError = err.Error()
 	}
-	a.Offers = d.offers(on, on.Peers.All[peer], versions)
+	a.Offers = d.offers(on, on.Peers.Get(peer), versions)
 	return a
 }

@@ -2,8 +2,6 @@ package proxy
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,9 +27,12 @@ func Check(ctx context.Context, cfg *config.Config, version string, req *control
 }
 
 func checkRequest(cfg *config.Config, req *control.CheckRequest) error {
-	for _, name := range req.Peers {
-		if _, ok := cfg.Peers[name]; !ok {
-			there := strings.Join(slices.Sorted(maps.Keys(cfg.Peers)), ", ")
+	for i, name := range req.Peers {
+		if _, is := cfg.Peers[name]; !is {
+			req.Peers[i] = config.HostKey(name)
+		}
+		if _, ok := cfg.Peer(req.Peers[i]); !ok {
+			there := strings.Join(cfg.PeerNames(), ", ")
 			return control.WrongUse("no peer %q is configured on %s; configured are: %s", name, cfg.Name, orNone(there))
 		}
 	}
@@ -63,7 +64,7 @@ func (d *Daemon) check(ctx context.Context, req *control.CheckRequest) (*control
 	report := h.Run(ctx, req)
 	for _, v := range report.Peers {
 		if v.Found == control.PeerSluice {
-			p.Peers.All[v.Name].SluiceSeen.Store(true)
+			p.Peers.Saw(p.Peers.Get(v.Name))
 		}
 	}
 	return report, nil

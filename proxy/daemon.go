@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -231,11 +229,12 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	close(d.ready)
 	p := d.now()
 	d.Work.Go(p.Peers.TryKernel)
+	d.Work.Go(func() { d.meet(working) })
 	ready := d.Log.Info()
 	if at := d.metricsAddr.Load(); at != nil {
 		ready.Str("metrics", *at)
 	}
-	ready.Str("listen", d.listening()).Strs("peers", slices.Sorted(maps.Keys(p.Peers.All))).
+	ready.Str("listen", d.listening()).Strs("peers", p.Config.PeerNames()).
 		Str("certificates", p.Peers.Certs.Current().Found.Why).Str("priority", p.Peers.Policies.Host.Source).Msg("ready")
 
 	ctx, drain, done := d.stops(ctx, drain)

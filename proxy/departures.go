@@ -60,7 +60,7 @@ func (d *Daemon) askLibvirt(ctx context.Context, name string, guest libvirt.UUID
 	h := d.now().Host
 	p, err := find(h, name)
 	if err == nil && p.Conf.WithoutSluice == config.WithoutNo {
-		err = fmt.Errorf("%s had no sluice, and without_sluice of peers.%s allows nothing any more", name, name)
+		err = fmt.Errorf("%s had no sluice, and without_sluice of peers.%s allows nothing any more", name, p.Conf.Table())
 	}
 	if err != nil {
 		return departure.Answer{}, err

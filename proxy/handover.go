@@ -115,6 +115,7 @@ func (d *Daemon) openRunDir() (taking *handover.Taking, err error) {
 		<-from.Gone()
 		taking.Close()
 	}()
+	d.now().Peers.Recall(d.Dir.Peers())
 	d.Log.Info().Int("process", from.PID).Str("version", from.Version).Msg("following a sluice that runs; it serves until this one is ready")
 	return taking, nil
 }

@@ -58,7 +58,7 @@ func (d *Daemon) terms(p *parts, who stream.Who) *stream.Terms {
 		Share: stream.Share{
 			Channels: p.Config.Limits.PeerChannels,
 			Asks:     p.Config.Limits.PeerAsks,
-			Memory:   func(peer string) *stream.Memory { return p.Peers.All[peer].Memory },
+			Memory:   func(peer string) *stream.Memory { return p.Peers.Get(peer).Memory },
 		},
 		Accept: func(ctx context.Context, info stream.Info) (stream.Handler, func(*stream.Session), error) {
 			return d.accept(ctx, p, info)

@@ -161,18 +161,8 @@ func (d *Daemon) follow(c *peer.Certificates) {
 // compare says what a reload has changed that somebody should know of.
 func (d *Daemon) compare(before, p *parts) *control.Reloaded {
 	r := &control.Reloaded{Files: p.Config.Files(), Restart: p.restart}
-	for name := range p.Peers.All {
-		if before.Peers.All[name] == nil {
-			r.Added = append(r.Added, name)
-		}
-	}
-	for name := range before.Peers.All {
-		if p.Peers.All[name] == nil {
-			r.Removed = append(r.Removed, name)
-		}
-	}
-	slices.Sort(r.Added)
-	slices.Sort(r.Removed)
+	was, is := before.Config.PeerNames(), p.Config.PeerNames()
+	r.Added, r.Removed = without(is, was), without(was, is)
 	if len(p.restart) > 0 {
 		r.Notes = append(r.Notes, restartNote(p.restart))
 	}
@@ -185,11 +175,18 @@ func (d *Daemon) compare(before, p *parts) *control.Reloaded {
 	return r
 }
 
+// without is a list without what is in another.
+func without(list, other []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(other, s) })
+}
+
 // goingOn tells of sessions under way of those that are let in no more, or may do other things.
 func (d *Daemon) goingOn(before, after *config.Config) (notes []string) {
 	live, _, _ := d.Sessions.Status()
 	count := make(map[string]int)
+	peers := make(map[string]bool)
 	for _, s := range live {
+		peers[s.Peer] = true
 		table := "peers." + s.Peer
 		if _, is := before.Clients[s.Peer]; is && s.Kind == session.WorkClient {
 			table = "clients." + s.Peer
@@ -206,9 +203,11 @@ func (d *Daemon) goingOn(before, after *config.Config) (notes []string) {
 			notes = append(notes, fmt.Sprintf("%s was removed: what is under way there (sessions: %d) goes on to its end, and nothing new begins", table, n))
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(before.Peers)) {
-		is, there := after.Peers[name]
-		say("peers."+name, before.Peers[name], is, there)
+	for _, name := range slices.Sorted(maps.Keys(peers)) {
+		if was, known := before.Peer(name); known {
+			is, there := after.Peer(name)
+			say("peers."+name, was, is, there)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(before.Clients)) {
 		is, there := after.Clients[name]

@@ -1,12 +1,14 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/virt-sluice/sluice/proxy/gateway"
 	"github.com/virt-sluice/sluice/proxy/host"
@@ -22,11 +24,13 @@ type socket struct {
 	close func()
 }
 
+func socketOf(peer string) string { return "the socket of peer " + peer }
+
 // wanted are the sockets that p asks for, by what they are.
 func (d *Daemon) wanted(p *parts) map[string]func() (*socket, error) {
 	all := make(map[string]func() (*socket, error))
-	for name := range p.Peers.All {
-		all["the socket of peer "+name] = func() (*socket, error) { return d.listenForClients(name) }
+	for _, name := range p.Peers.Names() {
+		all[socketOf(name)] = func() (*socket, error) { return d.listenForClients(name) }
 	}
 	if i := p.Config.Intercept; i != nil {
 		all[fmt.Sprintf("interception at port %d", i.Port)] = func() (*socket, error) {
@@ -83,6 +87,41 @@ func (d *Daemon) serveSockets(opened map[string]*socket) {
 	}
 }
 
+// meet gives hosts of patterns a socket once they have shown their certificates, and takes it from
+// those that are forgotten, until ctx ends.
+func (d *Daemon) meet(ctx context.Context) {
+	again := time.NewTicker(time.Hour)
+	defer again.Stop()
+	for {
+		select {
+		case <-d.now().Peers.Known():
+		case <-again.C:
+			d.now().Peers.Expire()
+		case <-ctx.Done():
+			return
+		}
+		d.socketsAgain(ctx)
+	}
+}
+
+// socketsAgain opens and closes sockets as the peers are now, until ctx ends, which comes before all
+// are closed.
+func (d *Daemon) socketsAgain(ctx context.Context) {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	d.offer.IfServing(func() {
+		opened, err := d.openSockets(d.now())
+		if err != nil {
+			d.Log.Error().Err(err).Msg("hosts that were found have no sockets")
+			return
+		}
+		d.serveSockets(opened)
+	})
+}
+
 // closeSockets closes all, at the daemon's end.
 func (d *Daemon) closeSockets() {
 	d.reloading.Lock()
@@ -102,7 +141,7 @@ func closeAll(sockets map[string]*socket) {
 func (d *Daemon) linkPeers() {
 	p := d.now()
 	links := p.Config.Links()
-	err := d.Dir.SweepPeers(func(name string) bool { return p.Peers.All[name] != nil || links[name] != "" })
+	err := d.Dir.SweepPeers(func(name string) bool { return d.open[socketOf(name)] != nil || links[name] != "" })
 	for link, name := range links {
 		err = errors.Join(err, d.Dir.Symlink(name, filepath.Join(rundir.PeersDir, link)))
 	}

@@ -27,6 +27,8 @@ func (d *Daemon) status() *control.Status {
 		Libvirt: p.Libvirt.Where(ctx),
 		Peers:   p.peerStatus(),
 
+		Patterns: slices.Sorted(maps.Keys(p.Config.Patterns())),
+
 		Configuration: d.configuration(p),
 		Certificates:  p.Peers.Certs.Status(time.Now()),
 		Priority:      p.Peers.Policies.Host.Source,
@@ -50,7 +52,7 @@ func (d *Daemon) Summary() string {
 			guests[s.UUID] = true
 		}
 	}
-	words := fmt.Sprintf("migrations under way: %d, peers: %d", len(guests), len(d.now().Peers.All))
+	words := fmt.Sprintf("migrations under way: %d, peers: %d", len(guests), len(d.now().Peers.Names()))
 	if draining {
 		words = "stopping, no new sessions; " + words
 	}
@@ -73,9 +75,9 @@ func (d *Daemon) listening() string {
 }
 
 func (p *parts) peerStatus() []control.PeerStatus {
-	out := make([]control.PeerStatus, 0, len(p.Peers.All))
-	for _, name := range slices.Sorted(maps.Keys(p.Peers.All)) {
-		q := p.Peers.All[name]
+	out := []control.PeerStatus{}
+	for _, name := range p.Peers.Names() {
+		q := p.Peers.Get(name)
 		out = append(out, control.PeerStatus{
 			Name:     q.Name,
 			Address:  q.Conf.Address,

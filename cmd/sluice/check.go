@@ -24,7 +24,8 @@ libvirt, and the kernel's limits. With --peer or --all-peers it checks the way
 to other hosts: the name resolves, the port answers, the handshake succeeds
 with the expected certificate, and the sluice there accepts this host and
 reaches its libvirt. Each failure says what is wrong and what to do. Nothing is
-changed on any host.
+changed on any host, but that a host for which a pattern of [peers] stands is
+known once --peer has reached it, and has a socket for libvirt clients.
 
 The daemon on this host is asked, and reports what it has in use. If none runs,
 or with --config, the configuration and the files are checked as they are.
@@ -62,7 +63,7 @@ func newCheck(io streams) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVar(&o.request.Peers, "peer", nil, "check the way to the peer `HOST`; may be repeated")
-	cmd.Flags().BoolVar(&o.request.All, "all-peers", false, "check the way to every configured peer")
+	cmd.Flags().BoolVar(&o.request.All, "all-peers", false, "check the way to every peer that is listed, or was found by a pattern")
 	cmd.Flags().StringVar(&o.config, "config", defaultConfig, "check this configuration `FILE`, not what the daemon has in use")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print one JSON object")
 	addSocket(cmd.Flags(), &o.socket)

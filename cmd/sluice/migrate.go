@@ -14,7 +14,8 @@ import (
 const migrateHelp = `Move GUEST, which runs on this host, to HOST while it runs.
 
 GUEST is a name, a UUID or an id, as virsh list shows them. HOST is the name of
-a peer under [peers] in the daemon's configuration; sluice status lists them.
+a peer under [peers] in the daemon's configuration, or of any host for which a
+pattern stands there; sluice status lists both.
 The command lasts as long as the migration and says how it ended.
 
 Ctrl-C cancels: the guest goes on at the source, and the message says so. A

@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -95,7 +93,7 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 			return wrongUse(fmt.Errorf("%s: %w", o.config, err))
 		}
 		fmt.Fprintf(io.out, "%s: no fault found; this host is %s and listens on %s; its peers: %s\n", o.config, cfg.Name, cfg.Listen,
-			cmp.Or(strings.Join(slices.Sorted(maps.Keys(cfg.Peers)), " "), "none"))
+			cmp.Or(strings.Join(cfg.PeerNames(), " "), "none"))
 		return nil
 	}
 	d, look, err := confinedDaemon(cfg, o.follow, log)
@@ -103,7 +101,7 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 		return wrongUse(fmt.Errorf("%s: %w", o.config, err))
 	}
 	defer look.Close()
-	if len(cfg.Peers) == 0 {
+	if len(cfg.PeerNames()) == 0 {
 		words := "no [peers] are configured: nothing can be moved from here"
 		if len(cfg.Clients) == 0 {
 			words += ", and nobody is let in"

@@ -44,7 +44,7 @@ func showPeers(ctx context.Context, io streams, c *control.Client, asJSON bool) 
 
 // peersScreen is one row for each peer, and under it what is wrong.
 func peersScreen(r *control.Report, width int) []string {
-	lines := []string{fmt.Sprintf("Peers of %s: %d", oneLine(r.Host), len(r.Peers))}
+	lines := []string{fmt.Sprintf("Peers of %s: %d", oneLine(r.Host), len(r.Peers)) + ofPatterns(r.Patterns)}
 	if len(r.Peers) == 0 {
 		return lines
 	}
@@ -73,6 +73,14 @@ func peersScreen(r *control.Report, width int) []string {
 		}
 	}
 	return append(lines, t.lines(width)...)
+}
+
+// ofPatterns says which hosts are peers besides those that are known so far.
+func ofPatterns(all []string) string {
+	if len(all) == 0 {
+		return ""
+	}
+	return ", and any host of " + strings.Join(all, ", ")
 }
 
 // tlsAndPolicy is whether data has TLS by default, and by which priority string.

@@ -27,7 +27,7 @@ func statusScreen(st *control.Status, now time.Time, width int) []section {
 		sessionsSection(st.Sessions, now, width),
 		endedSection(st.Ended, now, width),
 		tunnelsSection(st.Tunnels, now, width),
-		peersSection(st.Peers, width),
+		peersSection(st, width),
 		interceptSection(st.Intercept, width),
 		certificatesSection(st, now, width),
 		confinementSection(st.Confinement, width),
@@ -152,13 +152,13 @@ func warningsSection(st *control.Status, now time.Time, width int) section {
 	return section{title: fmt.Sprintf("Warnings: %d", n), lines: lines, now: true}
 }
 
-func peersSection(peers []control.PeerStatus, width int) section {
-	s := section{title: fmt.Sprintf("Peers: %d", len(peers))}
-	if len(peers) == 0 {
+func peersSection(st *control.Status, width int) section {
+	s := section{title: fmt.Sprintf("Peers: %d", len(st.Peers)) + ofPatterns(st.Patterns)}
+	if len(st.Peers) == 0 {
 		return s
 	}
 	t := table{columns: []column{{"NAME", 0}, {"ADDRESS", 0}, {"CERTIFICATE NAMES", 1}, {"PRIORITY", 2}, {"SOCKET", 3}}}
-	for _, p := range peers {
+	for _, p := range st.Peers {
 		t.row(p.Name, p.Address, strings.Join(p.Names, " "), p.Priority, p.Socket)
 	}
 	s.lines = t.lines(width)

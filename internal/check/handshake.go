@@ -21,7 +21,10 @@ const handshake = "TLS"
 func (p *peerCheck) shake(ctx context.Context, raw net.Conn, clock func() time.Time, saw *tlsconf.Seen) (relay.Conn, error) {
 	ctx, cancel := p.step(ctx)
 	defer cancel()
-	c, _, err := tlsconf.Connect(ctx, engine, raw, p.client(clock, saw))
+	c, who, err := tlsconf.Connect(ctx, engine, raw, p.client(clock, saw))
+	if err == nil {
+		p.shown = who.Identity
+	}
 	return c, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,10 +41,16 @@ func (h *Host) Run(ctx context.Context, req *control.CheckRequest) *control.Repo
 	names := req.Peers
 	if req.All {
 		names = slices.Sorted(maps.Keys(h.Config.Peers))
+		if h.Peers != nil {
+			names = h.Peers.Names()
+		}
+		r.Patterns = slices.Sorted(maps.Keys(h.Config.Patterns()))
 	}
 	switch {
 	case len(names) > 0:
 		r.Findings, r.Peers = h.checkPeers(ctx, names)
+	case len(r.Patterns) > 0:
+		r.Findings = []control.Finding{{Check: "peers", Result: control.ResultOK, Text: "no host of " + strings.Join(r.Patterns, ", ") + " has been found yet"}}
 	case req.All:
 		r.Findings = []control.Finding{{Check: "peers", Result: control.ResultWarning, Code: "no-peers", Text: "no peers are configured",
 			Remedy: "add [peers.NAME] to the configuration"}}
@@ -88,6 +95,7 @@ func (h *Host) checkHost(ctx context.Context) []control.Finding {
 	libvirt, err := h.libvirt(ctx)
 	h.certificates(l, libvirt)
 	h.priority(l)
+	h.patterns(l)
 	h.listen(ctx, l)
 	h.folders(l)
 	h.libvirtAnswers(ctx, l, libvirt, err)

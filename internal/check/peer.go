@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -23,12 +22,14 @@ type peerCheck struct {
 	conf   config.Peer
 	rules  tlsconf.Rules
 	policy *tlsconf.Policy
-	said   *Answer // of its sluice
+	shown  tlsconf.Identity // by its certificate
+	said   *Answer          // of its sluice
 	offers *control.Offers
 }
 
 func (h *Host) checkPeer(ctx context.Context, name string) ([]control.Finding, control.PeerView) {
-	p := &peerCheck{list: &list{peer: name}, host: h, name: name, conf: h.Config.Peers[name]}
+	conf, _ := h.Config.Peer(name)
+	p := &peerCheck{list: &list{peer: name}, host: h, name: name, conf: conf}
 	p.look(ctx)
 	view := p.view(ctx) // which may add to what was found
 	return p.findings, view
@@ -40,7 +41,7 @@ func (p *peerCheck) look(ctx context.Context) {
 		p.fail(certificates, "unusable", "see sluice check on this host", "this host has no usable certificates or TLS policy, so no peer can be reached: %v", h.Err)
 		return
 	}
-	p.policy = h.policies().Peers[name]
+	p.policy = h.policies().Peers[p.conf.Table()]
 	var err error
 	if p.rules, err = tlsconf.ParseRules(p.conf.Names); err != nil {
 		p.fail("names", "rules", "correct it", "peers.%s.names: %v", name, err)
@@ -61,7 +62,7 @@ func (p *peerCheck) resolve(ctx context.Context) bool {
 	const resolve = "resolve"
 	host, _, err := net.SplitHostPort(p.conf.Address)
 	if err != nil {
-		p.fail(resolve, "address", "correct peers."+p.name+".address", "%v", err)
+		p.fail(resolve, "address", "correct peers."+p.conf.Table()+".address", "%v", err)
 		return false
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
@@ -82,7 +83,7 @@ func (p *peerCheck) resolve(ctx context.Context) bool {
 				what = "the name service does not answer: " + what
 			}
 		}
-		p.fail(resolve, "name-unresolved", fmt.Sprintf("set peers.%s.address, or fix the name service", p.name), "the name %s does not resolve: %s", host, what)
+		p.fail(resolve, "name-unresolved", p.conf.SetAddress(p.name)+", or fix the name service", "the name %s does not resolve: %s", host, what)
 		return false
 	}
 	var texts []string
@@ -104,7 +105,7 @@ func (p *peerCheck) connect(ctx context.Context) (net.Conn, error) {
 	case err == nil:
 		return c, nil
 	case errors.Is(err, unix.ECONNREFUSED):
-		p.fail(connect, "port-closed", "start sluice there, or set peers."+p.name+".address", "nothing listens at %s: the host is there and the port is closed (or a firewall rejects)", p.conf.Address)
+		p.fail(connect, "port-closed", "start sluice there, or "+p.conf.SetAddress(p.name), "nothing listens at %s: the host is there and the port is closed (or a firewall rejects)", p.conf.Address)
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
 		p.fail(connect, "unreachable", "check the route, and whether the host is up", "%s cannot be reached: %v", p.conf.Address, err)
 	case errors.As(err, &timeout) && timeout.Timeout() && ctx.Err() == nil, errors.Is(err, unix.ETIMEDOUT):

@@ -30,6 +30,11 @@ func (p *peerCheck) talk(ctx context.Context) {
 		p.handshakeFailed(ctx, err, saw)
 		return
 	}
+	if err := p.host.Peers.Sole(p.host.Peers.Get(p.name), p.shown); err != nil {
+		conn.Close()
+		p.fail(handshake, string(tlsconf.CauseDenied), "see names and patterns in docs/config.md, [peers.NAME]", "%v", err)
+		return
+	}
 	state, _ := conn.ConnectionState()
 	reading := &firstRead{Conn: conn}
 	sent := time.Now()

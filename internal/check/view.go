@@ -54,9 +54,9 @@ func (p *peerCheck) view(ctx context.Context) control.PeerView {
 	v.Text = fmt.Sprintf("no sluice, libvirt %s at %s", version, p.conf.LibvirtURI)
 	switch {
 	case p.conf.WithoutSluice == config.WithoutNo:
-		v.Text += fmt.Sprintf("; peers.%s.without_sluice does not allow that", p.name)
-		p.warn("libvirtd", "without-sluice", fmt.Sprintf("peers.%s.without_sluice = %q allows it", p.name, config.WithoutNativeTLS), "%s has libvirt %s at %s, and no sluice: no guest can go there or come from there", p.name, version, p.conf.LibvirtURI)
-	case p.conf.WithoutSluice == config.WithoutPlain && p.host.Peers.All[p.name].SluiceSeen.Load():
+		v.Text += fmt.Sprintf("; peers.%s.without_sluice does not allow that", p.conf.Table())
+		p.warn("libvirtd", "without-sluice", fmt.Sprintf("peers.%s.without_sluice = %q allows it", p.conf.Table(), config.WithoutNativeTLS), "%s has libvirt %s at %s, and no sluice: no guest can go there or come from there", p.name, version, p.conf.LibvirtURI)
+	case p.conf.WithoutSluice == config.WithoutPlain && p.host.Peers.Get(p.name).SluiceSeen.Load():
 		v.Text += "; a sluice there has spoken with this one, so nothing goes or comes in clear"
 		p.warn("libvirtd", "without-sluice", "start sluice there; or migrate with --tls yes; or, if it was removed for good, restart sluice on this host", "%s has libvirt %s at %s, and had a sluice: nothing can go there or come from there in clear", p.name, version, p.conf.LibvirtURI)
 	case at >= certain:
@@ -68,7 +68,7 @@ func (p *peerCheck) view(ctx context.Context) control.PeerView {
 			how = "in clear"
 		}
 		p.findings[i].Result = control.ResultWarning
-		p.warn("libvirtd", "without-sluice", "install sluice there", "%s has libvirt %s at %s, and no sluice: guests go there %s (peers.%s.without_sluice)", p.name, version, p.conf.LibvirtURI, how, p.name)
+		p.warn("libvirtd", "without-sluice", "install sluice there", "%s has libvirt %s at %s, and no sluice: guests go there %s (peers.%s.without_sluice)", p.name, version, p.conf.LibvirtURI, how, p.conf.Table())
 	}
 	return v
 }

@@ -64,7 +64,7 @@ func (a Accept) WithDefaults() Accept { return a.over(acceptDefaults) }
 
 // Accepted is what guests that the peer brings may ask for.
 func (c *Config) Accepted(peer string) Accept {
-	if p := c.Peers[peer]; p.Accept != nil {
+	if p, _ := c.Peer(peer); p.Accept != nil {
 		return p.Accept.over(c.Accept)
 	}
 	return c.Accept
@@ -83,8 +83,9 @@ func (a Accept) over(base Accept) Accept {
 
 func (c *checker) accepts(cfg *Config) {
 	c.accept("accept", cfg.Accept)
-	for _, name := range slices.Sorted(maps.Keys(cfg.Peers)) {
-		if a := cfg.Peers[name].Accept; a != nil {
+	tables := cfg.tables()
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		if a := tables[name].Accept; a != nil {
 			c.accept("peers."+name+".accept", *a)
 		}
 	}

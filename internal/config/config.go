@@ -40,7 +40,7 @@ type Config struct {
 	Certificates Certificates    `toml:"certificates"`
 	KernelTLS    KernelTLS       `toml:"kernel_tls"`
 	Limits       Limits          `toml:"limits"`
-	Peers        map[string]Peer `toml:"peers"`
+	Peers        map[string]Peer `toml:"peers"`     // those that are listed, see Patterns
 	Intercept    *Intercept      `toml:"intercept"` // nil: nothing is intercepted
 
 	// Clients may use this host's libvirt over TLS, by a name of the site's
@@ -52,7 +52,8 @@ type Config struct {
 
 	Tunnels []Tunnel `toml:"tunnel"` // the relay for other connections than migrations'
 
-	policies *Policies // the priorities, as they were parsed when this was
+	patterns map[string]Peer // those tables of peers that are for a domain
+	policies *Policies       // the priorities, as they were parsed when this was
 
 	files []string // that it was read from
 	sum   Sum      // of those
@@ -124,7 +125,7 @@ type Limits struct {
 	TotalBandwidth   int64         `toml:"total_bandwidth"`   // MiB/s each way of all sessions; default none
 }
 
-// Peer is another host's sluice.
+// Peer is another host's sluice, or all those of a domain.
 type Peer struct {
 	Address string   `toml:"address"` // HOST[:PORT]; default: its name, port 16514
 	Names   []string `toml:"names"`   // rules for the names in its certificate; default: its name
@@ -143,4 +144,7 @@ type Peer struct {
 	Intercept []string `toml:"intercept"`
 
 	Accept *Accept `toml:"accept"` // what guests that it brings may ask for, where that differs from the host's
+
+	Hosts []string `toml:"hosts"` // of a pattern: those that are peers from the start
+	table string   // that it goes by: its name, or a pattern
 }

@@ -89,11 +89,15 @@ func (c *checker) intercept(cfg *Config) {
 			c.fault(other.key, "port %s is among intercept.ports (%s), which are closed to other hosts", p, i.Ports)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(cfg.Peers)) {
-		if p := cfg.Peers[name]; i.PeersAlone && p.WithoutSluice != WithoutNo && p.WithoutSluice != "" {
+	tables := cfg.tables()
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		if IsPattern(name) && !i.PeersAlone {
+			c.fault("intercept", "the kernel's table does not know the addresses of all hosts of [peers.%q], to which guests could then go in clear: set peers_alone = true, and list those that interception is to reach in `hosts`", name)
+		}
+		if p := tables[name]; i.PeersAlone && p.WithoutSluice != WithoutNo && p.WithoutSluice != "" {
 			c.fault("intercept.peers_alone", "guests could not go to %s any more, whose without_sluice is %q: leave out one of the two", name, p.WithoutSluice)
 		}
-		if _, p, err := net.SplitHostPort(cfg.Peers[name].Address); err == nil && inRange(p, first, last) {
+		if _, p, err := net.SplitHostPort(tables[name].Address); err == nil && inRange(p, first, last) {
 			c.fault("peers."+name+".address", "port %s is among intercept.ports (%s): sluice's own connections would come back to it", p, i.Ports)
 		}
 	}

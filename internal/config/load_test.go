@@ -19,6 +19,10 @@ func same(t *testing.T, got, want *Config) {
 		t.Errorf("policies %+v, want %+v, %v", got.policies, policies, err)
 	}
 	with := *want
+	for name, p := range with.Peers {
+		p.table = name
+		with.Peers[name] = p
+	}
 	with.policies, with.files, with.sum = got.policies, got.files, got.sum
 	if !reflect.DeepEqual(got, &with) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

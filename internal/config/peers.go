@@ -33,6 +33,7 @@ func ValidPeerName(name string) error {
 }
 
 func (c *checker) peers(cfg *Config) {
+	c.patterns(cfg)
 	owner := map[string]string{} // of a rule for certificates' names
 	for _, name := range slices.Sorted(maps.Keys(cfg.Peers)) {
 		peer, key := cfg.Peers[name], "peers."+name
@@ -40,14 +41,14 @@ func (c *checker) peers(cfg *Config) {
 			c.fault(key, "%v", err)
 			continue
 		}
-		peer.Address = c.address(key, name, peer.Address)
-		c.without(key, &peer)
-		c.interceptAt(key, peer)
-		if peer.TLS != "" {
-			c.yesNo(key+".tls", peer.TLS, *cfg.RequireSecure)
-		}
-		if peer.Access != "" {
-			c.access(key+".access", peer.Access)
+		if peer.table == "" {
+			peer.table = name
+			peer.Address = c.address(key, name, peer.Address)
+			c.settings(cfg, key, &peer)
+			c.interceptAt(key, peer)
+			if peer.Hosts != nil {
+				c.fault(key+".hosts", "is for tables of a whole domain, such as [peers.\"*.example.org\"]")
+			}
 		}
 		if peer.Names != nil && len(peer.Names) == 0 {
 			c.fault(key+".names", "is empty, so no certificate would be accepted; leave it out to mean %q", name)
@@ -67,6 +68,17 @@ func (c *checker) peers(cfg *Config) {
 			owner[folded] = name
 		}
 		cfg.Peers[name] = peer
+	}
+}
+
+// settings checks what may be in the table of one host and in that of a pattern. Address is complete.
+func (c *checker) settings(cfg *Config, key string, p *Peer) {
+	c.without(key, p)
+	if p.TLS != "" {
+		c.yesNo(key+".tls", p.TLS, *cfg.RequireSecure)
+	}
+	if p.Access != "" {
+		c.access(key+".access", p.Access)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // Policies are the host's priorities, parsed.
 type Policies struct {
 	Host  *tlsconf.Policy
-	Peers map[string]*tlsconf.Policy // of each peer; the host's where it has none of its own
+	Peers map[string]*tlsconf.Policy // of each table of peers; the host's where it has none of its own
 
 	Tunnels []*tlsconf.Policy // of each of Config.Tunnels, likewise
 }
@@ -59,15 +59,16 @@ func (c *Config) parse(fault func(key string, err error)) *Policies {
 		}
 		return p
 	}
-	all := &Policies{Peers: make(map[string]*tlsconf.Policy, len(c.Peers))}
+	all := &Policies{Peers: make(map[string]*tlsconf.Policy)}
 	if c.Priority == "" {
 		all.Host = policy("", sys.DefaultPriority())
 	} else {
 		all.Host = policy("priority", c.Priority)
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Peers)) {
-		if all.Peers[name] = all.Host; c.Peers[name].Priority != "" {
-			all.Peers[name] = policy("peers."+name+".priority", c.Peers[name].Priority)
+	tables := c.tables()
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		if all.Peers[name] = all.Host; tables[name].Priority != "" {
+			all.Peers[name] = policy("peers."+name+".priority", tables[name].Priority)
 		}
 	}
 	for i, t := range c.Tunnels {

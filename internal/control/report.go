@@ -5,7 +5,7 @@ import "time"
 // CheckRequest asks for a check of this host, or, if it names any, of peers.
 type CheckRequest struct {
 	Peers []string `json:"peers,omitempty"`
-	All   bool     `json:"all,omitempty"` // every configured peer
+	All   bool     `json:"all,omitempty"` // every peer that is listed, or was found by a pattern
 }
 
 // Report is what a check found.
@@ -18,7 +18,8 @@ type Report struct {
 	Errors   int       `json:"errors"`
 	Warnings int       `json:"warnings"`
 
-	Peers []PeerView `json:"peers,omitempty"` // those that were checked
+	Peers    []PeerView `json:"peers,omitempty"`    // those that were checked
+	Patterns []string   `json:"patterns,omitempty"` // by which hosts are peers, where all are checked
 }
 
 // Who did a check: a daemon, with what it has in use, or the command line, with

@@ -20,7 +20,8 @@ type Status struct {
 	AES          string            `json:"aes"`      // which AES-GCM is used on this processor, and why
 	Confinement  *Confinement      `json:"confinement,omitempty"`
 
-	Peers    []PeerStatus    `json:"peers"`
+	Peers    []PeerStatus    `json:"peers"` // that are listed, or were found by a pattern
+	Patterns []string        `json:"patterns,omitempty"`
 	Sessions []SessionStatus `json:"sessions"` // live, oldest first
 	Ended    []SessionStatus `json:"ended"`    // newest first, a bounded number
 	Tunnels  []TunnelStatus  `json:"tunnels,omitempty"`
@@ -67,7 +68,7 @@ type DepartureStatus struct {
 	Last    string    `json:"last"`              // what was heard last, in words
 }
 
-// PeerStatus is one configured peer.
+// PeerStatus is one peer.
 type PeerStatus struct {
 	Name    string   `json:"name"`
 	Address string   `json:"address"`

@@ -157,7 +157,7 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 		return nil, err
 	}
 	in.steps = Steps{
-		Virt: in.virt, UUID: in.uuid, Calls: in.arrivals.Peers.All[in.info.Peer].Calls,
+		Virt: in.virt, UUID: in.uuid, Calls: in.arrivals.Peers.Get(in.info.Peer).Calls,
 		Flags: in.flags &^ SourceOnlyFlags, Params: Params(call.Name, At(in.dir), call.Bandwidth, call.Parallel, values),
 	}
 	var reply PrepareReply

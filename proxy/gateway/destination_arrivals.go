@@ -131,7 +131,7 @@ func (g *destinationFilter) open(ctx context.Context, w way, a *preparedGuest, c
 	if g.tlsPeer != nil && !g.listed && a.transfer.By == session.ByNothing {
 		g.gateway.Sessions.InClear.Count(control.Incoming)
 		g.log.Warn().Str("guest", a.guest.name).Msgf("%s has no sluice: the guest's memory and disks come in clear (peers.%s.without_sluice = %q)",
-			g.tlsPeer.Name, g.tlsPeer.Name, config.WithoutPlain)
+			g.tlsPeer.Name, g.tlsPeer.Conf.Table(), config.WithoutPlain)
 		if err := g.hereByAddress(call); err != nil {
 			return nil, err
 		}

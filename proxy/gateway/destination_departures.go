@@ -223,7 +223,7 @@ func (gw *Gateway) leadsHere(uri *string) bool {
 	}
 	name := filepath.Base(filepath.Dir(sockets[0]))
 	return sockets[0] == filepath.Join(gw.Config.RunDir, rundir.PeersDir, name, rundir.LibvirtSocket) &&
-		(gw.Peers.All[name] != nil || gw.Peers.Called(name) != nil)
+		(gw.Peers.All[name] != nil || gw.Peers.NameOf(name) != "")
 }
 
 // encrypted says whether a connection by a libvirt URI is, by its transport:

@@ -136,7 +136,7 @@ func (g *destinationFilter) leadFrom(ctx context.Context, of guest) (*lead, erro
 		g.log.Info().Err(err).Msg("the guest comes without its host's sluice")
 		return nil, nil
 	case none != nil:
-		return nil, none.And("%s comes without its sluice, which peers.%s.without_sluice on %s does not allow", p.Name, p.Name, g.gateway.Config.Name)
+		return nil, none.And("%s comes without its sluice, which peers.%s.without_sluice on %s does not allow", p.Name, p.Conf.Table(), g.gateway.Config.Name)
 	}
 	return nil, fmt.Errorf("sluice on %s, which is to lead the guest's data here, can't be asked to: %w", p.Name, err)
 }

@@ -33,7 +33,7 @@ func ServeClients(ctx context.Context, name string, l host.LocalListener, now fu
 		gw.Work.Go(func() {
 			defer caller.Close()
 			err := caller.Denied
-			if p := gw.Peers.All[name]; err == nil && p == nil {
+			if p := gw.Peers.Get(name); err == nil && p == nil {
 				err = fmt.Errorf("%s is no peer in the configuration of %s any more", name, gw.Config.Name)
 			} else if err == nil {
 				if err = gw.serveClient(ctx, p, caller.UnixConn); err != nil {
@@ -59,7 +59,7 @@ func (gw *Gateway) serveClient(ctx context.Context, p *peer.Peer, c *net.UnixCon
 	log := session.Log(gw.Log, info, control.Outgoing)
 	s, none, err := peer.Open(ctx, gw.Opener(p), info)
 	if none != nil && err != nil {
-		err = none.And("without one there libvirt's clients have libvirt's own URI (%s), and `sluice migrate GUEST %s` what peers.%s.without_sluice on %s allows", p.Conf.LibvirtURI, p.Name, p.Name, gw.Config.Name)
+		err = none.And("without one there libvirt's clients have libvirt's own URI (%s), and `sluice migrate GUEST %s` what peers.%s.without_sluice on %s allows", p.Conf.LibvirtURI, p.Name, p.Conf.Table(), gw.Config.Name)
 	}
 	if err != nil {
 		gw.Sessions.End(entry, control.Failed, session.CauseOf(err).Code, err.Error())

@@ -28,7 +28,7 @@ func (gw *Gateway) replace(p *peer.Peer, call *libvirtrpc.Prepare, t *transfer.T
 	}
 	host := t.Aim.Hosts[0]
 	call.Params = call.Params.Without(libvirtrpc.ParamURI)
-	if gw.Peers.Called(host) != p {
+	if gw.Peers.NameOf(host) != p.Name {
 		call.Params = call.Params.With(paramAim, host)
 	}
 	t.Steer()

@@ -69,7 +69,7 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, s steering) (*steere
 	}
 	gw = gw.now()
 	name := p.Name
-	if p = gw.Peers.All[name]; p == nil {
+	if p = gw.Peers.Get(name); p == nil {
 		return nil, fmt.Errorf("%s is no peer in the configuration of %s any more", name, gw.Config.Name)
 	}
 	if t.Steered {

@@ -112,7 +112,7 @@ func (g *destinationFilter) wayWithoutSluice(c *libvirtrpc.Call, params libvirtr
 	case t.By == session.ByTunnel || t.By == "":
 		return byItself, nil
 	case p.Conf.WithoutSluice != config.WithoutPlain:
-		return refuse("the guest's memory would go in clear, and peers.%s.without_sluice on %s allows QEMU's own TLS alone: add --tls (or --tunnelled)", p.Name, g.gateway.Config.Name)
+		return refuse("the guest's memory would go in clear, and peers.%s.without_sluice on %s allows QEMU's own TLS alone: add --tls (or --tunnelled)", p.Conf.Table(), g.gateway.Config.Name)
 	case p.SluiceSeen.Load():
 		return refuse("the guest's memory would come in clear, and %s: add --tls (or --tunnelled), or %s", p.SeenText(), g.gateway.Peers.RestartHint(p))
 	case closed != 0:

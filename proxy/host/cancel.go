@@ -21,7 +21,7 @@ type CancelAsk struct {
 // CancelAtSource is a destination's way to cancel the migration that e carries.
 func (h *Host) CancelAtSource(e *session.Entry) func(context.Context, *stream.Cause) error {
 	return func(ctx context.Context, _ *stream.Cause) error {
-		p := h.Peers.All[e.Info.Peer]
+		p := h.Peers.Get(e.Info.Peer)
 		if p == nil {
 			return fmt.Errorf("%s, where the guest comes from, is no peer in the configuration of %s any more: `sluice cancel` there", e.Info.Peer, h.Config.Name)
 		}

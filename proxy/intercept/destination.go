@@ -37,7 +37,7 @@ func Accept(d *host.Host, p *peer.Peer, entry *session.Entry, log zerolog.Logger
 	case d.Config.Intercept == nil:
 		return nil, fmt.Errorf("intercepted connections are not accepted: add [intercept] to the configuration of %s", d.Config.Name)
 	case p.Access() == config.AccessReadOnly:
-		return nil, fmt.Errorf("access denied: peers.%s.access is %q there, which does not allow migrations over QEMU's own connections", p.Name, config.AccessReadOnly)
+		return nil, fmt.Errorf("access denied: peers.%s.access is %q there, which does not allow migrations over QEMU's own connections", p.Conf.Table(), config.AccessReadOnly)
 	case entry.Info.Clear:
 		return nil, errors.New("intercepted connections must use TLS")
 	}

@@ -192,7 +192,7 @@ func (i *carrier) judge(c *connection) (*peer.Peer, error) {
 	switch {
 	case name == "" || !table.Has(c.to.Port()):
 		return nil, errors.New("the kernel did not redirect it here: only connections to peers' migration ports are carried")
-	case c.host.Peers.All[name] == nil:
+	case c.host.Peers.Get(name) == nil:
 		return nil, fmt.Errorf("%v is an address of %s, which is no longer a peer: `sluice intercept up` applies the configuration", c.to.Addr(), name)
 	}
 	from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
@@ -201,7 +201,7 @@ func (i *carrier) judge(c *connection) (*peer.Peer, error) {
 	} else if uid != 0 && uid != c.host.QEMUUID {
 		return nil, fmt.Errorf("uid %d may not connect to peers' migration ports: only QEMU (qemu_user) and root may", uid)
 	}
-	return c.host.Peers.All[name], nil
+	return c.host.Peers.Get(name), nil
 }
 
 // open makes c's session and its one channel, when it is c's turn. Without a session c is still the

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -112,7 +111,7 @@ func (m *outgoing) check(ctx context.Context) error {
 	m.peer = d.Peers.Called(m.req.Peer)
 	if m.peer == nil {
 		return control.WrongUse("no peer is named %q in the configuration of %s; there are: %s",
-			m.req.Peer, d.Config.Name, strings.Join(slices.Sorted(maps.Keys(d.Peers.All)), ", "))
+			m.req.Peer, d.Config.Name, strings.Join(d.Config.PeerNames(), ", "))
 	}
 	clear := m.req.TLS == control.No || m.req.TLS == control.Unset && d.TLSDefault(m.peer) == control.No
 	if clear && d.Config.Secure() {

@@ -67,7 +67,7 @@ type withoutSluice struct {
 
 // mayGoWithoutSluice says how a guest may go to a host where none answered, and why not.
 func (m *outgoing) mayGoWithoutSluice(ctx context.Context, none *peer.NoSluiceError) (native bool, err error) {
-	allowed, here, name := m.peer.Conf.WithoutSluice, m.host.Config.Name, m.peer.Name
+	allowed, here, name, table := m.peer.Conf.WithoutSluice, m.host.Config.Name, m.peer.Name, m.peer.Conf.Table()
 	native = allowed == config.WithoutNativeTLS || m.req.TLS == control.Yes
 	_, _, secure := m.peer.Conf.LibvirtAt()
 	refuse := func(format string, args ...any) (bool, error) {
@@ -75,20 +75,20 @@ func (m *outgoing) mayGoWithoutSluice(ctx context.Context, none *peer.NoSluiceEr
 	}
 	switch {
 	case allowed == config.WithoutNo:
-		return refuse("without a sluice there no guest goes to %s, since peers.%s.without_sluice on %s does not allow it", name, name, here)
+		return refuse("without a sluice there no guest goes to %s, since peers.%s.without_sluice on %s does not allow it", name, table, here)
 	case m.info.Clear && m.req.TLS == control.No && allowed != config.WithoutPlain:
-		return refuse("without a sluice there only QEMU's own TLS is allowed by peers.%s.without_sluice on %s: leave out --tls no", name, here)
+		return refuse("without a sluice there only QEMU's own TLS is allowed by peers.%s.without_sluice on %s: leave out --tls no", table, here)
 	case m.flags&(libvirt.MigratePostcopy|libvirt.MigratePostcopyResume) != 0:
 		return refuse("post-copy needs a sluice there, which can tell what became of the guest: leave out --postcopy")
 	case m.req.TLS == control.Yes && !secure:
-		return refuse("--tls yes needs libvirt's calls by TLS too: set peers.%s.libvirt_uri on %s to qemu+tls://", name, here)
+		return refuse("--tls yes needs libvirt's calls by TLS too: set peers.%s.libvirt_uri on %s to qemu+tls://", table, here)
 	case !native && m.peer.SluiceSeen.Load():
 		return refuse("the guest's memory would go in clear, and %s: add --tls yes for QEMU's own TLS there, or %s", m.peer.SeenText(), m.host.Peers.RestartHint(m.peer))
 	}
 	if led, err := interceptedHere(ctx, m.host, m.peer); err != nil {
 		return refuse("whether the kernel leads connections to %s's migration ports to sluice can't be told: %v", name, err)
 	} else if led != "" {
-		return refuse("the kernel leads connections to %s's migration ports to sluice, and there is none to take them: leave `intercept` of peers.%s out or empty, then `sluice intercept up`", led, name)
+		return refuse("the kernel leads connections to %s's migration ports to sluice, and there is none to take them: leave `intercept` of peers.%s out or empty, then `sluice intercept up`", led, table)
 	}
 	return native, nil
 }
@@ -171,12 +171,12 @@ func (m *outgoing) openWithoutSluice(ctx context.Context, limits stream.Limits, 
 
 // warnWithoutSluice tells of what a host without a sluice costs.
 func (m *outgoing) warnWithoutSluice(native bool) {
-	text := fmt.Sprintf("%s has no sluice: data goes to QEMU's own TLS there (peers.%s.without_sluice)", m.peer.Name, m.peer.Name)
+	text := fmt.Sprintf("%s has no sluice: data goes to QEMU's own TLS there (peers.%s.without_sluice)", m.peer.Name, m.peer.Conf.Table())
 	switch {
 	case m.req.Offline:
-		text = fmt.Sprintf("%s has no sluice: the definition goes to its libvirtd (peers.%s.without_sluice)", m.peer.Name, m.peer.Name)
+		text = fmt.Sprintf("%s has no sluice: the definition goes to its libvirtd (peers.%s.without_sluice)", m.peer.Name, m.peer.Conf.Table())
 	case !native:
-		text = fmt.Sprintf("%s has no sluice: the guest's memory and disks go in clear (peers.%s.without_sluice = %q)", m.peer.Name, m.peer.Name, config.WithoutPlain)
+		text = fmt.Sprintf("%s has no sluice: the guest's memory and disks go in clear (peers.%s.without_sluice = %q)", m.peer.Name, m.peer.Conf.Table(), config.WithoutPlain)
 	}
 	m.warnings = append(m.warnings, text)
 	m.log.Warn().Bool("tls", native).Msg(text)

@@ -66,7 +66,7 @@ func (s *Set) who(tls *tlsconf.Peer) (w stream.Who) {
 		w.Denied = plainly(err, "")
 		return w
 	}
-	p.SluiceSeen.Store(true)
+	s.Saw(p)
 	w.Peer = p.Name
 	return w
 }

@@ -13,8 +13,11 @@ import (
 // authorize decides whom a good certificate stands for and whether it may come in. The error is a
 // *stream.Cause for the one at the other end, in words; its code is a tlsconf.Cause.
 func (s *Set) authorize(who *tlsconf.Peer) (*Peer, error) {
-	p := s.identify(who.Identity)
-	if p == nil {
+	p, err := s.identify(who.Identity)
+	switch {
+	case err != nil:
+		return nil, Denied("your certificate is valid, but %v", err)
+	case p == nil:
 		return nil, Denied("your certificate is valid, but no peer configured on %s has its name (%s): %s", s.Config.Name, who.Identity, s.remedy(who.Identity))
 	}
 	if s.dnList != nil {
@@ -44,6 +47,9 @@ func (s *Set) remedy(id tlsconf.Identity) string {
 			return fmt.Sprintf("peers.%s.names has it in another form: %s", name, hint)
 		}
 	}
+	if len(s.Config.Patterns()) > 0 && len(id.DNS) == 0 {
+		return "by the patterns there a host is known by its DNS name (subjectAltName) alone, of which the certificate has none"
+	}
 	// names replaces the default, and the certificate that the peer shows where it is connected to
 	// may be another.
 	return "add it there under [peers.NAME], in names, beside the names that are expected of the peer already (NAME itself where there are none)"
@@ -59,16 +65,6 @@ func orHint(hint string) string {
 
 func Denied(format string, args ...any) error {
 	return &stream.Cause{Code: string(tlsconf.CauseDenied), Text: fmt.Sprintf(format, args...)}
-}
-
-// identify finds the configured peer whose rules match a certificate's names.
-func (s *Set) identify(id tlsconf.Identity) *Peer {
-	for _, name := range slices.Sorted(maps.Keys(s.All)) {
-		if _, ok := s.All[name].Rules.Match(id); ok {
-			return s.All[name]
-		}
-	}
-	return nil
 }
 
 // plainly is what tlsconf says of a handshake, without whom it was with, and

@@ -43,18 +43,22 @@ func (s *Set) dial(ctx context.Context, p *Peer, address, session string) (relay
 	if err != nil {
 		return nil, err
 	}
-	c, _, err := tlsconf.Connect(ctx, s.TLS(), raw, tlsconf.Client{
+	c, other, err := tlsconf.Connect(ctx, s.TLS(), raw, tlsconf.Client{
 		Credentials: s.Certs.Current(), Policy: s.Policy(p), Name: p.Name, Expect: p.Rules, Protocols: []string{ALPN}, Mark: mark(session),
 	})
 	if err != nil {
 		cause := &stream.Cause{Code: stream.CodeRefused, Host: s.Config.Name, Text: fmt.Sprintf("no TLS with %s (%s): %v", p.Name, p.Conf.Address, err)}
-		var other *tlsconf.ProtocolError
-		if errors.As(err, &other) { // whose certificate is the peer's
+		var protocol *tlsconf.ProtocolError
+		if errors.As(err, &protocol) { // whose certificate is the peer's
 			return nil, &NoSluiceError{cause}
 		}
 		return nil, cause
 	}
-	p.SluiceSeen.Store(true)
+	if err := s.Sole(p, other.Identity); err != nil {
+		c.Close()
+		return nil, &stream.Cause{Code: stream.CodeRefused, Host: s.Config.Name, Text: fmt.Sprintf("no connection with %s (%s): %v", p.Name, p.Conf.Address, err)}
+	}
+	s.Saw(p)
 	s.known.add(raw.RemoteAddr())
 	return c, nil
 }
@@ -65,7 +69,7 @@ func (s *Set) dialFailed(p *Peer, err error) error {
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &dns):
-		c.Text = fmt.Sprintf("the name of %s does not resolve (%v): set peers.%s.address, or fix the name service", p.Name, dns, p.Name)
+		c.Text = fmt.Sprintf("the name of %s does not resolve (%v): %s, or fix the name service", p.Name, dns, p.Conf.SetAddress(p.Name))
 	case errors.Is(err, unix.ECONNREFUSED):
 		c.Text = fmt.Sprintf("nothing listens at %s's %s: is sluice running there?", p.Name, p.Conf.Address)
 		return &NoSluiceError{c}

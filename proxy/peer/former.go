@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
@@ -61,5 +62,53 @@ func (s *Set) formerNames(who *tlsconf.Peer) (names []string) {
 			names = append(names, f.peer.Name)
 		}
 	}
+	for _, e := range s.earlier {
+		if host := e.host(who); host != "" && !slices.Contains(names, host) {
+			names = append(names, host)
+		}
+	}
 	return names
+}
+
+// earlierPatterns are those of an earlier configuration. Each host that they stand for is a former
+// peer, whether or not it is one still.
+type earlierPatterns struct {
+	config   *config.Config
+	policies *config.Policies
+	dnList   *tlsconf.Rules
+}
+
+// maxEarlierPatterns bounds them, as they hold whole configurations. The newest are kept.
+const maxEarlierPatterns = 32
+
+// patternsBefore are those of s and of the sets before it.
+func (s *Set) patternsBefore() []earlierPatterns {
+	if s.Config == nil || len(s.Config.Patterns()) == 0 {
+		return s.earlier
+	}
+	all := []earlierPatterns{{s.Config, s.Policies, s.dnList}}
+	for _, e := range s.earlier {
+		if !reflect.DeepEqual(e.config.Patterns(), s.Config.Patterns()) || e.policies.Host.Source != s.Policies.Host.Source || !reflect.DeepEqual(e.dnList, s.dnList) {
+			all = append(all, e)
+		}
+	}
+	return all[:min(len(all), maxEarlierPatterns)]
+}
+
+// host is the host that a certificate was of; empty if it was none.
+func (e earlierPatterns) host(who *tlsconf.Peer) string {
+	host, err := e.config.HostIn(who.Identity)
+	if err != nil || host == "" {
+		return ""
+	}
+	if e.dnList != nil {
+		if _, ok := e.dnList.Match(who.Identity); !ok {
+			return ""
+		}
+	}
+	conf, _ := e.config.Peer(host)
+	if who.Within(e.policies.Peers[conf.Table()]) != nil {
+		return ""
+	}
+	return host
 }

@@ -22,9 +22,13 @@ func (s *Set) SecureOther(ctx context.Context, p *Peer, raw net.Conn) (relay.Con
 	if err != nil {
 		return nil, err
 	}
+	if err := s.Sole(p, other.Identity); err != nil {
+		c.Close()
+		return nil, err
+	}
 	if other.Protocol == ALPN {
 		c.Close()
-		p.SluiceSeen.Store(true)
+		s.Saw(p)
 		return nil, errSluice
 	}
 	return c, nil

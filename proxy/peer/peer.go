@@ -19,6 +19,7 @@ type Peer struct {
 	Conf  config.Peer
 	Rules tlsconf.Rules // for the names in its certificate
 	*Taken
+	Found bool // by a pattern, not listed
 
 	// SluiceSeen says that its sluice has shown itself to this daemon. From then on nothing goes or
 	// comes in clear for want of one: a port that refuses connections may be anybody's doing. A

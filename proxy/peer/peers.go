@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -24,7 +25,7 @@ type Set struct {
 	Config *config.Config
 	Log    zerolog.Logger
 
-	All      map[string]*Peer
+	All      map[string]*Peer // those that are listed
 	Certs    *Certificates
 	Policies *config.Policies
 	Clock    func() time.Time // by which peers' certificates are valid; nil is time.Now
@@ -33,6 +34,7 @@ type Set struct {
 	clients []*clientRule
 	dnList  *tlsconf.Rules // tls_allowed_dn_list; nil if there is none
 	former  []former
+	earlier []earlierPatterns
 	at      map[netip.Addr]bool // peers' addresses, by the configuration
 	*port
 }
@@ -48,13 +50,17 @@ type port struct {
 	pending    pending
 	rates      acceptRates
 	known      knownAddresses
+	found      foundHosts
 	handshakes handshakePlaces
 	calls      *libvirtrpc.Budget // of all callers at libvirt
 }
 
 // New loads this host's certificates, and fails unless all is good.
 func New(cfg *config.Config, log zerolog.Logger) (*Set, error) {
-	s := &Set{Log: log, port: &port{Refusing: make(chan struct{}, MaxRefusals), calls: libvirtrpc.NewBudget(callsOfAll)}}
+	s := &Set{Log: log, port: &port{
+		Refusing: make(chan struct{}, MaxRefusals), calls: libvirtrpc.NewBudget(callsOfAll),
+		found: foundHosts{all: make(map[string]*found), known: make(chan struct{}, 1)},
+	}}
 	return s.Next(cfg)
 }
 
@@ -80,7 +86,12 @@ func (s *Set) Next(cfg *config.Config) (*Set, error) {
 		n.dnList = &rules
 	}
 	n.at = configured(n.All)
-	n.former = s.formerIn(n)
+	n.former, n.earlier = s.formerIn(n), s.patternsBefore()
+	for name, p := range s.All {
+		if n.byPattern(name) != nil {
+			s.found.adopt(p, time.Now())
+		}
+	}
 	if n.Certs = s.Certs; n.Certs == nil || cfg.Certificates != s.Config.Certificates {
 		if n.Certs, err = LoadCertificates(cfg.Certificates, n.Policies.Host, s.Log); err != nil {
 			return nil, err
@@ -98,22 +109,50 @@ func (s *Set) TakeEffect() {
 	for _, c := range s.clients {
 		c.Memory.Resize(s.memory())
 	}
+	s.found.each(func(_ string, h *found) { h.taken.Memory.Resize(s.memory()) })
 }
 
 // Policy is that of connections with a peer.
 func (s *Set) Policy(p *Peer) *tlsconf.Policy {
-	return cmp.Or(s.Policies.Peers[p.Name], s.Policies.Host)
+	return cmp.Or(s.Policies.Peers[p.Conf.Table()], s.Policies.Host)
 }
 
 // Find is the peer of a name, also one that is none any more.
 func (s *Set) Find(name string) *Peer {
-	if p := s.All[name]; p != nil {
+	if p := s.Get(name); p != nil {
 		return p
 	}
 	if i := slices.IndexFunc(s.former, func(f former) bool { return f.peer.Name == name }); i >= 0 {
 		return s.former[i].peer
 	}
+	for _, e := range s.earlier {
+		if e.config.PatternOf(name) != "" {
+			conf, _ := e.config.Peer(name)
+			return s.foundPeer(name, conf)
+		}
+	}
 	return nil
+}
+
+// Get is the peer of a name, by its table or by a pattern; nil if it is none.
+func (s *Set) Get(name string) *Peer {
+	if p := s.All[name]; p != nil {
+		return p
+	}
+	return s.byPattern(name)
+}
+
+// Names are those of all that are listed, and of the hosts of patterns that have shown their
+// certificates.
+func (s *Set) Names() []string {
+	names := slices.Collect(maps.Keys(s.All))
+	s.found.each(func(name string, h *found) {
+		if h.known && s.called[name] == "" && s.Config.PatternOf(name) != "" {
+			names = append(names, name)
+		}
+	})
+	slices.Sort(names)
+	return names
 }
 
 // Calls in flight at libvirt, which has 20 workers for them (max_workers in libvirtd.conf), and
@@ -134,4 +173,13 @@ func (s *Set) memory() int64 { return s.Config.Limits.PeerMemory << 20 }
 
 // Called is the peer that a name or an address stands for, with or without an IPv6 address's
 // brackets; nil if there is none. No name service is asked: somebody else could answer.
-func (s *Set) Called(host string) *Peer { return s.All[s.called[config.HostKey(host)]] }
+func (s *Set) Called(host string) *Peer { return s.Get(s.NameOf(host)) }
+
+// NameOf is the name of the peer that Called finds; empty if there is none.
+func (s *Set) NameOf(host string) string {
+	key := config.HostKey(host)
+	if name := s.called[key]; name != "" || s.Config.PatternOf(key) == "" {
+		return name
+	}
+	return key
+}

@@ -71,7 +71,7 @@ func Late(ctx context.Context) bool {
 
 // LibvirtVersion asks libvirtd of a peer that has no sluice for its version.
 func (s *Set) LibvirtVersion(ctx context.Context, name string) (string, error) {
-	v, err := s.ConnectLibvirt(ctx, s.All[name])
+	v, err := s.ConnectLibvirt(ctx, s.Get(name))
 	if err != nil {
 		return "", err
 	}

@@ -166,6 +166,17 @@ func (d *Dir) SweepSessions() error {
 	return d.sweep(sessionsDir, func(name string) bool { return d.sessions[name] })
 }
 
+// Peers are those that have a folder.
+func (d *Dir) Peers() (names []string) {
+	entries, _ := fs.ReadDir(d.root.FS(), PeersDir) // it has just been made, if it was not there
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
 // SweepPeers removes the folders of all other peers.
 func (d *Dir) SweepPeers(is func(string) bool) error { return d.sweep(PeersDir, is) }
 
