@@ -306,7 +306,7 @@ func oddChannels(ctx context.Context, o *outsider, live string) (n int, err erro
 		}
 		n++
 	}
-	for i := range 70 { // limits.channels is 64
+	for i := range 330 { // limits.channels is 320
 		if ctx.Err() != nil {
 			break
 		}
@@ -334,9 +334,9 @@ func oddNames(ctx context.Context, o *outsider, _ string) (n int, err error) {
 }
 
 func oddCalls(ctx context.Context, o *outsider, _ string) (n int, err error) {
-	for _, work := range []string{session.WorkMigration, session.WorkSteered, session.WorkLibvirt} {
+	for _, work := range []string{session.WorkMigration, session.WorkSteered, session.WorkLibvirt, session.WorkLead} {
 		all := [][]byte{openControl(map[string]any{"work": work, "guest": "odd", "uuid": anyUUID})}
-		for i, name := range []string{"prepare", "finish", "postcopy", "outcome", "port", "", "nonsense", "finish", "prepare", "finish"} {
+		for i, name := range []string{"prepare", "finish", "postcopy", "outcome", "port", "", "nonsense", "finish", "prepare", "finish", "offer", "depart", "settle", "read", "offer"} {
 			all = append(all, frame("call", map[string]any{"serial": i % 3, "name": name, "body": map[string]any{"xml": strings.Repeat("<a>", 1000), "flags": 1<<32 - 1}}))
 		}
 		o.says(ctx, all...)

@@ -12,11 +12,25 @@ import (
 // destination; and libvirt is not kept from ending QEMU.
 func TestFenceQuestions(t *testing.T) {
 	t.Parallel()
-	for name, way := range map[string][]string{"peer to peer": {"--p2p"}, "managed": nil} {
-		t.Run(name, func(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		led  bool
+		args []string
+	}{
+		{"peer to peer", false, []string{"--p2p"}},
+		{"managed", false, nil},
+		{"led, peer to peer", true, []string{"--p2p"}},
+		{"led, managed", true, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
-			st := s.inFinish(lab.GuestSpec{}, way...)
+			a, b := s.both(conf{limits: defaults})
+			uri := a.uri()
+			if c.led {
+				uri = s.tlsURI("host-a")
+			}
+			st := s.inFinishBy(uri, a, b, lab.GuestSpec{}, c.args...)
 			asked := make(chan error, 1)
 			go func() {
 				_, err := s.A.Virsh(s.ctx, "domjobinfo", st.g.Name)

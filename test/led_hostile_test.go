@@ -45,6 +45,9 @@ func TestLedHostile(t *testing.T) {
 	if err := lead.Call(s.ctx, "settle", map[string]any{"runs": true}, nil); err == nil {
 		t.Error("a guest that does not go to a peer is said to run there")
 	}
+	if err := lead.Call(s.ctx, "read", nil, nil); err == nil {
+		t.Error("libvirt is said to have read that such a guest runs there")
+	}
 	s.virsh(s.B, "resume", g.Name)
 	lead.Finish()
 	lead.Wait()

@@ -35,7 +35,8 @@ type pending struct {
 	sent   Procedure // what the daemon is asked for; 0: nothing yet
 	whole  bool      // its reply is to be taken whole
 	reply  func(*Reply)
-	wrote  func() // Outcome.Replied
+	wrote  func()     // Outcome.Replied
+	read   func(bool) // Outcome.Read
 	lost   func(context.Context) *Reply
 	await  func() time.Duration
 	done   chan struct{} // closed once it is answered; nil where nobody awaits that
@@ -88,8 +89,8 @@ func (f *inflight) send(p *pending, o *Outcome) bool {
 	if o.Procedure != 0 {
 		p.sent = o.Procedure
 	}
-	p.reply, p.wrote, p.lost, p.await = o.Reply, o.Replied, o.Lost, o.Await
-	p.whole = o.Reply != nil || p.decided() || p.sent != p.asked.Procedure
+	p.reply, p.wrote, p.read, p.lost, p.await = o.Reply, o.Replied, o.Read, o.Lost, o.Await
+	p.whole = o.Reply != nil || o.Replied != nil || o.Read != nil || p.decided() || p.sent != p.asked.Procedure
 	if p.await != nil {
 		p.done = make(chan struct{})
 	}

@@ -2,6 +2,7 @@ package libvirtrpc
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -35,6 +36,41 @@ type keepalive struct {
 	known      atomic.Bool // it knows the protocol; one that does not would break off
 	ping, pong atomic.Bool // to be said
 	wake       chan struct{}
+
+	mu           sync.Mutex
+	pings, pongs int // said to it, and heard from it: it answers each ping, in order
+	asked        []readQuestion
+}
+
+// readQuestion is answered with the ping of that number.
+type readQuestion struct {
+	ping int
+	tell func(bool)
+}
+
+// askRead has tell told once the neighbour has read all that was written to it before. libvirt's
+// client takes packets in order: a reply is its caller's before it answers a ping behind that
+// (virNetClientIOHandleInput). tell must not wait.
+func (k *keepalive) askRead(tell func(bool)) {
+	if !k.known.Load() {
+		tell(false)
+		return
+	}
+	k.mu.Lock()
+	k.asked = append(k.asked, readQuestion{k.pings + 1, tell}) // the last one may have come before
+	k.mu.Unlock()
+	k.say(&k.ping)
+}
+
+// answered counts an answer to a ping. One that answers none counts for nothing.
+func (k *keepalive) answered() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pongs = min(k.pongs+1, k.pings)
+	for len(k.asked) > 0 && k.asked[0].ping <= k.pongs {
+		k.asked[0].tell(true)
+		k.asked = k.asked[1:]
+	}
 }
 
 func (k *keepalive) say(what *atomic.Bool) {
@@ -48,8 +84,12 @@ func (k *keepalive) say(what *atomic.Bool) {
 // hear takes a packet of the keepalive program.
 func (k *keepalive) hear(h Head) {
 	k.known.Store(true)
-	if h.Type == TypeMessage && h.Procedure == keepalivePing {
+	switch {
+	case h.Type != TypeMessage:
+	case h.Procedure == keepalivePing:
 		k.say(&k.pong)
+	case h.Procedure == keepalivePong:
+		k.answered()
 	}
 }
 
@@ -67,13 +107,15 @@ func (n *neighbour) speak(ended <-chan struct{}) {
 		case <-ended:
 			return
 		}
-		for _, what := range []struct {
-			due       *atomic.Bool
-			procedure Procedure
-		}{{&n.life.pong, keepalivePong}, {&n.life.ping, keepalivePing}} {
-			if what.due.Swap(false) { // whoever reads from it sees why it can't be said
-				n.out.packet(keepalivePacket(what.procedure), nil)
-			}
+		// Whoever reads from it sees why something can't be said.
+		if n.life.pong.Swap(false) {
+			n.out.packet(keepalivePacket(keepalivePong), nil)
+		}
+		if n.life.ping.Swap(false) {
+			n.life.mu.Lock()
+			n.life.pings++
+			n.life.mu.Unlock()
+			n.out.packet(keepalivePacket(keepalivePing), nil)
 		}
 	}
 }

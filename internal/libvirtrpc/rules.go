@@ -39,6 +39,9 @@ type Outcome struct {
 	Reply func(r *Reply)
 	// Replied, if not nil, is told that a reply without an error has been written to the client.
 	Replied func()
+	// Read, if not nil, is told once the client has read such a reply, which it shows by its answer to
+	// a ping that comes behind. Of a client that answers no pings it is told so at once: false.
+	Read func(bool)
 	// Lost, if not nil, is asked for a reply when the daemon's can't come any
 	// more. The client waits, and its pings are answered, until it returns, or
 	// until ctx ends with the client's connection. Nil: none.

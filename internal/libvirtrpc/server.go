@@ -97,8 +97,11 @@ func (c *Conversation) changeReply(h Head, n int, p *pending) (good bool, err er
 		return false, err
 	}
 	h.Procedure, h.Serial = p.asked.Procedure, p.asked.Serial
+	if p.reply == nil && h.Status == StatusOK {
+		return true, c.answer(p, h, body)
+	}
 	if p.reply == nil {
-		return h.Status == StatusOK, c.client.out.packet(h, body)
+		return false, c.client.out.packet(h, body)
 	}
 	r := &Reply{Body: body}
 	if h.Status != StatusError {
@@ -120,9 +123,14 @@ func (c *Conversation) changeReply(h Head, n int, p *pending) (good bool, err er
 
 // answer writes a reply without an error.
 func (c *Conversation) answer(p *pending, h Head, body []byte) error {
-	err := c.client.out.packet(h, body)
-	if err == nil && p.wrote != nil {
+	if err := c.client.out.packet(h, body); err != nil {
+		return err
+	}
+	if p.wrote != nil {
 		p.wrote()
 	}
-	return err
+	if p.read != nil {
+		c.client.life.askRead(p.read)
+	}
+	return nil
 }

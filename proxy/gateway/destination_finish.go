@@ -64,7 +64,7 @@ func (g *destinationFilter) finish(ctx context.Context, c *libvirtrpc.Call, deco
 		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}
 	a.setPhase(control.PhaseFinish)
-	return outcome{libvirtrpc.Outcome{Body: call.Encode(),
+	o := libvirtrpc.Outcome{Body: call.Encode(),
 		Await: func() time.Duration {
 			if a.life.InPostcopy() {
 				return 0 // it is libvirt's to keep
@@ -77,7 +77,11 @@ func (g *destinationFilter) finish(ctx context.Context, c *libvirtrpc.Call, deco
 			g.decide(ctx, a, r)
 		},
 		Lost: func(ctx context.Context) *libvirtrpc.Reply { return g.decideLost(ctx, a) },
-	}}
+	}
+	if a.lead != nil {
+		o.Read = func(read bool) { a.lead.read <- read }
+	}
+	return outcome{o}
 }
 
 // decide follows libvirt's answer to Finish. Where the guest runs here although libvirt says that

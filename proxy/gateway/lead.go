@@ -21,16 +21,18 @@ import (
 // a session, and hold the guest while this host takes it over:
 //
 //	libvirt at the source ── Prepare, Finish ── destination filter
-//	sluice at the source ─── "lead": offer, depart, settle ─── sluice at the destination
+//	sluice at the source ─ "lead": offer, depart, settle, read ─ sluice at the destination
 //	QEMU at the source ═════ "steered": memory, disks ════════ QEMU at the destination
 //
-// The two sessions end together.
+// The one for the data ends when it is known what became of the guest; the other once libvirt at the
+// source has read that as well.
 
 // Calls of a session that leads.
 const (
 	callOffer  = "offer"
 	callDepart = "depart"
 	callSettle = "settle"
+	callRead   = "read" // the caller has read that the guest runs at the destination
 )
 
 // offerCall asks the source for a session for the guest's data.
@@ -67,12 +69,16 @@ type lead struct {
 	entry   *session.Entry
 	log     zerolog.Logger
 	gateway *Gateway
+
+	caller context.Context // ends with the caller's connection
+	read   chan bool       // has an element when it is known whether the caller has read that the guest runs here
 }
 
-// lead begins to lead a guest from p. That p has no sluice is also told by none.
+// lead begins to lead a guest from p, for a caller whose connection ends with ctx. That p has no
+// sluice is also told by none.
 func (gw *Gateway) lead(ctx context.Context, p *peer.Peer, g guest) (l *lead, none *peer.NoSluiceError, err error) {
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkLead, Guest: g.name, UUID: g.uuid, Peer: p.Name, Address: p.Conf.Address}
-	l = &lead{gateway: gw, log: session.Log(gw.Log, info, control.Outgoing)}
+	l = &lead{gateway: gw, log: session.Log(gw.Log, info, control.Outgoing), caller: ctx, read: make(chan bool, 1)}
 	if l.entry, err = gw.Sessions.AddLed(info); err != nil {
 		return nil, nil, err
 	}
@@ -105,7 +111,9 @@ func (l *lead) end(v arrival.Verdict, why *stream.Cause, cancelled bool) {
 		var err error
 		switch v {
 		case arrival.Ran:
-			err = settle(settleCall{Runs: true})
+			if err = settle(settleCall{Runs: true}); err == nil && l.callerReads() {
+				l.call(context.Background(), l.gateway.Config.Limits.GiveUpTimeout, callRead, nil, nil) // an older sluice does not know it
+			}
 		case arrival.NeverRan:
 			err = settle(settleCall{Text: why.Error(), Cancelled: cancelled})
 		default:
@@ -170,4 +178,15 @@ func (g *destinationFilter) offerLead(ctx context.Context, a *preparedGuest, cal
 // nothing to hold: a part of it is on each host.
 func (l *lead) depart(ctx context.Context, call *libvirtrpc.Finish) error {
 	return l.call(ctx, l.gateway.Config.Limits.FinishTimeout, callDepart, departCall{Flags: call.Flags}, nil)
+}
+
+// callerReads waits until the caller has read that the guest runs here; false: nobody can tell.
+func (l *lead) callerReads() bool {
+	select {
+	case read := <-l.read:
+		return read
+	case <-l.caller.Done():
+	case <-l.session.Context().Done():
+	}
+	return false
 }

@@ -38,6 +38,7 @@ type ledSource struct {
 	asked   bool           // the peer has asked for the guest to be held
 	split   bool           // a part of it was on each host then
 	settled bool           // the peer has said what became of it
+	runs    bool           // that it runs there
 }
 
 // AcceptLead takes a session by which a peer leads a guest of this host to itself.
@@ -67,6 +68,8 @@ func (l *ledSource) Call(ctx context.Context, name string, body []byte) (any, er
 		return called(body, func(call *departCall) (any, error) { return nil, l.depart(ctx, call) })
 	case callSettle:
 		return called(body, func(call *settleCall) (any, error) { return nil, l.settle(call) })
+	case callRead:
+		return nil, l.read()
 	}
 	return nil, fmt.Errorf("a session that leads has no call %.20q", name)
 }
@@ -151,7 +154,7 @@ func (l *ledSource) settle(call *settleCall) error {
 	case call.Runs && d == nil && !l.split && !(m.hasMemory() && m.transfer.Flags&libvirt.MigratePostcopyResume != 0):
 		return errors.New("the guest was not held, so that it can't run there")
 	}
-	l.settled = true
+	l.settled, l.runs = true, call.Runs
 	if d != nil && call.Runs {
 		d.Answered(departure.Runs)
 	} else if d != nil {
@@ -167,6 +170,18 @@ func (l *ledSource) settle(call *settleCall) error {
 	}
 	if known != nil {
 		known()
+	}
+	return nil
+}
+
+// read notes that libvirt here does not resume the guest any more, unless the peer lies
+// (docs/design-finish.md).
+func (l *ledSource) read() error {
+	if !l.runs {
+		return errors.New("the guest is not said to run there")
+	}
+	if d, _ := l.moving.leaving(); d != nil {
+		d.Replied()
 	}
 	return nil
 }

@@ -51,6 +51,7 @@ func (c *remoteCaller) hungUp() bool {
 	return err != nil || inode != c.inode
 }
 
-func (c *remoteCaller) taken() bool { return false } // the kernel tells the other host's sluice alone
+// taken is asked once the other host's sluice has said that it has read the answer.
+func (c *remoteCaller) taken() bool { return !c.hungUp() }
 
 func (c *remoteCaller) ended() bool { return hasEnded(c.pid, c.started) }
