@@ -70,7 +70,8 @@ type OutcomeAsk struct {
 // OutcomeReply is final: the session is over at the destination.
 type OutcomeReply struct {
 	Outcome string `msgpack:"outcome"`
-	State   string `msgpack:"state"` // in words
+	State   string `msgpack:"state"`          // in words
+	Gone    bool   `msgpack:"gone,omitempty"` // libvirt holds no guest, whatever it held before
 }
 
 // Outcomes of a migration as the destination sees them.

@@ -16,7 +16,7 @@ import (
 func FuzzCalls(f *testing.F) {
 	for _, v := range []any{
 		PrepareCall{Name: "g", XML: "<domain/>", Cookie: []byte("c"), Flags: 1, Bandwidth: 2, Parallel: 3, Values: control.Values{Numbers: map[string]uint64{"comp-mt-level": 1}, Lists: map[string][]string{"comp-methods": {"mt"}}}}, PrepareReply{[]byte("c")},
-		FinishCall{Cookie: []byte("c"), Postcopy: true}, FinishReply{Downtime: -1, Undecided: "x"}, OutcomeAsk{"s", "u"}, OutcomeReply{OutcomeRuns, "running"},
+		FinishCall{Cookie: []byte("c"), Postcopy: true}, FinishReply{Downtime: -1, Undecided: "x"}, OutcomeAsk{"s", "u"}, OutcomeReply{OutcomeRuns, "running", true},
 	} {
 		b, err := msgpack.Marshal(v)
 		if err != nil {

@@ -23,7 +23,7 @@ func (a *Arrivals) Outcome(ctx context.Context, peer string, ask *OutcomeAsk, ov
 		return nil, err
 	}
 	r, known := a.records.get(peer, ask.Session)
-	reply := &OutcomeReply{Outcome: OutcomeUndecided, State: state.String()}
+	reply := &OutcomeReply{Outcome: OutcomeUndecided, State: state.String(), Gone: state.Absent}
 	switch {
 	case !known:
 		reply.State += fmt.Sprintf(", and sluice on %s remembers no such session: the host was restarted since, or it was long ago", a.Config.Name)

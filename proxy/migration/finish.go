@@ -231,9 +231,11 @@ func (m *outgoing) confirm(cancelled bool) error {
 // resolve finds out what became of the guest when the answer to Finish was lost. Nobody can resume
 // it here meanwhile. Without a certain answer it stays so: one that has run twice is lost.
 func (m *outgoing) resolve(failure error) *control.Result {
-	m.session.Fail(session.CauseOf(failure))
-	m.session.Wait()
 	m.log.Warn().Err(failure).Msg("the answer to Finish was lost; asking what became of the guest")
+	m.session.Fail(session.CauseOf(failure))
+	if known := m.session.Wait(); !known.Done() { // to both hosts, and maybe before this
+		failure = known
+	}
 	if m.departure == nil {
 		return m.resolvePostcopy(failure)
 	}
@@ -266,7 +268,7 @@ func (m *outgoing) resolvePostcopy(failure error) *control.Result {
 		case err == nil && reply.Outcome == arrival.OutcomeRuns:
 			result = m.moved()
 			result.Cause = failure.Error()
-		case err == nil && reply.Outcome == arrival.OutcomeAbsent:
+		case err == nil && (reply.Outcome == arrival.OutcomeAbsent || reply.Gone):
 			result = m.torn(failure)
 		case err == nil:
 			last = fmt.Sprintf("on %s it is %s", m.peer.Name, stream.Printable(reply.State))
@@ -353,17 +355,17 @@ func (m *outgoing) definitionFlags() (flags string) {
 	return flags
 }
 
-// torn is the result of a post-copy that broke at its very switch, with the
-// guest's devices on their way: the destination's QEMU ended before it had
-// them, while QEMU here holds all else and knows no way back. The bytes in
-// flight at that moment decide; no relay can make QEMU wait for them.
+// torn is the result of a post-copy of which the destination has nothing any more: QEMU there has
+// ended, be it at the very switch, with the guest's devices on their way, while QEMU here holds all
+// else and knows no way back. The bytes in flight at that moment decide; no relay can make QEMU wait
+// for them.
 func (m *outgoing) torn(failure error) *control.Result {
 	m.confirm(true)
 	m.code = session.CauseOf(failure).Code
 	return &control.Result{
 		Outcome: control.Unknown,
 		Cause:   failure.Error(),
-		Message: fmt.Sprintf("post-copy broke at the moment of its switch: %s has nothing of guest %s, and QEMU on %s can't take it back. Save what its memory may be needed for (`virsh dump --memory-only`), then start it anew: `virsh destroy %s`, `virsh start %s`",
+		Message: fmt.Sprintf("post-copy is broken, and %s has nothing of guest %s any more; QEMU on %s can't take it back. Save what its memory may be needed for (`virsh dump --memory-only`), then start it anew: `virsh destroy %s`, `virsh start %s`",
 			m.peer.Name, m.dom.Name, m.host.Config.Name, m.dom.Name, m.dom.Name),
 	}
 }
