@@ -225,7 +225,7 @@ func (s *stage) agrees(r *result, where string, ran bool) {
 	hits := s.c.fault.hits
 	// The caller's own libvirtd or sluice, or it itself, was struck: it can't know. One that speaks
 	// with host-b's sluice itself can't when that way is struck.
-	cut := s.crashed || strings.HasSuffix(hits, "-a") || hits == "caller" || s.c.way.name == "tls" && (hits == "sluice-b" || hits == "link")
+	cut := s.crashed || strings.HasSuffix(hits, "-a") || hits == "caller" || s.c.way.remote && (hits == "sluice-b" || hits == "link")
 	switch r.Caller {
 	case control.Moved:
 		if where != moved && !(where == ended && s.c.mayEnd(ran)) {

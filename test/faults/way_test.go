@@ -21,6 +21,8 @@ type way struct {
 	// holds there (docs/failures.md, "Stock clients"; docs/interception.md).
 	alone bool
 	kinds []string // that it can do; nil: all
+	// remote: the caller's connection is with host-b's sluice.
+	remote bool
 	// tunnel: libvirtd itself carries the data, so that it can't be held at its Finish.
 	tunnel bool
 	// connections that lead to host-b's sluice when memory flows, in the order in which they are
@@ -34,15 +36,20 @@ var ways = []*way{
 		command: func(s *stage) ([]string, error) { return virshMigrate(s, peerURI, "--p2p"), nil }},
 	managed,
 	// Both hosts' libvirt is reached through their sluices, over TLS.
-	{name: "tls", steered: true, peer: operators, command: func(s *stage) ([]string, error) {
-		a, errA := s.tlsURI(lab.HostA)
-		b, errB := s.tlsURI(lab.HostB)
+	{name: "tls", steered: true, remote: true, peer: operators, command: func(s *stage) ([]string, error) {
+		a, errA := s.tlsURI("operator", lab.HostA)
+		b, errB := s.tlsURI("operator", lab.HostB)
 		args := virshMigrate(s, b)
 		return append([]string{"virsh", "-q", "-c", a}, args[4:]...), errors.Join(errA, errB)
 	}},
+	// libvirtd comes to host-b's sluice over TLS with its host's own certificate.
+	{name: "led", steered: true, remote: true, command: func(s *stage) ([]string, error) {
+		b, err := s.tlsURI(lab.HostA, lab.HostB)
+		return virshMigrate(s, b, "--p2p"), err
+	}},
 	// libvirtd brings the guest to a sluice over TLS by itself, in libvirt's own tunnel.
 	{name: "tunnelled", alone: true, tunnel: true, peer: operators, kinds: []string{"memory"}, command: func(s *stage) ([]string, error) {
-		b, err := s.tlsURI(lab.HostB)
+		b, err := s.tlsURI("operator", lab.HostB)
 		return virshMigrate(s, b, "--p2p", "--tunnelled"), err
 	}},
 	interception,
@@ -108,14 +115,14 @@ func (s *stage) persistence() []string {
 	return nil
 }
 
-// tlsURI is a host's libvirt over TLS, for the client "operator".
-func (s *stage) tlsURI(host string) (string, error) {
-	dir := filepath.Join(s.dir, "operator")
+// tlsURI is a host's libvirt over TLS, for a client of that name.
+func (s *stage) tlsURI(client, host string) (string, error) {
+	dir := filepath.Join(s.dir, client)
 	uri := "qemu+tls://" + host + "/system?pkipath=" + dir
 	if _, err := os.Stat(dir); err == nil {
 		return uri, nil
 	}
-	pair, err := s.site.CA.Issue(pki.Host{Names: []string{"operator"}})
+	pair, err := s.site.CA.Issue(pki.Host{Names: []string{client}})
 	if err != nil {
 		return "", err
 	}
