@@ -28,6 +28,8 @@ type Status struct {
 
 	Leaving []DepartureStatus `json:"leaving,omitempty"` // first asked first
 
+	History HistoryStatus `json:"history"`
+
 	// Earlier are the processes that the daemon has followed and that still have sessions, which are
 	// among those above.
 	Earlier []EarlierStatus `json:"earlier,omitempty"`
@@ -147,8 +149,13 @@ type SessionStatus struct {
 	Memory string `json:"memory,omitempty"`
 	Disks  string `json:"disks,omitempty"`
 
-	Outcome  string          `json:"outcome,omitempty"` // of an ended session: Moved, Failed, …
-	Cause    string          `json:"cause,omitempty"`   // why it failed
+	Asked   *Asker   `json:"asked,omitempty"`   // who asked for it; nil: not known
+	Options []string `json:"options,omitempty"` // of `sluice migrate` or virsh that were given
+
+	Outcome  string          `json:"outcome,omitempty"`     // of an ended session: Moved, Failed, …
+	Code     string          `json:"code,omitempty"`        // kind of the cause, such as "link"
+	Cause    string          `json:"cause,omitempty"`       // why it failed
+	Downtime time.Duration   `json:"downtime_ns,omitempty"` // of the guest, where this host's libvirt or the peer has said
 	Channels []ChannelStatus `json:"channels"`
 }
 

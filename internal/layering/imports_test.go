@@ -42,7 +42,7 @@ var rows = [][]string{
 	{"proxy/handover", "proxy/peer", "proxy/rundir", "proxy/transfer"},
 	{"proxy/session"},
 	{"proxy/virt", "proxy/intercept/rules"},
-	{"internal/confine", "internal/credentials", "internal/guestpolicy"},
+	{"internal/confine", "internal/credentials", "internal/guestpolicy", "internal/history"},
 	{"internal/config"},
 	{"proxy/tunnel/spec"},
 	{"internal/observer"},
