@@ -12,7 +12,7 @@ import (
 )
 
 // accept decides on a session that a peer opens, by the parts on.
-func (d *Daemon) accept(ctx context.Context, on *parts, info stream.Info) (stream.Handler, func(*stream.Session), error) {
+func (d *Daemon) accept(ctx context.Context, on *parts, info stream.Info, certificate string) (stream.Handler, func(*stream.Session), error) {
 	p := on.Peers.Get(info.Peer)
 	if info.Clear && (on.Config.Secure() || p.Conf.TLS == control.Yes) {
 		return nil, nil, fmt.Errorf("%s asks for data in clear, which %s does not allow: migrate with TLS, or set require_secure = false on both hosts", info.Peer, on.Config.Name)
@@ -28,6 +28,8 @@ func (d *Daemon) accept(ctx context.Context, on *parts, info stream.Info) (strea
 	if err != nil {
 		return nil, nil, err
 	}
+	entry.AskedBy(&control.Asker{Certificate: certificate}, nil)
+	on.NoteLimits(entry, 0)
 	log := session.Log(d.Log, info, control.Incoming)
 	var h stream.Handler
 	var started func(*stream.Session)

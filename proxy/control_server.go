@@ -18,9 +18,12 @@ type connKey struct{}
 
 // controlServer serves the control socket.
 func (d *Daemon) controlServer(ctx context.Context) *http.Server {
-	handler := &control.Handler{Status: d.status, Check: d.check, Resolve: d.resolve, Cancel: d.cancel, Reload: d.reload, Migrate: func(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
-		return migration.Migrate(ctx, d.now().Host, req, report)
-	}}
+	handler := &control.Handler{
+		Status: d.status, Check: d.check, Resolve: d.resolve, Cancel: d.cancel, Reload: d.reload, History: d.listHistory, Session: d.findSession,
+		Migrate: func(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
+			return migration.Migrate(ctx, d.now().Host, req, askerOf(ctx), report)
+		},
+	}
 	limits := d.now().Config.Limits
 	return &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -61,6 +61,7 @@ type Daemon struct {
 	process   handover.Process
 	offer     *handover.Offer
 	earlier   earlier
+	history   *recorder
 
 	ready     chan struct{}
 	stopAsked chan bool // by the process that has followed this one
@@ -111,6 +112,8 @@ func New(o Options) (*Daemon, error) {
 	d.acceptor = &stream.Acceptor{Host: o.Config.Name, Elsewhere: d.clearElsewhere}
 	d.process = handover.Process{ID: rand.Text()[:10], PID: os.Getpid(), Version: o.Version, Started: d.started}
 	d.offer = &handover.Offer{Process: d.process, Sockets: d.Sockets, Log: o.Log, Pass: d.passed, Stop: d.askedToStop, Handed: make(chan struct{})}
+	d.history = d.newRecorder(o.Config.StateDir)
+	d.Sessions.Keeper, d.Sessions.OnEnd = control.Keeper{Host: o.Config.Name, Version: o.Version, PID: d.process.PID}, d.sessionEnded
 	peers, err := peer.New(o.Config, o.Log)
 	if err != nil {
 		return nil, err
@@ -123,7 +126,7 @@ func New(o Options) (*Daemon, error) {
 	p.arrivals = arrival.New(p.Host)
 	p.gateway = gateway.New(p.Host, p.arrivals)
 	d.Departures = departure.New(departure.Options{
-		Host: o.Config.Name, Process: d.process.ID, Lives: d.earlier.lives, Libvirt: p.Libvirt, PIDs: o.Config.QEMUPIDs, QEMUUID: p.QEMUUID, Log: d.Log, Ask: d.askOutcome, AskLibvirt: d.askLibvirt,
+		Host: o.Config.Name, Process: d.process.ID, Lives: d.earlier.lives, Libvirt: p.Libvirt, PIDs: o.Config.QEMUPIDs, QEMUUID: p.QEMUUID, Log: d.Log, Ask: d.askOutcome, AskLibvirt: d.askLibvirt, Settled: d.departureSettled,
 		Limits: func() departure.Limits {
 			l := d.now().Config.Limits
 			return departure.Limits{Finish: l.FinishTimeout, GiveUp: l.GiveUpTimeout}
@@ -197,6 +200,8 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	if err := d.now().arrivals.Load(); err != nil {
 		d.Log.Warn().Err(err).Msg("what became of some guests is not known any more")
 	}
+	d.startHistory()
+	defer d.history.close() // once nothing ends any more
 	defer d.Work.Wait()
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)

@@ -183,6 +183,7 @@ func (d *Daemon) takeUp(p *handover.Earlier) {
 	if err := d.Departures.Adopt(); err != nil {
 		d.Log.Error().Err(err).Msg("the guests that an earlier sluice has left")
 	}
+	d.adoptHistory()
 	d.Dir.Remove(filepath.Join(rundir.ProcessesDir, handover.SocketName(p.ID)))
 	d.Dir.Remove(filepath.Join(rundir.ProcessesDir, p.ID+controlSuffix))
 	if len(d.earlier.living()) > 0 {
@@ -233,7 +234,7 @@ func (d *Daemon) passed(c *net.TCPConn, mark string, open []byte) bool {
 	d.Work.Go(func() {
 		if open == nil {
 			d.servePeer(d.working, c)
-		} else if err := d.acceptor.ServeClear(d.working, relay.Plain(c), open, d.terms(d.now(), stream.Who{})); err != nil {
+		} else if err := d.acceptor.ServeClear(d.working, relay.Plain(c), open, d.terms(d.now(), stream.Who{}, "")); err != nil {
 			d.Log.Warn().Stringer("address", c.RemoteAddr()).Err(err).Msg("channel refused")
 		}
 	})

@@ -22,6 +22,8 @@ type testHost struct {
 	*Daemon
 	logged logBuffer
 
+	stop func() // ends the daemon, once
+
 	noLibvirt bool             // there is not even an echo
 	clock     func() time.Time // by which it judges peers' certificates; nil is the machine's
 }
@@ -74,7 +76,7 @@ func (h *testHost) startWith(cfg *config.Config) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx, nil) }()
-	h.T.Cleanup(func() {
+	h.stop = sync.OnceFunc(func() {
 		stop()
 		if err := <-ended; err != nil {
 			h.T.Errorf("%s: %v", h.Name, err)
@@ -83,6 +85,7 @@ func (h *testHost) startWith(cfg *config.Config) {
 			h.T.Logf("log of %s:\n%s", h.Name, h.logged.String())
 		}
 	})
+	h.T.Cleanup(h.stop)
 	select {
 	case <-d.Ready():
 	case err := <-ended:

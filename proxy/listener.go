@@ -44,15 +44,15 @@ func (d *Daemon) servePeer(ctx context.Context, raw *net.TCPConn) {
 	whose := func() (stream.Who, *stream.Terms) {
 		p := d.now()
 		who := e.By(p.Peers).Who
-		return who, d.terms(p, who)
+		return who, d.terms(p, who, e.Certificate())
 	}
 	if err := d.acceptor.Serve(ctx, e.Conn, whose); err != nil {
 		d.Log.Warn().Str("peer", e.Who.Peer).Stringer("address", raw.RemoteAddr()).Err(err).Msg("channel refused")
 	}
 }
 
-// terms are what p has for a peer's connection.
-func (d *Daemon) terms(p *parts, who stream.Who) *stream.Terms {
+// terms are what p has for a peer's connection, with the names in its certificate.
+func (d *Daemon) terms(p *parts, who stream.Who, certificate string) *stream.Terms {
 	return &stream.Terms{
 		Limits: p.Limits(0),
 		Share: stream.Share{
@@ -61,7 +61,7 @@ func (d *Daemon) terms(p *parts, who stream.Who) *stream.Terms {
 			Memory:   func(peer string) *stream.Memory { return p.Peers.Get(peer).Memory },
 		},
 		Accept: func(ctx context.Context, info stream.Info) (stream.Handler, func(*stream.Session), error) {
-			return d.accept(ctx, p, info)
+			return d.accept(ctx, p, info, certificate)
 		},
 		Ask: func(ctx context.Context, _, name string, body []byte) (any, error) {
 			return d.answer(ctx, p, who, name, body)

@@ -39,6 +39,7 @@ func (d *Daemon) status() *control.Status {
 	st.Tunnels = d.tunnelStatus(time.Now())
 	st.Sessions, st.Ended, st.Draining = d.Sessions.Status()
 	st.Leaving = d.leaving()
+	st.History = d.history.status()
 	d.addEarlier(st)
 	return st
 }

@@ -58,14 +58,21 @@ func TestTimeout(t *testing.T) {
 func TestSourceKilled(t *testing.T) {
 	t.Parallel()
 	s, a, b, g, m := underWay(t, conf{})
+	killed := time.Now()
 	a.killed()
 	// The command can't know what became of the guest.
 	r := m.want(control.Unknown, 4)
 	says(t, "the message", r.Message, "the daemon ended the connection", "did it crash", "look where g runs")
 	says(t, "host-b", b.ended().Cause, "host-b: channel control: ", "host-a", "killed")
 	s.check(s.CheckOnlyOn(s.ctx, g, s.A))
-	// What a killed daemon leaves of files, the next one clears away.
+	// What a killed daemon leaves of files, the next one clears away. Of history but a second is lost.
 	a.start()
+	h := a.became(g, control.Unknown)
+	says(t, "history on host-a", h.Cause, "the daemon (process", "ended while this was under way")
+	s.went(h, control.PhaseConnect, control.PhaseMemory)
+	if lost := killed.Sub(h.Ended); lost > 10*time.Second || h.Sent == 0 || h.Asked == nil {
+		t.Errorf("history ends %v before the daemon's end: %+v", lost, h)
+	}
 	s.onlyOn(g, s.A)
 	moved(a.migrate(g.Name), g, a, b)
 	s.nothingLeft()

@@ -183,6 +183,10 @@ func TestUpgrade(t *testing.T) {
 			}
 			there.want(control.Moved, 0)
 			here.want(control.Moved, 0)
+			for _, d := range []*daemon{a2, b2} { // also of sessions that the earlier process has
+				d.became(away, control.Moved)
+				d.became(stock, control.Moved)
+			}
 			if c.source {
 				a.finished(a2)
 			}
@@ -324,5 +328,9 @@ func TestUpgradeKilled(t *testing.T) {
 	st.still(3 * time.Second)
 	st.v.ends()
 	st.wait("the guest is gone from host-a", 30*time.Second, func() bool { return len(a2.status().Leaving) == 0 })
+	// What was not known of the killed one's session is settled.
+	if r := a2.became(st.g, control.Moved); r.Code != control.CodeKilled || len(r.Notes) == 0 {
+		t.Errorf("history has %+v", r)
+	}
 	st.onlyOn(st.g, st.B)
 }

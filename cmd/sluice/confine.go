@@ -34,6 +34,11 @@ func confinedDaemon(cfg *config.Config, follow bool, log zerolog.Logger) (runner
 	if err := rundir.Make(cfg.RunDir); err != nil { // rules are for what is there
 		return nil, nil, err
 	}
+	if cfg.StateDir != "" {
+		if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+			log.Warn().Err(err).Msg("there is no folder for history (state_dir): what ends is forgotten at the next start")
+		}
+	}
 	if cfg.Landlock != config.LandlockOff {
 		state.Landlock, err = confine.Landlock(confine.FilesOf(cfg))
 		if err != nil {

@@ -76,7 +76,7 @@ func standin() {
 	if len(os.Args) > 2 {
 		status = scenarios[os.Args[2]]
 	}
-	srv := &http.Server{Handler: &control.Handler{Status: status, Check: standinCheck, Cancel: standinCancel, Migrate: standinMigrate}}
+	srv := &http.Server{Handler: &control.Handler{Status: status, Check: standinCheck, Cancel: standinCancel, Migrate: standinMigrate, History: standinHistory, Session: standinSession}}
 	go func() {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 		defer stop()

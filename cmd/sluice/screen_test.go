@@ -48,7 +48,7 @@ func onScreen(t *testing.T, columns, rows int, before string, args ...string) *s
 	t.Cleanup(func() { exec.Command("tmux", "-S", s.path("tmux"), "kill-server").Run() })
 	// The shell outlives Ctrl-C, tells the exit status, and keeps the terminal open.
 	command := []string{"sh", "-c", `tmux wait-for begun; trap : INT; ` + before + ` sluice "$@"; echo $? >` + s.path("part") + `; mv ` + s.path("part") + ` ` + s.path("status") + `; printf %s "$OVER"; tmux wait-for never`, "sh"}
-	s.tmux(append([]string{"-f", s.path("conf"), "new-session", "-d", "-e", "OVER=" + over, "-x", strconv.Itoa(columns), "-y", strconv.Itoa(rows)}, append(command, args...)...)...)
+	s.tmux(append([]string{"-f", s.path("conf"), "new-session", "-d", "-e", "OVER=" + over, "-e", "TZ=UTC", "-x", strconv.Itoa(columns), "-y", strconv.Itoa(rows)}, append(command, args...)...)...)
 	s.tmux("pipe-pane", "-O", "cat >"+s.path("raw"))
 	s.tmux("wait-for", "-S", "begun")
 	return s

@@ -25,6 +25,8 @@ func TestScreens(t *testing.T) {
 	}{
 		{"status", 50, []string{"status", "--socket", fleet}},
 		{"peers", 24, []string{"status", "--peers", "--socket", fleet}},
+		{"history", 24, []string{"history", "--socket", fleet}},
+		{"report", 60, []string{"report", "web1.example.org", "--socket", fleet}},
 		{"check", 24, []string{"check", "--all-peers", "--socket", fleet}},
 		{"moved", 24, []string{"migrate", "moves", "host-b", "--socket", fleet}},
 		{"failed", 24, []string{"migrate", "fails", "host-b", "--socket", fleet}},

@@ -146,6 +146,10 @@ func warningsSection(st *control.Status, now time.Time, width int) section {
 		n++
 		warn("%s", text)
 	}
+	if st.History.Problem != "" {
+		n++
+		warn("history is not kept: %s", st.History.Problem)
+	}
 	if n == 0 {
 		return section{}
 	}

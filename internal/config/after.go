@@ -21,6 +21,7 @@ func (c *Config) After(inUse *Config) (now *Config, restart []string) {
 		{"name", &n.Name, &inUse.Name},
 		{"listen", &n.Listen, &inUse.Listen},
 		{"run_dir", &n.RunDir, &inUse.RunDir},
+		{"state_dir", &n.StateDir, &inUse.StateDir},
 		{"libvirt_socket", &n.LibvirtSocket, &inUse.LibvirtSocket},
 		{"qemu_user", &n.QEMUUser, &inUse.QEMUUser},
 		{"qemu_pids", &n.QEMUPIDs, &inUse.QEMUPIDs},

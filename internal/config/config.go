@@ -12,6 +12,7 @@ type Config struct {
 	Name          string `toml:"name"`           // this host, in messages; default: the host name
 	Listen        string `toml:"listen"`         // HOST:PORT for peers; default ":16514"
 	RunDir        string `toml:"run_dir"`        // sockets live here; default /run/sluice
+	StateDir      string `toml:"state_dir"`      // history lies here, and outlives a boot; default /var/lib/sluice with the default run_dir, else none. Load makes StateOff empty
 	LibvirtSocket string `toml:"libvirt_socket"` // empty: libvirtd's or virtqemud's, whichever listens
 	Metrics       string `toml:"metrics"`        // HOST:PORT for Prometheus; default: none
 	QEMUPIDs      string `toml:"qemu_pids"`      // folder of libvirt's pid files of QEMU; default /run/libvirt/qemu
@@ -123,6 +124,8 @@ type Limits struct {
 	SessionBytes     int64         `toml:"session_bytes"`     // carried by one session, both ways; default none
 	SessionBandwidth int64         `toml:"session_bandwidth"` // MiB/s each way of one session; default none
 	TotalBandwidth   int64         `toml:"total_bandwidth"`   // MiB/s each way of all sessions; default none
+	HistorySessions  int           `toml:"history_sessions"`  // that history keeps; default 1000
+	HistoryDays      int           `toml:"history_days"`      // for which it does; default 90
 }
 
 // Peer is another host's sluice, or all those of a domain.

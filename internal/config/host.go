@@ -15,6 +15,11 @@ const (
 	DefaultListen = ":" + DefaultPort
 	DefaultRunDir = "/run/sluice"
 
+	// StateOff is the StateDir of a host that keeps no history.
+	StateOff = "off"
+	// defaultStateDir goes with DefaultRunDir: another daemon on this host has no part in its history.
+	defaultStateDir = "/var/lib/sluice"
+
 	defaultQEMUPIDs = "/run/libvirt/qemu" // libvirt's, as the system's daemon
 )
 
@@ -56,6 +61,17 @@ func (c *checker) host(cfg *Config) {
 		// libvirt's URIs and QEMU's options are made of it, and both have
 		// characters that would end it early.
 		c.fault("run_dir", "%q may contain only letters, digits and / . _ -, since it becomes part of libvirt's URIs", cfg.RunDir)
+	}
+
+	switch {
+	case cfg.StateDir == StateOff:
+		cfg.StateDir = ""
+	case cfg.StateDir == "" && cfg.RunDir == DefaultRunDir:
+		cfg.StateDir = defaultStateDir
+	default:
+		if cfg.StateDir = c.path("state_dir", cfg.StateDir); cfg.StateDir == "/" || cfg.StateDir != "" && cfg.StateDir == cfg.RunDir {
+			c.fault("state_dir", "must be a folder of sluice's own, such as %q, or %q", defaultStateDir, StateOff)
+		}
 	}
 
 	cfg.LibvirtSocket = c.path("libvirt_socket", cfg.LibvirtSocket)

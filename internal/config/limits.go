@@ -46,6 +46,8 @@ func (c *checker) limits(l *Limits, doc *documentLimits) {
 	l.UserConnections = int(c.count("limits.user_connections", int64(l.UserConnections), 256, 1, 100_000))
 	// The longest packet of libvirt's protocol has 32 MiB and 4 bytes.
 	l.PeerMemory = c.count("limits.peer_memory", l.PeerMemory, 128, 33, 1<<20)
+	l.HistorySessions = c.history("limits.history_sessions", l.HistorySessions, 1000, 100_000)
+	l.HistoryDays = c.history("limits.history_days", l.HistoryDays, 90, 3650)
 	l.SessionBytes = c.size("limits.session_bytes", l.SessionBytes, math.MaxInt64)
 	l.SessionBandwidth = c.size("limits.session_bandwidth", l.SessionBandwidth, maxMiB)
 	l.TotalBandwidth = c.size("limits.total_bandwidth", l.TotalBandwidth, maxMiB)
@@ -79,6 +81,16 @@ func (c *checker) count(key string, n, initial, least, most int64) int64 {
 	}
 	if n < least || n > most {
 		c.fault(key, "%d must be from %d to %d; it bounds this host's memory, so it cannot be off", n, least, most)
+	}
+	return n
+}
+
+func (c *checker) history(key string, n, initial, most int) int {
+	if n == 0 {
+		return initial
+	}
+	if n < 1 || n > most {
+		c.fault(key, "%d must be from 1 to %d; state_dir = %q keeps no history", n, most, StateOff)
 	}
 	return n
 }

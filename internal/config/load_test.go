@@ -37,14 +37,14 @@ func TestDefaults(t *testing.T) {
 	host, _ := os.Hostname()
 	secure := true
 	want := &Config{
-		Name: host, Listen: ":16514", RunDir: "/run/sluice",
+		Name: host, Listen: ":16514", RunDir: "/run/sluice", StateDir: "/var/lib/sluice",
 		QEMUPIDs: "/run/libvirt/qemu", QEMUUser: cfg.QEMUUser, // as this machine has it
 		RequireSecure: &secure, TLSDefault: "yes", MigrateURI: "replace",
 		Certificates: Certificates{Reload: time.Minute},
 		KernelTLS:    KernelTLS{Send: KernelAuto, Receive: KernelAuto},
 		Landlock:     LandlockAuto,
 		Limits: Limits{
-			Sessions: 200, Channels: 320, PeerSessions: 100, PeerChannels: 1024, PeerAsks: 8, PeerMemory: 128, UserConnections: 256,
+			Sessions: 200, Channels: 320, PeerSessions: 100, PeerChannels: 1024, PeerAsks: 8, PeerMemory: 128, UserConnections: 256, HistorySessions: 1000, HistoryDays: 90,
 			HandshakeTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second, SessionTimeout: 24 * time.Hour,
 			PrepareTimeout: time.Minute, FinishTimeout: time.Minute, GiveUpTimeout: 15 * time.Second, DrainTimeout: 10 * time.Minute,
 			SessionBytes: None, SessionBandwidth: None, TotalBandwidth: None,
@@ -132,7 +132,7 @@ ports = "50000-50100"
 		KernelTLS:    KernelTLS{Send: "auto", Receive: "off"},
 		Landlock:     "off",
 		Limits: Limits{
-			Sessions: 10, Channels: 8, PeerSessions: 5, PeerChannels: 40, PeerAsks: 2, PeerMemory: 64, UserConnections: 256,
+			Sessions: 10, Channels: 8, PeerSessions: 5, PeerChannels: 40, PeerAsks: 2, PeerMemory: 64, UserConnections: 256, HistorySessions: 1000, HistoryDays: 90,
 			HandshakeTimeout: 500 * time.Millisecond, IdleTimeout: 5 * time.Second, SessionTimeout: None,
 			PrepareTimeout: 2 * time.Minute, FinishTimeout: 3 * time.Minute, GiveUpTimeout: 15 * time.Second, DrainTimeout: time.Hour,
 			SessionBytes: 1e12, SessionBandwidth: 100, TotalBandwidth: None,

@@ -231,6 +231,8 @@ func TestFilesOf(t *testing.T) {
 		{"[certificates]\nca = \"/srv/a/ca\"\ncert = \"/srv/a/b/cert\"\nkey = \"/srv/c/key\"", "/srv/a /srv/c", "", false},
 		{fmt.Sprintf("[certificates]\nca = \"/etc/ca\"\ncert = \"/etc/cert\"\nkey = \"%s/sub/../key.pem\"", dir), dir, "", false},
 		{fmt.Sprintf("[certificates]\ndir = \"%s/pki\"\nlayout = \"libvirt\"", dir), dir + "/elsewhere " + dir + "/pki", "", false},
+		{"state_dir = \"/srv/state\"", "", "/srv/state", false},
+		{"state_dir = \"off\"", "", "", false},
 		{clear + "[[tunnel]]\nlisten = \"unix:/run/sluice/tunnels/t\"\nto = \"unix:/srv/theirs/s\"", "", "", false},
 		{clear + "[[tunnel]]\nlisten = \"unix:/srv/t\"\nto = \"exec:cat\"", "", "/dev /srv /tmp /var/tmp", true},
 	} {

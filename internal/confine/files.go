@@ -31,6 +31,9 @@ var scratch = []string{"/tmp", "/var/tmp", "/dev"}
 // FilesOf are those of a configuration.
 func FilesOf(cfg *config.Config) Files {
 	f := Files{Read: slices.Clone(ofHost), Write: []string{cfg.RunDir, "/dev/null"}}
+	if cfg.StateDir != "" {
+		f.Write = append(f.Write, cfg.StateDir)
+	}
 	f.Read = append(f.Read, cfg.QEMUPIDs)
 	for _, file := range cfg.Files() {
 		f.file(file)

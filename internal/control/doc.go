@@ -2,6 +2,9 @@
 // host: HTTP/1.1 over the daemon's control socket, JSON bodies.
 //
 //	GET  /v1/status   one Status
+//	GET  /v1/history  sessions that ended, one History; the filters of HistoryQuery
+//	                  are guest, failed, since and limit
+//	GET  /v1/history/NAME  one SessionRecord, by a session's ID or its guest
 //	POST /v1/check    a CheckRequest; one Report
 //	POST /v1/resolve  a ResolveRequest; an empty object
 //	POST /v1/cancel   a CancelRequest; one CancelReply

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 )
 
 // Handler serves the protocol. It is an http.Handler; who may connect is decided before it. Its
@@ -26,6 +27,11 @@ type Handler struct {
 	// Cancel cancels a migration, and returns when it has ended or ctx does. The request has passed
 	// its Check. An error is an *Error, or is answered as one with code 500.
 	Cancel func(ctx context.Context, req *CancelRequest) (*CancelReply, error)
+
+	// History lists sessions that ended, Session has one, live or ended. An error is an *Error, or is
+	// answered as one with code 500.
+	History func(ctx context.Context, q *HistoryQuery) (*History, error)
+	Session func(ctx context.Context, name string) (*SessionRecord, error)
 
 	// Reload takes over the configuration. An error is an *Error, or is answered as one with code 500.
 	Reload func(ctx context.Context) (*Reloaded, error)
@@ -63,6 +69,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			h.cancel(w, r)
 			return
 		}
+	case historyPath:
+		if r.Method == http.MethodGet {
+			h.history(w, r)
+			return
+		}
 	case ReloadPath:
 		if r.Method == http.MethodPost {
 			h.reload(w, r)
@@ -74,6 +85,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	default:
+		if name, is := strings.CutPrefix(r.URL.Path, historyPath+"/"); is && name != "" && r.Method == http.MethodGet {
+			h.session(w, r, name)
+			return
+		}
 		answer(w, http.StatusNotFound, WrongUse("no such request: %s %s (do the command line and the daemon have different versions?)", r.Method, r.URL.Path))
 		return
 	}

@@ -23,8 +23,9 @@ func privateFolders() []string {
 }
 
 // layeredFolders are those of the machine that are writable for each host alone. In the last two
-// libvirt and swtpm keep logs of vTPMs, and the authority that signs their certificates.
-var layeredFolders = []string{"/etc", "/var/log", "/var/lib/swtpm-localca"}
+// libvirt and swtpm keep logs of vTPMs, and the authority that signs their certificates; and in
+// /var/lib sluice keeps its history.
+var layeredFolders = []string{"/etc", "/var/log", "/var/lib"}
 
 // setUpHost gives the calling process's mount and uts namespaces a host's view, of the file system
 // in root, or of the machine's if that is empty.

@@ -20,6 +20,13 @@ func (a *Arrivals) On(h *host.Host) *Arrivals { return &Arrivals{Host: h, accoun
 // folder is this daemon's.
 func (a *Arrivals) Load() error { return a.records.load(a.Dir) }
 
+// Became is what is known of the guest that a peer has brought by a session; known is false where
+// nothing is.
+func (a *Arrivals) Became(peer, session string) (v Verdict, known bool) {
+	r, known := a.records.get(peer, session)
+	return r.Verdict, known
+}
+
 // Accept takes a guest's session that a peer has opened: by `sluice migrate`, or for the data of a
 // migration that a libvirt client runs.
 func (a *Arrivals) Accept(ctx context.Context, info stream.Info, e *session.Entry, log zerolog.Logger) (stream.Handler, func(*stream.Session), error) {

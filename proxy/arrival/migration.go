@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/digitalocean/go-libvirt"
 	"github.com/rs/zerolog"
@@ -137,6 +138,7 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 		return nil, err
 	}
 	in.entry.SetPhase(control.PhasePrepare)
+	in.entry.AskedBy(in.entry.Asker(), transfer.Flags(in.flags))
 	ctx, cancel := context.WithTimeoutCause(ctx, in.arrivals.Config.Limits.PrepareTimeout, fmt.Errorf(
 		"QEMU was not started within %v (limits.prepare_timeout)", in.arrivals.Config.Limits.PrepareTimeout))
 	defer cancel()
@@ -181,6 +183,7 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 func (in *Migration) switched() {
 	in.session.Unbound()
 	in.entry.SetPhase(control.PhasePost)
+	in.entry.Decided("switched to post-copy: no limit of time, bytes or bandwidth holds any more")
 }
 
 // checkGuest makes sure that the guest described is the one the session is
@@ -274,6 +277,7 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 	}
 	in.log.Info().Msg("guest runs here")
 	reply.Downtime = in.downtime()
+	in.entry.Downtime(time.Duration(reply.Downtime))
 	return reply, nil
 }
 

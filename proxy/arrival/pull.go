@@ -197,6 +197,9 @@ func (p *pulledGuest) End(cause *stream.Cause) {
 	if p.Life != nil {
 		ran = p.Life.GivenUp(p.Cut, cause) == Ran
 	}
+	if ran {
+		p.entry.Downtime(p.arrivals.Downtime(p.uuid))
+	}
 	p.arrivals.Sessions.EndMigration(p.entry, p.log, ran, cause)
 }
 

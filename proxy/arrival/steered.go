@@ -155,6 +155,7 @@ func (s *Steered) Preparing(life *Guest, t transfer.Transfer, cut func(error)) {
 	}
 	s.life, s.cut = life, cut
 	s.entry.SecuredBy(t.Protection())
+	s.entry.AskedBy(s.entry.Asker(), transfer.Flags(t.Flags))
 	s.entry.SetPhase(control.PhasePrepare)
 	s.looks.Go(func() {
 		life.AwaitPostcopy(s.session.Context(), func() {
@@ -186,6 +187,9 @@ func (s *Steered) End(cause *stream.Cause) {
 	v := NeverRan
 	if life != nil {
 		v = life.GivenUp(cut, cause)
+	}
+	if v == Ran {
+		s.entry.Downtime(s.arrivals.Downtime(s.guest))
 	}
 	s.Dir.Remove(s.log)
 	s.arrivals.Sessions.EndMigration(s.entry, s.log, v == Ran, cause)

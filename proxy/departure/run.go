@@ -189,6 +189,9 @@ func (d *Departure) openAnswer() {
 // done tells how it ended, and leaves nothing behind.
 func (d *Departure) done() {
 	d.forget()
+	if v := d.state.Verdict; v != Unknown && d.table.Settled != nil {
+		d.table.Settled(d.rec.Session, d.rec.Peer, v)
+	}
 	switch {
 	case d.state.Verdict == Runs && d.state.Guest == Running && !d.state.Ended:
 		d.log.Error().Msg("the guest runs at the destination, and somebody has resumed it here too: end it here at once")

@@ -28,7 +28,7 @@ func AnswerOf(outcome, state string) Answer {
 	return Answer{State: state}
 }
 
-// Options make a Table. All are needed.
+// Options make a Table. All but Settled are needed.
 type Options struct {
 	Host    string // this host's name
 	Process string // unique among the processes of this host's sluice
@@ -46,6 +46,9 @@ type Options struct {
 	Ask func(ctx context.Context, peer, session, uuid string) (Answer, error)
 	// AskLibvirt asks the libvirt of a peer without a sluice.
 	AskLibvirt func(ctx context.Context, peer string, guest libvirt.UUID) (Answer, error)
+
+	// Settled, if not nil, is told what became of the guest of a session, and does not wait.
+	Settled func(session, peer string, v Verdict)
 }
 
 // Limits are how long a departure waits.

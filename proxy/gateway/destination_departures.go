@@ -99,7 +99,7 @@ func (g *destinationFilter) giveAway(ctx context.Context, call *libvirtrpc.Perfo
 		return refused(libvirtrpc.ErrRPC, err).Outcome
 	}
 	guest := guest{name: call.Domain.Name, id: call.Domain.UUID, uuid: virt.FormatUUID(call.Domain.UUID)}
-	m, err := g.gateway.steer(ctx, to, steering{guest: guest, transfer: t, id: id, told: true})
+	m, err := g.gateway.steer(ctx, to, steering{guest: guest, transfer: t, id: id, told: true, asked: g.asked})
 	if err != nil {
 		return refused(libvirtrpc.ErrOperationInvalid, err).Outcome
 	}

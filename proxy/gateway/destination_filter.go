@@ -8,6 +8,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/peer"
@@ -31,6 +32,7 @@ type destinationFilter struct {
 	address string // the caller's
 	local   string // this end of a caller's that is no sluice
 	who     string // for the log
+	asked   *control.Asker
 	log     zerolog.Logger
 
 	mu     sync.Mutex

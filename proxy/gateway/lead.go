@@ -76,12 +76,13 @@ type lead struct {
 
 // lead begins to lead a guest from p, for a caller whose connection ends with ctx. That p has no
 // sluice is also told by none.
-func (gw *Gateway) lead(ctx context.Context, p *peer.Peer, g guest) (l *lead, none *peer.NoSluiceError, err error) {
+func (gw *Gateway) lead(ctx context.Context, p *peer.Peer, g guest, asked *control.Asker) (l *lead, none *peer.NoSluiceError, err error) {
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkLead, Guest: g.name, UUID: g.uuid, Peer: p.Name, Address: p.Conf.Address}
 	l = &lead{gateway: gw, log: session.Log(gw.Log, info, control.Outgoing), caller: ctx, read: make(chan bool, 1)}
 	if l.entry, err = gw.Sessions.AddLed(info); err != nil {
 		return nil, nil, err
 	}
+	l.entry.AskedBy(asked, nil)
 	if l.session, none, err = peer.Open(ctx, gw.Opener(p), info); err != nil {
 		gw.Sessions.End(l.entry, control.Failed, session.CauseOf(err).Code, err.Error())
 		return nil, none, err
@@ -133,7 +134,7 @@ func (l *lead) end(v arrival.Verdict, why *stream.Cause, cancelled bool) {
 // it does not answer, and the guest may come without it.
 func (g *destinationFilter) leadFrom(ctx context.Context, of guest) (*lead, error) {
 	p := g.tlsPeer
-	l, none, err := g.gateway.lead(ctx, p, of)
+	l, none, err := g.gateway.lead(ctx, p, of, g.asked)
 	switch {
 	case err == nil:
 		return l, nil

@@ -102,7 +102,7 @@ func (l *ledSource) offer(ctx context.Context, call *offerCall) (*offerReply, er
 		l.log.Warn().Err(err).Msg("the guest's libvirt connection does not begin here as its destination sees it: if the link fails at the end of the migration, libvirt's own safety is all there is")
 	}
 	g := guest{name: l.entry.Info.Guest, uuid: l.entry.Info.UUID, id: l.guest}
-	m, err := l.gateway.steer(ctx, l.peer, steering{guest: g, transfer: t, id: call.Session, led: true, switched: l.session.Unbound})
+	m, err := l.gateway.steer(ctx, l.peer, steering{guest: g, transfer: t, id: call.Session, led: true, asked: l.entry.Asker(), switched: l.session.Unbound})
 	if err != nil {
 		return nil, err
 	}

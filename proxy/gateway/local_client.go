@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -36,7 +35,7 @@ func ServeClients(ctx context.Context, name string, l host.LocalListener, now fu
 			if p := gw.Peers.Get(name); err == nil && p == nil {
 				err = fmt.Errorf("%s is no peer in the configuration of %s any more", name, gw.Config.Name)
 			} else if err == nil {
-				if err = gw.serveClient(ctx, p, caller.UnixConn); err != nil {
+				if err = gw.serveClient(ctx, p, caller); err != nil {
 					gw.Log.Warn().Err(err).Str("peer", name).Msg("libvirt client refused")
 				}
 			}
@@ -50,12 +49,13 @@ func ServeClients(ctx context.Context, name string, l host.LocalListener, now fu
 
 // serveClient carries one client's connection. An error means that nothing of
 // it has been carried, and leaves it open.
-func (gw *Gateway) serveClient(ctx context.Context, p *peer.Peer, c *net.UnixConn) error {
+func (gw *Gateway) serveClient(ctx context.Context, p *peer.Peer, c *host.Caller) error {
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkLibvirt, Peer: p.Name, Address: p.Conf.Address}
 	entry, err := gw.Sessions.Add(info, control.Outgoing)
 	if err != nil {
 		return err
 	}
+	entry.AskedBy(c.Asker(), nil)
 	log := session.Log(gw.Log, info, control.Outgoing)
 	s, none, err := peer.Open(ctx, gw.Opener(p), info)
 	if none != nil && err != nil {
@@ -72,9 +72,9 @@ func (gw *Gateway) serveClient(ctx context.Context, p *peer.Peer, c *net.UnixCon
 		return err
 	}
 	g := &sourceFilter{gateway: gw, peer: p, log: log, session: info.ID, moving: make(map[string]*steeredSource),
-		caller: newLocalCaller(c), cut: s.Fail}
+		caller: newLocalCaller(c.UnixConn), asked: entry.Asker(), cut: s.Fail}
 	conversation := &libvirtrpc.Conversation{
-		Client:    relay.RawSyscalls(c),
+		Client:    relay.RawSyscalls(c.UnixConn),
 		Server:    conn,
 		Rules:     g,
 		Failing:   failing(s, conn, "the libvirt client's connection", log),

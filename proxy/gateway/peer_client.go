@@ -72,7 +72,7 @@ func (e *filteredLibvirtd) Take(conn *stream.Conn) {
 	go func() {
 		defer close(in.ended)
 		g := &destinationFilter{
-			gateway: in.gateway, peer: in.peer, access: e.access, memory: in.peer.Memory, calls: in.peer.Calls, name: in.peer.Name, address: in.session.Address, who: "peer " + in.peer.Name, log: in.log,
+			gateway: in.gateway, peer: in.peer, access: e.access, memory: in.peer.Memory, calls: in.peer.Calls, name: in.peer.Name, address: in.session.Address, who: "peer " + in.peer.Name, asked: in.entry.Asker(), log: in.log,
 		}
 		g.serve(ctx, conn, relay.RawSyscalls(e.UnixConn), failing(in.session, conn, "the connection with libvirt", in.log))
 	}()

@@ -65,6 +65,7 @@ func (g *destinationFilter) enter(a *preparedGuest, id string) (err error) {
 		return err
 	}
 	a.entry.SecuredBy(a.transfer.Protection())
+	a.entry.AskedBy(g.asked, transfer.Flags(a.transfer.Flags))
 	a.entry.SetPhase(control.PhasePrepare)
 	g.cancellable(a)
 	log := session.Log(g.gateway.Log, info, control.Incoming)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/transfer"
@@ -22,6 +23,7 @@ type sourceFilter struct {
 	peer    *peer.Peer
 	log     zerolog.Logger
 	session string // the client's
+	asked   *control.Asker
 	caller  *localCaller
 	cut     func(*stream.Cause) // ends the way to the peer's libvirt
 
@@ -144,7 +146,7 @@ func (g *sourceFilter) prepare(ctx context.Context, c *libvirtrpc.Call, decode f
 	if state, err := g.gateway.Libvirt.State(ctx, guest.id); t.Steered && err == nil && state.Absent {
 		return outcome{libvirtrpc.Outcome{Body: call.Encode()}}
 	}
-	m, err := g.gateway.steer(ctx, g.peer, steering{guest: guest, transfer: t, id: stream.NewID(), beside: g.session})
+	m, err := g.gateway.steer(ctx, g.peer, steering{guest: guest, transfer: t, id: stream.NewID(), beside: g.session, asked: g.asked})
 	if err != nil {
 		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}

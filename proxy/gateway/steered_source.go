@@ -50,11 +50,12 @@ type steeredSource struct {
 type steering struct {
 	guest    guest
 	transfer transfer.Transfer
-	id       string // the session's
-	beside   string // ID of that of the client who runs the migration; empty if it has none with the peer
-	told     bool   // libvirt here can be told where disks go, as qemuListeners have it
-	led      bool   // the peer has asked for it, and only by its word does the guest go there
-	switched func() // called once libvirt says that the guest is in post-copy; may be nil
+	id       string         // the session's
+	beside   string         // ID of that of the client who runs the migration; empty if it has none with the peer
+	asked    *control.Asker // who runs it; nil: that is not known
+	told     bool           // libvirt here can be told where disks go, as qemuListeners have it
+	led      bool           // the peer has asked for it, and only by its word does the guest go there
+	switched func()         // called once libvirt says that the guest is in post-copy; may be nil
 }
 
 // steer opens the session of a migration to p. What it opened is gone again when it fails.
@@ -102,9 +103,11 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, s steering) (*steere
 		return nil, err
 	}
 	m.entry.SecuredBy(t.Protection())
+	m.entry.AskedBy(s.asked, transfer.Flags(t.Flags))
 	m.log = session.Log(gw.Log, info, control.Outgoing)
 	if t.By == session.ByNothing {
 		m.log.Warn().Msg("memory and disks go in clear, as configured")
+		m.entry.Warned("memory and disks go in clear, as configured")
 	}
 	if m.dir, err = gw.Dir.MakeSession(info.ID, -1); err == nil {
 		m.session, err = m.opener.Open(ctx, info)
@@ -116,6 +119,7 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, s steering) (*steere
 		return nil, err
 	}
 	m.entry.SetSession(m.session)
+	gw.NoteLimits(m.entry, 0)
 	m.entry.OnCancel(m.cancel)
 	m.entry.SetPhase(control.PhasePrepare)
 	m.log.Info().Msg("session opened")

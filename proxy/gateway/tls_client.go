@@ -47,6 +47,7 @@ func (gw *Gateway) serveKnown(ctx context.Context, conn relay.Conn, s *peer.Libv
 	if err != nil {
 		return err
 	}
+	entry.AskedBy(&control.Asker{Certificate: s.Certificate}, nil)
 	log := session.Log(gw.Log, info, control.Incoming).With().Str("client", s.Who).Logger()
 	server, err := gw.Libvirt.Dial(ctx, s.Access == config.AccessReadOnly)
 	if err != nil {
@@ -56,7 +57,7 @@ func (gw *Gateway) serveKnown(ctx context.Context, conn relay.Conn, s *peer.Libv
 	conn.SetDeadline(time.Time{})
 	entry.SetPhase(control.PhaseOpen)
 	log.Info().Str("access", s.Access).Msg("libvirt client connected")
-	g := &destinationFilter{gateway: gw, tlsPeer: s.Peer, listed: s.Listed, access: s.Access, memory: s.Memory, calls: s.Calls, name: s.Name, address: info.Address, local: conn.LocalAddr().String(), who: s.Who, log: log}
+	g := &destinationFilter{gateway: gw, tlsPeer: s.Peer, listed: s.Listed, access: s.Access, memory: s.Memory, calls: s.Calls, name: s.Name, address: info.Address, local: conn.LocalAddr().String(), who: s.Who, asked: entry.Asker(), log: log}
 	cause := &stream.Cause{Code: stream.CodeDone}
 	if err := g.serve(ctx, unclosedConn{conn}, relay.RawSyscalls(server), nil); err != nil {
 		cause = session.CauseOf(err)

@@ -37,6 +37,7 @@ func (g *destinationFilter) endTLS(a *preparedGuest, call *libvirtrpc.Prepare, i
 		return nil, err
 	}
 	a.entry.SecuredBy(t.Protection())
+	a.entry.AskedBy(g.asked, transfer.Flags(t.Flags))
 	a.entry.SetPhase(control.PhasePrepare)
 	log := session.Log(g.gateway.Log, info, control.Incoming)
 	e := direct.NewTLSEnd(g.gateway.Host, g.tlsPeer, log)
@@ -50,6 +51,9 @@ func (g *destinationFilter) endTLS(a *preparedGuest, call *libvirtrpc.Prepare, i
 	a.ownTLS = true
 	a.end = func(v arrival.Verdict) {
 		g.gateway.Work.Go(func() { // the answer to Finish is not to wait for it
+			if v == arrival.Ran {
+				a.entry.Downtime(g.gateway.arrivals.Downtime(a.guest.id))
+			}
 			cause := g.causeOf(v, cmp.Or(a.asked.Load(), e.End(v == arrival.Ran)))
 			g.gateway.Sessions.EndMigration(a.entry, log, v == arrival.Ran, cause)
 		})

@@ -104,6 +104,20 @@ func (h *Host) Limits(bandwidth uint64) stream.Limits {
 	}
 }
 
+// NoteLimits notes for history the bandwidth that a session may have. It is shared or its own, of the
+// configuration or asked for in MiB/s.
+func (h *Host) NoteLimits(e *session.Entry, asked uint64) {
+	l := h.Config.Limits
+	if own := h.Limits(asked).Bandwidth >> 20; own > 0 && own == int64(asked) {
+		e.Limited("bandwidth: %d MiB/s (--bandwidth)", own)
+	} else if own > 0 {
+		e.Limited("bandwidth: %d MiB/s (limits.session_bandwidth)", own)
+	}
+	if l.TotalBandwidth > 0 {
+		e.Limited("bandwidth of all sessions: %d MiB/s (limits.total_bandwidth)", l.TotalBandwidth)
+	}
+}
+
 // CheckChannels refuses data for which a session may not have enough channels here.
 func (h *Host) CheckChannels(need transfer.Channels) error {
 	if most := h.Config.Limits.Channels; need.All() > most {

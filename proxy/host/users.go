@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/user"
 	"slices"
 	"strconv"
 	"sync"
 
+	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/sockets"
 )
 
@@ -32,11 +34,24 @@ const callerRefused = "caller of a local socket refused"
 type Caller struct {
 	*net.UnixConn
 	UID    uint32
+	PID    int   // 0: of another pid namespace
 	Denied error // not nil: the caller may be told so, and nothing else
 	Own    bool  // another process of this host's sluice
 
 	released sync.Once
 	release  func()
+}
+
+// Asker is the caller as history has it.
+func (c *Caller) Asker() *control.Asker { return LocalAsker(c.UID, c.PID) }
+
+// LocalAsker is a process of this host as history has it. pid may be 0: not known.
+func LocalAsker(uid uint32, pid int) *control.Asker {
+	a := &control.Asker{UID: &uid, PID: pid}
+	if u, err := user.LookupId(strconv.Itoa(int(uid))); err == nil {
+		a.User = u.Username
+	}
+	return a
 }
 
 // Close closes the connection and gives its place to others.
@@ -88,7 +103,7 @@ func (h *Host) admit(c *net.UnixConn, own bool) (*Caller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find out who is calling: %w", err)
 	}
-	caller := &Caller{UnixConn: c, UID: cred.Uid, Own: own && int(cred.Uid) == os.Geteuid()}
+	caller := &Caller{UnixConn: c, UID: cred.Uid, PID: int(cred.Pid), Own: own && int(cred.Uid) == os.Geteuid()}
 	cs := &h.Callers
 	cs.mu.Lock()
 	defer cs.mu.Unlock()

@@ -50,6 +50,7 @@ type connection struct {
 	to     netip.AddrPort
 	peer   *peer.Peer
 	entry  *session.Entry
+	uid    int   // whose process has made it
 	before *turn // nil: none
 	turn   *turn
 }
@@ -140,6 +141,7 @@ func (i *carrier) take(c *connection) (err error) {
 		return err
 	}
 	c.entry.IntendedFor(c.to)
+	c.entry.AskedBy(host.LocalAsker(uint32(c.uid), 0), nil)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	c.before, c.turn = i.last[c.to], &turn{done: make(chan struct{})}
@@ -196,10 +198,10 @@ func (i *carrier) judge(c *connection) (*peer.Peer, error) {
 		return nil, fmt.Errorf("%v is an address of %s, which is no longer a peer: `sluice intercept up` applies the configuration", c.to.Addr(), name)
 	}
 	from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
-	if uid, _, err := sockets.Owner(from, c.to); err != nil {
+	if c.uid, _, err = sockets.Owner(from, c.to); err != nil {
 		return nil, err
-	} else if uid != 0 && uid != c.host.QEMUUID {
-		return nil, fmt.Errorf("uid %d may not connect to peers' migration ports: only QEMU (qemu_user) and root may", uid)
+	} else if c.uid != 0 && c.uid != c.host.QEMUUID {
+		return nil, fmt.Errorf("uid %d may not connect to peers' migration ports: only QEMU (qemu_user) and root may", c.uid)
 	}
 	return c.host.Peers.Get(name), nil
 }

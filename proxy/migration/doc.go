@@ -2,7 +2,7 @@
 // host's libvirt and with the destination's sluice, or with the libvirtd of a destination that has
 // none.
 //
-//	result, err := migration.Migrate(ctx, h, req, report)
+//	result, err := migration.Migrate(ctx, h, req, asked, report)
 //
 // The control server calls it, and it lasts as long as the migration. The destination's half is
 // package arrival's.

@@ -236,6 +236,7 @@ func (m *outgoing) resolve(failure error) *control.Result {
 	if known := m.session.Wait(); !known.Done() { // to both hosts, and maybe before this
 		failure = known
 	}
+	m.entry.Decided("the answer to Finish was lost (%v): the guest stays paused here, and %s is asked what became of it", failure, m.peer.Name)
 	if m.departure == nil {
 		return m.resolvePostcopy(failure)
 	}
@@ -453,6 +454,10 @@ func (m *outgoing) finishResult(r *control.Result) {
 	r.Elapsed, r.Downtime = time.Since(m.started), m.downtime
 	if r.Outcome == control.Moved {
 		m.entry.SetPhase(control.PhaseDone)
+	}
+	m.entry.Downtime(r.Downtime)
+	for _, text := range r.Warnings {
+		m.entry.Warned("%s", text)
 	}
 	m.host.Sessions.End(m.entry, r.Outcome, m.code, r.Cause)
 	event := m.log.Info()

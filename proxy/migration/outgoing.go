@@ -65,8 +65,9 @@ type outgoing struct {
 }
 
 // Migrate runs one migration, for as long as ctx lives or until it can no
-// longer be taken back. An error means that nothing was started.
-func Migrate(ctx context.Context, d *host.Host, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
+// longer be taken back. asked is who wants it; nil: that is not known. An error means that nothing
+// was started.
+func Migrate(ctx context.Context, d *host.Host, req *control.MigrateRequest, asked *control.Asker, report func(control.Progress)) (*control.Result, error) {
 	d.Work.Add(1)
 	defer d.Work.Done()
 	m := &outgoing{host: d, req: req, report: report, started: time.Now(), postcopy: req.PostCopyResume}
@@ -75,6 +76,7 @@ func Migrate(ctx context.Context, d *host.Host, req *control.MigrateRequest, rep
 	}
 	defer m.virt.Close()
 	defer m.watch.Close()
+	m.entry.AskedBy(asked, req.Flags())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	m.cancellable(cancel)
@@ -137,6 +139,7 @@ func (m *outgoing) check(ctx context.Context) error {
 	m.log = session.Log(d.Log, m.info, control.Outgoing)
 	if clear {
 		m.log.Warn().Msg("memory and disks go in clear, as configured")
+		m.entry.Warned("memory and disks go in clear, as configured")
 	}
 	return nil
 }
@@ -255,6 +258,7 @@ func (m *outgoing) open(ctx context.Context) error {
 		return err
 	}
 	m.entry.SetChannels(m.session.channelStatus)
+	m.host.NoteLimits(m.entry, m.req.Bandwidth)
 	m.log.Info().Msg("session opened")
 	if m.req.Offline {
 		return nil

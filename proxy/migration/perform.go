@@ -115,6 +115,7 @@ func (m *outgoing) intervene(st virt.JobStats, timedOut bool) {
 	case timedOut && !m.suspended:
 		if m.watch.Call(context.Background(), func(v *virt.Conn) error { return v.DomainSuspend(m.dom) }) == nil {
 			m.suspended = true
+			m.entry.Limited("--timeout (%d seconds): the guest is paused until it has moved (--timeout-suspend)", m.req.Timeout)
 			m.log.Warn().Msg("timeout: the guest is suspended until it has moved")
 		}
 	}
@@ -133,6 +134,7 @@ func (m *outgoing) switchOver() {
 	}
 	m.switching = true
 	m.switchPoll.Reset(switchInterval)
+	m.entry.Decided("QEMU is asked to switch to post-copy")
 	m.log.Info().Msg("QEMU is asked to switch to post-copy")
 }
 
@@ -158,6 +160,7 @@ func (m *outgoing) notePostcopy() {
 	m.switchPoll.Stop()
 	m.noCancel()
 	m.session.Unbound()
+	m.entry.Decided("switched to post-copy: no limit of time, bytes or bandwidth holds any more")
 	m.log.Info().Msg("switched to post-copy")
 }
 
@@ -168,11 +171,13 @@ func (m *outgoing) notePostcopy() {
 func (m *outgoing) abort(why *stream.Cause) {
 	if m.postcopy = m.postcopy || m.split(); m.postcopy { // by whosever wish
 		m.log.Warn().Err(why).Msg("not aborted: the guest runs at the destination already")
+		m.entry.Decided("not aborted, since the guest runs at the destination already: %v", why)
 		return
 	}
 	asked := m.asked
 	if asked == nil {
 		m.asked = why
+		m.entry.Decided("aborted: %v", why)
 	}
 	if asked == nil && !m.switching {
 		m.session.Fail(why)

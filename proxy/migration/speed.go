@@ -20,5 +20,6 @@ func (m *outgoing) followSpeed(v *virt.Conn, st virt.JobStats) {
 	}
 	limit := m.host.Limits(speed).Bandwidth
 	m.session.SetBandwidth(limit)
+	m.entry.Decided("bandwidth is %d MiB/s from now on (migrate-setspeed)", speed)
 	m.log.Info().Uint64("mib_per_second", speed).Msg("bandwidth changed (migrate-setspeed)")
 }

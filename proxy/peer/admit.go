@@ -43,6 +43,14 @@ type Caller struct {
 	tls *tlsconf.Peer // its certificate; nil in clear
 }
 
+// Certificate is the names in the caller's; empty in clear.
+func (c *Caller) Certificate() string {
+	if c.tls == nil {
+		return ""
+	}
+	return c.tls.Identity.String()
+}
+
 // By is the caller as s has it, which may have taken the place of the set that let it in.
 func (c *Caller) By(s *Set) *Caller {
 	if c.set == s || c.tls == nil {

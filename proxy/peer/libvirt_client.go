@@ -13,8 +13,9 @@ type LibvirtClient struct {
 	Peer   *Peer  // whose certificate it has; nil if it is no peer's
 	Access string
 	*Taken
-	Who     string // for the log
-	Refusal error  // why it may do nothing, in words for it
+	Who         string // for the log
+	Certificate string // the names in it
+	Refusal     error  // why it may do nothing, in words for it
 }
 
 // recognize decides what a client may do whose certificate is good. The error is in words for it.
@@ -28,14 +29,14 @@ func (s *Set) recognize(who *tlsconf.Peer) (*LibvirtClient, error) {
 	p, several := s.identify(id)
 	for _, c := range s.clients {
 		if _, ok := c.rules.Match(id); ok {
-			return &LibvirtClient{Name: c.name, Listed: true, Peer: p, Access: c.access, Taken: c.Taken, Who: fmt.Sprintf("client %s (%s)", c.name, id)}, nil
+			return &LibvirtClient{Name: c.name, Listed: true, Peer: p, Access: c.access, Taken: c.Taken, Who: fmt.Sprintf("client %s (%s)", c.name, id), Certificate: id.String()}, nil
 		}
 	}
 	if several != nil {
 		return nil, Denied("access denied: your certificate is valid, but %v", several)
 	}
 	if p != nil {
-		return &LibvirtClient{Name: p.Name, Peer: p, Access: p.Access(), Taken: p.Taken, Who: fmt.Sprintf("peer %s past its sluice (%s)", p.Name, id)}, s.within(p, who)
+		return &LibvirtClient{Name: p.Name, Peer: p, Access: p.Access(), Taken: p.Taken, Who: fmt.Sprintf("peer %s past its sluice (%s)", p.Name, id), Certificate: id.String()}, s.within(p, who)
 	}
 	for _, c := range s.clients {
 		if hint := c.rules.Hint(id); hint != "" {

@@ -28,6 +28,11 @@ type Entry struct {
 
 	intended netip.AddrPort // of an intercepted connection
 
+	asked    *control.Asker
+	options  []string
+	downtime time.Duration // of the guest; 0: not known
+	timeline timeline
+
 	cancel func(context.Context, *stream.Cause) error // as OnCancel has it
 	over   chan struct{}                              // closed when it has ended
 	ended  control.SessionStatus                      // set before
@@ -49,7 +54,7 @@ func (e *Entry) SetChannels(carried func() []Channel) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.carried = carried; e.phase == control.PhaseConnect && e.Info.Work != WorkMigration && e.Info.Work != WorkSteered {
-		e.phase = control.PhaseOpen // and has no others
+		e.setPhase(control.PhaseOpen) // and has no others
 	}
 }
 
@@ -61,7 +66,13 @@ func (e *Entry) SetSession(s *stream.Session) {
 func (e *Entry) SetPhase(phase string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.setPhase(phase)
+}
+
+// setPhase is SetPhase with mu held.
+func (e *Entry) setPhase(phase string) {
 	e.phase = phase
+	e.timeline.enter(e.phaseNow(), time.Since(e.started))
 }
 
 // SecuredBy says what keeps memory and disks secret, where it is not the session
@@ -79,12 +90,27 @@ func (e *Entry) IntendedFor(a netip.AddrPort) {
 	e.intended = a
 }
 
-// tick lets the rate take in what was carried.
+// tick lets the rate and the timeline take in what was carried.
 func (e *Entry) tick() {
-	n := carried(e.channels())
+	channels := e.channels()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.rate.tick(time.Now(), n)
+	now := time.Now()
+	e.rate.tick(now, carried(channels))
+	p := e.progressAt(now, channels)
+	e.timeline.enter(p.Phase, p.Elapsed)
+	e.timeline.sample(p)
+	if p.Stalled != "" {
+		e.timeline.note(control.NoteWarning, stalledNote, p.Elapsed)
+	}
+}
+
+// sampleNow is tick with a sample in any case.
+func (e *Entry) sampleNow() {
+	e.mu.Lock()
+	e.timeline.next = 0
+	e.mu.Unlock()
+	e.tick()
 }
 
 // Status is the entry as `sluice status` shows it.
@@ -105,6 +131,9 @@ func (e *Entry) Status() control.SessionStatus {
 		Channels:  []control.ChannelStatus{},
 		Memory:    e.memory,
 		Disks:     e.disks,
+		Asked:     e.asked,
+		Options:   e.options,
+		Downtime:  e.downtime,
 	}
 	if e.intended.IsValid() {
 		st.Intended = e.intended.String()

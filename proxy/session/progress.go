@@ -89,6 +89,9 @@ func (e *Entry) phaseNow() string {
 	return e.phase
 }
 
+// stalledNote is what history has of it.
+const stalledNote = "no progress: the guest changes its memory as fast as it gets through"
+
 // stalled says that a migration gets nowhere, why, and what helps.
 func stalled(p control.Progress, passes uint64) string {
 	slowed := ""

@@ -13,21 +13,25 @@ import (
 	"github.com/virt-sluice/sluice/stream"
 )
 
-// keptEnded is how many ended sessions status shows.
-const keptEnded = 32
+// KeptEnded is how many ended sessions status shows.
+const KeptEnded = 32
 
 // Registry is the sessions of this host: those that live, and the last ones that ended.
 type Registry struct {
 	InClear ClearCounts // migrations begun in clear with hosts without a sluice
 
+	Keeper control.Keeper // of records. It is set before any session begins, as OnEnd is.
+	// OnEnd, if not nil, is told of each session that has ended, and does not wait.
+	OnEnd func(*control.SessionRecord)
+
 	mu       sync.Mutex
 	most     int // live at once, in and out
 	mostFrom int // of those, that one peer has opened or asked for, or one kind of clients
 	live     []*Entry
-	ended    []control.SessionStatus // newest first
-	counters counters                // of all that ended
-	draining chan struct{}           // closed once no session may begin any more
-	empty    chan struct{}           // closed once draining and nothing lives
+	ended    []*control.SessionRecord // newest first
+	counters counters                 // of all that ended
+	draining chan struct{}            // closed once no session may begin any more
+	empty    chan struct{}            // closed once draining and nothing lives
 }
 
 // NewRegistry makes a registry for as many sessions at once, in all and of one peer.
@@ -63,7 +67,8 @@ func (r *Registry) add(info stream.Info, direction string, led bool) (*Entry, er
 	if len(r.live) >= r.most {
 		return nil, fmt.Errorf("session limit of this host reached (%d, limits.sessions)", len(r.live))
 	}
-	e := &Entry{Info: info, direction: direction, led: led, started: time.Now(), phase: control.PhaseConnect, over: make(chan struct{})}
+	e := &Entry{Info: info, direction: direction, led: led, started: time.Now(), over: make(chan struct{})}
+	e.setPhase(control.PhaseConnect)
 	from := 0
 	for _, o := range r.live {
 		if e.byPeer() && o.byPeer() && o.Info.Peer == info.Peer && (o.Info.Work == WorkClient) == (info.Work == WorkClient) {
@@ -90,8 +95,23 @@ func (r *Registry) add(info stream.Info, direction string, led bool) (*Entry, er
 
 // End moves an entry to the ended ones, once its channels have ended. code is the cause's.
 func (r *Registry) End(e *Entry, outcome, code, cause string) {
+	if code == stream.CodeTimeout || code == stream.CodeLimit {
+		e.Limited("%s", cause)
+	}
+	e.sampleNow()
 	st, channels := e.Status(), e.channels()
 	st.Ended, st.Outcome, st.Cause, st.Rate, st.Progress = time.Now(), outcome, cause, 0, nil
+	if outcome != "" && outcome != control.Moved {
+		st.Code = code
+	}
+	record := e.record(st, r.Keeper)
+	r.end(e, st, record, channels, outcome, code)
+	if r.OnEnd != nil {
+		r.OnEnd(record)
+	}
+}
+
+func (r *Registry) end(e *Entry, st control.SessionStatus, record *control.SessionRecord, channels []Channel, outcome, code string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e.ended = st
@@ -99,9 +119,9 @@ func (r *Registry) End(e *Entry, outcome, code, cause string) {
 	r.live = slices.DeleteFunc(r.live, func(o *Entry) bool { return o == e })
 	r.counters.end(e, outcome, code)
 	r.counters.carry(channels)
-	r.ended = slices.Insert(r.ended, 0, st)
-	if len(r.ended) > keptEnded {
-		r.ended = r.ended[:keptEnded]
+	r.ended = slices.Insert(r.ended, 0, record)
+	if len(r.ended) > KeptEnded {
+		r.ended = r.ended[:KeptEnded]
 	}
 	r.checkEmpty()
 }
@@ -171,11 +191,59 @@ func (r *Registry) checkEmpty() {
 	}
 }
 
+// Restore adds sessions that ended before this process began, or in another of this host's sluice:
+// those that are known already are passed over.
+func (r *Registry) Restore(records []control.SessionRecord) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range records {
+		if !slices.ContainsFunc(r.ended, func(b *control.SessionRecord) bool { return a.ID == b.ID && a.Direction == b.Direction }) {
+			r.ended = append(r.ended, &a)
+		}
+	}
+	slices.SortStableFunc(r.ended, func(a, b *control.SessionRecord) int { return b.Ended.Compare(a.Ended) })
+	r.ended = r.ended[:min(len(r.ended), KeptEnded)]
+}
+
+// Settle says what became of the guest of a session that ended without anybody knowing.
+func (r *Registry) Settle(id, outcome string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, e := range r.ended {
+		if e.ID == id && e.Outcome == control.Unknown {
+			settled := *e // others may be looking at it
+			settled.Outcome = outcome
+			r.ended[i] = &settled
+		}
+	}
+}
+
+// Ended are the last sessions that ended, the newest first. They are not changed.
+func (r *Registry) Ended() []*control.SessionRecord {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.ended)
+}
+
+// Live are the sessions under way, as they are now.
+func (r *Registry) Live() (all []*control.SessionRecord) {
+	r.mu.Lock()
+	entries := slices.Clone(r.live)
+	r.mu.Unlock()
+	for _, e := range entries {
+		all = append(all, e.record(e.Status(), r.Keeper))
+	}
+	return all
+}
+
 // Status lists the live and the ended sessions.
 func (r *Registry) Status() (live, ended []control.SessionStatus, draining bool) {
 	r.mu.Lock()
 	entries := slices.Clone(r.live)
-	ended, draining = slices.Clone(r.ended), r.Draining()
+	draining = r.Draining()
+	for _, e := range r.ended {
+		ended = append(ended, e.SessionStatus)
+	}
 	r.mu.Unlock()
 	live = make([]control.SessionStatus, 0, len(entries))
 	for _, e := range entries {
