@@ -62,6 +62,7 @@ type Daemon struct {
 	offer     *handover.Offer
 	earlier   earlier
 	history   *recorder
+	durations *durations
 
 	ready     chan struct{}
 	stopAsked chan bool // by the process that has followed this one
@@ -112,7 +113,7 @@ func New(o Options) (*Daemon, error) {
 	d.acceptor = &stream.Acceptor{Host: o.Config.Name, Elsewhere: d.clearElsewhere}
 	d.process = handover.Process{ID: rand.Text()[:10], PID: os.Getpid(), Version: o.Version, Started: d.started}
 	d.offer = &handover.Offer{Process: d.process, Sockets: d.Sockets, Log: o.Log, Pass: d.passed, Stop: d.askedToStop, Handed: make(chan struct{})}
-	d.history = d.newRecorder(o.Config.StateDir)
+	d.history, d.durations = d.newRecorder(o.Config.StateDir), newDurations()
 	d.Sessions.Keeper, d.Sessions.OnEnd = control.Keeper{Host: o.Config.Name, Version: o.Version, PID: d.process.PID}, d.sessionEnded
 	peers, err := peer.New(o.Config, o.Log)
 	if err != nil {

@@ -41,6 +41,7 @@ func (d *Daemon) startHistory() {
 
 // sessionEnded is told of each session that has ended.
 func (d *Daemon) sessionEnded(r *control.SessionRecord) {
+	d.durations.add(r)
 	if session.Remembered(&r.SessionStatus) {
 		d.audit(r)
 		d.history.add(r)

@@ -28,8 +28,11 @@ var (
 	tunnelSentMetric   = newMetric("tunnel_sent_bytes_total", "Bytes that tunnels carried from clients to targets.", "tunnel")
 	tunnelBackMetric   = newMetric("tunnel_received_bytes_total", "Bytes that tunnels carried from targets to clients.", "tunnel")
 	refusedMetric      = newMetric("handshakes_refused_total", "Connections to the peers' port that were refused during or right after their TLS handshake.", "reason")
-	certificateMetric  = newMetric("certificate_remaining_seconds", "Time until a certificate in use expires; negative once it has.", "role", "file", "subject")
-	crlMetric          = newMetric("crl_remaining_seconds", "Time until a revocation list in use expires; negative once it has.", "file", "issuer")
+	drainingMetric     = newMetric("draining", "1 once no session may begin any more, as before a stop.")
+	leavingMetric      = newMetric("leaving_guests", "Guests whose destination was asked to take them over, until it is settled where they run. Those overdue need an operator.", "state")
+	historyMetric      = newMetric("history_kept", "1 if history is kept, 0 if it can't be written; absent where none is.")
+	certificateMetric  = newMetric("certificate_not_after_timestamp_seconds", "When a certificate in use expires.", "role", "file", "subject")
+	crlMetric          = newMetric("crl_next_update_timestamp_seconds", "When a revocation list in use expires.", "file", "issuer")
 	reloadMetric       = newMetric("last_reload_successful", "1 if the last reload succeeded, 0 if what was there before is still in use.", "part")
 	reloadFailedMetric = newMetric("reload_failures_total", "Reloads that failed.", "part")
 	plainMetric        = newMetric("plain_migrations_total", "Migrations begun in clear with hosts that have no sluice.", "direction")
@@ -48,7 +51,7 @@ type metrics struct{ d *Daemon }
 func (m metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		sessionsMetric, endedMetric, failedMetric, sentMetric, receivedMetric, refusedMetric,
-		certificateMetric, crlMetric, reloadMetric, reloadFailedMetric, plainMetric, interceptMetric, buildMetric,
+		drainingMetric, leavingMetric, historyMetric, certificateMetric, crlMetric, reloadMetric, reloadFailedMetric, plainMetric, interceptMetric, buildMetric,
 		tunnelMetric, tunnelEndedMetric, tunnelSentMetric, tunnelBackMetric,
 	} {
 		out <- d
@@ -71,6 +74,20 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(sessionsMetric, float64(n), l.Direction, l.Work)
 	}
 	m.collectProgress(gauge)
+	gauge(drainingMetric, flag(m.d.Sessions.Draining()))
+	waiting, overdue := 0, 0
+	for _, s := range m.d.Departures.Status() {
+		if s.Overdue {
+			overdue++
+		} else {
+			waiting++
+		}
+	}
+	gauge(leavingMetric, float64(waiting), "waiting")
+	gauge(leavingMetric, float64(overdue), "overdue")
+	if st := m.d.history.status(); st.File != "" {
+		gauge(historyMetric, flag(st.Problem == ""))
+	}
 	for e, n := range t.Ended {
 		count(endedMetric, n, e.Direction, e.Work, e.Outcome)
 	}
@@ -97,38 +114,37 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 		count(tunnelSentMetric, t.Sent, name)
 		count(tunnelBackMetric, t.Received, name)
 	}
-	for s, left := range m.d.remaining(time.Now()) {
+	for s, at := range m.d.endings() {
 		if s.role == roleCRL {
-			gauge(crlMetric, left.Seconds(), s.file, s.name)
+			gauge(crlMetric, float64(at.Unix()), s.file, s.name)
 			continue
 		}
-		gauge(certificateMetric, left.Seconds(), s.role, s.file, s.name)
+		gauge(certificateMetric, float64(at.Unix()), s.role, s.file, s.name)
 	}
 	for _, part := range peer.ReloadParts() {
-		value, failures := 1.0, uint64(0)
+		all, failures := true, uint64(0)
 		for _, c := range m.d.allCertificates() {
 			good, n := c.Reloaded(part)
-			if failures += n; !good {
-				value = 0
-			}
+			all = all && good
+			failures += n
 		}
-		gauge(reloadMetric, value, part)
+		gauge(reloadMetric, flag(all), part)
 		count(reloadFailedMetric, failures, part)
 	}
-	configured := 1.0
-	if m.d.refused.Load() != nil {
-		configured = 0
-	}
-	gauge(reloadMetric, configured, "configuration")
+	gauge(reloadMetric, flag(m.d.refused.Load() == nil), "configuration")
 	count(reloadFailedMetric, m.d.failures.Load(), "configuration")
 	if st := intercept.Status(p.Config.Intercept); st != nil {
-		on := 0.0
-		if st.Problem == "" {
-			on = 1
-		}
-		gauge(interceptMetric, on)
+		gauge(interceptMetric, flag(st.Problem == ""))
 	}
 	gauge(buildMetric, 1, stream.Printable(m.d.version), runtime.Version())
+}
+
+// flag is a truth as Prometheus has it.
+func flag(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // roleCRL stands beside the roles of certificates (tlsconf.Expiry.What).
@@ -137,29 +153,27 @@ const roleCRL = "crl"
 // ends is what runs out: a certificate or a revocation list. name is its subject or issuer.
 type ends struct{ role, file, name string }
 
-// remaining is how long what is in use lasts, the host's and tunnels' own.
-func (d *Daemon) remaining(now time.Time) map[ends]time.Duration {
-	all := make(map[ends]time.Duration)
+// endings are when what is in use ends, the host's and tunnels' own.
+func (d *Daemon) endings() map[ends]time.Time {
+	all := make(map[ends]time.Time)
 	for _, c := range d.allCertificates() {
-		maps.Copy(all, lifetimes(c.Current(), now)) // of two in one file the same
+		maps.Copy(all, endingsOf(c.Current())) // of two in one file the same
 	}
 	return all
 }
 
-// lifetimes are how long what is in use lasts. A file may hold two of one name,
-// as where an authority has changed its key; the one that ends first counts.
-func lifetimes(creds *tlsconf.Credentials, now time.Time) map[ends]time.Duration {
-	all := make(map[ends]time.Duration)
+// endingsOf are when what is in use ends. A file may hold two of one name, as where an authority has
+// changed its key; the one that ends first counts.
+func endingsOf(creds *tlsconf.Credentials) map[ends]time.Time {
+	all := make(map[ends]time.Time)
 	add := func(role, file, name string, at time.Time) {
 		// A label that is not UTF-8 would end the scrape.
 		s := ends{role, stream.Printable(file), stream.Printable(name)}
-		left := at.Sub(now)
-		if have, ok := all[s]; ok {
-			left = min(left, have)
+		if have, ok := all[s]; !ok || at.Before(have) {
+			all[s] = at
 		}
-		all[s] = left
 	}
-	for _, e := range creds.Expiries(now) {
+	for _, e := range creds.Expiries(time.Now()) {
 		add(e.What, e.File, e.Subject, e.NotAfter)
 	}
 	for _, l := range creds.ListExpiries() {

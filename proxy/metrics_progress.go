@@ -51,7 +51,7 @@ func (m metrics) collectProgress(gauge func(d *prometheus.Desc, v float64, label
 		set(leftMetric, float64(p.Remaining))
 		set(dirtyMetric, float64(p.DirtyRate))
 		set(passesMetric, float64(p.Iteration))
-		set(stalledMetric, map[bool]float64{true: 1}[p.Stalled != ""])
+		set(stalledMetric, flag(p.Stalled != ""))
 		if p.ETA > 0 || p.Phase == control.PhaseFinish || p.Phase == control.PhaseConfirm {
 			set(etaMetric, p.ETA.Seconds())
 		}

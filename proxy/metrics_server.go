@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
 )
@@ -48,7 +49,7 @@ func (d *Daemon) listenForScrapes(p *parts) (*socket, error) {
 // scrapeServer serves GET /metrics and nothing else.
 func (d *Daemon) scrapeServer(idle time.Duration) *http.Server {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(metrics{d})
+	registry.MustRegister(metrics{d}, d.durations, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	errors := log.New(d.Log, "metrics: ", 0)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: errors}))

@@ -3,10 +3,12 @@ package proxy
 import (
 	"bytes"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/hosttest"
+	"github.com/virt-sluice/sluice/internal/needs"
 	"github.com/virt-sluice/sluice/internal/pki"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/virt"
@@ -181,14 +184,15 @@ func TestMetricsOfCertificates(t *testing.T) {
 	b.start(withMetrics, "crl = '"+b.Path("crl.pem")+"'\n"+hosttest.PeerA)
 	got := b.scrape()
 	for series, want := range map[string]time.Duration{
-		`sluice_certificate_remaining_seconds{file="` + b.Path("cert.pem") + `",role="server",subject="` + pair.Cert.Subject.String() + `"}`: 240 * time.Hour,
-		`sluice_crl_remaining_seconds{file="` + b.Path("crl.pem") + `",issuer="CN=CA"}`:                                                      48 * time.Hour,
+		`sluice_certificate_not_after_timestamp_seconds{file="` + b.Path("cert.pem") + `",role="server",subject="` + pair.Cert.Subject.String() + `"}`: 240 * time.Hour,
+		`sluice_crl_next_update_timestamp_seconds{file="` + b.Path("crl.pem") + `",issuer="CN=CA"}`:                                                    48 * time.Hour,
 	} {
-		if left, ok := got[series]; !ok || left > want.Seconds() || left < want.Seconds()-60 {
-			t.Errorf("%s %v, want %v", series, left, want.Seconds())
+		at, ok := got[series]
+		if left := at - float64(time.Now().Unix()); !ok || left > want.Seconds()+1 || left < want.Seconds()-60 {
+			t.Errorf("%s %v, which is in %v seconds, want %v", series, at, left, want.Seconds())
 		}
 	}
-	if series := `sluice_certificate_remaining_seconds{file="` + b.Path("ca.pem") + `",role="ca",subject="CN=CA"}`; got[series] <= 0 {
+	if series := `sluice_certificate_not_after_timestamp_seconds{file="` + b.Path("ca.pem") + `",role="ca",subject="CN=CA"}`; got[series] <= float64(time.Now().Unix()) {
 		t.Errorf("%s %v", series, got[series])
 	}
 	good := map[string]float64{
@@ -270,7 +274,14 @@ func TestMetricsReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Put("crl.pem", list)
-	b.start(withMetrics, "crl = '"+b.Path("crl.pem")+"'\n"+hosttest.PeerA+interceptTable(t, 49152)+toCat)
+	b.start(withMetrics+fmt.Sprintf("\nstate_dir = '%s'", b.Path("state")), "crl = '"+b.Path("crl.pem")+"'\n"+hosttest.PeerA+interceptTable(t, 49152)+toCat)
+	// An ended one is in the histograms.
+	moved, err := b.Sessions.Add(stream.Info{ID: "2", Work: session.WorkMigration, Guest: "web2"}, control.Incoming)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved.Downtime(84 * time.Millisecond)
+	b.Sessions.End(moved, control.Moved, stream.CodeDone, "")
 	// Two sessions whose IDs begin alike must not end the scrape.
 	for _, end := range []string{"", "f"} {
 		e, err := b.Sessions.Add(stream.Info{ID: "0011223344" + end, Work: session.WorkMigration, Guest: "web1"}, control.Incoming)
@@ -293,6 +304,13 @@ func TestMetricsReference(t *testing.T) {
 		t.Errorf("no ratio of the session in\n%s", text)
 	}
 
+	for _, line := range []string{`sluice_migration_duration_seconds_bucket{direction="in",outcome="moved",work="migration",le="1"} 1`,
+		`sluice_migration_downtime_seconds_bucket{direction="in",work="migration",le="0.05"} 0`, `sluice_migration_downtime_seconds_bucket{direction="in",work="migration",le="0.1"} 1`,
+		`sluice_draining 0`, `sluice_history_kept 1`, `sluice_leaving_guests{state="overdue"} 0`} {
+		if !bytes.Contains(text, []byte(line+"\n")) {
+			t.Errorf("no %s in\n%s", line, text)
+		}
+	}
 	problems, err := promlint.New(bytes.NewReader(text)).Lint()
 	if err != nil {
 		t.Fatal(err)
@@ -300,13 +318,34 @@ func TestMetricsReference(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
+	needs.Program(t, "promtool")
+	check := exec.Command("promtool", "check", "metrics")
+	check.Stdin = bytes.NewReader(text)
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
 	kinds := make(map[string]string)
 	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`).FindAllStringSubmatch(string(text), -1) {
-		kinds[m[1]] = m[2]
+		if strings.HasPrefix(m[1], "sluice_") { // else it is of Go's and the process's, which Prometheus describes
+			kinds[m[1]] = m[2]
+		}
+	}
+	for _, name := range []string{"go_goroutines", "process_open_fds", "process_resident_memory_bytes", "process_start_time_seconds"} {
+		if !bytes.Contains(text, []byte("\n"+name+" ")) {
+			t.Errorf("no %s", name)
+		}
 	}
 	labels := make(map[string]string)
 	for _, m := range regexp.MustCompile(`(?m)^(\w+)\{(.*)\} \S+$`).FindAllStringSubmatch(string(text), -1) {
-		labels[m[1]] = m[2]
+		name := m[1]
+		for _, part := range []string{"_bucket", "_sum", "_count"} {
+			if base := strings.TrimSuffix(name, part); kinds[base] == "histogram" {
+				name = base
+			}
+		}
+		if !strings.Contains(","+m[2], `,le="`) {
+			labels[name] = m[2]
+		}
 	}
 	docs, err := os.ReadFile("../docs/metrics.md")
 	if err != nil {
