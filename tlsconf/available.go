@@ -128,13 +128,13 @@ func (p *Policy) addVersions(r resolved) error {
 		case v == "TLS1.3" && len(p.groups) == 0:
 			why = append(why, "no group that Go has is allowed, which TLS 1.3 needs: add +GROUP-ALL")
 		case v == "TLS1.3" && len(p.schemes13) == 0:
-			why = append(why, "no signature algorithm that Go has in TLS 1.3 is allowed")
+			why = append(why, "no signature algorithm that Go has in TLS 1.3 is allowed: add +SIGN-ALL")
 		case v == "TLS1.2" && len(p.suites12) == 0 && len(p.groups) == 0:
 			why = append(why, "no group that Go has is allowed, which the suites of TLS 1.2 with ECDHE need: add +GROUP-ALL")
 		case v == "TLS1.2" && len(p.suites12) == 0:
 			why = append(why, "no TLS 1.2 suite that Go has is allowed")
 		case v == "TLS1.2" && len(p.schemes12) == 0:
-			why = append(why, "no signature algorithm that Go has in TLS 1.2 is allowed")
+			why = append(why, "no signature algorithm that Go has in TLS 1.2 is allowed: add +SIGN-ALL")
 		default:
 			p.Versions = append(p.Versions, v)
 			if p.min == 0 || id < p.min {

@@ -118,6 +118,7 @@ func (l *loader) loadCAs(path string) {
 	}
 	pool := x509.NewCertPool()
 	usable := 0
+	var foreign []*Finding // CAs whose signatures Go can't check
 	for i, ca := range cas {
 		what := fmt.Sprintf("CA certificate %d, %q,", i+1, ca.Subject)
 		if ca.Version < 3 {
@@ -136,11 +137,19 @@ func (l *loader) loadCAs(path string) {
 				f.Problem += "; libvirtd does not start with such a one in its file"
 				f.Remedy = "remove it from the file, or have it renewed"
 			}
+		} else if ca.PublicKeyAlgorithm == x509.UnknownPublicKeyAlgorithm {
+			foreign = append(foreign, problem(path, "use a CA with an ECDSA, RSA or Ed25519 key", "%s is for %s; nobody can come in whom it has vouched for", what, foreignKey(ca)))
 		} else {
 			usable++
 		}
 		l.maybe(f)
 		pool.AddCert(ca)
+	}
+	for _, f := range foreign {
+		if usable > 0 { // they are good for their own
+			f.Severity = Warning
+		}
+		l.add(f)
 	}
 	if usable == 0 && len(l.errs) == 0 {
 		l.add(problem(path, "have the CA renewed and copy its certificate here", "holds no CA certificate that is valid now"))

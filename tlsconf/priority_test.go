@@ -128,6 +128,7 @@ func TestUnsupportedSaysWhy(t *testing.T) {
 	for priority, want := range map[string]string{
 		"SECURE256:-SIGN-ALL":                          "no signature algorithm is allowed",
 		"NORMAL:-GROUP-ALL:-VERS-ALL:+VERS-TLS1.3":     "no group is allowed",
+		"NORMAL:-SIGN-ALL:+SIGN-ML-DSA-65":             "no signature algorithm that Go has in TLS 1.3 is allowed: add +SIGN-ALL",
 		"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.1":   "GnuTLS turns TLS 1.3 off where TLS 1.2 is off",
 		"NORMAL:-VERS-ALL:+VERS-TLS1.3:%NO_EXTENSIONS": "no version, or no cipher suite",
 	} {
