@@ -145,10 +145,7 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 	if err := KnowsValues(ctx, in.virt, in.arrivals.Config.Name, values); err != nil {
 		return nil, err
 	}
-	if err := in.arrivals.Libvirt.CheckFaults(ctx, in.flags); err != nil {
-		return nil, err
-	}
-	if err := in.arrivals.Libvirt.CheckMachine(ctx, in.flags, call.XML); err != nil {
+	if err := in.arrivals.Libvirt.CheckFaults(ctx, in.flags, call.XML); err != nil {
 		return nil, err
 	}
 	if err := in.checkGuest(ctx, call); err != nil {

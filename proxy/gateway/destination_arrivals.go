@@ -69,7 +69,8 @@ func (g *destinationFilter) prepare(ctx context.Context, c *libvirtrpc.Call, dec
 	if refusal != nil {
 		return outcome{*refusal}
 	}
-	if err := g.gateway.Libvirt.CheckFaults(ctx, t.Flags); err != nil {
+	description, _, _ := call.Params.Text(libvirtrpc.ParamDestXML) // which guestOf has read
+	if err := g.gateway.Libvirt.CheckFaults(ctx, t.Flags, description); err != nil {
 		a.unled(err)
 		return refused(libvirtrpc.ErrOperationInvalid, err)
 	}

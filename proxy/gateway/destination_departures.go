@@ -73,6 +73,9 @@ func (g *destinationFilter) perform(ctx context.Context, c *libvirtrpc.Call) lib
 	case g.gateway.isOurs(params):
 		return libvirtrpc.Outcome{}
 	}
+	if err := g.gateway.CheckLeaving(ctx, call.Domain.UUID); err != nil {
+		return refused(libvirtrpc.ErrOperationInvalid, err).Outcome
+	}
 	flags := libvirt.DomainMigrateFlags(call.Flags)
 	if flags&libvirt.MigratePeer2peer == 0 {
 		return g.checkDeparture(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, params, nil })

@@ -78,6 +78,9 @@ func (gw *Gateway) steer(ctx context.Context, p *peer.Peer, s steering) (*steere
 			return nil, err
 		}
 	}
+	if err := gw.CheckLeaving(ctx, s.guest.id); err != nil {
+		return nil, err
+	}
 	info := stream.Info{
 		ID:      s.id,
 		Work:    session.WorkSteered,

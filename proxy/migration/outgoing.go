@@ -313,6 +313,9 @@ func (m *outgoing) prepare(ctx context.Context) error {
 	}
 	if m.paused = state.Paused(); m.paused {
 		m.flags |= libvirt.MigratePaused
+		if err := m.host.CheckLeaving(ctx, m.dom.UUID); err != nil {
+			return &stream.Cause{Code: stream.CodeRefused, Host: m.host.Config.Name, Text: err.Error()}
+		}
 	}
 	if err := m.host.CheckChannels(transfer.ChannelsOf(m.flags, m.req.ParallelConnections, len(m.req.Values.Lists[control.OptionDisks]), xml)); err != nil {
 		return &stream.Cause{Code: stream.CodeRefused, Host: m.host.Config.Name, Text: err.Error()}
