@@ -141,6 +141,7 @@ func standinCheck(_ context.Context, req *control.CheckRequest) (*control.Report
 	r := &control.Report{Host: "host-a", Version: "v0", By: control.ByDaemon}
 	if req.All {
 		req.Peers = []string{"host-b", "host-c"}
+		r.Patterns = []string{"*.example.org"}
 		r.Peers = []control.PeerView{
 			{Name: "host-b", Found: "sluice", Way: control.WaySluice, Libvirt: "9.0.0", WithoutSluice: "no", Offers: &control.Offers{
 				Sluice: "v0", QEMU: "7.2.15", Paths: []string{"records", "crypto/tls"}, Priority: "@LIBVIRT,SYSTEM", TLS: "yes", Interception: "none", WithoutSluice: "no"}},
