@@ -25,19 +25,19 @@ func (h *Host) patterns(l *list) {
 		if err != nil {
 			return // told of the certificates
 		}
-		host, err := h.Config.HostIn(id)
+		p, err := h.Peers.Identify(id)
 		switch {
 		case err != nil:
-			l.warn(patterns, "own-name", "issue it with this host's name alone", "%s: peers that have the same patterns (%s) can't tell which host it is of: %v", c.File(leaf), words, err)
+			l.warn(patterns, "own-name", "issue it with this host's name alone", "%s: peers that have the same patterns (%s) refuse it: %v", c.File(leaf), words, err)
 			return
-		case host == "":
+		case p == nil:
 			l.warn(patterns, "own-name", "issue it with such a name, or give this host a table of its own on the others", "%s: none of its DNS names (%s) is one that peers with the same patterns (%s) know this host by", c.File(leaf), id, words)
 			return
-		case own != "" && own != host:
-			l.warn(patterns, "own-name", "issue both with the same name", "peers with the same patterns (%s) know this host as %s where they connect, and as %s where it does", words, own, host)
+		case own != "" && own != p.Name:
+			l.warn(patterns, "own-name", "issue both with the same name", "peers with the same patterns (%s) know this host as %s where they connect, and as %s where it does", words, own, p.Name)
 			return
 		}
-		own = host
+		own = p.Name
 	}
 	l.ok(patterns, "%s; peers that have the same know this host as %s", words, own)
 }

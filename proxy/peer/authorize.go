@@ -13,7 +13,7 @@ import (
 // authorize decides whom a good certificate stands for and whether it may come in. The error is a
 // *stream.Cause for the one at the other end, in words; its code is a tlsconf.Cause.
 func (s *Set) authorize(who *tlsconf.Peer) (*Peer, error) {
-	p, err := s.identify(who.Identity)
+	p, err := s.Identify(who.Identity)
 	switch {
 	case err != nil:
 		return nil, Denied("your certificate is valid, but %v", err)

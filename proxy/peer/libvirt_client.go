@@ -26,7 +26,7 @@ func (s *Set) recognize(who *tlsconf.Peer) (*LibvirtClient, error) {
 			return nil, Denied("access denied: your certificate is valid, but tls_allowed_dn_list on %s does not have its distinguished name, %q: add it there%s", s.Config.Name, id.DN, orHint(s.dnList.Hint(id)))
 		}
 	}
-	p, several := s.identify(id)
+	p, several := s.Identify(id)
 	for _, c := range s.clients {
 		if _, ok := c.rules.Match(id); ok {
 			return &LibvirtClient{Name: c.name, Listed: true, Peer: p, Access: c.access, Taken: c.Taken, Who: fmt.Sprintf("client %s (%s)", c.name, id), Certificate: id.String()}, nil

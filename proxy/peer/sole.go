@@ -11,9 +11,9 @@ import (
 // A certificate is one peer's, whoever connects and whatever name was asked for. If it were a choice
 // of several, by what they are called, each name would have a share and an access of its own.
 
-// identify finds the peer that a certificate stands for, nil if it is none. Those that are listed
+// Identify finds the peer that a certificate stands for, nil if it is none. Those that are listed
 // come first. The error is of one for which patterns stand, and that could be several hosts.
-func (s *Set) identify(id tlsconf.Identity) (*Peer, error) {
+func (s *Set) Identify(id tlsconf.Identity) (*Peer, error) {
 	for _, name := range slices.Sorted(maps.Keys(s.All)) {
 		if _, ok := s.All[name].Rules.Match(id); ok {
 			return s.All[name], nil
@@ -34,7 +34,7 @@ func (s *Set) Sole(p *Peer, id tlsconf.Identity) error {
 	if !p.Found || s.byPattern(p.Name) == nil {
 		return nil // or it was found by an earlier configuration, and has things to settle
 	}
-	is, err := s.identify(id)
+	is, err := s.Identify(id)
 	if err != nil {
 		return fmt.Errorf("its certificate is valid, but %w", err)
 	}
