@@ -35,14 +35,15 @@ func Holds(ctx context.Context, pid int, socket string) (h Holdings, err error) 
 }
 
 // Started says whether a daemon's start is over. Kernel TLS and libvirt are tried then, by sockets
-// of their own; the watch of the certificates begins a moment after the daemon is ready. On a busy
-// machine a goroutine may not have begun by then, and its stack does not tell yet what it is for.
+// of their own; the watch of the certificates begins a moment after the daemon is ready, and last of
+// all it waits for its stop. On a busy machine a goroutine may not have begun by then, and its stack
+// does not tell yet what it is for.
 func (h Holdings) Started() bool {
-	return slices.Contains(h.Descriptors, "anon_inode:inotify") &&
-		!slices.ContainsFunc(h.Goroutines, func(stack string) bool {
-			return strings.Contains(stack, "/sluice/stream") || strings.Contains(stack, "digitalocean/go-libvirt") ||
-				notBegun.MatchString(stack)
-		})
+	at := func(what string) bool {
+		return slices.ContainsFunc(h.Goroutines, func(stack string) bool { return strings.Contains(stack, what) })
+	}
+	return slices.Contains(h.Descriptors, "anon_inode:inotify") && at("proxy.(*Daemon).stops") &&
+		!at("/sluice/stream") && !at("digitalocean/go-libvirt") && !slices.ContainsFunc(h.Goroutines, notBegun.MatchString)
 }
 
 // notBegun matches a goroutine that WaitGroup.Go has started and that has not called its function.

@@ -37,7 +37,6 @@ func (r *result) fault(format string, args ...any) {
 // knownBad are cases that fail, and why.
 var knownBad = map[string]string{
 	"intercept/memory/finish/libvirtd-a:stop-for-good": "libvirt's own: virsh says that the guest has moved, and leaves a paused copy; no sluice sees its calls",
-	"sluice/postcopy/finish/libvirtd-b:kill":           "the source's cause has more words than the destination's",
 }
 
 // A record is all results of a run.
