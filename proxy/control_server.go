@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy/host"
@@ -19,7 +20,7 @@ type connKey struct{}
 // controlServer serves the control socket.
 func (d *Daemon) controlServer(ctx context.Context) *http.Server {
 	handler := &control.Handler{
-		Status: d.status, Check: d.check, Resolve: d.resolve, Cancel: d.cancel, Reload: d.reload, History: d.listHistory, Session: d.findSession,
+		Status: d.status, Guests: d.guests, Check: d.check, Resolve: d.resolve, Cancel: d.cancel, Reload: d.reload, History: d.listHistory, Session: d.findSession,
 		Migrate: func(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
 			return migration.Migrate(ctx, d.now().Host, req, askerOf(ctx), report)
 		},
@@ -60,4 +61,18 @@ func (d *Daemon) denied(r *http.Request) error {
 		return fmt.Errorf("uid %d may not reload the configuration of %s: only root may", caller.UID, h.Config.Name)
 	}
 	return h.Denies(caller.UID) // the users may be others than when it connected
+}
+
+// guestsTimeout bounds libvirt's answer about its guests.
+const guestsTimeout = 10 * time.Second
+
+// guests lists this host's guests.
+func (d *Daemon) guests(ctx context.Context) (*control.Guests, error) {
+	ctx, stop := context.WithTimeoutCause(ctx, guestsTimeout, fmt.Errorf("no answer within %v: it hangs", guestsTimeout))
+	defer stop()
+	all, err := d.now().Libvirt.List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("libvirt: %w", err)
+	}
+	return &control.Guests{Guests: all}, nil
 }

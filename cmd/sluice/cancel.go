@@ -30,11 +30,12 @@ const cancelPatience = 2 * time.Minute
 func newCancel(io streams) *cobra.Command {
 	var socket string
 	cmd := &cobra.Command{
-		Use:     "cancel GUEST",
-		Short:   "Cancel a guest's migration, whoever runs it",
-		Long:    cancelHelp,
-		Example: cancelExamples,
-		Args:    cobra.ExactArgs(1),
+		Use:               "cancel GUEST",
+		Short:             "Cancel a guest's migration, whoever runs it",
+		Long:              cancelHelp,
+		Example:           cancelExamples,
+		ValidArgsFunction: completed(migratingGuests),
+		Args:              cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return cancel(cmd.Context(), io, control.New(socket), &control.CancelRequest{Guest: args[0]})
 		},

@@ -76,7 +76,7 @@ func standin() {
 	if len(os.Args) > 2 {
 		status = scenarios[os.Args[2]]
 	}
-	srv := &http.Server{Handler: &control.Handler{Status: status, Check: standinCheck, Cancel: standinCancel, Migrate: standinMigrate, History: standinHistory, Session: standinSession}}
+	srv := &http.Server{Handler: &control.Handler{Status: status, Guests: standinGuests, Check: standinCheck, Cancel: standinCancel, Migrate: standinMigrate, History: standinHistory, Session: standinSession}}
 	go func() {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 		defer stop()
@@ -84,6 +84,10 @@ func standin() {
 		srv.Close()
 	}()
 	srv.Serve(l)
+}
+
+func standinGuests(context.Context) (*control.Guests, error) {
+	return &control.Guests{Guests: []control.Guest{{Name: "web1", Active: true}, {Name: "db 1", Active: true}, {Name: "drafts"}}}, nil
 }
 
 func standinMigrate(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {

@@ -43,10 +43,11 @@ const migrateExamples = `  # memory only; the disks are on storage that both hos
 func newMigrate(io streams) *cobra.Command {
 	o := new(migrateOptions)
 	cmd := &cobra.Command{
-		Use:     "migrate GUEST HOST",
-		Short:   "Move a running guest to another host",
-		Long:    migrateHelp + "\n\n" + exitHelp,
-		Example: migrateExamples,
+		Use:               "migrate GUEST HOST",
+		Short:             "Move a running guest to another host",
+		Long:              migrateHelp + "\n\n" + exitHelp,
+		Example:           migrateExamples,
+		ValidArgsFunction: completed(activeGuests, peers),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return fmt.Errorf("migrate takes two words, GUEST and HOST (such as `sluice migrate web1 host-b`); %d given", len(args))

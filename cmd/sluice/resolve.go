@@ -35,11 +35,12 @@ func newResolve(io streams) *cobra.Command {
 	var socket string
 	var here, there bool
 	cmd := &cobra.Command{
-		Use:     "resolve GUEST",
-		Short:   "Say where a guest runs whose migration broke as it was taken over",
-		Long:    resolveHelp,
-		Example: resolveExamples,
-		Args:    cobra.ExactArgs(1),
+		Use:               "resolve GUEST",
+		Short:             "Say where a guest runs whose migration broke as it was taken over",
+		Long:              resolveHelp,
+		Example:           resolveExamples,
+		ValidArgsFunction: completed(leavingGuests),
+		Args:              cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req := &control.ResolveRequest{Guest: args[0], Runs: control.Here}
 			if there {

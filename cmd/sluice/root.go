@@ -42,6 +42,8 @@ func newRoot(io streams) *cobra.Command {
 	cmd.SetFlagErrorFunc(flagError)
 	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", helpWidth)))
 	cmd.AddCommand(newServe(io), newReload(io), newMigrate(io), newStatus(io), newHistory(io), newReport(io), newCancel(io), newResolve(io), newCheck(io), newTunnel(io), newIntercept(io), newBench(io), newPriority(io), newPKI(io), newVersion(io), newObserve())
+	cmd.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	completeFlags(cmd)
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -8,10 +9,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/virt-sluice/sluice/internal/gcm"
+	"github.com/virt-sluice/sluice/stream/ktls"
 )
 
-// version is set by the linker (see Makefile).
-var version string
+// version and commit are set by the linker (see Makefile).
+var version, commit string
 
 // buildVersion is the linker's version, else the one that the go command stamped into the binary.
 func buildVersion() string {
@@ -33,10 +35,18 @@ func newVersion(io streams) *cobra.Command {
 		Run: func(*cobra.Command, []string) {
 			fmt.Fprintf(io.out, "sluice %s %s %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			if verbose {
-				fmt.Fprintf(io.out, "AES-GCM: %v\n", gcm.Chosen())
+				fmt.Fprintf(io.out, "commit: %s\nAES-GCM: %v\nkernel TLS: %s\n", cmp.Or(commit, "unknown"), gcm.Chosen(), kernelTLS())
 			}
 		},
 	}
-	cmd.Flags().BoolVar(&verbose, "verbose", false, "also say which AES-GCM is used on this processor, and why")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "also say which commit it was built of, which AES-GCM is used on this processor and why, and whether the kernel has TLS")
 	return cmd
+}
+
+// kernelTLS says whether this kernel can make and open TLS records.
+func kernelTLS() string {
+	if err := ktls.Available(); err != nil {
+		return "no: " + err.Error()
+	}
+	return "yes; sudo sluice check says for which cipher suites"
 }

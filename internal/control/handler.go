@@ -16,6 +16,9 @@ import (
 type Handler struct {
 	Status func() *Status
 
+	// Guests lists this host's guests. An error is answered as an *Error with code 500.
+	Guests func(ctx context.Context) (*Guests, error)
+
 	// Check looks at what the request names until ctx ends. An error is an
 	// *Error, or is answered as one with code 500.
 	Check func(ctx context.Context, req *CheckRequest) (*Report, error)
@@ -52,6 +55,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/v1/status":
 		if r.Method == http.MethodGet {
 			answer(w, http.StatusOK, h.Status())
+			return
+		}
+	case "/v1/guests":
+		if r.Method == http.MethodGet {
+			h.guests(w, r)
 			return
 		}
 	case "/v1/check":

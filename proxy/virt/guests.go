@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/digitalocean/go-libvirt"
+
+	"github.com/virt-sluice/sluice/internal/control"
 )
 
 // Described is a guest with its description, as libvirt would send it to another host.
@@ -33,6 +35,28 @@ func (l Libvirt) Guests(ctx context.Context) (all []Described, err error) {
 				return fmt.Errorf("read the description of guest %s: %w", dom.Name, err)
 			}
 			all = append(all, Described{dom.Name, text})
+		}
+		return nil
+	})
+	return all, err
+}
+
+// List names this host's guests.
+func (l Libvirt) List(ctx context.Context) (all []control.Guest, err error) {
+	v, err := l.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer v.Close()
+	err = v.Bound(ctx, func() error {
+		for _, kind := range []libvirt.ConnectListAllDomainsFlags{libvirt.ConnectListDomainsActive, libvirt.ConnectListDomainsInactive} {
+			domains, _, err := v.ConnectListAllDomains(1, kind)
+			if err != nil {
+				return err
+			}
+			for _, dom := range domains {
+				all = append(all, control.Guest{Name: dom.Name, UUID: FormatUUID(dom.UUID), Active: kind == libvirt.ConnectListDomainsActive})
+			}
 		}
 		return nil
 	})
