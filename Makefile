@@ -1,7 +1,10 @@
 # Targets are documented by the ## behind them; `make` alone lists them.
 
 GO      ?= go
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+# As git describes it by the last tag v1.2.3; without a tag, how many commits there were.
+VERSION ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null | sed 's/^v//' | grep . || \
+	git log -1 --format="0.0.0-$$(git rev-list --count HEAD)-g%h" 2>/dev/null || echo unknown)
 # How long each fuzz target runs in `make fuzz`.
 FUZZTIME ?= 60s
 # How long `make soak` goes round.
@@ -13,24 +16,53 @@ RESULTS ?= bench/results/here
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test test-model test-faults test-programs test-ktls test-processors test-hostile test-guests test-versions roots soak bench lint fuzz vulncheck clean
+.PHONY: help build install package demo test test-model test-faults test-programs test-ktls test-processors test-hostile test-guests test-versions test-packages roots soak bench lint fuzz vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/sluice, one static binary
-	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
+	$(BUILD) -o bin/sluice ./cmd/sluice
+
+BUILD = CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
 
 # Nothing is built here: root has its own PATH, mostly without Go, and would own what it built.
+PREFIX ?= /usr/local
+UNITS  := $(wildcard internal/packaging/systemd/*.service internal/packaging/systemd/*.socket)
 install: ## the built sluice, its units and, if there is none, a configuration (as root)
 	@test -x bin/sluice || { echo "bin/sluice is missing: run 'make build' first, as yourself and not as root" >&2; exit 1; }
-	install -D -m 0755 bin/sluice $(DESTDIR)/usr/local/bin/sluice
-	install -D -m 0644 docs/sluice.service $(DESTDIR)/etc/systemd/system/sluice.service
-	install -D -m 0644 docs/sluice-observer.socket $(DESTDIR)/etc/systemd/system/sluice-observer.socket
-	install -D -m 0644 docs/sluice-observer@.service $(DESTDIR)/etc/systemd/system/sluice-observer@.service
-	install -D -m 0644 docs/sluice-intercept.service $(DESTDIR)/etc/systemd/system/sluice-intercept.service
-	install -d -m 0755 $(DESTDIR)/etc/sluice/conf.d
-	@test -e $(DESTDIR)/etc/sluice/sluice.toml || { set -x; install -D -m 0644 docs/sluice.toml $(DESTDIR)/etc/sluice/sluice.toml; }
+	install -D -m 0755 bin/sluice $(DESTDIR)$(PREFIX)/bin/sluice
+	install -d -m 0755 $(DESTDIR)/etc/systemd/system $(DESTDIR)/etc/sluice/conf.d
+	install -m 0644 $(UNITS) $(DESTDIR)/etc/systemd/system
+	sed -i 's,^\(Exec[A-Za-z]*=\)/usr/bin/sluice,\1$(PREFIX)/bin/sluice,' $(patsubst internal/packaging/systemd/%,$(DESTDIR)/etc/systemd/system/%,$(UNITS))
+	@test -e $(DESTDIR)/etc/sluice/sluice.toml || { set -x; install -D -m 0644 internal/packaging/sluice.toml $(DESTDIR)/etc/sluice/sluice.toml; }
+
+# The tools are a module of their own, so that sluice's lists what sluice is made of.
+TOOL = $(GO) tool -modfile=internal/packaging/tools.mod
+ARCHES ?= amd64 arm64
+
+# When the commit was made: what is packed of it is the same each time.
+package release: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+PACKAGES ?= bin/package
+SHARE := $(PACKAGES)/build/share
+package: ## .deb and .rpm for ARCHES (amd64 arm64), into PACKAGES (bin/package)
+	@rm -rf $(PACKAGES)/build && mkdir -p $(SHARE)/man $(SHARE)/completion
+	$(GO) test -count=1 -run '^TestManPages$$' ./cmd/sluice -args -man $(abspath $(SHARE))/man
+	gzip -9n $(SHARE)/man/*
+	printf 'sluice (%s) stable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- The sluice authors <sluice@example.org>  %s\n' \
+		'$(VERSION)' "$$(date -u -R -d @$$SOURCE_DATE_EPOCH)" | gzip -9n >$(SHARE)/changelog.Debian.gz
+	@$(MAKE) --no-print-directory build
+	bin/sluice completion bash >$(SHARE)/completion/sluice.bash
+	bin/sluice completion zsh >$(SHARE)/completion/_sluice
+	bin/sluice completion fish >$(SHARE)/completion/sluice.fish
+	@set -e; export VERSION='$(VERSION)' PACKAGES=$(PACKAGES); \
+	for ARCH in $(ARCHES); do \
+		export ARCH; \
+		set -x; GOARCH=$$ARCH $(BUILD) -o $(PACKAGES)/build/$$ARCH/sluice ./cmd/sluice; { set +x; } 2>/dev/null; \
+		for packager in deb rpm; do \
+			$(TOOL) nfpm package --config internal/packaging/nfpm.yaml --packager $$packager --target $(PACKAGES)/; \
+		done; \
+	done
 
 demo: ## migrate a real guest between two hosts made on this machine (root or sudo)
 	test/install
@@ -39,7 +71,7 @@ demo: ## migrate a real guest between two hosts made on this machine (root or su
 	@$(AS_ROOT) bin/demo
 
 # Packages whose tests bring up the two-host lab. The daemons in it have the race detector as well.
-LABS := ./internal/check ./internal/lab ./test ./test/faults ./test/lab ./test/programs ./test/versions
+LABS := ./internal/check ./internal/lab ./test ./test/faults ./test/lab ./test/packages ./test/programs ./test/versions
 GO_TEST = $(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -timeout 40m # for one package
 
 # File systems of other Debian releases, for hosts of the lab. They mostly wait for the network.
@@ -89,6 +121,11 @@ test-versions: roots ## every way of migrating between Debian 12, 13 and testing
 roots: ## the libvirt and QEMU of Debian 13 and testing, for the lab, into the user's cache (fetches them once; root or sudo)
 	test/install
 	$(ROOTS) trixie testing
+
+test-packages: ## the .deb installed, upgraded and removed on Debian 12 and 13, booted (root or sudo)
+	test/install
+	$(ROOTS) bookworm trixie
+	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 30m ./test/packages -args -all
 
 soak: ## two daemons that do everything over and over for SOAK (30m), and hold no more at its end (root or sudo)
 	test/install

@@ -31,7 +31,7 @@ func asUnit(t *testing.T, units ...string) []string {
 	}
 	command := []string{unit}
 	for _, u := range units {
-		path, err := filepath.Abs("../docs/" + u)
+		path, err := filepath.Abs("../internal/packaging/systemd/" + u)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,28 +37,6 @@ func TestExamplesLoad(t *testing.T) {
 	}
 }
 
-// The configuration that `make install` installs loads, as it is and with every setting in it
-// enabled.
-func TestSampleLoads(t *testing.T) {
-	const sample = "../../docs/sluice.toml"
-	text, err := os.ReadFile(sample)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Parse(sample, text); err != nil {
-		t.Error(err)
-	}
-	settings := regexp.MustCompile(`(?m)^#(\S)`)
-	used := settings.ReplaceAll(text, []byte("$1"))
-	c, err := Parse(sample, used)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(c.Peers) != 1 || len(c.Clients) != 1 {
-		t.Errorf("%d peers and %d clients in\n%s", len(c.Peers), len(c.Clients), used)
-	}
-}
-
 // Every key has an item in the section of its table: "- `key`, default …".
 func TestReferenceIsComplete(t *testing.T) {
 	text, err := os.ReadFile("../../docs/config.md")

@@ -9,6 +9,6 @@
 //	has, err := o.HasSocket(pid, inode)
 //	target, err := o.Resolve("/var/lib/libvirt/images/web1.qcow2")
 //
-// The process is one that systemd starts for a connection to Socket (docs/sluice-observer.socket),
+// The process is one that systemd starts for a connection to Socket (internal/packaging/systemd/sluice-observer.socket),
 // or else a child, `sluice observe`. It ends with the connection.
 package observer

@@ -2,7 +2,7 @@
 // away: capabilities, system calls, new privileges, the umask, core dumps. It is for tests where
 // there is no systemd.
 //
-//	unit docs/sluice.service docs/sluice-intercept.conf -- sluice serve
+//	unit internal/packaging/systemd/sluice.service internal/packaging/systemd/sluice-intercept.conf -- sluice serve
 //
 // Only what the project's own units have is understood.
 package main

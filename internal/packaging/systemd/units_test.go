@@ -1,4 +1,4 @@
-package docs
+package systemd
 
 import (
 	"os"
@@ -40,7 +40,7 @@ func TestUnitsAreUnderstood(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, unit), []byte(strings.ReplaceAll(string(text), "/usr/local/bin/sluice", "/bin/true")), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, unit), []byte(strings.ReplaceAll(string(text), "/usr/bin/sluice", "/bin/true")), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,0 +1,212 @@
+// Package packages tests the packages for Debian and Fedora as their users have them: installed on
+// Debian releases that are booted, upgraded while a guest moves, and removed.
+package packages
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/virt-sluice/sluice/internal/needs"
+	"github.com/virt-sluice/sluice/internal/stand"
+)
+
+var all = flag.Bool("all", false, "on Debian 12 as well")
+
+// pack builds packages of a version for this machine's processor into a folder, and returns the file
+// whose name matches.
+func pack(t *testing.T, version, dir, pattern string) string {
+	t.Helper()
+	c := exec.Command("make", "-C", "../..", "package", "ARCHES=amd64", "VERSION="+version, "PACKAGES="+dir)
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("make package: %v\n%s", err, out)
+	}
+	found, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("packages %q, %v", found, err)
+	}
+	return found[0]
+}
+
+// Two hosts of a release install the package, move a guest, upgrade while it moves back, and remove
+// the package, of which nothing is left.
+func TestInstalled(t *testing.T) {
+	needs.Root(t, "to boot a Debian release")
+	needs.Program(t, "systemd-nspawn", "make", "ip", "nsenter")
+	share := t.TempDir()
+	if err := os.Chmod(share, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, version := range map[string]string{"old.deb": "0.0.0-1-g0", "new.deb": "0.0.0-2-g0"} {
+		if err := os.Rename(pack(t, version, t.TempDir(), "*.deb"), filepath.Join(share, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{{"init"}, {"issue", "host-a", "host-b"}} {
+		c := exec.Command("../../bin/sluice", append(append([]string{"pki"}, args...), "--dir", filepath.Join(share, "pki"))...)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("sluice pki: %v\n%s", err, out)
+		}
+	}
+	suites := []string{"trixie"}
+	if *all {
+		suites = append(suites, "bookworm")
+	}
+	for _, suite := range suites {
+		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
+			st, n := stand.New(t, ""), newNetwork(t)
+			a, b := n.boot(suite, "host-a", "192.0.2.1", share), n.boot(suite, "host-b", "192.0.2.2", share)
+			for _, m := range []*machine{a, b} {
+				m.put("/etc/hosts", "127.0.0.1 localhost\n192.0.2.1 host-a\n192.0.2.2 host-b\n")
+				m.install()
+			}
+			a.must("systemctl", "enable", "--now", "sluice")
+			b.must("systemctl", "enable", "--now", "sluice")
+			a.must("sluice", "check", "--all-peers")
+
+			a.put("/root/guest.xml", guest)
+			a.must("virsh", "define", "/root/guest.xml")
+			a.must("virsh", "start", "web1")
+			a.must("sluice", "migrate", "web1", "host-b", "--persistent", "--undefinesource")
+
+			// The upgrade leaves the migration that is under way alone.
+			moves := st.Start("nsenter", b.enter("sluice", "migrate", "web1", "host-a", "--persistent", "--undefinesource", "--bandwidth", "1", "--json")...)
+			moves.Await(`"phase":"memory"`)
+			b.must("dpkg", "-i", "/share/new.deb")
+			if out := b.must("sluice", "status"); !strings.Contains(out, "sluice 0.0.0-2-g0") {
+				t.Errorf("after the upgrade, sluice status says\n%s", out)
+			}
+			if err := moves.Wait(); err != nil || !strings.Contains(moves.Text(), `"outcome":"moved"`) {
+				t.Errorf("the migration during the upgrade: %v", err)
+			}
+			if out := a.must("virsh", "list", "--name"); strings.TrimSpace(out) != "web1" {
+				t.Errorf("guests on host-a: %q", out)
+			}
+			b.remove()
+		})
+	}
+}
+
+// guest needs nothing of its host but memory.
+const guest = `<domain type='qemu'><name>web1</name><memory unit='MiB'>128</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='q35'>hvm</type></os><devices><memballoon model='none'/></devices></domain>`
+
+// install installs the package, which starts nothing before it is configured.
+func (m *machine) install() {
+	m.t.Helper()
+	m.must("dpkg", "-i", "/share/old.deb")
+	if out, err := m.run("systemctl", "is-active", "sluice"); err == nil || strings.TrimSpace(out) != "inactive" {
+		m.t.Errorf("%s: after the installation sluice is %q", m.name, out)
+	}
+	m.must("sh", "-c", "sluice serve --check --config /etc/sluice/sluice.toml || test $? = 2") // without certificates
+	m.must("grep", "-rq", "abstractions/libvirt-qemu.d", "/etc/apparmor.d/abstractions/libvirt-qemu", "/etc/apparmor.d/local/abstractions/libvirt-qemu")
+	m.must("getent", "passwd", "sluice")
+	m.must("cp", "-r", "/share/pki/"+m.name+"/.", "/etc/pki/")
+	m.put("/etc/sluice/conf.d/hosts.toml", "[peers.host-a]\n[peers.host-b]\n")
+}
+
+// remove removes the package, first but for its configuration, and looks for what is left.
+func (m *machine) remove() {
+	m.t.Helper()
+	m.must("dpkg", "-r", "sluice")
+	for _, path := range []string{"/usr/bin/sluice", "/usr/lib/systemd/system/sluice.service", "/run/sluice/control.sock", "/run/sluice-observer.sock", "/etc/systemd/system/multi-user.target.wants/sluice.service"} {
+		if m.there(path) {
+			m.t.Errorf("%s: %s is there after the removal", m.name, path)
+		}
+	}
+	if out, err := m.run("pgrep", "-a", "sluice"); err == nil {
+		m.t.Errorf("%s: after the removal there runs\n%s", m.name, out)
+	}
+	if !m.there("/etc/sluice/sluice.toml") {
+		m.t.Errorf("%s: the configuration is gone before the purge", m.name)
+	}
+	m.must("dpkg", "-P", "sluice")
+	if out := m.must("sh", "-c", "find / -xdev -name '*sluice*' -not -path '/proc/*' -not -path '/share/*' -not -path '/var/log/*' -not -path '/run/*' || :"); strings.TrimSpace(out) != "" {
+		m.t.Errorf("%s: after the purge there is\n%s", m.name, out)
+	}
+	if out, err := m.run("grep", "-r", "sluice", "/etc/apparmor.d"); err == nil {
+		m.t.Errorf("%s: after the purge there is\n%s", m.name, out)
+	}
+}
+
+// What is packed of one commit is the same each time, and has what it should, in both formats.
+func TestContents(t *testing.T) {
+	needs.Program(t, "make", "dpkg-deb", "rpm", "lintian")
+	first, second := t.TempDir(), t.TempDir()
+	deb := pack(t, "1.2.3", first, "*.deb")
+	rpm, err := filepath.Glob(filepath.Join(first, "*.rpm"))
+	if err != nil || len(rpm) != 1 {
+		t.Fatalf("packages %q, %v", rpm, err)
+	}
+	pack(t, "1.2.3", second, "*.deb")
+	for _, path := range []string{deb, rpm[0]} {
+		a, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(filepath.Join(second, filepath.Base(path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(a) != string(b) {
+			t.Errorf("%s is another the second time", filepath.Base(path))
+		}
+	}
+	listed := map[string]string{
+		"deb": output(t, "dpkg-deb", "--contents", deb),
+		"rpm": output(t, "rpm", "-qlp", rpm[0]),
+	}
+	for kind, list := range listed {
+		for _, path := range []string{
+			"/usr/bin/sluice", "/etc/sluice/sluice.toml", "/etc/sluice/conf.d", "/usr/share/man/man1/sluice-migrate.1.gz", "/usr/share/man/man5/sluice.toml.5.gz",
+			"/usr/lib/systemd/system/sluice.service", "/usr/lib/systemd/system/sluice-observer.socket", "/usr/lib/systemd/system/sluice-observer@.service",
+			"/usr/lib/systemd/system/sluice-intercept.service", "/usr/lib/sysusers.d/sluice.conf", "/usr/share/bash-completion/completions/sluice",
+		} {
+			if !strings.Contains(list, path) {
+				t.Errorf("the %s has no %s:\n%s", kind, path, list)
+			}
+		}
+	}
+	output(t, "lintian", "--fail-on", "error", deb)
+	output(t, "rpm", "--checksig", "--nosignature", rpm[0])
+	for _, scriptlet := range []string{"postin", "preun", "postun"} {
+		text := output(t, "rpm", "-qp", "--qf", "%{"+scriptlet+"}", rpm[0])
+		c := exec.Command("sh", "-n")
+		c.Stdin = strings.NewReader(text)
+		if out, err := c.CombinedOutput(); err != nil || !strings.Contains(text, "systemctl") {
+			t.Errorf("%s of the rpm: %v\n%s\n%s", scriptlet, err, out, text)
+		}
+	}
+	if text := output(t, "rpm", "-qp", "--qf", "%{VERSION} %{LICENSE} %{ARCH}", rpm[0]); text != "1.2.3 Apache-2.0 x86_64" {
+		t.Errorf("the rpm is %q", text)
+	}
+	if config := output(t, "rpm", "-qcp", rpm[0]); strings.TrimSpace(config) != "/etc/sluice/sluice.toml" {
+		t.Errorf("configuration of the rpm: %q", config)
+	}
+}
+
+// The profile and the policy that the packages bring are what their compilers take.
+func TestConfinement(t *testing.T) {
+	needs.Program(t, "apparmor_parser", "make")
+	const devel = "/usr/share/selinux/devel/Makefile"
+	needs.File(t, devel, "selinux-policy-dev")
+	output(t, "apparmor_parser", "--skip-kernel-load", "--skip-cache", "../../internal/packaging/apparmor/daemon")
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("../../internal/packaging/selinux")); err != nil {
+		t.Fatal(err)
+	}
+	output(t, "make", "-C", dir, "-f", devel, "sluice.pp")
+}
+
+func output(t *testing.T, command string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(command, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", command, args, err, out)
+	}
+	return string(out)
+}
