@@ -79,6 +79,20 @@ func migratingGuests(ctx context.Context, c *control.Client) (names []cobra.Comp
 	return names
 }
 
+// endedGuests are those of the last sessions that ended.
+func endedGuests(ctx context.Context, c *control.Client) (names []cobra.Completion) {
+	st, err := c.Status(ctx)
+	if err != nil {
+		return nil
+	}
+	for _, s := range st.Ended {
+		if s.Guest != "" {
+			names = append(names, cobra.CompletionWithDesc(s.Guest, s.Outcome))
+		}
+	}
+	return names
+}
+
 // leavingGuests are those of which it is not settled where they run.
 func leavingGuests(ctx context.Context, c *control.Client) (names []cobra.Completion) {
 	st, err := c.Status(ctx)
@@ -119,7 +133,7 @@ func completeFlags(cmd *cobra.Command) {
 			values = func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 				return completed(peers)(cmd, nil, "")
 			}
-		case strings.Contains(kind, "|"):
+		case strings.Contains(kind, "|") && kind == strings.ToLower(kind):
 			values = cobra.FixedCompletions(strings.Split(kind, "|"), cobra.ShellCompDirectiveNoFileComp)
 		default:
 			values = cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)

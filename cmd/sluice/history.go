@@ -34,11 +34,12 @@ func newHistory(io streams) *cobra.Command {
 	var asJSON bool
 	q := &control.HistoryQuery{}
 	cmd := &cobra.Command{
-		Use:     "history [GUEST]",
-		Short:   "Show the migrations that have ended",
-		Long:    historyHelp,
-		Example: historyExamples,
-		Args:    cobra.MaximumNArgs(1),
+		Use:               "history [GUEST]",
+		Short:             "Show the migrations that have ended",
+		Long:              historyHelp,
+		Example:           historyExamples,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completed(endedGuests),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if len(args) == 1 {
 				q.Guest = args[0]

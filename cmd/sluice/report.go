@@ -31,11 +31,12 @@ func newReport(io streams) *cobra.Command {
 	var socket string
 	var asJSON, asHTML bool
 	cmd := &cobra.Command{
-		Use:     "report SESSION|GUEST",
-		Short:   "Tell how one migration went",
-		Long:    reportHelp,
-		Example: reportExamples,
-		Args:    cobra.ExactArgs(1),
+		Use:               "report SESSION|GUEST",
+		Short:             "Tell how one migration went",
+		Long:              reportHelp,
+		Example:           reportExamples,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completed(endedGuests),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := context.WithTimeoutCause(cmd.Context(), answerPatience, errNoAnswer)
 			defer stop()

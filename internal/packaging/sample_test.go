@@ -149,13 +149,20 @@ func readReference(t *testing.T) (sections []section) {
 		if s.table == "" {
 			s.table = m[1]
 		}
+		domain := section{table: `[peers."*.kvm.example.org"]`}
 		for _, m := range item.FindAllStringSubmatch(part, -1) {
-			s.keys = append(s.keys, readKey(t, s.table, m[1], m[2], m[3]))
+			to := &s
+			if strings.HasPrefix(m[3], "Only in a table for a domain:") {
+				to = &domain
+			}
+			to.keys = append(to.keys, readKey(t, to.table, m[1], m[2], m[3]))
 		}
 		if n := strings.Count(part, "\n- `"); n < len(s.keys) || len(s.keys) == 0 {
 			t.Errorf("%d of %d items of %s are read", len(s.keys), n, s.table)
 		}
-		sections = append(sections, s)
+		if sections = append(sections, s); domain.keys != nil {
+			sections = append(sections, domain)
+		}
 	}
 	if len(sections) < 9 {
 		t.Fatalf("docs/config.md has %d sections of keys", len(sections))
@@ -180,54 +187,55 @@ func readKey(t *testing.T, table, name, fallback, says string) key {
 
 // examples are values of keys that have no default of their own.
 var examples = map[string]string{
-	".name":                    `"host-a"`,
-	".libvirt_socket":          `"/run/libvirt/libvirt-sock"`,
-	".metrics":                 `"127.0.0.1:16515"`,
-	".qemu_user":               `"libvirt-qemu"`,
-	".users":                   `["1000"]`,
-	".priority":                `"SECURE256"`,
-	".tls_allowed_dn_list":     `["C=GB,O=Example,*"]`,
-	"certificates.ca":          `"/etc/sluice/ca.pem"`,
-	"certificates.cert":        `"/etc/sluice/cert.pem"`,
-	"certificates.key":         `"/etc/sluice/key.pem"`,
-	"certificates.crl":         `"/etc/sluice/crl.pem"`,
-	"certificates.dir":         `"/etc/pki/qemu"`,
-	"certificates.layout":      `"qemu"`,
-	"certificates.spiffe":      `"unix:///run/spire/agent/api.sock"`,
-	"limits.session_bytes":     `1_000_000_000_000`,
-	"limits.session_bandwidth": `500`,
-	"limits.total_bandwidth":   `1000`,
-	"accept.firmware":          `["/usr/share/OVMF"]`,
-	"accept.shared_folders":    `["/srv/shared"]`,
-	"accept.char_files":        `["/var/lib/libvirt/qemu/channel/target/*"]`,
-	"accept.char_connect":      `["/run/agent/*.sock"]`,
-	"accept.networks":          `["default"]`,
-	"accept.bridges":           `["br0"]`,
-	"accept.graphics_listen":   `["192.0.2.0/24"]`,
-	"accept.elements":          `["devices/hostdev"]`,
-	"peers.host-b.address":     `"192.0.2.12"`,
-	"peers.host-b.names":       `["host-b.example.org"]`,
-	"peers.host-b.aliases":     `["kvm2"]`,
-	"peers.host-b.tls":         `"yes"`,
-	"peers.host-b.priority":    `"SECURE256"`,
-	"peers.host-b.libvirt_uri": `"qemu+tls://192.0.2.12:16514/system"`,
-	"peers.host-b.intercept":   `["192.0.2.12"]`,
-	"peers.host-b.accept":      `{ graphics_listen = ["192.0.2.0/24"] }`,
-	"clients.operators.names":  `["C=GB,O=Example,CN=ops*"]`,
-	"clients.operators.access": `"migrate"`,
-	"tunnel.listen":            `"unix:/run/sluice/tunnels/disk.sock"`,
-	"tunnel.to":                `"tls:host-b:10809"`,
-	"tunnel.name":              `"disk"`,
-	"tunnel.tls":               `"yes"`,
-	"tunnel.tls_name":          `"host-b"`,
-	"tunnel.allow":             `["*.example.org"]`,
-	"tunnel.priority":          `"SECURE256"`,
-	"tunnel.certificates":      `{ dir = "/etc/pki/qemu", layout = "qemu" }`,
-	"tunnel.starttls":          `"nbd"`,
-	"tunnel.user":              `"libvirt-qemu"`,
-	"tunnel.bandwidth":         `100`,
-	"tunnel.handshake_timeout": `"10s"`,
-	"tunnel.idle_timeout":      `"1h"`,
+	".name":                           `"host-a"`,
+	".libvirt_socket":                 `"/run/libvirt/libvirt-sock"`,
+	".metrics":                        `"127.0.0.1:16515"`,
+	".qemu_user":                      `"libvirt-qemu"`,
+	".users":                          `["1000"]`,
+	".priority":                       `"SECURE256"`,
+	".tls_allowed_dn_list":            `["C=GB,O=Example,*"]`,
+	"certificates.ca":                 `"/etc/sluice/ca.pem"`,
+	"certificates.cert":               `"/etc/sluice/cert.pem"`,
+	"certificates.key":                `"/etc/sluice/key.pem"`,
+	"certificates.crl":                `"/etc/sluice/crl.pem"`,
+	"certificates.dir":                `"/etc/pki/qemu"`,
+	"certificates.layout":             `"qemu"`,
+	"certificates.spiffe":             `"unix:///run/spire/agent/api.sock"`,
+	"limits.session_bytes":            `1_000_000_000_000`,
+	"limits.session_bandwidth":        `500`,
+	"limits.total_bandwidth":          `1000`,
+	"accept.firmware":                 `["/usr/share/OVMF"]`,
+	"accept.shared_folders":           `["/srv/shared"]`,
+	"accept.char_files":               `["/var/lib/libvirt/qemu/channel/target/*"]`,
+	"accept.char_connect":             `["/run/agent/*.sock"]`,
+	"accept.networks":                 `["default"]`,
+	"accept.bridges":                  `["br0"]`,
+	"accept.graphics_listen":          `["192.0.2.0/24"]`,
+	"accept.elements":                 `["devices/hostdev"]`,
+	"peers.host-b.address":            `"192.0.2.12"`,
+	"peers.host-b.names":              `["host-b.example.org"]`,
+	"peers.host-b.aliases":            `["kvm2"]`,
+	"peers.host-b.tls":                `"yes"`,
+	"peers.host-b.priority":           `"SECURE256"`,
+	"peers.host-b.libvirt_uri":        `"qemu+tls://192.0.2.12:16514/system"`,
+	"peers.host-b.intercept":          `["192.0.2.12"]`,
+	"peers.host-b.accept":             `{ graphics_listen = ["192.0.2.0/24"] }`,
+	`peers."*.kvm.example.org".hosts`: `["host-c.kvm.example.org"]`,
+	"clients.operators.names":         `["C=GB,O=Example,CN=ops*"]`,
+	"clients.operators.access":        `"migrate"`,
+	"tunnel.listen":                   `"unix:/run/sluice/tunnels/disk.sock"`,
+	"tunnel.to":                       `"tls:host-b:10809"`,
+	"tunnel.name":                     `"disk"`,
+	"tunnel.tls":                      `"yes"`,
+	"tunnel.tls_name":                 `"host-b"`,
+	"tunnel.allow":                    `["*.example.org"]`,
+	"tunnel.priority":                 `"SECURE256"`,
+	"tunnel.certificates":             `{ dir = "/etc/pki/qemu", layout = "qemu" }`,
+	"tunnel.starttls":                 `"nbd"`,
+	"tunnel.user":                     `"libvirt-qemu"`,
+	"tunnel.bandwidth":                `100`,
+	"tunnel.handshake_timeout":        `"10s"`,
+	"tunnel.idle_timeout":             `"1h"`,
 }
 
 // plain is Markdown without its marks.
