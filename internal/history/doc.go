@@ -17,7 +17,7 @@
 // process that has them, so that of one that is killed all but its last second is known: Adopt makes
 // entries of them.
 //
-// Nothing here may disturb a migration. A disk that hangs keeps a caller for Patience; a file that is
+// Nothing here may disturb a migration. A disk that hangs keeps a caller for the store's patience; a file that is
 // damaged is set aside, whichever way reading it fails, and a new one begun. The package knows
 // nothing of how sessions run, and decides nothing about a guest.
 package history

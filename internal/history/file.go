@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,11 +16,8 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// Patience is how long a caller waits for the disk, or for another process that has the file.
-const Patience = 5 * time.Second
-
-// lockTimeout is less, so that another process that hangs is told from a disk that does.
-const lockTimeout = 3 * time.Second
+// DefaultPatience is a Store's, unless it says another.
+const DefaultPatience = 5 * time.Second
 
 const (
 	fileName = "history.db"
@@ -33,6 +31,9 @@ type Store struct {
 	Folder string
 	// Aside, if not nil, is told of a damaged file that was set aside, and of its new name.
 	Aside func(name string, damage error)
+	// Patience is how long a caller waits for the disk. It waits a little less for another process that
+	// has the file. 0: DefaultPatience.
+	Patience time.Duration
 
 	mu   sync.Mutex
 	busy chan struct{} // holds an element while a transaction runs; nil before the first
@@ -47,7 +48,11 @@ type damage struct{ err error }
 func (d *damage) Error() string { return fmt.Sprintf("the file is damaged: %v", d.err) }
 func (d *damage) Unwrap() error { return d.err }
 
-var errHangs = fmt.Errorf("the disk, or another process that has the file, does not answer within %v", Patience)
+func (s *Store) patience() time.Duration { return cmp.Or(s.Patience, DefaultPatience) }
+
+func (s *Store) hangs() error {
+	return s.fault(fmt.Errorf("the disk, or another process that has the file, does not answer within %v", s.patience()))
+}
 
 // update runs a transaction that writes. A damaged file is set aside, and the transaction run on a
 // new one.
@@ -80,7 +85,7 @@ func (s *Store) make() error {
 }
 
 // do runs what uses the file, once what ran before has ended, and twice if the file was set aside.
-// It returns within Patience: what hangs then is left, and has its place until it ends.
+// It returns within the store's patience: what hangs then is left, and has its place until it ends.
 func (s *Store) do(f func() error) error {
 	s.mu.Lock()
 	if s.busy == nil {
@@ -88,12 +93,12 @@ func (s *Store) do(f func() error) error {
 	}
 	busy := s.busy
 	s.mu.Unlock()
-	patience := time.NewTimer(Patience)
+	patience := time.NewTimer(s.patience())
 	defer patience.Stop()
 	select {
 	case busy <- struct{}{}:
 	case <-patience.C:
-		return s.fault(errHangs)
+		return s.hangs()
 	}
 	done := make(chan error, 1)
 	go func() {
@@ -108,7 +113,7 @@ func (s *Store) do(f func() error) error {
 	case err := <-done:
 		return s.fault(err)
 	case <-patience.C:
-		return s.fault(errHangs)
+		return s.hangs()
 	}
 }
 
@@ -142,7 +147,7 @@ func (s *Store) open(readOnly bool, f func(*bbolt.DB) error) (err error) {
 			s.setAside(file, broken)
 		}
 	}()
-	db, err = bbolt.Open(s.File(), 0o600, &bbolt.Options{ReadOnly: readOnly, Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType,
+	db, err = bbolt.Open(s.File(), 0o600, &bbolt.Options{ReadOnly: readOnly, Timeout: s.patience() / 2, FreelistType: bbolt.FreelistMapType,
 		OpenFile: func(name string, flag int, mode fs.FileMode) (*os.File, error) {
 			opened, err := os.OpenFile(name, flag, mode)
 			if err != nil {

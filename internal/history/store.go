@@ -183,11 +183,14 @@ func settle(e *bbolt.Bucket, s Settled) error {
 	return nil
 }
 
-// Adopt looks whether the file is sound, and makes entries of the sessions of processes that live no
+// Adopt looks whether the file is sound, so that it comes before all else, and makes entries of the sessions of processes that live no
 // more, whose outcome nobody has written. judge completes each of them, and returns false for one that is not to be kept.
 func (s *Store) Adopt(lives func(process string) bool, judge func(*control.SessionRecord) bool) (adopted []control.SessionRecord, err error) {
 	some := false
 	err = s.view(func(tx *bbolt.Tx) error {
+		if err := sound(s.File()); err != nil {
+			return err
+		}
 		e, l := tx.Bucket(ended), tx.Bucket(live)
 		if e == nil || l == nil {
 			return nil

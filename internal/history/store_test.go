@@ -33,9 +33,12 @@ func ids(all []control.SessionRecord) (ids []string) {
 	return ids
 }
 
+// patience is longer than anything takes on a busy machine.
+const patience = 2 * time.Minute
+
 func newStore(t *testing.T) *Store {
 	t.Helper()
-	return &Store{Folder: filepath.Join(t.TempDir(), "state"), Aside: func(name string, damage error) { t.Errorf("%s was set aside: %v", name, damage) }}
+	return &Store{Folder: filepath.Join(t.TempDir(), "state"), Patience: patience, Aside: func(name string, damage error) { t.Errorf("%s was set aside: %v", name, damage) }}
 }
 
 func (s *Store) mustWrite(t *testing.T, c Change, b Bounds) {
