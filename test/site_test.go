@@ -85,7 +85,7 @@ func (s *site) close() error {
 		errs = append(errs, g.Destroy(ctx))
 	}
 	for _, h := range s.Hosts() {
-		errs = append(errs, os.RemoveAll(h.Path("/run/sluice")), os.RemoveAll(h.Path("/var/lib/sluice")), h.WaitClean(ctx))
+		errs = append(errs, os.RemoveAll(h.Path("/run/sluice")), h.RemoveFiles("/var/lib/sluice"), h.WaitClean(ctx))
 	}
 	return errors.Join(errs...)
 }

@@ -11,8 +11,8 @@
 // A host is a set of namespaces (mount, network, pid, uts, ipc) whose pid 1 is this same program,
 // executed again: it builds the host's view of the file system, then only reaps. Machine and hosts
 // share everything but /run, /etc, /var/log and /var/lib (writable layers over the machine's),
-// /etc/libvirt, /etc/pki, /etc/sluice, and libvirt's folders under /var, which are the host's own and
-// live in memory. A
+// /etc/libvirt, /etc/pki, /etc/sluice, /var/lib/sluice, and libvirt's folders under /var, which are the
+// host's own and live in memory. A
 // program or a file made anywhere else, such as in t.TempDir, has the same path in the hosts. The
 // two hosts are joined by one veth pair of which neither end is in the machine's network, so that
 // labs standing side by side can use the same addresses. From outside, [Host.Dial] and

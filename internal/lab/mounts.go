@@ -13,18 +13,17 @@ import (
 const readyReport = "ready"
 
 // privateFolders are the ones in which a host sees its own, empty at first. They have to be there
-// on the machine, but for those under /etc, where a host can make its own.
+// on the machine, but for those within layeredFolders, where a host can make its own.
 func privateFolders() []string {
 	return []string{
 		"/run",
 		"/etc/libvirt", "/etc/pki", "/etc/sluice",
-		"/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt",
+		"/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt", "/var/lib/sluice",
 	}
 }
 
 // layeredFolders are those of the machine that are writable for each host alone. In the last two
-// libvirt and swtpm keep logs of vTPMs, and the authority that signs their certificates; and in
-// /var/lib sluice keeps its history.
+// libvirt and swtpm keep logs of vTPMs, and the authority that signs their certificates.
 var layeredFolders = []string{"/etc", "/var/log", "/var/lib"}
 
 // setUpHost gives the calling process's mount and uts namespaces a host's view, of the file system

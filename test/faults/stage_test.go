@@ -176,7 +176,7 @@ func (s *stage) close() error {
 		errs = append(errs, s.g.Destroy(ctx))
 	}
 	for _, h := range s.Hosts() {
-		errs = append(errs, os.RemoveAll(h.Path("/run/sluice")), os.RemoveAll(h.Path("/var/lib/sluice")), h.RemoveFiles("/etc/pki"), h.WaitClean(ctx))
+		errs = append(errs, os.RemoveAll(h.Path("/run/sluice")), h.RemoveFiles("/var/lib/sluice"), h.RemoveFiles("/etc/pki"), h.WaitClean(ctx))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return errors.Join(err, s.Down())

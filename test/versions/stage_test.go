@@ -74,7 +74,7 @@ func (s *stage) close() {
 	}
 	for _, h := range s.Hosts() {
 		problem(os.RemoveAll(h.Path("/run/sluice")))
-		problem(os.RemoveAll(h.Path("/var/lib/sluice")))
+		problem(h.RemoveFiles("/var/lib/sluice"))
 		problem(h.RemoveFiles("/etc/pki"))
 		problem(h.WaitClean(ctx))
 	}
