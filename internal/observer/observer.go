@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -127,9 +126,10 @@ func (o *Observer) Sees(uid int) (bool, error) {
 	return a.Has, err
 }
 
-// Resolve is filepath.EvalSymlinks, also of what lies in others' folders.
+// Resolve is filepath.EvalSymlinks, also of what lies in others' folders. A link that leads to
+// nothing is another error than a path of nothing, where something new can be made that is no link's.
 func (o *Observer) Resolve(path string) (string, error) {
-	target, err := filepath.EvalSymlinks(path)
+	target, err := resolve(path)
 	if o == nil || !errors.Is(err, fs.ErrPermission) {
 		return target, err
 	}

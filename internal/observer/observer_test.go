@@ -52,6 +52,10 @@ func TestAnswers(t *testing.T) {
 		t.Fatalf("%+v, %v", all, err)
 	}
 	inode := all[0].Inode
+	dangling := filepath.Join(dir, "dangling")
+	if err := os.Symlink(filepath.Join(dir, "none"), dangling); err != nil {
+		t.Fatal(err)
+	}
 	for name, o := range map[string]*Observer{"a child": begun(t), "none": nil} {
 		if has, err := o.HasSocket(os.Getpid(), inode); !has || err != nil {
 			t.Errorf("%s: HasSocket: %t, %v", name, has, err)
@@ -71,6 +75,12 @@ func TestAnswers(t *testing.T) {
 		if sees, err := o.Sees(os.Geteuid()); !sees || err != nil {
 			t.Errorf("%s: Sees: %t, %v", name, sees, err)
 		}
+		if _, err := o.Resolve(dangling); err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: Resolve of a link to nothing: %v", name, err)
+		}
+		if _, err := o.Resolve(dangling + "2"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: Resolve of nothing: %v", name, err)
+		}
 		if to, err := o.Resolve(dir); to == "" || err != nil {
 			t.Errorf("%s: Resolve: %q, %v", name, to, err)
 		}
@@ -79,6 +89,9 @@ func TestAnswers(t *testing.T) {
 	o := begun(t)
 	if _, err := o.ask(question{Path: filepath.Join(dir, "none")}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a path of nothing: %v", err)
+	}
+	if _, err := o.ask(question{Path: dangling}); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a link to nothing: %v", err)
 	}
 	if a, err := o.ask(question{Path: "/" + strings.Repeat("\x01/../", 1000)}); err == nil {
 		t.Errorf("a path that is too long leads to %q", a.Target)

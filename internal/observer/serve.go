@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -68,7 +69,7 @@ func (q question) answer() (a answer) {
 	case q.UID != nil:
 		a.Has, err = sees(*q.UID)
 	case q.Path != "":
-		a.Target, err = filepath.EvalSymlinks(q.Path)
+		a.Target, err = resolve(q.Path)
 	case q.PID == 0:
 		a.PID, err = sockets.Process(q.Inode)
 	default:
@@ -79,6 +80,16 @@ func (q question) answer() (a answer) {
 		errors.As(err, &a.Errno)
 	}
 	return a
+}
+
+func resolve(path string) (string, error) {
+	target, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if to, linkErr := os.Readlink(path); linkErr == nil {
+			err = fmt.Errorf("%s is a link to %s, which leads to nothing", path, to)
+		}
+	}
+	return target, err
 }
 
 func hasSocket(pid int, inode string) (bool, error) {
