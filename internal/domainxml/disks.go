@@ -1,28 +1,36 @@
 package domainxml
 
-import "encoding/xml"
+import (
+	"encoding/xml"
+	"slices"
+)
 
 // Disk is a guest's disk with an image of its own.
 type Disk struct {
-	Target string // in the guest, such as vda
-	Path   string // of the image; empty where it is no file
-	Format string // such as qcow2
+	Target    string // in the guest, such as vda
+	Path      string // of the image; empty where it is no file
+	Format    string // such as qcow2
+	Encrypted bool
 
 	Backing       string // path of the image beneath; empty for none
 	BackingFormat string
+	BackingOther  bool // what is beneath is no file
 }
 
-// Disks are those that a migration copies by default: neither empty, nor read-only, nor shared
-// (qemuMigrationAnyCopyDisk in libvirt's src/qemu/qemu_migration.c).
-func Disks(description string) ([]Disk, error) {
+// Disks are those that a migration copies (qemuMigrationAnyCopyDisk in libvirt's
+// src/qemu/qemu_migration.c): the chosen ones by their targets, or where none are chosen those that
+// are neither read-only nor shared. Empty drives are not among them.
+func Disks(description string, chosen []string) ([]Disk, error) {
 	if err := Bounded(description); err != nil {
 		return nil, err
 	}
 	type source struct {
-		File     string `xml:"file,attr"`
-		Dev      string `xml:"dev,attr"`
-		Protocol string `xml:"protocol,attr"`
-		Pool     string `xml:"pool,attr"`
+		File       string    `xml:"file,attr"`
+		Dev        string    `xml:"dev,attr"`
+		Protocol   string    `xml:"protocol,attr"`
+		Pool       string    `xml:"pool,attr"`
+		Type       string    `xml:"type,attr"` // of NVMe and vhost-user
+		Encryption *struct{} `xml:"encryption"`
 	}
 	var d struct {
 		Disks []struct {
@@ -33,9 +41,10 @@ func Disks(description string) ([]Disk, error) {
 			Target struct {
 				Dev string `xml:"dev,attr"`
 			} `xml:"target"`
-			ReadOnly  *struct{} `xml:"readonly"`
-			Shareable *struct{} `xml:"shareable"`
-			Backing   struct {
+			ReadOnly   *struct{} `xml:"readonly"`
+			Shareable  *struct{} `xml:"shareable"`
+			Encryption *struct{} `xml:"encryption"`
+			Backing    struct {
 				Source source `xml:"source"`
 				Format struct {
 					Type string `xml:"type,attr"`
@@ -48,13 +57,35 @@ func Disks(description string) ([]Disk, error) {
 	}
 	var disks []Disk
 	for _, one := range d.Disks {
-		if one.Source == (source{}) || one.ReadOnly != nil || one.Shareable != nil {
+		copied := one.ReadOnly == nil && one.Shareable == nil
+		if len(chosen) > 0 {
+			copied = slices.Contains(chosen, one.Target.Dev)
+		}
+		if one.Source == (source{}) || !copied {
 			continue
 		}
+		beneath := one.Backing.Source
 		disks = append(disks, Disk{
 			Target: one.Target.Dev, Path: one.Source.File, Format: one.Driver.Type,
-			Backing: one.Backing.Source.File, BackingFormat: one.Backing.Format.Type,
+			Encrypted: one.Encryption != nil || one.Source.Encryption != nil,
+			Backing:   beneath.File, BackingFormat: one.Backing.Format.Type,
+			BackingOther: beneath != (source{}) && beneath.File == "",
 		})
 	}
 	return disks, nil
+}
+
+// Names says whether a description names a path, in whatever role.
+func Names(description, path string) (bool, error) {
+	named := false
+	err := Walk(description, func(token xml.Token) error {
+		switch t := token.(type) {
+		case xml.StartElement:
+			named = named || slices.ContainsFunc(t.Attr, func(a xml.Attr) bool { return a.Value == path })
+		case xml.CharData:
+			named = named || string(t) == path
+		}
+		return nil
+	})
+	return named, err
 }

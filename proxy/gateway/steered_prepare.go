@@ -43,7 +43,7 @@ func (m *steeredSource) hint(call *libvirtrpc.Prepare, refusal *libvirtrpc.Error
 	defer cancel()
 	description, _, _ := call.Params.Text(libvirtrpc.ParamDestXML)
 	incremental := m.transfer.Flags&libvirt.MigrateNonSharedInc != 0
-	if make := m.gateway.Libvirt.MissingDisks(ctx, m.guest.id, description, incremental, refusal.Message, m.session.Peer); make != "" {
+	if make := m.gateway.Libvirt.MissingDisks(ctx, m.guest.id, description, nil, incremental, refusal.Message, m.session.Peer); make != "" {
 		refusal.Message += "; " + make
 	}
 }

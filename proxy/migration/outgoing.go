@@ -336,7 +336,7 @@ func (m *outgoing) prepare(ctx context.Context) error {
 	m.cookie = reply.Cookie
 	var cause *stream.Cause
 	if errors.As(err, &cause) {
-		if make := m.host.Libvirt.MissingDisks(ctx, m.dom.UUID, xml, m.req.CopyStorage == control.CopyInc, cause.Text, m.peer.Name); make != "" {
+		if make := m.host.Libvirt.MissingDisks(ctx, m.dom.UUID, xml, m.req.Values.Lists[control.OptionDisks], m.req.CopyStorage == control.CopyInc, cause.Text, m.peer.Name); make != "" {
 			told := *cause
 			told.Text += "; " + make
 			return &told

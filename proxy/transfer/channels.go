@@ -37,7 +37,7 @@ func ChannelsOf(flags libvirt.DomainMigrateFlags, parallel, chosen int, descript
 	if t.Disks() && chosen > 0 {
 		c.Disks = chosen
 	} else if t.Disks() {
-		disks, _ := domainxml.Disks(description)
+		disks, _ := domainxml.Disks(description, nil)
 		c.Disks = len(disks)
 	}
 	return c

@@ -17,14 +17,15 @@ const noPool = "no storage pool with matching target path"
 
 // MissingDisks is what to make on a host whose libvirt says, in message, that a disk of the guest is
 // missing there: each that the guest has in that folder, as it is here. description is the guest's;
-// incremental says that only what the backing files lack is copied. It is empty for other messages,
-// and where libvirt here does not tell.
-func (l Libvirt) MissingDisks(ctx context.Context, uuid libvirt.UUID, description string, incremental bool, message, there string) string {
+// chosen are the disks that are copied, as domainxml.Disks has them; incremental says that only what
+// the backing files lack is copied. It is empty for other messages, and where libvirt here does not
+// tell.
+func (l Libvirt) MissingDisks(ctx context.Context, uuid libvirt.UUID, description string, chosen []string, incremental bool, message, there string) string {
 	_, folder, is := strings.Cut(message, noPool)
 	if !is {
 		return ""
 	}
-	disks, err := domainxml.Disks(description)
+	disks, err := domainxml.Disks(description, chosen)
 	if err != nil {
 		return ""
 	}
@@ -38,14 +39,7 @@ func (l Libvirt) MissingDisks(ctx context.Context, uuid libvirt.UUID, descriptio
 		if d.Path == "" || !strings.Contains(folder, "'"+path.Dir(d.Path)+"'") {
 			continue
 		}
-		var size uint64
-		err := v.Bound(ctx, func() (err error) {
-			dom, err := v.DomainLookupByUUID(uuid)
-			if err == nil {
-				_, size, _, err = v.DomainGetBlockInfo(dom, d.Target, 0)
-			}
-			return err
-		})
+		size, err := v.DiskSize(ctx, uuid, d.Target)
 		if err != nil {
 			return ""
 		}
@@ -55,6 +49,18 @@ func (l Libvirt) MissingDisks(ctx context.Context, uuid libvirt.UUID, descriptio
 		return ""
 	}
 	return fmt.Sprintf("make the disk on %s: %s", there, strings.Join(commands, ", and if it is missing: "))
+}
+
+// DiskSize is how many bytes the guest sees of a disk, which it has open.
+func (v *Conn) DiskSize(ctx context.Context, uuid libvirt.UUID, target string) (size uint64, err error) {
+	err = v.Bound(ctx, func() error {
+		dom, err := v.DomainLookupByUUID(uuid)
+		if err == nil {
+			_, size, _, err = v.DomainGetBlockInfo(dom, target, 0)
+		}
+		return err
+	})
+	return size, err
 }
 
 // makeDisk is the command that makes an image like a disk's.

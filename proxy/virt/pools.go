@@ -14,8 +14,11 @@ import (
 	"github.com/virt-sluice/sluice/internal/guestpolicy"
 )
 
-// Pools are this host's storage pools that are active.
-func (l Libvirt) Pools(ctx context.Context) ([]guestpolicy.Pool, error) {
+// errNoStorage is of modular daemons without virtstoraged.
+var errNoStorage = errors.New("libvirt has no storage driver: install it (libvirt-daemon-driver-storage), and start virtstoraged")
+
+// connectStorage opens libvirt where it has its storage driver.
+func (l Libvirt) connectStorage(ctx context.Context) (*Conn, error) {
 	raw, socket, err := l.dial(ctx, false)
 	if err != nil {
 		return nil, err
@@ -25,7 +28,7 @@ func (l Libvirt) Pools(ctx context.Context) ([]guestpolicy.Pool, error) {
 		raw.Close()
 		l.Socket, uri = filepath.Join(filepath.Dir(socket), "virtstoraged-sock"), "storage:///system"
 		if _, err := os.Stat(l.Socket); errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
+			return nil, errNoStorage
 		}
 		if raw, socket, err = l.dial(ctx, false); err != nil {
 			return nil, err
@@ -34,6 +37,18 @@ func (l Libvirt) Pools(ctx context.Context) ([]guestpolicy.Pool, error) {
 	v, err := newConn(ctx, raw, uri)
 	if err != nil {
 		return nil, fmt.Errorf("open %s at %s: %w", uri, socket, err)
+	}
+	return v, nil
+}
+
+// Pools are this host's storage pools that are active.
+func (l Libvirt) Pools(ctx context.Context) ([]guestpolicy.Pool, error) {
+	v, err := l.connectStorage(ctx)
+	switch {
+	case errors.Is(err, errNoStorage):
+		return nil, nil
+	case err != nil:
+		return nil, err
 	}
 	defer v.Close()
 	var pools []guestpolicy.Pool

@@ -32,6 +32,7 @@ var remedies = []struct {
 	{0, []string{"could not open", "permission denied"}, "on that host, let the user that QEMU runs as open the file: owner, mode, SELinux label or AppArmor profile"},
 	{0, []string{"failed to get", "lock"}, "another process has the image open for writing, perhaps the guest itself on another host: find it with lsof before anything else"},
 	{0, []string{"no space left on device"}, "free space at the destination for the whole virtual size of the disks (qemu-img info), or give it larger storage"},
+	{0, []string{"source and target image have different sizes"}, "the file that is at the destination has another size than the disk: make it as large there (qemu-img info), or remove it there and migrate with --create-disks"},
 	{0, []string{"target volume", "smaller"}, "make the destination's disk at least as large as the source's (qemu-img info)"},
 	{0, []string{"non-shared storage", "snapshots"}, "delete the guest's snapshots first (virsh snapshot-list)"},
 	{0, []string{noPool}, "that host lacks the disk's file: make one of the same size and format in that folder (qemu-img info, qemu-img create), or mount the storage there"},

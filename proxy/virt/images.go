@@ -1,0 +1,195 @@
+package virt
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/xml"
+	"errors"
+	"path"
+	"strings"
+
+	"github.com/digitalocean/go-libvirt"
+
+	"github.com/virt-sluice/sluice/internal/domainxml"
+)
+
+// Image is a disk's file, as libvirt is to make it.
+type Image struct {
+	Path          string `json:"path"`
+	Format        string `json:"format"`            // raw or qcow2
+	Size          uint64 `json:"size"`              // bytes that the guest sees
+	Backing       string `json:"backing,omitempty"` // path of the image beneath; empty: none
+	BackingFormat string `json:"backing_format,omitempty"`
+}
+
+// ImageFolder is a folder of this host as libvirt's storage driver has it: as a storage pool. There
+// are no two pools of one folder, so one that is there is used, and else one is made that lasts until
+// Close. So callers use a folder one at a time.
+type ImageFolder struct {
+	v    *Conn
+	pool libvirt.StoragePool
+}
+
+// ownPool begins the names of pools that OpenImageFolder has made.
+const ownPool = "sluice-makes-disks-"
+
+// OpenImageFolder opens the folder of that path, which has to be there.
+func (l Libvirt) OpenImageFolder(ctx context.Context, folder string) (*ImageFolder, error) {
+	v, err := l.connectStorage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f := &ImageFolder{v: v}
+	err = v.Bound(ctx, func() (err error) {
+		if f.pool, err = v.StoragePoolLookupByTargetPath(folder); err == nil {
+			// What was put there past libvirt is not known to it before. One that can't be looked at
+			// again now, as a volume is being made in it, still overwrites nothing.
+			v.StoragePoolRefresh(f.pool, 0)
+			return nil
+		}
+		f.pool, err = v.StoragePoolCreateXML(inXML(&poolXML{Type: "dir", Name: ownPool + rand.Text(), Target: targetXML{Path: folder}}), 0)
+		return err
+	})
+	if err != nil {
+		v.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Close ends the pool if it was made for this, by whichever process.
+func (f *ImageFolder) Close(ctx context.Context) {
+	if strings.HasPrefix(f.pool.Name, ownPool) {
+		f.v.Bound(ctx, func() error { return f.v.StoragePoolDestroy(f.pool) }) // or else the next one's
+	}
+	f.v.Close()
+}
+
+// Free is how many bytes are free in the folder's file system.
+func (f *ImageFolder) Free(ctx context.Context) (free uint64, err error) {
+	err = f.v.Bound(ctx, func() (err error) {
+		_, _, _, free, err = f.v.StoragePoolGetInfo(f.pool)
+		return err
+	})
+	return free, err
+}
+
+// Has says whether there is such a file, and how many bytes it takes.
+func (f *ImageFolder) Has(ctx context.Context, name string) (has bool, taken uint64, err error) {
+	err = f.v.Bound(ctx, func() error {
+		vol, err := f.v.StorageVolLookupByName(f.pool, name)
+		if err == nil {
+			_, _, taken, err = f.v.StorageVolGetInfo(vol)
+		}
+		return err
+	})
+	var e libvirt.Error
+	if errors.As(err, &e) && e.Code == uint32(libvirt.ErrNoStorageVol) {
+		return false, 0, nil
+	}
+	return err == nil, taken, err
+}
+
+// Make makes an image without content, which takes next to no space. libvirt refuses to make one
+// where there is a file. A raw one comes into being by O_EXCL; for others libvirt looks, and then
+// qemu-img makes it.
+func (f *ImageFolder) Make(ctx context.Context, i Image) error {
+	vol := &volumeXML{Name: path.Base(i.Path), Capacity: i.Size, Format: formatXML{Type: i.Format}}
+	if i.Format == "qcow2" {
+		vol.Compat = "1.1" // libvirt's own default has no bitmaps
+	}
+	if i.Backing != "" {
+		vol.Backing = &backingXML{Path: i.Backing, Format: formatXML{Type: i.BackingFormat}}
+	}
+	return f.v.Bound(ctx, func() error {
+		_, err := f.v.StorageVolCreateXML(f.pool, inXML(vol), 0)
+		return err
+	})
+}
+
+// Remove removes a file. One that is not there is no error.
+func (f *ImageFolder) Remove(ctx context.Context, name string) error {
+	err := f.v.Bound(ctx, func() error {
+		vol, err := f.v.StorageVolLookupByName(f.pool, name)
+		if err == nil {
+			err = f.v.StorageVolDelete(vol, 0)
+		}
+		return err
+	})
+	var e libvirt.Error
+	if errors.As(err, &e) && e.Code == uint32(libvirt.ErrNoStorageVol) {
+		return nil
+	}
+	return err
+}
+
+// UsedBy is the name of a guest other than one that names the path in its description, active or not;
+// empty for none.
+func (l Libvirt) UsedBy(ctx context.Context, path string, other libvirt.UUID) (name string, err error) {
+	v, err := l.Connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer v.Close()
+	err = v.Bound(ctx, func() error {
+		guests, _, err := v.ConnectListAllDomains(1, 0)
+		for _, g := range guests {
+			if g.UUID == other {
+				continue
+			}
+			for _, flags := range []libvirt.DomainXMLFlags{0, libvirt.DomainXMLInactive} {
+				text, err := v.DomainGetXMLDesc(g, flags)
+				if libvirt.IsNotFound(err) {
+					continue // it has just gone
+				}
+				if err != nil {
+					return err
+				}
+				if is, err := domainxml.Names(text, path); is || err != nil {
+					name = cmp.Or(name, g.Name)
+					return err
+				}
+			}
+		}
+		return err
+	})
+	return name, err
+}
+
+type (
+	poolXML struct {
+		XMLName xml.Name  `xml:"pool"`
+		Type    string    `xml:"type,attr"`
+		Name    string    `xml:"name"`
+		Target  targetXML `xml:"target"`
+	}
+	targetXML struct {
+		Path string `xml:"path"`
+	}
+	volumeXML struct {
+		XMLName    xml.Name    `xml:"volume"`
+		Name       string      `xml:"name"`
+		Capacity   uint64      `xml:"capacity"`
+		Allocation uint64      `xml:"allocation"` // libvirt's default is all of it
+		Format     formatXML   `xml:"target>format"`
+		Compat     string      `xml:"target>compat,omitempty"`
+		Backing    *backingXML `xml:"backingStore"`
+	}
+	formatXML struct {
+		Type string `xml:"type,attr"`
+	}
+	backingXML struct {
+		Path   string    `xml:"path"`
+		Format formatXML `xml:"format"`
+	}
+)
+
+// inXML is a description as libvirt reads it.
+func inXML(v any) string {
+	text, err := xml.Marshal(v)
+	if err != nil {
+		panic(err) // a type of this file's
+	}
+	return string(text)
+}
