@@ -230,6 +230,7 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	shared = false
 	d.Dir.Share(false)
 	d.attend(working)
+	d.Work.Go(func() { d.now().arrivals.SettleDisks(working) })
 	d.Sockets.Accept()
 	d.offer.Accepting.Store(true)
 	close(d.ready)

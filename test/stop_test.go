@@ -17,7 +17,7 @@ func (d *daemon) stopped() {
 	}
 	// What is known of guests that came is for the next daemon, and so is what is not settled of
 	// those that left.
-	left, _, _ := d.s.run(d.host, "ls", "-A", "--ignore=arrivals", "--ignore=departures", "/run/sluice")
+	left, _, _ := d.s.run(d.host, "ls", "-A", "--ignore=arrivals", "--ignore=disks", "--ignore=departures", "/run/sluice")
 	unsettled, _, _ := d.s.run(d.host, "ls", "-A", "/run/sluice/departures")
 	if left += unsettled; left != "" {
 		d.s.t.Errorf("sluice on %s left in its folder: %s", d.host.Name, left)

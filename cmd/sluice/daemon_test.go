@@ -103,7 +103,7 @@ func TestServe(t *testing.T) {
 	left = slices.DeleteFunc(left, func(path string) bool {
 		inside, _ := os.ReadDir(path)
 		name := filepath.Base(path)
-		return (name == "arrivals" || name == "departures") && len(inside) == 0
+		return (name == "arrivals" || name == "disks" || name == "departures") && len(inside) == 0
 	})
 	if len(left) > 0 {
 		t.Errorf("left in the run folder: %v", left)

@@ -52,6 +52,9 @@ func sessionsTable(sessions []control.SessionStatus, now time.Time, brief bool) 
 		if p.Stalled != "" {
 			r.add(p.Stalled)
 		}
+		if len(s.DisksMade) > 0 {
+			r.add(disksMade(s))
+		}
 		for _, c := range s.Channels {
 			t.row("  "+c.Name, blank, blank, open(c.Open), blank, blank, blank, blank, blank, blank,
 				size(c.Sent), size(c.Received), c.Path, tls(c.TLS, c.Suite, c.Group, c.Path), blank, blank, blank)
@@ -75,6 +78,9 @@ func endedSection(ended []control.SessionStatus, now time.Time, width int) secti
 		if s.Cause != "" {
 			r.add(s.Cause)
 		}
+		if len(s.DisksMade) > 0 {
+			r.add(disksMade(s))
+		}
 	}
 	s.lines = t.lines(width)
 	return s
@@ -95,6 +101,15 @@ func securedBy(s control.SessionStatus) string {
 		return s.Disks
 	}
 	return "memory: " + s.Memory + ", disks: " + s.Disks
+}
+
+// disksMade says which disks were made for a guest, and where.
+func disksMade(s control.SessionStatus) string {
+	where := "there"
+	if s.Direction == control.Incoming {
+		where = "here"
+	}
+	return "disks made " + where + ": " + strings.Join(s.DisksMade, ", ")
 }
 
 func open(is bool) string {

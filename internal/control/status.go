@@ -149,6 +149,8 @@ type SessionStatus struct {
 	Memory string `json:"memory,omitempty"`
 	Disks  string `json:"disks,omitempty"`
 
+	DisksMade []string `json:"disks_made,omitempty"` // paths of those that the destination has made for it, and keeps
+
 	Asked   *Asker   `json:"asked,omitempty"`   // who asked for it; nil: not known
 	Options []string `json:"options,omitempty"` // of `sluice migrate` or virsh that were given
 

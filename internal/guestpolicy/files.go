@@ -29,7 +29,26 @@ func real(p string) string {
 
 // inFolders is for what lies with the disks' images.
 func inFolders(j *judge, e *element, v string) {
-	j.file(e.path, v, "folders", "it lies in no folder for guests' images", j.policy.accept.Folders)
+	j.image(e.path, v)
+}
+
+func (j *judge) image(where, v string) {
+	j.file(where, v, "folders", "it lies in no folder for guests' images", j.policy.accept.Folders)
+}
+
+// CheckImage says whether a disk's image may be made at a path: in a folder for them, whichever
+// elements are accepted whole, and not among devices.
+func (p *Policy) CheckImage(path string) error {
+	j := &judge{policy: p}
+	switch j.image("devices/disk/source@file", path); {
+	case j.err != nil:
+		return j.err
+	case len(j.refusals) > 0:
+		return j.refusals[0]
+	case beneath(path, "/dev"):
+		return fmt.Errorf("%.120q is no place for a file", path)
+	}
+	return nil
 }
 
 // firmware may be read, and nothing more: libvirt gives what a guest writes to QEMU's user.

@@ -4,13 +4,15 @@ import (
 	"context"
 
 	"github.com/rs/zerolog"
+
 	"github.com/virt-sluice/sluice/proxy/host"
+	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
 
 // New keeps account of the guests that come to a host.
-func New(h *host.Host) *Arrivals { return &Arrivals{Host: h, account: new(account)} }
+func New(h *host.Host) *Arrivals { return &Arrivals{Host: h, account: &account{disks: newDisks()}} }
 
 // On are the same guests on the host as another configuration has it, by which those live that come
 // from now on.
@@ -18,7 +20,10 @@ func (a *Arrivals) On(h *host.Host) *Arrivals { return &Arrivals{Host: h, accoun
 
 // Load reads what an earlier daemon of this host has noted of guests. It is called once the run
 // folder is this daemon's.
-func (a *Arrivals) Load() error { return a.records.load(a.Dir) }
+func (a *Arrivals) Load() error {
+	a.disks.folder = a.Dir.Journal(rundir.DisksDir)
+	return a.records.load(a.Dir)
+}
 
 // Became is what is known of the guest that a peer has brought by a session; known is false where
 // nothing is.
@@ -57,4 +62,5 @@ type account struct {
 	Pulls   Pulls
 	guests  guests
 	records records
+	disks   *disks
 }

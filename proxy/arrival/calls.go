@@ -12,9 +12,11 @@ const (
 	// CallPrepareWith is CallPrepare for a PrepareCall with Values. A sluice that knows of none would
 	// leave them out without a word; it does not know this call, and refuses it.
 	CallPrepareWith = "prepare with options"
-	CallPostcopy    = "postcopy" // the guest is about to leave its source: no limit may cut the session off
-	CallFinish      = "finish"
-	AskOutcome      = "outcome"
+	// CallPrepareDisks is CallPrepare for a PrepareCall with CreateDisks, for the same reason.
+	CallPrepareDisks = "prepare, make disks"
+	CallPostcopy     = "postcopy" // the guest is about to leave its source: no limit may cut the session off
+	CallFinish       = "finish"
+	AskOutcome       = "outcome"
 )
 
 // PrepareCall asks the destination for a QEMU that waits for the guest.
@@ -30,18 +32,37 @@ type PrepareCall struct {
 	// judged, before anything is started.
 	PersistentXML string         `msgpack:"persistent_xml,omitempty"`
 	Values        control.Values `msgpack:"values"`
+
+	// CreateDisks are those to be made if their files are missing, by their targets in the guest, with
+	// what the description does not say of them.
+	CreateDisks map[string]CreateDisk `msgpack:"create_disks,omitempty"`
+}
+
+// CreateDisk is how one disk is to be made.
+type CreateDisk struct {
+	Size uint64 `msgpack:"size"` // bytes that the guest sees
+
+	// Backing is the path of the image beneath, and BackingFormat its format, where only what that
+	// lacks is copied. libvirt's description of a guest to be migrated has no images beneath that it
+	// has found by itself.
+	Backing       string `msgpack:"backing,omitempty"`
+	BackingFormat string `msgpack:"backing_format,omitempty"`
 }
 
 // CallFor is the call that c goes by.
 func (c *PrepareCall) CallFor() string {
-	if len(c.Values.Given()) > 0 {
+	switch {
+	case len(c.CreateDisks) > 0:
+		return CallPrepareDisks
+	case len(c.Values.Given()) > 0:
 		return CallPrepareWith
 	}
 	return CallPrepare
 }
 
 type PrepareReply struct {
-	Cookie []byte `msgpack:"cookie"`
+	Cookie []byte   `msgpack:"cookie"`
+	Made   []string `msgpack:"made,omitempty"` // paths of disks that were missing, and are there now
 }
 
 // FinishCall tells the destination to run the guest, or to give up.

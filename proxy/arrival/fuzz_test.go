@@ -15,7 +15,7 @@ import (
 // does in its place.
 func FuzzCalls(f *testing.F) {
 	for _, v := range []any{
-		PrepareCall{Name: "g", XML: "<domain/>", Cookie: []byte("c"), Flags: 1, Bandwidth: 2, Parallel: 3, Values: control.Values{Numbers: map[string]uint64{"comp-mt-level": 1}, Lists: map[string][]string{"comp-methods": {"mt"}}}}, PrepareReply{[]byte("c")},
+		PrepareCall{Name: "g", XML: "<domain/>", Cookie: []byte("c"), Flags: 1, Bandwidth: 2, Parallel: 3, Values: control.Values{Numbers: map[string]uint64{"comp-mt-level": 1}, Lists: map[string][]string{"comp-methods": {"mt"}}}, CreateDisks: map[string]CreateDisk{"vda": {Size: 1, Backing: "/b"}}}, PrepareReply{Cookie: []byte("c"), Made: []string{"/a"}},
 		FinishCall{Cookie: []byte("c"), Postcopy: true}, FinishReply{Downtime: -1, Undecided: "x"}, OutcomeAsk{"s", "u"}, OutcomeReply{OutcomeRuns, "running", true},
 	} {
 		b, err := msgpack.Marshal(v)

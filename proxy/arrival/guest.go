@@ -53,6 +53,7 @@ func (a *Arrivals) Claim(ctx context.Context, by Bringer, uuid libvirt.UUID, nam
 			if err := g.claim(); err != nil {
 				return nil, err
 			}
+			a.settleOf(ctx, virt.FormatUUID(uuid))
 			return g, nil
 		}
 		if !other.endLost(ctx) {
@@ -102,6 +103,13 @@ func (g *Guest) Prepared(ctx context.Context) error {
 		p.Close()
 	}
 	return nil
+}
+
+// ID is libvirt's, 0 for none.
+func (g *Guest) ID() int32 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.id
 }
 
 // From follows the session that the guest's source has opened for one that a client brings: from

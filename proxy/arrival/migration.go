@@ -44,6 +44,7 @@ type Migration struct {
 	looks    sync.WaitGroup
 	taking   atomic.Bool // libvirt is taking the guest over
 	life     *Guest      // nil before Prepare
+	made     *madeDisks  // nil where none were, and once it is settled whose they are
 	settled  bool        // libvirt holds the guest as its own, or not at all
 }
 
@@ -104,7 +105,7 @@ func (in *Migration) Call(ctx context.Context, name string, body []byte) (any, e
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	switch name {
-	case CallPrepare, CallPrepareWith:
+	case CallPrepare, CallPrepareWith, CallPrepareDisks:
 		var call PrepareCall
 		if err := msgpack.Unmarshal(body, &call); err != nil {
 			return nil, fmt.Errorf("read the call %s: %w", name, err)
@@ -151,6 +152,10 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 	if err := in.checkGuest(ctx, call); err != nil {
 		return nil, err
 	}
+	images, err := in.wanted(ctx, call)
+	if err != nil {
+		return nil, err
+	}
 	life, err := in.arrivals.Claim(ctx, Bringer{in.info.Peer, in.info.ID}, in.uuid, call.Name, in.flags)
 	if err != nil {
 		return nil, err
@@ -160,13 +165,24 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 		Flags: in.flags &^ SourceOnlyFlags, Params: Params(call.Name, At(in.dir), call.Bandwidth, call.Parallel, values),
 	}
 	var reply PrepareReply
+	if reply.Made, err = in.makeDisks(ctx, call.Name, images); err != nil {
+		life.End(NeverRan)
+		return nil, err
+	}
 	if reply.Cookie, _, err = in.steps.Prepare(ctx, call.XML, call.Cookie); err != nil {
 		life.End(NeverRan)
+		in.settleDisks(NeverRan)
 		return nil, in.cause("preparing the guest", err)
 	}
 	in.life = life
 	if err := life.Prepared(ctx); err != nil {
 		return nil, &stream.Cause{Code: stream.CodeLibvirt, Host: in.arrivals.Config.Name, Text: err.Error()}
+	}
+	if in.made != nil {
+		in.made.ID = life.ID()
+		if err := in.arrivals.disks.note(in.made); err != nil {
+			return nil, fmt.Errorf("note for whom disks were made: %w", err)
+		}
 	}
 	in.looks.Go(func() { life.AwaitPostcopy(in.session.Context(), in.switched) })
 	if !in.offline() {
@@ -248,6 +264,7 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 	if call.Cancelled && err == nil {
 		in.settled = true
 		in.life.End(NeverRan)
+		in.settleDisks(in.life.Verdict())
 		return reply, nil
 	}
 	looking, stop := context.WithTimeout(context.Background(), in.arrivals.Config.Limits.GiveUpTimeout)
@@ -259,6 +276,7 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 	case NeverRan:
 		in.settled = true
 		in.life.End(NeverRan)
+		in.settleDisks(NeverRan)
 		ended := *in.cause("taking the guest over", err)
 		ended.Text += in.arrivals.Libvirt.QEMUEnded(in.life.Name)
 		return nil, &ended
@@ -268,6 +286,7 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 	}
 	in.settled = true
 	in.life.End(Ran)
+	in.settleDisks(Ran)
 	if in.offline() {
 		in.log.Info().Msg("guest is defined here")
 		return reply, nil
@@ -331,6 +350,7 @@ func (in *Migration) End(cause *stream.Cause) {
 		in.life.End(Undecided)
 		v = in.life.Verdict()
 	}
+	in.settleDisks(v)
 	switch {
 	case v == Ran:
 		outcome = control.Moved
@@ -341,6 +361,32 @@ func (in *Migration) End(cause *stream.Cause) {
 		outcome = control.Cancelled
 	}
 	in.arrivals.Sessions.EndLogged(in.entry, in.log, outcome, cause)
+}
+
+// makeDisks makes those of the images that are missing, and returns their paths.
+func (in *Migration) makeDisks(ctx context.Context, name string, images []virt.Image) ([]string, error) {
+	if len(images) == 0 {
+		return nil, nil
+	}
+	m := &madeDisks{Peer: in.info.Peer, Session: in.info.ID, UUID: in.info.UUID, Guest: name, Postcopy: in.flags&libvirt.MigratePostcopy != 0}
+	if err := in.arrivals.makeDisks(ctx, m, images); err != nil || len(m.Disks) == 0 {
+		return nil, err
+	}
+	in.made = m
+	in.entry.MadeDisks(m.paths())
+	in.log.Info().Strs("disks", m.paths()).Msg("disks made")
+	return m.paths(), nil
+}
+
+// settleDisks settles whose the disks are that were made, by what became of the guest.
+func (in *Migration) settleDisks(v Verdict) {
+	if in.made == nil {
+		return
+	}
+	in.arrivals.settleDisks(in.made, v)
+	if in.made = nil; v == NeverRan {
+		in.entry.MadeDisks(nil)
+	}
 }
 
 func (in *Migration) cause(doing string, err error) *stream.Cause {

@@ -106,18 +106,22 @@ func (rs *records) set(r record) error {
 	if rs.folder == "" {
 		return nil
 	}
-	data, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(rs.folder, name)
-	if err = os.WriteFile(path+newSuffix, data, 0o600); err == nil {
-		err = os.Rename(path+newSuffix, path)
-	}
-	if err != nil {
+	if err := writeWhole(filepath.Join(rs.folder, name), r); err != nil {
 		return fmt.Errorf("note what becomes of the guest: %w", err)
 	}
 	return nil
+}
+
+// writeWhole writes a file of a journal, whole or not at all.
+func writeWhole(path string, content any) error {
+	data, err := json.Marshal(content)
+	if err == nil {
+		err = os.WriteFile(path+newSuffix, data, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(path+newSuffix, path)
+	}
+	return err
 }
 
 // newSuffix is of a file that is being written. No key ends with it: a session's ID is at its end.

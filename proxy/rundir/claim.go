@@ -1,10 +1,12 @@
 package rundir
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +25,26 @@ func (d *Dir) Claim(name string) (bool, error) {
 		return err == nil, err
 	}
 }
+
+// AwaitClaim is Claim that waits for other processes, until ctx ends.
+func (d *Dir) AwaitClaim(ctx context.Context, name string) error {
+	again := time.NewTicker(claimPoll)
+	defer again.Stop()
+	for {
+		if is, err := d.Claim(name); is || err != nil {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// claimPoll is how often what another process has is asked for: the kernel's own wait (F_OFD_SETLKW)
+// ends with no context.
+const claimPoll = 20 * time.Millisecond
 
 // Unclaim gives up what Claim has taken.
 func (d *Dir) Unclaim(name string) error { return d.claim(name, unix.F_UNLCK) }

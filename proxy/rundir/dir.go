@@ -24,6 +24,9 @@ const (
 	tunnelsDir    = "tunnels"
 	// ArrivalsDir holds what is known of guests that came, and outlives the daemon.
 	ArrivalsDir = "arrivals"
+	// DisksDir holds which disks were made here for guests that come, until it is settled whose they
+	// are.
+	DisksDir = "disks"
 	// departuresDir holds what Keep keeps, of guests that leave.
 	departuresDir = "departures"
 	// ProcessesDir holds a socket of each process that the folder has, by which the next one finds
@@ -112,7 +115,7 @@ func (d *Dir) take() error {
 			return fmt.Errorf("clear what an earlier sluice left in the run folder: %w", err)
 		}
 	}
-	for _, folder := range []string{ArrivalsDir, departuresDir} {
+	for _, folder := range []string{ArrivalsDir, DisksDir, departuresDir} {
 		left, _ := fs.Glob(d.root.FS(), filepath.Join(folder, "*"+newSuffix))
 		for _, name := range left { // the daemon was killed before they were whole
 			d.root.Remove(name)
@@ -130,7 +133,7 @@ var passing = []string{PeersDir, sessionsDir, tunnelsDir, ControlSocket, Process
 func (d *Dir) makeFolders() error {
 	for name, mode := range map[string]fs.FileMode{
 		PeersDir: 0o711, sessionsDir: 0o711, tunnelsDir: 0o711,
-		ProcessesDir: 0o700, ArrivalsDir: 0o700, departuresDir: 0o700,
+		ProcessesDir: 0o700, ArrivalsDir: 0o700, DisksDir: 0o700, departuresDir: 0o700,
 	} {
 		if err := d.Mkdir(name, mode); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err

@@ -26,6 +26,8 @@ type Entry struct {
 	memory   string // what protects it on the wire; empty: as the session says
 	disks    string
 
+	made []string // paths of disks that the destination has made
+
 	intended netip.AddrPort // of an intercepted connection
 
 	asked    *control.Asker
@@ -83,6 +85,13 @@ func (e *Entry) SecuredBy(memory, disks string) {
 	e.memory, e.disks = memory, disks
 }
 
+// MadeDisks says which disks the destination has made for it, and keeps.
+func (e *Entry) MadeDisks(paths []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.made = paths
+}
+
 // IntendedFor says where an intercepted connection was meant to go, or has come to.
 func (e *Entry) IntendedFor(a netip.AddrPort) {
 	e.mu.Lock()
@@ -131,6 +140,7 @@ func (e *Entry) Status() control.SessionStatus {
 		Channels:  []control.ChannelStatus{},
 		Memory:    e.memory,
 		Disks:     e.disks,
+		DisksMade: e.made,
 		Asked:     e.asked,
 		Options:   e.options,
 		Downtime:  e.downtime,
