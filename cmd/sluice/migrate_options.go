@@ -12,6 +12,7 @@ import (
 // migrateOptions are the flags of sluice migrate.
 type migrateOptions struct {
 	copyAll, copyInc           bool
+	createDisks                bool
 	persistent, undefineSource bool
 	live, offline              bool
 	postCopy, afterPreCopy     bool
@@ -37,8 +38,9 @@ const defaultConnections = 2
 
 func (o *migrateOptions) add(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.BoolVar(&o.copyAll, "copy-storage-all", false, "copy the guest's disks completely; the destination needs files of the same size")
+	f.BoolVar(&o.copyAll, "copy-storage-all", false, "copy the guest's disks completely, into files of the same size at the destination")
 	f.BoolVar(&o.copyInc, "copy-storage-inc", false, "copy only what the backing files at the destination do not have")
+	f.BoolVar(&o.createDisks, "create-disks", false, "make those files at the destination that are missing; a migration that fails removes them")
 	f.BoolVar(&o.synchronous, "copy-storage-synchronous-writes", false, "have each write of the guest's wait until the destination has it, so that the copy of a busy disk ends")
 	addValues(f, "migrate-disks")
 	f.BoolVar(&o.persistent, "persistent", false, "define the guest at the destination")
@@ -102,6 +104,7 @@ func (o *migrateOptions) request(f *pflag.FlagSet, guest, peer string) (*control
 		Name:                o.dname,
 		Offline:             o.offline,
 		Suspend:             o.suspend,
+		CreateDisks:         o.createDisks,
 		Synchronous:         o.synchronous,
 		Compressed:          o.compressed,
 		AbortOnError:        o.abortOnError,

@@ -25,6 +25,9 @@ func writeResult(io streams, r *control.Result) {
 	for _, text := range r.Warnings {
 		field(w, "warning", text)
 	}
+	if len(r.DisksMade) > 0 {
+		field(w, "disks", "made on "+r.Destination+": "+strings.Join(r.DisksMade, ", "))
+	}
 	if r.Carried > 0 {
 		field(w, "carried", size(r.Carried)+channels(r.Channels)+average(r))
 	}

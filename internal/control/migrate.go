@@ -64,6 +64,8 @@ type Result struct {
 	Source      string `json:"source"`
 	Destination string `json:"destination"`
 
+	DisksMade []string `json:"disks_made,omitempty"` // paths of those that the destination has made, and keeps
+
 	Carried  uint64        `json:"carried"` // bytes, both ways, all channels
 	Channels int           `json:"channels"`
 	Elapsed  time.Duration `json:"elapsed_ns"`

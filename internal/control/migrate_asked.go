@@ -16,6 +16,7 @@ func (r *MigrateRequest) Flags() (flags []string) {
 	}{
 		{r.CopyStorage == CopyAll, "--copy-storage-all"},
 		{r.CopyStorage == CopyInc, "--copy-storage-inc"},
+		{r.CreateDisks, "--create-disks"},
 		{r.Synchronous, "--copy-storage-synchronous-writes"},
 		{r.Persistent, "--persistent"},
 		{r.UndefineSource, "--undefinesource"},

@@ -35,6 +35,7 @@ type MigrateRequest struct {
 	Suspend       bool   `json:"suspend,omitempty"`        // leave the guest paused at the destination
 
 	CopyStorage    string `json:"copy_storage,omitempty"`
+	CreateDisks    bool   `json:"create_disks,omitempty"` // make those that the destination lacks
 	Synchronous    bool   `json:"copy_storage_synchronous_writes,omitempty"`
 	Persistent     bool   `json:"persistent,omitempty"`
 	UndefineSource bool   `json:"undefine_source,omitempty"`
@@ -144,6 +145,8 @@ func (r *MigrateRequest) checkValues() error {
 	switch {
 	case r.CopyStorage == CopyNone && r.Synchronous:
 		return WrongUse("--copy-storage-synchronous-writes is about copying disks: add --copy-storage-all or --copy-storage-inc")
+	case r.CopyStorage == CopyNone && r.CreateDisks:
+		return WrongUse("--create-disks makes the files that disks are copied into: add --copy-storage-all or --copy-storage-inc")
 	case several && r.Compressed && methods == nil:
 		return WrongUse("several connections have no compression by default: add --comp-methods zstd or --comp-methods zlib, or leave out --compressed")
 	case several && methods != nil && (len(methods) > 1 || !r.Values.multifd()):

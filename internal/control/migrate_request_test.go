@@ -45,6 +45,7 @@ func TestCheck(t *testing.T) {
 		{"persistent description of a transient guest", func(r *MigrateRequest) { r.PersistentXML = "<domain/>" }, "add --persistent"},
 		{"paused in post-copy", func(r *MigrateRequest) { r.Suspend, r.PostCopy = true, true }, "--suspend or --postcopy"},
 		{"resume with a description", func(r *MigrateRequest) { r.PostCopyResume, r.PostCopy, r.XML = true, true, "<domain/>" }, "leave out --xml"},
+		{"disks made for nothing", func(r *MigrateRequest) { r.CreateDisks = true }, "--copy-storage-all"},
 		{"synchronous writes of nothing", func(r *MigrateRequest) { r.Synchronous = true }, "--copy-storage-all"},
 		{"disks of nothing", func(r *MigrateRequest) { r.Values.setList(OptionDisks, []string{"vda"}) }, "--copy-storage-all"},
 		{"a disk twice", func(r *MigrateRequest) {

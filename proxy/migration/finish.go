@@ -451,6 +451,14 @@ func (m *outgoing) finishResult(r *control.Result) {
 	r.Carried, r.Channels = st.Sent+st.Received, len(st.Channels)
 	r.Path, r.TLS, r.Suite, r.Group = st.Path, st.TLS, st.Suite, st.Group
 	r.Warnings = m.warnings
+	switch {
+	case len(m.made) == 0:
+	case r.Outcome == control.Failed || r.Outcome == control.Cancelled:
+		m.entry.MadeDisks(nil)
+		r.Message += fmt.Sprintf(". %s removes the disks that it has made", m.peer.Name)
+	default:
+		r.DisksMade = m.made
+	}
 	r.Elapsed, r.Downtime = time.Since(m.started), m.downtime
 	if r.Outcome == control.Moved {
 		m.entry.SetPhase(control.PhaseDone)

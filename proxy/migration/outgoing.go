@@ -61,6 +61,7 @@ type outgoing struct {
 	asked     *stream.Cause // why the job was aborted, by us
 	code      string        // of what the result has as its cause
 	downtime  time.Duration
+	made      []string // paths of disks that the destination has made
 	warnings  []string // for the caller
 }
 
@@ -235,6 +236,7 @@ func (m *outgoing) run(ctx context.Context) *control.Result {
 	}
 	if err := m.prepare(ctx); err != nil {
 		if m.begun {
+			m.cookie = nil  // the source's own, which libvirt refuses
 			m.confirm(true) // ends the job that Begin began
 		}
 		return m.failed(ctx, err)
@@ -318,7 +320,11 @@ func (m *outgoing) prepare(ctx context.Context) error {
 		}
 	}
 	if err := m.host.CheckChannels(transfer.ChannelsOf(m.flags, m.req.ParallelConnections, len(m.req.Values.Lists[control.OptionDisks]), xml)); err != nil {
-		return &stream.Cause{Code: stream.CodeRefused, Host: m.host.Config.Name, Text: err.Error()}
+		return m.refusal("%v", err)
+	}
+	create, paths, err := m.disksToMake(ctx, xml)
+	if err != nil {
+		return err
 	}
 	m.progress(control.PhasePrepare)
 	var reply arrival.PrepareReply
@@ -331,18 +337,15 @@ func (m *outgoing) prepare(ctx context.Context) error {
 		Parallel:      m.req.ParallelConnections,
 		PersistentXML: m.req.PersistentXML,
 		Values:        m.req.Values.Shared(),
+		CreateDisks:   create,
 	}
-	err = m.session.Call(ctx, call.CallFor(), call, &reply)
+	if err := m.session.Call(ctx, call.CallFor(), call, &reply); err != nil {
+		return m.prepareFailed(ctx, call, err)
+	}
 	m.cookie = reply.Cookie
-	var cause *stream.Cause
-	if errors.As(err, &cause) {
-		if make := m.host.Libvirt.MissingDisks(ctx, m.dom.UUID, xml, m.req.Values.Lists[control.OptionDisks], m.req.CopyStorage == control.CopyInc, cause.Text, m.peer.Name); make != "" {
-			told := *cause
-			told.Text += "; " + make
-			return &told
-		}
-	}
-	return err
+	m.made = slices.DeleteFunc(reply.Made, func(path string) bool { return !slices.Contains(paths, path) })
+	m.entry.MadeDisks(m.made)
+	return nil
 }
 
 // nameThere is the guest's name at the destination.
