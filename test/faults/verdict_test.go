@@ -98,7 +98,26 @@ func (s *stage) judge(r *result) {
 			r.fault("%v", err)
 		}
 	}
+	if s.c.makesDisks() && at != nil {
+		s.disksFollow(r, at == s.B)
+	}
 	s.nothingLeft(ctx, r, at)
+}
+
+// disksFollow checks that the disks which sluice has made on host-b are there if the guest is, and
+// gone if it never ran there; they may be kept where nobody could tell.
+func (s *stage) disksFollow(r *result, there bool) {
+	var noted []os.DirEntry
+	is := true
+	err := s.wait("the disks on host-b to be the guest's, or gone", time.Minute, func() (settled bool, err error) {
+		noted, err = os.ReadDir(s.B.Path("/run/sluice/disks"))
+		_, missing := os.Lstat(s.B.Path(s.g.DiskPath(0)))
+		is = missing == nil
+		return is == there && len(noted) == 0, err
+	})
+	if err != nil && !(s.c.mayHold() && is) {
+		r.fault("the disks made on host-b: %v: there: %t, not settled: %d", err, is, len(noted))
+	}
 }
 
 // crashes starts a libvirtd anew that has ended of itself, as systemd does, and tells of it. libvirt

@@ -80,7 +80,7 @@ func sluiceMigrate(s *stage) ([]string, error) {
 	args := []string{s.programs.Command, "migrate", "--json", s.g.Name, lab.HostB}
 	switch s.c.kind {
 	case "storage":
-		args = append(args, "--copy-storage-all", "--bandwidth", bandwidth)
+		args = append(args, "--copy-storage-all", "--create-disks", "--bandwidth", bandwidth)
 	case "parallel":
 		args = append(args, "--parallel", "--bandwidth", bandwidth)
 	case "postcopy":
@@ -90,6 +90,9 @@ func sluiceMigrate(s *stage) ([]string, error) {
 	}
 	return append(args, s.persistence()...), nil
 }
+
+// makesDisks says whether sluice makes the guest's disks at the destination.
+func (c *testCase) makesDisks() bool { return c.way.name == "sluice" && c.kind == "storage" }
 
 func virshMigrate(s *stage, uri string, more ...string) []string {
 	args := []string{"virsh", "-q", "-c", "qemu:///system", "migrate", "--live", s.g.Name, uri}
