@@ -118,9 +118,9 @@ test-guests: ## every kind of guest that there is a test of, moved both ways and
 test-versions: roots ## every way of migrating between Debian 12, 13 and testing, and their GnuTLS and OpenSSL, into docs/versions.md (root or sudo)
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 90m -parallel 3 ./test/versions -args -all -results $(CURDIR)/docs/versions.md
 
-roots: ## the libvirt and QEMU of Debian 13 and testing, for the lab, into the user's cache (fetches them once; root or sudo)
+roots: ## the libvirt and QEMU of Debian 13 and testing, and 13's modular daemons, for the lab, into the user's cache (fetches and builds them once; root or sudo)
 	test/install
-	$(ROOTS) trixie testing
+	$(ROOTS) trixie testing modular-trixie
 
 test-packages: ## the .deb installed, upgraded and removed on Debian 12 and 13, booted (root or sudo)
 	test/install

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -24,9 +23,11 @@ var packages = []string{
 }
 
 // recipe is what mmdebstrap is told, but for where to build.
-func recipe(suite string) []string {
+func recipe(suite string) []string { return recipeOf("essential", "dir", packages, suite) }
+
+func recipeOf(variant, format string, packages []string, suite string) []string {
 	return []string{
-		"--mode=root", "--variant=essential", "--format=dir",
+		"--mode=root", "--variant=" + variant, "--format=" + format,
 		`--aptopt=APT::Install-Recommends "false"`,
 		`--aptopt=Acquire::Retries "3"`,
 		// The list of a release that is not out yet may be older than it says it may get.
@@ -40,22 +41,21 @@ func recipe(suite string) []string {
 	}
 }
 
-// build builds a root. It has its place only once it is whole. mmdebstrap inherits the lock: should
-// this process end before it, nobody else begins beside it.
-func build(ctx context.Context, suite, dir string, lock *os.File) error {
-	if os.Geteuid() != 0 {
-		return fmt.Errorf("the root of Debian %s is not built yet, which takes root: run `make roots`", suite)
-	}
+func build(ctx context.Context, suite, part string, lock *os.File) error {
 	mirror, err := mirror(ctx)
 	if err != nil {
 		return err
 	}
-	part := dir + ".part"
-	if err := os.RemoveAll(part); err != nil {
-		return err
+	return debstrap(ctx, suite, mirror, part, lock, append(recipe(suite), part, mirror)...)
+}
+
+// debstrap runs mmdebstrap, to make dir. mmdebstrap inherits the lock: should this process end
+// before it, nobody else begins beside it.
+func debstrap(ctx context.Context, suite, mirror, dir string, lock *os.File, args ...string) error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("the root of Debian %s is not built yet, which takes root: run `make roots`", suite)
 	}
-	args := slices.Concat([]string{"--quiet"}, recipe(suite), []string{part, mirror})
-	cmd := exec.CommandContext(ctx, "mmdebstrap", args...)
+	cmd := exec.CommandContext(ctx, "mmdebstrap", append([]string{"--quiet"}, args...)...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.ExtraFiles = []*os.File{lock}
@@ -63,10 +63,9 @@ func build(ctx context.Context, suite, dir string, lock *os.File) error {
 	// removed has no /dev of the machine's in it.
 	cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Unshareflags: unix.CLONE_NEWNS}
 	if err := cmd.Run(); err != nil {
-		os.RemoveAll(part)
-		return failed(ctx, suite, mirror, dir, err, said.String())
+		return failed(ctx, suite, mirror, strings.TrimSuffix(dir, ".part"), err, said.String())
 	}
-	return os.Rename(part, dir)
+	return nil
 }
 
 func failed(ctx context.Context, suite, mirror, dir string, err error, said string) error {

@@ -7,7 +7,8 @@
 //
 // mmdebstrap builds one from the mirror that this machine's apt uses, which takes a minute and a
 // half and 400 MB. It is kept in the user's cache, or in the folder that SLUICE_ROOTS names, until
-// the list of packages here changes. Hosts do not write to it.
+// the list of packages here changes. Hosts do not write to it. OpenModular adds libvirt's modular
+// daemons to one.
 package roots
 
 import (
@@ -30,12 +31,19 @@ const FolderVariable = "SLUICE_ROOTS"
 
 // A Root is a file system that is whole, and stays until Close, and for as long as hosts have it.
 type Root struct {
-	Dir  string
+	Dir  string   // of one over another, both, joined as in PATH
 	held *os.File // locked, so that nobody takes it for an old one
+	base *Root    // nil if it stands by itself
 }
 
 // Close lets go of the root, which stays where it is.
-func (r *Root) Close() error { return r.held.Close() }
+func (r *Root) Close() error {
+	err := r.held.Close()
+	if r.base != nil {
+		err = errors.Join(err, r.base.Close())
+	}
+	return err
+}
 
 var suiteRule = regexp.MustCompile(`^[a-z]+$`)
 
@@ -45,6 +53,11 @@ func Open(ctx context.Context, suite string) (*Root, error) {
 	if !suiteRule.MatchString(suite) {
 		return nil, fmt.Errorf("release %q: want a name such as trixie", suite)
 	}
+	return open(ctx, suite, recipe(suite), func(part string, lock *os.File) error { return build(ctx, suite, part, lock) })
+}
+
+// open finds what was built by a recipe, or has it built. It has its place only once it is whole.
+func open(ctx context.Context, name string, recipe []string, build func(part string, lock *os.File) error) (*Root, error) {
 	folder, err := folder()
 	if err != nil {
 		return nil, err
@@ -52,15 +65,22 @@ func Open(ctx context.Context, suite string) (*Root, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, err
 	}
-	lock, err := lock(ctx, filepath.Join(folder, suite+".lock"))
+	lock, err := lock(ctx, filepath.Join(folder, name+".lock"))
 	if err != nil {
-		return nil, fmt.Errorf("wait for the root of Debian %s: %w", suite, err)
+		return nil, fmt.Errorf("wait for the root of Debian %s: %w", name, err)
 	}
 	defer lock.Close()
 
-	dir := place(folder, suite)
+	dir := place(folder, name, recipe)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		if err := build(ctx, suite, dir, lock); err != nil {
+		part := dir + ".part"
+		if err := os.RemoveAll(part); err != nil {
+			return nil, err
+		}
+		if err := build(part, lock); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(part))
+		}
+		if err := os.Rename(part, dir); err != nil {
 			return nil, err
 		}
 	} else if err != nil {
@@ -74,7 +94,7 @@ func Open(ctx context.Context, suite string) (*Root, error) {
 		held.Close()
 		return nil, os.NewSyscallError("flock", err)
 	}
-	removeOld(folder, suite, dir)
+	removeOld(folder, name, dir)
 	return &Root{Dir: dir, held: held}, nil
 }
 
@@ -89,10 +109,10 @@ func folder() (string, error) {
 	return filepath.Join(cache, "sluice", "roots"), nil
 }
 
-// place is where a release's root lies that was built as one is built now.
-func place(folder, suite string) string {
-	sum := sha256.Sum256([]byte(strings.Join(recipe(suite), "\n")))
-	return filepath.Join(folder, fmt.Sprintf("%s-%x", suite, sum[:6]))
+// place is where lies what was built by a recipe.
+func place(folder, name string, recipe []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(recipe, "\n")))
+	return filepath.Join(folder, fmt.Sprintf("%s-%x", name, sum[:6]))
 }
 
 // lock takes the lock of a release, which holds as long as any process has the file open.
@@ -121,10 +141,10 @@ func lock(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// removeOld removes roots of the release that other lists of packages have made, unless somebody
-// has them open, and what was not finished. Without success they stay for the next time.
-func removeOld(folder, suite, dir string) {
-	old, _ := filepath.Glob(filepath.Join(folder, suite+"-*"))
+// removeOld removes what other recipes have made under the name, unless somebody has it open, and
+// what was not finished. Without success it stays for the next time.
+func removeOld(folder, name, dir string) {
+	old, _ := filepath.Glob(filepath.Join(folder, name+"-*"))
 	for _, path := range old {
 		if path == dir {
 			continue

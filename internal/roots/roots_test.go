@@ -52,13 +52,13 @@ func TestCannotBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", programs)
-	part := place(folder, suite) + ".part"
+	part := place(folder, suite, recipe(suite)) + ".part"
 	makeFolder(t, part)
 	_, err = Open(t.Context(), suite)
 	if !errors.Is(err, exec.ErrNotFound) || !strings.Contains(err.Error(), "Debian nonesuch") || !strings.Contains(err.Error(), "test/install") {
 		t.Errorf("without mmdebstrap: %v", err)
 	}
-	if there(place(folder, suite)) || there(part) {
+	if there(place(folder, suite, recipe(suite))) || there(part) {
 		t.Error("half a root is left")
 	}
 	if _, err := Open(t.Context(), "../trixie"); err == nil || !strings.Contains(err.Error(), "../trixie") {
@@ -78,7 +78,7 @@ func TestFailedWords(t *testing.T) {
 // Who comes while another builds waits; what others have open is not removed.
 func TestShared(t *testing.T) {
 	folder := cache(t)
-	dir := place(folder, suite)
+	dir := place(folder, suite, recipe(suite))
 	makeFolder(t, dir)
 	used, unused, part := filepath.Join(folder, suite+"-0001"), filepath.Join(folder, suite+"-0002"), filepath.Join(folder, suite+"-0003.part")
 	for _, path := range []string{used, unused, part} {
@@ -119,5 +119,24 @@ func TestShared(t *testing.T) {
 	}
 	if !there(used) || there(unused) || there(part) {
 		t.Errorf("the old root that is in use is there: %t; those that are not: %t, %t", there(used), there(unused), there(part))
+	}
+}
+
+func TestLibvirtVersion(t *testing.T) {
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, "var/lib/dpkg"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	status := filepath.Join(root, "var/lib/dpkg/status")
+	for text, want := range map[string]string{
+		"Package: libvirt-daemon-log\nVersion: 1\n\nPackage: libvirt-daemon\nStatus: install ok installed\nSource: libvirt\nVersion: 11.3.0-3+deb13u3\n\nPackage: z\nVersion: 2\n": "11.3.0-3+deb13u3",
+		"Package: z\nVersion: 2\n": "",
+	} {
+		if err := os.WriteFile(status, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := libvirtVersion(root); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", text, got, err)
+		}
 	}
 }

@@ -1,7 +1,7 @@
-// Command roots builds the file systems of Debian releases that hosts of the lab need, unless they
-// are there, and prints where they are:
+// Command roots builds the file systems of Debian releases that hosts of the lab need, with modular
+// daemons or without, unless they are there, and prints where they are:
 //
-//	go run ./test/roots trixie testing
+//	go run ./test/roots trixie modular-trixie
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -21,7 +22,11 @@ func main() {
 	defer stop()
 	var errs []error
 	for _, suite := range os.Args[1:] {
-		root, err := roots.Open(ctx, suite)
+		open := roots.Open
+		if of, is := strings.CutPrefix(suite, "modular-"); is {
+			open, suite = roots.OpenModular, of
+		}
+		root, err := open(ctx, suite)
 		if err != nil {
 			errs = append(errs, err)
 			continue
