@@ -31,8 +31,8 @@ type Host struct {
 }
 
 // startHost starts a host's pid 1 in new namespaces and returns once its file system stands: that
-// of root, or the machine's if that is empty. The host ends when life, the reading end of a pipe,
-// reaches its end; with a nil life it stands until it is killed.
+// of root ([Options]), or the machine's if that is empty. The host ends when life, the reading end
+// of a pipe, reaches its end; with a nil life it stands until it is killed.
 func startHost(ctx context.Context, lab, name, root string, life *os.File) (*Host, error) {
 	ready, report, err := os.Pipe()
 	if err != nil {

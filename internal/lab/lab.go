@@ -35,8 +35,9 @@ type Options struct {
 	// qemu.conf on both hosts.
 	LibvirtdConf, QemuConf string
 	// RootA and RootB are folders with file systems that the hosts have as their root instead of the
-	// machine's, such as those of package roots. All they then share with the machine is /dev, /tmp
-	// and os.TempDir.
+	// machine's, such as those of package roots: of several, joined as in PATH, the first lies over
+	// the others. All they then share with the machine is /dev, /tmp and os.TempDir. Where there is a
+	// virtqemud, modular daemons run in place of libvirtd, and nothing listens on plain TCP.
 	RootA, RootB string
 }
 

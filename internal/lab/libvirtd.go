@@ -13,15 +13,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// monolithic is libvirt as one daemon, and modular as several, in the order in which they start.
+// Each has the QEMU driver in its first.
+var (
+	monolithic = []string{"libvirtd"}
+	modular    = []string{"virtqemud", "virtstoraged", "virtnetworkd", "virtsecretd", Virtproxyd}
+)
+
+// Virtproxyd is the modular daemon that listens at libvirtd's unix socket, and hands calls on. For
+// other hosts it would listen at sockets of systemd's alone, which the lab has not.
+const Virtproxyd = "virtproxyd"
+
+// daemons are libvirt's on this host.
+func (h *Host) daemons() []string {
+	if _, err := os.Stat(h.Path("/usr/sbin/" + modular[0])); err == nil {
+		return modular
+	}
+	return monolithic
+}
+
+// Libvirtd is the name of the daemon with libvirt's QEMU driver: libvirtd, or virtqemud.
+func (h *Host) Libvirtd() string { return h.daemons()[0] }
+
 // writeConfig writes the files under the host's /etc. The index tells the hosts apart where they
 // must differ.
 func (h *Host) writeConfig(index int, opts Options) error {
 	hosts := "127.0.0.1 localhost\n::1 localhost\n" + addrA + " " + HostA + "\n" + addrB + " " + HostB + "\n"
 	files := map[string]string{
-		"/etc/hostname":              h.Name + "\n",
-		"/etc/hosts":                 hosts,
-		"/etc/libvirt/libvirtd.conf": libvirtdConf() + opts.LibvirtdConf,
-		"/etc/libvirt/qemu.conf":     qemuConf + opts.QemuConf,
+		"/etc/hostname":          h.Name + "\n",
+		"/etc/hosts":             hosts,
+		"/etc/libvirt/qemu.conf": qemuConf + opts.QemuConf,
+	}
+	id := uuid.NewString()
+	for _, daemon := range h.daemons() {
+		files["/etc/libvirt/"+daemon+".conf"] = daemonConf(daemon, id) + opts.LibvirtdConf
 	}
 	for name, content := range files {
 		// The layer's file takes the place of what may be a link to somewhere on the machine.
@@ -35,20 +60,24 @@ func (h *Host) writeConfig(index int, opts Options) error {
 	return nil
 }
 
-// libvirtdConf lets every local process in, and every TCP client of this network of two. Two
+// daemonConf lets every local process in, and every TCP client of this network of two. Two
 // libvirtd on one machine would both read its firmware's UUID, and refuse to migrate to what they
 // take for themselves.
-func libvirtdConf() string {
-	return `host_uuid = "` + uuid.NewString() + `"
+func daemonConf(daemon, hostUUID string) string {
+	conf := fmt.Sprintf(`host_uuid = "%s"
 auth_unix_ro = "none"
 auth_unix_rw = "none"
 unix_sock_group = "root"
-listen_tls = 0
-listen_tcp = 1
-auth_tcp = "none"
-log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
-`
+log_outputs = "3:file:%s"
+`, hostUUID, LogOf(daemon))
+	if daemon == monolithic[0] {
+		conf += "listen_tls = 0\nlisten_tcp = 1\nauth_tcp = \"none\"\n"
+	}
+	return conf
 }
+
+// LogOf is the log of a libvirt daemon, within its host.
+func LogOf(daemon string) string { return "/var/log/libvirt/" + daemon + ".log" }
 
 // qemuConf takes away what needs the machine's help: AppArmor, virtlogd, namespaces within
 // namespaces, cgroups, and the extended attributes in which libvirt remembers owners. It sets no
@@ -62,49 +91,66 @@ remember_owner = 0
 migrate_tls_x509_cert_dir = "/etc/pki/qemu"
 `
 
-const libvirtdPidFile = "/run/libvirtd.pid"
+func pidFile(daemon string) string { return "/run/" + daemon + ".pid" }
 
-// StartLibvirtd starts libvirtd and returns when it serves. The daemon belongs to the host, not to
-// this process.
+// StartLibvirtd starts libvirt's daemons that do not run, and returns when they serve. They belong
+// to the host, not to this process.
 func (h *Host) StartLibvirtd(ctx context.Context) error {
-	out, err := h.Command(ctx, "libvirtd", "--daemon", "--listen", "--pid-file", libvirtdPidFile).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("start libvirtd on %s: %w: %s%s", h.Name, err, bytes.TrimSpace(out), h.logTail("/var/log/libvirt/libvirtd.log"))
+	for _, daemon := range h.daemons() {
+		if _, err := h.DaemonPID(daemon); err == nil {
+			continue
+		}
+		args := []string{"--daemon", "--pid-file", pidFile(daemon)}
+		if daemon == monolithic[0] {
+			args = append(args, "--listen")
+		}
+		out, err := h.Command(ctx, daemon, args...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("start %s on %s: %w: %s%s", daemon, h.Name, err, bytes.TrimSpace(out), h.logTail(LogOf(daemon)))
+		}
 	}
 	return nil
 }
 
-// LibvirtdPID returns the pid of the host's libvirtd, as the machine numbers it. It fails with
-// [os.ErrProcessDone] when there is none.
-func (h *Host) LibvirtdPID() (int, error) {
-	raw, err := os.ReadFile(h.Path(libvirtdPidFile))
+// LibvirtdPID is DaemonPID of the daemon with the QEMU driver.
+func (h *Host) LibvirtdPID() (int, error) { return h.DaemonPID(h.Libvirtd()) }
+
+// DaemonPID returns the pid of one of libvirt's daemons on the host, as the machine numbers it. It
+// fails with [os.ErrProcessDone] when it runs no longer.
+func (h *Host) DaemonPID(daemon string) (int, error) {
+	raw, err := os.ReadFile(h.Path(pidFile(daemon)))
 	if err != nil {
-		return 0, fmt.Errorf("libvirtd of %s: %w", h.Name, err)
+		return 0, fmt.Errorf("%s of %s: %w", daemon, h.Name, err)
 	}
 	inner, err := strconv.Atoi(strings.TrimSpace(string(raw)))
 	if err != nil {
-		return 0, fmt.Errorf("libvirtd of %s: %s: %w", h.Name, libvirtdPidFile, err)
+		return 0, fmt.Errorf("%s of %s: %s: %w", daemon, h.Name, pidFile(daemon), err)
 	}
-	return h.outerPid(inner)
+	return h.outerPid(inner, daemon)
 }
 
-// KillLibvirtd sends libvirtd a signal and waits for its end. Guests run on, as they do under a
+// KillLibvirtd is KillDaemon of the daemon with the QEMU driver. Guests run on, as they do under a
 // libvirtd that crashed.
 func (h *Host) KillLibvirtd(ctx context.Context, sig syscall.Signal) error {
-	pid, err := h.LibvirtdPID()
+	return h.KillDaemon(ctx, h.Libvirtd(), sig)
+}
+
+// KillDaemon sends one of libvirt's daemons a signal and waits for its end.
+func (h *Host) KillDaemon(ctx context.Context, daemon string, sig syscall.Signal) error {
+	pid, err := h.DaemonPID(daemon)
 	if err != nil {
 		return err
 	}
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return fmt.Errorf("libvirtd of %s: %w", h.Name, os.NewSyscallError("pidfd_open", err))
+		return fmt.Errorf("%s of %s: %w", daemon, h.Name, os.NewSyscallError("pidfd_open", err))
 	}
 	defer unix.Close(pidfd)
 	if err := unix.PidfdSendSignal(pidfd, sig, nil, 0); err != nil {
-		return fmt.Errorf("libvirtd of %s: %w", h.Name, os.NewSyscallError("pidfd_send_signal", err))
+		return fmt.Errorf("%s of %s: %w", daemon, h.Name, os.NewSyscallError("pidfd_send_signal", err))
 	}
 	if err := waitGone(ctx, pidfd); err != nil {
-		return fmt.Errorf("libvirtd of %s: %w", h.Name, err)
+		return fmt.Errorf("%s of %s: %w", daemon, h.Name, err)
 	}
 	return nil
 }

@@ -115,9 +115,10 @@ func hideEmulators() error {
 	return nil
 }
 
-// mountLayer shows a folder at target, writable for this host alone. The layer's two folders lie in
-// a tmpfs that is unmounted at once: the overlay keeps its own hold on it.
-func mountLayer(folder, target string) error {
+// mountLayer shows a folder at target, or several that are joined as in PATH, the first of them on
+// top, writable for this host alone. The layer's two folders lie in a tmpfs that is unmounted at
+// once: the overlay keeps its own hold on it.
+func mountLayer(folders, target string) error {
 	const layer = "/run"
 	if err := mount("tmpfs", layer, "tmpfs", 0, "mode=0755"); err != nil {
 		return err
@@ -129,8 +130,9 @@ func mountLayer(folder, target string) error {
 	}
 	// The layer's owner and mode are those that show.
 	var st unix.Stat_t
-	if err := unix.Stat(folder, &st); err != nil {
-		return &os.PathError{Op: "stat", Path: folder, Err: err}
+	top := filepath.SplitList(folders)[0]
+	if err := unix.Stat(top, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: top, Err: err}
 	}
 	if err := os.Chown(layer+"/upper", int(st.Uid), int(st.Gid)); err != nil {
 		return err
@@ -138,7 +140,7 @@ func mountLayer(folder, target string) error {
 	if err := unix.Chmod(layer+"/upper", st.Mode&0o7777); err != nil {
 		return &os.PathError{Op: "chmod", Path: layer + "/upper", Err: err}
 	}
-	if err := mount("overlay", target, "overlay", 0, "lowerdir="+folder+",upperdir="+layer+"/upper,workdir="+layer+"/work"); err != nil {
+	if err := mount("overlay", target, "overlay", 0, "lowerdir="+folders+",upperdir="+layer+"/upper,workdir="+layer+"/work"); err != nil {
 		return fmt.Errorf("%w (does this kernel have overlayfs?)", err)
 	}
 	if err := unix.Unmount(layer, unix.MNT_DETACH); err != nil {

@@ -62,9 +62,10 @@ func (h *Host) Processes(name string) ([]int, error) {
 	return found, nil
 }
 
-// outerPid returns the machine's number of the process that the host knows as inner.
-func (h *Host) outerPid(inner int) (int, error) {
-	pids, err := h.Processes("")
+// outerPid returns the machine's number of the process that the host knows as inner, and that runs
+// the program: a number is another's once its process has ended.
+func (h *Host) outerPid(inner int, program string) (int, error) {
+	pids, err := h.Processes(program)
 	if err != nil {
 		return 0, err
 	}
@@ -82,7 +83,7 @@ func (h *Host) outerPid(inner int) (int, error) {
 			}
 		}
 	}
-	return 0, fmt.Errorf("%s has no process %d: %w", h.Name, inner, os.ErrProcessDone)
+	return 0, fmt.Errorf("%s has no process %d of %s: %w", h.Name, inner, program, os.ErrProcessDone)
 }
 
 func allPids() ([]int, error) {
