@@ -15,6 +15,7 @@ type testCase struct {
 	config string        // TOML before the tables of peers; patient if empty
 	peer   string        // TOML of the other host's table
 	often  bool          // it is tried without -all, too
+	byTCP  bool          // libvirt at the destination must listen on plain TCP
 	// run moves the guest. If a fault of libvirt's or QEMU's keeps it from that, as it must, run
 	// returns what it is.
 	run func(s *stage) (fault string)
@@ -26,6 +27,7 @@ var cases = []*testCase{
 	{name: "with virtio disks", spec: lab.GuestSpec{DisksMiB: []int{16, 3}}, run: withVirtioDisks},
 	{name: "in parallel", often: true, run: bySluice("--parallel-connections", "4")},
 	{name: "paused", spec: lab.GuestSpec{Paused: true}, run: bySluice()},
+	{name: "paused, twice", spec: lab.GuestSpec{Paused: true, NVRAM: true}, run: pausedTwice},
 	{name: "QEMU's own TLS", often: true, run: byVirsh(peerSocket, "QEMU's own TLS", "--p2p", "--tls")},
 	{name: "post-copy", often: true, spec: busy, run: postCopy("--postcopy", "--bandwidth", "32")},
 	{name: "post-copy, resumed", spec: busy, config: hasty, run: resumed},
@@ -35,7 +37,7 @@ var cases = []*testCase{
 	{name: "virsh, managed, peer's socket", spec: disks, run: byVirsh(peerSocket, "sluice", "--copy-storage-all")},
 	{name: "virsh, p2p, qemu+tls", spec: disks, run: byVirsh(tlsURI, "sluice", "--p2p", "--copy-storage-all")},
 	{name: "virsh, managed, qemu+tls", often: true, spec: disks, run: byVirsh(tlsURI, "sluice", "--copy-storage-all")},
-	{name: "virsh, intercepted", often: true, spec: disks, peer: "[intercept]\n", run: intercepted},
+	{name: "virsh, intercepted", often: true, byTCP: true, spec: disks, peer: "[intercept]\n", run: intercepted},
 }
 
 var disks = lab.GuestSpec{DisksMiB: []int{16, 3}, IDE: true}
@@ -90,6 +92,24 @@ func withVirtioDisks(s *stage) string {
 	return bySluice("--copy-storage-all")(s)
 }
 
+// pausedTwice moves a paused guest with an image that is not copied, and back again.
+func pausedTwice(s *stage) string {
+	bySluice()(s)
+	back := s.site.B.Command(s.ctx, "migrate", "--json", s.g.Name, lab.HostA)
+	if !s.hasB.Has(virt.InactiveImages) {
+		if out, err := back.CombinedOutput(); err != nil {
+			s.t.Fatalf("back again: %v: %s", err, out)
+		}
+		s.check(s.CheckOnlyOn(s.ctx, s.g, s.A))
+		return ""
+	}
+	if out, err := back.CombinedOutput(); err == nil || !strings.Contains(string(out), virt.InactiveImages.Text) {
+		s.t.Errorf("back again: %v: %s\nwhich lacks %q", err, out, virt.InactiveImages.Text)
+	}
+	s.check(s.CheckOnlyOn(s.ctx, s.g, s.B))
+	return "QEMU before 10.0: " + virt.InactiveImages.Text
+}
+
 // stays waits for the end of a migration that fails, in these words, and leaves the guest.
 func (m *migration) stays(words string) {
 	m.s.t.Helper()
@@ -111,6 +131,9 @@ func postCopyInParallel(s *stage) string {
 		return "QEMU before 10.1: " + virt.ParallelLosesGuest.Text
 	case s.g.Spec.Machine == lab.OldMachine:
 		s.migrate(args...).stays(virt.ParallelPostCopy.Text)
+		for _, uri := range []string{peerSocket, tlsURI} {
+			s.virshFails(uri, virt.ParallelPostCopy.Text, "--p2p", "--postcopy", "--parallel")
+		}
 		s.migrate(append(args, "--unsafe", "--timeout", "8")...).stays("--timeout")
 		return "QEMU from 10.1 on: " + virt.ParallelPostCopy.Text
 	}

@@ -19,16 +19,18 @@ type release struct {
 	name    string
 	suite   string // of its root; empty: it is this machine's
 	machine string // its newest machine type that those after it have
+	modular bool   // libvirt runs as virtqemud, virtproxyd and others
 }
 
 var (
-	debian12      = &release{"12", "", lab.OldMachine}
-	debian13      = &release{"13", "trixie", "pc-i440fx-10.0"}
-	debianTesting = &release{"testing", "testing", "pc"}
+	debian12      = &release{"12", "", lab.OldMachine, false}
+	debian13      = &release{"13", "trixie", "pc-i440fx-10.0", false}
+	modular13     = &release{"13 modular", "trixie", "pc-i440fx-10.0", true}
+	debianTesting = &release{"testing", "testing", "pc", false}
 )
 
 // releases, the oldest first.
-var releases = []*release{debian12, debian13, debianTesting}
+var releases = []*release{debian12, debian13, modular13, debianTesting}
 
 // A direction is where guests go.
 type direction struct{ from, to *release }
@@ -46,8 +48,13 @@ func (d direction) machine() string {
 // usual are the directions that are always tried.
 var usual = []direction{{debian12, debian13}, {debian13, debian12}}
 
-// every one of them is either to the same release or to the next.
-var every = append([]direction{{debian12, debian12}, {debian13, debian13}, {debianTesting, debianTesting}, {debian13, debianTesting}, {debianTesting, debian13}}, usual...)
+// every one of them there is: to the same release, to the next or back, or from the oldest to the
+// newest; and between modular daemons, or with libvirtd at one end.
+var every = append([]direction{
+	{debian12, debian12}, {debian13, debian13}, {debianTesting, debianTesting},
+	{debian13, debianTesting}, {debianTesting, debian13}, {debian12, debianTesting},
+	{modular13, modular13}, {debian13, modular13}, {modular13, debian13},
+}, usual...)
 
 // hosts are a lab of two releases, host-a being the one that guests leave.
 type hosts struct {
@@ -59,13 +66,17 @@ type hosts struct {
 // up brings up the hosts, which go down with the test.
 func (d direction) up(t *testing.T) *hosts {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // builds roots
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute) // builds roots
 	defer cancel()
 	root := func(r *release) string {
 		if r.suite == "" {
 			return ""
 		}
-		root, err := roots.Open(ctx, r.suite)
+		open := roots.Open
+		if r.modular {
+			open = roots.OpenModular
+		}
+		root, err := open(ctx, r.suite)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +113,7 @@ func has(t *testing.T, h *lab.Host) virt.Versions {
 		}
 		return number
 	}
-	return virt.Versions{Libvirt: of("libvirtd"), QEMU: of("qemu-system-x86_64")}
+	return virt.Versions{Libvirt: of(h.Libvirtd()), QEMU: of("qemu-system-x86_64")}
 }
 
 var version = regexp.MustCompile(`\d+\.\d+\.\d+`)

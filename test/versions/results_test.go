@@ -1,6 +1,7 @@
 package versions
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -54,7 +55,8 @@ func (r *record) write(file string) error {
 	b.WriteString(`# Versions of libvirt and QEMU
 
 Made by ` + "`make test-versions`" + `, which overwrites it: guests were moved between hosts of Debian
-releases, by every way, and all of their memory compared afterwards.
+releases, by every way, and all of their memory compared afterwards. Where libvirt is modular, which
+Debian's is not, virtqemud, virtproxyd and others are built from Debian's source.
 
 `)
 	row := func(first string, cells ...string) {
@@ -81,7 +83,7 @@ releases, by every way, and all of their memory compared afterwards.
 	for _, c := range cases {
 		var cells []string
 		for _, d := range every {
-			cells = append(cells, r.outcomes[key(d, c)])
+			cells = append(cells, cmp.Or(r.outcomes[key(d, c)], "not tried"))
 		}
 		row(c.name, cells...)
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,7 +83,7 @@ func (s *stage) close() {
 		return
 	}
 	for _, h := range s.Hosts() {
-		for _, log := range []string{site.LogFile, "/var/log/libvirt/libvirtd.log", "/var/log/libvirt/qemu/g.log"} {
+		for _, log := range []string{site.LogFile, lab.LogOf(h.Libvirtd()), lab.LogOf(lab.Virtproxyd), "/var/log/libvirt/qemu/g.log"} {
 			raw, _ := os.ReadFile(h.Path(log))
 			s.t.Logf("%s of %s ends with:\n%s", log, h.Name, raw[max(0, len(raw)-6<<10):])
 		}
@@ -185,6 +186,16 @@ func (s *stage) virsh(uri string, args ...string) {
 	s.t.Helper()
 	_, err := s.A.Virsh(s.ctx, append([]string{"migrate", "--live", s.g.Name, uri}, args...)...)
 	s.check(err)
+}
+
+// virshFails has stock virsh fail to move the guest, in these words.
+func (s *stage) virshFails(uri, words string, args ...string) {
+	s.t.Helper()
+	_, err := s.A.Virsh(s.ctx, append([]string{"migrate", "--live", s.g.Name, uri}, args...)...)
+	if err == nil || !strings.Contains(err.Error(), words) {
+		s.t.Errorf("virsh to %s says\n  %v\nwhich lacks %q", uri, err, words)
+	}
+	s.check(s.CheckOnlyOn(s.ctx, s.g, s.A))
 }
 
 // ended waits until a daemon has no session, and returns those of the guest that have ended.
