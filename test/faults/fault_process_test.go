@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/site"
 )
@@ -137,19 +139,27 @@ func (s *stage) end(pid int, sig syscall.Signal) error {
 	return s.ended(pid)
 }
 
-// ended waits for a process's end. What has been a process of the lab's is reaped there.
+// ended waits until a process has let go of all that it had, its locks too.
 func (s *stage) ended(pid int) error {
 	ctx, cancel := context.WithTimeout(s.ctx, stopTimeout)
 	defer cancel()
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return os.NewSyscallError("pidfd_open", err)
+	}
+	defer unix.Close(fd)
 	for {
-		if _, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err != nil {
+		const again = 100 // ms
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, again)
+		switch {
+		case n > 0:
 			return nil
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
+		case err != nil && !errors.Is(err, unix.EINTR):
+			return os.NewSyscallError("poll", err)
+		case ctx.Err() != nil:
 			return fmt.Errorf("the end of process %d: %w", pid, context.Cause(ctx))
 		}
 	}

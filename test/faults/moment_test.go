@@ -106,6 +106,7 @@ func (s *stage) until(what string, done func() bool) error {
 func (s *stage) flows(n uint64) error {
 	return s.until(fmt.Sprintf("%d bytes have been carried", n), func() bool {
 		if !s.caller.running() && s.caller.outcome() == control.Moved {
+			s.missed = true
 			s.note("the guest had moved before the fault struck")
 			return true
 		}

@@ -54,6 +54,7 @@ type stage struct {
 	clocks    map[*lab.Host]*lab.Clock // of their sluices
 
 	struck time.Time
+	missed bool      // the guest had moved before
 	mended time.Time // when the fault had ended; zero: it has no length
 	notes  []string  // of what is worth telling
 }

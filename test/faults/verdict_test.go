@@ -212,6 +212,9 @@ func (s *stage) where(ctx context.Context) string {
 	case gone(a) && gone(b):
 		return ended
 	case gone(a) && b.State == "running":
+		if reason, _ := s.B.Virsh(ctx, "domstate", "--reason", s.g.Name); strings.Contains(reason, "post-copy") {
+			return torn // its QEMU waits for a page that nobody has
+		}
 		return moved
 	case gone(b) && a.State == "running":
 		return stays
@@ -253,12 +256,13 @@ func (s *stage) agrees(r *result, where string, ran bool) {
 	case control.Failed, control.Cancelled:
 		// A stock client has no word for what it can't know.
 		// In virsh's own words, or in sluice's.
-		paused := where == held && (strings.Contains(r.Words, "'paused' state on source") || strings.Contains(r.Words, "nobody can tell"))
-		if (where == moved || where == held && !paused) && (s.caller.sluice || !cut && !s.c.way.alone && s.c.kind != "postcopy") {
+		late := strings.Contains(r.Words, "nobody can tell") // and somebody could, when the fault had ended
+		paused := where == held && (strings.Contains(r.Words, "'paused' state on source") || late)
+		if (where == moved && !(late && s.c.fault.lasts == forGood) || where == held && !paused) && (s.caller.sluice || !cut && !s.c.way.alone && s.c.kind != "postcopy") {
 			r.fault("the caller says %q, and the guest is %s: %s", r.Caller, where, r.Words)
 		}
 	case control.Unknown:
-		if !cut && !s.c.moment.finish && s.c.kind != "postcopy" {
+		if !cut && !s.c.moment.finish && !s.c.mayHold() && s.c.kind != "postcopy" {
 			r.fault("the caller says that the outcome is unknown, which this fault does not account for: %s", r.Words)
 		}
 	case killed:
@@ -402,9 +406,10 @@ func (s *stage) nothingLeft(ctx context.Context, r *result, at *lab.Host) {
 	if s.second != nil {
 		s.secondRefused(r)
 	}
+	_, onB, _ := s.watch.passes()
 	for _, h := range s.Hosts() {
 		var except []string
-		if h == at || h == s.A && at == nil && s.g.Spec.Persistent || s.keepsDefinition(h) {
+		if h == at || at == nil && s.g.Spec.Persistent && (h == s.A || onB > 0) || s.keepsDefinition(h) {
 			except = []string{s.g.Name}
 		}
 		soon, cancel := context.WithTimeout(ctx, 30*time.Second)
