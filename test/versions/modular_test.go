@@ -27,6 +27,7 @@ func TestModular(t *testing.T) {
 		{name: "virtqemud at the source", run: struckInMidCopy(h.A, h.A.Libvirtd())},
 		{name: "virtproxyd at the destination", run: struckInMidCopy(h.B, lab.Virtproxyd)},
 		{name: "virtproxyd over Finish", run: virtproxydOverFinish},
+		{name: "virtqemud over Finish", run: virtqemudOverFinish},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(newStage(t, h, c)) })
 	}
@@ -75,6 +76,23 @@ func virtproxydOverFinish(s *stage) string {
 	thaw()
 	m.want(control.Moved)
 	s.check(s.CheckOnlyOn(s.ctx, s.g, s.B))
+	return ""
+}
+
+// virtqemudOverFinish: that virtproxyd has lost virtqemud is no answer, nor is it that the guest is
+// absent afterwards, so that the source keeps it stopped.
+func virtqemudOverFinish(s *stage) string {
+	m, _ := s.finishHangs()
+	s.check(s.B.KillLibvirtd(s.ctx, syscall.SIGKILL))
+	s.check(s.B.StartLibvirtd(s.ctx))
+	m.want(control.Unknown)
+	if state, err := s.A.Virsh(s.ctx, "domstate", s.g.Name); state != "paused" {
+		s.t.Errorf("on host-a the guest is %s, %v", state, err)
+	}
+	if out, err := s.site.A.Command(s.ctx, "resolve", s.g.Name, "--here").CombinedOutput(); err != nil {
+		s.t.Errorf("sluice resolve: %v: %s", err, out)
+	}
+	s.check(s.CheckOnlyOn(s.ctx, s.g, s.A))
 	return ""
 }
 
