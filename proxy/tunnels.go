@@ -167,6 +167,7 @@ func (d *Daemon) serveTunnels(before []*tunnelEntry) {
 		}
 		if !d.now().serves(e) {
 			e.serving.stop()
+			e.StopAccepting() // a reload that follows may have another listen there
 			e.log.Info().Msg("tunnel accepts no more: it is not in the configuration any longer")
 		}
 	}

@@ -135,6 +135,10 @@ func (t *Tunnel) Close() error {
 	return t.listener.Close()
 }
 
+// StopAccepting closes the socket of a tunnel whose drain has been closed. When it returns the address
+// is free, and its path removed.
+func (t *Tunnel) StopAccepting() { t.listener.Close() }
+
 // ErrCut: connections were still open when the tunnel was told to end at once.
 var ErrCut = errors.New("connections were cut off")
 
