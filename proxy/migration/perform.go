@@ -25,6 +25,7 @@ func (m *outgoing) perform(ctx context.Context) error {
 		m.cookie, err = m.virt.DomainMigratePerform3Params(m.dom, nil, m.params, m.cookie, m.flags)
 		done <- err
 	}()
+	m.entry.SetPhase(m.phase()) // it may be over before it is reported
 	stats, stop := m.follow()
 	defer stop()
 	again := time.NewTicker(reportInterval)

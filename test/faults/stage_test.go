@@ -87,6 +87,11 @@ func newStage(ctx context.Context, c *testCase, dir string) (s *stage, err error
 			return s, err
 		}
 	}
+	for _, h := range s.Hosts() {
+		if err := os.Remove(h.Path(historyFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return s, err // an earlier case's sessions are none of this one's
+		}
+	}
 	s.site, err = site.Start(ctx, s.Lab, site.Options{
 		Binary: s.programs.Command, Daemon: s.programs.Daemon, Peer: c.way.peer,
 		Clock: func(h *lab.Host) *lab.Clock { return s.clocks[h] },
@@ -136,6 +141,8 @@ func newStage(ctx context.Context, c *testCase, dir string) (s *stage, err error
 
 // slowed is a link on which post-copy, which heeds no other limit, takes a while: bytes per second.
 const slowed = 12 << 20
+
+const historyFile = "/var/lib/sluice/history.db"
 
 const goroutinesFile = "/var/log/libvirt/sluice.goroutines"
 
