@@ -42,7 +42,7 @@ TOOL = $(GO) tool -modfile=internal/packaging/tools.mod
 ARCHES ?= amd64 arm64
 
 # When the commit was made: what is packed of it is the same each time.
-package release: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+package: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PACKAGES ?= bin/package
 SHARE := $(PACKAGES)/build/share
 package: ## .deb and .rpm for ARCHES (amd64 arm64), into PACKAGES (bin/package)

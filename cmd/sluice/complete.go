@@ -22,11 +22,10 @@ const completionPatience = 2 * time.Second
 // nothing is offered then.
 type completion func(ctx context.Context, c *control.Client) []cobra.Completion
 
-// completed has a command's arguments completed, one after the other, by what a daemon says. A
-// completion that is nil offers nothing.
+// completed has a command's arguments completed, one after the other, by what a daemon says.
 func completed(args ...completion) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, given []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if len(given) >= len(args) || args[len(given)] == nil {
+		if len(given) >= len(args) {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		socket, err := cmd.Flags().GetString("socket")
@@ -39,6 +38,15 @@ func completed(args ...completion) cobra.CompletionFunc {
 	}
 }
 
+// offered adds a name to what a shell offers. Names come from peers, too: one that could steer the
+// terminal is not offered.
+func offered(names []cobra.Completion, name, says string) []cobra.Completion {
+	if name == "" || tidy(name) != name {
+		return names
+	}
+	return append(names, cobra.CompletionWithDesc(name, oneLine(says)))
+}
+
 // activeGuests are those of this host that can be moved while they run.
 func activeGuests(ctx context.Context, c *control.Client) (names []cobra.Completion) {
 	all, err := c.Guests(ctx)
@@ -47,63 +55,54 @@ func activeGuests(ctx context.Context, c *control.Client) (names []cobra.Complet
 	}
 	for _, g := range all.Guests {
 		if g.Active {
-			names = append(names, g.Name)
+			names = offered(names, g.Name, g.UUID)
 		}
 	}
 	return names
 }
 
-// peers are the configured ones.
-func peers(ctx context.Context, c *control.Client) (names []cobra.Completion) {
-	st, err := c.Status(ctx)
-	if err != nil {
-		return nil
+// inStatus is a completion by the daemon's status.
+func inStatus(add func(st *control.Status, names []cobra.Completion) []cobra.Completion) completion {
+	return func(ctx context.Context, c *control.Client) []cobra.Completion {
+		st, err := c.Status(ctx)
+		if err != nil {
+			return nil
+		}
+		return add(st, nil)
 	}
+}
+
+// peers are those that status shows.
+var peers = inStatus(func(st *control.Status, names []cobra.Completion) []cobra.Completion {
 	for _, p := range st.Peers {
-		names = append(names, cobra.CompletionWithDesc(p.Name, p.Address))
+		names = offered(names, p.Name, p.Address)
 	}
 	return names
-}
+})
 
 // migratingGuests are those with a session under way.
-func migratingGuests(ctx context.Context, c *control.Client) (names []cobra.Completion) {
-	st, err := c.Status(ctx)
-	if err != nil {
-		return nil
-	}
+var migratingGuests = inStatus(func(st *control.Status, names []cobra.Completion) []cobra.Completion {
 	for _, s := range st.Sessions {
-		if s.Guest != "" {
-			names = append(names, cobra.CompletionWithDesc(s.Guest, s.Phase))
-		}
+		names = offered(names, s.Guest, s.Phase)
 	}
 	return names
-}
+})
 
 // endedGuests are those of the last sessions that ended.
-func endedGuests(ctx context.Context, c *control.Client) (names []cobra.Completion) {
-	st, err := c.Status(ctx)
-	if err != nil {
-		return nil
-	}
+var endedGuests = inStatus(func(st *control.Status, names []cobra.Completion) []cobra.Completion {
 	for _, s := range st.Ended {
-		if s.Guest != "" {
-			names = append(names, cobra.CompletionWithDesc(s.Guest, s.Outcome))
-		}
+		names = offered(names, s.Guest, s.Outcome)
 	}
 	return names
-}
+})
 
 // leavingGuests are those of which it is not settled where they run.
-func leavingGuests(ctx context.Context, c *control.Client) (names []cobra.Completion) {
-	st, err := c.Status(ctx)
-	if err != nil {
-		return nil
-	}
+var leavingGuests = inStatus(func(st *control.Status, names []cobra.Completion) []cobra.Completion {
 	for _, d := range st.Leaving {
-		names = append(names, cobra.CompletionWithDesc(d.Guest, "left for "+d.Peer))
+		names = offered(names, d.Guest, "left for "+d.Peer)
 	}
 	return names
-}
+})
 
 // wordsOf are the values of flags that take one of a few words.
 var wordsOf = map[string][]cobra.Completion{

@@ -87,7 +87,7 @@ func standin() {
 }
 
 func standinGuests(context.Context) (*control.Guests, error) {
-	return &control.Guests{Guests: []control.Guest{{Name: "web1", Active: true}, {Name: "db 1", Active: true}, {Name: "drafts"}}}, nil
+	return &control.Guests{Guests: []control.Guest{{Name: "web1", Active: true}, {Name: "db 1", Active: true}, {Name: "db\x1b[2J", Active: true}, {Name: "drafts"}}}, nil
 }
 
 func standinMigrate(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
