@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/hosttest"
 	"github.com/virt-sluice/sluice/internal/needs"
 	"github.com/virt-sluice/sluice/internal/pki"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // lonely is host-a, whose peer is whatever is at an address.

@@ -2,7 +2,7 @@ package proxy
 
 import (
 	"github.com/virt-sluice/sluice/internal/check"
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/intercept"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/virt"

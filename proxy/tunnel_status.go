@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 )
 

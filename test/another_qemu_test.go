@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // asQEMU is a command that runs as QEMU's user: as another guest's QEMU that its guest has taken

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // slow makes a migration last long enough to be broken halfway: 8 seconds for a guest of 64 MiB.

@@ -3,8 +3,8 @@ package test
 import (
 	"testing"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // What the help promises works without a setting, and what a host's limits don't allow is refused

@@ -11,10 +11,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/pki"
 	"github.com/virt-sluice/sluice/internal/stand"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // A daemon is one host's sluice.

@@ -6,9 +6,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // brokenBehind stands before a host's libvirt as virtproxyd does, and says by an error of libvirt's

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // terminating says whether SIGTERM waits for the QEMU of the only guest on a host, which is stopped.

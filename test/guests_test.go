@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // everyGuest has TestGuests move every kind of guest, by both ways in either direction.

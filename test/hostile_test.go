@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // everyAttack has TestHostile try all of them; otherwise it is one of each kind of attacker's.

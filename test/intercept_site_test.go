@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/needs"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // The ports that libvirt takes for migrations and NBD.

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/stand"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // A migration is one `sluice migrate --json` under way.

@@ -5,8 +5,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // fleet is what `sluice status --peers --json` shows, by peer.

@@ -3,9 +3,9 @@ package test
 import (
 	"testing"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/needs"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // intercepting starts a daemon with that peer, and interception on.

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // description writes what libvirt on host-a would send of a guest, with a replacement, and returns

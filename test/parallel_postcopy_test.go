@@ -3,8 +3,8 @@ package test
 import (
 	"testing"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // Debian 12's QEMU would lose the guest, and say that it has moved.

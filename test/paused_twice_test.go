@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // Debian 12's QEMU would end as soon as the memory of such a guest has gone, and the guest with it.

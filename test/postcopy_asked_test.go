@@ -4,8 +4,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // Post-copy that QEMU was asked for, and can't switch to since nobody takes what it sends, has not

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // libvirt's commonest refusals come with what to do about them.

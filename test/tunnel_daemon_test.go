@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // A daemon's [[tunnel]] at a socket that it is started with, as by a systemd

@@ -17,8 +17,8 @@ import (
 
 	"github.com/digitalocean/go-libvirt"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // follow starts another process of the same sluice, which takes over from this one. At rest it has to

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/stand"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // says checks that a text has all the words, and is not a bare error.

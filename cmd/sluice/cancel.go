@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 const cancelHelp = `Cancel the migration of GUEST, whoever runs it: sluice migrate, virsh or another

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // A daemon that hangs is left with a third Ctrl-C, and no claim is made. What comes at the same

@@ -13,8 +13,8 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/internal/config"
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/proxy"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 const checkHelp = `Find out what would keep a migration from working, before one does.

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/stand"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // site is a folder with a configuration that is right.

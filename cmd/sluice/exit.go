@@ -1,6 +1,6 @@
 package main
 
-import "github.com/virt-sluice/sluice/internal/control"
+import "github.com/virt-sluice/sluice/proxy/control"
 
 // Exit statuses. Their numbers are an interface.
 const (

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // phases are the words for a person; what is not here stands for itself.

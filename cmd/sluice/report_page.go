@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // reportPage is the page of sluice report --html. It has no script, and its policy lets it load

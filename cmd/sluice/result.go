@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // writeResult says how a migration ended, to a person: to out if the guest has moved, else to err.

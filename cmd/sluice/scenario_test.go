@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // scenarios are what a stand-in of the daemon has under way. Ages are of an hour and more, which is

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // longSilence is when a daemon that owes a line every control.Heartbeat is worth a remark.

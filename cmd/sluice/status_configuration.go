@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // configurationWarnings say how the configuration's files differ from what is in use, if they do.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // confinementSection says what the daemon may do to its host.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // leavingSection is the guests whose destination was asked to take them over, until it is settled

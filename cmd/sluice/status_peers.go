@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // showPeers has the daemon ask all its peers, and shows what they can do.

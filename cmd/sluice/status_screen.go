@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // section is a part of the status: what it is about, and its lines. Brief are fewer lines, for a

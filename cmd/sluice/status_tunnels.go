@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // tunnelsSection is each tunnel with its connections under way, and of those that ended the ones

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // view shows one migration to whoever asked for it. Its methods may be called

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 

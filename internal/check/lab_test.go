@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/site"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // TestBetweenHosts checks as an operator would, between two hosts with real

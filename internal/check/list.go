@@ -3,7 +3,7 @@ package check
 import (
 	"fmt"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // list collects findings about one host.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 

@@ -3,7 +3,7 @@ package check
 import (
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // Question is what one sluice asks another to be told what it sees. It belongs to no session.

@@ -17,8 +17,8 @@ import (
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/needs"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // takesPart has this test's program be another process of a host's sluice: what it does is the

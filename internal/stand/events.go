@@ -7,7 +7,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // Events takes what `sluice migrate --json` prints while it runs. The zero value is ready to be

@@ -3,7 +3,7 @@ package arrival
 import (
 	"github.com/digitalocean/go-libvirt"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // Calls of a migration's session, and the question about one that broke.

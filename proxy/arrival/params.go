@@ -6,7 +6,7 @@ import (
 
 	"github.com/digitalocean/go-libvirt"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
 

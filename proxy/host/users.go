@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/sockets"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // Callers are the processes of this host that are connected to its local sockets. The sockets are

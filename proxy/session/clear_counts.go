@@ -3,7 +3,7 @@ package session
 import (
 	"sync/atomic"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // ClearCounts are the migrations begun in clear with hosts without a sluice.

@@ -3,7 +3,7 @@ package session
 import (
 	"testing"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/stream"
 )
 

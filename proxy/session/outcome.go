@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"github.com/rs/zerolog"
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/stream"
 )
 

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // timeline is how a session went, for history: its phases, what was decided about it, and figures at

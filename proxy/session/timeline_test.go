@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // However long a session is, its samples are few, are from all of its time, and none is older than

@@ -7,9 +7,9 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/stand"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // A caller is the command that moves the guest.

@@ -12,10 +12,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/site"
 	"github.com/virt-sluice/sluice/internal/stand"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // A stage is what one case has: two hosts at the defaults of libvirt and sluice, a guest on host-a,

@@ -4,9 +4,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/virt-sluice/sluice/internal/control"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/site"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // TestModular has modular daemons fail in the midst of migrations. virtproxyd puts what becomes of

@@ -5,7 +5,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
 

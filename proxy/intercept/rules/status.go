@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/virt-sluice/sluice/internal/control"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // Status is what the kernel does. Where want is not nil, what differs from it is a problem.

@@ -1,5 +1,5 @@
-// Package control is the protocol between the sluice command line and the sluice daemon on the same
-// host: HTTP/1.1 over the daemon's control socket, JSON bodies.
+// Package control is how programs, the sluice command line among them, use the sluice daemon on the
+// same host: HTTP/1.1 over the daemon's control socket, JSON bodies. Programs in Go begin with New.
 //
 //	GET  /v1/status   one Status
 //	GET  /v1/history  sessions that ended, one History; the filters of HistoryQuery
