@@ -62,6 +62,13 @@ func (s *site) went(r *control.SessionRecord, phases ...string) {
 	}
 }
 
+// as runs sluice on a host as a user.
+func (s *site) as(uid int, h *lab.Host, args ...string) (stdout, stderr string, status int) {
+	s.t.Helper()
+	id := fmt.Sprint(uid)
+	return s.run(h, "setpriv", append([]string{"--reuid", id, "--regid", id, "--clear-groups", "--", s.command}, args...)...)
+}
+
 // History says who has moved a guest, how, and what came of it: of a user's sluice migrate, and of a
 // stock client's migration, at both hosts, after a restart.
 func TestHistory(t *testing.T) {
@@ -69,7 +76,7 @@ func TestHistory(t *testing.T) {
 	s := newSite(t)
 	a, b := s.both(conf{top: fmt.Sprintf("users = [\"%d\"]\n", ordinary)})
 	g := s.guest(lab.GuestSpec{})
-	if out, errs, status := s.run(s.A, "setpriv", "--reuid", fmt.Sprint(ordinary), "--regid", fmt.Sprint(ordinary), "--clear-groups", "--", s.command, "migrate", g.Name, "host-b", "--bandwidth", "400"); status != 0 {
+	if out, errs, status := s.as(ordinary, s.A, "migrate", g.Name, "host-b", "--bandwidth", "400"); status != 0 {
 		t.Fatalf("sluice migrate: status %d: %s%s", status, out, errs)
 	}
 	s.check(s.CheckOnlyOn(s.ctx, g, s.B))
@@ -112,5 +119,14 @@ func TestHistory(t *testing.T) {
 		t.Errorf("status after a restart: %+v", ended)
 	}
 	text, _, _ := s.run(s.B, s.command, "report", g.Name)
+	// It is for those who may use sluice.
+	for _, command := range []string{"history", "report"} {
+		if _, errs, status := s.as(ordinary, s.A, command, g.Name); status != 0 {
+			t.Errorf("sluice %s by one of `users`: status %d: %s", command, status, errs)
+		}
+		if out, errs, status := s.as(ordinary+1, s.A, command, g.Name); status != 2 || out != "" || !strings.Contains(errs, "may not use sluice") {
+			t.Errorf("sluice %s by a stranger: status %d: %s%s", command, status, out, errs)
+		}
+	}
 	says(t, "the report", text, "g from host-b to host-a: moved", "root (uid 0)", "Phases", "memory-0")
 }
