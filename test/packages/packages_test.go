@@ -165,6 +165,7 @@ func TestContents(t *testing.T) {
 			"/usr/bin/sluice", "/etc/sluice/sluice.toml", "/etc/sluice/conf.d", "/usr/share/man/man1/sluice-migrate.1.gz", "/usr/share/man/man5/sluice.toml.5.gz",
 			"/usr/lib/systemd/system/sluice.service", "/usr/lib/systemd/system/sluice-observer.socket", "/usr/lib/systemd/system/sluice-observer@.service",
 			"/usr/lib/systemd/system/sluice-intercept.service", "/usr/lib/sysusers.d/sluice.conf", "/usr/share/bash-completion/completions/sluice",
+			"/usr/share/doc/sluice/prometheus/alerts.yml", "/usr/share/doc/sluice/prometheus/dashboard.json",
 		} {
 			if !strings.Contains(list, path) {
 				t.Errorf("the %s has no %s:\n%s", kind, path, list)
