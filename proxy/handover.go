@@ -335,7 +335,7 @@ func (d *Daemon) earlierWith(ctx context.Context, guest string) *control.Client 
 			continue
 		}
 		if slices.ContainsFunc(st.Leaving, func(l control.DepartureStatus) bool { return l.Guest == guest || l.UUID == guest }) ||
-			slices.ContainsFunc(st.Sessions, func(s control.SessionStatus) bool { return s.Guest == guest || s.UUID == guest || s.ID == guest }) {
+			slices.ContainsFunc(st.Sessions, func(s control.SessionStatus) bool { return s.Is(guest) }) {
 			return c
 		}
 	}

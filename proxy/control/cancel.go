@@ -33,20 +33,3 @@ func (c *Client) Cancel(ctx context.Context, req *CancelRequest) (*CancelReply, 
 	reply := new(CancelReply)
 	return reply, c.ask(ctx, http.MethodPost, "/v1/cancel", req, reply)
 }
-
-func (h *Handler) cancel(w http.ResponseWriter, r *http.Request) {
-	req := new(CancelRequest)
-	err := readRequest(w, r, req)
-	if err == nil {
-		err = req.Check()
-	}
-	var reply *CancelReply
-	if err == nil {
-		reply, err = h.Cancel(r.Context(), req)
-	}
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	answer(w, http.StatusOK, reply)
-}

@@ -4,7 +4,10 @@
 //	GET  /v1/status   one Status
 //	GET  /v1/history  sessions that ended, one History; the filters of HistoryQuery
 //	                  are guest, failed, since and limit
-//	GET  /v1/history/NAME  one SessionRecord, by a session's ID or its guest
+//	GET  /v1/guests   the guests of this host, one Guests
+//	GET  /v1/sessions/NAME  one SessionRecord, by a session's ID or its guest
+//	GET  /v1/sessions/NAME/events  how far it is, whoever has asked for it: a stream
+//	                  of Event, of which the last holds the session as it ended
 //	POST /v1/check    a CheckRequest; one Report
 //	POST /v1/resolve  a ResolveRequest; an empty object
 //	POST /v1/cancel   a CancelRequest; one CancelReply
@@ -13,8 +16,8 @@
 //	                  JSON object a line, of which the last holds the Result
 //
 // What was wrong with a request is an Error with a status code of 400 (wrong
-// use), 403 (not allowed for this uid), 409 (the daemon is draining or full) or
-// 500. An Error promises that nothing was started: the guest is where it was.
+// use), 403 (not allowed for this uid), 404 (no such session), 409 (the daemon is
+// draining or full) or 500. An Error promises that nothing was started: the guest is where it was.
 // Once something was started the status is 200 and the stream ends with a
 // Result, whatever happens.
 //

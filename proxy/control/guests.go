@@ -22,12 +22,3 @@ func (c *Client) Guests(ctx context.Context) (*Guests, error) {
 	g := new(Guests)
 	return g, c.ask(ctx, http.MethodGet, "/v1/guests", nil, g)
 }
-
-func (h *Handler) guests(w http.ResponseWriter, r *http.Request) {
-	all, err := h.Guests(r.Context())
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	answer(w, http.StatusOK, all)
-}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 )
 
 // Handler serves the protocol. It is an http.Handler; who may connect is decided before it. Its
@@ -36,6 +35,11 @@ type Handler struct {
 	History func(ctx context.Context, q *HistoryQuery) (*History, error)
 	Session func(ctx context.Context, name string) (*SessionRecord, error)
 
+	// Follow reports how far a session is until its end, and returns what became of it. One that has
+	// ended already is returned at once. As with Migrate, report begins the answer, and nothing is
+	// answered to a caller that is gone.
+	Follow func(ctx context.Context, name string, report func(Progress)) (*SessionStatus, error)
+
 	// Reload takes over the configuration. An error is an *Error, or is answered as one with code 500.
 	Reload func(ctx context.Context) (*Reloaded, error)
 
@@ -51,101 +55,69 @@ type Handler struct {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch r.URL.Path {
-	case "/v1/status":
-		if r.Method == http.MethodGet {
-			answer(w, http.StatusOK, h.Status())
+	taken := false
+	for _, route := range routes {
+		name, is := route.match(r.URL.EscapedPath())
+		if is && r.Method == route.method {
+			r.SetPathValue(nameValue, name)
+			route.serve(h, w, r)
 			return
 		}
-	case "/v1/guests":
-		if r.Method == http.MethodGet {
-			h.guests(w, r)
-			return
-		}
-	case "/v1/check":
-		if r.Method == http.MethodPost {
-			h.check(w, r)
-			return
-		}
-	case "/v1/resolve":
-		if r.Method == http.MethodPost {
-			h.resolve(w, r)
-			return
-		}
-	case "/v1/cancel":
-		if r.Method == http.MethodPost {
-			h.cancel(w, r)
-			return
-		}
-	case historyPath:
-		if r.Method == http.MethodGet {
-			h.history(w, r)
-			return
-		}
-	case ReloadPath:
-		if r.Method == http.MethodPost {
-			h.reload(w, r)
-			return
-		}
-	case "/v1/migrate":
-		if r.Method == http.MethodPost {
-			h.migrate(w, r)
-			return
-		}
-	default:
-		if name, is := strings.CutPrefix(r.URL.Path, historyPath+"/"); is && name != "" && r.Method == http.MethodGet {
-			h.session(w, r, name)
-			return
-		}
-		answer(w, http.StatusNotFound, WrongUse("no such request: %s %s (do the command line and the daemon have different versions?)", r.Method, r.URL.Path))
+		taken = taken || is
+	}
+	if taken {
+		answer(w, http.StatusMethodNotAllowed, WrongUse("%s does not take %s", r.URL.Path, r.Method))
 		return
 	}
-	answer(w, http.StatusMethodNotAllowed, WrongUse("%s does not take %s", r.URL.Path, r.Method))
-}
-
-func (h *Handler) check(w http.ResponseWriter, r *http.Request) {
-	req := new(CheckRequest)
-	if err := readRequest(w, r, req); err != nil {
-		refuse(w, err)
-		return
-	}
-	report, err := h.Check(r.Context(), req)
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	answer(w, http.StatusOK, report)
+	answer(w, http.StatusNotFound, WrongUse("no such request: %s %s (do the command line and the daemon have different versions?)", r.Method, r.URL.Path))
 }
 
 func (h *Handler) migrate(w http.ResponseWriter, r *http.Request) {
 	req := new(MigrateRequest)
-	err := readRequest(w, r, req)
-	if err == nil {
-		err = req.Check()
-	}
-	if err != nil {
+	if err := readRequest(w, r, req); err != nil {
 		refuse(w, err)
 		return
 	}
+	stream(w, func(report func(Progress)) (*Event, error) {
+		result, err := h.Migrate(r.Context(), req, report)
+		if err == nil && result == nil {
+			err = errors.New("internal: the migration ended without a result")
+		}
+		if err != nil {
+			result = &Result{Outcome: Failed, Message: err.Error(), Cause: err.Error(), Guest: req.Guest, Destination: req.Peer}
+		}
+		return &Event{Result: result}, err
+	})
+}
+
+func (h *Handler) follow(w http.ResponseWriter, r *http.Request) {
+	stream(w, func(report func(Progress)) (*Event, error) {
+		s, err := h.Follow(r.Context(), r.PathValue(nameValue), report)
+		if err != nil {
+			return nil, err
+		}
+		return &Event{Session: s}, nil
+	})
+}
+
+// stream answers with what run reports, and with the event that it ends by. An error is answered
+// only if nothing has been reported; later it leaves the stream without its last event, if run has
+// none.
+func stream(w http.ResponseWriter, run func(report func(Progress)) (*Event, error)) {
 	out := newEventWriter(w)
-	defer out.close() // also when Migrate panics, which net/http makes the end of this request alone
-	result, err := h.Migrate(r.Context(), req, out.report)
-	began := out.close()
-	if err == nil && result == nil {
-		err = errors.New("internal: the migration ended without a result")
-	}
-	switch {
-	case err != nil && !began:
+	defer out.close() // also when run panics, which net/http makes the end of this request alone
+	last, err := run(out.report)
+	if began := out.close(); err != nil && !began {
 		refuse(w, err)
 		return
-	case err != nil:
-		result = &Result{Outcome: Failed, Message: err.Error(), Cause: err.Error(), Guest: req.Guest, Destination: req.Peer}
 	}
-	writeEvent(w, &Event{Result: result})
+	if last != nil {
+		writeEvent(w, last)
+	}
 }
 
 // readRequest reads the body to its end, without which net/http would not
-// watch for the client's going away.
+// watch for the client's going away, and checks it.
 func readRequest(w http.ResponseWriter, r *http.Request, req any) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxRequest))
 	if err != nil {
@@ -160,7 +132,18 @@ func readRequest(w http.ResponseWriter, r *http.Request, req any) error {
 	if dec.More() {
 		return WrongUse("the request contains more than one object")
 	}
+	if c, ok := req.(interface{ Check() error }); ok {
+		return c.Check()
+	}
 	return nil
+}
+
+func conclude(w http.ResponseWriter, result any, err error) {
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, result)
 }
 
 func refuse(w http.ResponseWriter, err error) {

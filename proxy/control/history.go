@@ -146,12 +146,10 @@ func queryOf(v url.Values) (q *HistoryQuery, err error) {
 	return q, nil
 }
 
-const historyPath = "/v1/history"
-
 // History asks for sessions that ended.
 func (c *Client) History(ctx context.Context, q *HistoryQuery) (*History, error) {
 	h := new(History)
-	path := historyPath
+	path := "/v1/history"
 	if v := q.values(); len(v) > 0 {
 		path += "?" + v.Encode()
 	}
@@ -162,27 +160,13 @@ func (c *Client) History(ctx context.Context, q *HistoryQuery) (*History, error)
 // meant.
 func (c *Client) Session(ctx context.Context, name string) (*SessionRecord, error) {
 	r := new(SessionRecord)
-	return r, c.ask(ctx, http.MethodGet, historyPath+"/"+url.PathEscape(name), nil, r)
+	return r, c.ask(ctx, http.MethodGet, "/v1/sessions/"+url.PathEscape(name), nil, r)
 }
 
-func (h *Handler) history(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) history(r *http.Request) (*History, error) {
 	q, err := queryOf(r.URL.Query())
-	var found *History
-	if err == nil {
-		found, err = h.History(r.Context(), q)
-	}
 	if err != nil {
-		refuse(w, err)
-		return
+		return nil, err
 	}
-	answer(w, http.StatusOK, found)
-}
-
-func (h *Handler) session(w http.ResponseWriter, r *http.Request, name string) {
-	found, err := h.Session(r.Context(), name)
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	answer(w, http.StatusOK, found)
+	return h.History(r.Context(), q)
 }

@@ -77,8 +77,10 @@ type Result struct {
 	Group string `json:"group,omitempty"` // of the key exchange, as priority strings call it
 }
 
-// Event is one line of a migration's answer: Progress until the last, which holds the Result.
+// Event is one line of a stream: Progress until the last, which holds what it came to, a Result for
+// the one who has asked for the migration, and a Session for those who follow it.
 type Event struct {
-	Progress *Progress `json:"progress,omitempty"`
-	Result   *Result   `json:"result,omitempty"`
+	Progress *Progress      `json:"progress,omitempty"`
+	Result   *Result        `json:"result,omitempty"`
+	Session  *SessionStatus `json:"session,omitempty"`
 }

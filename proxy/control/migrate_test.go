@@ -223,7 +223,7 @@ func TestLongestLine(t *testing.T) {
 	for n, ok := range map[int]bool{MaxLine - 1: true, MaxLine: false} {
 		fill := n - len(line) - len(`"}}`)
 		res, err := events(strings.NewReader(line+strings.Repeat("x", fill)+`"}}`+"\n"), nil)
-		if (err == nil) != ok || ok && len(res.Message) != fill {
+		if (err == nil) != ok || ok && len(res.Result.Message) != fill {
 			t.Errorf("line of %d bytes: %v", n, err)
 		}
 	}

@@ -33,16 +33,3 @@ func (c *Client) Reload(ctx context.Context) (*Reloaded, error) {
 	r := new(Reloaded)
 	return r, c.ask(ctx, http.MethodPost, ReloadPath, struct{}{}, r)
 }
-
-func (h *Handler) reload(w http.ResponseWriter, r *http.Request) {
-	err := readRequest(w, r, new(struct{}))
-	var done *Reloaded
-	if err == nil {
-		done, err = h.Reload(r.Context())
-	}
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	answer(w, http.StatusOK, done)
-}

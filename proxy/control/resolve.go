@@ -33,19 +33,3 @@ func (r *ResolveRequest) Check() error {
 func (c *Client) Resolve(ctx context.Context, req *ResolveRequest) error {
 	return c.ask(ctx, http.MethodPost, "/v1/resolve", req, new(struct{}))
 }
-
-func (h *Handler) resolve(w http.ResponseWriter, r *http.Request) {
-	req := new(ResolveRequest)
-	err := readRequest(w, r, req)
-	if err == nil {
-		err = req.Check()
-	}
-	if err == nil {
-		err = h.Resolve(r.Context(), req)
-	}
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	answer(w, http.StatusOK, struct{}{})
-}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 )
 
 // ErrNoResult means that a migration was asked for and its outcome is not known to this client: the
@@ -58,15 +59,46 @@ func (c *Client) Migrate(ctx context.Context, cancel <-chan struct{}, req *Migra
 	}
 	defer resp.Body.Close()
 
-	result, err := events(resp.Body, report)
+	last, err := events(resp.Body, report)
+	if err == nil && last.Result == nil {
+		err = errors.New("the last event has no result")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoResult, c.wrap(ctx, "follow the migration", err))
 	}
-	return result, nil
+	return last.Result, nil
 }
 
-// events reads a stream up to its Result. What follows a Result is not read.
-func events(r io.Reader, report func(Progress)) (*Result, error) {
+// Follow tells how far a session is, whoever has asked for it, and blocks until its end. name is a
+// guest's name or UUID, or the session's ID, of which eight digits will do; where a guest has had
+// several, the newest is meant. Each Progress is handed to report, in order, on the calling
+// goroutine; report may be nil. A session that has ended already is returned at once.
+//
+// The session does not depend on its followers: when ctx ends, Follow returns, and nothing else
+// happens. A refusal, such as that there is no such session (code 404), is an *Error.
+func (c *Client) Follow(ctx context.Context, name string, report func(Progress)) (*SessionStatus, error) {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	resp, err := c.do(ctx, conn, http.MethodGet, "/v1/sessions/"+url.PathEscape(name)+"/events", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	last, err := events(resp.Body, report)
+	if err == nil && last.Session == nil {
+		err = errors.New("the last event has no session")
+	}
+	if err != nil {
+		return nil, c.wrap(ctx, "follow the session", err)
+	}
+	return last.Session, nil
+}
+
+// events reads a stream up to its last event. What follows that is not read.
+func events(r io.Reader, report func(Progress)) (*Event, error) {
 	s := bufio.NewScanner(r)
 	s.Buffer(make([]byte, 0, 4096), MaxLine)
 	for s.Scan() {
@@ -80,8 +112,8 @@ func events(r io.Reader, report func(Progress)) (*Result, error) {
 		if e.Progress != nil && report != nil {
 			report(*e.Progress)
 		}
-		if e.Result != nil {
-			return e.Result, nil
+		if e.Result != nil || e.Session != nil {
+			return &e, nil
 		}
 	}
 	if errors.Is(s.Err(), bufio.ErrTooLong) {
