@@ -71,6 +71,7 @@ func confinedDaemon(cfg *config.Config, follow bool, log zerolog.Logger) (runner
 	if err != nil {
 		return nil, nil, err
 	}
+	state.Capabilities = []string{}
 	for _, c := range held {
 		state.Capabilities = append(state.Capabilities, c.String())
 	}

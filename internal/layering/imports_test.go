@@ -25,7 +25,7 @@ var rows = [][]string{
 	{"internal/site", "internal/stand"},
 	{"internal/lab", "internal/roots"},
 	{"internal/hosttest", "proxy/intercept/rules/rulestest"},
-	{"internal/needs", "internal/workloadapi"},
+	{"internal/needs", "internal/openapi", "internal/workloadapi"},
 
 	// The program.
 	{"cmd/sluice"},

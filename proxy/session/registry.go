@@ -241,6 +241,7 @@ func (r *Registry) Status() (live, ended []control.SessionStatus, draining bool)
 	r.mu.Lock()
 	entries := slices.Clone(r.live)
 	draining = r.Draining()
+	ended = make([]control.SessionStatus, 0, len(r.ended))
 	for _, e := range r.ended {
 		ended = append(ended, e.SessionStatus)
 	}

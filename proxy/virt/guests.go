@@ -48,6 +48,7 @@ func (l Libvirt) List(ctx context.Context) (all []control.Guest, err error) {
 		return nil, err
 	}
 	defer v.Close()
+	all = []control.Guest{}
 	err = v.Bound(ctx, func() error {
 		for _, kind := range []libvirt.ConnectListAllDomainsFlags{libvirt.ConnectListDomainsActive, libvirt.ConnectListDomainsInactive} {
 			domains, _, err := v.ConnectListAllDomains(1, kind)
