@@ -16,9 +16,10 @@ import (
 	"github.com/virt-sluice/sluice/bench"
 )
 
-const benchHelp = `Measure the relay on this machine beside other programs that do the same work
-at the same time: a stream from one unix socket to another, over mutual TLS 1.3
-with AES-128-GCM, through two relays.
+const benchHelp = `Measure the relay on this machine beside other programs that do the same work.
+
+That is a stream from one unix socket to another, over mutual TLS 1.3 with
+AES-128-GCM, through two relays.
 
 The others are ghostunnel, stunnel, HAProxy, nginx and socat, those of them that
 are installed; the rest are listed as missing. Two are built in: io.Copy over
@@ -68,6 +69,7 @@ func newBench(io streams) *cobra.Command {
 	f.StringVar(&results, "results", "", "`FOLDER` to write relay.json, relay.txt and relay.svg to")
 	f.StringVar(&o.FarHost, "at", "", "`ADDRESS` of the other host to listen at there")
 	f.BoolVar(&o.Busy, "busy", false, "measure on a busy machine, too")
+	markUsual(f, "busy", "only", "work", "size", "rounds", "results", "at")
 	cmd.AddCommand(newBenchRelay(), newBenchFar())
 	return cmd
 }
@@ -95,11 +97,12 @@ func runBench(ctx context.Context, io streams, o bench.Options, results string) 
 // newBenchRelay is what the benchmark starts for its own contenders.
 func newBenchRelay() *cobra.Command {
 	return &cobra.Command{
-		Use:   "relay splice|io.Copy send|receive PATH HOST:PORT CERTS",
+		Use:   "relay KIND ROLE PATH HOST:PORT CERTIFICATES",
 		Short: "One of the benchmark's own relays",
 		Long: `Run one of the relays that bench compares with, until it is killed. bench starts
-them itself.`,
-		Args: cobra.ExactArgs(5),
+them itself. KIND is splice or io.Copy, ROLE is send or receive.`,
+		Example: "  sluice bench relay splice send /run/in.sock 127.0.0.1:7000 certs",
+		Args:    cobra.ExactArgs(5),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return failed(bench.Builtin(args[0], args[1], args[2], args[3], args[4]))
 		},
@@ -114,7 +117,8 @@ func newBenchFar() *cobra.Command {
 		Long: `Be the sink's side of a benchmark: the command that sluice bench is given, to be
 run there, for instance over ssh. It takes its orders on standard input, answers
 on standard output, and ends with them.`,
-		Args: cobra.NoArgs,
+		Example: "  sluice bench --at 192.0.2.2 -- ssh root@host-b sluice bench far",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var o bench.Options
 			if err := findPrograms(&o); err != nil {

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -55,26 +54,6 @@ func documentedFlags(section string) map[string]bool {
 		}
 	}
 	return flags
-}
-
-// Every command's help fits a terminal of 80 columns.
-func TestHelpWidth(t *testing.T) {
-	root := newRoot(streams{})
-	root.InitDefaultHelpCmd()
-	cmds := []*cobra.Command{root}
-	for i := 0; i < len(cmds); i++ {
-		cmd := cmds[i]
-		cmds = append(cmds, cmd.Commands()...)
-		cmd.InitDefaultHelpFlag()
-		for line := range strings.SplitSeq(cmd.Long+"\n"+cmd.UsageString(), "\n") {
-			if n := utf8.RuneCountInString(line); n > helpWidth {
-				t.Errorf("%s --help has a line of %d columns: %s", cmd.CommandPath(), n, line)
-			}
-		}
-	}
-	if len(cmds) < 15 {
-		t.Errorf("only %d commands were found", len(cmds))
-	}
 }
 
 // Commands that the documents show are ones that there are, with flags that they have.

@@ -47,8 +47,11 @@ func newIntercept(io streams) *cobra.Command {
 		Use:   "intercept",
 		Short: "Redirect QEMU's own connections to sluice",
 		Long:  interceptHelp,
-		Args:  noSuchCommand,
-		RunE:  help,
+		Example: `  sluice intercept up --print
+  sluice intercept up
+  sluice intercept show`,
+		Args: noSuchCommand,
+		RunE: help,
 	}
 	cmd.AddCommand(newInterceptUp(io), newInterceptDown(io), newInterceptShow(io))
 	return cmd
@@ -103,7 +106,8 @@ connections go out as QEMU makes them, and the migration ports are open again.
 Connections that there are go on as they are.
 
 Exit status: 0 it is not in the kernel, 1 failed, 2 wrong use.`,
-		Args: cobra.NoArgs,
+		Example: "  sluice intercept down",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			changed, err := rules.Down()
 			if err != nil {
@@ -126,7 +130,9 @@ func newInterceptShow(io streams) *cobra.Command {
 		Use:   "show",
 		Short: "Show whether interception is on, and as configured",
 		Long:  interceptShowHelp,
-		Args:  cobra.NoArgs,
+		Example: `  sluice intercept show
+  sluice intercept show --json | jq .problem`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := wantedTable(cmd, file)
 			if err != nil {

@@ -38,9 +38,9 @@ const defaultConnections = 2
 
 func (o *migrateOptions) add(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.BoolVar(&o.copyAll, "copy-storage-all", false, "copy the guest's disks completely, into files of the same size at the destination")
-	f.BoolVar(&o.copyInc, "copy-storage-inc", false, "copy only what the backing files at the destination do not have")
-	f.BoolVar(&o.createDisks, "create-disks", false, "make those files at the destination that are missing; a migration that fails removes them")
+	f.BoolVar(&o.copyAll, "copy-storage-all", false, "copy the guest's disks whole; the destination needs files of the same size, or --create-disks")
+	f.BoolVar(&o.copyInc, "copy-storage-inc", false, "copy what the disks have beyond their backing files; those are at the destination already")
+	f.BoolVar(&o.createDisks, "create-disks", false, "make the destination's files that are missing; a migration that fails removes them")
 	f.BoolVar(&o.synchronous, "copy-storage-synchronous-writes", false, "have each write of the guest's wait until the destination has it, so that the copy of a busy disk ends")
 	addValues(f, "migrate-disks")
 	f.BoolVar(&o.persistent, "persistent", false, "define the guest at the destination")
@@ -50,7 +50,7 @@ func (o *migrateOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.persistentXML, "persistent-xml", "", "`FILE` with the description to be defined by at the destination; needs --persistent")
 	f.BoolVar(&o.suspend, "suspend", false, "leave the guest paused at the destination")
 	f.BoolVar(&o.offline, "offline", false, "move the definition alone, of a guest that runs or not; needs --persistent")
-	f.BoolVar(&o.postCopy, "postcopy", false, "after the first pass over memory, run the guest at the destination and fetch the rest as it needs it; if the link breaks then, the guest waits to be resumed")
+	f.BoolVar(&o.postCopy, "postcopy", false, "run the guest there after one pass over memory; it fetches the rest as it needs it, and if the link breaks then, it waits to be resumed")
 	f.BoolVar(&o.afterPreCopy, "postcopy-after-precopy", false, "the same as --postcopy")
 	f.BoolVar(&o.resume, "postcopy-resume", false, "resume a post-copy that the network interrupted")
 	addValues(f, "postcopy-")
@@ -60,17 +60,19 @@ func (o *migrateOptions) add(f *pflag.FlagSet) {
 	addValues(f, "available-")
 	f.BoolVar(&o.compressed, "compressed", false, "compress memory: by xbzrle, which sends only what changed of a page, if --comp-methods says nothing else")
 	addValues(f, "comp-")
-	f.IntVar(&o.timeout, "timeout", 0, "give up after so many `SECONDS`, or do as one of the next two says")
-	f.BoolVar(&o.timeoutSuspend, "timeout-suspend", false, "pause the guest at the timeout, so that the migration can finish")
+	f.IntVar(&o.timeout, "timeout", 0, "give up after so many `SECONDS`; or do as one of the next two says")
+	f.BoolVar(&o.timeoutSuspend, "timeout-suspend", false, "pause the guest at the timeout; the rest then gets through")
 	f.BoolVar(&o.timeoutPC, "timeout-postcopy", false, "switch to post-copy at the timeout; needs --postcopy")
-	f.BoolVar(&o.autoConverge, "auto-converge", false, "slow the guest down until it changes less memory than gets through")
+	f.BoolVar(&o.autoConverge, "auto-converge", false, "slow a busy guest down; until it changes less memory than gets through")
 	addValues(f, "auto-converge-")
 	f.BoolVar(&o.abortOnError, "abort-on-error", false, "give up if the guest's disks have an error meanwhile")
 	f.BoolVar(&o.unsafe, "unsafe", false, "migrate although libvirt considers the disks at risk (caches, storage that is not shared)")
 	f.StringVar(&o.tls, "tls", "", "`yes|no`: whether data has TLS (default: as configured)")
 	f.BoolVar(&o.live, "live", false, "accepted, without effect: every migration is live")
-	f.BoolVar(&o.json, "json", false, "print one JSON object per line: progress, and the result last")
+	f.BoolVar(&o.json, "json", false, "print one JSON object per line; progress, and the result last")
 	addSocket(f, &o.socket)
+	markUsual(f, "copy-storage-all", "copy-storage-inc", "create-disks", "persistent", "undefinesource", "postcopy", "postcopy-resume",
+		"parallel", "bandwidth", "timeout", "timeout-suspend", "auto-converge", "json")
 }
 
 func addSocket(f *pflag.FlagSet, socket *string) {

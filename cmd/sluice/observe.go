@@ -15,10 +15,11 @@ import (
 // newObserve is what the daemon starts, and sluice-observer@.service. It is for no person.
 func newObserve() *cobra.Command {
 	return &cobra.Command{
-		Use:    "observe",
-		Short:  "Answer a daemon's questions about other processes, by standard input",
-		Hidden: true,
-		Args:   cobra.NoArgs,
+		Use:     "observe",
+		Short:   "Answer a daemon's questions about other processes, by standard input",
+		Example: "  sluice observe",
+		Hidden:  true,
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if err := observe(); err != nil {
 				return failed(fmt.Errorf("observer: %w", err))

@@ -75,8 +75,10 @@ func newPKI(io streams) *cobra.Command {
 		Use:   "pki",
 		Short: "Make certificates for a lab or a small site",
 		Long:  pkiHelp,
-		Args:  noSuchCommand,
-		RunE:  help,
+		Example: `  sluice pki init
+  sluice pki issue host-a host-b`,
+		Args: noSuchCommand,
+		RunE: help,
 	}
 	cmd.AddCommand(newPKIInit(io), newPKIIssue(io))
 	return cmd

@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -21,15 +21,23 @@ libvirt clients reach the other host's libvirtd through sluice as well:
   virsh -c 'qemu+unix:///system?socket=/run/sluice/peers/host-b/libvirt.sock' \
     list
 
-To begin, write /etc/sluice/sluice.toml on both hosts (sluice serve --help shows
+To begin, write /etc/sluice/sluice.toml on both hosts (sluice help serve shows
 the minimum), start the daemons, and let sluice check --all-peers say whether
 they reach each other. If you have no certificates yet, see sluice pki --help.`
+
+const rootExamples = `  sluice check --all-peers
+  sluice migrate web1 host-b
+  sluice status`
+
+// everyDay are the commands that most people need most.
+var everyDay = []string{"migrate", "status", "history", "report", "cancel", "resolve", "check", "plan", "serve", "reload"}
 
 func newRoot(io streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "sluice",
 		Short:         "Move running KVM guests between hosts over mutual TLS",
 		Long:          rootHelp,
+		Example:       rootExamples,
 		Version:       buildVersion(),
 		Args:          noSuchCommand,
 		RunE:          help,
@@ -40,15 +48,20 @@ func newRoot(io streams) *cobra.Command {
 	cmd.SetErr(io.err)
 	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	cmd.SetFlagErrorFunc(flagError)
-	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", helpWidth)))
+	cmd.Flags().BoolP("version", "v", false, "print the version")
+	cmd.SetHelpFunc(showHelp)
+	cmd.SetHelpCommand(newHelp(io))
 	cmd.AddCommand(newServe(io), newReload(io), newMigrate(io), newStatus(io), newHistory(io), newReport(io), newCancel(io), newResolve(io), newCheck(io), newTunnel(io), newIntercept(io), newBench(io), newPriority(io), newPKI(io), newVersion(io), newObserve())
+	cmd.AddCommand(newCompletion(io))
+	for _, c := range cmd.Commands() {
+		if slices.Contains(everyDay, c.Name()) {
+			c.Annotations = map[string]string{usualKey: ""}
+		}
+	}
 	cmd.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	completeFlags(cmd)
 	return cmd
 }
-
-// helpWidth is how many columns the help takes.
-const helpWidth = 80
 
 // noSuchCommand refuses arguments of a command that only has others.
 func noSuchCommand(cmd *cobra.Command, args []string) error {

@@ -45,8 +45,7 @@ start, nothing changes. --service does so for systemd's restart.
 Exit status: 0 stopped after a drain, 1 failed, 2 wrong use or configuration.`
 
 const serveExamples = `  sluice serve --config /etc/sluice/sluice.toml --check
-  sluice serve --config /etc/sluice/sluice.toml
-  systemctl start sluice`
+  sluice serve --config /etc/sluice/sluice.toml`
 
 type serveOptions struct {
 	config   string

@@ -19,7 +19,9 @@ import (
 )
 
 const tunnelHelp = `Carry connections from one address to another, one out for each that comes in,
-with the daemon's relay and without the daemon. Either URI can be:
+with the daemon's relay and without the daemon.
+
+Either URI can be:
 
   unix:PATH       a unix socket; one to listen at is open to its owner alone
   tcp:HOST:PORT   TCP, with TLS or in clear as --tls says

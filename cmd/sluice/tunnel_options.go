@@ -46,6 +46,7 @@ func (o *tunnelOptions) add(f *pflag.FlagSet) {
 	f.DurationVar(&o.IdleTimeout, "idle-timeout", 0, "end a connection after `TIME` without a byte (default: never)")
 	f.StringVar(&o.path, "path", "auto", "`PATH` for the side with TLS: auto, ktls, records or crypto/tls")
 	f.IntVar(&o.workers, "workers", 0, "`NUMBER` of cores that encrypt one direction of a connection (default: by the machine)")
+	markUsual(f, "listen", "to", "tls", "tls-name", "allow", "ca", "cert", "key", "starttls", "bandwidth")
 }
 
 // withTLS are the flags that say something of TLS.
