@@ -48,7 +48,7 @@ var rows = [][]string{
 	{"internal/observer"},
 
 	// What knows nothing of the daemon.
-	{"internal/acl", "internal/domainxml", "internal/libvirtrpc", "internal/nbd", "internal/pki", "internal/sockets", "proxy/control"},
+	{"internal/acl", "internal/domainxml", "internal/firewall", "internal/libvirtrpc", "internal/nbd", "internal/pki", "internal/sockets", "proxy/control"},
 	{"stream", "tlsconf/spiffe"},
 	{"tlsconf"},
 	{"tlsconf/layout"},

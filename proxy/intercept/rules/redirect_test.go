@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/virt-sluice/sluice/internal/needs"
 )
 
 // listen listens in the goroutine's network.
@@ -54,19 +56,19 @@ func arrives(t *testing.T, address string, l *net.TCPListener) *net.TCPConn {
 }
 
 func TestRedirects(t *testing.T) {
-	alone(t)
-	there := link(t)
-	want := table(route("host-b", there4), route("host-b", there6))
+	needs.Network(t)
+	there := needs.Link(t)
+	want := table(route("host-b", needs.There4), route("host-b", needs.There6))
 	up(t, want, true)
 	// Who would get what is in clear.
 	var clear [2]*net.TCPListener
 	there(func() {
 		clear = [2]*net.TCPListener{listen(t, ":49152"), listen(t, ":49216")}
 	})
-	refused(t, there4+":49152")
-	refused(t, "["+there6+"]:49215")
+	refused(t, needs.There4+":49152")
+	refused(t, "["+needs.There6+"]:49215")
 
-	for _, at := range []struct{ listen, to string }{{"127.0.0.1:16516", there4 + ":49152"}, {"[::1]:16516", "[" + there6 + "]:49215"}} {
+	for _, at := range []struct{ listen, to string }{{"127.0.0.1:16516", needs.There4 + ":49152"}, {"[::1]:16516", "[" + needs.There6 + "]:49215"}} {
 		l := listen(t, at.listen)
 		c := arrives(t, at.to, l)
 		if to, err := Original(c); err != nil || to != netip.MustParseAddrPort(at.to) {
@@ -79,15 +81,15 @@ func TestRedirects(t *testing.T) {
 		l.Close()
 		refused(t, at.to)
 	}
-	arrives(t, there4+":49216", clear[1]) // no port of the range
+	arrives(t, needs.There4+":49216", clear[1]) // no port of the range
 	st, err := Read()
 	if err != nil || st.Redirected[0] != 3 || st.Redirected[1] != 3 || st.Escaped[0] != 0 {
 		t.Errorf("counted %+v, %v", st, err)
 	}
 
 	// Another table exempts the port from address translation.
-	run(t, "table inet other {\n\tchain raw {\n\t\ttype filter hook output priority raw; policy accept;\n\t\ttcp dport 49152 notrack\n\t}\n}\n", "nft", "-f", "-")
-	refused(t, there4+":49152")
+	needs.Run(t, "table inet other {\n\tchain raw {\n\t\ttype filter hook output priority raw; policy accept;\n\t\ttcp dport 49152 notrack\n\t}\n}\n", "nft", "-f", "-")
+	refused(t, needs.There4+":49152")
 	if st, err = Read(); err != nil || st.Escaped[0] == 0 {
 		t.Errorf("counted %+v, %v", st, err)
 	}
@@ -99,38 +101,38 @@ func TestRedirects(t *testing.T) {
 
 // A name that leads to a host that is no peer leads nowhere, where the configuration says so.
 func TestPeersAlone(t *testing.T) {
-	alone(t)
-	there := link(t)
-	want := table(route("host-b", there6))
+	needs.Network(t)
+	there := needs.Link(t)
+	want := table(route("host-b", needs.There6))
 	up(t, want, true)
 	var third, other *net.TCPListener
 	there(func() { third, other = listen(t, ":49152"), listen(t, ":49216") })
-	arrives(t, there4+":49152", third)
+	arrives(t, needs.There4+":49152", third)
 	want.PeersAlone = true
 	up(t, want, true)
-	refused(t, there4+":49152")
-	arrives(t, there4+":49216", other)
-	arrives(t, "["+there6+"]:49152", listen(t, "[::1]:16516"))
+	refused(t, needs.There4+":49152")
+	arrives(t, needs.There4+":49216", other)
+	arrives(t, "["+needs.There6+"]:49152", listen(t, "[::1]:16516"))
 	here := listen(t, ":49152")
 	arrives(t, "127.0.0.1:49152", here)
-	arrives(t, here4+":49152", here)
+	arrives(t, needs.Here4+":49152", here)
 	if st, err := Read(); err != nil || st.Elsewhere == 0 {
 		t.Errorf("counted %+v, %v", st, err)
 	}
 }
 
 func TestClosesToOthers(t *testing.T) {
-	alone(t)
-	there := link(t)
+	needs.Network(t)
+	there := needs.Link(t)
 	l, open := listen(t, ":49152"), listen(t, ":49151")
 	var before, far net.Conn
-	there(func() { before, _ = dialer.Dial("tcp", here4+":49152") })
-	up(t, table(route("host-b", there4)), true)
+	there(func() { before, _ = dialer.Dial("tcp", needs.Here4+":49152") })
+	up(t, table(route("host-b", needs.There4)), true)
 	there(func() {
-		refused(t, here4+":49152")
-		refused(t, "["+here6+"]:49152")
-		refused(t, here4+":49215") // where nobody listens
-		far, _ = dialer.Dial("tcp", here4+":49151")
+		refused(t, needs.Here4+":49152")
+		refused(t, "["+needs.Here6+"]:49152")
+		refused(t, needs.Here4+":49215") // where nobody listens
+		far, _ = dialer.Dial("tcp", needs.Here4+":49151")
 	})
 	if far == nil || before == nil {
 		t.Fatal("not connected")
@@ -145,7 +147,7 @@ func TestClosesToOthers(t *testing.T) {
 	echoed(t, before, c) // it goes on
 	arrives(t, "127.0.0.1:49152", l)
 	arrives(t, "[::1]:49152", l)
-	arrives(t, here4+":49152", l)
+	arrives(t, needs.Here4+":49152", l)
 	if st, err := Read(); err != nil || st.Refused != 3 {
 		t.Errorf("counted %+v, %v", st, err)
 	}
@@ -154,7 +156,7 @@ func TestClosesToOthers(t *testing.T) {
 	var server *net.TCPListener
 	there(func() { server = listen(t, ":7000") })
 	own := net.Dialer{LocalAddr: &net.TCPAddr{Port: 49200}, Timeout: 10 * time.Second}
-	mine, err := own.Dial("tcp", there4+":7000")
+	mine, err := own.Dial("tcp", needs.There4+":7000")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +171,7 @@ func TestClosesToOthers(t *testing.T) {
 	var theirs net.Conn
 	there(func() {
 		own := net.Dialer{LocalAddr: &net.TCPAddr{Port: 49201}, Timeout: 10 * time.Second}
-		theirs, err = own.Dial("tcp", here4+":49151")
+		theirs, err = own.Dial("tcp", needs.Here4+":49151")
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +202,7 @@ func echoed(t *testing.T, a, b net.Conn) {
 
 // Who may not is told what it takes.
 func TestNotAllowed(t *testing.T) {
-	alone(t)
+	needs.Network(t)
 	unprivileged(t)
 	for _, err := range []error{
 		func() error { _, err := Up(table()); return err }(),
