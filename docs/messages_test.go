@@ -24,11 +24,13 @@ var fine = []string{
 	"guest … is defined on …",
 	"it is settled that the guest has not run on … and never will",
 	"it is settled that the guest runs on …",
+	"nftables here lets connections to TCP port … come and go; what other hosts and the network between do is not known yet",
 	"no host of … has been found yet",
 	"no sluice, libvirt … at …",
 	"peers added",
 	"peers removed",
 	"sluice …, libvirt …",
+	"these resolve: …",
 }
 
 // Every message that the program has is in messages.md, under why it comes, what becomes of the guest

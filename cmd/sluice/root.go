@@ -21,16 +21,17 @@ libvirt clients reach the other host's libvirtd through sluice as well:
   virsh -c 'qemu+unix:///system?socket=/run/sluice/peers/host-b/libvirt.sock' \
     list
 
-To begin, write /etc/sluice/sluice.toml on both hosts (sluice help serve shows
-the minimum), start the daemons, and let sluice check --all-peers say whether
-they reach each other. If you have no certificates yet, see sluice pki --help.`
+To begin, sluice init writes the configuration on both hosts, to add to
+/etc/sluice/sluice.toml, and says what is missing. Start the daemons, and let
+sluice check --all-peers say whether they reach each other. If you have no
+certificates yet, see sluice pki --help.`
 
 const rootExamples = `  sluice check --all-peers
   sluice migrate web1 host-b
   sluice status`
 
 // everyDay are the commands that most people need most.
-var everyDay = []string{"migrate", "status", "history", "report", "cancel", "resolve", "check", "plan", "serve", "reload"}
+var everyDay = []string{"migrate", "status", "history", "report", "cancel", "resolve", "check", "plan", "init", "serve", "reload"}
 
 func newRoot(io streams) *cobra.Command {
 	cmd := &cobra.Command{
@@ -51,7 +52,7 @@ func newRoot(io streams) *cobra.Command {
 	cmd.Flags().BoolP("version", "v", false, "print the version")
 	cmd.SetHelpFunc(showHelp)
 	cmd.SetHelpCommand(newHelp(io))
-	cmd.AddCommand(newServe(io), newReload(io), newMigrate(io), newStatus(io), newHistory(io), newReport(io), newCancel(io), newResolve(io), newCheck(io), newTunnel(io), newIntercept(io), newBench(io), newPriority(io), newPKI(io), newVersion(io), newObserve())
+	cmd.AddCommand(newInit(io), newServe(io), newReload(io), newMigrate(io), newStatus(io), newHistory(io), newReport(io), newCancel(io), newResolve(io), newCheck(io), newTunnel(io), newIntercept(io), newBench(io), newPriority(io), newPKI(io), newVersion(io), newObserve())
 	cmd.AddCommand(newCompletion(io))
 	for _, c := range cmd.Commands() {
 		if slices.Contains(everyDay, c.Name()) {

@@ -57,29 +57,36 @@ func Native() control.NativeTLS {
 	return n
 }
 
-// nativeDir is migrate_tls_x509_cert_dir, or what libvirt takes in its place.
-func nativeDir(conf, ofMigration string) (string, error) {
+// LibvirtSettings are those of one of libvirt's configuration files that are texts; none where there
+// is no file.
+func LibvirtSettings(path string) (map[string]string, error) {
 	set := map[string]string{}
-	f, err := os.Open(conf)
+	f, err := os.Open(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
+		return set, nil
 	case err != nil:
-		return "", fmt.Errorf("libvirt's settings for QEMU: %w", err)
-	default:
-		defer f.Close()
-		lines := bufio.NewScanner(f)
-		for lines.Scan() {
-			key, value, is := strings.Cut(lines.Text(), "=")
-			key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-			if _, again := set[key]; is && !again && len(value) > 1 && (value[0] == '"' || value[0] == '\'') {
-				if end := strings.IndexByte(value[1:], value[0]); end >= 0 {
-					set[key] = value[1 : 1+end]
-				}
+		return nil, err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		key, value, is := strings.Cut(lines.Text(), "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		if _, again := set[key]; is && !again && len(value) > 1 && (value[0] == '"' || value[0] == '\'') {
+			if end := strings.IndexByte(value[1:], value[0]); end >= 0 {
+				set[key] = value[1 : 1+end]
 			}
 		}
-		if err := lines.Err(); err != nil {
-			return "", fmt.Errorf("libvirt's settings for QEMU: %w", err)
-		}
+	}
+	return set, lines.Err()
+}
+
+// nativeDir is migrate_tls_x509_cert_dir, or what libvirt takes in its place.
+func nativeDir(conf, ofMigration string) (string, error) {
+	set, err := LibvirtSettings(conf)
+	if err != nil {
+		return "", fmt.Errorf("libvirt's settings for QEMU: %w", err)
 	}
 	if dir := set["migrate_tls_x509_cert_dir"]; dir != "" {
 		return dir, nil

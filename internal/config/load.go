@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 )
@@ -18,6 +20,24 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parse(files)
+}
+
+// LoadWith is Load as it would be with this content in a file: in path, or in one of conf.d beside it.
+func LoadWith(path, file string, data []byte) (*Config, error) {
+	if _, err := os.Stat(path); file == path && errors.Is(err, fs.ErrNotExist) {
+		return Parse(file, data)
+	}
+	files, err := readFiles(path)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(files, func(s source) bool { return s.name == file })
+	if i < 0 {
+		files, i = append(files, source{}), len(files)
+	}
+	files[i] = source{file, data}
+	slices.SortFunc(files[1:], func(a, b source) int { return strings.Compare(a.name, b.name) })
 	return parse(files)
 }
 

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -64,14 +66,19 @@ func TestInstalled(t *testing.T) {
 				m.put("/etc/hosts", "127.0.0.1 localhost\n192.0.2.1 host-a\n192.0.2.2 host-b\n")
 				m.install()
 			}
-			a.must("systemctl", "enable", "--now", "sluice")
-			b.must("systemctl", "enable", "--now", "sluice")
-			a.must("sluice", "check", "--all-peers")
-
 			a.put("/root/guest.xml", guest)
 			a.must("virsh", "define", "/root/guest.xml")
 			a.must("virsh", "start", "web1")
+
+			// From here on it takes three commands more, the first two on both hosts.
+			if out := a.must("sluice", "init", "--peer", "host-b"); !strings.HasSuffix(out, "  sudo systemctl enable --now sluice\n  sudo sluice migrate GUEST host-b\n") {
+				t.Errorf("sluice init ends with\n%s", out)
+			}
+			b.behindFirewall("host-a")
+			a.must("systemctl", "enable", "--now", "sluice")
+			b.must("systemctl", "enable", "--now", "sluice")
 			a.must("sluice", "migrate", "web1", "host-b", "--persistent", "--undefinesource")
+			a.must("sluice", "check", "--all-peers")
 
 			// The upgrade leaves the migration that is under way alone.
 			moves := st.Start("nsenter", b.enter("sluice", "migrate", "web1", "host-a", "--persistent", "--undefinesource", "--bandwidth", "1", "--json")...)
@@ -106,7 +113,26 @@ func (m *machine) install() {
 	m.must("grep", "-rq", "abstractions/libvirt-qemu.d", "/etc/apparmor.d/abstractions/libvirt-qemu", "/etc/apparmor.d/local/abstractions/libvirt-qemu")
 	m.must("getent", "passwd", "sluice")
 	m.must("cp", "-r", "/share/pki/"+m.name+"/.", "/etc/pki/")
-	m.put("/etc/sluice/conf.d/hosts.toml", "[peers.host-a]\n[peers.host-b]\n")
+}
+
+// behindFirewall sets the machine up where a packet filter lets nothing in: sluice init says which one
+// and what to do, and once that is done has no more to say.
+func (m *machine) behindFirewall(peer string) {
+	m.t.Helper()
+	filter := func(args ...string) {
+		m.t.Helper()
+		if out, err := exec.CommandContext(m.ctx, "nsenter", append([]string{"-t", strconv.Itoa(m.pid), "-n"}, args...)...).CombinedOutput(); err != nil {
+			m.t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+	}
+	filter("nft", "table inet filter { chain input { type filter hook input priority filter; policy drop; ct state established,related accept; iif lo accept; icmp type echo-request accept; }; }")
+	out, err := m.run("sluice", "init", "--peer", peer)
+	remedy := regexp.MustCompile(`-> sudo (nft insert rule inet filter input .* accept), `).FindStringSubmatch(out)
+	if err == nil || remedy == nil || !strings.Contains(out, "connections to port 16514 from "+peer+": nftables (inet filter input) blocks them") {
+		m.t.Fatalf("%s: sluice init behind a firewall: %v\n%s", m.name, err, out)
+	}
+	filter("sh", "-c", remedy[1])
+	m.must("sluice", "init", "--peer", peer, "--force")
 }
 
 // remove removes the package, first but for its configuration, and looks for what is left.
