@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -37,12 +40,18 @@ func TestScreens(t *testing.T) {
 		{"wrong-configuration", 24, []string{"serve", "--config", "testdata/faults.toml"}},
 		{"priority", 24, []string{"priority", "SECURE256:-CIPHER-ALL:+AES-256-CCM:+AES-256-GCM"}},
 	} {
-		for _, columns := range []int{80, 120, 200} {
+		for _, columns := range []int{60, 80, 120, 200} {
+			if c.name == "wrong-option" && columns < 80 {
+				continue // it has a URI, which is left whole to be copied
+			}
 			t.Run(fmt.Sprintf("%s-%d", c.name, columns), func(t *testing.T) {
 				s := onScreen(t, columns, c.rows, "", c.args...)
 				s.wait()
 				s.fits()
 				s.is(fmt.Sprintf("%s-%d", c.name, columns), s.shown())
+				if at := sgr.FindString(s.written()); at != "" {
+					t.Errorf("it has colours: %q", at)
+				}
 			})
 		}
 	}
@@ -73,7 +82,7 @@ func TestWatchedStatus(t *testing.T) {
 	t.Parallel()
 	for _, scenario := range []string{"fleet", "sessions"} {
 		socket := startStandin(t, scenario)
-		for _, columns := range []int{80, 120, 200} {
+		for _, columns := range []int{60, 80, 120, 200} {
 			s := onScreen(t, columns, 24, "", "status", "--watch", "--socket", socket)
 			s.await("More: ")
 			s.is(fmt.Sprintf("watch-%s-%d", scenario, columns), s.visible())
@@ -124,5 +133,32 @@ func TestHelpScreens(t *testing.T) {
 			}
 			s.fits()
 		}
+	}
+}
+
+// sgr sets a colour, or anything else about how characters look (ECMA-48, SGR).
+var sgr = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// Only the log has colours, and only on a terminal that has them, of a user who wants them
+// (no-color.org).
+func TestColours(t *testing.T) {
+	t.Parallel()
+	log := []string{"tunnel", "--listen", "exec:true", "--to", "exec:cat"} // ends by itself
+	for before, coloured := range map[string]bool{
+		"export TERM=xterm;":            true,
+		"export TERM=xterm NO_COLOR=1;": false,
+		"export TERM=dumb;":             false,
+	} {
+		s := onScreen(t, 80, 24, before, log...)
+		if code := s.wait(); code != 0 || !strings.Contains(s.shown(), "listening") {
+			t.Errorf("%s exit status %d\n%s", before, code, s.shown())
+		}
+		if got := sgr.MatchString(s.written()); got != coloured {
+			t.Errorf("%s colours: %t, want %t\n%q", before, got, coloured, s.written())
+		}
+	}
+	out, err := exec.Command("sluice", log...).CombinedOutput()
+	if err != nil || bytes.ContainsRune(out, 0x1b) {
+		t.Errorf("without a terminal: %v\n%q", err, out)
 	}
 }
