@@ -1,4 +1,3 @@
-// Package docs checks the repository's documents.
 package docs
 
 import (

@@ -339,5 +339,6 @@ func asShown(format string) string {
 
 // isWhole says whether a text is a message: it has words of its own, and does not go on from others.
 func isWhole(text string) bool {
-	return len(word.FindAllString(text, 2)) == 2 && !strings.ContainsAny(text[:1], ";,.:(")
+	own := slices.ContainsFunc(strings.Split(text, "…"), func(part string) bool { return len(part) >= LeastOwn })
+	return own && len(word.FindAllString(text, 2)) == 2 && !strings.ContainsAny(text[:1], ";,.:(")
 }

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -58,43 +57,28 @@ func TestMessages(t *testing.T) {
 		t.Errorf("the section%sof docs/messages.md is not as the source has it: go test ./docs -run TestMessages -update writes it", beside)
 	}
 	entries := make(map[string]bool)
-	for section := range strings.SplitSeq(byHand, "\n### ") {
-		title, _, _ := strings.Cut(section, "\n")
-		lists := blocks(section)
-		if len(lists) == 0 {
-			continue // the head of the page
+	for _, e := range Entries() {
+		if e.Do == "" || e.Title != "" && (e.Why == "") != (e.Guest == "") {
+			t.Errorf("docs/messages.md, %q: it takes the items Why, The guest, and What to do", e.Title)
 		}
-		for _, part := range []string{"\n- Why: ", "\n- The guest: ", "\n- What to do: "} {
-			if !strings.Contains(section, part) {
-				t.Errorf("docs/messages.md, %q: there is no item %q", title, strings.TrimSpace(part))
-			}
-		}
-		for _, text := range lists {
+		for _, text := range e.Messages {
 			if entries[text] {
 				t.Errorf("docs/messages.md has this twice: %s", text)
 			}
 			entries[text] = true
-			if m, ok := messages[text]; !ok || m.remedy != "" {
+			if m, ok := messages[text]; !ok || (m.remedy != "") != (e.Why == "") {
 				t.Errorf("docs/messages.md has an entry for what is no message of the program any more, or has its remedy beside it in the source; remove the line, or correct it to the message as it is now:\n%s", text)
 			}
 		}
 	}
 	for _, text := range slices.Sorted(maps.Keys(messages)) {
-		if m := messages[text]; m.remedy == "" && !entries[text] {
+		if m := messages[text]; !entries[text] && !*update {
 			t.Errorf("%s:%d: this message has no entry in docs/messages.md. Add the next line, as it is, to the block of the section whose cause and remedy hold for it, or write a section of its own:\n%s", m.at.Filename, m.at.Line, text)
 		}
 	}
 	if len(entries) < 1000 {
 		t.Errorf("only %d entries were found", len(entries))
 	}
-}
-
-// blocks are the lines of a section's blocks of code.
-func blocks(section string) (lines []string) {
-	for _, block := range regexp.MustCompile("(?ms)^```text\n(.*?)^```$").FindAllStringSubmatch(section, -1) {
-		lines = append(lines, strings.Split(strings.TrimSuffix(block[1], "\n"), "\n")...)
-	}
-	return lines
 }
 
 // about are the packages whose messages have a remedy beside them, in the page's order.

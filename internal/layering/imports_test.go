@@ -55,7 +55,7 @@ var rows = [][]string{
 	{"stream/relay"},
 	{"stream/ktls"},
 	{"stream/record"},
-	{"internal/gcm", "stream/internal/buffer"},
+	{"docs", "internal/gcm", "stream/internal/buffer"},
 }
 
 func TestImports(t *testing.T) {
