@@ -32,22 +32,23 @@ type source struct {
 	printers map[string]printer
 	structs  map[string]*ast.StructType // by folder.name
 	found    map[string]message         // by text
+	all      map[string]bool            // texts of whatever kind
 }
 
 // printer says which of a function's arguments are a format, and the remedy for what it tells (-1: none).
 type printer struct{ format, remedy int }
 
-// readMessages finds all messages in the source. What counts as one:
+// readMessages finds all messages in the source, and besides them all texts. What counts as a message:
 //   - the format of an error, and of every function that is given a format last but for its arguments,
 //     such as control.WrongUse;
 //   - the message of a line of the log at the levels warn and up;
 //   - the fields of messageFields, and what a method Error puts together.
 //
 // What goes on from another message, or has no words of its own, is none.
-func readMessages(t *testing.T, root string) map[string]message {
+func readMessages(t *testing.T, root string) (messages map[string]message, all map[string]bool) {
 	t.Helper()
 	s := &source{fset: token.NewFileSet(), files: make(map[string][]*ast.File), printers: make(map[string]printer),
-		structs: make(map[string]*ast.StructType), found: make(map[string]message)}
+		structs: make(map[string]*ast.StructType), found: make(map[string]message), all: make(map[string]bool)}
 	s.parse(t, root, "cmd/sluice")
 	for dir, files := range s.files {
 		for _, file := range files {
@@ -59,7 +60,7 @@ func readMessages(t *testing.T, root string) map[string]message {
 			ast.Inspect(file, func(n ast.Node) bool { return s.look(dir, n) })
 		}
 	}
-	return s.found
+	return s.found, s.all
 }
 
 // parse reads a package and those of the module that it imports.
@@ -152,6 +153,10 @@ func (s *source) look(dir string, n ast.Node) bool {
 				remedy, _ = formatOf(n.Args[p.remedy])
 			}
 			s.add(n.Args[p.format], remedy)
+		}
+	case *ast.BasicLit, *ast.BinaryExpr:
+		if text, ok := formatOf(n.(ast.Expr)); ok {
+			s.all[asShown(text)] = true
 		}
 	case *ast.CompositeLit:
 		s.literal(dir, n, n.Type)
