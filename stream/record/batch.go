@@ -24,6 +24,8 @@ type Batch struct {
 	// Share bounds what is borrowed; nil: no bound of its own. Fixed: nothing is.
 	Share *buffer.Share
 	Fixed bool
+	// BeforeWait, if set, is called before Send waits for another goroutine that sends.
+	BeforeWait func()
 
 	mem    buffer.Adaptive
 	spaces [][]byte
@@ -58,6 +60,9 @@ func (b *Batch) Room() int {
 	return b.mem.Room() / stride * plainMax
 }
 
+// Grown reports whether Spaces borrows memory, if there is some.
+func (b *Batch) Grown() bool { return b.mem.Grown() }
+
 // Sent says that n bytes were read into the Spaces and sent. The Batch grows or shrinks by it.
 func (b *Batch) Sent(n int) {
 	b.mem.Adapt(n, len(b.spaces)*plainMax, nil)
@@ -73,5 +78,5 @@ func (b *Batch) Idle() {
 // Release gives the batch's memory back.
 func (b *Batch) Release() {
 	b.mem.Release()
-	*b = Batch{Share: b.Share, Fixed: b.Fixed}
+	*b = Batch{Share: b.Share, Fixed: b.Fixed, BeforeWait: b.BeforeWait}
 }

@@ -116,6 +116,9 @@ func (in *inbound) takeSpace() []byte {
 // giveBack returns borrowed memory while there is nothing to read.
 func (in *inbound) giveBack() { in.unread = in.mem.Idle(in.unread) }
 
+// Grown reports whether receiving borrows memory, if there is some. It is for who receives.
+func (c *Conn) Grown() bool { return c.in.mem.Grown() }
+
 // Idle gives back what receiving has borrowed, until the next Receive or Read: their
 // caller can't go on.
 func (c *Conn) Idle() {

@@ -27,7 +27,12 @@ type outbound struct {
 // Send sends the first n bytes of b's Spaces: they are sealed in place and leave in one write. Send
 // may be called again after the Batch was filled anew. An error is final.
 func (c *Conn) Send(b *Batch, n int) error {
-	c.out.mu.Lock()
+	if !c.out.mu.TryLock() {
+		if b.BeforeWait != nil {
+			b.BeforeWait()
+		}
+		c.out.mu.Lock()
+	}
 	defer c.out.mu.Unlock()
 	if err := c.out.ready(); err != nil {
 		return err

@@ -206,6 +206,9 @@ func eachHop(t *testing.T, f func(t *testing.T, h hop)) {
 			if n := buffer.Lent(); n != 0 {
 				t.Errorf("%d bytes of memory were not given back", n)
 			}
+			if n := len(permits); n != 0 {
+				t.Errorf("%d permits were not given back", n)
+			}
 			if now := openFDs(t); now > fds {
 				t.Errorf("%d file descriptors before, %d after", fds, now)
 			}

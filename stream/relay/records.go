@@ -48,6 +48,8 @@ type recordRelay struct {
 	local   vector
 	batch   record.Batch // of what is sent
 
+	sending, receiving permit
+
 	kernel   *kernel // nil: does nothing of it
 	receiver *ktls.Receiver
 }
@@ -64,8 +66,28 @@ func newRecordRelay(c *recordConn, local net.Conn, run *run) *recordRelay {
 	}
 	if s := r.sockets[1]; s != nil {
 		c.Over(s)
+		r.takePermits()
 	}
 	return r
+}
+
+// takePermits has those directions take permits in which nothing waits but the sockets: a limited
+// one uses little of a processor.
+func (r *recordRelay) takePermits() {
+	local, remote := r.sockets[0], r.sockets[1]
+	if local == nil {
+		return
+	}
+	r.sending.ended, r.receiving.ended = r.run.ctx.Done(), r.run.ctx.Done()
+	if len(r.run.sent.turns) == 0 {
+		local.in.permit = &r.sending
+		r.batch.BeforeWait = r.sending.give
+	}
+	if len(r.run.received.turns) == 0 {
+		remote.in.permit = &r.receiving
+	}
+	// The receiving direction, too, sends records to the peer: alerts.
+	local.out.gives[0], remote.out.gives = &r.receiving, [2]*permit{&r.sending, &r.receiving}
 }
 
 // release is called when both directions have ended.
@@ -84,7 +106,9 @@ func (r *recordRelay) send(ctx context.Context, f *flow) *Error {
 	}
 	b := &r.batch
 	defer b.Release()
+	defer r.sending.next(false)
 	for {
+		r.sending.next(b.Grown())
 		most, err := r.roomToSend()
 		if err != nil {
 			return &Error{Remote, "write", err}
@@ -123,7 +147,9 @@ func (r *recordRelay) roomToSend() (n int, err error) {
 // receive moves the peer's stream to the local socket until its end: it is
 // written from the places where it was opened.
 func (r *recordRelay) receive(ctx context.Context, f *flow) *Error {
+	defer r.receiving.next(false)
 	for {
+		r.receiving.next(r.Grown())
 		if r.handOver() {
 			return r.spliceIn(ctx, f)
 		}

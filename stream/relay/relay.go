@@ -55,6 +55,10 @@ func Run(ctx context.Context, local net.Conn, remote Conn, opts Options) Result 
 	for i, c := range []net.Conn{local, carrier(remote)} {
 		r.ends[i], r.sockets[i] = conn{c}, newSocket(c)
 	}
+	r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	defer r.cancel(nil)
+	r.sent.limit(opts.Limits.Send, opts.Limits.Budget)
+	r.received.limit(opts.Limits.Receive, opts.Limits.Budget)
 	switch c := remote.(type) {
 	case *recordConn:
 		c.SetWorkers(opts.Workers)
@@ -63,10 +67,6 @@ func Run(ctx context.Context, local net.Conn, remote Conn, opts Options) Result 
 	case *tlsConn:
 		c.transport.Grow(r.share)
 	}
-	r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	defer r.cancel(nil)
-	r.sent.limit(opts.Limits.Send, opts.Limits.Budget)
-	r.received.limit(opts.Limits.Receive, opts.Limits.Budget)
 	if c := opts.Counters; c != nil {
 		r.sent.shared, r.received.shared, r.localEnded = &c.Sent, &c.Received, &c.LocalEnded
 	}

@@ -126,15 +126,20 @@ type transfer struct {
 	// sooner: worth it for small messages, which somebody awaits (bench/NOTES.md).
 	raw bool
 
+	permit *permit    // read: the direction's
+	gives  [2]*permit // write: given back before it waits
+
 	io   iovecs
 	into spaces // read: where to
 	rest iovecs // write: of io
 }
 
 func (t *transfer) read(fd uintptr) bool {
+	t.permit.take(t.into.Idle)
 	t.io.set(t.into.Spaces(), t.n)
 	n, err := t.io.call(unix.SYS_RECVMSG, int(fd), t.raw)
 	if err == unix.EAGAIN {
+		t.permit.give()
 		t.into.Idle()
 		return false
 	}
@@ -149,7 +154,13 @@ func (t *transfer) write(fd uintptr) bool {
 		t.n += n
 		t.rest.skip(n)
 	}
-	return t.err != unix.EAGAIN
+	if t.err != unix.EAGAIN {
+		return true
+	}
+	for _, p := range t.gives {
+		p.give()
+	}
+	return false
 }
 
 func total(bufs [][]byte) (n int) {
