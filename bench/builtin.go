@@ -11,19 +11,22 @@ import (
 )
 
 // Builtin runs one of the relays that come with the benchmark, until it is killed: "splice" without
-// TLS, or "io.Copy", which is what everybody writes first. role is send (listen at the path local,
+// TLS, "loop", the least that records cost, or "io.Copy", which is what everybody writes first. role is send (listen at the path local,
 // connect to peer) or receive (listen at peer, connect to local).
 func Builtin(name, role, local, peer, certs string) error {
 	e := &end{name: name, sends: role == "send", local: local, peer: peer, certs: certs}
-	if name != "splice" && name != "io.Copy" || role != "send" && role != "receive" {
+	if name != "splice" && name != "loop" && name != "io.Copy" || role != "send" && role != "receive" {
 		return fmt.Errorf("there is no built-in relay %q %q", name, role)
 	}
 	var cfg *tls.Config
-	if name == "io.Copy" {
+	switch name {
+	case "io.Copy":
 		var err error
 		if cfg, err = e.config(); err != nil {
 			return err
 		}
+	case "loop":
+		prepareLoop()
 	}
 	network, at, toNetwork, to := "tcp", peer, "unix", local
 	if e.sends {
@@ -73,6 +76,12 @@ func (e *end) join(in net.Conn, network, to string, cfg *tls.Config) error {
 		return err
 	}
 	defer out.Close()
+	if e.name == "loop" {
+		if e.sends {
+			return loop(in, out)
+		}
+		return loop(out, in)
+	}
 	if cfg != nil {
 		secure := tls.Client(out, cfg)
 		if e.sends {

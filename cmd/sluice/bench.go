@@ -22,9 +22,11 @@ That is a stream from one unix socket to another, over mutual TLS 1.3 with
 AES-128-GCM, through two relays.
 
 The others are ghostunnel, stunnel, HAProxy, nginx and socat, those of them that
-are installed; the rest are listed as missing. Two are built in: io.Copy over
-Go's crypto/tls, and splice, which does no TLS and is the floor. As root it runs
-in a network namespace of its own, with TCP's congestion control set to reno.
+are installed; the rest are listed as missing. Three are built in: io.Copy over
+Go's crypto/tls; splice, which does no TLS and is the floor; and loop, the least
+that reading, encrypting and writing costs, with no TLS connection. As root it
+runs in a network namespace of its own, with TCP's congestion control set to
+reno.
 
 With COMMAND the sink and the receiving relays are on another host: the command
 must run sluice bench far there, most often over ssh, and --at is an address at
@@ -100,7 +102,7 @@ func newBenchRelay() *cobra.Command {
 		Use:   "relay KIND ROLE PATH HOST:PORT CERTIFICATES",
 		Short: "One of the benchmark's own relays",
 		Long: `Run one of the relays that bench compares with, until it is killed. bench starts
-them itself. KIND is splice or io.Copy, ROLE is send or receive.`,
+them itself. KIND is splice, loop or io.Copy, ROLE is send or receive.`,
 		Example: "  sluice bench relay splice send /run/in.sock 127.0.0.1:7000 certs",
 		Args:    cobra.ExactArgs(5),
 		RunE: func(_ *cobra.Command, args []string) error {
