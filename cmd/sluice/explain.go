@@ -41,7 +41,7 @@ func newExplain(out streams) *cobra.Command {
 		Example: explainExamples,
 		RunE: func(_ *cobra.Command, args []string) error {
 			said := strings.Join(args, " ")
-			if len(args) == 0 {
+			if _, typed := terminalOf(os.Stdin); len(args) == 0 && !typed {
 				var err error
 				if said, err = readAll(); err != nil {
 					return failed(fmt.Errorf("read the message: %w", err))
@@ -75,7 +75,7 @@ func writeEntry(w io.Writer, e docs.Entry) {
 	field(w, "message", e.Messages[0])
 	if e.Why != "" {
 		field(w, "why", e.Why)
-		field(w, "the guest", e.Guest)
+		field(w, "guest", e.Guest)
 	}
 	field(w, "do", e.Do)
 }

@@ -31,6 +31,8 @@ func TestScreens(t *testing.T) {
 		{"history", 24, []string{"history", "--socket", fleet}},
 		{"report", 60, []string{"report", "web1.example.org", "--socket", fleet}},
 		{"check", 24, []string{"check", "--all-peers", "--socket", fleet}},
+		{"explain", 24, []string{"explain", "host-a: nothing heard from host-b (192.0.2.2:16514) for 30s (limits.idle_timeout): the link is down, or the host is frozen"}},
+		{"explain-nothing", 24, []string{"explain"}},
 		{"moved", 24, []string{"migrate", "moves", "host-b", "--socket", fleet}},
 		{"failed", 24, []string{"migrate", "fails", "host-b", "--socket", fleet}},
 		{"lost", 24, []string{"migrate", "lost", "host-b", "--socket", fleet}},
