@@ -92,8 +92,8 @@ func (s *source) parse(t *testing.T, root, dir string) {
 	}
 }
 
-// neutral are functions that take a format, of what is no trouble.
-var neutral = []string{"ok", "note", "Decided", "Limited", "tell"}
+// neutral are functions that take a format, of what is no trouble, or is only not known.
+var neutral = []string{"ok", "note", "Decided", "Limited", "tell", "unknown", "noAnswer"}
 
 // declare notes structs, and functions and variables of functions that take a format.
 func (s *source) declare(dir string, n ast.Node) bool {

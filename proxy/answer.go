@@ -11,6 +11,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/check"
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/host"
+	"github.com/virt-sluice/sluice/proxy/plan"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -32,6 +33,8 @@ func (d *Daemon) answer(ctx context.Context, on *parts, who stream.Who, name str
 		return d.cancelFor(ctx, who.Peer, body)
 	case check.Question:
 		return d.checked(ctx, on, who.Peer), nil
+	case plan.Question:
+		return plan.AnswerPeer(ctx, on.arrivals, on.Peers.Get(who.Peer), body)
 	}
 	return nil, &stream.Cause{Code: stream.CodeVersion, Text: fmt.Sprintf("there is no question %.20q here: update the older sluice", name)}
 }

@@ -20,7 +20,7 @@ type connKey struct{}
 // controlServer serves the control socket.
 func (d *Daemon) controlServer(ctx context.Context) *http.Server {
 	handler := &control.Handler{
-		Status: d.status, Guests: d.guests, Check: d.check, Resolve: d.resolve, Cancel: d.cancel, Reload: d.reload, History: d.listHistory, Session: d.findSession, Follow: d.followSession,
+		Status: d.status, Guests: d.guests, Check: d.check, Plan: d.plan, Resolve: d.resolve, Cancel: d.cancel, Reload: d.reload, History: d.listHistory, Session: d.findSession, Follow: d.followSession,
 		Migrate: func(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
 			return migration.Migrate(ctx, d.now().Host, req, askerOf(ctx), report)
 		},

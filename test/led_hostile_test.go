@@ -93,31 +93,32 @@ func (o *outsider) leads(b *daemon, uuid string) (lead *stream.Session, id strin
 func (o *outsider) takes() {
 	s := o.s
 	s.t.Helper()
+	sink, err := net.Listen("unix", filepath.Join(s.t.TempDir(), "sink"))
+	s.check(err)
+	var all sync.WaitGroup
+	all.Go(func() {
+		eachConn(&all, sink, func(c net.Conn) { io.Copy(io.Discard, c) })
+	})
+	s.t.Cleanup(func() {
+		sink.Close()
+		all.Wait()
+	})
+	o.serves(&stream.Terms{Accept: func(context.Context, stream.Info) (stream.Handler, func(*stream.Session), error) {
+		return taker{sink}, func(*stream.Session) {}, nil
+	}})
+}
+
+// serves has a port of host-a's serve host-b by these terms until the test's end.
+func (o *outsider) serves(terms *stream.Terms) {
+	s := o.s
+	s.t.Helper()
 	ctx, cancel := context.WithCancel(s.ctx)
 	l, err := s.A.Listen(ctx, "tcp", ":16515")
 	s.check(err)
-	sink, err := net.Listen("unix", filepath.Join(s.t.TempDir(), "sink"))
-	s.check(err)
 	acceptor := &stream.Acceptor{Host: o.name}
-	terms := &stream.Terms{Accept: func(context.Context, stream.Info) (stream.Handler, func(*stream.Session), error) {
-		return taker{sink}, func(*stream.Session) {}, nil
-	}}
 	var all sync.WaitGroup
-	each := func(l net.Listener, serve func(net.Conn)) {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer c.Close()
-				serve(c)
-			})
-		}
-	}
-	all.Go(func() { each(sink, func(c net.Conn) { io.Copy(io.Discard, c) }) })
 	all.Go(func() {
-		each(l, func(raw net.Conn) {
+		eachConn(&all, l, func(raw net.Conn) {
 			if c, err := relay.Server(ctx, raw, o.tls); err == nil {
 				acceptor.Serve(ctx, c, func() (stream.Who, *stream.Terms) { return stream.Who{Peer: "host-b"}, terms })
 			}
@@ -126,9 +127,22 @@ func (o *outsider) takes() {
 	s.t.Cleanup(func() {
 		cancel()
 		l.Close()
-		sink.Close()
 		all.Wait()
 	})
+}
+
+// eachConn serves what a listener accepts until it is closed.
+func eachConn(all *sync.WaitGroup, l net.Listener, serve func(net.Conn)) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		all.Go(func() {
+			defer c.Close()
+			serve(c)
+		})
+	}
 }
 
 // taker is the acceptor's end of a session, whose channels all end in one socket.

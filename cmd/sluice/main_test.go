@@ -76,7 +76,7 @@ func standin() {
 	if len(os.Args) > 2 {
 		status = scenarios[os.Args[2]]
 	}
-	srv := &http.Server{Handler: &control.Handler{Status: status, Guests: standinGuests, Check: standinCheck, Cancel: standinCancel, Migrate: standinMigrate, History: standinHistory, Session: standinSession}}
+	srv := &http.Server{Handler: &control.Handler{Status: status, Guests: standinGuests, Check: standinCheck, Plan: standinPlan, Cancel: standinCancel, Migrate: standinMigrate, History: standinHistory, Session: standinSession}}
 	go func() {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 		defer stop()
@@ -88,6 +88,21 @@ func standin() {
 
 func standinGuests(context.Context) (*control.Guests, error) {
 	return &control.Guests{Guests: []control.Guest{{Name: "web1", Active: true}, {Name: "db 1", Active: true}, {Name: "db\x1b[2J", Active: true}, {Name: "drafts"}}}, nil
+}
+
+func standinPlan(_ context.Context, req *control.MigrateRequest) (*control.Plan, error) {
+	if req.Peer != "host-b" {
+		return nil, control.WrongUse("no peer %q is configured on host-a; there is host-b", req.Peer)
+	}
+	p := &control.Plan{Guest: req.Guest, Source: "host-a", Destination: req.Peer, Possible: true, Findings: []control.Finding{
+		{Check: "libvirt", Result: control.ResultOK, Text: "it would begin"},
+		{Peer: "host-b", Check: "memory", Result: control.ResultUnknown, Code: "unknown", Text: "how much memory\nis \x1b[31mfree"},
+	}, Unknown: 1}
+	if req.Guest == "large" {
+		p.Findings = append(p.Findings, control.Finding{Peer: "host-b", Check: "disks", Result: control.ResultError, Code: "missing", Text: "host-b lacks vda", Remedy: "make it"})
+		p.Possible, p.Errors = false, 1
+	}
+	return p, nil
 }
 
 func standinMigrate(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {

@@ -59,6 +59,9 @@ func newMigrate(io streams) *cobra.Command {
 			if err != nil {
 				return err // with the hint at --help
 			}
+			if o.dryRun {
+				return plan(cmd.Context(), io, o, req)
+			}
 			return migrate(cmd.Context(), io, o, req)
 		},
 	}

@@ -28,6 +28,7 @@ type migrateOptions struct {
 	dname, xml, persistentXML  string
 	tls                        string
 
+	dryRun bool
 	json   bool
 	socket string
 }
@@ -69,6 +70,7 @@ func (o *migrateOptions) add(f *pflag.FlagSet) {
 	f.BoolVar(&o.unsafe, "unsafe", false, "migrate although libvirt considers the disks at risk (caches, storage that is not shared)")
 	f.StringVar(&o.tls, "tls", "", "`yes|no`: whether data has TLS (default: as configured)")
 	f.BoolVar(&o.live, "live", false, "accepted, without effect: every migration is live")
+	f.BoolVar(&o.dryRun, "dry-run", false, "only find out whether the guest can go there, as sluice plan does")
 	f.BoolVar(&o.json, "json", false, "print one JSON object per line; progress, and the result last")
 	addSocket(f, &o.socket)
 	markUsual(f, "copy-storage-all", "copy-storage-inc", "create-disks", "persistent", "undefinesource", "postcopy", "postcopy-resume",

@@ -52,7 +52,7 @@ func newRoot(io streams) *cobra.Command {
 	cmd.Flags().BoolP("version", "v", false, "print the version")
 	cmd.SetHelpFunc(showHelp)
 	cmd.SetHelpCommand(newHelp(io))
-	cmd.AddCommand(newInit(io), newServe(io), newReload(io), newMigrate(io), newStatus(io), newHistory(io), newReport(io), newCancel(io), newResolve(io), newCheck(io), newTunnel(io), newIntercept(io), newBench(io), newPriority(io), newPKI(io), newVersion(io), newObserve())
+	cmd.AddCommand(newInit(io), newServe(io), newReload(io), newMigrate(io), newPlan(io), newStatus(io), newHistory(io), newReport(io), newCancel(io), newResolve(io), newCheck(io), newTunnel(io), newIntercept(io), newBench(io), newPriority(io), newPKI(io), newVersion(io), newObserve())
 	cmd.AddCommand(newExplain(io), newCompletion(io))
 	for _, c := range cmd.Commands() {
 		if slices.Contains(everyDay, c.Name()) {

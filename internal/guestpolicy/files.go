@@ -39,14 +39,37 @@ func (j *judge) image(where, v string) {
 // CheckImage says whether a disk's image may be made at a path: in a folder for them, whichever
 // elements are accepted whole, and not among devices.
 func (p *Policy) CheckImage(path string) error {
+	if err := p.CheckDisk(path); err != nil {
+		return err
+	}
+	if beneath(path, "/dev") {
+		return fmt.Errorf("%.120q is no place for a file", path)
+	}
+	return nil
+}
+
+// CheckDisk says whether a disk may be at a path, be it a file or a device, whichever elements are
+// accepted whole.
+func (p *Policy) CheckDisk(path string) error {
+	return p.checkPath(func(j *judge) { j.image("devices/disk/source@file", path) })
+}
+
+// CheckFirmware is CheckDisk for firmware that is only read, and CheckNVRAM for its variables.
+func (p *Policy) CheckFirmware(path string) error {
+	return p.checkPath(func(j *judge) { j.firmware("os/loader", path) })
+}
+
+func (p *Policy) CheckNVRAM(path string) error {
+	return p.checkPath(func(j *judge) { j.nvram("os/nvram", path) })
+}
+
+func (p *Policy) checkPath(rule func(*judge)) error {
 	j := &judge{policy: p}
-	switch j.image("devices/disk/source@file", path); {
+	switch rule(j); {
 	case j.err != nil:
 		return j.err
 	case len(j.refusals) > 0:
 		return j.refusals[0]
-	case beneath(path, "/dev"):
-		return fmt.Errorf("%.120q is no place for a file", path)
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ var rows = [][]string{
 
 	// The daemon. internal/check asks the same questions for the command line.
 	{"proxy"},
-	{"internal/check"},
+	{"internal/check", "proxy/plan"},
 	{"proxy/migration", "proxy/gateway", "proxy/intercept"},
 	{"proxy/arrival"},
 	{"proxy/direct", "proxy/tunnel"},

@@ -34,15 +34,16 @@ const (
 	ResultOK      = "ok"
 	ResultWarning = "warning"
 	ResultError   = "error"
+	ResultUnknown = "unknown" // of a plan: it could not be found out, and Text says why
 )
 
 // Finding is one thing that was looked at.
 type Finding struct {
-	Peer   string `json:"peer,omitempty"` // empty: this host
-	Check  string `json:"check"`          // what was looked at, such as "certificates" or "connect"
-	Result string `json:"result"`
-	Code   string `json:"code,omitempty"` // of an error or warning, for programs: such as "wrong-ca"
-	Side   string `json:"side,omitempty"` // of a refusal: "here" or "there", who refused
-	Text   string `json:"text"`
-	Remedy string `json:"remedy,omitempty"`
+	Peer   string `json:"peer,omitempty" msgpack:"-"` // empty: this host
+	Check  string `json:"check" msgpack:"check"`      // what was looked at, such as "certificates" or "connect"
+	Result string `json:"result" msgpack:"result"`
+	Code   string `json:"code,omitempty" msgpack:"code,omitempty"` // of an error or warning, for programs: such as "wrong-ca"
+	Side   string `json:"side,omitempty" msgpack:"-"`              // of a refusal: "here" or "there", who refused
+	Text   string `json:"text" msgpack:"text"`
+	Remedy string `json:"remedy,omitempty" msgpack:"remedy,omitempty"`
 }

@@ -30,6 +30,7 @@ var routes = []route{
 	}),
 	{method: http.MethodGet, path: "/v1/sessions/{name}/events", serve: (*Handler).follow, answer: typeOf[Event](), stream: true},
 	post("/v1/check", func(h *Handler, ctx context.Context, q *CheckRequest) (*Report, error) { return h.Check(ctx, q) }),
+	post(planPath, (*Handler).plan),
 	post("/v1/resolve", func(h *Handler, ctx context.Context, q *ResolveRequest) (*struct{}, error) {
 		return new(struct{}), h.Resolve(ctx, q)
 	}),

@@ -108,17 +108,27 @@ func (m *outgoing) noCancel() {
 	m.entry.NoCancel("%s is taking guest %s over, which can't be cancelled any more", m.peer.Name, m.dom.Name)
 }
 
-// check refuses what can't be begun, and makes a place for the session.
-func (m *outgoing) check(ctx context.Context) error {
+// aim finds the peer, and refuses what this host's configuration does not allow with it.
+func (m *outgoing) aim() (clear bool, err error) {
 	d := m.host
 	m.peer = d.Peers.Called(m.req.Peer)
 	if m.peer == nil {
-		return control.WrongUse("no peer is named %q in the configuration of %s; there are: %s",
+		return false, control.WrongUse("no peer is named %q in the configuration of %s; there are: %s",
 			m.req.Peer, d.Config.Name, strings.Join(d.Config.PeerNames(), ", "))
 	}
-	clear := m.req.TLS == control.No || m.req.TLS == control.Unset && d.TLSDefault(m.peer) == control.No
+	clear = m.req.TLS == control.No || m.req.TLS == control.Unset && d.TLSDefault(m.peer) == control.No
 	if clear && d.Config.Secure() {
-		return control.WrongUse("the guest's memory would cross the network in clear, and %s requires security: leave out --tls no, or set require_secure = false on both hosts", d.Config.Name)
+		return false, control.WrongUse("the guest's memory would cross the network in clear, and %s requires security: leave out --tls no, or set require_secure = false on both hosts", d.Config.Name)
+	}
+	return clear, nil
+}
+
+// check refuses what can't be begun, and makes a place for the session.
+func (m *outgoing) check(ctx context.Context) error {
+	d := m.host
+	clear, err := m.aim()
+	if err != nil {
+		return err
 	}
 	if err := m.findGuest(ctx); err != nil {
 		return err
@@ -132,7 +142,6 @@ func (m *outgoing) check(ctx context.Context) error {
 		Address: m.peer.Conf.Address,
 		Clear:   clear,
 	}
-	var err error
 	if m.entry, err = d.Sessions.Add(m.info, control.Outgoing); err != nil {
 		m.virt.Close()
 		return &control.Error{Code: http.StatusConflict, Message: err.Error()}

@@ -61,36 +61,50 @@ func (r *Registry) AddLed(info stream.Info) (*Entry, error) {
 func (r *Registry) add(info stream.Info, direction string, led bool) (*Entry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.Draining() {
-		return nil, ErrDraining
-	}
-	if len(r.live) >= r.most {
-		return nil, fmt.Errorf("session limit of this host reached (%d, limits.sessions)", len(r.live))
-	}
 	e := &Entry{Info: info, direction: direction, led: led, started: time.Now(), over: make(chan struct{})}
 	e.setPhase(control.PhaseConnect)
+	if err := r.room(e); err != nil {
+		return nil, err
+	}
+	e.rate.tick(e.started, 0)
+	r.live = append(r.live, e)
+	return e, nil
+}
+
+// Room says why Add would make no place for a session, or nil.
+func (r *Registry) Room(info stream.Info, direction string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.room(&Entry{Info: info, direction: direction})
+}
+
+func (r *Registry) room(e *Entry) error {
+	if r.Draining() {
+		return ErrDraining
+	}
+	if len(r.live) >= r.most {
+		return fmt.Errorf("session limit of this host reached (%d, limits.sessions)", len(r.live))
+	}
 	from := 0
 	for _, o := range r.live {
-		if e.byPeer() && o.byPeer() && o.Info.Peer == info.Peer && (o.Info.Work == WorkClient) == (info.Work == WorkClient) {
+		if e.byPeer() && o.byPeer() && o.Info.Peer == e.Info.Peer && (o.Info.Work == WorkClient) == (e.Info.Work == WorkClient) {
 			from++
 		}
 	}
 	if from >= r.mostFrom {
-		return nil, fmt.Errorf("session limit of %s reached (%d, limits.peer_sessions)", info.Peer, from)
+		return fmt.Errorf("session limit of %s reached (%d, limits.peer_sessions)", e.Info.Peer, from)
 	}
-	if uuid, err := virt.ParseUUID(info.UUID); err == nil {
+	if uuid, err := virt.ParseUUID(e.Info.UUID); err == nil {
 		e.Info.UUID = virt.FormatUUID(uuid) // however its peer spells it
 	}
 	for _, o := range r.live {
 		// Of guests that come, the one that libvirt is asked to prepare counts, not who names it
 		// first.
-		if direction == control.Outgoing && !o.byPeer() && e.Info.UUID != "" && o.Info.UUID == e.Info.UUID {
-			return nil, fmt.Errorf("guest %s is already being migrated: session %s with %s", o.Info.Guest, o.Info.ID, o.Info.Peer)
+		if e.direction == control.Outgoing && !o.byPeer() && e.Info.UUID != "" && o.Info.UUID == e.Info.UUID {
+			return fmt.Errorf("guest %s is already being migrated: session %s with %s", o.Info.Guest, o.Info.ID, o.Info.Peer)
 		}
 	}
-	e.rate.tick(e.started, 0)
-	r.live = append(r.live, e)
-	return e, nil
+	return nil
 }
 
 // End moves an entry to the ended ones, once its channels have ended. code is the cause's.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/xml"
-	"errors"
 	"path"
 	"strings"
 
@@ -84,12 +83,71 @@ func (f *ImageFolder) Has(ctx context.Context, name string) (has bool, taken uin
 		}
 		return err
 	})
-	var e libvirt.Error
-	if errors.As(err, &e) && e.Code == uint32(libvirt.ErrNoStorageVol) {
+	if isNoVolume(err) {
 		return false, 0, nil
 	}
 	return err == nil, taken, err
 }
+
+// Look is what libvirt finds in a file: its format, and how many bytes a guest would see; nil where
+// there is none.
+func (f *ImageFolder) Look(ctx context.Context, name string) (found *Image, err error) {
+	err = f.v.Bound(ctx, func() error {
+		vol, err := f.v.StorageVolLookupByName(f.pool, name)
+		if err != nil {
+			return err
+		}
+		found, err = f.v.image(vol)
+		return err
+	})
+	if isNoVolume(err) {
+		return nil, nil
+	}
+	return found, err
+}
+
+// image reads a volume's description.
+func (v *Conn) image(vol libvirt.StorageVol) (*Image, error) {
+	text, err := v.StorageVolGetXMLDesc(vol, 0)
+	if err != nil {
+		return nil, err
+	}
+	var d struct {
+		Capacity uint64    `xml:"capacity"` // libvirt writes bytes
+		Format   formatXML `xml:"target>format"`
+	}
+	if err := xml.Unmarshal([]byte(text), &d); err != nil {
+		return nil, err
+	}
+	return &Image{Path: vol.Key, Format: d.Format.Type, Size: d.Capacity}, nil
+}
+
+// Volume is what a storage pool of that name has as a volume; nil where it has none.
+func (l Libvirt) Volume(ctx context.Context, pool, name string) (found *Image, err error) {
+	v, err := l.connectStorage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer v.Close()
+	err = v.Bound(ctx, func() error {
+		p, err := v.StoragePoolLookupByName(pool)
+		if err != nil {
+			return err
+		}
+		vol, err := v.StorageVolLookupByName(p, name)
+		if err != nil {
+			return err
+		}
+		found, err = v.image(vol)
+		return err
+	})
+	if isNoVolume(err) {
+		return nil, nil
+	}
+	return found, err
+}
+
+func isNoVolume(err error) bool { return hasCode(err, libvirt.ErrNoStorageVol) }
 
 // Make makes an image without content, which takes next to no space. libvirt refuses to make one
 // where there is a file. A raw one comes into being by O_EXCL; for others libvirt looks, and then
@@ -117,8 +175,7 @@ func (f *ImageFolder) Remove(ctx context.Context, name string) error {
 		}
 		return err
 	})
-	var e libvirt.Error
-	if errors.As(err, &e) && e.Code == uint32(libvirt.ErrNoStorageVol) {
+	if isNoVolume(err) {
 		return nil
 	}
 	return err

@@ -14,21 +14,33 @@ import (
 	"github.com/virt-sluice/sluice/internal/guestpolicy"
 )
 
+// errNoDriver is of modular daemons without the one that is asked for.
+var errNoDriver = errors.New("libvirt has no such driver")
+
 // errNoStorage is of modular daemons without virtstoraged.
-var errNoStorage = errors.New("libvirt has no storage driver: install it (libvirt-daemon-driver-storage), and start virtstoraged")
+var errNoStorage = fmt.Errorf("%w for storage: install it (libvirt-daemon-driver-storage), and start virtstoraged", errNoDriver)
 
 // connectStorage opens libvirt where it has its storage driver.
 func (l Libvirt) connectStorage(ctx context.Context) (*Conn, error) {
+	v, err := l.connectDriver(ctx, "virtstoraged", "storage:///system")
+	if errors.Is(err, errNoDriver) {
+		return nil, errNoStorage
+	}
+	return v, err
+}
+
+// connectDriver opens libvirt where it has a driver that a modular daemon of its own may hold.
+func (l Libvirt) connectDriver(ctx context.Context, daemon string, modular libvirt.ConnectURI) (*Conn, error) {
 	raw, socket, err := l.dial(ctx, false)
 	if err != nil {
 		return nil, err
 	}
 	uri := libvirt.QEMUSystem
-	if filepath.Base(socket) == "virtqemud-sock" { // which has no storage of its own
+	if filepath.Base(socket) == "virtqemud-sock" { // which has guests alone
 		raw.Close()
-		l.Socket, uri = filepath.Join(filepath.Dir(socket), "virtstoraged-sock"), "storage:///system"
+		l.Socket, uri = filepath.Join(filepath.Dir(socket), daemon+"-sock"), modular
 		if _, err := os.Stat(l.Socket); errors.Is(err, fs.ErrNotExist) {
-			return nil, errNoStorage
+			return nil, fmt.Errorf("%w: %s does not listen at %s", errNoDriver, daemon, l.Socket)
 		}
 		if raw, socket, err = l.dial(ctx, false); err != nil {
 			return nil, err

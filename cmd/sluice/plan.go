@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/virt-sluice/sluice/proxy/control"
+)
+
+const planHelp = `Find out whether GUEST, which runs on this host, can go to HOST, and change
+nothing on either.
+
+It says every reason why not that can be known before, each with what to do: the
+way to HOST, as sluice check has it; what libvirt here refuses to migrate; the
+guest's CPU, machine type and devices there; free memory and huge pages; each
+disk and drive, and what there is in its place; networks, secrets and firmware;
+names and UUIDs that are taken. What HOST does not tell is listed as unknown.
+
+Options are those of sluice migrate which the answer depends on. With others,
+sluice migrate --dry-run does the same.
+
+Exit status: 0 nothing keeps the guest from going, as far as is known, 1 it
+can't go, or the daemon was not reached, 2 wrong use.`
+
+const planExamples = `  sluice plan web1 host-b
+  sluice plan web1 host-b --copy-storage-all --create-disks
+  sluice plan web1 host-b --json | jq '.findings[] | select(.result == "error")'`
+
+// planFlags are those of sluice migrate that sluice plan has, too.
+var planFlags = []string{"copy-storage-all", "copy-storage-inc", "create-disks", "migrate-disks", "dname", "xml", "persistent", "offline", "postcopy", "parallel-connections", "bandwidth", "unsafe", "tls"}
+
+func newPlan(io streams) *cobra.Command {
+	o := new(migrateOptions)
+	cmd := &cobra.Command{
+		Use:               "plan GUEST HOST",
+		Short:             "Find out whether a guest can go to another host",
+		Long:              planHelp,
+		Example:           planExamples,
+		ValidArgsFunction: completed(activeGuests, peers),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return fmt.Errorf("plan takes two words, GUEST and HOST (such as `sluice plan web1 host-b`); %d given", len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req, err := o.request(cmd.Flags(), args[0], args[1])
+			if err != nil {
+				return err // with the hint at --help
+			}
+			return plan(cmd.Context(), io, o, req)
+		},
+	}
+	all := pflag.NewFlagSet("", pflag.ContinueOnError)
+	o.add(all)
+	for _, name := range planFlags {
+		cmd.Flags().AddFlag(all.Lookup(name))
+	}
+	cmd.Flags().SortFlags = false
+	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object")
+	addSocket(cmd.Flags(), &o.socket)
+	return cmd
+}
+
+// planPatience bounds a daemon's answer, each step of which has its own limit there.
+const planPatience = 5 * time.Minute
+
+// plan has the daemon plan one migration, shows what it found and ends with its exit status.
+func plan(ctx context.Context, io streams, o *migrateOptions, req *control.MigrateRequest) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	ctx, done := context.WithTimeoutCause(ctx, planPatience, fmt.Errorf("no answer within %v", planPatience))
+	defer done()
+	p, err := control.New(o.socket).Plan(ctx, req)
+	if err != nil {
+		var refused *control.Error
+		if errors.As(err, &refused) && (refused.Code == 400 || refused.Code == 403) {
+			return wrongUse(err)
+		}
+		return failed(err)
+	}
+	if o.json {
+		err = json.NewEncoder(io.out).Encode(p)
+	} else {
+		err = writePlan(io.out, p, columns(io.out))
+	}
+	switch {
+	case err != nil:
+		return failed(fmt.Errorf("write the plan: %w", err))
+	case !p.Possible:
+		return failed(nil)
+	}
+	return nil
+}
+
+// writePlan is a plan as the report that it is of both hosts, and what it comes to.
+func writePlan(w io.Writer, p *control.Plan, columns int) error {
+	r := &control.Report{Host: p.Source, By: control.ByDaemon, Findings: p.Findings, Errors: p.Errors, Warnings: p.Warnings}
+	if err := writeReport(w, r, columns); err != nil {
+		return err
+	}
+	says := "can go to"
+	if !p.Possible {
+		says = "can't go to"
+	}
+	text := fmt.Sprintf("%s %s %s", oneLine(p.Guest), says, oneLine(p.Destination))
+	if p.Possible && p.Unknown > 0 {
+		text += fmt.Sprintf(", as far as is known: %d of what was looked for is not known", p.Unknown)
+	}
+	for _, line := range wrap(text, columns) {
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,261 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/digitalocean/go-libvirt"
+
+	"github.com/virt-sluice/sluice/internal/domainxml"
+	"github.com/virt-sluice/sluice/proxy/arrival"
+	"github.com/virt-sluice/sluice/proxy/control"
+	"github.com/virt-sluice/sluice/proxy/host"
+	"github.com/virt-sluice/sluice/proxy/migration"
+	"github.com/virt-sluice/sluice/proxy/peer"
+	"github.com/virt-sluice/sluice/proxy/session"
+	"github.com/virt-sluice/sluice/proxy/transfer"
+	"github.com/virt-sluice/sluice/proxy/virt"
+	"github.com/virt-sluice/sluice/stream"
+)
+
+// planning is one plan in the making.
+type planning struct {
+	*host.Host
+	req   *control.MigrateRequest
+	peer  *peer.Peer
+	asked *migration.Asked
+	needs *domainxml.Needs
+	found findings // here
+	there findings // of the destination
+	disks []control.PlannedDisk
+}
+
+// Run plans a migration. check is internal/check's of one peer. An error is of a request that can't
+// be planned at all, as Migrate's is.
+func Run(ctx context.Context, d *host.Host, req *control.MigrateRequest, check func(ctx context.Context, peer string) (*control.Report, error)) (*control.Plan, error) {
+	asked, err := migration.AskLibvirt(ctx, d, req)
+	if err != nil {
+		return nil, err
+	}
+	defer asked.Virt.Close()
+	pl := &planning{Host: d, req: req, peer: asked.Peer, asked: asked}
+	report, err := check(ctx, pl.peer.Name)
+	if err != nil {
+		return nil, err
+	}
+	if pl.needs, err = domainxml.ReadNeeds(asked.Description); err != nil {
+		return nil, err
+	}
+	pl.there.all = append(pl.there.all, report.Findings...)
+	pl.here(ctx)
+	pl.measureDisks(ctx)
+	switch way := wayOf(report); way {
+	case control.WaySluice:
+		pl.askThere(ctx)
+	case control.WayNone: // check has said why
+		pl.noAnswer("what %s has for the guest, since it can't be asked", pl.peer.Name)
+	default:
+		pl.noAnswer("what %s has for the guest, since it has no sluice that could be asked", pl.peer.Name)
+	}
+	return pl.plan(), nil
+}
+
+// wayOf is how guests go to the one peer that was checked.
+func wayOf(report *control.Report) string {
+	for _, v := range report.Peers {
+		return v.Way
+	}
+	return control.WayNone
+}
+
+func (pl *planning) plan() *control.Plan {
+	for i := range pl.there.all {
+		pl.there.all[i].Peer = pl.peer.Name
+	}
+	p := &control.Plan{
+		Guest: pl.asked.Guest.Name, UUID: virt.FormatUUID(pl.asked.Guest.UUID), Source: pl.Config.Name, Destination: pl.peer.Name, Time: time.Now(),
+		Findings: append(pl.found.all, pl.there.all...), Disks: pl.disks,
+	}
+	for _, f := range p.Findings {
+		switch f.Result {
+		case control.ResultError:
+			p.Errors++
+		case control.ResultWarning:
+			p.Warnings++
+		case control.ResultUnknown:
+			p.Unknown++
+		}
+	}
+	p.Possible = p.Errors == 0
+	return p
+}
+
+// here is what keeps the guest here.
+func (pl *planning) here(ctx context.Context) {
+	l, name, here := &pl.found, pl.asked.Guest.Name, pl.Config.Name
+	switch {
+	case pl.asked.Refused != nil:
+		l.fail("libvirt", "libvirt", "", "libvirt on %s does not migrate the guest: %s", here, virt.Words("beginning the migration", pl.asked.Refused))
+	case pl.asked.Unsafe != nil:
+		l.fail("libvirt", "unsafe", "", "%s", virt.Words("beginning the migration", pl.asked.Unsafe))
+	default:
+		l.ok("libvirt", "libvirt on %s would begin the migration; the guest is %v", here, pl.asked.State)
+	}
+	for _, s := range pl.needs.Stuck {
+		if pl.asked.Refused != nil {
+			l.fail("devices", "stuck", s.Do, "the guest has %s", s.What)
+			continue
+		}
+		l.warn("devices", "stuck", "", "the guest has %s; libvirt says that it goes along", s.What)
+	}
+	pl.saved(ctx)
+	info := stream.Info{Peer: pl.peer.Name, UUID: virt.FormatUUID(pl.asked.Guest.UUID), Work: session.WorkMigration}
+	if err := pl.Sessions.Room(info, control.Outgoing); err != nil {
+		l.fail("sessions", "sessions", "", "%s: %v", here, err)
+	}
+	disks := len(pl.req.Values.Lists[control.OptionDisks])
+	if err := pl.CheckChannels(transfer.ChannelsOf(pl.asked.Flags, pl.req.ParallelConnections, disks, pl.asked.Description)); err != nil {
+		l.fail("channels", "channels", "", "%v", err)
+	}
+	if pl.asked.State.Paused() {
+		if err := pl.CheckLeaving(ctx, pl.asked.Guest.UUID); err != nil {
+			l.fail("guest", "paused", "", "guest %s: %v", name, err)
+		}
+	}
+}
+
+// saved looks for what libvirt keeps of the guest beside it: it refuses some of these, and leaves
+// others behind.
+func (pl *planning) saved(ctx context.Context) {
+	var snapshots, checkpoints, managed int32
+	v, dom := pl.asked.Virt, pl.asked.Guest
+	err := v.Bound(ctx, func() error {
+		var errs [3]error
+		snapshots, errs[0] = v.DomainSnapshotNum(dom, 0)
+		_, checkpoints, errs[1] = v.DomainListAllCheckpoints(dom, 0, 0)
+		managed, errs[2] = v.DomainHasManagedSaveImage(dom, 0)
+		return errors.Join(errs[:]...)
+	})
+	l, name := &pl.found, dom.Name
+	if err != nil {
+		l.unknown("snapshots", "whether the guest has snapshots, checkpoints or a saved state: %s", virt.Words("looking for them", err))
+		return
+	}
+	if snapshots > 0 && !pl.req.Offline {
+		l.fail("snapshots", "snapshots", "delete them (virsh snapshot-list "+name+"; snapshot-delete --metadata keeps what is in the image)", "the guest has %d snapshots, with which libvirt does not migrate it", snapshots)
+	}
+	if checkpoints > 0 {
+		l.fail("checkpoints", "checkpoints", "delete them (virsh checkpoint-list "+name+", checkpoint-delete)", "the guest has %d checkpoints, with which libvirt does not migrate it", checkpoints)
+	}
+	if managed > 0 {
+		l.warn("snapshots", "managed-save", "remove it (virsh managedsave-remove "+name+")", "the guest has a saved state (virsh managedsave), which stays here")
+	}
+}
+
+// askThere asks the destination.
+func (pl *planning) askThere(ctx context.Context) {
+	ask := &Ask{
+		Name: pl.asked.Name, Description: deflated(pl.asked.Description), Flags: uint32(pl.asked.Flags), Parallel: pl.req.ParallelConnections,
+		Values: pl.req.Values.Shared(), CreateDisks: pl.req.CreateDisks, Sizes: make(map[string]uint64),
+	}
+	for _, d := range pl.disks {
+		if d.Copied {
+			ask.Sizes[d.Target] = d.Size
+		}
+	}
+	var err error
+	if ask.CPU, err = pl.cpu(ctx); err != nil {
+		pl.there.unknown("CPU", "which CPU the guest has here: %s", virt.Words("asking for it", err))
+	}
+	answer := new(Answer)
+	err = pl.Opener(pl.peer).Ask(ctx, "", Question, ask, answer)
+	var cause *stream.Cause
+	if err == nil {
+		if err = answer.check(targetsOf(pl.needs)); err != nil {
+			err = fmt.Errorf("%s answers the question with nonsense: %w", pl.peer.Name, err)
+		}
+	}
+	switch {
+	case err == nil:
+		pl.there.all = append(pl.there.all, answer.Findings...)
+		pl.answeredDisks(answer.Disks)
+	case errors.As(err, &cause) && cause.Code == stream.CodeVersion:
+		pl.there.warn("plan", "older", "update it", "the sluice on %s is older, and does not say what it has for a guest", pl.peer.Name)
+		pl.noAnswer("what %s has for the guest, since its sluice is older than this one", pl.peer.Name)
+	default:
+		pl.there.fail("plan", "no-answer", "look at the log of sluice there", "%s does not say what it has for the guest: %s", pl.peer.Name, stream.Printable(err.Error()))
+		pl.noAnswer("what %s has for the guest", pl.peer.Name)
+	}
+}
+
+// noAnswer says that what only the destination knows is not known.
+func (pl *planning) noAnswer(format string, args ...any) {
+	pl.there.unknown("plan", format, args...)
+	for i := range pl.disks {
+		pl.disks[i].Unknown = pl.peer.Name + " does not say"
+	}
+}
+
+// cpu is the guest's, as it has it now. One that is this host's own by its mode is what libvirt gives
+// guests of this host by host-model.
+func (pl *planning) cpu(ctx context.Context) (string, error) {
+	if pl.asked.State.Absent {
+		return "", nil
+	}
+	live, err := pl.asked.Live(ctx)
+	if err != nil {
+		return "", err
+	}
+	text, mode, err := domainxml.CPU(live)
+	if err != nil || mode == "" || mode == "custom" {
+		return text, err
+	}
+	has, err := pl.asked.Virt.Capabilities(ctx, pl.needs)
+	if err != nil {
+		return "", err
+	}
+	return has.HostCPU, nil
+}
+
+// measureDisks says how large the guest's disks are, and which would be copied.
+func (pl *planning) measureDisks(ctx context.Context) {
+	copies := pl.asked.Flags&(libvirt.MigrateNonSharedDisk|libvirt.MigrateNonSharedInc) != 0
+	copied := make(map[string]bool)
+	if all, err := domainxml.Disks(pl.asked.Description, pl.req.Values.Lists[control.OptionDisks]); err == nil && copies {
+		for _, d := range all {
+			copied[d.Target] = true
+		}
+	}
+	for _, d := range pl.needs.Disks {
+		is := control.PlannedDisk{Target: d.Target, Device: d.Device, Source: d.Path, Format: d.Format, Copied: copied[d.Target]}
+		switch {
+		case d.Pool != "":
+			is.Source = d.Pool + "/" + d.Volume
+		case is.Source == "":
+			is.Source = "network"
+		}
+		if is.Device == "" {
+			is.Device = "disk"
+		}
+		if n, err := pl.asked.Virt.DiskSize(ctx, pl.asked.Guest.UUID, d.Target); err == nil {
+			is.Size = n
+		}
+		pl.disks = append(pl.disks, is)
+	}
+}
+
+// canMake says why a disk can't be made.
+func (pl *planning) canMake(target string) error {
+	all, err := domainxml.Disks(pl.asked.Description, pl.req.Values.Lists[control.OptionDisks])
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		if d.Target == target {
+			return arrival.CanMake(d)
+		}
+	}
+	return errors.New("it is not copied")
+}

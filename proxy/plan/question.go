@@ -1,0 +1,134 @@
+package plan
+
+import (
+	"bytes"
+	"compress/flate"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/virt-sluice/sluice/internal/domainxml"
+	"github.com/virt-sluice/sluice/proxy/control"
+)
+
+// Question is what a source asks the destination of a migration that is planned. It belongs to no
+// session.
+const Question = "plan"
+
+// Ask is the question's body: the guest as it would come.
+type Ask struct {
+	Name        string         `msgpack:"name"`        // at the destination
+	Description []byte         `msgpack:"description"` // as Prepare would have it, deflated
+	CPU         string         `msgpack:"cpu"`         // the <cpu> that the guest has got; empty: not known
+	Flags       uint32         `msgpack:"flags"`       // VIR_MIGRATE_*
+	Parallel    int            `msgpack:"parallel,omitempty"`
+	Values      control.Values `msgpack:"values"`
+	// CreateDisks says that missing disks would be made, and Sizes how large those are that are
+	// copied, in bytes, by their targets.
+	CreateDisks bool              `msgpack:"create_disks,omitempty"`
+	Sizes       map[string]uint64 `msgpack:"sizes,omitempty"`
+}
+
+// Answer is what the destination has for such a guest.
+type Answer struct {
+	Findings []control.Finding   `msgpack:"findings"`
+	Disks    map[string]Answered `msgpack:"disks"` // by their targets
+}
+
+// Answered is what there is in place of a disk.
+type Answered struct {
+	There   bool   `msgpack:"there"`
+	Format  string `msgpack:"format,omitempty"`
+	Size    uint64 `msgpack:"size,omitempty"`
+	Unknown string `msgpack:"unknown,omitempty"` // why that can't be told
+}
+
+// Bounds of an answer, so that it fits into its frame.
+const (
+	maxFindings = 64
+	maxText     = 500 // bytes of a finding's words, and of its remedy
+	maxDisks    = 64
+	maxUnknown  = 160
+)
+
+// deflated is a description as a question has it: those of guests with many devices would not fit
+// into its frame otherwise.
+func deflated(description string) []byte {
+	var b bytes.Buffer
+	w, err := flate.NewWriter(&b, flate.BestCompression)
+	if err != nil {
+		panic(err) // no such level
+	}
+	io.WriteString(w, description) // into memory: never an error
+	w.Close()
+	return b.Bytes()
+}
+
+// inflated reads no more than a description may have.
+func inflated(packed []byte) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), domainxml.MaxSize+1))
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("read the guest's description: %w", err)
+	case len(text) > domainxml.MaxSize:
+		return "", fmt.Errorf("the guest's description has more than %d bytes", domainxml.MaxSize)
+	}
+	return string(text), nil
+}
+
+// check says what in an answer no sluice would say.
+func (a *Answer) check(asked []string) error {
+	if len(a.Findings) == 0 {
+		return errors.New("it finds nothing, neither good nor bad")
+	}
+	for _, f := range a.Findings {
+		switch {
+		case !slices.Contains([]string{control.ResultOK, control.ResultWarning, control.ResultError, control.ResultUnknown}, f.Result):
+			return fmt.Errorf("it finds %.40q of %.40q, which is no result", f.Result, f.Check)
+		case f.Text == "" || f.Check == "":
+			return errors.New("it has a finding without words")
+		case !utf8.ValidString(f.Check + f.Code + f.Text + f.Remedy):
+			return errors.New("it has words that are no text")
+		}
+	}
+	for target, d := range a.Disks {
+		switch {
+		case !slices.Contains(asked, target):
+			return fmt.Errorf("it tells of a disk %.40q, which the guest does not have", target)
+		case !utf8.ValidString(d.Format + d.Unknown):
+			return fmt.Errorf("what it says of disk %s is no text", target)
+		case d.Size > maxSize:
+			return fmt.Errorf("it has disk %s with %d bytes, more than disks have", target, d.Size)
+		}
+	}
+	return nil
+}
+
+// maxSize in bytes, 8 EiB - 1, is more than disks have.
+const maxSize = 1<<63 - 1
+
+// bounded are as many findings as an answer can have, with so many words.
+func bounded(all []control.Finding, host string) (some []control.Finding) {
+	for _, f := range all {
+		if len(some) == maxFindings-1 {
+			return append(some, control.Finding{Check: "more", Result: control.ResultUnknown, Code: "more",
+				Text: host + " found more than one answer can tell: mend what is told, and plan again"})
+		}
+		f.Text, f.Remedy = clipped(f.Text, maxText), clipped(f.Remedy, maxText)
+		some = append(some, f)
+	}
+	return some
+}
+
+// clipped is a text of so many bytes at the most.
+func clipped(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most] + "…"
+}
