@@ -124,6 +124,31 @@ func (g *Guest) From(peer string) error {
 	return nil
 }
 
+// Watch calls lost if libvirt here ends, or virtproxyd loses the QEMU driver, before anybody has asked
+// for the guest. Nobody can ask for it then: libvirt ends what it finds of it when it is started
+// again, and what still comes of its memory is in vain. Watch returns when the guest's life is over.
+func (g *Guest) Watch(ctx context.Context, lost func()) {
+	if g.mayPostcopy() {
+		return // it may be here already, and goes on
+	}
+	v, err := g.arrivals.Libvirt.Connect(ctx)
+	if err != nil {
+		return // Finish finds out
+	}
+	defer v.Close()
+	if v.WatchDriver(ctx) != nil {
+		return
+	}
+	select {
+	case <-v.Gone():
+		if g.CallingOff() == nil {
+			lost()
+		}
+	case <-g.done:
+	case <-ctx.Done():
+	}
+}
+
 // Finishing comes before libvirt is asked to take the guest over. It fails once somebody has asked
 // for it, and where its life is over: then the name may be another guest's. From now on its source
 // must not resume it without having asked.

@@ -175,6 +175,9 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 		return nil, in.cause("preparing the guest", err)
 	}
 	in.life = life
+	if !life.mayPostcopy() { // in post-copy the guest may be here, and goes on without its libvirt
+		in.virt.WatchDriver(ctx) // without success Finish finds out
+	}
 	if err := life.Prepared(ctx); err != nil {
 		return nil, &stream.Cause{Code: stream.CodeLibvirt, Host: in.arrivals.Config.Name, Text: err.Error()}
 	}
@@ -243,6 +246,9 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 		if in.life.Asked() { // an error would be taken for "not moved"
 			return &FinishReply{Undecided: fmt.Sprintf("guest %s is being taken over already", in.info.Guest)}, nil
 		}
+		if err := in.stillHere(); err != nil {
+			return nil, err
+		}
 		if err := in.life.Finishing(); err != nil {
 			return nil, err
 		}
@@ -295,6 +301,20 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 	reply.Downtime = in.downtime()
 	in.entry.Downtime(time.Duration(reply.Downtime))
 	return reply, nil
+}
+
+// stillHere fails once libvirt here has lost the guest (see Guest.Watch): Finish is not asked for, and
+// its source takes it back, where nobody could tell after a Finish that failed.
+func (in *Migration) stillHere() error {
+	select {
+	case <-in.virt.Gone():
+	default:
+		return nil
+	}
+	if err := in.life.CallingOff(); err != nil {
+		return err
+	}
+	return &stream.Cause{Code: stream.CodeLibvirt, Host: in.arrivals.Config.Name, Text: virt.ErrGone.Error()}
 }
 
 // offline says whether the guest's definition comes alone, without memory.

@@ -23,7 +23,7 @@ func (w world) settled(last bool) (is bool, wrong string) {
 		return false, ""
 	}
 	switch here, away := w.qemu.runs, w.there == ran; {
-	case !w.begun && !here && w.there == prepared:
+	case !w.begun && !here && w.there <= gone:
 		return true, "" // libvirt was killed after Perform, and leaves it paused; sluice had no part in that
 	case here == away && !w.destroyed:
 		return false, "the guest runs nowhere"

@@ -68,6 +68,23 @@ func TestNobodyWaitsForEver(t *testing.T) {
 	}
 }
 
+// A destination's sluice that has noticed that its libvirt lost the guest refuses Finish, and so can
+// tell. After a Finish that had failed for it nobody but an operator could.
+func TestLostBeforeFinish(t *testing.T) {
+	t.Parallel()
+	for name, by := range map[string]mover{"peer to peer": libvirtd, "managed": client, "own steps": ownSluice} {
+		first := begin(by, 0)
+		first.there, first.alone, first.noticed = gone, true, true
+		if _, wrong := explore(first, State.Next, world.settled); wrong != "" {
+			t.Errorf("%s: %s", name, wrong)
+		}
+		first.noticed = false
+		if _, wrong := explore(first, State.Next, world.settled); !strings.Contains(wrong, "runs nowhere") {
+			t.Errorf("%s: if nobody has noticed the model finds %q", name, wrong)
+		}
+	}
+}
+
 // The model finds what goes wrong without each part of the decision.
 func TestModelFindsFaults(t *testing.T) {
 	for _, c := range []struct {

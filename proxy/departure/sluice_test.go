@@ -43,7 +43,7 @@ func (w *world) act(a Action) {
 		}
 		w.finish = false // its session is over there: it won't be asked for any more
 		switch {
-		case w.there == finishing:
+		case w.there == finishing, w.there == unheard:
 		case w.there == ran:
 			w.decide(Runs)
 		case w.remembers:
@@ -133,7 +133,7 @@ func (w world) hear(add func(string, func(*world))) {
 	if w.s.Guest != NotSeen && (w.s.Verdict != Unknown || !w.s.Fenced) {
 		add("sluice looks again", func(w *world) { w.s.Guest = NotSeen })
 	}
-	if w.s.Reported && w.s.Verdict == Unknown && !w.silent {
+	if w.s.Reported && w.s.Verdict == Unknown && !w.silent && !w.alone {
 		add("an operator decides", func(w *world) {
 			if w.there == ran {
 				w.decide(Runs)

@@ -37,6 +37,8 @@ type world struct {
 	fromThere reply
 	remembers bool // its sluice knows what became of the guest
 
+	noticed   bool // its sluice knows that its libvirt has lost the guest
+	alone     bool // no operator decides
 	silent    bool // nobody ever tells what became of the guest: no operator, and no link that comes back
 	destroys  bool // the guest's user may destroy it
 	destroyed bool
@@ -86,9 +88,11 @@ const (
 )
 
 const (
-	prepared there = iota
-	finishing
-	ran // it runs there, or has
+	prepared  there = iota
+	gone            // its libvirt has lost it before it was asked to run it
+	finishing       // it is asked to
+	unheard         // it was asked to, and had lost it: nobody can tell
+	ran             // it runs there, or has
 	failed
 )
 
@@ -126,7 +130,20 @@ func (w world) next(decide func(State) Action) map[string]world {
 // destination is what the other host does.
 func (w world) destination(add func(string, func(*world))) {
 	if w.finish && w.link && !w.parted {
-		add("Finish arrives", func(w *world) { w.finish, w.there = false, finishing })
+		add("Finish arrives", func(w *world) {
+			w.finish = false
+			switch {
+			case w.there != gone:
+				w.there = finishing
+			case w.noticed:
+				w.there, w.fromThere = failed, bad
+			default: // an error of libvirt's is no answer
+				w.there, w.fromThere = unheard, bad
+			}
+		})
+	}
+	if w.there == gone {
+		add("the destination's sluice notices", func(w *world) { w.noticed = true })
 	}
 	if w.there == finishing {
 		add("it runs there", func(w *world) { w.there, w.fromThere = ran, good })
@@ -184,6 +201,9 @@ func (w world) strike(add func(string, func(*world))) {
 	}
 	if w.caller.open {
 		fault("the caller's connection breaks", (*world).giveUp)
+	}
+	if w.there == prepared {
+		fault("the destination's libvirt is killed", func(w *world) { w.there = gone })
 	}
 	fault("the destination's sluice is killed", func(w *world) {
 		w.parted, w.fromThere, w.remembers, w.finish = true, none, w.there == ran, false

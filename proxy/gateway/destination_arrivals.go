@@ -16,6 +16,7 @@ import (
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/proxy/transfer"
+	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -207,7 +208,21 @@ func (g *destinationFilter) prepared(a *preparedGuest, r *libvirtrpc.Reply, poin
 	}
 	a.prepared.Store(true)
 	a.setPhase(control.PhaseMemory)
+	if waits && a.transfer.Flags&libvirt.MigrateOffline == 0 {
+		g.gateway.Work.Go(func() { a.life.Watch(context.Background(), func() { g.lost(a) }) })
+	}
 	g.log.Info().Str("guest", a.guest.name).Msg("guest prepared")
+}
+
+// lost ends a migration whose guest libvirt here no longer knows of: by its session, or else by the
+// connection of its caller, which would send memory to the end.
+func (g *destinationFilter) lost(a *preparedGuest) {
+	if a.session != nil {
+		a.session.Lost(virt.ErrGone)
+	} else {
+		a.asked.Store(&stream.Cause{Code: stream.CodeLibvirt, Host: g.gateway.Config.Name, Text: virt.ErrGone.Error()})
+		g.cut(virt.ErrGone)
+	}
 }
 
 // giveUp has libvirt here end the QEMU of a guest that is refused after it was prepared.

@@ -223,8 +223,11 @@ func (b *withoutSluice) beat() {
 	t := time.AfterFunc(b.limits.Idle, func() {
 		b.Fail(&stream.Cause{Code: stream.CodeLink, Text: fmt.Sprintf("nothing was heard from libvirt on %s for %v (limits.idle_timeout): the link is down, or the host is frozen", b.peer.Name, b.limits.Idle)})
 	})
-	b.steps.Virt.ConnectGetLibVersion() // returns at the latest when end closes the connection
+	_, err := b.steps.Virt.ConnectGetLibVersion() // returns at the latest when end closes the connection
 	t.Stop()
+	if said := (libvirt.Error{}); errors.As(err, &said) { // virtproxyd's, behind which there is nobody
+		b.Fail(b.said("giving a sign of life", err))
+	}
 }
 
 // end leaves nothing behind: a guest that was prepared and not asked for is

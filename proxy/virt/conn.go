@@ -25,8 +25,10 @@ type watchedConn struct {
 	net.Conn
 	ours atomic.Bool // we have closed it
 	once sync.Once
-	gone chan struct{} // closed when libvirt has ended it
+	gone chan struct{} // closed when libvirt has ended it, or has lost its driver
 	odd  atomic.Value  // an error: what came was not libvirt's
+
+	events driverEvents // Read's
 }
 
 func (c *watchedConn) Read(p []byte) (int, error) {
@@ -34,7 +36,7 @@ func (c *watchedConn) Read(p []byte) (int, error) {
 	if errors.Is(err, errPacket) {
 		c.odd.Store(err)
 	}
-	if err != nil && !c.ours.Load() {
+	if c.events.closed(p[:n]) || err != nil && !c.ours.Load() {
 		c.once.Do(func() { close(c.gone) })
 	}
 	return n, err
@@ -63,7 +65,7 @@ func (v *Conn) RemoteAddr() net.Addr { return v.conn.RemoteAddr() }
 // that was prepared and not finished is destroyed.
 func (v *Conn) Close() { v.conn.Close() }
 
-// Gone is closed when libvirt has ended the connection.
+// Gone is closed when libvirt has ended the connection (see WatchDriver).
 func (v *Conn) Gone() <-chan struct{} { return v.conn.gone }
 
 // Bound makes one call that ends with ctx at the latest, at the cost of the connection.
