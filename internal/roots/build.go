@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -23,7 +24,13 @@ var packages = []string{
 }
 
 // recipe is what mmdebstrap is told, but for where to build.
-func recipe(suite string) []string { return recipeOf("essential", "dir", packages, suite) }
+func recipe(suite string) []string {
+	all := packages
+	if suite != "bookworm" { // whose QEMU has one of its own
+		all = append(slices.Clip(all), "virtiofsd")
+	}
+	return recipeOf("essential", "dir", all, suite)
+}
 
 func recipeOf(variant, format string, packages []string, suite string) []string {
 	return []string{

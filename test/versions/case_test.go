@@ -33,6 +33,7 @@ var cases = []*testCase{
 	{name: "post-copy, resumed", spec: busy, config: hasty, run: resumed},
 	{name: "post-copy in parallel", spec: busy, run: postCopyInParallel},
 	{name: "post-copy in parallel, " + lab.OldMachine, spec: lab.GuestSpec{DirtyMiB: 32, Machine: lab.OldMachine}, run: postCopyInParallel},
+	{name: "virtiofs", spec: shares, config: "accept.shared_folders = [\"/var/lib/libvirt\"]\n" + patient, run: withVirtiofs},
 	{name: "virsh, p2p, peer's socket", often: true, spec: disks, run: byVirsh(peerSocket, "sluice", "--p2p", "--copy-storage-all")},
 	{name: "virsh, managed, peer's socket", spec: disks, run: byVirsh(peerSocket, "sluice", "--copy-storage-all")},
 	{name: "virsh, p2p, qemu+tls", spec: disks, run: byVirsh(tlsURI, "sluice", "--p2p", "--copy-storage-all")},
@@ -41,6 +42,12 @@ var cases = []*testCase{
 }
 
 var disks = lab.GuestSpec{DisksMiB: []int{16, 3}, IDE: true}
+
+// shares has a folder of the host's, which is the same on the other.
+var shares = lab.GuestSpec{
+	Elements: "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>",
+	Devices:  "<filesystem type='mount'><driver type='virtiofs'/><source dir='/var/lib/libvirt/images'/><target dir='shared'/></filesystem>",
+}
 
 // busy dirties memory faster than it goes through: pre-copy would never end.
 var busy = lab.GuestSpec{DirtyMiB: 32}
@@ -83,13 +90,36 @@ func intercepted(s *stage) string {
 	return ""
 }
 
-// withVirtioDisks: QEMU 11.1 compares the queues of a disk that nothing has set up with its own.
+// withVirtioDisks: QEMU 11.1 compares the queues of a device that nothing has set up with its own.
 func withVirtioDisks(s *stage) string {
 	if s.direction == (direction{debian13, debianTesting}) {
 		s.migrate("--copy-storage-all").stays("QEMU has ended on host-b")
-		return "QEMU 11.1: it takes no virtio disk from QEMU 10.0 that neither firmware nor a driver has set up"
+		return virtioUntouched
 	}
 	return bySluice("--copy-storage-all")(s)
+}
+
+const virtioUntouched = "QEMU 11.1: it takes no virtio disk and no virtiofs from QEMU 10.0 that neither firmware nor a driver has set up"
+
+// withVirtiofs: libvirt at the source says what may not leave, and sluice what the destination can't
+// take.
+func withVirtiofs(s *stage) string {
+	fault := "QEMU before 8.2: " + virt.VirtiofsStays.Text
+	switch {
+	case s.hasA.Has(virt.VirtiofsStays):
+		s.migrate().stays("vhost-user-fs")
+		return fault
+	case s.hasB.Has(virt.VirtiofsStays):
+		s.migrate().stays(virt.VirtiofsStays.Text)
+		s.virshFails(peerSocket, virt.VirtiofsStays.Text, "--p2p")
+		return fault
+	case s.direction == (direction{debian13, debianTesting}):
+		s.migrate().stays("QEMU has ended on host-b")
+		return virtioUntouched
+	}
+	s.migrate().want(control.Moved)
+	s.check(s.CheckOnlyOn(s.ctx, s.g, s.B))
+	return ""
 }
 
 // pausedTwice moves a paused guest with an image that is not copied, and back again.
