@@ -73,6 +73,7 @@ type Daemon struct {
 	open     map[string]*socket // that the configuration asks for; guarded by reloading
 
 	metricsAddr atomic.Pointer[string] // nil: nowhere
+	pageAddr    atomic.Pointer[string] // the same
 }
 
 // parts are the daemon's, as one configuration has them. They are not changed: each connection and
@@ -241,6 +242,9 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	if at := d.metricsAddr.Load(); at != nil {
 		ready.Str("metrics", *at)
 	}
+	if at := d.pageAddr.Load(); at != nil {
+		ready.Str("page", *at)
+	}
 	ready.Str("listen", d.listening()).Strs("peers", p.Config.PeerNames()).
 		Str("certificates", p.Peers.Certs.Current().Found.Why).Str("priority", p.Peers.Policies.Host.Source).Msg("ready")
 
@@ -339,6 +343,7 @@ func (d *Daemon) listen(ctx context.Context) (closers []func(), err error) {
 	if err != nil {
 		return closers, err
 	}
+	d.makeToken()
 	d.serveSockets(opened)
 
 	if err := d.openTunnels(d.now()); err != nil {

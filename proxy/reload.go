@@ -143,6 +143,7 @@ func (d *Daemon) takeOver(before, p *parts) error {
 			d.follow(p.Peers.Certs)
 		}
 		d.take(p)
+		d.makeToken()
 		d.serveSockets(opened)
 		d.serveTunnels(before.tunnels)
 		d.linkPeers()

@@ -10,14 +10,15 @@ import (
 	"slices"
 	"time"
 
+	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/proxy/gateway"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/intercept"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 )
 
-// socket is one that the configuration asks for, or a pair of such: those of peers, of interception
-// and of metrics. All that a reload asks for are opened before it takes effect, so that none that
+// socket is one that the configuration asks for, or a pair of such: those of peers, of interception,
+// of metrics and of the page. All that a reload asks for are opened before it takes effect, so that none that
 // can't be leaves it half done, and those that it does not ask for are closed after that.
 type socket struct {
 	serve func() // nil: what serves it runs already
@@ -48,6 +49,9 @@ func (d *Daemon) wanted(p *parts) map[string]func() (*socket, error) {
 	}
 	if at := p.Config.Metrics; at != "" {
 		all["metrics at "+at] = func() (*socket, error) { return d.listenForScrapes(p) }
+	}
+	if at := p.Config.Web.Listen; at != config.WebOff {
+		all["the page at "+at] = func() (*socket, error) { return d.listenForBrowsers(p) }
 	}
 	return all
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,7 +39,7 @@ func Grant(path string, uid int, rights uint16) error {
 		return err
 	}
 	mode := uint16(st.Mode().Perm())
-	err = os.NewSyscallError("setxattr", unix.Lsetxattr(path, access, list(mode>>6&7, uid, rights, mode&7), 0))
+	err = set(path, access, list(mode>>6&7, []int{uid}, rights, mode&7))
 	if errors.Is(err, errors.ErrUnsupported) {
 		if err = os.Lchown(path, uid, -1); errors.Is(err, os.ErrPermission) {
 			err = fmt.Errorf("%w: its file system has no access control lists, so this takes CAP_CHOWN and CAP_DAC_OVERRIDE", err)
@@ -50,6 +51,23 @@ func Grant(path string, uid int, rights uint16) error {
 	return nil
 }
 
+// LetRead lets users read a file of this process's user, and no others. Where the file system has no
+// lists that is an error, unless they are this process's.
+func LetRead(path string, uids []int) error {
+	others := slices.DeleteFunc(slices.Sorted(slices.Values(uids)), func(uid int) bool { return uid == os.Geteuid() })
+	if len(others) == 0 {
+		return os.Chmod(path, 0o600) // which ends the rights of those in a list, too: it is their mask
+	}
+	if err := set(path, access, list(Read|Write, slices.Compact(others), Read, 0)); err != nil {
+		return fmt.Errorf("let users read %s: %w", path, err)
+	}
+	return nil
+}
+
+func set(path, attribute string, list []byte) error {
+	return os.NewSyscallError("setxattr", unix.Lsetxattr(path, attribute, list, 0))
+}
+
 // GrantFolder gives a user all rights over a folder, and this process's user all over what is made
 // in it, where other users then have none. What the umask of its maker takes from the group it
 // takes from this process, too; QEMU's is 002 (qemuProcessLaunch in libvirt).
@@ -58,7 +76,7 @@ func GrantFolder(path string, uid int) error {
 	if uid == os.Geteuid() {
 		return nil
 	}
-	err := unix.Lsetxattr(path, defaults, list(all, os.Geteuid(), all, 0), 0)
+	err := set(path, defaults, list(all, []int{os.Geteuid()}, all, 0))
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return fmt.Errorf("set the access control list of %s: %w", path, err)
 	}
@@ -66,8 +84,8 @@ func GrantFolder(path string, uid int) error {
 }
 
 // list is one in the form of include/uapi/linux/posix_acl_xattr.h: a version, and entries of a tag,
-// rights and a user, in the order of their tags.
-func list(owner uint16, uid int, rights, others uint16) []byte {
+// rights and a user, in the order of their tags and users. The users have the same rights.
+func list(owner uint16, users []int, rights, others uint16) []byte {
 	const (
 		version            = 2
 		nobody             = ^uint32(0)
@@ -75,15 +93,18 @@ func list(owner uint16, uid int, rights, others uint16) []byte {
 		ofGroup, mask, all = 0x04, 0x10, 0x20
 	)
 	b := binary.LittleEndian.AppendUint32(nil, version)
-	entries := []struct {
-		tag, rights uint16
-		user        uint32
-	}{{ofOwner, owner, nobody}, {ofUser, rights, uint32(uid)}, {ofGroup, 0, nobody}, {mask, rights, nobody}, {all, others, nobody}}
-	for _, e := range entries {
-		b = binary.LittleEndian.AppendUint16(b, e.tag)
-		b = binary.LittleEndian.AppendUint16(b, e.rights)
-		b = binary.LittleEndian.AppendUint32(b, e.user)
+	add := func(tag, rights uint16, user uint32) {
+		b = binary.LittleEndian.AppendUint16(b, tag)
+		b = binary.LittleEndian.AppendUint16(b, rights)
+		b = binary.LittleEndian.AppendUint32(b, user)
 	}
+	add(ofOwner, owner, nobody)
+	for _, uid := range users {
+		add(ofUser, rights, uint32(uid))
+	}
+	add(ofGroup, 0, nobody)
+	add(mask, rights, nobody)
+	add(all, others, nobody)
 	return b
 }
 

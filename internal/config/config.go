@@ -44,6 +44,8 @@ type Config struct {
 	Peers        map[string]Peer `toml:"peers"`     // those that are listed, see Patterns
 	Intercept    *Intercept      `toml:"intercept"` // nil: nothing is intercepted
 
+	Web Web `toml:"web"`
+
 	// Clients may use this host's libvirt over TLS, by a name of the site's
 	// choice for each. Nobody else may but peers.
 	Clients map[string]Client `toml:"clients"`

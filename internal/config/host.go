@@ -50,6 +50,7 @@ func (c *checker) host(cfg *Config) {
 	}
 
 	c.metrics(cfg)
+	c.web(cfg)
 
 	if cfg.RunDir == "" {
 		cfg.RunDir = DefaultRunDir

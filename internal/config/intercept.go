@@ -73,7 +73,7 @@ func (c *checker) intercept(cfg *Config) {
 		c.fault("intercept.port", "%d is among intercept.ports (%s): connections would go in a circle", i.Port, i.Ports)
 	}
 	type place struct{ key, address string }
-	listens := []place{{"listen", cfg.Listen}, {"metrics", cfg.Metrics}}
+	listens := []place{{"listen", cfg.Listen}, {"metrics", cfg.Metrics}, {"web.listen", cfg.Web.Listen}}
 	for n, t := range cfg.Tunnels {
 		if a, err := spec.ParseAddress(t.Listen); err == nil && (a.Kind == spec.TCP || a.Kind == spec.TLS) {
 			listens = append(listens, place{fmt.Sprintf("tunnel.%d.listen", n), a.At})

@@ -54,6 +54,7 @@ func TestReferenceIsComplete(t *testing.T) {
 		"`[[tunnel]]`":     reflect.TypeFor[documentTunnel](),
 		"`[clients.NAME]`": reflect.TypeFor[Client](),
 		"`[intercept]`":    reflect.TypeFor[Intercept](),
+		"`[web]`":          reflect.TypeFor[Web](),
 	} {
 		_, section, found := strings.Cut(string(text), "\n## "+heading+"\n")
 		if !found {

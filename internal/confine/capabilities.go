@@ -42,7 +42,7 @@ func Needed(cfg *config.Config) []Need {
 
 // lowPort says whether the daemon listens where that takes a capability.
 func lowPort(cfg *config.Config) bool {
-	at := []string{cfg.Listen, cfg.Metrics}
+	at := []string{cfg.Listen, cfg.Metrics, cfg.Web.Listen}
 	for _, t := range cfg.Tunnels {
 		if a, err := spec.ParseAddress(t.Listen); err == nil && (a.Kind == spec.TCP || a.Kind == spec.TLS) {
 			at = append(at, a.At)

@@ -223,6 +223,7 @@ var examples = map[string]string{
 	`peers."*.kvm.example.org".hosts`: `["host-c.kvm.example.org"]`,
 	"clients.operators.names":         `["C=GB,O=Example,CN=ops*"]`,
 	"clients.operators.access":        `"migrate"`,
+	"web.names":                       `["C=GB,O=Example,OU=Operators,*"]`,
 	"tunnel.listen":                   `"unix:/run/sluice/tunnels/disk.sock"`,
 	"tunnel.to":                       `"tls:host-b:10809"`,
 	"tunnel.name":                     `"disk"`,

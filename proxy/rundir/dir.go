@@ -19,6 +19,8 @@ import (
 const (
 	ControlSocket = "control.sock"
 	LibvirtSocket = "libvirt.sock"
+	WebSocket     = "web.sock"
+	WebToken      = "web.token"
 	PeersDir      = "peers"
 	sessionsDir   = "sessions"
 	tunnelsDir    = "tunnels"
@@ -128,7 +130,7 @@ func (d *Dir) take() error {
 const newSuffix = ".new"
 
 // passing are what goes with the daemon.
-var passing = []string{PeersDir, sessionsDir, tunnelsDir, ControlSocket, ProcessesDir, claimsFile}
+var passing = []string{PeersDir, sessionsDir, tunnelsDir, ControlSocket, WebSocket, WebToken, ProcessesDir, claimsFile}
 
 func (d *Dir) makeFolders() error {
 	for name, mode := range map[string]fs.FileMode{

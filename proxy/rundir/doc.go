@@ -2,6 +2,7 @@
 // it. All changes are made beneath it without following a link that leads out of it.
 //
 //	control.sock             for sluice's own command line
+//	web.sock                 for browsers, and web.token to cancel by
 //	peers/NAME/libvirt.sock  for libvirt clients of a peer
 //	sessions/ID/*.sock       for QEMU, as long as the session
 //	tunnels/                 for what the configuration has tunnels listen at

@@ -1,0 +1,95 @@
+import { Chart } from "./chart.js";
+import { byId, children, el, table } from "./dom.js";
+import { ask } from "./feed.js";
+import * as w from "./words.js";
+
+const NOTES = [["limit", "Limits"], ["decision", "Decisions"], ["warning", "Warnings"]];
+
+// show tells all that is known of one session, in a dialog.
+export async function show(s, host) {
+  const dialog = byId("session");
+  draw(dialog, s, host, el("p", { class: "empty" }, "Loading"));
+  if (!dialog.open) dialog.showModal();
+  try {
+    draw(dialog, await ask(`/v1/sessions/${s.id}`), host);
+  } catch (err) {
+    draw(dialog, s, host, el("p", { class: "notice warn" }, err.message));
+  }
+}
+
+function draw(dialog, s, host, more) {
+  const [from, to] = w.way(s, host);
+  const close = el("button", { type: "button", class: "close", "aria-label": "Close", click: () => dialog.close() }, "✕");
+  const focused = dialog.contains(document.activeElement);
+  dialog.replaceChildren(...children([
+    el("div", { class: "titled" }, el("h2", { id: "t-session" }, w.guest(s)),
+      el("span", { class: `badge ${w.tone(s)}` }, s.ended ? w.outcome(s) : w.phase(s.phase)), close),
+    el("p", { class: "way" }, from, el("span", { class: "arrow", role: "img", "aria-label": "to" }, "→"), to),
+    s.cause && el("p", { class: `notice ${w.tone(s) === "bad" ? "bad" : ""}` }, s.cause),
+    more, charts(s), phases(s), notes(s), channels(s), el("h3", {}, "All that is known"), facts(s),
+  ]));
+  if (focused) close.focus();
+}
+
+function facts(s) {
+  const all = [
+    ["Started", w.clock(s.started)],
+    ["Took", s.ended ? w.took(s) : ""],
+    ["Downtime", s.downtime_ns ? w.fromNano(s.downtime_ns) : ""],
+    ["Carried", w.size(s.sent + s.received)],
+    ["Asked by", w.asker(s.asked)],
+    ["Options", s.options?.join(" ")],
+    ["Secured by", w.secrecy(s)],
+    ["Security", w.security(s)],
+    ["Path", s.path],
+    ["Address", s.address],
+    ["Disks made", s.disks_made?.join(", ")],
+    ["Code of the cause", s.code],
+    ["UUID", s.uuid],
+    ["Session", s.id],
+    ["Told by", s.host ? `sluice ${s.version} on ${s.host}, process ${s.pid}` : ""],
+  ];
+  return el("dl", { class: "facts" }, all.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+}
+
+const length = (s) => Math.max(1, (s.ended ? new Date(s.ended) : new Date()) - new Date(s.started));
+
+function phases(s) {
+  if (!s.phases?.length) return "";
+  const end = length(s);
+  const spans = s.phases.map((p, i) => ({ name: w.phase(p.phase), at: p.at_ms, took: Math.max(0, (s.phases[i + 1]?.at_ms ?? end) - p.at_ms) }));
+  const t = table("Phases", [{ name: "Phase" }, { name: "After", number: true }, { name: "Took", number: true }], "small");
+  const line = el("div", { class: "timeline", "aria-hidden": "true" });
+  spans.forEach((p, i) => {
+    const part = el("span", { class: `s${i % 5}`, title: `${p.name}: ${w.span(p.took)}` });
+    part.style.flexGrow = p.took;
+    line.append(part);
+    t.rows.append(t.row([el("span", { class: `key s${i % 5}` }, p.name), w.span(p.at), w.span(p.took)]));
+  });
+  return [el("h3", {}, "Phases"), line, t.node];
+}
+
+function charts(s) {
+  const x = s.samples;
+  if (!x || !(x.at_ms?.length > 1)) return "";
+  const rates = new Chart([{ name: "carried", kind: "a", words: w.rate }, { name: "changed by the guest", kind: "b", words: w.rate }]);
+  const left = new Chart([{ name: "left", kind: "c", words: w.size }]);
+  rates.begin(x.at_ms, [x.rate, x.dirty_rate]);
+  left.begin(x.at_ms, [x.remaining]);
+  if (s.ended) [rates, left].forEach((c) => c.highest());
+  return [el("h3", {}, "Over time"), el("div", { class: "charts" }, rates.node, left.node)];
+}
+
+function channels(s) {
+  if (!s.channels?.length) return "";
+  const t = table("Channels", [{ name: "Channel" }, { name: "Sent", number: true }, { name: "Received", number: true }, { name: "Path" }, { name: "TLS" }], "small");
+  for (const c of s.channels) t.rows.append(t.row([c.name, w.size(c.sent), w.size(c.received), c.path, w.security(c)]));
+  return [el("h3", {}, "Channels"), t.node];
+}
+
+function notes(s) {
+  return NOTES.map(([kind, title]) => {
+    const all = (s.notes ?? []).filter((n) => n.kind === kind);
+    return all.length ? [el("h3", {}, title), el("ul", { class: "notes" }, all.map((n) => el("li", { class: kind }, el("span", { class: "when" }, `after ${w.span(n.at_ms)}`), " ", n.text)))] : "";
+  });
+}
