@@ -18,7 +18,7 @@ func ExampleClient_Migrate() {
 	defer stop()
 
 	daemon := control.New(control.DefaultSocket)
-	request := &control.MigrateRequest{Guest: "web1", Peer: "host-b", CopyStorage: control.CopyAll}
+	request := &control.MigrateRequest{Guest: "web1", Peer: "host-b", AutoConverge: true}
 	result, err := daemon.Migrate(context.Background(), stopped.Done(), request, func(p control.Progress) {
 		fmt.Printf("%s %.0f %%, %d MiB/s\n", p.Phase, p.Percent, p.Rate>>20)
 	})
