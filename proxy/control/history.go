@@ -15,6 +15,7 @@ type SessionRecord struct {
 	Keeper
 
 	Phases  []PhaseStart `json:"phases"`
+	Passes  []PassStart  `json:"passes,omitempty"` // over memory
 	Notes   []Note       `json:"notes,omitempty"`
 	Samples *Samples     `json:"samples,omitempty"` // nil in a list
 }
@@ -30,6 +31,15 @@ type Keeper struct {
 type PhaseStart struct {
 	Phase string `json:"phase"`
 	At    int64  `json:"at_ms"` // since the session's start
+}
+
+// PassStart is when a pass over the guest's memory was first seen. One that takes less than half a
+// second may be missing.
+type PassStart struct {
+	Pass      uint64 `json:"pass"`       // from 1
+	At        int64  `json:"at_ms"`      // since the session's start
+	Remaining uint64 `json:"remaining"`  // bytes of the guest, then
+	DirtyRate uint64 `json:"dirty_rate"` // bytes per second
 }
 
 // Kinds of a Note.

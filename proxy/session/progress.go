@@ -26,6 +26,7 @@ func (e *Entry) SetStats(st virt.JobStats) {
 	e.progress.stats = st
 	e.progress.processed.tick(now, st.Processed)
 	e.progress.convergence.add(now, st)
+	e.timeline.pass(st, now.Sub(e.started))
 }
 
 // Progress is how far the session is.

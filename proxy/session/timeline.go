@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/proxy/control"
+	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
 // timeline is how a session went, for history: its phases, what was decided about it, and figures at
 // intervals that double, so that there are few of however long a session.
 type timeline struct {
 	phases  []control.PhaseStart
+	passes  []control.PassStart
 	notes   []control.Note
 	samples control.Samples
 	every   time.Duration // between samples; 0 before the first
@@ -22,6 +24,7 @@ type timeline struct {
 const (
 	maxSamples = 240
 	maxPhases  = 64
+	maxPasses  = 256
 	maxNotes   = 64
 )
 
@@ -32,6 +35,15 @@ func (t *timeline) enter(phase string, at time.Duration) {
 		return
 	}
 	t.phases = append(t.phases, control.PhaseStart{Phase: phase, At: at.Milliseconds()})
+}
+
+// pass notes a pass over memory, unless it has been noted.
+func (t *timeline) pass(st virt.JobStats, at time.Duration) {
+	n := len(t.passes)
+	if st.Iteration == 0 || n == maxPasses || n > 0 && t.passes[n-1].Pass >= st.Iteration {
+		return
+	}
+	t.passes = append(t.passes, control.PassStart{Pass: st.Iteration, At: at.Milliseconds(), Remaining: st.Remaining, DirtyRate: st.DirtyRate})
 }
 
 // note notes something once.
@@ -75,7 +87,7 @@ func halved[T any](all []T) (half []T) {
 
 // into copies it into a record.
 func (t *timeline) into(r *control.SessionRecord) {
-	r.Phases, r.Notes = slices.Clone(t.phases), slices.Clone(t.notes)
+	r.Phases, r.Passes, r.Notes = slices.Clone(t.phases), slices.Clone(t.passes), slices.Clone(t.notes)
 	s := &t.samples
 	r.Samples = &control.Samples{At: slices.Clone(s.At), Carried: slices.Clone(s.Carried), Rate: slices.Clone(s.Rate),
 		Remaining: slices.Clone(s.Remaining), DirtyRate: slices.Clone(s.DirtyRate)}
