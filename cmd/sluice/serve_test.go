@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -187,19 +186,5 @@ func TestSystemd(t *testing.T) {
 	close(r.finish)
 	if err := wantEnd(t, ended); err != nil {
 		t.Error(err)
-	}
-}
-
-// The journal learns each line's level by its priority, and gets nothing else besides.
-func TestJournalPriorities(t *testing.T) {
-	var out bytes.Buffer
-	log := zerolog.New(journalWriter{&out})
-	log.Debug().Msg("d")
-	log.Info().Msg("i")
-	log.Warn().Msg("w")
-	log.Error().Msg("e")
-	want := "<7>{\"level\":\"debug\",\"message\":\"d\"}\n<6>{\"level\":\"info\",\"message\":\"i\"}\n<4>{\"level\":\"warn\",\"message\":\"w\"}\n<3>{\"level\":\"error\",\"message\":\"e\"}\n"
-	if out.String() != want {
-		t.Errorf("written is\n%swant\n%s", out.String(), want)
 	}
 }

@@ -79,6 +79,7 @@ func TestInstalled(t *testing.T) {
 			b.must("systemctl", "enable", "--now", "sluice")
 			a.must("sluice", "migrate", "web1", "host-b", "--persistent", "--undefinesource")
 			a.must("sluice", "check", "--all-peers")
+			a.journal("web1")
 
 			// The upgrade leaves the migration that is under way alone.
 			moves := st.Start("nsenter", b.enter("sluice", "migrate", "web1", "host-a", "--persistent", "--undefinesource", "--bandwidth", "1", "--json")...)
