@@ -15,6 +15,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/observer"
+	"github.com/virt-sluice/sluice/internal/telemetry"
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/departure"
@@ -63,6 +64,7 @@ type Daemon struct {
 	earlier   earlier
 	history   *recorder
 	durations *durations
+	traces    *telemetry.Tracer // nil: none are sent
 
 	ready     chan struct{}
 	stopAsked chan bool // by the process that has followed this one
@@ -201,6 +203,12 @@ func (d *Daemon) Run(ctx context.Context, drain <-chan struct{}) error {
 	defer d.earlier.close()
 	if err := d.now().arrivals.Load(); err != nil {
 		d.Log.Warn().Err(err).Msg("what became of some guests is not known any more")
+	}
+	if at := d.now().Config.Telemetry.OTLP; at != "" {
+		if d.traces, err = telemetry.Start(telemetry.Options{Collector: at, Host: d.now().Config.Name, Version: d.version, Log: d.Log}); err != nil {
+			return err
+		}
+		defer d.traces.Close()
 	}
 	d.startHistory()
 	defer d.history.close() // once nothing ends any more

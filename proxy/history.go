@@ -45,6 +45,7 @@ func (d *Daemon) sessionEnded(r *control.SessionRecord) {
 	if session.Remembered(&r.SessionStatus) {
 		d.audit(r)
 		d.history.add(r)
+		d.traces.Ended(r)
 	}
 }
 
@@ -77,6 +78,7 @@ func (d *Daemon) adoptHistory() {
 	adopted, err := store.Adopt(lives, d.judgeKilled)
 	for _, r := range adopted {
 		d.audit(&r)
+		d.traces.Ended(&r)
 	}
 	var last []control.SessionRecord
 	if err == nil {

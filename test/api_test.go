@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/needs"
 	"github.com/virt-sluice/sluice/internal/openapi"
+	"github.com/virt-sluice/sluice/internal/telemetry/telemetrytest"
 	"github.com/virt-sluice/sluice/proxy/control"
 )
 
@@ -88,7 +90,8 @@ func outsideModule(t *testing.T) string {
 }
 
 // The programs of docs/api.md migrate, follow each other's and virsh's migrations at both hosts, and
-// cancel, and what the daemons answer meanwhile is what docs/openapi.yaml says.
+// cancel, and what the daemons answer meanwhile is what docs/openapi.yaml says. A collector gets traces
+// of both hosts.
 func TestAPI(t *testing.T) {
 	t.Parallel()
 	needs.Program(t, "/usr/bin/python3")
@@ -98,7 +101,15 @@ func TestAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSite(t)
-	a, b := s.both(conf{limits: "session_bandwidth = 8"})
+	traces := new(telemetrytest.Collector)
+	for _, h := range s.Hosts() {
+		l, err := h.Listen(s.ctx, "tcp", "127.0.0.1:4318")
+		s.check(err)
+		server := &http.Server{Handler: traces}
+		go server.Serve(l)
+		t.Cleanup(func() { server.Close() })
+	}
+	a, b := s.both(conf{limits: "session_bandwidth = 8", top: "telemetry.otlp = \"http://127.0.0.1:4318\"\n"})
 	g := s.guest(lab.GuestSpec{Name: "web1"})
 	python := func(h *lab.Host, args ...string) *apiRun {
 		return s.runs(h, "/usr/bin/python3", append([]string{script}, args...)...)
@@ -173,4 +184,25 @@ func TestAPI(t *testing.T) {
 	a.ended()
 	b.ended()
 	s.onlyOn(g, s.B)
+	s.traced(traces, a.history(g)[0].ID)
+}
+
+// traced waits for the trace of a session that moved a guest, which has the spans of both hosts.
+func (s *site) traced(c *telemetrytest.Collector, session string) {
+	s.t.Helper()
+	var got map[string]int
+	s.wait("the trace of session "+session, 20*time.Second, func() bool {
+		got = make(map[string]int)
+		for _, span := range c.Spans() {
+			if hex.EncodeToString(span.TraceId) == session {
+				got[span.Name]++
+			}
+		}
+		return got["migration"] == 2
+	})
+	for name, n := range map[string]int{"connect": 2, "begin": 1, "prepare": 2, "memory": 2, "pass 1": 2, "finish": 2, "switch-over": 2, "confirm": 1} {
+		if got[name] != n {
+			s.t.Errorf("the trace of session %s has %d spans %q, want %d: %v", session, got[name], name, n, got)
+		}
+	}
 }

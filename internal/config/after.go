@@ -26,6 +26,7 @@ func (c *Config) After(inUse *Config) (now *Config, restart []string) {
 		{"qemu_user", &n.QEMUUser, &inUse.QEMUUser},
 		{"qemu_pids", &n.QEMUPIDs, &inUse.QEMUPIDs},
 		{"landlock", &n.Landlock, &inUse.Landlock},
+		{"telemetry.otlp", &n.Telemetry.OTLP, &inUse.Telemetry.OTLP},
 	} {
 		if *k.is != *k.was {
 			restart = append(restart, k.key)

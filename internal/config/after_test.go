@@ -28,7 +28,7 @@ func TestAfter(t *testing.T) {
 		restart []string
 	}{
 		{"name = 'a'\n[limits]\nsessions = 3\n" + tunnel + "priority = 'SECURE256'\n", nil},
-		{"name = 'b'\nstate_dir = '/srv/state'\nlibvirt_socket = '/run/other'\nlandlock = 'off'\n[limits]\nsessions = 3\n" + tunnel + "priority = 'NORMAL'\n", []string{"name", "state_dir", "libvirt_socket", "landlock", "tunnel"}},
+		{"name = 'b'\nstate_dir = '/srv/state'\nlibvirt_socket = '/run/other'\nlandlock = 'off'\ntelemetry.otlp = 'http://127.0.0.1:4318'\n[limits]\nsessions = 3\n" + tunnel + "priority = 'NORMAL'\n", []string{"name", "state_dir", "libvirt_socket", "landlock", "telemetry.otlp", "tunnel"}},
 		{"name = 'a'\n[limits]\nsessions = 3\n", []string{"tunnel"}},
 		{"name = 'a'\n[limits]\nsessions = 3\n" + other, []string{"tunnel"}},
 		{"name = 'a'\n[limits]\nsessions = 3\n" + tunnel + "priority = 'SECURE256'\n" + other, nil},

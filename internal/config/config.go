@@ -41,6 +41,7 @@ type Config struct {
 	Certificates Certificates    `toml:"certificates"`
 	KernelTLS    KernelTLS       `toml:"kernel_tls"`
 	Limits       Limits          `toml:"limits"`
+	Telemetry    Telemetry       `toml:"telemetry"`
 	Peers        map[string]Peer `toml:"peers"`     // those that are listed, see Patterns
 	Intercept    *Intercept      `toml:"intercept"` // nil: nothing is intercepted
 

@@ -58,6 +58,10 @@ func TestFaults(t *testing.T) {
 		{"empty user", "users = ['']", "f.toml:1: users", "no user"},
 		{"unknown QEMU user", "qemu_user = 'no-such-user'", "f.toml:1: qemu_user", "qemu.conf"},
 
+		{"collector without a scheme", "[telemetry]\notlp = '127.0.0.1:4318'", "f.toml:2: telemetry.otlp", "http://127.0.0.1:4318"},
+		{"collector by gRPC", "[telemetry]\notlp = 'grpc://127.0.0.1:4317'", "f.toml:2: telemetry.otlp", "https://HOST:PORT"},
+		{"collector with a password", "[telemetry]\notlp = 'http://a:b@127.0.0.1:4318'", "f.toml:2: telemetry.otlp", "OTEL_EXPORTER_OTLP_HEADERS"},
+
 		// TLS.
 		{"tls", "tls = 'maybe'", "f.toml:1: tls", `"yes" or "no"`},
 		{"clear by default", "tls = 'no'", "f.toml:1: tls", "require_secure"},

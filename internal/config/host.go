@@ -51,6 +51,7 @@ func (c *checker) host(cfg *Config) {
 
 	c.metrics(cfg)
 	c.web(cfg)
+	c.telemetry(cfg.Telemetry)
 
 	if cfg.RunDir == "" {
 		cfg.RunDir = DefaultRunDir

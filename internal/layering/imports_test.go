@@ -25,7 +25,7 @@ var rows = [][]string{
 	{"internal/site", "internal/stand"},
 	{"internal/lab", "internal/roots"},
 	{"internal/hosttest", "proxy/intercept/rules/rulestest"},
-	{"internal/needs", "internal/openapi", "internal/workloadapi"},
+	{"internal/needs", "internal/openapi", "internal/telemetry/telemetrytest", "internal/workloadapi"},
 
 	// The program.
 	{"cmd/sluice"},
@@ -42,7 +42,7 @@ var rows = [][]string{
 	{"proxy/handover", "proxy/peer", "proxy/rundir", "proxy/transfer"},
 	{"proxy/session"},
 	{"proxy/virt", "proxy/intercept/rules"},
-	{"internal/confine", "internal/credentials", "internal/guestpolicy", "internal/history", "internal/web"},
+	{"internal/confine", "internal/credentials", "internal/guestpolicy", "internal/history", "internal/telemetry", "internal/web"},
 	{"internal/config"},
 	{"proxy/tunnel/spec"},
 	{"internal/observer"},

@@ -204,6 +204,7 @@ var examples = map[string]string{
 	"limits.session_bytes":            `1_000_000_000_000`,
 	"limits.session_bandwidth":        `500`,
 	"limits.total_bandwidth":          `1000`,
+	"telemetry.otlp":                  `"http://127.0.0.1:4318"`,
 	"accept.firmware":                 `["/usr/share/OVMF"]`,
 	"accept.shared_folders":           `["/srv/shared"]`,
 	"accept.char_files":               `["/var/lib/libvirt/qemu/channel/target/*"]`,
