@@ -1,5 +1,11 @@
 // Package sockets reads the kernel's tables of TCP sockets (proc_pid_net(5)): whose process is at
 // the other end of a connection within this host, and who listens at a port.
+//
+// github.com/prometheus/procfs v0.22, which is linked anyway, reads these tables, too, and would save
+// no code: its addresses have to be made netip's, and IPv4 of those that are mapped. It has them in
+// the byte order of little-endian machines alone, keeps the whole table where one line is wanted,
+// and takes a descriptor that may not be looked at for one that is no socket, by which a process
+// could have a socket and not be found to.
 package sockets
 
 import (
