@@ -31,7 +31,7 @@ const rootExamples = `  sluice check --all-peers
   sluice status`
 
 // everyDay are the commands that most people need most.
-var everyDay = []string{"migrate", "status", "history", "report", "cancel", "resolve", "check", "plan", "init", "serve", "reload"}
+var everyDay = []string{"migrate", "status", "history", "report", "cancel", "resolve", "check", "explain", "plan", "init", "serve", "reload"}
 
 func newRoot(io streams) *cobra.Command {
 	cmd := &cobra.Command{
