@@ -41,8 +41,11 @@ func newHelp(io streams) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			of, rest, err := cmd.Root().Find(args)
-			if err != nil || len(rest) > 0 {
-				return noSuchCommand(cmd.Root(), args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return noSuchCommand(of, rest)
 			}
 			fmt.Fprint(io.out, wholeHelp(of))
 			return nil
