@@ -7,6 +7,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/intercept"
+	"github.com/virt-sluice/sluice/proxy/plan"
 	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -43,6 +44,8 @@ func (d *Daemon) accept(ctx context.Context, on *parts, info stream.Info, certif
 	case session.WorkIntercept:
 		h, err = intercept.Accept(on.Host, p, entry, log)
 		started = entry.SetSession
+	case session.WorkProbe:
+		h, started, err = plan.AcceptProbe(on.Host, p, entry, log)
 	default:
 		err = fmt.Errorf("sessions for %.20q are unknown on %s: update the older sluice", info.Work, on.Config.Name)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/plan"
+	"github.com/virt-sluice/sluice/proxy/session"
 	"github.com/virt-sluice/sluice/stream"
 )
 
@@ -122,6 +123,8 @@ func TestPlanAnswers(t *testing.T) {
 			return answer, refusal
 		}
 		return nil, errors.New("another question")
+	}, Accept: func(context.Context, stream.Info) (stream.Handler, func(*stream.Session), error) {
+		return nil, nil, errors.New("no sessions today")
 	}})
 	fine := control.Finding{Check: "memory", Result: control.ResultOK, Text: "there is a lot"}
 	for name, c := range map[string]struct {
@@ -141,6 +144,9 @@ func TestPlanAnswers(t *testing.T) {
 		answer, refusal = c.answer, c.refusal
 		p := b.plans(g.Name, "host-c")
 		tells(t, p.Findings, c.result, c.code, c.words...)
+		if p.Possible {
+			tells(t, p.Findings, control.ResultUnknown, "unknown", "how fast data gets through to host-c", "no sessions today")
+		}
 		if c.code == "" {
 			continue
 		}
@@ -148,4 +154,48 @@ func TestPlanAnswers(t *testing.T) {
 			t.Errorf("%s: possible %t", name, p.Possible)
 		}
 	}
+}
+
+// A peer's probe has one channel, ends in time, and carries no more than a probe has.
+func TestPlanFloods(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b := s.start(s.B, conf{limits: unhurried, peers: "[peers.host-a]\n[peers.host-c]\naddress = 'host-a:16515'\naccess = 'read-only'\n"})
+	open := func(peer string) (*stream.Session, error) {
+		from := s.outsider(peer).opener(nil)
+		from.Limits.Handshake = time.Minute
+		return from.Open(s.ctx, stream.Info{ID: stream.NewID(), Work: session.WorkProbe})
+	}
+	if _, err := open("host-c"); err == nil {
+		t.Error("a peer that may bring no guest may probe")
+	} else {
+		says(t, "host-c", err.Error(), "access denied")
+	}
+	probe, err := open("host-a")
+	s.check(err)
+	c, err := probe.OpenConn(s.ctx, stream.ChannelMemory)
+	s.check(err)
+	defer c.Close()
+	sent, noise := 0, make([]byte, 1<<20)
+	for ; sent < 256 && err == nil; sent++ {
+		_, err = c.Write(noise)
+	}
+	// Beyond 16 MiB there is what the kernels hold back.
+	if sent == 256 {
+		t.Errorf("host-b takes %d MiB", sent)
+	}
+	<-probe.Settled()
+	probe, err = open("host-a")
+	s.check(err)
+	if err := probe.Call(s.ctx, "prepare", nil, nil); err == nil {
+		t.Error("a probe may prepare a guest")
+	}
+	if _, err := probe.OpenConn(s.ctx, stream.ChannelDisk); err == nil {
+		t.Error("a probe has a channel for disks")
+	}
+	probe, err = open("host-a")
+	s.check(err)
+	<-probe.Settled() // though nothing is wrong with it
+	says(t, "the cause", probe.Wait().Error(), "a probe of the link ends within")
+	s.wait("no session to be left", time.Minute, func() bool { return len(b.status().Sessions) == 0 })
 }

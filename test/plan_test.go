@@ -120,7 +120,7 @@ func TestPlan(t *testing.T) {
 	s.virsh(s.A, "snapshot-delete", g.Name, "s1", "--metadata")
 
 	out, errs, status := s.run(s.A, s.command, "migrate", g.Name, "host-b", "--copy-storage-all", "--create-disks", "--dry-run")
-	if status != 0 || !strings.HasSuffix(out, "\ng can go to host-b\n") {
+	if status != 0 || !strings.Contains(out, "\ng can go to host-b\n") || !strings.Contains(out, "\nit takes about ") {
 		t.Errorf("sluice migrate --dry-run ends with status %d and prints %s%s", status, out, errs)
 	}
 	s.nothingLeft()
@@ -137,8 +137,52 @@ func TestPlan(t *testing.T) {
 	if !p.Possible || p.Unknown > 0 {
 		t.Errorf("the way back, where all is as it was: %+v", p.Findings)
 	}
+	e := p.Estimate
+	if e == nil || e.Outlook == nil || !e.Outlook.Converges || e.Outlook.Total < time.Second || e.Memory < 32<<20 || e.Memory > 64<<20 || e.Disks == 0 || e.LinkRate < 1<<20 {
+		t.Errorf("the way back is estimated as %+v", e)
+	}
 	_, errs, status = s.run(s.A, s.command, "plan", "nobody", "host-b")
 	if says(t, "stderr", errs, `there is no guest "nobody" on host-a`); status != 2 {
 		t.Errorf("status %d", status)
 	}
+}
+
+// A guest that changes more than gets through is said not to get there, by what was measured within
+// the bounds that the migration would have, and by which means it does.
+func TestPlanEstimate(t *testing.T) {
+	t.Parallel()
+	s := newSiteFor(t, 8*time.Minute)
+	a, b := s.both(conf{limits: unhurried})
+	g := s.guest(lab.GuestSpec{MemoryMiB: 128, DirtyMiB: 96})
+	p := a.plans(g.Name, "host-b", "--bandwidth", "8")
+	e := p.Estimate
+	if e == nil || e.Outlook == nil {
+		t.Fatalf("there is no estimate: %+v", p.Findings)
+	}
+	if e.LinkRate < 4<<20 || e.LinkRate > 10<<20 {
+		t.Errorf("8 MiB/s are measured as %d bytes per second", e.LinkRate)
+	}
+	if e.Outlook.Converges || e.Outlook.Remaining < 8<<20 || e.HotMemory < 32<<20 {
+		t.Errorf("it is estimated as %+v, %+v", e, e.Outlook)
+	}
+	var means []string
+	for _, m := range e.Means {
+		means = append(means, m.Option)
+	}
+	if text := strings.Join(means, " "); !strings.Contains(text, "--postcopy") || !strings.Contains(text, "--timeout-suspend") {
+		t.Errorf("means: %q", means)
+	}
+	if p := a.plans(g.Name, "host-b", "--bandwidth", "8", "--postcopy"); p.Estimate == nil || p.Estimate.Outlook == nil || !p.Estimate.Outlook.Converges {
+		t.Errorf("by post-copy: %+v", p.Estimate)
+	}
+	s.virsh(s.A, "suspend", g.Name)
+	if p := a.plans(g.Name, "host-b"); p.Estimate == nil || p.Estimate.Outlook == nil || !p.Estimate.Outlook.Converges || p.Estimate.HotMemory != 0 {
+		t.Errorf("of the paused guest: %+v", p.Estimate)
+	}
+	for _, d := range []*daemon{a, b} {
+		if live := d.status().Sessions; len(live) > 0 {
+			t.Errorf("%s has sessions still: %+v", d.host.Name, live)
+		}
+	}
+	s.nothingLeft()
 }

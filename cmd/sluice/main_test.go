@@ -98,7 +98,17 @@ func standinPlan(_ context.Context, req *control.MigrateRequest) (*control.Plan,
 		{Check: "libvirt", Result: control.ResultOK, Text: "it would begin"},
 		{Peer: "host-b", Check: "memory", Result: control.ResultUnknown, Code: "unknown", Text: "how much memory\nis \x1b[31mfree"},
 	}, Unknown: 1}
+	p.Estimate = &control.Estimate{Memory: 4 << 30, Disks: 1 << 30, HotMemory: 300 << 20, DirtyRate: 500 << 20, LinkRate: 100 << 20}
+	outlook := control.Outlook{Converges: true, Passes: 3, Total: 53_456_789_012, Downtime: 297_654_321}
+	switch req.Guest {
+	case "busy":
+		p.Estimate.Outlook = &control.Outlook{Remaining: 280 << 20}
+		p.Estimate.Means = []control.Means{{Option: "--postcopy", Outlook: outlook}}
+	case "web1":
+		p.Estimate.Outlook = &outlook
+	}
 	if req.Guest == "large" {
+		p.Estimate = nil
 		p.Findings = append(p.Findings, control.Finding{Peer: "host-b", Check: "disks", Result: control.ResultError, Code: "missing", Text: "host-b lacks vda", Remedy: "make it"})
 		p.Possible, p.Errors = false, 1
 	}

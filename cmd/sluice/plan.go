@@ -16,14 +16,18 @@ import (
 	"github.com/virt-sluice/sluice/proxy/control"
 )
 
-const planHelp = `Find out whether GUEST, which runs on this host, can go to HOST, and change
-nothing on either.
+const planHelp = `Find out whether GUEST, which runs on this host, can go to HOST, and how long
+that takes, and change nothing on either.
 
 It says every reason why not that can be known before, each with what to do: the
 way to HOST, as sluice check has it; what libvirt here refuses to migrate; the
 guest's CPU, machine type and devices there; free memory and huge pages; each
 disk and drive, and what there is in its place; networks, secrets and firmware;
 names and UUIDs that are taken. What HOST does not tell is listed as unknown.
+
+Of a guest that can go, it measures what the guest changes and how fast data
+gets through, for some five seconds, and works out passes over memory, total
+time and downtime, or that the migration does not end and what would end it.
 
 Options are those of sluice migrate which the answer depends on. With others,
 sluice migrate --dry-run does the same.
@@ -116,10 +120,65 @@ func writePlan(w io.Writer, p *control.Plan, columns int) error {
 	if p.Possible && p.Unknown > 0 {
 		text += fmt.Sprintf(", as far as is known: %d of what was looked for is not known", p.Unknown)
 	}
-	for _, line := range wrap(text, columns) {
-		if _, err := fmt.Fprintln(w, line); err != nil {
-			return err
+	for _, text := range append([]string{text}, outlook(p.Estimate)...) {
+		for _, line := range wrap(text, columns) {
+			if _, err := fmt.Fprintln(w, line); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// outlook is an estimate in words.
+func outlook(e *control.Estimate) (lines []string) {
+	if e == nil {
+		return nil
+	}
+	moves := fmt.Sprintf("%s of memory to send", size(e.Memory))
+	if e.Disks > 0 {
+		moves += fmt.Sprintf(" and %s of disks", size(e.Disks))
+	}
+	moves += fmt.Sprintf("; %s/s get through", size(e.LinkRate))
+	switch {
+	case e.Outlook == nil:
+	case e.HotMemory == 0:
+		moves += "; the guest changes next to nothing"
+	default:
+		moves += fmt.Sprintf("; the guest changes %s again and again, at %s/s or faster", size(e.HotMemory), size(e.DirtyRate))
+	}
+	lines = append(lines, moves)
+	switch o := e.Outlook; {
+	case o == nil:
+		lines = append(lines, "how long it takes is not known")
+	case o.Converges:
+		lines = append(lines, "it takes "+goes(o))
+	default:
+		lines = append(lines, fmt.Sprintf("it does not end by itself: the guest changes %s as fast as it gets through", size(o.Remaining)))
+		for _, m := range e.Means {
+			lines = append(lines, fmt.Sprintf("  with %s: %s", oneLine(m.Option), goes(&m.Outlook)))
+		}
+	}
+	return lines
+}
+
+// goes is an outlook for people, who take figures for as exact as they are written.
+func goes(o *control.Outlook) string {
+	return fmt.Sprintf("about %s in %s over memory, and the guest stands still for about %s", roundly(o.Total), passes(o.Passes), roundly(o.Downtime))
+}
+
+// roundly is a time with two digits.
+func roundly(d time.Duration) time.Duration {
+	to := time.Duration(1)
+	for d/to >= 100 {
+		to *= 10
+	}
+	return d.Round(to)
+}
+
+func passes(n int) string {
+	if n == 1 {
+		return "one pass"
+	}
+	return fmt.Sprintf("%d passes", n)
 }

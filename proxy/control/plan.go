@@ -19,6 +19,35 @@ type Plan struct {
 	Warnings    int           `json:"warnings"`
 	Unknown     int           `json:"unknown"` // findings that say what could not be known
 	Disks       []PlannedDisk `json:"disks,omitempty"`
+	Estimate    *Estimate     `json:"estimate,omitempty"` // nil for a guest that can't go, or where the link can't be measured
+}
+
+// Estimate is how long a migration would take, by what was measured for it.
+type Estimate struct {
+	Memory      uint64        `json:"memory"`            // bytes that are not zero, as far as libvirt tells
+	Disks       uint64        `json:"disks,omitempty"`   // bytes that are copied before
+	HotMemory   uint64        `json:"hot_memory"`        // bytes that the guest changes again and again
+	DirtyRate   uint64        `json:"dirty_rate"`        // bytes per second that it changes at the least
+	LinkRate    uint64        `json:"link_rate"`         // bytes per second that get through to the destination
+	MaxDowntime time.Duration `json:"max_downtime_ns"`   // that QEMU allows itself; 0: not known
+	Outlook     *Outlook      `json:"outlook,omitempty"` // as the migration was asked for; nil where it is not known what the guest changes
+	Means       []Means       `json:"means,omitempty"`   // by which it would converge, where it does not
+}
+
+// Outlook is how a migration would go.
+type Outlook struct {
+	Converges bool          `json:"converges"` // it ends
+	Passes    int           `json:"passes,omitempty"`
+	Total     time.Duration `json:"total_ns,omitempty"`    // until the guest runs at the destination
+	Downtime  time.Duration `json:"downtime_ns,omitempty"` // for which it stands still
+	Sent      uint64        `json:"sent,omitempty"`        // bytes of memory
+	Remaining uint64        `json:"remaining,omitempty"`   // bytes that would be left again and again, where it does not end
+}
+
+// Means are an option that would make a migration converge.
+type Means struct {
+	Option string `json:"option"` // as sluice migrate takes it
+	Outlook
 }
 
 // PlannedDisk is one of the guest's disks and drives, and what the destination has in its place.

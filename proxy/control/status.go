@@ -119,7 +119,8 @@ type SessionStatus struct {
 	// Kind is "migration" for one of sluice's own, "steered" for one that a libvirt client runs,
 	// "libvirt" for a client's connection to a peer's libvirtd, "client" for one from a host
 	// without a sluice to this host's, "lead" for the word between two sluices about a guest of such
-	// a client's, "intercept" for one connection of QEMU's own.
+	// a client's, "intercept" for one connection of QEMU's own, "probe" for the noise by
+	// which a plan measures the link.
 	Kind      string    `json:"kind"`
 	Direction string    `json:"direction"`
 	Guest     string    `json:"guest,omitempty"`

@@ -18,6 +18,7 @@ import (
 // Asked is what libvirt here says to a migration that is not made.
 type Asked struct {
 	Peer  *peer.Peer
+	Clear bool       // data would go without TLS
 	Virt  *virt.Conn // the caller's to close
 	Guest libvirt.Domain
 	Flags libvirt.DomainMigrateFlags
@@ -35,13 +36,14 @@ type Asked struct {
 // be begun at all, as Migrate's is.
 func AskLibvirt(ctx context.Context, d *host.Host, req *control.MigrateRequest) (*Asked, error) {
 	m := &outgoing{host: d, req: req}
-	if _, err := m.aim(); err != nil {
+	clear, err := m.aim()
+	if err != nil {
 		return nil, err
 	}
 	if err := m.findGuest(ctx); err != nil {
 		return nil, err
 	}
-	a := &Asked{Peer: m.peer, Virt: m.virt, Guest: m.dom, Flags: m.flags, Name: m.nameThere()}
+	a := &Asked{Peer: m.peer, Clear: clear, Virt: m.virt, Guest: m.dom, Flags: m.flags, Name: m.nameThere()}
 	// libvirt itself waits for as long where another call keeps the guest.
 	ctx, stop := context.WithTimeoutCause(ctx, virt.LazyTimeout, fmt.Errorf("no answer within %v: it hangs", virt.LazyTimeout))
 	defer stop()

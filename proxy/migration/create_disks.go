@@ -47,7 +47,7 @@ func (m *outgoing) disksToMake(ctx context.Context, description string) (create 
 		if d.Backing != "" && c.Backing != "" { // it was given, and may be another there
 			c.Backing, c.BackingFormat = d.Backing, d.BackingFormat
 		}
-		if c.Size, err = m.virt.DiskSize(ctx, m.dom.UUID, d.Target); err != nil {
+		if c.Size, _, err = m.virt.DiskSize(ctx, m.dom.UUID, d.Target); err != nil {
 			return nil, nil, m.libvirtCause("asking for the size of disk "+d.Target, err)
 		}
 		create[d.Target] = c

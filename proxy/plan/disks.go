@@ -25,7 +25,7 @@ func (pl *planning) answeredDisks(there map[string]Answered) {
 }
 
 // judge says what is to be said of one disk.
-func (pl *planning) judge(d *control.PlannedDisk, optional bool) (result, code, text, remedy string) {
+func (pl *planning) judge(d *plannedDisk, optional bool) (result, code, text, remedy string) {
 	there := pl.peer.Name
 	has := d.ThereFormat
 	if d.ThereSize > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/digitalocean/go-libvirt"
@@ -29,7 +30,14 @@ type planning struct {
 	needs *domainxml.Needs
 	found findings // here
 	there findings // of the destination
-	disks []control.PlannedDisk
+	disks []plannedDisk
+
+	estimated *control.Estimate
+}
+
+type plannedDisk struct {
+	control.PlannedDisk
+	allocated uint64 // bytes that its image takes
 }
 
 // Run plans a migration. check is internal/check's of one peer. An error is of a request that can't
@@ -59,7 +67,12 @@ func Run(ctx context.Context, d *host.Host, req *control.MigrateRequest, check f
 	default:
 		pl.noAnswer("what %s has for the guest, since it has no sluice that could be asked", pl.peer.Name)
 	}
-	return pl.plan(), nil
+	p := pl.plan()
+	if p.Possible && !req.Offline && wayOf(report) == control.WaySluice {
+		pl.estimate(ctx)
+		p = pl.plan()
+	}
+	return p, nil
 }
 
 // wayOf is how guests go to the one peer that was checked.
@@ -76,7 +89,10 @@ func (pl *planning) plan() *control.Plan {
 	}
 	p := &control.Plan{
 		Guest: pl.asked.Guest.Name, UUID: virt.FormatUUID(pl.asked.Guest.UUID), Source: pl.Config.Name, Destination: pl.peer.Name, Time: time.Now(),
-		Findings: append(pl.found.all, pl.there.all...), Disks: pl.disks,
+		Findings: slices.Concat(pl.found.all, pl.there.all), Estimate: pl.estimated,
+	}
+	for _, d := range pl.disks {
+		p.Disks = append(p.Disks, d.PlannedDisk)
 	}
 	for _, f := range p.Findings {
 		switch f.Result {
@@ -229,7 +245,7 @@ func (pl *planning) measureDisks(ctx context.Context) {
 		}
 	}
 	for _, d := range pl.needs.Disks {
-		is := control.PlannedDisk{Target: d.Target, Device: d.Device, Source: d.Path, Format: d.Format, Copied: copied[d.Target]}
+		is := plannedDisk{PlannedDisk: control.PlannedDisk{Target: d.Target, Device: d.Device, Source: d.Path, Format: d.Format, Copied: copied[d.Target]}}
 		switch {
 		case d.Pool != "":
 			is.Source = d.Pool + "/" + d.Volume
@@ -239,8 +255,8 @@ func (pl *planning) measureDisks(ctx context.Context) {
 		if is.Device == "" {
 			is.Device = "disk"
 		}
-		if n, err := pl.asked.Virt.DiskSize(ctx, pl.asked.Guest.UUID, d.Target); err == nil {
-			is.Size = n
+		if n, taken, err := pl.asked.Virt.DiskSize(ctx, pl.asked.Guest.UUID, d.Target); err == nil {
+			is.Size, is.allocated = n, taken
 		}
 		pl.disks = append(pl.disks, is)
 	}

@@ -40,7 +40,7 @@ const (
 func classes() []class {
 	var all []class
 	for _, direction := range []string{control.Outgoing, control.Incoming} {
-		for _, work := range []string{WorkMigration, WorkSteered, WorkLibvirt, WorkLead, WorkIntercept} {
+		for _, work := range []string{WorkMigration, WorkSteered, WorkLibvirt, WorkLead, WorkIntercept, WorkProbe} {
 			all = append(all, class{direction, work})
 		}
 	}
@@ -64,7 +64,7 @@ func (l class) outcomes() []string {
 	switch l.Work {
 	case WorkMigration, WorkSteered:
 		return []string{control.Moved, control.Failed, control.Cancelled, control.Unknown}
-	case WorkLibvirt, WorkClient, WorkLead, WorkIntercept:
+	case WorkLibvirt, WorkClient, WorkLead, WorkIntercept, WorkProbe:
 		return []string{OutcomeDone, control.Failed}
 	}
 	return []string{control.Failed}

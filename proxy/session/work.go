@@ -18,4 +18,6 @@ const (
 	// WorkIntercept is one connection that QEMU made to another host's migration port, and that the
 	// kernel has led to sluice instead.
 	WorkIntercept = "intercept"
+	// WorkProbe sends noise for a moment, so that a plan knows how fast a guest would be sent.
+	WorkProbe = "probe"
 )

@@ -36,19 +36,7 @@ func (v *Conn) JobStats(dom libvirt.Domain, flags libvirt.DomainGetJobStatsFlags
 	if err != nil {
 		return JobStats{}, false, err
 	}
-	n := make(map[string]uint64, len(params))
-	for _, p := range params {
-		switch value := p.Value.I.(type) {
-		case uint64:
-			n[p.Field] = value
-		case int64:
-			n[p.Field] = uint64(max(value, 0))
-		case int32:
-			n[p.Field] = uint64(max(value, 0))
-		case uint32:
-			n[p.Field] = uint64(value)
-		}
-	}
+	n := numbers(params)
 	page := n["memory_page_size"]
 	if page == 0 {
 		page = 4096

@@ -39,7 +39,7 @@ func (l Libvirt) MissingDisks(ctx context.Context, uuid libvirt.UUID, descriptio
 		if d.Path == "" || !strings.Contains(folder, "'"+path.Dir(d.Path)+"'") {
 			continue
 		}
-		size, err := v.DiskSize(ctx, uuid, d.Target)
+		size, _, err := v.DiskSize(ctx, uuid, d.Target)
 		if err != nil {
 			return ""
 		}
@@ -51,16 +51,17 @@ func (l Libvirt) MissingDisks(ctx context.Context, uuid libvirt.UUID, descriptio
 	return fmt.Sprintf("make the disk on %s: %s", there, strings.Join(commands, ", and if it is missing: "))
 }
 
-// DiskSize is how many bytes the guest sees of a disk, which it has open.
-func (v *Conn) DiskSize(ctx context.Context, uuid libvirt.UUID, target string) (size uint64, err error) {
+// DiskSize is how many bytes the guest sees of a disk, which it has open, and how many its image
+// takes.
+func (v *Conn) DiskSize(ctx context.Context, uuid libvirt.UUID, target string) (size, taken uint64, err error) {
 	err = v.Bound(ctx, func() error {
 		dom, err := v.DomainLookupByUUID(uuid)
 		if err == nil {
-			_, size, _, err = v.DomainGetBlockInfo(dom, target, 0)
+			taken, size, _, err = v.DomainGetBlockInfo(dom, target, 0)
 		}
 		return err
 	})
-	return size, err
+	return size, taken, err
 }
 
 // makeDisk is the command that makes an image like a disk's.

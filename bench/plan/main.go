@@ -1,0 +1,152 @@
+// Plan compares what sluice plan says of a migration with what then happens: the total time, the
+// guest's downtime, and whether it ends. Several guests are planned and moved, one after the other.
+// Their memory is what the link carries in ten seconds:
+//
+//	idle     changes next to nothing
+//	hot      changes a part all the time, which the link carries in a twentieth of a second
+//	warm     the same with a fifth of a second, most of the downtime that QEMU allows itself
+//	busy     changes more than that, and does not get there by itself
+//	postcopy the same, moved by post-copy
+//
+// A prediction counts as right if it is within 30 % of the outcome. The link is of 1 Gbit/s by
+// default. On a busy machine emulators and TLS get less than that through, which no plan can know:
+// --link lowers it.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/virt-sluice/sluice/internal/lab"
+	"github.com/virt-sluice/sluice/internal/site"
+	"github.com/virt-sluice/sluice/internal/stand"
+	"github.com/virt-sluice/sluice/proxy/control"
+)
+
+// gigabit is a link's rate in MiB per second, without what Ethernet and TCP take of it.
+const gigabit = 112
+
+// right is how far a prediction may be from the outcome.
+const right = 0.3
+
+type guest struct {
+	name string
+	spec lab.GuestSpec
+	args []string // of sluice plan and sluice migrate
+}
+
+// guestsFor are those for a link of so many MiB per second.
+func guestsFor(link int) []guest {
+	of := func(dirty int) lab.GuestSpec {
+		return lab.GuestSpec{MemoryMiB: 10 * link, DirtyMiB: dirty, PassesPerSecond: 10}
+	}
+	return []guest{
+		{name: "idle", spec: of(-1)},
+		{name: "hot", spec: of(max(1, link/20))},
+		{name: "warm", spec: of(link / 5)},
+		{name: "busy", spec: of(2 * link)},
+		{name: "postcopy", spec: of(2 * link), args: []string{"--postcopy"}},
+	}
+}
+
+func main() {
+	binary := flag.String("sluice", "bin/sluice", "the sluice `PROGRAM` to measure")
+	link := flag.Int("link", gigabit, "the link's rate in `MiB/s`")
+	rounds := flag.Int("rounds", 1, "how `OFTEN` each guest is moved")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if err := run(ctx, *binary, *link, *rounds); err != nil {
+		fmt.Fprintln(os.Stderr, "plan:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, binary string, link, rounds int) (err error) {
+	if link < 8 || link > 300 {
+		return errors.New("--link is from 8 to 300 MiB/s: the guest has 3 GiB of memory at the most")
+	}
+	l, err := lab.Up(ctx, lab.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Down()) }()
+	if err := l.SlowLink(int64(link) << 20); err != nil {
+		return err
+	}
+	s, err := site.Start(ctx, l, site.Options{Binary: binary})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	fmt.Printf("%-8s  %9s  %9s  %5s  %9s  %9s  %5s  %s\n", "guest", "total", "planned", "", "downtime", "planned", "", "the plan's figures")
+	within, all := 0, 0
+	for range rounds {
+		for _, g := range guestsFor(link) {
+			ok, err := compare(ctx, s, g)
+			if err != nil {
+				return fmt.Errorf("guest %s: %w", g.name, err)
+			}
+			if all++; ok {
+				within++
+			}
+		}
+	}
+	fmt.Printf("\n%d of %d predictions are within %.0f %%\n", within, all, right*100)
+	return nil
+}
+
+// compare plans a guest's migration, makes it, and prints one line.
+func compare(ctx context.Context, s *site.Site, of guest) (ok bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	of.spec.Name = of.name
+	g, err := s.A.Host.StartGuest(ctx, of.spec)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, g.Destroy(context.WithoutCancel(ctx))) }()
+	out, err := s.A.Command(ctx, append([]string{"plan", of.name, "host-b", "--json"}, of.args...)...).Output()
+	if err != nil {
+		return false, fmt.Errorf("sluice plan: %w: %s", err, out)
+	}
+	p := new(control.Plan)
+	if err := json.Unmarshal(out, p); err != nil {
+		return false, err
+	}
+	e := p.Estimate
+	if e == nil || e.Outlook == nil {
+		return false, fmt.Errorf("the plan has no estimate: %s", out)
+	}
+	var events stand.Events
+	var said bytes.Buffer
+	c := s.A.Command(ctx, append([]string{"migrate", of.name, "host-b", "--json", "--timeout", "40"}, of.args...)...)
+	c.Stdout, c.Stderr = &events, &said
+	err = c.Run()
+	r := events.Result()
+	if r == nil {
+		return false, fmt.Errorf("sluice migrate: %w: %s", err, &said)
+	}
+	figures := fmt.Sprintf("%d MiB, link %d MiB/s, hot %d MiB at %d MiB/s, %d passes", e.Memory>>20, e.LinkRate>>20, e.HotMemory>>20, e.DirtyRate>>20, e.Outlook.Passes)
+	moved := r.Outcome == control.Moved
+	if !moved || !e.Outlook.Converges {
+		fmt.Printf("%-8s  moved: %t, planned: %t; %s\n", of.name, moved, e.Outlook.Converges, figures)
+		return moved == e.Outlook.Converges, nil
+	}
+	total, downtime := part(e.Outlook.Total, r.Elapsed), part(e.Outlook.Downtime, r.Downtime)
+	fmt.Printf("%-8s  %9s  %9s  %+4.0f%%  %9s  %9s  %+4.0f%%  %s\n", of.name, r.Elapsed.Round(10*time.Millisecond), e.Outlook.Total, total*100,
+		r.Downtime.Round(time.Millisecond), e.Outlook.Downtime, downtime*100, figures)
+	return math.Abs(total) <= right, nil
+}
+
+// part is how far a prediction is from what came, as a part of that.
+func part(planned, came time.Duration) float64 { return float64(planned-came) / float64(came) }

@@ -1,0 +1,167 @@
+package forecast
+
+import (
+	"math"
+	"time"
+)
+
+// Guest is what is to be moved.
+type Guest struct {
+	Memory float64 // bytes that are sent in the first pass: those that are not zero
+	Disks  float64 // bytes of disks that are copied before
+	Dirt   Dirt
+}
+
+// Path is how it is moved.
+type Path struct {
+	Rate     float64       // bytes per second that get through
+	Downtime time.Duration // that QEMU allows itself; 0: its default, 300 ms
+	// Switch is what stopping the guest here and starting it there takes besides, and Begin what is
+	// before and after all passes. 0 for either is what is usual.
+	Switch, Begin time.Duration
+}
+
+// Usual values of a Path.
+const (
+	defaultDowntime = 300 * time.Millisecond // DEFAULT_MIGRATE_SET_DOWNTIME
+	usualSwitch     = 40 * time.Millisecond
+	usualBegin      = time.Second
+)
+
+func (p Path) withDefaults() Path {
+	if p.Downtime <= 0 {
+		p.Downtime = defaultDowntime
+	}
+	if p.Switch <= 0 {
+		p.Switch = usualSwitch
+	}
+	if p.Begin <= 0 {
+		p.Begin = usualBegin
+	}
+	return p
+}
+
+// Forecast is how a migration goes.
+type Forecast struct {
+	Converges bool
+	Passes    int           // over memory
+	Total     time.Duration // until the guest runs there
+	Downtime  time.Duration // for which it stands still
+	Sent      float64       // bytes of memory
+	Left      float64       // bytes that are to be sent at the least, where it does not converge
+}
+
+// slice is for how long QEMU sends before it looks what is left (MAX_WAIT in migration/ram.c).
+const slice = 50 * time.Millisecond
+
+// Passes within which a migration that ends brings less than ever before, and more than any takes.
+const (
+	stalled   = 8
+	maxPasses = 2000
+)
+
+// run is a migration under way, in bytes.
+type run struct {
+	guest     Guest
+	path      Path
+	slowdown  func(pass int) float64 // what part of its dirt the guest still makes
+	cold, hot float64                // yet to be sent: of memory that does not change, and of the hot part
+	since     time.Duration          // since QEMU has looked for what was changed
+	f         Forecast
+}
+
+// Of is how a migration goes that is left to itself.
+func Of(g Guest, p Path) Forecast { return forecast(g, p, func(int) float64 { return 1 }) }
+
+// Throttled is how it goes with auto-converge: QEMU takes more and more of its time from the guest as
+// long as it changes more than half of what gets through (migration_trigger_throttle).
+func Throttled(g Guest, p Path) Forecast {
+	const initial, increment, most = 0.20, 0.10, 0.99
+	return forecast(g, p, func(pass int) float64 {
+		if pass < 2 {
+			return 1
+		}
+		return 1 - min(most, initial+increment*float64((pass-2)/2))
+	})
+}
+
+// Postcopy is how it goes if the guest is switched to post-copy after one pass. It stands still for
+// the switch alone, and waits for pages until the end.
+func Postcopy(g Guest, p Path) Forecast {
+	p = p.withDefaults()
+	first := seconds(g.Memory / p.Rate)
+	left := g.Dirt.Hot * g.Dirt.after(first)
+	return Forecast{Converges: true, Passes: 2, Downtime: p.Switch, Sent: g.Memory + left, Total: p.Begin + p.Switch + seconds((g.Memory+left+g.Disks)/p.Rate)}
+}
+
+// Paused is how it goes if the guest is paused after one pass, until it has moved.
+func Paused(g Guest, p Path) Forecast {
+	f := Postcopy(g, p)
+	p = p.withDefaults()
+	f.Downtime = p.Switch + seconds((f.Sent-g.Memory)/p.Rate)
+	return f
+}
+
+func forecast(g Guest, p Path, slowdown func(int) float64) Forecast {
+	if !(p.Rate > 0) || math.IsInf(p.Rate, 0) || !(g.Dirt.Rate >= 0) || !(g.Dirt.Hot >= 0) { // none of a measurement's
+		return Forecast{Left: g.Memory}
+	}
+	g.Dirt.Hot = min(g.Dirt.Hot, g.Memory)
+	r := &run{guest: g, path: p.withDefaults(), slowdown: slowdown, cold: g.Memory - g.Dirt.Hot, hot: g.Dirt.Hot}
+	r.f.Total = r.path.Begin + seconds(g.Disks/p.Rate)
+	least, at := math.Inf(1), 0
+	for r.f.Passes = 1; r.f.Passes < maxPasses; r.f.Passes++ {
+		r.pass()
+		left := r.cold + r.hot
+		if left <= r.fits() {
+			r.f.Converges = true
+			r.f.Downtime = r.path.Switch + seconds(left/p.Rate)
+			r.f.Total += r.f.Downtime
+			r.f.Sent += left
+			return r.f
+		}
+		if left < least*0.99 {
+			least, at = left, r.f.Passes
+		}
+		if r.f.Passes-at >= stalled && slowdown(r.f.Passes) == slowdown(r.f.Passes+stalled) {
+			break
+		}
+	}
+	r.f.Left = least
+	return r.f
+}
+
+// fits is how much gets through in the downtime.
+func (r *run) fits() float64 { return r.path.Rate * r.path.Downtime.Seconds() }
+
+// pass sends, slice by slice, until what is left would fit, and then looks for what was changed.
+func (r *run) pass() {
+	left := r.cold + r.hot
+	slices := math.Max(0, math.Ceil((left-r.fits())/(r.path.Rate*slice.Seconds())))
+	some := min(left, slices*r.path.Rate*slice.Seconds())
+	if some > 0 {
+		// In the first pass the hot part goes where it lies; later it is behind what is left of that.
+		hot := max(0, some-r.cold)
+		if r.f.Passes == 1 {
+			hot = some * r.hot / left
+		}
+		r.hot = max(0, r.hot-hot)
+		r.cold = max(0, r.cold-(some-hot))
+		r.f.Sent += some
+		t := seconds(some / r.path.Rate)
+		r.since += t
+		r.f.Total += t
+	}
+	dirt := r.guest.Dirt
+	dirt.Rate *= r.slowdown(r.f.Passes)
+	r.hot += (dirt.Hot - r.hot) * dirt.after(r.since)
+	r.since = 0
+}
+
+func seconds(s float64) time.Duration {
+	const most = 365 * 24 * time.Hour
+	if s >= most.Seconds() {
+		return most
+	}
+	return time.Duration(s * float64(time.Second))
+}

@@ -1,0 +1,103 @@
+package forecast
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+const mib = 1 << 20
+
+func near(t *testing.T, what string, got, want, part float64) {
+	t.Helper()
+	if math.Abs(got-want) > part*want {
+		t.Errorf("%s is %.4g, want %.4g within %.0f %%", what, got, want, part*100)
+	}
+}
+
+// What a guest changes in one and in three seconds says how much of it is hot, and how fast it
+// changes that.
+func TestFit(t *testing.T) {
+	for name, d := range map[string]Dirt{
+		"uniform, slow": {4096 * mib, 20 * mib},
+		"uniform, fast": {1024 * mib, 400 * mib},
+		"a hot tenth":   {100 * mib, 60 * mib},
+	} {
+		got := Fit(d.Hot*d.after(time.Second), d.Hot*d.after(3*time.Second), 4096*mib)
+		near(t, name+": hot", got.Hot, d.Hot, 0.01)
+		near(t, name+": rate", got.Rate, d.Rate, 0.01)
+	}
+	for name, c := range map[string]struct{ one, three, hot, rate float64 }{
+		"idle":                    {0, 0, 0, 0},
+		"all is hot at once":      {64 * mib, 64 * mib, 64 * mib, saturated * 64 * mib},
+		"sampled lower than once": {64 * mib, 60 * mib, 64 * mib, saturated * 64 * mib},
+		"a burst later":           {0, 30 * mib, 30 * mib, 10 * mib},
+		"never the same place":    {10 * mib, 30 * mib, 1024 * mib, 10 * mib},
+		"more than there is":      {2048 * mib, 4096 * mib, 1024 * mib, saturated * 1024 * mib},
+	} {
+		got := Fit(c.one, c.three, 1024*mib)
+		near(t, name+": hot", got.Hot, c.hot, 0.001)
+		near(t, name+": rate", got.Rate, c.rate, 0.01)
+	}
+}
+
+func TestOf(t *testing.T) {
+	path := Path{Rate: 100 * mib, Switch: time.Millisecond, Begin: time.Millisecond}
+	for name, c := range map[string]struct {
+		guest     Guest
+		converges bool
+		passes    int // at most
+		total     float64
+		part      float64
+		downtime  [2]float64 // from and to
+	}{
+		"idle":                     {Guest{Memory: 1000 * mib}, true, 1, 10, 0.01, [2]float64{0.24, 0.301}},
+		"disks before":             {Guest{Memory: 1000 * mib, Disks: 500 * mib}, true, 1, 15, 0.01, [2]float64{0.24, 0.301}},
+		"a small hot part":         {Guest{Memory: 1000 * mib, Dirt: Dirt{8 * mib, 400 * mib}}, true, 4, 10.1, 0.02, [2]float64{0.2, 0.301}},
+		"uniform below the rate":   {Guest{Memory: 1000 * mib, Dirt: Dirt{1000 * mib, 30 * mib}}, true, 8, 13.3, 0.1, [2]float64{0.2, 0.301}},
+		"uniform above the rate":   {Guest{Memory: 1000 * mib, Dirt: Dirt{1000 * mib, 1200 * mib}}, false, maxPasses, 0, 0, [2]float64{0, 0}},
+		"a hot part that is large": {Guest{Memory: 1000 * mib, Dirt: Dirt{60 * mib, 3000 * mib}}, false, maxPasses, 0, 0, [2]float64{0, 0}},
+	} {
+		f := Of(c.guest, path)
+		if f.Converges != c.converges || f.Passes > c.passes {
+			t.Errorf("%s: %+v", name, f)
+			continue
+		}
+		if !c.converges {
+			if f.Left < 30*mib || f.Left > c.guest.Dirt.Hot {
+				t.Errorf("%s: %g bytes are left", name, f.Left)
+			}
+			continue
+		}
+		near(t, name, f.Total.Seconds(), c.total, c.part)
+		if d := f.Downtime.Seconds(); d < c.downtime[0] || d > c.downtime[1] {
+			t.Errorf("%s: downtime %v", name, f.Downtime)
+		}
+	}
+	if f := Of(Guest{Memory: mib}, Path{}); f.Converges {
+		t.Errorf("without a link: %+v", f)
+	}
+	for _, rate := range []float64{math.Inf(1), 1e-9, math.NaN()} { // it ends
+		Of(Guest{Memory: 1000 * mib, Dirt: Dirt{1000 * mib, rate}}, path)
+		Of(Guest{Memory: 1000 * mib}, Path{Rate: rate})
+	}
+}
+
+// A guest that does not converge is moved by each of the means, the sooner the more it is stopped.
+func TestMeans(t *testing.T) {
+	path := Path{Rate: 100 * mib}
+	g := Guest{Memory: 1000 * mib, Dirt: Dirt{300 * mib, 500 * mib}}
+	slow, post, paused := Throttled(g, path), Postcopy(g, path), Paused(g, path)
+	if Of(g, path).Converges || !slow.Converges || !post.Converges || !paused.Converges {
+		t.Fatalf("%+v\n%+v\n%+v", slow, post, paused)
+	}
+	if post.Total > slow.Total || post.Downtime >= paused.Downtime {
+		t.Errorf("%+v\n%+v\n%+v", slow, post, paused)
+	}
+	near(t, "paused for", paused.Downtime.Seconds(), 3, 0.05)
+	near(t, "post-copy until", post.Total.Seconds(), 14, 0.05)
+	// A higher limit does for this one what the means do for others.
+	if f := Of(Guest{Memory: 1000 * mib, Dirt: Dirt{60 * mib, 3000 * mib}}, Path{Rate: 100 * mib, Downtime: time.Second}); !f.Converges {
+		t.Errorf("with a second of downtime: %+v", f)
+	}
+}
