@@ -41,6 +41,7 @@ func TestAnswersAsDescribed(t *testing.T) {
 	expect(409, "POST", "/v1/resolve", "", "", &control.ResolveRequest{Guest: "nobody", Runs: control.Here})
 	expect(500, "POST", "/v1/migrate", "", "", &control.MigrateRequest{Guest: "web", Peer: "host-a"})
 	expect(400, "POST", "/v1/migrate", "", "", &control.MigrateRequest{Guest: "web", Peer: "no-peer"})
+	expect(500, "POST", "/v1/plan", "", "", &control.MigrateRequest{Guest: "web", Peer: "host-a"})
 
 	web, db := h.carries(id1, "web", control.Outgoing), h.carries(id2, "db", control.Incoming)
 	web.SetPhase(control.PhaseMemory)
@@ -72,4 +73,7 @@ func TestAnswersAsDescribed(t *testing.T) {
 	expect(200, "GET", "/v1/sessions/{name}", "web", "", nil)
 	expect(200, "GET", "/v1/sessions/{name}/events", id2[:8], "", nil)
 	expect(200, "POST", "/v1/reload", "", "", struct{}{})
+	if left := c.Unasked(); len(left) > 0 {
+		t.Errorf("docs/openapi.yaml has requests that this test does not make: %v", left)
+	}
 }

@@ -164,7 +164,11 @@ func TestAPI(t *testing.T) {
 	s.check(s.CheckOnlyOn(s.ctx, g, s.A))
 
 	var last control.Event
-	code := openapi.New(t, s.A.Path(control.DefaultSocket), nil).Ask("POST", "/v1/migrate", "", "", &control.MigrateRequest{Guest: g.Name, Peer: "host-b"},
+	c := openapi.New(t, s.A.Path(control.DefaultSocket), nil)
+	if code := c.Ask("POST", "/v1/plan", "", "", &control.MigrateRequest{Guest: g.Name, Peer: "host-b"}, nil); code != http.StatusOK {
+		t.Errorf("POST /v1/plan: %d", code)
+	}
+	code := c.Ask("POST", "/v1/migrate", "", "", &control.MigrateRequest{Guest: g.Name, Peer: "host-b"},
 		func(line json.RawMessage) { s.check(json.Unmarshal(line, &last)) })
 	if code != http.StatusOK || last.Result == nil || last.Result.Outcome != control.Moved {
 		t.Errorf("POST /v1/migrate: %d, %+v", code, last.Result)

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -26,6 +27,9 @@ type Client struct {
 	t    testing.TB
 	http *http.Client
 	doc  *openapi3.T
+
+	mu    sync.Mutex
+	asked map[*openapi3.Operation]bool
 }
 
 // New is a client of the daemon whose control socket is at path. dial connects; nil is as net does.
@@ -44,7 +48,7 @@ func New(t testing.TB, path string, dial func() (net.Conn, error)) *Client {
 		dial = func() (net.Conn, error) { return net.Dial("unix", path) }
 	}
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return dial() }}
-	return &Client{t: t, http: &http.Client{Transport: transport}, doc: doc}
+	return &Client{t: t, http: &http.Client{Transport: transport}, doc: doc, asked: make(map[*openapi3.Operation]bool)}
 }
 
 // Ask makes a request, of which path is as in the document, name stands for {name}, and body, if
@@ -58,6 +62,9 @@ func (c *Client) Ask(method, path, name, query string, body any, each func(json.
 		return 0
 	}
 	op := item.GetOperation(method)
+	c.mu.Lock()
+	c.asked[op] = true
+	c.mu.Unlock()
 	var sent []byte
 	if body != nil {
 		var err error
@@ -102,6 +109,20 @@ func (c *Client) Ask(method, path, name, query string, body any, each func(json.
 		c.t.Errorf("%s has %d lines (%v)", what, n, err)
 	}
 	return resp.StatusCode
+}
+
+// Unasked are the requests of the document that have not been made.
+func (c *Client) Unasked() (all []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for path, item := range c.doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if !c.asked[op] {
+				all = append(all, method+" "+path)
+			}
+		}
+	}
+	return all
 }
 
 // judge compares JSON with its description.
