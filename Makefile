@@ -82,6 +82,7 @@ ROOTS = $(GO) run $(if $(AS_ROOT),-exec '$(AS_ROOT)') ./test/roots
 test: ## everything, the two-host lab included (SLUICE_SKIP_LAB=1 without)
 	@test -n "$$SLUICE_SKIP_LAB" || test/install
 	@test -n "$$SLUICE_SKIP_LAB" || test/programs/fetch bin/programs resource-agents
+	@test -n "$$SLUICE_SKIP_LAB" || test/axe bin/axe
 	@test -n "$$SLUICE_SKIP_LAB" || $(ROOTS) trixie >/dev/null & \
 	$(GO_TEST) -race -skip '^TestProcessors$$' $(filter-out $(shell $(GO) list $(LABS)),$(shell $(GO) list ./...)); status=$$?; wait; exit $$status
 	$(GO_TEST) -p 1 -parallel 6 $(LABS)

@@ -24,7 +24,7 @@ var rows = [][]string{
 	{"bench/migration", "bench/plan", "bench/rpc", "test/demo", "test/guests/count", "test/guests/init", "test/lab", "test/roots", "test/unit"},
 	{"internal/site", "internal/stand"},
 	{"internal/lab", "internal/roots"},
-	{"internal/hosttest", "proxy/intercept/rules/rulestest"},
+	{"internal/chromium", "internal/hosttest", "proxy/intercept/rules/rulestest"},
 	{"internal/needs", "internal/openapi", "internal/telemetry/telemetrytest", "internal/workloadapi"},
 
 	// The program.

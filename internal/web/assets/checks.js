@@ -58,7 +58,7 @@ export class Checks {
       this.findings.update([...host.findings].sort((a, b) => order.indexOf(a.result) - order.indexOf(b.result)));
       const errors = host.errors + (peers?.errors ?? 0), warnings = host.warnings + (peers?.warnings ?? 0);
       const words = [errors && w.count(errors, "error"), warnings && w.count(warnings, "warning")].filter(Boolean);
-      this.page.tile("Checks", "#host-view", words[0] ?? "In order", words[1] ?? `${w.count(host.findings.length, "thing")} looked at`, errors ? "bad" : warnings ? "warn" : "good");
+      this.page.tile("Checks", "#host", words[0] ?? "In order", words[1] ?? `${w.count(host.findings.length, "thing")} looked at`, errors ? "bad" : warnings ? "warn" : "good");
     }
   }
 
@@ -80,7 +80,7 @@ export class Checks {
     const first = h.certificates.expiry.reduce((a, b) => (a && a.not_after < b.not_after ? a : b), null);
     if (first) {
       const left = w.daysLeft(first.not_after);
-      this.page.tile("Certificate", "#host-view", left < 0 ? "Expired" : w.count(left, "day"), left < 0 ? first.what : `left of the ${first.what === "ca" ? "authority's" : first.what + " certificate"}`, left < 0 ? "bad" : first.warn || left < SOON ? "warn" : "good");
+      this.page.tile("Certificate", "#host", left < 0 ? "Expired" : w.count(left, "day"), left < 0 ? first.what : `left of the ${first.what === "ca" ? "authority's" : first.what + " certificate"}`, left < 0 ? "bad" : first.warn || left < SOON ? "warn" : "good");
     }
     const c = h.confinement;
     const facts = [

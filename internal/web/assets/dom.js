@@ -72,11 +72,11 @@ export class Keyed {
 }
 
 // table makes a table whose rows fold on a narrow screen, where each cell shows the name of its
-// column. Folding takes the meaning of rows and cells from elements, so that roles say it again.
+// column, unless there are few. Folding takes the meaning of rows and cells from elements, so that roles say it again.
 // rows is its body.
 export function table(name, columns, className = "") {
   const rows = el("tbody", { role: "rowgroup" });
-  const node = el("table", { class: `folds ${className}`, role: "table", "aria-label": name },
+  const node = el("table", { class: `${columns.length > 3 ? "folds " : ""}${className}`, role: "table", "aria-label": name },
     el("thead", { role: "rowgroup" }, el("tr", { role: "row" },
       columns.map((c) => el("th", { role: "columnheader", scope: "col", class: c.number ? "number" : null }, c.name)))), rows);
   const row = (cells, attributes = {}) => el("tr", { role: "row", ...attributes },

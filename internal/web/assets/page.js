@@ -54,7 +54,7 @@ follow({
     if (h.build !== build && !document.querySelector("dialog[open]")) return location.reload(); // the daemon is another one
     page.host = h.name;
     page.tokenFile = h.token_file;
-    text(byId("host"), h.name);
+    text(byId("name"), h.name);
     notices.update(noticesOf(h));
     checks.host(h);
   },
@@ -70,15 +70,16 @@ follow({
   text(byId("link"), { live: "Live", lost: "Connection lost, trying again", paused: "Paused" }[state]);
 });
 
-// Views are chosen by the address, so that "back" works and a view can be linked to.
+// Views are chosen by the address, so that "back" works and a view can be linked to. No element has
+// their names as its id: a browser would scroll to it.
 const views = [...document.querySelectorAll("[data-view]")];
 
 function route(moved) {
-  const named = views.find((v) => `#${v.id}` === location.hash);
+  const named = views.find((v) => `#${v.dataset.view}` === location.hash);
   if (moved && !named && location.hash) return; // it is a place in the view
   const view = named ?? views[0];
   for (const v of views) v.hidden = v !== view;
-  for (const a of document.querySelectorAll("nav a")) set(a, "aria-current", a.hash === `#${view.id}` ? "page" : null);
+  for (const a of document.querySelectorAll("nav a")) set(a, "aria-current", a.hash === `#${view.dataset.view}` ? "page" : null);
   if (!moved) return;
   scrollTo(0, 0);
   view.querySelector("h1").focus({ preventScroll: true });

@@ -34,7 +34,8 @@ export function clock(at) {
   const d = new Date(at);
   const today = d.toDateString() === new Date().toDateString();
   if (today) return d.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-  return d.toLocaleString([], { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
+  const year = d.getFullYear() === new Date().getFullYear() ? undefined : "numeric";
+  return d.toLocaleString([], { day: "numeric", month: "short", year, hour: "2-digit", minute: "2-digit" });
 }
 
 // daysLeft is how many whole days there are until a moment.
