@@ -154,15 +154,15 @@ func TestPlanEstimate(t *testing.T) {
 	s := newSiteFor(t, 8*time.Minute)
 	a, b := s.both(conf{limits: unhurried})
 	g := s.guest(lab.GuestSpec{MemoryMiB: 128, DirtyMiB: 96})
-	p := a.plans(g.Name, "host-b", "--bandwidth", "8")
+	p := a.plans(g.Name, "host-b", "--bandwidth", "4")
 	e := p.Estimate
 	if e == nil || e.Outlook == nil {
 		t.Fatalf("there is no estimate: %+v", p.Findings)
 	}
-	if e.LinkRate < 4<<20 || e.LinkRate > 10<<20 {
-		t.Errorf("8 MiB/s are measured as %d bytes per second", e.LinkRate)
+	if e.LinkRate < 1<<20 || e.LinkRate > 6<<20 {
+		t.Errorf("4 MiB/s are measured as %d bytes per second", e.LinkRate)
 	}
-	if e.Outlook.Converges || e.Outlook.Remaining < 8<<20 || e.HotMemory < 32<<20 {
+	if e.Outlook.Converges || e.Outlook.Remaining < 2<<20 || e.HotMemory < 16<<20 {
 		t.Errorf("it is estimated as %+v, %+v", e, e.Outlook)
 	}
 	var means []string
@@ -172,7 +172,7 @@ func TestPlanEstimate(t *testing.T) {
 	if text := strings.Join(means, " "); !strings.Contains(text, "--postcopy") || !strings.Contains(text, "--timeout-suspend") {
 		t.Errorf("means: %q", means)
 	}
-	if p := a.plans(g.Name, "host-b", "--bandwidth", "8", "--postcopy"); p.Estimate == nil || p.Estimate.Outlook == nil || !p.Estimate.Outlook.Converges {
+	if p := a.plans(g.Name, "host-b", "--bandwidth", "4", "--postcopy"); p.Estimate == nil || p.Estimate.Outlook == nil || !p.Estimate.Outlook.Converges {
 		t.Errorf("by post-copy: %+v", p.Estimate)
 	}
 	s.virsh(s.A, "suspend", g.Name)
