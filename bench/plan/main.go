@@ -142,11 +142,17 @@ func compare(ctx context.Context, s *site.Site, of guest) (ok bool, err error) {
 		fmt.Printf("%-8s  moved: %t, planned: %t; %s\n", of.name, moved, e.Outlook.Converges, figures)
 		return moved == e.Outlook.Converges, nil
 	}
-	total, downtime := part(e.Outlook.Total, r.Elapsed), part(e.Outlook.Downtime, r.Downtime)
-	fmt.Printf("%-8s  %9s  %9s  %+4.0f%%  %9s  %9s  %+4.0f%%  %s\n", of.name, r.Elapsed.Round(10*time.Millisecond), e.Outlook.Total, total*100,
-		r.Downtime.Round(time.Millisecond), e.Outlook.Downtime, downtime*100, figures)
+	total := part(e.Outlook.Total, r.Elapsed)
+	came, apart := "not told", "" // of post-copy
+	if r.Downtime > 0 {
+		came, apart = r.Downtime.Round(time.Millisecond).String(), percent(part(e.Outlook.Downtime, r.Downtime))
+	}
+	fmt.Printf("%-8s  %9s  %9s  %5s  %9s  %9s  %5s  %s\n", of.name, r.Elapsed.Round(10*time.Millisecond), e.Outlook.Total, percent(total),
+		came, e.Outlook.Downtime, apart, figures)
 	return math.Abs(total) <= right, nil
 }
 
 // part is how far a prediction is from what came, as a part of that.
 func part(planned, came time.Duration) float64 { return float64(planned-came) / float64(came) }
+
+func percent(part float64) string { return fmt.Sprintf("%+.0f%%", part*100) }

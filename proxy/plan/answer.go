@@ -112,16 +112,17 @@ func (a *answering) place(ctx context.Context) {
 		a.fail("sessions", "draining", "wait until it has started again", "%s is stopping and accepts no new sessions", here)
 	case err != nil:
 		a.fail("sessions", "sessions", "wait until some have ended, or raise the limit on "+here, "%s: %v", here, err)
-	default:
-		a.ok("sessions", "%s has a place for the session", here)
+	default: // the one for calls is had by now
+		a.ok("sessions", "%s has a place for the session, and for its calls of libvirt", here)
 	}
 	disks := len(a.ask.Values.Lists[control.OptionDisks])
 	if err := a.CheckChannels(transfer.ChannelsOf(a.flags, a.ask.Parallel, disks, a.text)); err != nil {
 		a.fail("channels", "channels", "", "%v", err)
 	}
 	var files unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Cur < uint64(2*len(a.Sessions.IDs())*filesPerSession) {
-		a.warn("nofile", "nofile", "raise LimitNOFILE in sluice.service on "+here, "%s may have %d open files, and has %d sessions already", here, files.Cur, len(a.Sessions.IDs()))
+	sessions := len(a.Sessions.IDs())
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Cur < uint64(filesBesides+(sessions+1)*filesPerSession) {
+		a.warn("nofile", "nofile", "raise LimitNOFILE in sluice.service on "+here, "sluice on %s may have %d open files, and has %d sessions already", here, files.Cur, sessions)
 	}
 	if err := arrival.KnowsValues(ctx, a.virt, here, a.ask.Values.Shared()); err != nil {
 		a.fail("options", "options", "", "%v", err)
@@ -131,8 +132,11 @@ func (a *answering) place(ctx context.Context) {
 	}
 }
 
-// filesPerSession is how many descriptors one takes, by and large.
-const filesPerSession = 24
+// Descriptors that a session takes, by and large, and the daemon besides.
+const (
+	filesPerSession = 24
+	filesBesides    = 256
+)
 
 // identity looks for guests that have the name or UUID already.
 func (a *answering) identity(ctx context.Context) {

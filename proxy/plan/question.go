@@ -48,7 +48,8 @@ type Answered struct {
 // Bounds of an answer, so that it fits into its frame.
 const (
 	maxFindings = 64
-	maxText     = 500 // bytes of a finding's words, and of its remedy
+	maxText     = 1500     // bytes of a finding's words, and of its remedy
+	maxTexts    = 36 << 10 // of all together
 	maxDisks    = 64
 	maxUnknown  = 160
 )
@@ -111,12 +112,14 @@ const maxSize = 1<<63 - 1
 
 // bounded are as many findings as an answer can have, with so many words.
 func bounded(all []control.Finding, host string) (some []control.Finding) {
+	left := maxTexts
 	for _, f := range all {
-		if len(some) == maxFindings-1 {
+		f.Text, f.Remedy = clipped(f.Text, maxText), clipped(f.Remedy, maxText)
+		left -= len(f.Text) + len(f.Remedy)
+		if len(some) == maxFindings-1 || left < 0 {
 			return append(some, control.Finding{Check: "more", Result: control.ResultUnknown, Code: "more",
 				Text: host + " found more than one answer can tell: mend what is told, and plan again"})
 		}
-		f.Text, f.Remedy = clipped(f.Text, maxText), clipped(f.Remedy, maxText)
 		some = append(some, f)
 	}
 	return some
