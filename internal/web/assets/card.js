@@ -1,4 +1,4 @@
-import { Chart } from "./chart.js";
+import { Chart, known } from "./chart.js";
 import { el, Keyed, set, table, text } from "./dom.js";
 import { ask } from "./feed.js";
 import * as w from "./words.js";
@@ -19,7 +19,10 @@ export class Card {
     this.rates = new Chart([{ name: "carried", kind: "a", words: w.rate }, { name: "changed by the guest", kind: "b", words: w.rate }]);
     this.left = new Chart([{ name: "left", kind: "c", words: w.size }]);
     this.facts = el("dl", { class: "figures" });
-    this.values = new Map();
+    this.values = new Keyed(this.facts, ([name]) => name, ([name]) => {
+      const value = el("dd");
+      return { node: el("div", {}, el("dt", {}, name), value), update: ([, now]) => text(value, now) };
+    });
     this.warning = el("p", { class: "notice warn", hidden: true });
     this.cause = el("p", { class: "notice bad", hidden: true });
     this.noteList = el("ul", { class: "notes" });
@@ -42,12 +45,8 @@ export class Card {
       this.bar, this.steps, this.cause, this.warning,
       el("div", { class: "charts" }, this.rates.node, this.left.node),
       this.facts, this.noteList, this.more);
-    ask(`/v1/sessions/${s.id}`).then((r) => {
-      const x = r.samples;
-      if (!x?.at_ms?.length) return;
-      this.rates.begin(x.at_ms, [x.rate, x.dirty_rate]);
-      this.left.begin(x.at_ms, [x.remaining]);
-    }).catch(() => {}); // it is drawn from now on
+    this.session = s;
+    this.samples(false);
   }
 
   update(s) {
@@ -64,7 +63,7 @@ export class Card {
     this.showSteps(s);
     if (s.progress) {
       this.rates.add(at, [p.rate, p.dirty_rate]);
-      this.left.add(at, [p.remaining]);
+      if (p.total) this.left.add(at, [p.remaining]);
     }
     this.warning.hidden = !p.stalled;
     text(this.warning, p.stalled ?? "");
@@ -102,8 +101,7 @@ export class Card {
     this.cause.hidden = !s.cause;
     text(this.cause, s.cause ?? "");
     this.showSteps(s);
-    this.rates.highest();
-    this.left.highest();
+    this.samples(true);
     this.figures([
       ["Took", w.took(s)],
       ["Downtime", s.downtime_ns ? w.fromNano(s.downtime_ns) : ""],
@@ -145,21 +143,16 @@ export class Card {
   }
 
   figures(all) {
-    const shown = all.filter(([, value]) => value !== "" && value !== undefined);
-    for (const [name, entry] of this.values) {
-      if (shown.some(([n]) => n === name)) continue;
-      entry.row.remove();
-      this.values.delete(name);
-    }
-    for (const [name, value] of shown) {
-      let entry = this.values.get(name);
-      if (!entry) {
-        const node = el("dd");
-        entry = { node, row: el("div", {}, el("dt", {}, name), node) };
-        this.values.set(name, entry);
-        this.facts.append(entry.row);
-      }
-      text(entry.node, value);
-    }
+    this.values.update(all.filter(([, value]) => value !== "" && value !== undefined));
+  }
+
+  // samples draws what the daemon has kept of the session: what was before, or all of it.
+  samples(over) {
+    ask(`/v1/sessions/${this.session.id}`).then(({ samples: x }) => {
+      if (!x?.at_ms?.length) return;
+      this.rates.begin(x.at_ms, [x.rate, x.dirty_rate], over);
+      this.left.begin(...known(x.at_ms, x.remaining), over);
+      if (over) [this.rates, this.left].forEach((c) => c.highest());
+    }).catch(() => {}); // it is drawn from now on
   }
 }

@@ -21,11 +21,12 @@ export class Chart {
       el("div", { class: "axis", "aria-hidden": "true" }, el("span", {}, "0 s"), this.end));
   }
 
-  // begin takes over what was before, in columns.
-  begin(at, columns) {
+  // begin takes over what was before, in columns, or all of a session that is over.
+  begin(at, columns, over = false) {
     this.series.forEach((s, i) => {
-      const known = s.at.length ? s.at[0] : Infinity;
-      const n = at.findIndex((t) => t >= known);
+      if (over) s.at = s.values = [];
+      const first = s.at.length ? s.at[0] : Infinity;
+      const n = at.findIndex((t) => t >= first);
       const before = n < 0 ? at.length : n;
       s.at = at.slice(0, before).concat(s.at);
       s.values = (columns[i] ?? []).slice(0, before).concat(s.values);
@@ -66,6 +67,12 @@ export class Chart {
   highest() {
     for (const s of this.series) text(s.now, `at most ${s.words(Math.max(...s.values, 0))}`);
   }
+}
+
+// known leaves out of a column what is before its first value: until libvirt tells it, it is 0.
+export function known(at, values) {
+  const first = Math.max(0, values.findIndex((v) => v > 0));
+  return [at.slice(first), [values.slice(first)]];
 }
 
 // ceiling is the next round figure, in powers of two as sizes are.

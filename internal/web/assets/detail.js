@@ -1,4 +1,4 @@
-import { Chart } from "./chart.js";
+import { Chart, known } from "./chart.js";
 import { byId, children, el, table } from "./dom.js";
 import { ask } from "./feed.js";
 import * as w from "./words.js";
@@ -75,7 +75,7 @@ function charts(s) {
   const rates = new Chart([{ name: "carried", kind: "a", words: w.rate }, { name: "changed by the guest", kind: "b", words: w.rate }]);
   const left = new Chart([{ name: "left", kind: "c", words: w.size }]);
   rates.begin(x.at_ms, [x.rate, x.dirty_rate]);
-  left.begin(x.at_ms, [x.remaining]);
+  left.begin(...known(x.at_ms, x.remaining));
   if (s.ended) [rates, left].forEach((c) => c.highest());
   return [el("h3", {}, "Over time"), el("div", { class: "charts" }, rates.node, left.node)];
 }
