@@ -20,6 +20,7 @@ func TestLooks(t *testing.T) {
 	p, end := chromium.Open(t, s.URL)
 	defer end()
 	p.Wait("the scene", `document.querySelectorAll(".card").length === 2 && document.querySelectorAll("#tiles li").length === 5`)
+	p.Do(`document.querySelector("#peer-list details").open = true`)
 	views := []string{"migrations", "history", "peers", "host"}
 	for _, width := range []int64{1400, 390} {
 		for _, scheme := range []string{"dark", "light"} {

@@ -161,7 +161,7 @@ func statusOf(now time.Time) *control.Status {
 			{What: "server", Subject: "CN=kvm-03.rack1.example.org,O=Example", NotAfter: now.Add(200 * day)},
 			{What: "client", Subject: "CN=kvm-03.rack1.example.org,O=Example", NotAfter: now.Add(20 * day), Warn: true},
 			{What: "ca", Subject: "CN=Example KVM CA", NotAfter: now.Add(2000 * day)}}},
-		Peers:   []control.PeerStatus{{Name: "host-b", Address: "192.0.2.2:16514"}, {Name: hostilePeer, Address: "[2001:db8:4711:17::1234]:16514"}, {Name: "old-host", Address: "192.0.2.9:16514"}},
+		Peers:   []control.PeerStatus{{Name: "host-b", Address: "192.0.2.2:16514", Names: []string{"host-b.example.org"}, Socket: "/run/sluice/peers/host-b/libvirt.sock"}, {Name: hostilePeer, Address: "[2001:db8:4711:17::1234]:16514"}, {Name: "old-host", Address: "192.0.2.9:16514"}},
 		History: control.HistoryStatus{File: "/var/lib/sluice/history.db"},
 		Leaving: []control.DepartureStatus{{Guest: hostileGuest, Peer: "host-b", Overdue: true, Last: "connection refused"}},
 	}
@@ -173,7 +173,7 @@ func checked(_ context.Context, r *control.CheckRequest) (*control.Report, error
 			{Check: "certificates", Result: control.ResultOK, Text: "from /etc/pki/libvirt: good until 2027-06-18"},
 			{Check: "limits", Result: control.ResultWarning, Code: "files", Text: "the daemon may open 1024 files", Remedy: "set LimitNOFILE=65536 in the unit"}}}, nil
 	}
-	offers := &control.Offers{Sluice: "1.0.0", QEMU: "7.2.15", Paths: []string{"ktls", "records"}}
+	offers := &control.Offers{Sluice: "1.0.0", QEMU: "7.2.15", Paths: []string{"ktls", "records"}, TLS: "yes", Priority: "NORMAL", Interception: "off", Access: "migrate", WithoutSluice: "no", NativeTLS: control.NativeTLS{Ready: true}}
 	return &control.Report{Host: "host-a", Time: time.Now(), Errors: 1,
 		Peers: []control.PeerView{
 			{Name: "host-b", Found: control.PeerSluice, Way: control.WaySluice, Libvirt: "9.0.0", Offers: offers},

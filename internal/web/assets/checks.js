@@ -67,7 +67,7 @@ export class Checks {
     const o = v?.offers ?? {};
     const wrong = p.findings.map((f) => el("li", { class: TONES[f.result] }, el("b", {}, `${RESULTS[f.result]}: `), f.text, f.remedy ? el("span", { class: "remedy" }, f.remedy) : ""));
     return this.peerTable.row([
-      el("strong", { class: "name" }, p.name),
+      el("div", {}, el("strong", { class: "name" }, p.name), el("details", {}, el("summary", { "aria-label": `More of ${p.name}` }, "More"), more(p, o))),
       v ? el("span", { class: `badge ${v.way === "none" ? "bad" : v.way === "sluice" ? "good" : "warn"}` }, v.way === "none" ? "No way" : v.way) : el("span", { class: "badge dim" }, "Not checked yet"),
       p.address, o.sluice ?? "", v?.libvirt ?? "", o.qemu ?? "", (o.paths ?? []).join(", "),
       wrong.length ? el("ul", { class: "wrong" }, wrong) : v && v.way !== "sluice" ? v.text : v ? "None" : "",
@@ -92,6 +92,22 @@ export class Checks {
     ].filter(([, value]) => value);
     byId("facts").replaceChildren(...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
   }
+}
+
+// more is the rest of what is known of a peer.
+function more(p, o) {
+  const native = o.native_tls;
+  const facts = [
+    ["TLS", [o.tls, o.priority || p.priority].filter(Boolean).join(", ")],
+    ["Names in its certificate", p.names?.join(", ")],
+    ["Without a sluice", p.view ? `here ${p.view.without_sluice || "no"}, there ${o.without_sluice || "not known"}` : ""],
+    ["Interception", o.interception],
+    ["QEMU's own TLS", native ? (native.ready ? "ready" : native.text || "no") : ""],
+    ["libvirt's address", p.view?.libvirt_uri],
+    ["Its clients may", o.access],
+    ["Socket", p.socket],
+  ].filter(([, value]) => value);
+  return el("dl", { class: "more" }, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }
 
 function finding(f) {
