@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -86,6 +87,22 @@ func (d *daemon) probe() *prober {
 			c.CloseWrite()
 			io.Copy(io.Discard, c)
 			return nil
+		},
+		"web.sock": func() error {
+			transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				var dialer net.Dialer
+				return dialer.DialContext(ctx, "unix", d.host.Path("/run/sluice/web.sock"))
+			}}
+			answer, err := (&http.Client{Transport: transport}).Get("http://localhost/")
+			if err != nil {
+				return err
+			}
+			defer answer.Body.Close()
+			if answer.StatusCode != http.StatusOK {
+				return errors.New(answer.Status)
+			}
+			_, err = io.Copy(io.Discard, answer.Body)
+			return err
 		},
 		// From the peer, without a certificate: what answers is a server of TLS.
 		"port": func() error {
