@@ -29,9 +29,8 @@ const (
 )
 
 // docs/openapi.yaml is what routes, the types and their comments, and docs/api.md make. A route that
-// the page does not tell of, a field without a comment where its name does not say enough, and one
-// that is told of and does not exist are caught here; that daemons answer as it says, by the tests
-// of packages proxy and test.
+// the page does not tell of, and one that it tells of and that does not exist, are caught here; that
+// daemons answer as it says, by the tests of packages proxy and test.
 func TestDescription(t *testing.T) {
 	want := describe(t)
 	if *update {
