@@ -227,6 +227,40 @@ func TestCreateDisksRefused(t *testing.T) {
 	s.nothingLeft()
 }
 
+// An image beneath is read as qcow2 only where its header leads to nothing but images: a guest whose
+// raw disk it is could have written one, with any file of the host's beneath.
+func TestCreateDisksBeneath(t *testing.T) {
+	t.Parallel()
+	m := &guestMove{site: newSiteFor(t, 3*testTimeout)}
+	a, b := m.both(conf{})
+	makeChain(m)
+	m.g = m.guest(lab.GuestSpec{DisksMiB: []int{8}, Devices: qcow2("vdc", topPath)})
+	m.lacks(m.B, m.g.DiskPath(0), topPath)
+	create := []string{"--copy-storage-inc", "--create-disks"}
+	stays := func(words ...string) {
+		t.Helper()
+		a.migrate(m.g.Name, create...).stays(control.Failed, 1, append(words, "host-b", "can't be made", basePath)...)
+		b.gone(topPath)
+		b.nothingNoted()
+	}
+	base := func(args ...string) {
+		t.Helper()
+		m.check(os.Remove(m.B.Path(basePath)))
+		m.do(m.B, "qemu-img", append([]string{"create", "-q", "-f", "qcow2"}, args...)...)
+	}
+	base("-u", "-F", "raw", "-b", "/etc/shadow", basePath, "8M")
+	stays("an image that may not be read", "/etc/shadow", "it lies in no folder for guests' images")
+	base("-o", "data_file="+basePath+".data", basePath, "8M")
+	stays("data_file")
+	m.check(os.Remove(m.B.Path(basePath + ".data")))
+	base(basePath, "8M")
+	other := strings.NewReplacer("<name>g</name>", "<name>other</name>", m.g.UUID, "6a8b2a3c-0f3e-4d27-9c55-0c8f6d3c2b11", m.g.DiskPath(0), basePath).
+		Replace(m.virsh(m.A, "dumpxml", "--inactive", m.g.Name))
+	m.virsh(m.B, "define", m.write("other.xml", []byte(other)))
+	stays("is no qcow2 image to guest other")
+	m.virsh(m.B, "undefine", "other")
+}
+
 // Two guests whose disks have one file at the destination: the second is refused, and its failure
 // takes nothing from the first.
 func TestCreateDisksTwice(t *testing.T) {

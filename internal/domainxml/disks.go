@@ -89,3 +89,30 @@ func Names(description, path string) (bool, error) {
 	})
 	return named, err
 }
+
+// WritesRaw says whether the guest may write to the image of that path otherwise than as qcow2.
+func WritesRaw(description, path string) (bool, error) {
+	if err := Bounded(description); err != nil {
+		return false, err
+	}
+	var d struct {
+		Disks []struct {
+			Source struct {
+				File string `xml:"file,attr"`
+			} `xml:"source"`
+			Driver struct {
+				Type string `xml:"type,attr"`
+			} `xml:"driver"`
+			ReadOnly *struct{} `xml:"readonly"`
+		} `xml:"devices>disk"`
+	}
+	if err := xml.Unmarshal([]byte(description), &d); err != nil {
+		return false, err
+	}
+	for _, one := range d.Disks {
+		if one.Source.File == path && one.ReadOnly == nil && one.Driver.Type != "qcow2" {
+			return true, nil
+		}
+	}
+	return false, nil
+}

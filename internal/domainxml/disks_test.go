@@ -45,3 +45,20 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+func TestWritesRaw(t *testing.T) {
+	for disks, want := range map[string]bool{
+		"": false,
+		"<disk><driver type='raw'/><source file='/a'/></disk>":                                                   true,
+		"<disk><source file='/a'/></disk>":                                                                       true,
+		"<disk><driver type='raw'/><source file='/a'/><shareable/></disk>":                                       true,
+		"<disk><driver type='raw'/><source file='/a'/><readonly/></disk>":                                        false,
+		"<disk><driver type='qcow2'/><source file='/a'/></disk>":                                                 false,
+		"<disk><driver type='raw'/><source file='/b'/></disk>":                                                   false,
+		"<disk><driver type='qcow2'/><source file='/b'/><backingStore><source file='/a'/></backingStore></disk>": false,
+	} {
+		if got, err := WritesRaw("<domain><devices>"+disks+"</devices></domain>", "/a"); got != want || err != nil {
+			t.Errorf("%s: %t, %v", disks, got, err)
+		}
+	}
+}

@@ -81,7 +81,8 @@ func CanMake(d domainxml.Disk) error {
 
 // makeDisks makes those of the images whose files are missing. All are noted before, so that none
 // is left by a guest that never runs here. If it fails, none is.
-func (a *Arrivals) makeDisks(ctx context.Context, m *madeDisks, images []virt.Image) (err error) {
+// accept says where images may lie.
+func (a *Arrivals) makeDisks(ctx context.Context, m *madeDisks, images []virt.Image, accept func(string) error) (err error) {
 	leave, err := a.useFolders(ctx)
 	if err != nil {
 		return err
@@ -89,6 +90,14 @@ func (a *Arrivals) makeDisks(ctx context.Context, m *madeDisks, images []virt.Im
 	defer leave()
 	if err := a.disksFree(ctx, m.UUID, images); err != nil {
 		return err
+	}
+	for _, i := range images {
+		if i.Backing == "" {
+			continue
+		}
+		if err := a.checkBeneath(ctx, i.Backing, i.BackingFormat, accept); err != nil {
+			return fmt.Errorf("disk %s can't be made: %w", i.Path, err)
+		}
 	}
 	if is, err := a.Dir.Claim(claimOf(m)); err != nil || !is {
 		return errors.Join(err, fmt.Errorf("the disks of session %s are another process's", m.Session))

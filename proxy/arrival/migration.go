@@ -389,7 +389,7 @@ func (in *Migration) makeDisks(ctx context.Context, name string, images []virt.I
 		return nil, nil
 	}
 	m := &madeDisks{Peer: in.info.Peer, Session: in.info.ID, UUID: in.info.UUID, Guest: name, Postcopy: in.flags&libvirt.MigratePostcopy != 0}
-	if err := in.arrivals.makeDisks(ctx, m, images); err != nil || len(m.Disks) == 0 {
+	if err := in.arrivals.makeDisks(ctx, m, images, in.arrivals.Policy(ctx, in.info.Peer).CheckImage); err != nil || len(m.Disks) == 0 {
 		return nil, err
 	}
 	in.made = m

@@ -1,7 +1,7 @@
 package virt
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/xml"
@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"github.com/digitalocean/go-libvirt"
-
-	"github.com/virt-sluice/sluice/internal/domainxml"
 )
 
 // Image is a disk's file, as libvirt is to make it.
@@ -149,6 +147,22 @@ func (l Libvirt) Volume(ctx context.Context, pool, name string) (found *Image, e
 
 func isNoVolume(err error) bool { return hasCode(err, libvirt.ErrNoStorageVol) }
 
+// Head reads the beginning of a file, up to n bytes. Without an error and without bytes there is none.
+func (f *ImageFolder) Head(ctx context.Context, name string, n uint64) ([]byte, error) {
+	var head bytes.Buffer
+	err := f.v.Bound(ctx, func() error {
+		vol, err := f.v.StorageVolLookupByName(f.pool, name)
+		if err == nil {
+			err = f.v.StorageVolDownload(vol, &head, 0, n, 0)
+		}
+		return err
+	})
+	if isNoVolume(err) {
+		return nil, nil
+	}
+	return head.Bytes(), err
+}
+
 // Make makes an image without content, which takes next to no space. libvirt refuses to make one
 // where there is a file. A raw one comes into being by O_EXCL; for others libvirt looks, and then
 // qemu-img makes it.
@@ -179,39 +193,6 @@ func (f *ImageFolder) Remove(ctx context.Context, name string) error {
 		return nil
 	}
 	return err
-}
-
-// UsedBy is the name of a guest other than one that names the path in its description, active or not;
-// empty for none.
-func (l Libvirt) UsedBy(ctx context.Context, path string, other libvirt.UUID) (name string, err error) {
-	v, err := l.Connect(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer v.Close()
-	err = v.Bound(ctx, func() error {
-		guests, _, err := v.ConnectListAllDomains(1, 0)
-		for _, g := range guests {
-			if g.UUID == other {
-				continue
-			}
-			for _, flags := range []libvirt.DomainXMLFlags{0, libvirt.DomainXMLInactive} {
-				text, err := v.DomainGetXMLDesc(g, flags)
-				if libvirt.IsNotFound(err) {
-					continue // it has just gone
-				}
-				if err != nil {
-					return err
-				}
-				if is, err := domainxml.Names(text, path); is || err != nil {
-					name = cmp.Or(name, g.Name)
-					return err
-				}
-			}
-		}
-		return err
-	})
-	return name, err
 }
 
 type (
