@@ -42,7 +42,14 @@ func TestNamesOfPatterns(t *testing.T) {
 	s.virshMigrates(s.B, g, "qemu+unix:///system?socket=/run/sluice/peers/host-a.example.org/libvirt.sock", "--p2p").moves()
 	s.check(s.CheckOnlyOn(s.ctx, g, s.A))
 
-	// So has the process that follows.
+	// QEMU's own TLS goes by the name that libvirt there has for its host, whatever peers call it.
+	s.qemuCertificates()
+	s.virshMigrates(s.A, g, "qemu+unix:///system?socket=/run/sluice/peers/host-b.example.org/libvirt.sock", "--p2p", "--tls").moves()
+	s.check(s.CheckOnlyOn(s.ctx, g, s.B))
+	s.virshMigrates(s.B, g, "qemu+unix:///system?socket=/run/sluice/peers/host-a.example.org/libvirt.sock", "--tls").moves()
+	s.check(s.CheckOnlyOn(s.ctx, g, s.A))
+
+	// The process that follows has the socket too.
 	later := b.follow()
 	if _, err := os.Stat(s.B.Path("/run/sluice/peers/host-a.example.org/libvirt.sock")); err != nil {
 		t.Error(err)

@@ -99,7 +99,7 @@ func withVirtioDisks(s *stage) string {
 	return bySluice("--copy-storage-all")(s)
 }
 
-const virtioUntouched = "QEMU 11.1: it takes no virtio disk and no virtiofs from QEMU 10.0 that neither firmware nor a driver has set up"
+const virtioUntouched = "QEMU 11.1: it takes no virtio disk or virtiofs from QEMU 10.0 that neither firmware nor a driver has set up"
 
 // withVirtiofs: libvirt at the source says what may not leave, and sluice what the destination can't
 // take.
