@@ -11,7 +11,7 @@ import (
 )
 
 // Builtin runs one of the relays that come with the benchmark, until it is killed: "splice" without
-// TLS, "loop", the least that records cost, or "io.Copy", which is what everybody writes first. role is send (listen at the path local,
+// TLS, "loop", the plainest way to carry records, or "io.Copy", which is what everybody writes first. role is send (listen at the path local,
 // connect to peer) or receive (listen at peer, connect to local).
 func Builtin(name, role, local, peer, certs string) error {
 	e := &end{name: name, sends: role == "send", local: local, peer: peer, certs: certs}

@@ -27,14 +27,14 @@ const (
 	ours            // sluice with TLS
 	plain           // sluice without
 	floor           // the least that relaying costs, without TLS
-	least           // the least that it costs with records
+	plainest        // the plainest way to carry records
 )
 
 var contenders = []contender{
 	{name: "sluice", kind: ours, settings: "sluice tunnel, priority " + priority, version: []string{"version"}, relay: sluiceTLS},
 	{name: "sluice-plain", kind: plain, settings: "sluice tunnel without TLS, unix: to tcp:", version: []string{"version"}, relay: sluicePlain},
 	{name: "splice", kind: floor, settings: "no TLS: Go's io.Copy between unix and TCP sockets, which splices", relay: builtin},
-	{name: "loop", kind: least, settings: "no TLS connection: blocking reads and writes, a thread for each direction, and sluice's AES-GCM between", relay: builtin},
+	{name: "loop", kind: plainest, settings: "no TLS connection: blocking reads and writes, a thread for each direction, and sluice's AES-GCM between", relay: builtin},
 	{name: "io.Copy", settings: "io.Copy each way over crypto/tls", relay: builtin},
 	{name: "ghostunnel", program: "ghostunnel", settings: "defaults", version: []string{"--version"}, relay: ghostunnel},
 	{name: "stunnel", program: "stunnel", settings: "TCP_NODELAY", version: []string{"-version"}, relay: stunnel},

@@ -14,7 +14,7 @@ import (
 	"github.com/virt-sluice/sluice/internal/gcm"
 )
 
-// The loop is the least that carrying records through user space costs: a thread for each direction
+// The loop is the plainest way to carry records through user space: a thread for each direction
 // reads, seals or opens in place, and writes, by system calls that wait. Nothing could use it: there
 // is no handshake, its key is known, and nothing bounds it or ends it but the streams' ends.
 

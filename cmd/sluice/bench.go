@@ -23,10 +23,9 @@ AES-128-GCM, through two relays.
 
 The others are ghostunnel, stunnel, HAProxy, nginx and socat, those of them that
 are installed; the rest are listed as missing. Three are built in: io.Copy over
-Go's crypto/tls; splice, which does no TLS and is the floor; and loop, the least
-that reading, encrypting and writing costs, with no TLS connection. As root it
-runs in a network namespace of its own, with TCP's congestion control set to
-reno.
+Go's crypto/tls; splice, which does no TLS and is the floor; and loop, which
+only reads, encrypts and writes, with no TLS connection. As root it runs in a
+network namespace of its own, with TCP's congestion control set to reno.
 
 With COMMAND the sink and the receiving relays are on another host: the command
 must run sluice bench far there, most often over ssh, and --at is an address at
