@@ -34,7 +34,11 @@ func (g *Guest) GivenUp(cut func(error), cause *stream.Cause) Verdict {
 	defer patience.Stop()
 	select {
 	case <-g.done:
-		return g.Verdict()
+		v := g.Verdict()
+		if v == Undecided && cause.Done() && g.whole() {
+			v = Ran // its caller has lost the answer to Finish, and all of its pages have come
+		}
+		return v
 	default:
 	}
 	if g.InPostcopy() {

@@ -41,6 +41,29 @@ func (g *Guest) AwaitPostcopy(ctx context.Context, switched func()) {
 	}
 }
 
+// whole says whether the guest has become whole here by post-copy. It waits a moment for libvirt to
+// notice.
+func (g *Guest) whole() bool {
+	if !g.mayPostcopy() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), g.arrivals.Config.Limits.GiveUpTimeout)
+	defer cancel()
+	again := time.NewTicker(postcopyPoll)
+	defer again.Stop()
+	for {
+		state, err := g.arrivals.Libvirt.State(ctx, g.UUID)
+		if err == nil && !state.InPostcopy() {
+			return g.runs(ctx, state)
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
 func (g *Guest) mayPostcopy() bool {
 	return g.flags&(libvirt.MigratePostcopy|libvirt.MigratePostcopyResume) != 0
 }

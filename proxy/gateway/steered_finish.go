@@ -31,9 +31,9 @@ func (m *steeredSource) finish(ctx context.Context, call *libvirtrpc.Finish, cal
 	}
 	defer m.entry.SetPhase(control.PhaseFinish)                    // once it goes on
 	if m.split() || m.transfer.Flags&libvirt.MigrateOffline != 0 { // libvirt's to keep, and not to run here
-		o.Lost = func(context.Context) *libvirtrpc.Reply {
-			known()
-			return nil
+		o.Lost = func(ctx context.Context) *libvirtrpc.Reply {
+			defer known()
+			return m.resolveSplit(ctx)
 		}
 		o.Await = func() time.Duration { return 0 }
 		o.Reply = func(r *libvirtrpc.Reply) {
@@ -74,6 +74,51 @@ func (m *steeredSource) finish(ctx context.Context, call *libvirtrpc.Finish, cal
 		return m.resolve(ctx, d, libvirtrpc.Errorf(libvirtrpc.ErrOperationInvalid, "sluice: %v; the guest is not there", cause))
 	}
 	return outcome{o}
+}
+
+// resolveSplit asks the destination what became of a guest in post-copy when the answer to Finish was
+// lost, once all of its pages have gone: until then a part of it is here alone, and its session must
+// last. It is nil where nobody says that the guest runs there whole; libvirt here then keeps it as a
+// post-copy that can be resumed.
+func (m *steeredSource) resolveSplit(ctx context.Context) *libvirtrpc.Reply {
+	if !m.transfer.Postcopy() {
+		return nil
+	}
+	for _, c := range m.session.Channels() {
+		select {
+		case <-c.Ended():
+		case <-m.session.Settled():
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	m.session.Finish()
+	sent := m.session.Wait().Done() // else it was broken off, which does not mend by itself
+	limit := m.gateway.Config.Limits.GiveUpTimeout
+	if sent {
+		limit += m.gateway.Config.Limits.FinishTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
+	for {
+		answer, err := m.gateway.Departures.Ask(ctx, m.session.Peer, m.session.ID, m.guest.uuid)
+		switch {
+		case err != nil:
+			m.log.Warn().Err(err).Msg("the answer to Finish was lost, and nobody says yet what became of the guest")
+		case answer.Verdict == departure.Runs:
+			m.done()
+			return &libvirtrpc.Reply{Body: finishedBody(m.guest)}
+		case !sent:
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // undecided keeps the session's place here until the function that it returns tells that it is
@@ -148,9 +193,7 @@ func (m *steeredSource) resolve(ctx context.Context, d *departure.Departure, abs
 	switch d.Await(ctx) {
 	case departure.Runs:
 		m.done()
-		return &libvirtrpc.Reply{Body: (&libvirtrpc.Finished{
-			Domain: libvirtrpc.Domain{Name: m.guest.name, UUID: m.guest.id, ID: libvirtrpc.NoID},
-		}).Encode()}
+		return &libvirtrpc.Reply{Body: finishedBody(m.guest)}
 	case departure.Absent:
 		return &libvirtrpc.Reply{Err: absent}
 	}

@@ -37,7 +37,6 @@ func (r *result) fault(format string, args ...any) {
 // knownBad are cases that fail, and why.
 var knownBad = map[string]string{
 	"intercept/memory/finish/libvirtd-a:stop-for-good": "libvirt's own: virsh says that the guest has moved, and leaves a paused copy; no sluice sees its calls",
-	"p2p/postcopy/finish/reset:libvirt":                "libvirt's own: of a transient guest whose post-copy ends after Finish's answer was lost, it keeps an entry, shut off, which it then can't undefine",
 }
 
 // A record is all results of a run.
