@@ -35,7 +35,8 @@ func firstSpan(session, direction string) trace.SpanContext {
 	copy(c.SpanID[:], sum[:])
 	if raw, err := hex.DecodeString(session); err == nil && len(raw) == len(c.TraceID) {
 		copy(c.TraceID[:], raw)
-	} else { // a peer may call a session as it likes
+	}
+	if !c.TraceID.IsValid() { // a peer may call a session as it likes, nothing but zeros included
 		sum = sha256.Sum256([]byte(session))
 		copy(c.TraceID[:], sum[:])
 	}

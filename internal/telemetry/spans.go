@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -23,10 +24,10 @@ func (t *Tracer) record(r *control.SessionRecord) {
 	}
 	_, whole := t.tracer.Start(ctx, r.Kind, trace.WithSpanKind(kind), trace.WithTimestamp(r.Started), trace.WithAttributes(attributes(r)...))
 	for _, n := range r.Notes {
-		whole.AddEvent(n.Text, trace.WithTimestamp(at(r, n.At)), trace.WithAttributes(attribute.String("sluice.note", n.Kind)))
+		whole.AddEvent(valid(n.Text), trace.WithTimestamp(at(r, n.At)), trace.WithAttributes(attribute.String("sluice.note", n.Kind)))
 	}
 	if r.Outcome == control.Failed || r.Outcome == control.Unknown {
-		whole.SetStatus(codes.Error, r.Cause)
+		whole.SetStatus(codes.Error, valid(r.Cause))
 	}
 	below := trace.ContextWithSpan(context.Background(), whole)
 	for i, p := range r.Phases {
@@ -83,6 +84,10 @@ func at(r *control.SessionRecord, ms int64) time.Time {
 	return r.Started.Add(time.Duration(ms) * time.Millisecond)
 }
 
+// valid is a text without bytes that are none: for one of them the whole batch would not be sent,
+// whosever spans are in it.
+func valid(text string) string { return strings.ToValidUTF8(text, "?") }
+
 // attributes are what is known of a session, by the names that the log has for it.
 func attributes(r *control.SessionRecord) []attribute.KeyValue {
 	all := []attribute.KeyValue{attribute.String("sluice.session", r.ID), attribute.String("sluice.work", r.Kind), attribute.String("sluice.direction", r.Direction),
@@ -92,16 +97,20 @@ func attributes(r *control.SessionRecord) []attribute.KeyValue {
 		{"path", r.Path}, {"tls", r.TLS}, {"suite", r.Suite}, {"memory", r.Memory}, {"disks", r.Disks},
 	} {
 		if a.value != "" {
-			all = append(all, attribute.String("sluice."+a.name, a.value))
+			all = append(all, attribute.String("sluice."+a.name, valid(a.value)))
 		}
 	}
 	if a := r.Asked; a != nil {
 		if who := cmp.Or(a.User, a.Certificate); who != "" {
-			all = append(all, attribute.String("sluice.asked", who))
+			all = append(all, attribute.String("sluice.asked", valid(who)))
 		}
 	}
 	if len(r.Options) > 0 {
-		all = append(all, attribute.StringSlice("sluice.options", r.Options))
+		options := make([]string, len(r.Options))
+		for i, o := range r.Options {
+			options[i] = valid(o)
+		}
+		all = append(all, attribute.StringSlice("sluice.options", options))
 	}
 	if r.Downtime > 0 {
 		all = append(all, attribute.Float64("sluice.downtime_seconds", r.Downtime.Seconds()))

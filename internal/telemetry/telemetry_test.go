@@ -133,7 +133,7 @@ func TestSpans(t *testing.T) {
 // Any ID makes a trace of its own, at both hosts the same.
 func TestFirstSpan(t *testing.T) {
 	seen := make(map[string]bool)
-	for _, id := range []string{session, "", "x", strings.Repeat("0", 31), strings.Repeat("f", 64), "0123456789ABCDEF0123456789ABCDE0"} {
+	for _, id := range []string{session, "", "x", strings.Repeat("0", 31), strings.Repeat("0", 32), strings.Repeat("f", 64), "0123456789ABCDEF0123456789ABCDE0"} {
 		out, in := firstSpan(id, control.Outgoing), firstSpan(id, control.Incoming)
 		if !out.IsValid() || out.TraceID() != in.TraceID() || out.SpanID() == in.SpanID() || seen[out.TraceID().String()] {
 			t.Errorf("%q: %v, %v", id, out, in)
@@ -225,5 +225,27 @@ func TestDeaf(t *testing.T) {
 	tr.Close()
 	if took := time.Since(begun); took > closeTimeout+20*time.Second {
 		t.Errorf("the daemon's end waits %v for the collector", took)
+	}
+}
+
+// What a peer has chosen keeps no other session's trace from being sent.
+func TestHostileRecord(t *testing.T) {
+	c := new(telemetrytest.Collector)
+	server := httptest.NewServer(c)
+	defer server.Close()
+	var log bytes.Buffer
+	tr := start(t, server.URL, &log)
+	hostile := record(control.Incoming)
+	hostile.ID, hostile.Guest, hostile.Cause, hostile.Outcome = strings.Repeat("0", 32), "web\xff1", "\xfe", control.Failed
+	hostile.Options, hostile.Notes[0].Text, hostile.Asked.User = []string{"--\xff"}, "\xff", "\xff"
+	tr.Ended(hostile)
+	tr.Ended(record(control.Outgoing))
+	tr.Close()
+	sent := make(map[string]bool)
+	for _, s := range c.Spans() {
+		sent[value(s.Attributes, "sluice.session").GetStringValue()] = true
+	}
+	if !sent[session] || !sent[hostile.ID] {
+		t.Errorf("sent are %v\n%s", sent, log.String())
 	}
 }
