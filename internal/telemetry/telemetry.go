@@ -54,6 +54,7 @@ type Options struct {
 type Tracer struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
+	out      *exporter
 }
 
 // Start makes a Tracer, which is the caller's to close. It does not connect.
@@ -69,10 +70,11 @@ func Start(o Options) (*Tracer, error) {
 		return nil, fmt.Errorf("send traces to %s: %w", o.Collector, err)
 	}
 	who := resource.NewSchemaless(attribute.String("service.name", "sluice"), attribute.String("service.version", o.Version), attribute.String("host.name", o.Host))
+	e := &exporter{SpanExporter: out, log: o.Log.With().Str("otlp", o.Collector).Logger(), closed: make(chan struct{})}
+	e.working, e.stop = context.WithCancel(context.Background())
 	p := sdk.NewTracerProvider(sdk.WithResource(who), sdk.WithSampler(sdk.AlwaysSample()), sdk.WithIDGenerator(identities{}),
-		sdk.WithBatcher(&exporter{SpanExporter: out, log: o.Log.With().Str("otlp", o.Collector).Logger()},
-			sdk.WithMaxQueueSize(maxQueue), sdk.WithBatchTimeout(batchInterval)))
-	return &Tracer{p, p.Tracer("github.com/virt-sluice/sluice")}, nil
+		sdk.WithBatcher(e, sdk.WithMaxQueueSize(maxQueue), sdk.WithBatchTimeout(batchInterval)))
+	return &Tracer{p, p.Tracer("github.com/virt-sluice/sluice"), e}, nil
 }
 
 // Ended sends the trace of a session that has ended, at some time soon. It does not wait.
@@ -82,7 +84,7 @@ func (t *Tracer) Ended(r *control.SessionRecord) {
 	}
 }
 
-// Close sends what is left, if the collector takes it soon.
+// Close sends what is left, if the collector takes it soon. Nothing is sent once it has returned.
 func (t *Tracer) Close() {
 	if t == nil {
 		return
@@ -90,18 +92,35 @@ func (t *Tracer) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	t.provider.Shutdown(ctx) // what was wrong is in the log already
+	t.out.stop()             // of what the SDK goes on to send, whatever ctx says
+	<-t.out.closed
 }
 
 // exporter tells once that the collector takes nothing, and once that it does again.
 type exporter struct {
 	sdk.SpanExporter
-	log zerolog.Logger
+	log     zerolog.Logger
+	working context.Context // until stop
+	stop    context.CancelFunc
+	closed  chan struct{}
 
 	mu      sync.Mutex
 	refused bool
 }
 
+// Shutdown follows the last ExportSpans.
+func (e *exporter) Shutdown(ctx context.Context) error {
+	defer close(e.closed)
+	return e.SpanExporter.Shutdown(ctx)
+}
+
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	if e.working.Err() != nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.working, cancel)()
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	e.mu.Lock()
 	before := e.refused

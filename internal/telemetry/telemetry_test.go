@@ -208,7 +208,7 @@ func TestDeaf(t *testing.T) {
 	defer l.Close()
 	log := new(lines)
 	tr := start(t, "http://"+l.Addr().String(), log)
-	const sessions = 5000 // some ten times what may wait
+	const sessions = 1000 // some three times what may wait
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -225,6 +225,11 @@ func TestDeaf(t *testing.T) {
 	tr.Close()
 	if took := time.Since(begun); took > closeTimeout+20*time.Second {
 		t.Errorf("the daemon's end waits %v for the collector", took)
+	}
+	select {
+	case <-tr.out.closed:
+	default:
+		t.Error("traces are sent after the end")
 	}
 }
 
