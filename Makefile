@@ -16,7 +16,7 @@ RESULTS ?= bench/results/here
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install package demo test test-model test-faults test-programs test-ktls test-processors test-hostile test-guests test-versions test-packages roots soak bench lint fuzz vulncheck clean
+.PHONY: help build install package release demo test test-model test-faults test-programs test-ktls test-processors test-hostile test-guests test-versions test-packages roots soak bench lint fuzz vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,9 @@ help: ## list the targets
 build: ## bin/sluice, one static binary
 	$(BUILD) -o bin/sluice ./cmd/sluice
 
-BUILD = CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
+# Such as nogrpc, which leaves out gRPC, and with it SPIFFE's Workload API and OTLP.
+TAGS ?=
+BUILD = CGO_ENABLED=0 $(GO) build -buildvcs=false -tags '$(TAGS)' -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
 
 # Nothing is built here: root has its own PATH, mostly without Go, and would own what it built.
 PREFIX ?= /usr/local
@@ -41,8 +43,10 @@ install: ## the built sluice, its units and, if there is none, a configuration (
 TOOL = $(GO) tool -modfile=internal/packaging/tools.mod
 ARCHES ?= amd64 arm64
 
+LICENSES = $(GO) run -C internal/packaging/licenses .
+
 # When the commit was made: what is packed of it is the same each time.
-package: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+package release: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PACKAGES ?= bin/package
 SHARE := $(PACKAGES)/build/share
 package: ## .deb and .rpm for ARCHES (amd64 arm64), into PACKAGES (bin/package)
@@ -51,6 +55,7 @@ package: ## .deb and .rpm for ARCHES (amd64 arm64), into PACKAGES (bin/package)
 	gzip -9n $(SHARE)/man/*
 	printf 'sluice (%s) stable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- The sluice authors <sluice@example.org>  %s\n' \
 		'$(VERSION)' "$$(date -u -R -d @$$SOURCE_DATE_EPOCH)" | gzip -9n >$(SHARE)/changelog.Debian.gz
+	$(LICENSES) -C $(CURDIR) ./cmd/sluice >$(SHARE)/third-party-licenses.txt
 	@$(MAKE) --no-print-directory build
 	bin/sluice completion bash >$(SHARE)/completion/sluice.bash
 	bin/sluice completion zsh >$(SHARE)/completion/_sluice
@@ -59,10 +64,27 @@ package: ## .deb and .rpm for ARCHES (amd64 arm64), into PACKAGES (bin/package)
 	for ARCH in $(ARCHES); do \
 		export ARCH; \
 		set -x; GOARCH=$$ARCH $(BUILD) -o $(PACKAGES)/build/$$ARCH/sluice ./cmd/sluice; { set +x; } 2>/dev/null; \
+		chmod -R u=rwX,go=rX $(PACKAGES)/build; \
 		for packager in deb rpm; do \
 			$(TOOL) nfpm package --config internal/packaging/nfpm.yaml --packager $$packager --target $(PACKAGES)/; \
 		done; \
 	done
+
+RELEASE ?= bin/release
+SBOM    ?= yes
+release: ## what a release consists of, for ARCHES, into RELEASE (bin/release): archives, packages, SBOMs (SBOM=no: none), checksums
+	@! echo '$(VERSION)' | grep -qx '[0-9]*\.[0-9]*\.[0-9]*' || grep -q '^## $(VERSION)\( \|$$\)' CHANGELOG.md || \
+		{ echo "CHANGELOG.md has no heading '## $(VERSION)': say there what this release brings, and tag that commit" >&2; exit 1; }
+	@rm -rf $(RELEASE)
+	@$(MAKE) --no-print-directory package PACKAGES=$(RELEASE)
+	@set -e; for ARCH in $(ARCHES); do \
+		name=sluice-$(VERSION)-linux-$$ARCH; \
+		internal/packaging/archive $(RELEASE)/build $$ARCH $$name $(RELEASE)/$$name.tar.gz; \
+		test $(SBOM) = no || GOFLAGS=-trimpath $(TOOL) cyclonedx-gomod bin -json -noserial -notimestamp -std \
+			-version $(VERSION) -output $(RELEASE)/$$name.cdx.json $(RELEASE)/build/$$ARCH/sluice; \
+	done
+	@rm -rf $(RELEASE)/build
+	cd $(RELEASE) && export LC_ALL=C && sha256sum * >SHA256SUMS
 
 demo: ## migrate a real guest between two hosts made on this machine (root or sudo)
 	test/install
@@ -85,6 +107,7 @@ test: ## everything, the two-host lab included (SLUICE_SKIP_LAB=1 without)
 	@test -n "$$SLUICE_SKIP_LAB" || test/axe bin/axe
 	@test -n "$$SLUICE_SKIP_LAB" || $(ROOTS) trixie >/dev/null & \
 	$(GO_TEST) -race -skip '^TestProcessors$$' $(filter-out $(shell $(GO) list $(LABS)),$(shell $(GO) list ./...)); status=$$?; wait; exit $$status
+	$(GO) test -C internal/packaging/licenses .
 	$(GO_TEST) -p 1 -parallel 6 $(LABS)
 	@mkdir -p bin && $(GO_TEST) -v -run '^TestProcessors$$' ./test/guests >bin/processors.log || { cat bin/processors.log; exit 1; }
 	@sed -n 's/^.*\(not tested: .*\)/\1/p' bin/processors.log
@@ -144,6 +167,8 @@ lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt's form: $$unformatted" >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags kerneltls ./stream/ktls ./cmd/sluice
+	$(GO) vet -tags nogrpc ./internal/credentials ./internal/telemetry ./cmd/sluice
+	cd internal/packaging/licenses && $(GO) vet .
 	$(GO) tool staticcheck ./...
 
 # -fuzzminimizetime: what is new is made shorter for a minute otherwise, which would be all of it.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -48,7 +50,8 @@ func newVersion(io streams) *cobra.Command {
 // kernelTLS says whether this kernel can make and open TLS records.
 func kernelTLS() string {
 	if err := ktls.Available(); err != nil {
-		return "no: " + err.Error()
+		each := strings.Split(err.Error(), "\n") // sending, receiving
+		return "no: " + strings.Join(slices.Compact(each), "; ")
 	}
 	return "yes; sudo sluice check says for which cipher suites"
 }

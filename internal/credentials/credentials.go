@@ -5,12 +5,9 @@ package credentials
 
 import (
 	"context"
-	"fmt"
-	"time"
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/tlsconf"
-	"github.com/virt-sluice/sluice/tlsconf/spiffe"
 )
 
 // Source keeps credentials that follow where they come from.
@@ -30,9 +27,6 @@ type Watch struct {
 	Mended  func()                     // nothing is new, and what was wrong is over
 }
 
-// spiffePatience is how long Open waits for a Workload API that is still coming up.
-const spiffePatience = 30 * time.Second
-
 // Open loads the first set, and fails unless it is good.
 func Open(ctx context.Context, conf config.Certificates, w Watch) (Source, error) {
 	if conf.SPIFFE == "" {
@@ -40,16 +34,5 @@ func Open(ctx context.Context, conf config.Certificates, w Watch) (Source, error
 			Search: conf.Search(), Poll: conf.Reload, Changed: w.Changed, Failed: w.Failed, Mended: w.Mended,
 		})
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, spiffePatience, fmt.Errorf("nothing came within %v", spiffePatience))
-	defer cancel()
-	source, err := spiffe.New(ctx, spiffe.Config{Addr: conf.SPIFFE, Changed: w.Changed, Failed: w.Failed, Mended: w.Mended})
-	if err != nil {
-		return nil, err
-	}
-	return pushed{source}, nil
+	return openSPIFFE(ctx, conf.SPIFFE, w)
 }
-
-// pushed is a Workload API: it pushes what is new, so that there is nothing to read again.
-type pushed struct{ *spiffe.Source }
-
-func (pushed) Reload() error { return nil }

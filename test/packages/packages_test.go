@@ -3,11 +3,14 @@
 package packages
 
 import (
+	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -160,61 +163,129 @@ func (m *machine) remove() {
 	}
 }
 
-// What is packed of one commit is the same each time, and has what it should, in both formats.
-func TestContents(t *testing.T) {
-	needs.Program(t, "make", "dpkg-deb", "rpm", "lintian")
-	first, second := t.TempDir(), t.TempDir()
-	deb := pack(t, "1.2.3", first, "*.deb")
-	rpm, err := filepath.Glob(filepath.Join(first, "*.rpm"))
-	if err != nil || len(rpm) != 1 {
-		t.Fatalf("packages %q, %v", rpm, err)
+// A release of one commit is the same each time, wherever it is made, and has what it should.
+func TestRelease(t *testing.T) {
+	needs.Program(t, "make", "tar", "dpkg-deb", "rpm", "lintian", "sha256sum")
+	first, second, copied := t.TempDir(), t.TempDir(), t.TempDir()
+	output(t, "sh", "-c", `tar -C ../.. --exclude=./bin --exclude=./.git -c . | tar -C "$0" -x`, copied)
+	if err := release("../..", first, "1.2.3", ":"); err == nil || !strings.Contains(err.Error(), "CHANGELOG.md has no heading '## 1.2.3'") {
+		t.Errorf("a release that CHANGELOG.md does not tell of: %v", err)
 	}
-	pack(t, "1.2.3", second, "*.deb")
-	for _, path := range []string{deb, rpm[0]} {
-		a, err := os.ReadFile(path)
+	for _, err := range []error{
+		release("../..", first, "0.0.0-1-g0", "umask 022", "LC_ALL=C.UTF-8", "TZ=UTC"),
+		release(copied, second, "0.0.0-1-g0", "umask 077", "LC_ALL=C", "TZ=Asia/Tokyo"),
+	} {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := os.ReadFile(filepath.Join(second, filepath.Base(path)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(a) != string(b) {
-			t.Errorf("%s is another the second time", filepath.Base(path))
+	}
+	files, others := names(t, first), names(t, second)
+	if !slices.Equal(files, others) {
+		t.Errorf("a release is\n%q\nand the second time\n%q", files, others)
+	}
+	const sbom = "sluice-0.0.0-1-g0-linux-amd64.cdx.json"
+	want := []string{"SHA256SUMS", "sluice-0.0.0-1-g0-linux-amd64.tar.gz", "sluice-0.0.0~1_g0-1.x86_64.rpm", "sluice_0.0.0~1-g0_amd64.deb"}
+	if *all {
+		want = slices.Insert(want, 1, sbom)
+	}
+	if !slices.Equal(files, want) {
+		t.Fatalf("a release is %q, want %q", files, want)
+	}
+	for _, name := range files {
+		if !bytes.Equal(read(t, filepath.Join(first, name)), read(t, filepath.Join(second, name))) {
+			t.Errorf("%s is another the second time", name)
 		}
 	}
-	listed := map[string]string{
-		"deb": output(t, "dpkg-deb", "--contents", deb),
-		"rpm": output(t, "rpm", "-qlp", rpm[0]),
-	}
-	for kind, list := range listed {
-		for _, path := range []string{
-			"/usr/bin/sluice", "/etc/sluice/sluice.toml", "/etc/sluice/conf.d", "/usr/share/man/man1/sluice-migrate.1.gz", "/usr/share/man/man5/sluice.toml.5.gz",
-			"/usr/lib/systemd/system/sluice.service", "/usr/lib/systemd/system/sluice-observer.socket", "/usr/lib/systemd/system/sluice-observer@.service",
-			"/usr/lib/systemd/system/sluice-intercept.service", "/usr/lib/sysusers.d/sluice.conf", "/usr/share/bash-completion/completions/sluice",
-			"/usr/share/doc/sluice/prometheus/alerts.yml", "/usr/share/doc/sluice/prometheus/dashboard.json",
-		} {
-			if !strings.Contains(list, path) {
-				t.Errorf("the %s has no %s:\n%s", kind, path, list)
+	output(t, "sh", "-c", `cd "$0" && sha256sum --check --strict SHA256SUMS`, first)
+	if *all {
+		for _, part := range []string{`"bomFormat": "CycloneDX"`, `"name": "google.golang.org/grpc"`, `"name": "std"`} {
+			if text := read(t, filepath.Join(first, sbom)); !bytes.Contains(text, []byte(part)) {
+				t.Errorf("the SBOM has no %s:\n%s", part, text)
 			}
 		}
 	}
+
+	archive, deb, rpm := filepath.Join(first, "sluice-0.0.0-1-g0-linux-amd64.tar.gz"), filepath.Join(first, "sluice_0.0.0~1-g0_amd64.deb"), filepath.Join(first, "sluice-0.0.0~1_g0-1.x86_64.rpm")
+	for path, list := range map[string]string{
+		deb: output(t, "dpkg-deb", "--contents", deb),
+		rpm: output(t, "rpm", "-qlp", rpm),
+	} {
+		for _, file := range []string{
+			"/usr/bin/sluice", "/etc/sluice/sluice.toml", "/etc/sluice/conf.d", "/usr/share/man/man1/sluice-migrate.1.gz", "/usr/share/man/man5/sluice.toml.5.gz",
+			"/usr/lib/systemd/system/sluice.service", "/usr/lib/systemd/system/sluice-observer.socket", "/usr/lib/systemd/system/sluice-observer@.service",
+			"/usr/lib/systemd/system/sluice-intercept.service", "/usr/lib/sysusers.d/sluice.conf", "/usr/share/bash-completion/completions/sluice",
+			"/usr/share/doc/sluice/prometheus/alerts.yml", "/usr/share/doc/sluice/prometheus/dashboard.json", "/usr/share/doc/sluice/third-party-licenses.txt",
+		} {
+			if !strings.Contains(list, file) {
+				t.Errorf("%s has no %s:\n%s", filepath.Base(path), file, list)
+			}
+		}
+	}
+	list := output(t, "tar", "-tzf", archive)
+	for _, file := range []string{"bin/sluice", "systemd/sluice.service", "man/sluice-migrate.1.gz", "completion/_sluice", "sluice.toml", "docs/install.md", "LICENSE", "third-party-licenses.txt"} {
+		if !strings.Contains(list, "sluice-0.0.0-1-g0-linux-amd64/"+file+"\n") {
+			t.Errorf("the archive has no %s:\n%s", file, list)
+		}
+	}
+	unpacked := t.TempDir()
+	output(t, "tar", "-C", unpacked, "-xzf", archive)
+	if out := output(t, filepath.Join(unpacked, "sluice-0.0.0-1-g0-linux-amd64/bin/sluice"), "version", "--verbose"); !regexp.MustCompile(`^sluice 0\.0\.0-1-g0 go1\.\S+ linux/amd64\ncommit: 0123456789ab\nAES-GCM: .+\nkernel TLS: .+\n$`).MatchString(out) {
+		t.Errorf("sluice version --verbose says\n%s", out)
+	}
+
 	output(t, "lintian", "--fail-on", "error", deb)
-	output(t, "rpm", "--checksig", "--nosignature", rpm[0])
+	output(t, "rpm", "--checksig", "--nosignature", rpm)
 	for _, scriptlet := range []string{"postin", "preun", "postun"} {
-		text := output(t, "rpm", "-qp", "--qf", "%{"+scriptlet+"}", rpm[0])
+		text := output(t, "rpm", "-qp", "--qf", "%{"+scriptlet+"}", rpm)
 		c := exec.Command("sh", "-n")
 		c.Stdin = strings.NewReader(text)
 		if out, err := c.CombinedOutput(); err != nil || !strings.Contains(text, "systemctl") {
 			t.Errorf("%s of the rpm: %v\n%s\n%s", scriptlet, err, out, text)
 		}
 	}
-	if text := output(t, "rpm", "-qp", "--qf", "%{VERSION} %{LICENSE} %{ARCH}", rpm[0]); text != "1.2.3 Apache-2.0 x86_64" {
+	if text := output(t, "rpm", "-qp", "--qf", "%{VERSION} %{LICENSE} %{ARCH}", rpm); text != "0.0.0~1_g0 Apache-2.0 x86_64" {
 		t.Errorf("the rpm is %q", text)
 	}
-	if config := output(t, "rpm", "-qcp", rpm[0]); strings.TrimSpace(config) != "/etc/sluice/sluice.toml" {
+	if config := output(t, "rpm", "-qcp", rpm); strings.TrimSpace(config) != "/etc/sluice/sluice.toml" {
 		t.Errorf("configuration of the rpm: %q", config)
 	}
+}
+
+// release makes one of this machine's processor in a folder that has the source, after a shell's
+// command, and with variables of its environment.
+func release(source, dir, version, command string, environ ...string) error {
+	args := []string{"RELEASE=" + dir, "ARCHES=amd64", "VERSION=" + version, "COMMIT=0123456789ab"}
+	if !*all {
+		args = append(args, "SBOM=no")
+	}
+	c := exec.Command("sh", append([]string{"-c", command + ` && exec make -C "$@" release`, "sh", source}, args...)...)
+	c.Env = append(append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000"), environ...)
+	out, err := c.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("make release: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func names(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 // The profile and the policy that the packages bring are what their compilers take.
