@@ -16,7 +16,7 @@ RESULTS ?= bench/results/here
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install package release demo test test-model test-faults test-programs test-ktls test-processors test-hostile test-guests test-versions test-packages roots soak bench lint fuzz vulncheck clean
+.PHONY: help build install package release image demo test test-model test-faults test-programs test-ktls test-processors test-hostile test-guests test-versions test-packages test-kubernetes roots soak bench lint fuzz vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,16 @@ release: ## what a release consists of, for ARCHES, into RELEASE (bin/release): 
 	@rm -rf $(RELEASE)/build
 	cd $(RELEASE) && export LC_ALL=C && sha256sum * >SHA256SUMS
 
+BUILDAH ?= buildah
+BASE    ?= gcr.io/distroless/static-debian12
+image: ## sluice:VERSION, an image on BASE (distroless; scratch needs no registry), by BUILDAH
+	@rm -rf bin/image && mkdir -p bin/image
+	$(BUILD) -o bin/image/sluice ./cmd/sluice
+	$(LICENSES) -C $(CURDIR) ./cmd/sluice >bin/image/third-party-licenses.txt
+	cp LICENSE bin/image
+	$(BUILDAH) build --build-arg BASE=$(BASE) --timestamp $$(git log -1 --format=%ct 2>/dev/null || echo 0) \
+		-f internal/packaging/container/Containerfile -t sluice:$(VERSION) bin/image
+
 demo: ## migrate a real guest between two hosts made on this machine (root or sudo)
 	test/install
 	@$(MAKE) --no-print-directory build
@@ -150,6 +160,9 @@ test-packages: ## the .deb installed, upgraded and removed on Debian 12 and 13, 
 	test/install
 	$(ROOTS) bookworm trixie
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 30m ./test/packages -args -all
+
+test-kubernetes: ## the base for Kubernetes, built by Kustomize and compared with the API's types
+	$(GO) test -C internal/packaging/kubernetes -count=1 .
 
 soak: ## two daemons that do everything over and over for SOAK (30m), and hold no more at its end (root or sudo)
 	test/install

@@ -64,6 +64,19 @@ func TestSample(t *testing.T) {
 	}
 }
 
+// The configuration of the base for Kubernetes loads.
+func TestKubernetes(t *testing.T) {
+	const file = "kubernetes/sluice.toml"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Parse(file, text)
+	if err != nil || len(cfg.Patterns()) != 1 {
+		t.Errorf("%v, %+v", err, cfg)
+	}
+}
+
 // The sample loads as it is, and with any of its settings enabled.
 func TestSampleLoads(t *testing.T) {
 	text, err := os.ReadFile(sampleFile)
