@@ -144,10 +144,20 @@ func (l Libvirt) LeavingSince(ctx context.Context, uuid libvirt.UUID, moment tim
 		if err != nil {
 			return err
 		}
-		since := time.Since(moment)
-		st, under, err := v.JobStats(dom, 0)
-		leaving = under && st.Leaving && st.Elapsed >= since
-		return err
+		for {
+			asked := time.Now()
+			st, under, err := v.JobStats(dom, 0)
+			switch {
+			case err != nil || !under || !st.Leaving:
+				return err
+			case st.Elapsed >= time.Since(moment):
+				leaving = true
+				return nil
+			case st.Elapsed < asked.Sub(moment):
+				return nil
+			}
+			// libvirt has counted at some moment of the call, which lasted too long to tell.
+		}
 	})
 	return leaving, err
 }
