@@ -37,7 +37,7 @@ func TestPermits(t *testing.T) {
 	free := takeAll(t)
 	defer free()
 	light, bulk, cancelled := h.start(t), h.start(t), h.start(t)
-	b := noise(32 << 20)
+	b := noise(16 << 20)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() {
@@ -51,7 +51,7 @@ func TestPermits(t *testing.T) {
 		expectEnd(t, bulk.app[1], b)
 	})
 	message := []byte("little")
-	for range 1000 {
+	for range 200 {
 		writeAll(t, light.app[0], message)
 		expect(t, light.app[1], message)
 		writeAll(t, light.app[1], message)
