@@ -15,14 +15,6 @@ import (
 // All paths lie where a guest's images may.
 func (a *Arrivals) LookAtImages(ctx context.Context, wanted []virt.Image, create bool) (found map[string]*virt.Image, why map[string]error) {
 	found, why = make(map[string]*virt.Image), make(map[string]error)
-	leave, err := a.useFolders(ctx)
-	if err != nil {
-		for _, i := range wanted {
-			why[i.Path] = err
-		}
-		return found, why
-	}
-	defer leave()
 	for _, folder := range foldersOf(wanted) {
 		a.lookIn(ctx, folder, wanted, create, found, why)
 	}
@@ -49,6 +41,13 @@ func (a *Arrivals) lookIn(ctx context.Context, folder string, wanted []virt.Imag
 		}
 		return
 	}
+	// For one folder at a time: a guest whose disks are to be made waits for no more than that.
+	leave, err := a.useFolders(ctx)
+	if err != nil {
+		tell(err)
+		return
+	}
+	defer leave()
 	f, err := a.Libvirt.OpenImageFolder(ctx, folder)
 	if err != nil {
 		tell(a.folderCause("opening the folder "+folder, err))

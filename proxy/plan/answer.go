@@ -61,15 +61,15 @@ func AnswerPeer(ctx context.Context, on *arrival.Arrivals, p *peer.Peer, body []
 	if a.needs, err = domainxml.ReadNeeds(a.text); err != nil {
 		return nil, err
 	}
-	a.policy = on.Policy(ctx, p.Name)
-	if a.refused, err = a.policy.Judge(a.text); err != nil {
-		return nil, err
-	}
 	leave, err := libvirtrpc.TakePlaces(ctx, p.Calls)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
+	a.policy = on.Policy(ctx, p.Name) // which asks libvirt for its pools
+	if a.refused, err = a.policy.Judge(a.text); err != nil {
+		return nil, err
+	}
 	if a.virt, err = on.Libvirt.Connect(ctx); err != nil {
 		return nil, &stream.Cause{Code: stream.CodeLibvirt, Host: on.Config.Name, Text: virt.Words("connecting", err)}
 	}

@@ -48,6 +48,7 @@ type Answered struct {
 // Bounds of an answer, so that it fits into its frame.
 const (
 	maxFindings = 64
+	maxCheck    = 32       // bytes of what was looked at, to which all are aligned
 	maxText     = 1500     // bytes of a finding's words, and of its remedy
 	maxTexts    = 36 << 10 // of all together
 	maxDisks    = 64
@@ -81,8 +82,11 @@ func inflated(packed []byte) (string, error) {
 
 // check says what in an answer no sluice would say.
 func (a *Answer) check(asked []string) error {
-	if len(a.Findings) == 0 {
+	switch {
+	case len(a.Findings) == 0:
 		return errors.New("it finds nothing, neither good nor bad")
+	case len(a.Findings) > maxFindings:
+		return fmt.Errorf("it finds %d things, more than an answer has", len(a.Findings))
 	}
 	for _, f := range a.Findings {
 		switch {
@@ -90,6 +94,8 @@ func (a *Answer) check(asked []string) error {
 			return fmt.Errorf("it finds %.40q of %.40q, which is no result", f.Result, f.Check)
 		case f.Text == "" || f.Check == "":
 			return errors.New("it has a finding without words")
+		case len(f.Check) > maxCheck || len(f.Code) > maxCheck:
+			return fmt.Errorf("what it looked at has no such name as %.40q", f.Check)
 		case !utf8.ValidString(f.Check + f.Code + f.Text + f.Remedy):
 			return errors.New("it has words that are no text")
 		}

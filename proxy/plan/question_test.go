@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -62,6 +63,30 @@ func TestAnswerFits(t *testing.T) {
 	for n := range 10 {
 		if text := clipped("aöß→", n); !utf8.ValidString(text) {
 			t.Errorf("%q", text)
+		}
+	}
+}
+
+// A destination can't make the answer to "sluice plan" longer or wider than it is.
+func TestAnswerIsBounded(t *testing.T) {
+	fine := control.Finding{Check: strings.Repeat("c", maxCheck), Result: control.ResultOK, Text: "x"}
+	findings := func(n int, of control.Finding) *Answer {
+		return &Answer{Findings: slices.Repeat([]control.Finding{of}, n)}
+	}
+	wide, coded := fine, fine
+	wide.Check += "c"
+	coded.Code = wide.Check
+	for name, c := range map[string]struct {
+		answer *Answer
+		taken  bool
+	}{
+		"as many as there may be": {findings(maxFindings, fine), true},
+		"one more":                {findings(maxFindings+1, fine), false},
+		"a long check":            {findings(1, wide), false},
+		"a long code":             {findings(1, coded), false},
+	} {
+		if err := c.answer.check(nil); (err == nil) != c.taken {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
