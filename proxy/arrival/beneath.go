@@ -60,11 +60,11 @@ func (a *Arrivals) headOf(ctx context.Context, file string) (beneath, format str
 		return "", "", a.folderCause("opening the folder "+path.Dir(file), err)
 	}
 	defer f.Close(context.WithoutCancel(ctx))
-	head, err := f.Head(ctx, path.Base(file), virt.Qcow2Head)
+	has, head, err := f.Head(ctx, path.Base(file), virt.Qcow2Head)
 	switch {
 	case err != nil:
 		return "", "", a.folderCause("reading the header of "+file, err)
-	case head == nil:
+	case !has:
 		return "", "", fmt.Errorf("%s, which is to be beneath, is not on %s", file, a.Config.Name)
 	}
 	if beneath, format, err = virt.ReadQcow2(head); err != nil {

@@ -147,20 +147,21 @@ func (l Libvirt) Volume(ctx context.Context, pool, name string) (found *Image, e
 
 func isNoVolume(err error) bool { return hasCode(err, libvirt.ErrNoStorageVol) }
 
-// Head reads the beginning of a file, up to n bytes. Without an error and without bytes there is none.
-func (f *ImageFolder) Head(ctx context.Context, name string, n uint64) ([]byte, error) {
-	var head bytes.Buffer
-	err := f.v.Bound(ctx, func() error {
+// Head reads the beginning of a file, up to n bytes, and says whether there is one.
+func (f *ImageFolder) Head(ctx context.Context, name string, n uint64) (has bool, head []byte, err error) {
+	var b bytes.Buffer
+	err = f.v.Bound(ctx, func() error {
 		vol, err := f.v.StorageVolLookupByName(f.pool, name)
-		if err == nil {
-			err = f.v.StorageVolDownload(vol, &head, 0, n, 0)
+		// Now and then libvirt's stream ends before the first byte of a file that has some.
+		for tries := 0; err == nil && b.Len() == 0 && tries < 10; tries++ {
+			err = f.v.StorageVolDownload(vol, &b, 0, n, 0)
 		}
 		return err
 	})
 	if isNoVolume(err) {
-		return nil, nil
+		return false, nil, nil
 	}
-	return head.Bytes(), err
+	return err == nil, b.Bytes(), err
 }
 
 // Make makes an image without content, which takes next to no space. libvirt refuses to make one
