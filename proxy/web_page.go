@@ -19,7 +19,7 @@ func (d *Daemon) page() *web.Page {
 	return web.New(web.Options{
 		Live: d.liveForPage, Status: d.status, Check: d.check, Token: d.Dir.Token, TokenFile: d.Dir.Path(rundir.WebToken),
 		Control: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method != http.MethodGet {
+			if r.Method == http.MethodPost { // HEAD takes none
 				d.Log.Info().Str("by", browserOf(r).Who).Str("request", r.URL.Path).Msg("asked by the page, with the token")
 			}
 			requests.ServeHTTP(w, r)

@@ -79,6 +79,10 @@ func TestPageAtItsSocket(t *testing.T) {
 	}
 	cancel := append(at, "-d", `{"guest":"none"}`, "http://localhost/v1/cancel", "-H")
 	says(t, "without the token", browse(t, 0, append(cancel, "Authorization: Bearer no")...), "401 Unauthorized")
+	says(t, "without a method that takes one", browse(t, 0, append(at, "-I", "http://localhost/v1/history")...), "405 Method Not Allowed")
+	if strings.Contains(a.logged.String(), "with the token") {
+		t.Errorf("the log tells of a token that nobody had:\n%s", a.logged.String())
+	}
 	says(t, "with the token", browse(t, 0, append(cancel, "Authorization: Bearer "+strings.TrimSpace(string(token)))...), "409 Conflict", "carries a guest")
 	says(t, "log", a.logged.String(), `"by":"uid 0"`, "asked by the page", "request to the page refused")
 	reads := func() bool {

@@ -94,7 +94,7 @@ var sameOrigin = http.NewCrossOriginProtection()
 // could hold connections. To lead to the page is anyone's right.
 func foreign(r *http.Request) error {
 	site := r.Header.Get("Sec-Fetch-Site")
-	if r.Method == http.MethodGet && r.URL.Path != "/" && (site == "cross-site" || site == "same-site") {
+	if r.URL.Path != "/" && (site == "cross-site" || site == "same-site") {
 		return errors.New("this is for sluice's own page alone, and another page has asked")
 	}
 	if err := sameOrigin.Check(r); err != nil {

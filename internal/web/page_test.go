@@ -150,6 +150,8 @@ func TestRequests(t *testing.T) {
 		{"GET", "/", "", []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"}, 200, "<!DOCTYPE html>"},
 		{"GET", "/v1/history", "", []string{"Sec-Fetch-Site: cross-site"}, 403, "another page"},
 		{"GET", "/events", "", []string{"Sec-Fetch-Site: same-site"}, 403, "another page"},
+		{"HEAD", "/events", "", []string{"Sec-Fetch-Site: cross-site"}, 403, ""},
+		{"HEAD", "/v1/history", "", []string{"Sec-Fetch-Site: cross-site"}, 403, ""},
 		{"POST", "/check", "", []string{"Sec-Fetch-Site: cross-site"}, 403, "own page alone"},
 		{"POST", "/check", "", []string{"Origin: http://evil.example.org"}, 403, "own page alone"},
 		{"POST", "/v1/cancel", guest, []string{"Origin: http://evil.example.org", bearer}, 403, "own page alone"},
