@@ -195,7 +195,7 @@ func TestAPI(t *testing.T) {
 func (s *site) traced(c *telemetrytest.Collector, session string) {
 	s.t.Helper()
 	var got map[string]int
-	s.wait("the trace of session "+session, 20*time.Second, func() bool {
+	s.wait("the trace of session "+session, time.Minute, func() bool {
 		got = make(map[string]int)
 		for _, span := range c.Spans() {
 			if hex.EncodeToString(span.TraceId) == session {

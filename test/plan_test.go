@@ -159,7 +159,9 @@ func TestPlanEstimate(t *testing.T) {
 	if e == nil || e.Outlook == nil {
 		t.Fatalf("there is no estimate: %+v", p.Findings)
 	}
-	if e.LinkRate < 1<<20 || e.LinkRate > 6<<20 {
+	// Whoever counts may be kept from the processor for most of the probe's second, and then be told
+	// of all at once.
+	if e.LinkRate < 1<<20 || e.LinkRate > 16<<20 {
 		t.Errorf("4 MiB/s are measured as %d bytes per second", e.LinkRate)
 	}
 	if e.Outlook.Converges || e.Outlook.Remaining < 2<<20 || e.HotMemory < 16<<20 {
