@@ -250,9 +250,8 @@ func TestCreateDisksBeneath(t *testing.T) {
 	}
 	base("-u", "-F", "raw", "-b", "/etc/shadow", basePath, "8M")
 	stays("an image that may not be read", "/etc/shadow", "it lies in no folder for guests' images")
-	base("-o", "data_file="+basePath+".data", basePath, "8M")
-	stays("data_file")
-	m.check(os.Remove(m.B.Path(basePath + ".data")))
+	base("-u", "-F", "raw", "-b", "nbd:host-c:10809", basePath, "8M")
+	stays("based on what is no file")
 	base(basePath, "8M")
 	other := strings.NewReplacer("<name>g</name>", "<name>other</name>", m.g.UUID, "6a8b2a3c-0f3e-4d27-9c55-0c8f6d3c2b11", m.g.DiskPath(0), basePath).
 		Replace(m.virsh(m.A, "dumpxml", "--inactive", m.g.Name))

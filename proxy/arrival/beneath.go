@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path"
-	"strings"
 
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
@@ -35,40 +34,38 @@ func (a *Arrivals) checkBeneath(ctx context.Context, file, format string, accept
 		if guest != "" {
 			return fmt.Errorf("%s is no qcow2 image to guest %s on %s, which may have written its header", file, guest, a.Config.Name)
 		}
-		beneath, next, err := a.headOf(ctx, file)
-		if err != nil || beneath == "" {
+		found, err := a.imageAt(ctx, file)
+		switch {
+		case err != nil:
 			return err
+		case found.Format != format:
+			return fmt.Errorf("%s on %s is of format %.20q, and not %s", file, a.Config.Name, found.Format, format)
+		case found.Backing == "":
+			return nil
+		case !path.IsAbs(found.Backing): // libvirt says where a file is
+			return fmt.Errorf("%s is based on what is no file, %.120q", file, found.Backing)
 		}
-		if !path.IsAbs(beneath) {
-			if strings.Contains(beneath, ":") {
-				return fmt.Errorf("%s is based on what is no file, %.120q", file, beneath)
-			}
-			beneath = path.Join(path.Dir(file), beneath)
-		}
-		if err := accept(beneath); err != nil {
+		if err := accept(found.Backing); err != nil {
 			return fmt.Errorf("%s is based on an image that may not be read: %w", file, err)
 		}
-		file, format = beneath, next
+		file, format = found.Backing, found.BackingFormat
 	}
 	return fmt.Errorf("there are more than %d images beneath it", longestChain)
 }
 
-// headOf is what the header of a qcow2 image leads to, as virt.ReadQcow2 has it.
-func (a *Arrivals) headOf(ctx context.Context, file string) (beneath, format string, err error) {
+// imageAt is what libvirt finds in an image, which it reads without QEMU.
+func (a *Arrivals) imageAt(ctx context.Context, file string) (*virt.Image, error) {
 	f, err := a.Libvirt.OpenImageFolder(ctx, path.Dir(file))
 	if err != nil {
-		return "", "", a.folderCause("opening the folder "+path.Dir(file), err)
+		return nil, a.folderCause("opening the folder "+path.Dir(file), err)
 	}
 	defer f.Close(context.WithoutCancel(ctx))
-	has, head, err := f.Head(ctx, path.Base(file), virt.Qcow2Head)
+	found, err := f.Look(ctx, path.Base(file))
 	switch {
 	case err != nil:
-		return "", "", a.folderCause("reading the header of "+file, err)
-	case !has:
-		return "", "", fmt.Errorf("%s, which is to be beneath, is not on %s", file, a.Config.Name)
+		return nil, a.folderCause("looking at "+file, err)
+	case found == nil:
+		return nil, fmt.Errorf("%s, which is to be beneath, is not on %s", file, a.Config.Name)
 	}
-	if beneath, format, err = virt.ReadQcow2(head); err != nil {
-		err = fmt.Errorf("%s on %s is not used as qcow2: %w", file, a.Config.Name, err)
-	}
-	return beneath, format, err
+	return found, nil
 }

@@ -1,7 +1,7 @@
 package virt
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/xml"
@@ -87,8 +87,8 @@ func (f *ImageFolder) Has(ctx context.Context, name string) (has bool, taken uin
 	return err == nil, taken, err
 }
 
-// Look is what libvirt finds in a file: its format, and how many bytes a guest would see; nil where
-// there is none.
+// Look is what libvirt finds in a file: its format, how many bytes a guest would see, and what is
+// beneath by its header; nil where there is none.
 func (f *ImageFolder) Look(ctx context.Context, name string) (found *Image, err error) {
 	err = f.v.Bound(ctx, func() error {
 		vol, err := f.v.StorageVolLookupByName(f.pool, name)
@@ -111,13 +111,19 @@ func (v *Conn) image(vol libvirt.StorageVol) (*Image, error) {
 		return nil, err
 	}
 	var d struct {
-		Capacity uint64    `xml:"capacity"` // libvirt writes bytes
-		Format   formatXML `xml:"target>format"`
+		Capacity uint64      `xml:"capacity"` // libvirt writes bytes
+		Format   formatXML   `xml:"target>format"`
+		Backing  *backingXML `xml:"backingStore"`
 	}
 	if err := xml.Unmarshal([]byte(text), &d); err != nil {
 		return nil, err
 	}
-	return &Image{Path: vol.Key, Format: d.Format.Type, Size: d.Capacity}, nil
+	found := &Image{Path: vol.Key, Format: d.Format.Type, Size: d.Capacity}
+	if d.Backing != nil {
+		// What is no file may have no path.
+		found.Backing, found.BackingFormat = cmp.Or(d.Backing.Path, "another host's"), d.Backing.Format.Type
+	}
+	return found, nil
 }
 
 // Volume is what a storage pool of that name has as a volume; nil where it has none.
@@ -146,23 +152,6 @@ func (l Libvirt) Volume(ctx context.Context, pool, name string) (found *Image, e
 }
 
 func isNoVolume(err error) bool { return hasCode(err, libvirt.ErrNoStorageVol) }
-
-// Head reads the beginning of a file, up to n bytes, and says whether there is one.
-func (f *ImageFolder) Head(ctx context.Context, name string, n uint64) (has bool, head []byte, err error) {
-	var b bytes.Buffer
-	err = f.v.Bound(ctx, func() error {
-		vol, err := f.v.StorageVolLookupByName(f.pool, name)
-		// Now and then libvirt's stream ends before the first byte of a file that has some.
-		for tries := 0; err == nil && b.Len() == 0 && tries < 10; tries++ {
-			err = f.v.StorageVolDownload(vol, &b, 0, n, 0)
-		}
-		return err
-	})
-	if isNoVolume(err) {
-		return false, nil, nil
-	}
-	return err == nil, b.Bytes(), err
-}
 
 // Make makes an image without content, which takes next to no space. libvirt refuses to make one
 // where there is a file. A raw one comes into being by O_EXCL; for others libvirt looks, and then
