@@ -96,6 +96,15 @@ var endedGuests = inStatus(func(st *control.Status, names []cobra.Completion) []
 	return names
 })
 
+// endedSessions are the last ones that ended, by their guests and by their IDs.
+var endedSessions = inStatus(func(st *control.Status, names []cobra.Completion) []cobra.Completion {
+	for _, s := range st.Ended {
+		names = offered(names, s.Guest, s.Outcome)
+		names = offered(names, shortID(s.ID), guest(s))
+	}
+	return names
+})
+
 // leavingGuests are those of which it is not settled where they run.
 var leavingGuests = inStatus(func(st *control.Status, names []cobra.Completion) []cobra.Completion {
 	for _, d := range st.Leaving {

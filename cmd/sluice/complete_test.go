@@ -43,6 +43,7 @@ func TestCompletion(t *testing.T) {
 				{"sluice cancel --socket " + socket + " we", socket + " web1 "},
 				{"sluice check --socket " + socket + " --peer h", "--peer host-b "},
 				{"sluice pki issue --layout q", "--layout qemu "},
+				{"sluice report --socket " + socket + " 5d", socket + " 5d1f0c9e "},
 			} {
 				s.tmux("send-keys", "-l", c.typed)
 				s.tmux("send-keys", "Tab")

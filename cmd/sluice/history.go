@@ -132,7 +132,7 @@ func historyLines(h *control.History, q *control.HistoryQuery, width int) (lines
 			paused = span(s.Downtime)
 		}
 		r := t.row(s.Ended.Local().Format(time.DateTime), guest(s.SessionStatus), s.Direction, s.Peer, s.Outcome, span(s.Ended.Sub(s.Started)), paused,
-			size(s.Sent+s.Received), askedBy(s.Asked), s.TLS, s.ID[:min(shortID, len(s.ID))])
+			size(s.Sent+s.Received), askedBy(s.Asked), s.TLS, shortID(s.ID))
 		if s.Cause != "" {
 			r.add(s.Cause)
 		}
@@ -144,8 +144,8 @@ func historyLines(h *control.History, q *control.HistoryQuery, width int) (lines
 	return lines
 }
 
-// shortID is how many digits of a session's ID tell it from others, as in metrics.
-const shortID = 8
+// shortID is as much of a session's ID as tells it from others, as in metrics.
+func shortID(id string) string { return id[:min(8, len(id))] }
 
 // askedBy says who asked for a migration.
 func askedBy(a *control.Asker) string {

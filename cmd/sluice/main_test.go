@@ -226,7 +226,7 @@ func standinStatus() *control.Status {
 			Channels: []control.ChannelStatus{{Name: "memory-0", Path: "crypto/tls", TLS: "TLS1.3", Sent: 3 << 30, Open: true}},
 		}, {ID: "s-3", Kind: "libvirt", Direction: control.Outgoing, Peer: "host-b", Started: now}},
 		Ended: []control.SessionStatus{{
-			ID: "s-1", Guest: "db1", Direction: control.Incoming, Peer: "host-b", Outcome: control.Failed, Started: now.Add(-time.Minute),
+			ID: "5d1f0c9e10ad6a8af243296899240004", Guest: "db1", Direction: control.Incoming, Peer: "host-b", Outcome: control.Failed, Started: now.Add(-time.Minute),
 			Ended: now.Add(-30 * time.Second), Sent: 1024, Memory: "nothing", Cause: "host-b: disk-0:\nno \x1b[2Jspace left",
 		}},
 	}

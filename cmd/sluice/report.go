@@ -36,7 +36,7 @@ func newReport(io streams) *cobra.Command {
 		Long:              reportHelp,
 		Example:           reportExamples,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completed(endedGuests),
+		ValidArgsFunction: completed(endedSessions),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := context.WithTimeoutCause(cmd.Context(), answerPatience, errNoAnswer)
 			defer stop()
