@@ -48,6 +48,7 @@ func standinRecords() []*control.SessionRecord {
 			Peer: "host-b", Address: "host-b:16514", Phase: control.PhaseDone, Started: noon, Ended: noon.Add(41 * time.Second), Sent: 8 << 30, Received: 1 << 20,
 			TLS: "TLS1.3", Suite: "TLS_AES_128_GCM_SHA256", Group: "X25519-MLKEM768", Path: "records", Memory: "sluice", Outcome: control.Moved, Downtime: 84 * time.Millisecond,
 			Asked: &control.Asker{UID: &nova, User: "nova", PID: 812}, Options: []string{"--postcopy", "--bandwidth 400", "--timeout 300"},
+			DisksMade: []string{"/var/lib/libvirt/images/web1.qcow2"},
 			Channels: []control.ChannelStatus{
 				{Name: "control", Path: "records", TLS: "TLS1.3", Suite: "TLS_AES_128_GCM_SHA256"},
 				{Name: "memory-0", Path: "records", TLS: "TLS1.3", Suite: "TLS_AES_128_GCM_SHA256", Sent: 8 << 30, Received: 1 << 20},
@@ -55,6 +56,7 @@ func standinRecords() []*control.SessionRecord {
 		},
 		Phases: []control.PhaseStart{{Phase: control.PhaseConnect, At: 0}, {Phase: control.PhasePrepare, At: 120}, {Phase: control.PhaseMemory, At: 1900},
 			{Phase: control.PhasePost, At: 32000}, {Phase: control.PhaseConfirm, At: 40100}, {Phase: control.PhaseDone, At: 40900}},
+		Passes: []control.PassStart{{Pass: 1, At: 1900, Remaining: 8 << 30}},
 		Notes: []control.Note{
 			{At: 130, Kind: control.NoteLimit, Text: "bandwidth: 400 MiB/s (--bandwidth)"},
 			{At: 31000, Kind: control.NoteDecision, Text: "QEMU is asked to switch to post-copy"},
@@ -62,6 +64,9 @@ func standinRecords() []*control.SessionRecord {
 			{At: 22000, Kind: control.NoteWarning, Text: "no progress: the guest changes its memory as fast as it gets through"},
 		},
 		Samples: new(control.Samples),
+	}
+	for i := range 13 { // so many that not all are shown
+		moved.Passes = append(moved.Passes, control.PassStart{Pass: uint64(i) + 2, At: 20000 + 900*int64(i), Remaining: uint64(400-9*i) << 20, DirtyRate: uint64(300+i) << 20})
 	}
 	for i := range 82 {
 		s := moved.Samples

@@ -12,9 +12,10 @@ import (
 	"github.com/virt-sluice/sluice/proxy/control"
 )
 
-const reportHelp = `Tell how one migration went: who asked for it and how, its phases, how fast it
-was, what each channel carried, limits that were met, what sluice decided, and
-why it failed. One that is under way is told as far as it is.
+const reportHelp = `Tell how one migration went: who asked for it and how, its phases, the passes
+over memory, how fast it was, what each channel carried, limits that were met,
+what sluice decided, and why it failed. One that is under way is told as far as
+it is.
 
 SESSION is an ID as sluice history and sluice status show it; its first eight
 digits will do. Of a GUEST (name or UUID) it is the newest migration.
@@ -130,6 +131,7 @@ func reportFacts(s *control.SessionRecord, now time.Time) (all []fact) {
 	}
 	add("security", tls(s.TLS, s.Suite, s.Group, s.Path))
 	add("secured by", securedBy(s.SessionStatus))
+	add("disks made", strings.Join(s.DisksMade, ", "))
 	add("path", s.Path)
 	add("address", s.Address)
 	add("uuid", s.UUID)
@@ -151,6 +153,30 @@ func phaseSpans(s *control.SessionRecord, now time.Time) (all []phaseSpan) {
 			end = time.Duration(s.Phases[i+1].At) * time.Millisecond
 		}
 		all = append(all, phaseSpan{phaseWord(control.Progress{Phase: p.Phase}), at, max(end-at, 0)})
+	}
+	return all
+}
+
+// passRow is a pass over memory: after what time it began, and, then, what was left of the guest and
+// how much of its memory it changed per second.
+type passRow struct{ Pass, After, Left, Changed string }
+
+// passRows are the passes over memory. A guest that changes its memory as fast as it gets through has
+// hundreds: the first and the last ones tell how it went.
+func passRows(s *control.SessionRecord) (all []passRow) {
+	const first, last = 4, 8
+	for i, p := range s.Passes {
+		if n := len(s.Passes); n > first+last && i >= first && i < n-last {
+			if i == first {
+				all = append(all, passRow{"…", "…", "…", "…"})
+			}
+			continue
+		}
+		changed := rate(p.DirtyRate)
+		if p.Pass == 1 && p.DirtyRate == 0 { // QEMU has not measured it yet
+			changed = "-"
+		}
+		all = append(all, passRow{fmt.Sprint(p.Pass), span(time.Duration(p.At) * time.Millisecond), size(p.Remaining), changed})
 	}
 	return all
 }
@@ -232,6 +258,13 @@ func reportLines(s *control.SessionRecord, now time.Time, width int) (lines []st
 			t.row(p.Name, span(p.At), span(p.Took))
 		}
 		lines = append(append(lines, "", "Phases"), t.lines(width)...)
+	}
+	if rows := passRows(s); len(rows) > 0 {
+		t := table{columns: []column{{"PASS", 0}, {"AFTER", 0}, {"LEFT", 0}, {"CHANGED", 0}}}
+		for _, p := range rows {
+			t.row(p.Pass, p.After, p.Left, p.Changed)
+		}
+		lines = append(append(lines, "", "Passes over memory"), t.lines(width)...)
 	}
 	if all := plots(s); len(all) > 0 {
 		lines = append(lines, "", fmt.Sprintf("Over %s", span(lasted(s, now))))

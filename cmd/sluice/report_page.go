@@ -50,6 +50,7 @@ func writeReportPage(w io.Writer, s *control.SessionRecord, now time.Time) error
 		Width, Height        int
 		Facts                []fact
 		Phases               []strip
+		Passes               []passRow
 		Plots                []drawn
 		Channels             []control.ChannelStatus
 		Notes                []struct {
@@ -60,7 +61,7 @@ func writeReportPage(w io.Writer, s *control.SessionRecord, now time.Time) error
 		TLS  func(control.ChannelStatus) string
 	}{
 		Title: oneLine(reportTitle(s)), Outcome: s.Outcome, Took: span(took), Width: plotWidth, Height: plotHeight,
-		Facts: reportFacts(s, now), Channels: s.Channels, Size: size,
+		Facts: reportFacts(s, now), Passes: passRows(s), Channels: s.Channels, Size: size,
 		TLS: func(c control.ChannelStatus) string { return tls(c.TLS, c.Suite, c.Group, c.Path) },
 	}
 	for i, p := range phaseSpans(s, now) {

@@ -26,7 +26,7 @@ function draw(dialog, s, host, more) {
       el("span", { class: `badge ${w.tone(s)}` }, s.ended ? w.outcome(s) : w.phase(s.phase)), close),
     el("p", { class: "way" }, from, el("span", { class: "arrow", role: "img", "aria-label": "to" }, "→"), to),
     s.cause && el("p", { class: `notice ${w.tone(s) === "bad" ? "bad" : ""}` }, s.cause),
-    more, charts(s), phases(s), notes(s), channels(s), el("h3", {}, "All that is known"), facts(s),
+    more, charts(s), phases(s), passes(s), notes(s), channels(s), el("h3", {}, "All that is known"), facts(s),
   ]));
   if (focused) close.focus();
 }
@@ -67,6 +67,14 @@ function phases(s) {
     t.rows.append(t.row([el("span", { class: `key s${i % 5}` }, p.name), w.span(p.at), w.span(p.took)]));
   });
   return [el("h3", {}, "Phases"), line, t.node];
+}
+
+// passes are folded: a guest that is busy has hundreds.
+function passes(s) {
+  if (!s.passes?.length) return "";
+  const t = table("Passes over memory", [{ name: "Pass" }, { name: "After", number: true }, { name: "Left", number: true }, { name: "Changed", number: true }], "small");
+  for (const p of s.passes) t.rows.append(t.row([String(p.pass), w.span(p.at_ms), w.size(p.remaining), p.pass > 1 || p.dirty_rate ? w.rate(p.dirty_rate) : ""]));
+  return el("details", {}, el("summary", {}, w.count(s.passes.length, "pass", "passes"), " over memory"), t.node);
 }
 
 function charts(s) {
