@@ -117,7 +117,7 @@ func (d *Dir) take() error {
 			return fmt.Errorf("clear what an earlier sluice left in the run folder: %w", err)
 		}
 	}
-	for _, folder := range []string{ArrivalsDir, DisksDir, departuresDir} {
+	for _, folder := range []string{".", ArrivalsDir, DisksDir, departuresDir} {
 		left, _ := fs.Glob(d.root.FS(), filepath.Join(folder, "*"+newSuffix))
 		for _, name := range left { // the daemon was killed before they were whole
 			d.root.Remove(name)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/virt-sluice/sluice/internal/acl"
 )
@@ -14,17 +13,15 @@ import (
 // MakeToken makes the token by which browsers cancel, unless there is one: that is the other
 // process's as well, if the folder is shared. Users who may use the control socket can read it.
 func (d *Dir) MakeToken(uids []uint32) error {
-	f, err := d.root.OpenFile(WebToken, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	switch {
-	case errors.Is(err, fs.ErrExist):
-	case err != nil:
+	// Linked once it is whole: a process that is killed in between leaves no token that is empty.
+	whole := WebToken + "." + rand.Text() + newSuffix
+	err := d.root.WriteFile(whole, []byte(rand.Text()+"\n"), 0o600)
+	if err == nil {
+		err = d.root.Link(whole, WebToken)
+	}
+	d.root.Remove(whole)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make the token in %s: %w", d.path, err)
-	default:
-		_, err = fmt.Fprintln(f, rand.Text())
-		if err := errors.Join(err, f.Close()); err != nil {
-			d.root.Remove(WebToken)
-			return fmt.Errorf("make the token in %s: %w", d.path, err)
-		}
 	}
 	users := make([]int, len(uids))
 	for i, uid := range uids {
