@@ -65,6 +65,9 @@ func TestAnswerFits(t *testing.T) {
 			t.Errorf("%q", text)
 		}
 	}
+	if text := clipped(strings.Repeat("\x80", 5), 3); text != "…" { // no character starts in it
+		t.Errorf("%q", text)
+	}
 }
 
 // A destination can't make the answer to "sluice plan" longer or wider than it is.
