@@ -210,22 +210,36 @@ func TestRelease(t *testing.T) {
 		deb: output(t, "dpkg-deb", "--contents", deb),
 		rpm: output(t, "rpm", "-qlp", rpm),
 	} {
-		for _, file := range []string{
+		own := []string{"/usr/share/zsh/site-functions/_sluice"}
+		if path == deb {
+			own = []string{"/usr/share/zsh/vendor-completions/_sluice", "/etc/apparmor.d/abstractions/libvirt-qemu.d/sluice", "/usr/share/sluice/apparmor/usr.bin.sluice"}
+		}
+		for _, file := range append(own,
 			"/usr/bin/sluice", "/etc/sluice/sluice.toml", "/etc/sluice/conf.d", "/usr/share/man/man1/sluice-migrate.1.gz", "/usr/share/man/man5/sluice.toml.5.gz",
 			"/usr/lib/systemd/system/sluice.service", "/usr/lib/systemd/system/sluice-observer.socket", "/usr/lib/systemd/system/sluice-observer@.service",
 			"/usr/lib/systemd/system/sluice-intercept.service", "/usr/lib/sysusers.d/sluice.conf", "/usr/share/bash-completion/completions/sluice",
 			"/usr/share/doc/sluice/prometheus/alerts.yml", "/usr/share/doc/sluice/prometheus/dashboard.json", "/usr/share/doc/sluice/third-party-licenses.txt",
-		} {
+			"/usr/share/doc/sluice/examples/migrate.py", "/usr/share/doc/sluice/openapi.yaml", "/usr/share/fish/vendor_completions.d/sluice.fish",
+			"/usr/share/sluice/selinux/sluice.te", "/usr/share/sluice/selinux/sluice.fc", "/usr/share/doc/sluice/container/Containerfile", "/usr/share/doc/sluice/kubernetes/sluice.toml",
+			"/usr/share/doc/sluice/kubernetes/kustomization.yaml", "/usr/share/doc/sluice/kubernetes/namespace.yaml", "/usr/share/doc/sluice/kubernetes/daemonset.yaml",
+		) {
 			if !strings.Contains(list, file) {
 				t.Errorf("%s has no %s:\n%s", filepath.Base(path), file, list)
 			}
 		}
 	}
 	list := output(t, "tar", "-tzf", archive)
-	for _, file := range []string{"bin/sluice", "systemd/sluice.service", "man/sluice-migrate.1.gz", "completion/_sluice", "sluice.toml", "docs/install.md", "LICENSE", "third-party-licenses.txt"} {
+	for _, file := range []string{
+		"bin/sluice", "systemd/sluice.service", "man/sluice-migrate.1.gz", "completion/_sluice", "completion/sluice.fish", "sluice.toml", "docs/install.md", "LICENSE", "third-party-licenses.txt",
+		"docs/examples/migrate.py", "docs/openapi.yaml", "apparmor/daemon", "apparmor/libvirt-qemu", "selinux/sluice.te", "selinux/sluice.fc", "docs/container/Containerfile",
+		"docs/kubernetes/kustomization.yaml", "docs/kubernetes/namespace.yaml", "docs/kubernetes/daemonset.yaml", "docs/kubernetes/sluice.toml",
+	} {
 		if !strings.Contains(list, "sluice-0.0.0-1-g0-linux-amd64/"+file+"\n") {
 			t.Errorf("the archive has no %s:\n%s", file, list)
 		}
+	}
+	if extra := regexp.MustCompile(`.*(?:_test\.go|/go\.(?:mod|sum))\n`).FindString(list); extra != "" {
+		t.Errorf("the archive has %s", extra)
 	}
 	unpacked := t.TempDir()
 	output(t, "tar", "-C", unpacked, "-xzf", archive)
