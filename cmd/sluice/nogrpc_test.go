@@ -1,18 +1,21 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/virt-sluice/sluice/internal/needs"
 )
 
 // The tag nogrpc leaves gRPC out of the program, which then refuses a configuration that wants
-// SPIFFE, in words.
+// SPIFFE or OTLP, in words.
 func TestWithoutGRPC(t *testing.T) {
 	t.Parallel()
 	needs.Program(t, "go")
@@ -28,12 +31,35 @@ func TestWithoutGRPC(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-tags", "nogrpc", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	if err := os.WriteFile(config, []byte("[certificates]\nspiffe = \"unix:///run/spire/api.sock\"\n"), 0o600); err != nil {
-		t.Fatal(err)
+	refuses := func(code int, words, text string, args ...string) {
+		t.Helper()
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		c := exec.CommandContext(ctx, program, append(args, "--config", config)...)
+		out, err := c.CombinedOutput()
+		if c.ProcessState.ExitCode() != code || !strings.Contains(string(out), words+" (tag nogrpc)") {
+			t.Errorf("sluice %s: %v\n%s", args, err, out)
+		}
 	}
-	c := exec.Command(program, "serve", "--check", "--config", config)
-	out, err := c.CombinedOutput()
-	if c.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), "this sluice was built without SPIFFE (tag nogrpc)") {
-		t.Errorf("sluice serve: %v\n%s", err, out)
+	refuses(2, "this sluice was built without SPIFFE", "[certificates]\nspiffe = \"unix:///run/spire/api.sock\"\n", "serve", "--check")
+
+	for _, args := range [][]string{{"init"}, {"issue", "host-a"}} {
+		if out, err := exec.Command(program, append(append([]string{"pki"}, args...), "--dir", filepath.Join(dir, "pki"))...).CombinedOutput(); err != nil {
+			t.Fatalf("sluice pki: %v\n%s", err, out)
+		}
 	}
+	at := filepath.Join(dir, "pki", "host-a")
+	refuses(1, "this sluice was built without OTLP", fmt.Sprintf(`listen = "127.0.0.1:0"
+run_dir = %q
+state_dir = "off"
+[certificates]
+ca = %q
+cert = %q
+key = %q
+[telemetry]
+otlp = "http://127.0.0.1:4318"
+`, filepath.Join(dir, "run"), filepath.Join(at, "CA/cacert.pem"), filepath.Join(at, "libvirt/servercert.pem"), filepath.Join(at, "libvirt/private/serverkey.pem")), "serve")
 }
