@@ -22,6 +22,8 @@ func TestLooks(t *testing.T) {
 	p.Wait("the scene", `document.querySelectorAll(".card").length === 2 && document.querySelectorAll("#tiles li").length === 5`)
 	p.Do(`document.querySelector("#peer-list details").open = true`)
 	views := []string{"migrations", "history", "peers", "host"}
+	p.Wait("what was found of a peer", `document.querySelector('[data-peer="old-host"] .wrong')?.textContent.includes("nothing listens at 192.0.2.9:16514: connection refused")`)
+	p.Wait("a certificate's days", `[...document.querySelectorAll("#certificates li")].some((c) => c.textContent.includes("As a client") && c.textContent.includes("19 days left"))`)
 	for _, width := range []int64{1400, 390} {
 		for _, scheme := range []string{"dark", "light"} {
 			audit := (width == 390) == (scheme == "dark") // each width, and each scheme, once
