@@ -45,6 +45,7 @@ func TestLooks(t *testing.T) {
 				name := fmt.Sprintf("%s %d %s", strings.Fields(dialog)[0][1:], width, scheme)
 				p.Do(fmt.Sprintf("document.querySelector(%q).click()", dialog))
 				p.Wait("the dialog", `document.querySelector("dialog[open] h2") && !document.querySelector("dialog[open] .empty")`)
+				p.Do(`document.querySelectorAll("#session details").forEach((d) => d.open = true)`)
 				p.Shot(name)
 				if audit {
 					p.Audit(name)

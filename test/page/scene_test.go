@@ -133,6 +133,7 @@ func liveSession(id, guest string, percent float64) control.SessionRecord {
 			Channels: []control.ChannelStatus{{Name: "memory-0", Kind: "memory", Path: "records", TLS: "TLS1.3", Suite: "TLS_AES_128_GCM_SHA256", Sent: done, Open: true}},
 		},
 		Phases: []control.PhaseStart{{Phase: "connect"}, {Phase: "begin", At: 20}, {Phase: "prepare", At: 55}, {Phase: "memory", At: 700}},
+		Passes: []control.PassStart{{Pass: 1, At: 700, Remaining: total}, {Pass: 2, At: 9200, Remaining: 1 << 30, DirtyRate: 120 << 20}},
 		Notes:  []control.Note{{At: 60, Kind: control.NoteDecision, Text: "2 connections carry the memory"}, {At: 800, Kind: control.NoteLimit, Text: "limits.session_bandwidth: 1000 MiB/s"}},
 	}
 }
