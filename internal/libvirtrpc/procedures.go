@@ -144,7 +144,7 @@ var highPriority = map[Procedure]bool{
 	360: true, 361: true,
 }
 
-// procedures.txt has the names of all of libvirt 11's, in the order of their numbers.
+// procedures.txt has the names of all of libvirt 12.8's, in the order of their numbers.
 //
 //go:embed procedures.txt
 var procedureNames string
