@@ -184,8 +184,10 @@ func TestZeroCopy(t *testing.T) {
 	s := newSite(t)
 	a, _ := s.both(conf{})
 	g := s.guest(lab.GuestSpec{})
-	for _, args := range [][]string{{"--p2p"}, {}} {
-		a.virshStart(g, append(args, "--parallel", "--zerocopy")...).fails("zero copy takes a TCP connection", "leave out --zerocopy")
+	for _, uri := range []string{a.uri(), s.tlsURI("host-a")} {
+		for _, args := range [][]string{{"--p2p"}, {}} {
+			s.virshMigrates(s.A, g, uri, append(args, "--parallel", "--zerocopy")...).fails("zero copy takes a TCP connection", "leave out --zerocopy")
+		}
 	}
 	s.onlyOn(g, s.A)
 }
