@@ -117,6 +117,8 @@ func TestInterceptedAtOneHost(t *testing.T) {
 	}).secret(g, 0)
 	says(t, "show", both.intercept("show"), "attempts refused")
 	s.onlyOn(g, s.A)
+	// What is on already is no remedy for a port that it does not cover.
+	s.virshMigrates(s.A, g, s.tlsURI("mover"), "tcp:host-b:5000").fails("sluice on host-b", "client movers (", "tcp:host-b:5000", "leave out --migrateuri", "--tunnelled (or set require_secure")
 	both.intercept("down")
 	both.killed()
 

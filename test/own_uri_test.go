@@ -49,10 +49,10 @@ func TestOwnURIRefused(t *testing.T) {
 	g := s.guest(lab.GuestSpec{DisksMiB: []int{8}})
 	s.check(g.CreateDisks(s.B))
 	for _, one := range []struct{ args, says []string }{
-		{[]string{"--p2p", "--migrateuri", "rdma://host-b:49200"}, []string{"sluice on host-a: ", "in clear", "rdma://host-b:49200", "leave out --migrateuri"}},
+		{[]string{"--p2p", "--migrateuri", "rdma://host-b:49200"}, []string{"sluice on host-a: ", "that root asked for", "in clear", "rdma://host-b:49200", "leave out --migrateuri", "sluice intercept up"}},
 		{[]string{"--p2p", "--migrateuri", "unix:///tmp/own.sock", "--disks-uri", "unix:///tmp/own-disks.sock"}, []string{"sluice on host-a: ", "in clear", "leave out --migrateuri and --disks-uri"}},
 		{[]string{"--p2p", "--disks-uri", "tcp://host-b:49201"}, []string{"sluice on host-a: ", "in clear", "disks by", "leave out --disks-uri", "--tls"}},
-		{[]string{"--p2p", "--migrateuri", "tcp:host-c:49200"}, []string{"access denied", "host-c", "that host-b knows for its own", "aliases"}},
+		{[]string{"--p2p", "--migrateuri", "tcp:host-c:49200"}, []string{"access denied", "peer host-a asked for", "host-c", "that host-b knows for its own", "aliases"}},
 		{[]string{"--p2p", "--migrateuri", "tcp:127.0.0.1:49200"}, []string{"access denied", "127.0.0.1"}},
 		{[]string{"--migrateuri", "tcp:" + s.A.Addr}, []string{"access denied", s.A.Addr}},
 	} {

@@ -132,7 +132,7 @@ func historyLines(h *control.History, q *control.HistoryQuery, width int) (lines
 			paused = span(s.Downtime)
 		}
 		r := t.row(s.Ended.Local().Format(time.DateTime), guest(s.SessionStatus), s.Direction, s.Peer, s.Outcome, span(s.Ended.Sub(s.Started)), paused,
-			size(s.Sent+s.Received), askedBy(s.Asked), s.TLS, shortID(s.ID))
+			size(s.Sent+s.Received), s.Asked.String(), s.TLS, shortID(s.ID))
 		if s.Cause != "" {
 			r.add(s.Cause)
 		}
@@ -146,21 +146,6 @@ func historyLines(h *control.History, q *control.HistoryQuery, width int) (lines
 
 // shortID is as much of a session's ID as tells it from others, as in metrics.
 func shortID(id string) string { return id[:min(8, len(id))] }
-
-// askedBy says who asked for a migration.
-func askedBy(a *control.Asker) string {
-	switch {
-	case a == nil:
-		return ""
-	case a.Certificate != "":
-		return a.Certificate
-	case a.UID == nil:
-		return ""
-	case a.User != "":
-		return a.User
-	}
-	return fmt.Sprintf("uid %d", *a.UID)
-}
 
 // answerPatience is how long a daemon may take for an answer that takes it no work.
 const answerPatience = 15 * time.Second

@@ -113,7 +113,7 @@ func reportFacts(s *control.SessionRecord, now time.Time) (all []fact) {
 		}
 		add("asked by", who)
 	} else {
-		add("asked by", askedBy(s.Asked))
+		add("asked by", s.Asked.String())
 	}
 	add("options", strings.Join(s.Options, " "))
 	took := span(lasted(s, now))

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -73,6 +74,21 @@ type Asker struct {
 	PID  int     `json:"pid,omitempty"`  // 0: not known
 
 	Certificate string `json:"certificate,omitempty"` // the names in it
+}
+
+// String is the user or the certificate's names, empty if neither is known.
+func (a *Asker) String() string {
+	switch {
+	case a == nil:
+		return ""
+	case a.Certificate != "":
+		return a.Certificate
+	case a.UID == nil:
+		return ""
+	case a.User != "":
+		return a.User
+	}
+	return fmt.Sprintf("uid %d", *a.UID)
 }
 
 // CodeKilled stands in history for the code of a cause, where the daemon ended before its session.

@@ -208,7 +208,7 @@ func (g *destinationFilter) abort(c *libvirtrpc.Call, decode func([]byte) (libvi
 }
 
 func (g *destinationFilter) insecure(t transfer.Transfer) libvirtrpc.Outcome {
-	refusal := g.gateway.insecure(t)
+	refusal := g.gateway.insecure(t, g.who)
 	g.log.Warn().Str("caller", g.who).Str("cause", refusal.Message).Msg("migration refused")
 	return libvirtrpc.Outcome{Err: refusal}
 }

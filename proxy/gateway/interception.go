@@ -13,11 +13,20 @@ import (
 // sluice alone: the kernel is closed to other hosts at the ports that the caller has named, if any.
 // Which those are its table says: the configuration may have been changed since.
 func (gw *Gateway) coveredByInterception(params libvirtrpc.Params) bool {
+	table := gw.interception()
+	return table != nil && coveredBy(&table.Table, params)
+}
+
+// interception is what the kernel has, nil if interception is off.
+func (gw *Gateway) interception() *rules.State {
 	if gw.Config.Intercept == nil {
-		return false
+		return nil
 	}
 	table, err := rules.Read()
-	return err == nil && coveredBy(&table.Table, params)
+	if err != nil {
+		return nil
+	}
+	return table
 }
 
 func coveredBy(table *rules.Table, params libvirtrpc.Params) bool {

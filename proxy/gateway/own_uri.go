@@ -6,7 +6,6 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
-	"github.com/virt-sluice/sluice/proxy/intercept/rules"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/transfer"
 )
@@ -43,11 +42,11 @@ func (g *destinationFilter) replaces(t transfer.Transfer) bool {
 
 // redirected says whether the kernel leads to sluice all data that would go by itself to p.
 func (gw *Gateway) redirected(p *peer.Peer, t transfer.Transfer) bool {
-	if gw.Config.Intercept == nil || len(t.Aim.Hosts) == 0 {
+	if len(t.Aim.Hosts) == 0 {
 		return false
 	}
-	table, err := rules.Read()
-	if err != nil {
+	table := gw.interception()
+	if table == nil {
 		return false
 	}
 	for _, host := range t.Aim.Hosts {
@@ -65,5 +64,5 @@ func (g *destinationFilter) aimedHere(params libvirtrpc.Params) error {
 	if err != nil || !is || g.gateway.Peers.IsSelf(host) {
 		return err
 	}
-	return fmt.Errorf("the migration's URI leads to %.80q, which is no name and no address that %s knows for its own: leave out --migrateuri, or add it to aliases in this host's table at the source", host, g.gateway.Config.Name)
+	return fmt.Errorf("the URI of the migration that %s asked for leads to %.80q, which is no name and no address that %s knows for its own: leave out --migrateuri, or add it to aliases in this host's table at the source", g.who, host, g.gateway.Config.Name)
 }

@@ -134,7 +134,7 @@ func (g *sourceFilter) prepare(ctx context.Context, c *libvirtrpc.Call, decode f
 		g.log.Info().Str("uri", own).Msg("a session carries the guest to the peer, in place of the migration's URI")
 	}
 	if t.InClear != "" && g.gateway.Config.Secure() && !g.gateway.redirected(g.peer, t) {
-		refusal := g.gateway.insecure(t)
+		refusal := g.gateway.insecure(t, g.asked.String())
 		g.log.Warn().Str("cause", refusal.Message).Msg("migration refused")
 		return outcome{libvirtrpc.Outcome{Err: refusal}}
 	}
