@@ -49,3 +49,26 @@ func TestVirshBothThroughSluice(t *testing.T) {
 	s.virshStart(s.A, "-c", "qemu:///system", "migrate", "--live", "--unsafe", g.Name, toB).fails("reach-the-source-through-sluice-too-or-add---tls")
 	s.onlyOn(g, s.A)
 }
+
+// The source's sluice finds the destination's by the name that that one has in its configuration,
+// whatever it is called here.
+func TestVirshBothByAnotherName(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	const peer = "[peers.host-b]\naccess = \"full\"\n"
+	a := s.start(s.A, conf{peers: peer + bothClients})
+	b := s.start(s.B, conf{name: "kvm2.example.org", names: []string{"host-b"}, peers: "[peers.host-a]\n" + bothClients})
+	g := s.guest(lab.GuestSpec{})
+	migrate := func() *virshRun {
+		from := strings.Replace(s.tlsURI("operator"), "//host-b/", "//host-a/", 1)
+		return s.virshStart(s.A, "-c", from, "migrate", "--live", g.Name, s.tlsURI("mover"))
+	}
+	migrate().fails(`calls it "kvm2.example.org"`, "which is no peer's name on host-a", "add it there to aliases in that peer's table")
+	s.onlyOn(g, s.A)
+	a.killed()
+	a = s.start(s.A, conf{peers: peer + "aliases = [\"kvm2.example.org\"]\n" + bothClients})
+	migrate().moves()
+	s.check(s.CheckOnlyOn(s.ctx, g, s.B))
+	a.steered(b, g, "sluice")
+	s.nothingLeft()
+}
