@@ -1,6 +1,8 @@
 package test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/lab"
@@ -11,7 +13,11 @@ import (
 func TestOwnURIReplaced(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	a, b := s.both(conf{peers: "[peers.host-a]\naliases = [\"storage-a\", \"192.0.2.1\"]\n[peers.host-b]\naliases = [\"storage-b\", \"192.0.2.2\"]\n"})
+	ofB := []string{"storage-b", s.B.Addr}
+	if s.B.Addr6 != "" {
+		ofB = append(ofB, s.B.Addr6)
+	}
+	a, b := s.both(conf{peers: fmt.Sprintf("[peers.host-a]\naliases = [\"storage-a\", %q]\n[peers.host-b]\naliases = [\"%s\"]\n", s.A.Addr, strings.Join(ofB, `", "`))})
 	g := s.guest(lab.GuestSpec{DisksMiB: []int{8}})
 	s.check(g.CreateDisks(s.B))
 	for _, one := range []struct {
@@ -33,7 +39,10 @@ func TestOwnURIReplaced(t *testing.T) {
 		t.Fatalf("sluice migrate to an alias ends with status %d: %s", status, errs)
 	}
 	s.check(s.CheckOnlyOn(s.ctx, g, s.A))
-	for _, name := range []string{"storage-b", s.B.Addr} {
+	for _, name := range ofB {
+		if strings.Contains(name, ":") {
+			name = "%5B" + name + "%5D" // libvirt parses no URI with bare brackets in its query
+		}
 		s.virshMigrates(s.A, g, "qemu+unix:///system?socket=/run/sluice/peers/"+name+"/libvirt.sock", "--p2p", "--copy-storage-all").moves()
 		s.check(s.CheckOnlyOn(s.ctx, g, s.B))
 		b.virshMigrate(a, g, "--p2p", "--copy-storage-all")
