@@ -42,7 +42,7 @@ func (h Holdings) Started() bool {
 	at := func(what string) bool {
 		return slices.ContainsFunc(h.Goroutines, func(stack string) bool { return strings.Contains(stack, what) })
 	}
-	return slices.Contains(h.Descriptors, "anon_inode:inotify") && at("proxy.(*Daemon).stops") &&
+	return slices.Contains(h.Descriptors, "anon_inode:inotify") && at("proxy.(*Daemon).stops.func1(") &&
 		!at("/sluice/stream") && !at("digitalocean/go-libvirt") && !slices.ContainsFunc(h.Goroutines, notBegun.MatchString)
 }
 
