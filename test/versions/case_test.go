@@ -16,6 +16,7 @@ type testCase struct {
 	peer   string        // TOML of the other host's table
 	often  bool          // it is tried without -all, too
 	byTCP  bool          // libvirt at the destination must listen on plain TCP
+	among  []direction   // where libvirt has what it takes; everywhere if nil
 	// run moves the guest. If a fault of libvirt's or QEMU's keeps it from that, as it must, run
 	// returns what it is.
 	run func(s *stage) (fault string)
@@ -26,6 +27,9 @@ var cases = []*testCase{
 	{name: "with disks", often: true, spec: disks, run: bySluice("--copy-storage-all")},
 	{name: "with virtio disks", spec: lab.GuestSpec{DisksMiB: []int{16, 3}}, run: withVirtioDisks},
 	{name: "in parallel", often: true, run: bySluice("--parallel-connections", "4")},
+	{name: "in parallel, zlib", among: sinceMultifd, run: compressed("zlib")},
+	{name: "in parallel, zstd", among: sinceMultifd, run: compressed("zstd")},
+	{name: "disks' zeroes", among: sinceMultifd, spec: disks, run: zeroes},
 	{name: "paused", spec: lab.GuestSpec{Paused: true}, run: bySluice()},
 	{name: "paused, twice", spec: lab.GuestSpec{Paused: true, NVRAM: true}, run: pausedTwice},
 	{name: "QEMU's own TLS", often: true, run: byVirsh(peerSocket, "QEMU's own TLS", "--p2p", "--tls")},
@@ -42,6 +46,10 @@ var cases = []*testCase{
 }
 
 var disks = lab.GuestSpec{DisksMiB: []int{16, 3}, IDE: true}
+
+// sinceMultifd are directions between hosts that compress what several connections carry, and know
+// the other options that came after libvirt 9.0.
+var sinceMultifd = []direction{{debian13, debian13}, {debianTesting, debianTesting}}
 
 // shares has a folder of the host's, which is the same on the other.
 var shares = lab.GuestSpec{
@@ -73,6 +81,42 @@ func bySluice(args ...string) func(*stage) string {
 		})
 		return ""
 	}
+}
+
+func compressed(method string) func(*stage) string {
+	level := "comp-" + method + "-level"
+	return func(s *stage) string {
+		s.set([]string{"--parallel", "--comp-methods", method, "--" + level, "2"},
+			`"multifd-compression":"`+method+`"`, `"multifd-`+method+`-level":2`)
+		return ""
+	}
+}
+
+// zeroes are looked for on one disk, and libvirt 12.2 is told that the other's file has nothing else.
+func zeroes(s *stage) string {
+	args := []string{"--copy-storage-all", "--migrate-disks-detect-zeroes", "hda", "--available-switchover-bandwidth", "1000"}
+	if s.direction.from == debianTesting {
+		args = append(args, "--migrate-disks-target-zero", "hdb")
+	}
+	s.set(args, `"avail-switchover-bandwidth":1048576000`)
+	return ""
+}
+
+// set moves the guest, and QEMU at the source must have these parameters meanwhile.
+func (s *stage) set(args []string, parameters ...string) {
+	s.t.Helper()
+	s.secretly(func() {
+		m := s.migrate(append(args, "--bandwidth", "8")...)
+		m.until(control.PhaseMemory)
+		out, err := s.A.Virsh(s.ctx, "qemu-monitor-command", s.g.Name, `{"execute":"query-migrate-parameters"}`)
+		s.check(err)
+		for _, p := range parameters {
+			if !strings.Contains(out, p) {
+				s.t.Errorf("QEMU's parameters lack %s:\n%s", p, out)
+			}
+		}
+		m.want(control.Moved)
+	})
 }
 
 func byVirsh(uri, memory string, args ...string) func(*stage) string {

@@ -2,6 +2,7 @@ package versions
 
 import (
 	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/lab"
@@ -21,7 +22,7 @@ func TestVersions(t *testing.T) {
 	for _, d := range directions {
 		var chosen []*testCase
 		for _, c := range cases {
-			if d.to.modular && c.byTCP {
+			if d.to.modular && c.byTCP || c.among != nil && !slices.Contains(c.among, d) {
 				continue
 			}
 			if *only != "" && match.MatchString(key(d, c)) || *only == "" && (*all || c.often) {
