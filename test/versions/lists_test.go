@@ -113,9 +113,9 @@ func testProcedures(t *testing.T, root string) {
 	}
 	// What only the next libvirt has is denied as well to who may only migrate, by its number.
 	next := libvirtrpc.Procedure(len(named) + 100)
-	err = libvirtrpc.Allowed(libvirtrpc.Head{Program: libvirtrpc.ProgramRemote, Procedure: next})
-	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("procedure %d", next)) {
-		t.Errorf("procedure %d: %v", next, err)
+	refusal := libvirtrpc.Allowed(libvirtrpc.Head{Program: libvirtrpc.ProgramRemote, Procedure: next})
+	if refusal == nil || !strings.Contains(refusal.Message, fmt.Sprintf("procedure %d", next)) {
+		t.Errorf("procedure %d: %v", next, refusal)
 	}
 }
 
