@@ -59,14 +59,6 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// newProcedures are those of libvirt 12 that have no name in messages. Somebody has read what they
-// do: none begins a stream, or moves a guest.
-var newProcedures = map[libvirtrpc.Procedure]string{
-	454: "DOMAIN_EVENT_VCPU_REMOVED",
-	455: "DOMAIN_EVENT_CALLBACK_CHANNEL_LIFECYCLE",
-	456: "DOMAIN_ANNOUNCE_INTERFACE",
-}
-
 // Of the remote program, in what libvirt generates from remote_protocol.x for SystemTap.
 var (
 	remoteRule    = regexp.MustCompile(`(?s)program == 536903814 && version == 1\) \{(.*?)(?:else if \(program ==|return procstr)`)
@@ -74,7 +66,7 @@ var (
 )
 
 // testProcedures: those that are passed and refused have the numbers that they have in sluice, and
-// each other has its name, or is listed here.
+// each other has its name.
 func testProcedures(t *testing.T, root string) {
 	const file = "/usr/share/systemtap/tapset/libvirt_functions.stp"
 	text, err := os.ReadFile(filepath.Join(root, file))
@@ -97,10 +89,7 @@ func testProcedures(t *testing.T, root string) {
 		t.Fatalf("only %d procedures are found in %s", len(named), file)
 	}
 	for n, name := range named {
-		if n.String() == fmt.Sprintf("%s (procedure %d)", name, n) {
-			continue
-		}
-		if newProcedures[n] != name || n.String() != fmt.Sprintf("procedure %d", n) {
+		if n.String() != fmt.Sprintf("%s (procedure %d)", name, n) {
 			t.Errorf("procedure %d is %s, which messages call %q: read what it does in remote_protocol.x, and name it", n, name, n)
 		}
 	}
