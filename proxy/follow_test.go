@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/hosttest"
@@ -44,21 +45,7 @@ func TestFollow(t *testing.T) {
 		t.Errorf("then there are the sessions %+v", st.Sessions)
 	}
 
-	following, ended := make(chan struct{}), make(chan *control.SessionStatus)
-	go func() {
-		st, err := c.Follow(t.Context(), "web", func(control.Progress) {
-			select {
-			case <-following:
-			default:
-				close(following)
-			}
-		})
-		if err != nil {
-			t.Error(err)
-		}
-		ended <- st
-	}()
-	<-following
+	ended := follow(t, c, "web")
 	h.Sessions.End(guest, control.Failed, stream.CodeLink, "the link broke")
 	if st := <-ended; st == nil || st.ID != id1 || st.Outcome != control.Failed || st.Cause != "the link broke" {
 		t.Errorf("the end: %+v", st)
@@ -73,27 +60,28 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// One who follows learns how a session ended that the daemon's stop has ended.
-func TestFollowUntilStop(t *testing.T) {
-	t.Parallel()
-	h, top := newHistorian(t)
-	h.start(top, hosttest.PeerA)
-	guest := h.carries(id1, "web", control.Outgoing)
+// follow has begun to follow once it returns, and sends how the session ended.
+func follow(t *testing.T, c *control.Client, name string) <-chan *control.SessionStatus {
 	following, ended := make(chan struct{}), make(chan *control.SessionStatus)
+	var begun sync.Once
 	go func() {
-		st, err := control.New(h.Path("run/control.sock")).Follow(t.Context(), id1, func(control.Progress) {
-			select {
-			case <-following:
-			default:
-				close(following)
-			}
-		})
+		st, err := c.Follow(t.Context(), name, func(control.Progress) { begun.Do(func() { close(following) }) })
 		if err != nil {
 			t.Error(err)
 		}
 		ended <- st
 	}()
 	<-following
+	return ended
+}
+
+// One who follows learns how a session ended that the daemon's stop has ended.
+func TestFollowUntilStop(t *testing.T) {
+	t.Parallel()
+	h, top := newHistorian(t)
+	h.start(top, hosttest.PeerA)
+	guest := h.carries(id1, "web", control.Outgoing)
+	ended := follow(t, control.New(h.Path("run/control.sock")), id1)
 	go func() { // as what serves the session does
 		<-h.working.Done()
 		h.Sessions.End(guest, control.Failed, stream.CodeShutdown, "the daemon is stopping")

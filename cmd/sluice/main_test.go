@@ -143,7 +143,7 @@ func standinMigrate(ctx context.Context, req *control.MigrateRequest, report fun
 		r.Outcome, r.Message = control.Cancelled, "waits goes on at host-a"
 	case "lingers": // longer than two who are impatient
 		<-ctx.Done()
-		time.Sleep(4 * time.Second)
+		time.Sleep(4 * time.Second) // as long as its name says, as below
 		r.Outcome, r.Message = control.Cancelled, "lingers goes on at host-a"
 	case "unwinds": // takes its time
 		<-ctx.Done()

@@ -31,7 +31,7 @@ func sum() string {
 		h.Write(data)
 	}
 	if err != nil {
-		panic("internal: the page's files: " + err.Error())
+		panic("internal: the page's files: " + err.Error()) // they are in the program
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

@@ -317,7 +317,7 @@ func TestEventsAreFew(t *testing.T) {
 	e.first("host")
 	before := s.looks.Load()
 	for s.looks.Load() < before+2*statusEvery { // with two further statuses
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // asks again: the feed tells nobody of its looks
 	}
 	s.live.Store(&[]control.SessionRecord{{SessionStatus: control.SessionStatus{ID: "1"}}})
 	for {
@@ -354,7 +354,7 @@ func TestWatchersAreBounded(t *testing.T) {
 	}
 	s.page.feed.work.Wait() // what looked has ended
 	looks := s.looks.Load()
-	time.Sleep(2 * interval)
+	time.Sleep(2 * interval) // in which a feed would have looked
 	if got := s.looks.Load(); got != looks {
 		t.Errorf("%d looks though nobody watches", got-looks)
 	}
@@ -384,7 +384,7 @@ func TestWatcherThatDoesNotRead(t *testing.T) {
 	s.live.Store(&[]control.SessionRecord{{SessionStatus: control.SessionStatus{ID: "1", Cause: strings.Repeat("x", more)}}})
 	other.until("sessions", func(data string) bool { return len(data) > more })
 	late := time.After(3 * writePatience)
-	for watchers := 2; watchers > 1; time.Sleep(10 * time.Millisecond) {
+	for watchers := 2; watchers > 1; time.Sleep(10 * time.Millisecond) { // asks again: nobody is told of another's end
 		select {
 		case <-late:
 			t.Fatalf("it is there after %v", 3*writePatience)
