@@ -131,12 +131,14 @@ func (g *Guest) Watch(ctx context.Context, lost func()) {
 	if g.mayPostcopy() {
 		return // it may be here already, and goes on
 	}
-	v, err := g.arrivals.Libvirt.Connect(ctx)
+	begin, cancel := context.WithTimeout(ctx, g.arrivals.Config.Limits.GiveUpTimeout)
+	defer cancel()
+	v, err := g.arrivals.Libvirt.Connect(begin)
 	if err != nil {
 		return // Finish finds out
 	}
 	defer v.Close()
-	if v.WatchDriver(ctx) != nil {
+	if v.WatchDriver(begin) != nil {
 		return
 	}
 	select {

@@ -304,8 +304,12 @@ func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) 
 }
 
 // stillHere fails once libvirt here has lost the guest (see Guest.Watch): Finish is not asked for, and
-// its source takes it back, where nobody could tell after a Finish that failed.
+// its source takes it back, where nobody could tell after a Finish that failed. In post-copy the guest
+// may be here, and goes on without its libvirt: it is asked for as ever.
 func (in *Migration) stillHere() error {
+	if in.life.mayPostcopy() {
+		return nil
+	}
 	select {
 	case <-in.virt.Gone():
 	default:
