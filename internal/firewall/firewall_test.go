@@ -33,6 +33,8 @@ var rulesets = []struct {
 		text: `table inet filter { set open { type inet_service; flags interval; elements = { 22, 16000-17000 }; }; chain input { type filter hook input priority filter; policy drop; ct state established accept; meta l4proto icmpv6 accept; tcp dport @open accept; }; }`},
 	{name: "a map to chains", came: Passes, came6: Blocked, by: "inet filter input",
 		text: `table inet filter { chain four { tcp dport != 16514 drop; ct state new accept; }; chain six { return; }; chain input { type filter hook input priority filter; policy drop; ct state established accept; meta l4proto icmpv6 accept; meta nfproto vmap { ipv4: jump four, ipv6: goto six }; accept; }; }`},
+	{name: "a map with a verdict for all others", came: Passes, came6: Passes,
+		text: `table inet filter { chain input { type filter hook input priority filter; policy drop; ct state established accept; meta l4proto icmpv6 accept; tcp dport vmap { 16514: accept, *: drop }; }; }`},
 	{name: "a map that can't be followed", came: Depends, came6: Depends, by: "inet filter input",
 		text: `table inet filter { chain input { type filter hook input priority filter; policy drop; ct state established accept; meta l4proto icmpv6 accept; iifname vmap { "lo": accept, "eth0": drop, "here": accept }; drop; }; }`},
 	{name: "the peer alone", came: Passes, came6: Blocked, by: "inet filter input",

@@ -154,6 +154,8 @@ func (s *set) has(v value) tri {
 // holds says whether an element of the set is, or begins an interval that has, the value.
 func (s *set) holds(e nftables.SetElement, v value) tri {
 	switch {
+	case len(e.Key) == 0:
+		return maybe // the one for all that no other has
 	case e.IntervalEnd:
 		return no
 	case s.Concatenation || e.KeyEnd != nil || len(e.Key) > len(v.data):
