@@ -154,10 +154,10 @@ func (a *answering) identity(ctx context.Context) {
 	case err != nil:
 		a.unknown(same, "whether %s has a guest of that name or UUID: %s", here, virt.Words("looking for it", err))
 	case !state.Absent:
-		a.fail(same, "runs-there", "look which of the two is the guest before anything else (virsh dominfo on both hosts); if the one there is not needed: virsh destroy "+called,
+		a.fail(same, "runs-there", "look which of the two is the guest before anything else (virsh dominfo on both hosts); if the one there is not needed: virsh destroy "+virt.InShell(called),
 			"guest %s (%s) is on %s already, %v", called, a.needs.UUID, here, state)
 	case called != "" && called != name:
-		a.fail(same, "same-uuid", "undefine it there if it is a copy or an old definition (virsh undefine "+called+")", "%s has the guest's UUID under another name, %s", here, called)
+		a.fail(same, "same-uuid", "undefine it there if it is a copy or an old definition (virsh undefine "+virt.InShell(called)+")", "%s has the guest's UUID under another name, %s", here, called)
 	case has && other.UUID != uuid:
 		a.fail(same, "same-name", "rename one of them (virsh domrename), or migrate with --dname", "%s has another guest of the name %s (%s)", here, name, virt.FormatUUID(other.UUID))
 	case a.Named(name) != nil:
@@ -276,7 +276,7 @@ func (a *answering) networks(ctx context.Context) {
 		case !has:
 			a.fail(network, "no-network", "define and start it there (virsh net-define, net-start), or give the guest another by --xml", "%s has no network %s", here, name)
 		case !active:
-			a.fail(network, "inactive-network", "start it there (virsh net-start "+name+")", "the network %s is not active on %s", name, here)
+			a.fail(network, "inactive-network", "start it there (virsh net-start "+virt.InShell(name)+")", "the network %s is not active on %s", name, here)
 		default:
 			a.ok(network, "%s has the network %s", here, name)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/virt-sluice/sluice/proxy/control"
+	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
 // answeredDisks judges what the destination has in place of the guest's disks.
@@ -43,10 +44,10 @@ func (pl *planning) judge(d *plannedDisk, optional bool) (result, code, text, re
 		return control.ResultOK, "", fmt.Sprintf("%s makes it, with %s, and it is copied", there, size(d.Size)), ""
 	case !d.There && d.Copied:
 		return control.ResultError, "missing", there + " lacks the file that it is copied into",
-			fmt.Sprintf("add --create-disks, or make it there: qemu-img create -f %s %s %d", d.Format, d.Source, d.Size)
+			fmt.Sprintf("add --create-disks, or make it there: qemu-img create -f %s %s %d", virt.InShell(d.Format), virt.InShell(d.Source), d.Size)
 	case !d.There && (d.Device == "cdrom" || d.Device == "floppy"):
 		return control.ResultError, "missing", there + " lacks what is in the drive",
-			fmt.Sprintf("eject it (virsh change-media %s %s --eject), or put the same file there", pl.asked.Guest.Name, d.Target)
+			fmt.Sprintf("eject it (virsh change-media %s %s --eject), or put the same file there", virt.InShell(pl.asked.Guest.Name), virt.InShell(d.Target))
 	case !d.There:
 		return control.ResultError, "missing", there + " lacks it", "mount the storage there that both hosts share, or copy the disks with --copy-storage-all --create-disks"
 	case d.ThereSize > 0 && d.Size > 0 && d.ThereSize != d.Size:

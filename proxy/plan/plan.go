@@ -160,13 +160,13 @@ func (pl *planning) saved(ctx context.Context) {
 		return
 	}
 	if snapshots > 0 && !pl.req.Offline {
-		l.fail("snapshots", "snapshots", "delete them (virsh snapshot-list "+name+"; snapshot-delete --metadata keeps what is in the image)", "the guest has %d snapshots, with which libvirt does not migrate it", snapshots)
+		l.fail("snapshots", "snapshots", "delete them (virsh snapshot-list "+virt.InShell(name)+"; snapshot-delete --metadata keeps what is in the image)", "the guest has %d snapshots, with which libvirt does not migrate it", snapshots)
 	}
 	if checkpoints > 0 {
-		l.fail("checkpoints", "checkpoints", "delete them (virsh checkpoint-list "+name+", checkpoint-delete)", "the guest has %d checkpoints, with which libvirt does not migrate it", checkpoints)
+		l.fail("checkpoints", "checkpoints", "delete them (virsh checkpoint-list "+virt.InShell(name)+", checkpoint-delete)", "the guest has %d checkpoints, with which libvirt does not migrate it", checkpoints)
 	}
 	if managed > 0 {
-		l.warn("snapshots", "managed-save", "remove it (virsh managedsave-remove "+name+")", "the guest has a saved state (virsh managedsave), which stays here")
+		l.warn("snapshots", "managed-save", "remove it (virsh managedsave-remove "+virt.InShell(name)+")", "the guest has a saved state (virsh managedsave), which stays here")
 	}
 }
 

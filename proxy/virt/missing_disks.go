@@ -68,13 +68,13 @@ func (v *Conn) DiskSize(ctx context.Context, uuid libvirt.UUID, target string) (
 func makeDisk(d domainxml.Disk, size uint64, incremental bool) string {
 	beneath := ""
 	if incremental && d.Backing != "" {
-		beneath = fmt.Sprintf("-b %s -F %s ", inShell(d.Backing), inShell(d.BackingFormat))
+		beneath = fmt.Sprintf("-b %s -F %s ", InShell(d.Backing), InShell(d.BackingFormat))
 	}
-	return fmt.Sprintf("`qemu-img create -f %s %s%s %d`", inShell(d.Format), beneath, inShell(d.Path), size)
+	return fmt.Sprintf("`qemu-img create -f %s %s%s %d`", InShell(d.Format), beneath, InShell(d.Path), size)
 }
 
-// inShell is a word as a shell takes it.
-func inShell(word string) string {
+// InShell is a word as a shell takes it: names are given by who defines a guest, or sends one.
+func InShell(word string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@%"
 	if word != "" && strings.Trim(word, plain) == "" {
 		return word

@@ -3,6 +3,7 @@ package virt
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/digitalocean/go-libvirt"
 )
@@ -76,7 +77,11 @@ func (l Libvirt) HasSecret(ctx context.Context, uuid, kind, usage string) (has b
 	defer v.Close()
 	err = v.Bound(ctx, func() error {
 		if uuid == "" {
-			_, err := v.SecretLookupByUsage(secretUsages[kind], usage)
+			number, known := secretUsages[kind]
+			if !known {
+				return fmt.Errorf("secrets of type %.20q are not looked for by their usage", kind)
+			}
+			_, err := v.SecretLookupByUsage(number, usage)
 			return err
 		}
 		id, err := ParseUUID(uuid)
