@@ -20,7 +20,7 @@ export function cancel(s, tokenFile, done) {
           method: "POST", headers: { Authorization: `Bearer ${input.value.trim()}`, "Content-Type": "application/json" }, body: JSON.stringify({ guest: s.id }),
         });
         token = input.value.trim();
-        dialog.close();
+        if (form.isConnected) dialog.close(); // else it asks of another by now
         done(`${w.guest(s)}: ${w.outcome(reply)}`);
       } catch (err) {
         problem.textContent = err.message;

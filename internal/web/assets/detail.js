@@ -10,10 +10,12 @@ export async function show(s, host) {
   const dialog = byId("session");
   draw(dialog, s, host, el("p", { class: "empty" }, "Loading"));
   if (!dialog.open) dialog.showModal();
+  const turn = (dialog.turn = {});
+  const late = (...what) => turn === dialog.turn && draw(dialog, ...what); // unless another is shown by then
   try {
-    draw(dialog, await ask(`/v1/sessions/${s.id}`), host);
+    late(await ask(`/v1/sessions/${s.id}`), host);
   } catch (err) {
-    draw(dialog, s, host, el("p", { class: "notice warn" }, err.message));
+    late(s, host, el("p", { class: "notice warn" }, err.message));
   }
 }
 

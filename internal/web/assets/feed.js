@@ -14,7 +14,7 @@ export function follow(handlers, state) {
       state("lost");
       if (source.readyState !== EventSource.CLOSED) return; // it tries again by itself
       source = null; // refused, as while the page is open too often, or the daemon is being replaced
-      setTimeout(begin, 3000);
+      setTimeout(() => document.hidden || begin(), 3000); // one that is seen again begins by itself
     };
     for (const [name, handle] of Object.entries(handlers)) source.addEventListener(name, (e) => handle(JSON.parse(e.data)));
   };

@@ -31,7 +31,9 @@ export class Migrations {
   sessions(live) {
     const before = new Set(this.live.map((s) => `${s.id}-${s.direction}`));
     for (const s of live) {
-      if (this.known && !before.has(`${s.id}-${s.direction}`)) this.page.say(`${w.guest(s)}: migration has begun`);
+      const key = `${s.id}-${s.direction}`;
+      const returned = this.results.delete(key); // it was missing for a moment, and has not ended
+      if (this.known && !returned && !before.has(key)) this.page.say(`${w.guest(s)}: migration has begun`);
     }
     this.known = true;
     // One that is missing has ended: the event that has its result may come a moment later.
@@ -64,7 +66,7 @@ export class Migrations {
     this.cards.update(cards);
     byId("idle").hidden = cards.length > 0;
     const n = this.live.length;
-    document.title = `${n ? `(${n}) ` : ""}${this.page.host ?? "sluice"} · sluice`;
+    document.title = `${n ? `(${n}) ` : ""}${this.page.host ? `${this.page.host} · ` : ""}sluice`;
     this.tile("Under way", "#migrations", n, n ? w.rate(this.live.reduce((sum, s) => sum + s.rate, 0)) : "nothing moves", n ? "busy" : null);
   }
 
@@ -73,6 +75,7 @@ export class Migrations {
     try {
       const since = new Date(Date.now() - DAY).toISOString();
       const day = await ask(`/v1/history?since=${since}`);
+      if (day.problem) throw new Error(day.problem);
       const moved = day.sessions.filter((s) => s.outcome === "moved").length;
       const failed = day.sessions.filter((s) => s.outcome === "failed" || s.outcome === "unknown").length;
       this.tile("Last 24 hours", "#history", `${moved} moved`, failed ? `${failed} failed` : "none failed", failed ? "bad" : "good");
