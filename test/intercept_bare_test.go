@@ -1,8 +1,11 @@
 package test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -68,9 +71,15 @@ func TestInterceptedWithoutLibvirt(t *testing.T) {
 		d.intercept("up")
 		t.Cleanup(func() { d.intercept("down") })
 	}
+	// Memory that fits in no socket's buffer, as every guest's: else QEMU may have closed its connection
+	// before sluice asks whose it is.
+	memory := filepath.Join(t.TempDir(), "memory")
+	noise := make([]byte, 32<<20)
+	rand.Read(noise)
+	s.check(os.WriteFile(memory, noise, 0o644))
 	there := s.bareQEMU(s.B, "-incoming", "tcp:"+s.B.Addr+":60000")
 	s.listening(s.B, 60000)
-	here := s.bareQEMU(s.A)
+	here := s.bareQEMU(s.A, "-device", "loader,file="+memory+",addr=0x1000000,force-raw=on")
 	here.says("info status", "VM status: running")
 	w := s.watched(func() {
 		fmt.Fprintln(here.stdin, "migrate -d tcp:"+s.B.Addr+":60000")

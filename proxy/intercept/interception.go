@@ -184,8 +184,15 @@ func (i *carrier) carry(ctx context.Context, c *connection) {
 	c.host.Sessions.EndLogged(c.entry, log, session.OutcomeOf(cause), cause)
 }
 
-// judge finds whose address c was meant for, and whether it is QEMU's.
+// judge finds whose address c was meant for, and whether it is QEMU's: first whose it is, since one
+// that QEMU closes before is nobody's. What fits in the two sockets' buffers, a few MiB, is all that
+// QEMU can have sent by then.
 func (i *carrier) judge(c *connection) (*peer.Peer, error) {
+	var err error
+	from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
+	if c.uid, _, err = sockets.Owner(from, c.to); err != nil {
+		return nil, err
+	}
 	table, err := rules.Read()
 	if err != nil {
 		return nil, err
@@ -196,11 +203,7 @@ func (i *carrier) judge(c *connection) (*peer.Peer, error) {
 		return nil, errors.New("the kernel did not redirect it here: only connections to peers' migration ports are carried")
 	case c.host.Peers.Get(name) == nil:
 		return nil, fmt.Errorf("%v is an address of %s, which is no longer a peer: `sluice intercept up` applies the configuration", c.to.Addr(), name)
-	}
-	from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
-	if c.uid, _, err = sockets.Owner(from, c.to); err != nil {
-		return nil, err
-	} else if c.uid != 0 && c.uid != c.host.QEMUUID {
+	case c.uid != 0 && c.uid != c.host.QEMUUID:
 		return nil, fmt.Errorf("uid %d may not connect to peers' migration ports: only QEMU (qemu_user) and root may", c.uid)
 	}
 	return c.host.Peers.Get(name), nil
