@@ -217,7 +217,7 @@ func TestRelease(t *testing.T) {
 		for _, file := range append(own,
 			"/usr/bin/sluice", "/etc/sluice/sluice.toml", "/etc/sluice/conf.d", "/usr/share/man/man1/sluice-migrate.1.gz", "/usr/share/man/man5/sluice.toml.5.gz",
 			"/usr/lib/systemd/system/sluice.service", "/usr/lib/systemd/system/sluice-observer.socket", "/usr/lib/systemd/system/sluice-observer@.service",
-			"/usr/lib/systemd/system/sluice-intercept.service", "/usr/lib/sysusers.d/sluice.conf", "/usr/share/bash-completion/completions/sluice",
+			"/usr/lib/systemd/system/sluice-intercept.service", "/usr/lib/sysusers.d/sluice.conf", "/usr/lib/sysctl.d/30-sluice.conf", "/usr/share/bash-completion/completions/sluice",
 			"/usr/share/doc/sluice/prometheus/alerts.yml", "/usr/share/doc/sluice/prometheus/dashboard.json", "/usr/share/doc/sluice/third-party-licenses.txt",
 			"/usr/share/doc/sluice/examples/migrate.py", "/usr/share/doc/sluice/openapi.yaml", "/usr/share/fish/vendor_completions.d/sluice.fish",
 			"/usr/share/sluice/selinux/sluice.te", "/usr/share/sluice/selinux/sluice.fc", "/usr/share/doc/sluice/container/Containerfile", "/usr/share/doc/sluice/kubernetes/sluice.toml",
