@@ -46,3 +46,14 @@ func PeerInode(c net.Conn) (string, error) {
 func addrPorts(c net.Conn) (remote, local netip.AddrPort) {
 	return c.RemoteAddr().(*net.TCPAddr).AddrPort(), c.LocalAddr().(*net.TCPAddr).AddrPort()
 }
+
+// Source is what bounds on an address are kept by: whoever has one IPv6 address has all of its /64
+// (RFC 4291, section 2.5.1; RFC 6177), and an IPv4 address stands for itself.
+func Source(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if a.Is4() {
+		return a
+	}
+	p, _ := a.Prefix(64) // which an IPv6 address always has
+	return p.Addr()
+}

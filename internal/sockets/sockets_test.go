@@ -107,3 +107,14 @@ func TestMain(m *testing.M) {
 	io.Copy(io.Discard, os.Stdin)
 	l.Close()
 }
+
+func TestSource(t *testing.T) {
+	for addr, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "fe80::1%eth0": "fe80::", "::1": "::",
+	} {
+		if got := Source(netip.MustParseAddr(addr)); got != netip.MustParseAddr(want) {
+			t.Errorf("the source of %s is %v, want %s", addr, got, want)
+		}
+	}
+}

@@ -5,16 +5,18 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 
+	"github.com/virt-sluice/sluice/internal/sockets"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
 // How many handshakes there are at once.
 const (
-	maxHandshakes  = 32 // in all
-	handshakesOfIP = 4  // of one address
+	maxHandshakes   = 32 // in all
+	handshakesOfOne = 4  // of one source
 )
 
 // Remote makes a listener for other hosts' browsers. Those get in who show a certificate that is
@@ -22,7 +24,7 @@ const (
 // ends all handshakes, and waits for them.
 func Remote(ctx context.Context, l net.Listener, now func() *host.Host) net.Listener {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &remote{Listener: l, now: now, ctx: ctx, cancel: cancel, in: make(chan *Conn), shaking: make(map[string]int)}
+	r := &remote{Listener: l, now: now, ctx: ctx, cancel: cancel, in: make(chan *Conn), shaking: make(map[netip.Addr]int)}
 	r.work.Go(r.run)
 	return r
 }
@@ -37,7 +39,7 @@ type remote struct {
 	places
 
 	handshakes sync.Mutex
-	shaking    map[string]int // by address
+	shaking    map[netip.Addr]int // by source
 	total      int
 }
 
@@ -85,20 +87,20 @@ func ipOf(c net.Conn) string { return c.RemoteAddr().(*net.TCPAddr).IP.String() 
 
 // begin finds a place for a handshake.
 func (r *remote) begin(raw net.Conn) (done func(), err error) {
-	ip := ipOf(raw)
+	from := sockets.Source(raw.RemoteAddr().(*net.TCPAddr).AddrPort().Addr())
 	r.handshakes.Lock()
 	defer r.handshakes.Unlock()
-	if r.total >= maxHandshakes || r.shaking[ip] >= handshakesOfIP {
-		return nil, fmt.Errorf("%s has %d handshakes at once, and all together %d: no more", ip, r.shaking[ip], r.total)
+	if r.total >= maxHandshakes || r.shaking[from] >= handshakesOfOne {
+		return nil, fmt.Errorf("%s has %d handshakes at once, and all together %d: no more", from, r.shaking[from], r.total)
 	}
 	r.total++
-	r.shaking[ip]++
+	r.shaking[from]++
 	return func() {
 		r.handshakes.Lock()
 		defer r.handshakes.Unlock()
 		r.total--
-		if r.shaking[ip]--; r.shaking[ip] == 0 {
-			delete(r.shaking, ip)
+		if r.shaking[from]--; r.shaking[from] == 0 {
+			delete(r.shaking, from)
 		}
 	}, nil
 }

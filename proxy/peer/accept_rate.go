@@ -7,15 +7,19 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/virt-sluice/sluice/internal/sockets"
 )
 
-// How many connections a second are accepted from addresses that are no peer's: from one, and from
-// all. What comes beyond is closed at once. A peer opens up to a channel for each of QEMU's
-// connections, and its address has no such limit once it has been let in.
+// How many connections a second are accepted from addresses that are no peer's: from one, from the
+// network of one, all of which an IPv6 address's holder has, and from all. What comes beyond is
+// closed at once. A peer opens up to a channel for each of QEMU's connections, and its address has
+// no such limit once it has been let in. All hosts of a fleet may be in one network, and new.
 const (
 	acceptRateFrom, acceptBurstFrom = 20, 64
+	acceptRateNear, acceptBurstNear = 100, 256
 	acceptRate, acceptBurst         = 200, 512
-	// rememberedRates is how many addresses have a rate of their own at once.
+	// rememberedRates is how many addresses and networks have a rate of their own at once.
 	rememberedRates = 4096
 )
 
@@ -25,7 +29,7 @@ var errTooFast = errors.New("connections come too fast from its address, or from
 type acceptRates struct {
 	mu   sync.Mutex
 	all  *rate.Limiter
-	from map[netip.Addr]*rate.Limiter
+	from map[netip.Prefix]*rate.Limiter
 }
 
 // allow says whether one more from addr may stay.
@@ -33,26 +37,34 @@ func (r *acceptRates) allow(addr netip.Addr, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.from == nil {
-		r.all, r.from = rate.NewLimiter(acceptRate, acceptBurst), make(map[netip.Addr]*rate.Limiter)
+		r.all, r.from = rate.NewLimiter(acceptRate, acceptBurst), make(map[netip.Prefix]*rate.Limiter)
 	}
-	l := r.from[addr]
+	if source := sockets.Source(addr); source != addr && !r.of(netip.PrefixFrom(source, 64), acceptRateNear, acceptBurstNear, now).AllowN(now, 1) {
+		return false
+	}
+	return r.of(netip.PrefixFrom(addr, addr.BitLen()), acceptRateFrom, acceptBurstFrom, now).AllowN(now, 1) && r.all.AllowN(now, 1)
+}
+
+// of is the limiter of an address or a network.
+func (r *acceptRates) of(who netip.Prefix, most rate.Limit, burst int, now time.Time) *rate.Limiter {
+	l := r.from[who]
 	if l == nil {
 		if len(r.from) >= rememberedRates {
 			r.forget(now)
 		}
-		l = rate.NewLimiter(acceptRateFrom, acceptBurstFrom)
+		l = rate.NewLimiter(most, burst)
 		if len(r.from) < rememberedRates {
-			r.from[addr] = l
+			r.from[who] = l
 		}
 	}
-	return l.AllowN(now, 1) && r.all.AllowN(now, 1)
+	return l
 }
 
-// forget drops the addresses that are as free as new ones.
+// forget drops those that are as free as new ones.
 func (r *acceptRates) forget(now time.Time) {
-	for a, l := range r.from {
-		if l.TokensAt(now) >= acceptBurstFrom {
-			delete(r.from, a)
+	for who, l := range r.from {
+		if l.TokensAt(now) >= float64(l.Burst()) {
+			delete(r.from, who)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -162,5 +163,25 @@ func TestAcceptRate(t *testing.T) {
 	}
 	if len(r.from) > rememberedRates {
 		t.Errorf("%d addresses are remembered", len(r.from))
+	}
+}
+
+// Whoever has an IPv6 network is held to half of what is for all, whatever address of it he uses.
+func TestAcceptRateOfANetwork(t *testing.T) {
+	var r acceptRates
+	now := time.Now()
+	n := 0
+	for i := range 2 * acceptBurst {
+		if r.allow(netip.MustParseAddr(fmt.Sprintf("2001:db8::%x", i+1)), now) {
+			n++
+		}
+	}
+	if n != acceptBurstNear {
+		t.Errorf("%d at once from one network", n)
+	}
+	for _, other := range []string{"2001:db8:0:1::1", "192.0.2.66"} {
+		if !r.allow(netip.MustParseAddr(other), now) {
+			t.Errorf("%s pays for it", other)
+		}
 	}
 }

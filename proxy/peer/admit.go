@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/virt-sluice/sluice/internal/sockets"
 	"github.com/virt-sluice/sluice/stream"
 	"github.com/virt-sluice/sluice/stream/relay"
 	"github.com/virt-sluice/sluice/tlsconf"
@@ -121,6 +122,9 @@ func (s *Set) begin(ctx context.Context, raw *net.TCPConn) (_ context.Context, d
 	known := s.at[addr] || s.known.has(addr)
 	if !known && !s.rates.allow(addr, time.Now()) {
 		return nil, nil, errTooFast
+	}
+	if !known {
+		addr = sockets.Source(addr)
 	}
 	waiting, over := s.pending.add(ctx, addr, known)
 	defer over()

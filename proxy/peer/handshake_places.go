@@ -12,7 +12,7 @@ import (
 // how long it lasts.
 const (
 	MaxHandshakes     = 64
-	maxHandshakesFrom = 8  // from one address that is no peer's
+	maxHandshakesFrom = 8  // from one address that is no peer's, or its network (sockets.Source)
 	maxHandshakesOdd  = 48 // of all that come from no peer's address: the rest is the peers' own
 )
 

@@ -18,7 +18,7 @@ import (
 // a descriptor each, and anyone can open them.
 const (
 	maxPending     = 1024
-	maxPendingFrom = 64  // from one address that is no peer's
+	maxPendingFrom = 64  // from one address that is no peer's, or its network (sockets.Source)
 	maxPendingPeer = 512 // from one that is: a peer's many sessions, and whoever shares its address
 )
 
