@@ -24,6 +24,7 @@ func (d *Daemon) page() *web.Page {
 			}
 			requests.ServeHTTP(w, r)
 		}),
+		Who:    func(r *http.Request) string { return browserOf(r).Who },
 		Denied: func(r *http.Request) error { return browserOf(r).Denied() },
 		Host:   d.pageIsAt,
 		Tell: func(r *http.Request, err error) {

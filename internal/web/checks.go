@@ -37,21 +37,25 @@ func (f *feed) check(stop <-chan struct{}) {
 		}
 		cancel()
 	})
-	for {
-		f.mu.Lock()
-		wait := checkEvery - time.Since(f.checked)
-		f.mu.Unlock()
-		due := time.NewTimer(wait)
+	for ctx.Err() == nil {
 		select {
-		case <-due.C:
+		case <-time.After(checkEvery - f.age()):
 		case <-f.again:
+			if f.age() < checkLeast { // one that has just ended answers those who asked meanwhile
+				continue
+			}
 		case <-ctx.Done():
-			due.Stop()
 			return
 		}
-		due.Stop()
 		f.checkOnce(ctx)
 	}
+}
+
+// age is how old what was found is.
+func (f *feed) age() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Since(f.checked)
 }
 
 // checkOnce checks all once. What was found before stays to be seen meanwhile.
@@ -85,14 +89,9 @@ func (f *feed) checkOnce(ctx context.Context) {
 
 // checkAgain has it checked again, unless that has just been done.
 func (p *Page) checkAgain(w http.ResponseWriter, _ *http.Request) {
-	p.feed.mu.Lock()
-	old := time.Since(p.feed.checked) >= checkLeast
-	p.feed.mu.Unlock()
-	if old {
-		select {
-		case p.feed.again <- struct{}{}:
-		default:
-		}
+	select {
+	case p.feed.again <- struct{}{}:
+	default:
 	}
 	w.WriteHeader(http.StatusNoContent)
 }

@@ -16,7 +16,7 @@ const (
 
 // events tells a watcher what is new, until it or the page goes.
 func (p *Page) events(w http.ResponseWriter, r *http.Request) {
-	leave, err := p.feed.join()
+	cut, leave, err := p.feed.join(p.Who(r))
 	if err != nil {
 		w.Header().Set("Retry-After", "10")
 		refuse(w, http.StatusServiceUnavailable, err.Error())
@@ -56,6 +56,8 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 		case <-alive.C:
 			silent = true
 		case <-r.Context().Done():
+			return
+		case <-cut:
 			return
 		case <-p.feed.closed:
 			return

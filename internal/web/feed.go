@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,7 +46,7 @@ type feed struct {
 
 	mu       sync.Mutex
 	closing  bool
-	watchers int
+	watchers []*watcher    // in the order in which they came
 	stop     chan struct{} // of what runs while somebody watches
 	parts    []part
 	next     chan struct{} // closed when parts are others
@@ -62,29 +63,61 @@ func newFeed(o *Options) *feed {
 	return f
 }
 
-// join counts a watcher until it leaves, and has events made while there is one.
-func (f *feed) join() (leave func(), err error) {
+// watcher is a stream of events.
+type watcher struct {
+	who string        // whose it is
+	cut chan struct{} // closed when its place is another's
+}
+
+// join counts a watcher until it leaves, and has events made while there is one. When all places are
+// taken, whoever has most gives one to whoever would still have fewer, so that nobody is kept out by
+// another's pages.
+func (f *feed) join(who string) (cut <-chan struct{}, leave func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch {
-	case f.closing:
-		return nil, errors.New("the daemon no longer serves this page")
-	case f.watchers >= maxWatchers:
-		return nil, fmt.Errorf("the page is open %d times already, as often as it can be", f.watchers)
+	if f.closing {
+		return nil, nil, errors.New("the daemon no longer serves this page")
 	}
-	if f.watchers++; f.watchers == 1 {
+	if len(f.watchers) >= maxWatchers && !f.makeRoom(who) {
+		return nil, nil, fmt.Errorf("the page is open %d times already, as often as it can be", len(f.watchers))
+	}
+	w := &watcher{who, make(chan struct{})}
+	if f.watchers = append(f.watchers, w); len(f.watchers) == 1 {
 		stop := make(chan struct{})
 		f.stop = stop
 		f.work.Go(func() { f.look(stop) })
 		f.work.Go(func() { f.check(stop) })
 	}
-	return func() {
+	return w.cut, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if f.watchers--; f.watchers == 0 {
+		before := len(f.watchers)
+		f.watchers = slices.DeleteFunc(f.watchers, func(o *watcher) bool { return o == w })
+		if before == 1 && len(f.watchers) == 0 {
 			close(f.stop)
 		}
 	}, nil
+}
+
+// makeRoom cuts off the newest watcher of whoever has most, unless who would have as many.
+func (f *feed) makeRoom(who string) bool {
+	has := make(map[string]int)
+	for _, w := range f.watchers {
+		has[w.who]++
+	}
+	last := -1
+	for i, w := range f.watchers {
+		if last < 0 || has[w.who] >= has[f.watchers[last].who] {
+			last = i
+		}
+	}
+	w := f.watchers[last]
+	if has[w.who] <= has[who]+1 {
+		return false
+	}
+	close(w.cut)
+	f.watchers = slices.Delete(f.watchers, last, last+1)
+	return true
 }
 
 // close ends all streams, and waits for what feeds them.

@@ -21,6 +21,7 @@ type Options struct {
 
 	Control http.Handler // answers /v1/history and /v1/cancel
 
+	Who    func(*http.Request) string // whose request it is: places are shared by that
 	Denied func(*http.Request) error  // why a request is not answered, or nil
 	Host   func(host string) error    // why this is not a name of the page's, or nil
 	Tell   func(*http.Request, error) // of a request that was refused; it may log

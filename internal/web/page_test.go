@@ -2,12 +2,12 @@ package web
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -65,6 +65,7 @@ func newSite(t *testing.T) *site {
 			return &control.Report{Host: "host-a"}, nil
 		},
 		Control: requests,
+		Who:     func(r *http.Request) string { return cmp.Or(r.Header.Get("Who"), "uid 0") },
 		Denied: func(*http.Request) error {
 			if s.denied.Load() {
 				return errors.New("uid 1000 may not look")
@@ -232,9 +233,9 @@ type stream struct {
 	told map[string]string // last, by name
 }
 
-func (s *site) stream(t *testing.T) *stream {
+func (s *site) stream(t *testing.T, lines ...string) *stream {
 	t.Helper()
-	answer := s.ask(t, "GET", "/events", "")
+	answer := s.ask(t, "GET", "/events", "", lines...)
 	if got := answer.Header.Get("Content-Type"); answer.StatusCode != 200 || got != "text/event-stream" {
 		body, _ := io.ReadAll(answer.Body)
 		t.Fatalf("%s %s %s", answer.Status, got, body)
@@ -331,68 +332,6 @@ func TestEventsAreFew(t *testing.T) {
 		if strings.Contains(line, `"id":"1"`) {
 			return
 		}
-	}
-}
-
-// Only so many watch at once. Once nobody does, nothing is looked at.
-func TestWatchersAreBounded(t *testing.T) {
-	s := newSite(t)
-	var leave []func()
-	for range maxWatchers {
-		done, err := s.page.feed.join()
-		if err != nil {
-			t.Fatal(err)
-		}
-		leave = append(leave, done)
-	}
-	answer := s.ask(t, "GET", "/events", "")
-	if body, _ := io.ReadAll(answer.Body); answer.StatusCode != 503 || !strings.Contains(string(body), "as often as it can be") {
-		t.Errorf("one too many: %s %s", answer.Status, body)
-	}
-	for _, done := range leave {
-		done()
-	}
-	s.page.feed.work.Wait() // what looked has ended
-	looks := s.looks.Load()
-	time.Sleep(2 * interval) // in which a feed would have looked
-	if got := s.looks.Load(); got != looks {
-		t.Errorf("%d looks though nobody watches", got-looks)
-	}
-	s.stream(t).first("host")
-	if got := s.checks.Load(); got > 4 {
-		t.Errorf("checked %d times: a check lasts for %v", got, checkEvery)
-	}
-}
-
-// A watcher that does not read is cut off, and holds up nobody.
-func TestWatcherThatDoesNotRead(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	c, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.(*net.TCPConn).SetReadBuffer(4096)
-	fmt.Fprintf(c, "GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-	if _, err := c.Read(make([]byte, 16)); err != nil { // it has begun
-		t.Fatal(err)
-	}
-	other := s.stream(t)
-	other.first("sessions")
-	const more = 8 << 20 // than the kernel takes for one who does not read
-	s.live.Store(&[]control.SessionRecord{{SessionStatus: control.SessionStatus{ID: "1", Cause: strings.Repeat("x", more)}}})
-	other.until("sessions", func(data string) bool { return len(data) > more })
-	late := time.After(3 * writePatience)
-	for watchers := 2; watchers > 1; time.Sleep(10 * time.Millisecond) { // asks again: nobody is told of another's end
-		select {
-		case <-late:
-			t.Fatalf("it is there after %v", 3*writePatience)
-		default:
-		}
-		s.page.feed.mu.Lock()
-		watchers = s.page.feed.watchers
-		s.page.feed.mu.Unlock()
 	}
 }
 

@@ -94,6 +94,7 @@ func newScene(t *testing.T) *scene {
 		Status:  func() *control.Status { return statusOf(now) },
 		Check:   checked,
 		Control: requests,
+		Who:     func(*http.Request) string { return "uid 0" },
 		Denied:  func(*http.Request) error { return nil }, Host: func(string) error { return nil }, Tell: func(*http.Request, error) {},
 		Token: func() (string, error) { return token, nil }, TokenFile: "/run/sluice/web.token",
 	})
