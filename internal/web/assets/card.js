@@ -1,13 +1,13 @@
-import { Chart, known } from "./chart.js";
-import { el, Keyed, set, table, text } from "./dom.js";
+import { ChannelTable } from "./channels.js";
+import { Charts } from "./chart.js";
+import { el, Keyed, set, text } from "./dom.js";
 import { ask } from "./feed.js";
 import * as w from "./words.js";
 
 // Card is one migration under way, which becomes its result.
 export class Card {
   constructor(s, host, actions) {
-    this.key = `${s.id}-${s.direction}`;
-    const title = `t-${this.key}`;
+    const title = `t-${w.key(s)}`;
     const [from, to] = w.way(s, host);
     this.state = el("span", { class: "badge" });
     this.percent = el("span", { class: "percent" });
@@ -16,8 +16,7 @@ export class Card {
     this.bar = el("div", { class: "progress", role: "progressbar", "aria-label": `Progress of ${w.guest(s)}`, "aria-valuemin": 0, "aria-valuemax": 100 }, this.fill);
     this.steps = el("ol", { class: "steps", "aria-label": "Phases" });
     this.stepItems = new Map();
-    this.rates = new Chart([{ name: "carried", kind: "a", words: w.rate }, { name: "changed by the guest", kind: "b", words: w.rate }]);
-    this.left = new Chart([{ name: "left", kind: "c", words: w.size }]);
+    this.charts = new Charts();
     this.facts = el("dl", { class: "figures" });
     this.values = new Keyed(this.facts, ([name]) => name, ([name]) => {
       const value = el("dd");
@@ -27,13 +26,9 @@ export class Card {
     this.cause = el("p", { class: "notice bad", hidden: true });
     this.noteList = el("ul", { class: "notes" });
     this.notes = new Keyed(this.noteList, (n) => n.kind + n.text, (n) => ({ node: el("li", { class: n.kind }, el("span", { class: "when" }, `after ${w.span(n.at_ms)}`), " ", n.text) }));
-    const channels = table("Channels", [{ name: "Channel" }, { name: "Sent", number: true }, { name: "Received", number: true }, { name: "Path" }, { name: "TLS" }], "small");
-    this.channels = new Keyed(channels.rows, (c) => c.name, (c) => {
-      const cells = [c.name, el("span"), el("span"), c.path, w.security(c)];
-      return { node: channels.row(cells), update: (now) => { text(cells[1], w.size(now.sent)); text(cells[2], w.size(now.received)); } };
-    });
+    this.channels = new ChannelTable();
     this.channelWords = el("summary");
-    this.more = el("details", {}, this.channelWords, channels.node);
+    this.more = el("details", {}, this.channelWords, this.channels.node);
     this.stop = el("button", { type: "button", class: "quiet", click: () => actions.cancel(this.session), "aria-describedby": title }, "Cancel…");
     this.open = el("button", { type: "button", class: "quiet", click: () => actions.show(this.session), "aria-describedby": title }, "Details");
     this.node = el("article", { class: "card", "aria-labelledby": title, "data-session": s.id },
@@ -43,7 +38,7 @@ export class Card {
         this.state, el("div", { class: "actions" }, this.open, this.stop)),
       el("div", { class: "how" }, this.percent, this.eta),
       this.bar, this.steps, this.cause, this.warning,
-      el("div", { class: "charts" }, this.rates.node, this.left.node),
+      this.charts.node,
       this.facts, this.noteList, this.more);
     this.session = s;
     this.samples(false);
@@ -61,10 +56,7 @@ export class Card {
     set(this.bar, "aria-valuenow", percent);
     set(this.bar, "aria-valuetext", `${percent} percent, ${w.phase(s.phase)}`);
     this.showSteps(s);
-    if (s.progress) {
-      this.rates.add(at, [p.rate, p.dirty_rate]);
-      if (p.total) this.left.add(at, [p.remaining]);
-    }
+    if (s.progress) this.charts.add(at, p);
     this.warning.hidden = !p.stalled;
     text(this.warning, p.stalled ?? "");
     this.figures([
@@ -74,7 +66,7 @@ export class Card {
       ["Pass", p.iteration > 0 ? p.iteration : ""],
       ["Slowed by", p.throttle ? `${p.throttle} %` : ""],
       ["Secured by", w.secrecy(s)],
-      ["Security", w.security(s)],
+      ["TLS", w.tls(s)],
       ["Path", s.path],
       ["Asked by", w.asker(s.asked)],
     ]);
@@ -108,7 +100,7 @@ export class Card {
       ["Carried", w.size(s.sent + s.received)],
       ["On average", w.rate((1000 * (s.sent + s.received)) / Math.max(1, new Date(s.ended) - new Date(s.started)))],
       ["Secured by", w.secrecy(s)],
-      ["Security", w.security(s)],
+      ["TLS", w.tls(s)],
       ["Path", s.path],
       ["Asked by", w.asker(s.asked)],
     ]);
@@ -149,10 +141,7 @@ export class Card {
   // samples draws what the daemon has kept of the session: what was before, or all of it.
   samples(over) {
     ask(`/v1/sessions/${this.session.id}`).then(({ samples: x }) => {
-      if (!x?.at_ms?.length) return;
-      this.rates.begin(x.at_ms, [x.rate, x.dirty_rate], over);
-      this.left.begin(...known(x.at_ms, x.remaining), over);
-      if (over) [this.rates, this.left].forEach((c) => c.highest());
+      if (x?.at_ms?.length) this.charts.begin(x, over);
     }).catch(() => {}); // it is drawn from now on
   }
 }

@@ -1,5 +1,5 @@
 import { el, set, svg, text } from "./dom.js";
-import { span } from "./words.js";
+import { rate, size, span } from "./words.js";
 
 const WIDTH = 600;
 const HEIGHT = 120;
@@ -7,7 +7,7 @@ const MOST = 480; // points; beyond that every other one goes
 
 // Chart draws figures over a session's time, one line each. series are {name, kind, words}, where
 // kind is the class of the line and words tells a value.
-export class Chart {
+class Chart {
   constructor(series) {
     this.series = series.map((s) => ({ ...s, at: [], values: [], line: svg("polyline", { class: `line ${s.kind}` }), now: el("b") }));
     this.area = svg("polygon", { class: `area ${series[0].kind}` });
@@ -69,8 +69,30 @@ export class Chart {
   }
 }
 
+// Charts are the two of a session: how fast it goes, and what is left.
+export class Charts {
+  constructor() {
+    this.rates = new Chart([{ name: "carried", kind: "a", words: rate }, { name: "changed by the guest", kind: "b", words: rate }]);
+    this.left = new Chart([{ name: "left", kind: "c", words: size }]);
+    this.node = el("div", { class: "charts" }, this.rates.node, this.left.node);
+  }
+
+  // add adds what a session's progress is now, at a moment in milliseconds since its start.
+  add(at, p) {
+    this.rates.add(at, [p.rate, p.dirty_rate]);
+    if (p.total) this.left.add(at, [p.remaining]);
+  }
+
+  // begin takes over what the daemon has kept: what was before, or all of a session that is over.
+  begin(x, over) {
+    this.rates.begin(x.at_ms, [x.rate, x.dirty_rate], over);
+    this.left.begin(...known(x.at_ms, x.remaining), over);
+    if (over) [this.rates, this.left].forEach((c) => c.highest());
+  }
+}
+
 // known leaves out of a column what is before its first value: until libvirt tells it, it is 0.
-export function known(at, values) {
+function known(at, values) {
   const first = Math.max(0, values.findIndex((v) => v > 0));
   return [at.slice(first), [values.slice(first)]];
 }

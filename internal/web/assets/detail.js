@@ -1,4 +1,5 @@
-import { Chart, known } from "./chart.js";
+import { ChannelTable } from "./channels.js";
+import { Charts } from "./chart.js";
 import { byId, children, el, table } from "./dom.js";
 import { ask } from "./feed.js";
 import * as w from "./words.js";
@@ -42,7 +43,7 @@ function facts(s) {
     ["Asked by", w.asker(s.asked)],
     ["Options", s.options?.join(" ")],
     ["Secured by", w.secrecy(s)],
-    ["Security", w.security(s)],
+    ["TLS", w.tls(s)],
     ["Path", s.path],
     ["Address", s.address],
     ["Disks made", s.disks_made?.join(", ")],
@@ -82,18 +83,15 @@ function passes(s) {
 function charts(s) {
   const x = s.samples;
   if (!x || !(x.at_ms?.length > 1)) return "";
-  const rates = new Chart([{ name: "carried", kind: "a", words: w.rate }, { name: "changed by the guest", kind: "b", words: w.rate }]);
-  const left = new Chart([{ name: "left", kind: "c", words: w.size }]);
-  rates.begin(x.at_ms, [x.rate, x.dirty_rate]);
-  left.begin(...known(x.at_ms, x.remaining));
-  if (s.ended) [rates, left].forEach((c) => c.highest());
-  return [el("h3", {}, "Over time"), el("div", { class: "charts" }, rates.node, left.node)];
+  const both = new Charts();
+  both.begin(x, Boolean(s.ended));
+  return [el("h3", {}, "Over time"), both.node];
 }
 
 function channels(s) {
   if (!s.channels?.length) return "";
-  const t = table("Channels", [{ name: "Channel" }, { name: "Sent", number: true }, { name: "Received", number: true }, { name: "Path" }, { name: "TLS" }], "small");
-  for (const c of s.channels) t.rows.append(t.row([c.name, w.size(c.sent), w.size(c.received), c.path, w.security(c)]));
+  const t = new ChannelTable();
+  t.update(s.channels);
   return [el("h3", {}, "Channels"), t.node];
 }
 

@@ -13,7 +13,7 @@ export class Migrations {
     this.page = page;
     this.live = [];
     this.results = new Map(); // cards whose migrations have ended, by their keys
-    this.cards = new Keyed(byId("live"), (s) => `${s.id}-${s.direction}`, (s) => this.card(s));
+    this.cards = new Keyed(byId("live"), w.key, (s) => this.card(s));
     this.recent = new SessionTable("Sessions that ended last", page.actions);
     byId("recent").append(this.recent.node);
     this.tiles = new Keyed(byId("tiles"), (t) => t.name, (t) => {
@@ -25,21 +25,21 @@ export class Migrations {
 
   card(s) {
     const card = new Card(s, this.page.host, this.page.actions);
-    return { node: card.node, card, update: (now) => (now.ended ? card.ended || card.end(now) : card.update(now)) };
+    return { node: card.node, update: (now) => (now.ended ? card.ended || card.end(now) : card.update(now)) };
   }
 
   sessions(live) {
-    const before = new Set(this.live.map((s) => `${s.id}-${s.direction}`));
+    const before = new Set(this.live.map(w.key));
     for (const s of live) {
-      const key = `${s.id}-${s.direction}`;
+      const key = w.key(s);
       const returned = this.results.delete(key); // it was missing for a moment, and has not ended
       if (this.known && !returned && !before.has(key)) this.page.say(`${w.guest(s)}: migration has begun`);
     }
     this.known = true;
     // One that is missing has ended: the event that has its result may come a moment later.
     for (const s of this.live) {
-      const key = `${s.id}-${s.direction}`;
-      if (!live.some((o) => `${o.id}-${o.direction}` === key)) this.results.set(key, { session: s, until: Date.now() + SHOWN });
+      const key = w.key(s);
+      if (!live.some((o) => w.key(o) === key)) this.results.set(key, { session: s, until: Date.now() + SHOWN });
     }
     this.live = live;
     this.draw();
@@ -54,7 +54,7 @@ export class Migrations {
 
   draw() {
     for (const [key, r] of this.results) {
-      const result = this.endedLast?.find((s) => `${s.id}-${s.direction}` === key);
+      const result = this.endedLast?.find((s) => w.key(s) === key);
       if (result && !r.session.ended) {
         r.session = { ...result, phases: r.session.phases };
         const paused = result.downtime_ns ? `, paused for ${w.fromNano(result.downtime_ns)}` : "";

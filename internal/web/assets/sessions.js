@@ -13,7 +13,7 @@ export class SessionTable {
     this.empty = el("p", { class: "empty" }, "No migration has ended.");
     this.node = el("div", {}, t.node, this.empty);
     this.table = t;
-    this.rows = new Keyed(t.rows, (s) => `${s.id}-${s.direction}`, (s) => {
+    this.rows = new Keyed(t.rows, w.key, (s) => {
       const state = el("span", { class: `badge ${w.tone(s)}` }, w.outcome(s));
       const row = t.row([
         el("button", { type: "button", class: "name", click: () => actions.show(s) }, w.guest(s)),

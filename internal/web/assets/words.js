@@ -58,10 +58,13 @@ export const tone = (s) => ({ moved: "good", failed: "bad", unknown: "bad", canc
 // guest names a session: of an intercepted connection the guest is not known.
 export const guest = (s) => s.guest || s.uuid || s.intended || `(${s.kind})`;
 
+// key tells sessions apart: one between two addresses of a host is there twice.
+export const key = (s) => `${s.id}-${s.direction}`;
+
 // way is from where to where a session goes, seen from host.
 export const way = (s, host) => (s.direction === "in" ? [s.peer, host] : [host, s.peer]);
 
-export const security = (s) => [s.tls, s.suite, s.group].filter(Boolean).join(" ") || (s.path ? "none" : "");
+export const tls = (s) => [s.tls, s.suite, s.group].filter(Boolean).join(" ") || (s.path ? "none" : "");
 
 // secrecy is who keeps a guest's memory and disks secret on the way.
 export function secrecy(s) {
