@@ -146,6 +146,11 @@ func New(o Options) (*Daemon, error) {
 // host is this host as a configuration has it.
 func (d *Daemon) host(cfg *config.Config, peers *peer.Set) (*host.Host, error) {
 	h := &host.Host{Config: cfg, Peers: peers, State: d.State, Libvirt: virt.Libvirt{Socket: cfg.LibvirtSocket, Host: cfg.Name}}
+	if at := cfg.Telemetry.OTLP; at != "" {
+		if err := telemetry.Check(at); err != nil {
+			return nil, err
+		}
+	}
 	var err error
 	if h.UIDs, err = cfg.UIDs(); err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func TestWithoutGRPC(t *testing.T) {
 		}
 	}
 	at := filepath.Join(dir, "pki", "host-a")
-	refuses(1, "this sluice was built without OTLP", fmt.Sprintf(`listen = "127.0.0.1:0"
+	traces := fmt.Sprintf(`listen = "127.0.0.1:0"
 run_dir = %q
 state_dir = "off"
 [certificates]
@@ -61,5 +61,7 @@ cert = %q
 key = %q
 [telemetry]
 otlp = "http://127.0.0.1:4318"
-`, filepath.Join(dir, "run"), filepath.Join(at, "CA/cacert.pem"), filepath.Join(at, "libvirt/servercert.pem"), filepath.Join(at, "libvirt/private/serverkey.pem")), "serve")
+`, filepath.Join(dir, "run"), filepath.Join(at, "CA/cacert.pem"), filepath.Join(at, "libvirt/servercert.pem"), filepath.Join(at, "libvirt/private/serverkey.pem"))
+	refuses(2, "this sluice was built without OTLP", traces, "serve", "--check")
+	refuses(2, "this sluice was built without OTLP", traces, "serve")
 }

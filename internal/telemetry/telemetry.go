@@ -39,6 +39,9 @@ type Tracer struct {
 	out      *exporter
 }
 
+// Check says why this build sends no traces to a collector, or nil.
+func Check(string) error { return nil }
+
 // Start makes a Tracer, which is the caller's to close. It does not connect.
 func Start(o Options) (*Tracer, error) {
 	at, err := url.JoinPath(o.Collector, "v1/traces")
