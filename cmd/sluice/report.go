@@ -129,7 +129,7 @@ func reportFacts(s *control.SessionRecord, now time.Time) (all []fact) {
 		}
 		add("carried", carried)
 	}
-	add("security", tls(s.TLS, s.Suite, s.Group, s.Path))
+	add("tls", tls(s.TLS, s.Suite, s.Group, s.Path))
 	add("secured by", securedBy(s.SessionStatus))
 	add("disks made", strings.Join(s.DisksMade, ", "))
 	add("path", s.Path)

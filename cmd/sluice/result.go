@@ -35,7 +35,7 @@ func writeResult(io streams, r *control.Result) {
 		field(w, "time", span(r.Elapsed)+downtime(r.Downtime))
 	}
 	if r.Carried > 0 || r.TLS != "" {
-		field(w, "security", security(r.TLS, r.Suite, r.Group))
+		field(w, "tls", security(r.TLS, r.Suite, r.Group))
 	}
 	if r.Path != "" {
 		field(w, "path", r.Path)

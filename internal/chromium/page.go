@@ -52,8 +52,14 @@ func Open(t testing.TB, url string) (p *Page, end func()) {
 	p.check(chromedp.Listen(ctx, p.hear))
 	_, err := chromedp.Call(ctx, logs.Enable, cdp.Empty{})
 	p.check(err)
-	p.check(chromedp.Do(ctx, chromedp.Navigate(url)))
+	p.Go(url)
 	return p, end
+}
+
+// Go leads the tab to another page.
+func (p *Page) Go(url string) {
+	p.t.Helper()
+	p.check(chromedp.Do(p.ctx, chromedp.Navigate(url)))
 }
 
 func (p *Page) check(err error) {
