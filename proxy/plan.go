@@ -8,7 +8,7 @@ import (
 )
 
 // plan answers `sluice plan`.
-func (d *Daemon) plan(ctx context.Context, req *control.MigrateRequest) (*control.Plan, error) {
+func (d *Daemon) plan(ctx context.Context, req *control.PlanRequest) (*control.Plan, error) {
 	return plan.Run(ctx, d.now().Host, req, func(ctx context.Context, peer string) (*control.Report, error) {
 		return d.check(ctx, &control.CheckRequest{Peers: []string{peer}})
 	})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -49,11 +48,7 @@ func cancel(ctx context.Context, io streams, c *control.Client, req *control.Can
 	defer stop()
 	r, err := c.Cancel(ctx, req)
 	if err != nil {
-		var refused *control.Error
-		if errors.As(err, &refused) && (refused.Code == 400 || refused.Code == 403) {
-			return wrongUse(err)
-		}
-		return failed(err)
+		return notAsked(err)
 	}
 	at := "here"
 	if r.Direction == control.Incoming {

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/virt-sluice/sluice/proxy/control"
+import (
+	"errors"
+
+	"github.com/virt-sluice/sluice/proxy/control"
+)
 
 // Exit statuses. Their numbers are an interface.
 const (
@@ -37,6 +41,15 @@ func (e *exitError) Unwrap() error { return e.err }
 
 func failed(err error) error   { return &exitError{exitFailed, err} }
 func wrongUse(err error) error { return &exitError{exitUsage, err} }
+
+// notAsked is why the daemon was asked in vain: wrong use if it says so.
+func notAsked(err error) error {
+	var refused *control.Error
+	if errors.As(err, &refused) && (refused.Code == 400 || refused.Code == 403) {
+		return wrongUse(err)
+	}
+	return failed(err)
+}
 
 // exitOf is the status of a migration's outcome. An outcome of a newer daemon
 // that this program does not know is one it cannot vouch for.

@@ -90,7 +90,7 @@ func standinGuests(context.Context) (*control.Guests, error) {
 	return &control.Guests{Guests: []control.Guest{{Name: "web1", Active: true}, {Name: "db 1", Active: true}, {Name: "db\x1b[2J", Active: true}, {Name: "drafts"}}}, nil
 }
 
-func standinPlan(_ context.Context, req *control.MigrateRequest) (*control.Plan, error) {
+func standinPlan(_ context.Context, req *control.PlanRequest) (*control.Plan, error) {
 	if req.Peer != "host-b" {
 		return nil, control.WrongUse("no peer %q is configured on host-a; there is host-b", req.Peer)
 	}

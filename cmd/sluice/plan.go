@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os/signal"
@@ -84,13 +83,9 @@ func plan(ctx context.Context, io streams, o *migrateOptions, req *control.Migra
 	defer stop()
 	ctx, done := context.WithTimeoutCause(ctx, planPatience, fmt.Errorf("no answer within %v", planPatience))
 	defer done()
-	p, err := control.New(o.socket).Plan(ctx, req)
+	p, err := control.New(o.socket).Plan(ctx, &control.PlanRequest{MigrateRequest: *req})
 	if err != nil {
-		var refused *control.Error
-		if errors.As(err, &refused) && (refused.Code == 400 || refused.Code == 403) {
-			return wrongUse(err)
-		}
-		return failed(err)
+		return notAsked(err)
 	}
 	if o.json {
 		err = json.NewEncoder(io.out).Encode(p)

@@ -24,7 +24,7 @@ type Handler struct {
 
 	// Plan finds out what can be known of a migration before, and makes none. The request has passed
 	// its Check. An error is an *Error, or is answered as one with code 500.
-	Plan func(ctx context.Context, req *MigrateRequest) (*Plan, error)
+	Plan func(ctx context.Context, req *PlanRequest) (*Plan, error)
 
 	// Resolve takes an operator's word for what became of a guest. The request has passed its
 	// Check. An error is an *Error, or is answered as one with code 500.

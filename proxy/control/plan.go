@@ -6,20 +6,30 @@ import (
 	"time"
 )
 
-// Plan is what can be known of a migration before it is made. Its request is a MigrateRequest.
+// PlanRequest asks what can be known of a migration before it is made.
+type PlanRequest struct {
+	MigrateRequest
+	Unmeasured bool `json:"unmeasured,omitempty"` // leave out the estimate, which takes some five seconds
+}
+
+// Plan is what can be known of a migration before it is made.
 type Plan struct {
-	Guest       string        `json:"guest"`
-	UUID        string        `json:"uuid"`
-	Source      string        `json:"source"`
-	Destination string        `json:"destination"`
-	Time        time.Time     `json:"time"`
-	Possible    bool          `json:"possible"` // nothing was found that keeps it from working
-	Findings    []Finding     `json:"findings"`
-	Errors      int           `json:"errors"`
-	Warnings    int           `json:"warnings"`
-	Unknown     int           `json:"unknown"` // findings that say what could not be known
-	Disks       []PlannedDisk `json:"disks,omitempty"`
-	Estimate    *Estimate     `json:"estimate,omitempty"` // nil for a guest that can't go, or where the link can't be measured
+	Guest       string         `json:"guest"`
+	UUID        string         `json:"uuid"`
+	Source      string         `json:"source"`
+	Destination string         `json:"destination"`
+	Time        time.Time      `json:"time"`
+	Possible    bool           `json:"possible"` // nothing was found that keeps it from working
+	Findings    []Finding      `json:"findings"`
+	Errors      int            `json:"errors"`
+	Warnings    int            `json:"warnings"`
+	Unknown     int            `json:"unknown"` // findings that say what could not be known
+	Disks       []PlannedDisk  `json:"disks,omitempty"`
+	Memory      *PlannedMemory `json:"memory,omitempty"` // nil for a definition alone
+	// Room is how many migrations like this one both hosts have a place for at once, beside what is
+	// under way; 0: there is none now, or the destination does not say.
+	Room     int       `json:"room"`
+	Estimate *Estimate `json:"estimate,omitempty"` // nil for a guest that can't go, or where the link can't be measured
 }
 
 // Estimate is how long a migration would take, by what was measured for it.
@@ -50,6 +60,14 @@ type Means struct {
 	Outlook
 }
 
+// PlannedMemory is what the guest takes of the destination's memory.
+type PlannedMemory struct {
+	Needed   uint64 `json:"needed"`              // bytes that the guest may come to need there
+	HugePage uint64 `json:"huge_page,omitempty"` // size in bytes of the huge pages that it has; 0: none, or of several sizes
+	Free     uint64 `json:"free,omitempty"`      // bytes there that are free, in huge pages where the guest has such; 0: none, or not known
+	Known    bool   `json:"known"`               // the destination has said what is free
+}
+
 // PlannedDisk is one of the guest's disks and drives, and what the destination has in its place.
 type PlannedDisk struct {
 	Target string `json:"target"` // such as vda
@@ -66,7 +84,7 @@ type PlannedDisk struct {
 }
 
 // Plan asks what can be known of a migration, which is not made. A refusal is an *Error.
-func (c *Client) Plan(ctx context.Context, req *MigrateRequest) (*Plan, error) {
+func (c *Client) Plan(ctx context.Context, req *PlanRequest) (*Plan, error) {
 	p := new(Plan)
 	if err := c.ask(ctx, http.MethodPost, planPath, req, p); err != nil {
 		return nil, err
@@ -76,7 +94,7 @@ func (c *Client) Plan(ctx context.Context, req *MigrateRequest) (*Plan, error) {
 
 const planPath = "/v1/plan"
 
-func (h *Handler) plan(ctx context.Context, req *MigrateRequest) (*Plan, error) {
+func (h *Handler) plan(ctx context.Context, req *PlanRequest) (*Plan, error) {
 	if req.PostCopyResume {
 		return nil, WrongUse("a post-copy that is to be resumed can't be planned: a part of the guest is at its destination already")
 	}

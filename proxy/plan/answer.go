@@ -115,6 +115,7 @@ func (a *answering) place(ctx context.Context) {
 	default: // the one for calls is had by now
 		a.ok("sessions", "%s has a place for the session, and for its calls of libvirt", here)
 	}
+	a.answer.Room = a.Sessions.Left(a.peer.Name, control.Incoming)
 	disks := len(a.ask.Values.Lists[control.OptionDisks])
 	if err := a.CheckChannels(transfer.ChannelsOf(a.flags, a.ask.Parallel, disks, a.text)); err != nil {
 		a.fail("channels", "channels", "", "%v", err)
@@ -232,6 +233,9 @@ func (a *answering) memory(ctx context.Context) {
 		return
 	}
 	free, err := a.virt.FreeMemory(ctx)
+	if err == nil {
+		a.answer.Free = &free
+	}
 	switch {
 	case err != nil:
 		a.unknown("memory", "how much memory is free on %s: %s", here, virt.Words("asking for it", err))
@@ -252,7 +256,12 @@ func (a *answering) hugePages(ctx context.Context) {
 	}
 	page := a.needs.HugePages[0]
 	need := (a.needs.Memory + page - 1) / page
-	switch free, err := a.virt.FreePages(ctx, page); {
+	free, err := a.virt.FreePages(ctx, page)
+	if err == nil && free <= maxSize/page {
+		bytes := free * page
+		a.answer.Free = &bytes
+	}
+	switch {
 	case err != nil:
 		a.byLibvirt("memory", "hugepages", "asking for free huge pages of "+size(page), err)
 	case free < need:

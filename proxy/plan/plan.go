@@ -31,6 +31,8 @@ type planning struct {
 	found findings // here
 	there findings // of the destination
 	disks []plannedDisk
+	free  *uint64 // bytes of the kind of memory that the guest has, at the destination; nil: not known
+	room  int     // for migrations, there
 
 	estimated *control.Estimate
 }
@@ -42,7 +44,8 @@ type plannedDisk struct {
 
 // Run plans a migration. check is internal/check's of one peer. An error is of a request that can't
 // be planned at all, as Migrate's is.
-func Run(ctx context.Context, d *host.Host, req *control.MigrateRequest, check func(ctx context.Context, peer string) (*control.Report, error)) (*control.Plan, error) {
+func Run(ctx context.Context, d *host.Host, asks *control.PlanRequest, check func(ctx context.Context, peer string) (*control.Report, error)) (*control.Plan, error) {
+	req := &asks.MigrateRequest
 	asked, err := migration.AskLibvirt(ctx, d, req)
 	if err != nil {
 		return nil, err
@@ -68,7 +71,7 @@ func Run(ctx context.Context, d *host.Host, req *control.MigrateRequest, check f
 		pl.noAnswer("what %s has for the guest, since it has no sluice that could be asked", pl.peer.Name)
 	}
 	p := pl.plan()
-	if p.Possible && !req.Offline && wayOf(report) == control.WaySluice {
+	if p.Possible && !asks.Unmeasured && !req.Offline && wayOf(report) == control.WaySluice {
 		pl.estimate(ctx)
 		p = pl.plan()
 	}
@@ -94,6 +97,8 @@ func (pl *planning) plan() *control.Plan {
 	for _, d := range pl.disks {
 		p.Disks = append(p.Disks, d.PlannedDisk)
 	}
+	p.Memory = pl.memory()
+	p.Room = min(pl.room, pl.Sessions.Left(pl.peer.Name, control.Outgoing))
 	for _, f := range p.Findings {
 		switch f.Result {
 		case control.ResultError:
@@ -106,6 +111,21 @@ func (pl *planning) plan() *control.Plan {
 	}
 	p.Possible = p.Errors == 0
 	return p
+}
+
+// memory is what the guest takes of the destination's.
+func (pl *planning) memory() *control.PlannedMemory {
+	if pl.req.Offline {
+		return nil
+	}
+	m := &control.PlannedMemory{Needed: pl.needs.Memory}
+	if pl.needs.Huge && len(pl.needs.HugePages) == 1 {
+		m.HugePage = pl.needs.HugePages[0]
+	}
+	if pl.free != nil {
+		m.Free, m.Known = *pl.free, true
+	}
+	return m
 }
 
 // here is what keeps the guest here.
@@ -196,6 +216,7 @@ func (pl *planning) askThere(ctx context.Context) {
 	switch {
 	case err == nil:
 		pl.there.all = append(pl.there.all, answer.Findings...)
+		pl.free, pl.room = answer.Free, answer.Room
 		pl.answeredDisks(answer.Disks)
 	case errors.As(err, &cause) && cause.Code == stream.CodeVersion:
 		pl.there.warn("plan", "older", "update it", "the sluice on %s is older, and does not say what it has for a guest", pl.peer.Name)

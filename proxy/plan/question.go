@@ -35,6 +35,9 @@ type Ask struct {
 type Answer struct {
 	Findings []control.Finding   `msgpack:"findings"`
 	Disks    map[string]Answered `msgpack:"disks"` // by their targets
+	// Free is how many bytes of the kind of memory that the guest has are free; nil: not known.
+	Free *uint64 `msgpack:"free,omitempty"`
+	Room int     `msgpack:"room,omitempty"` // migrations of this peer's that there is a place for now
 }
 
 // Answered is what there is in place of a disk.
@@ -99,6 +102,9 @@ func (a *Answer) check(asked []string) error {
 		case !utf8.ValidString(f.Check + f.Code + f.Text + f.Remedy):
 			return errors.New("it has words that are no text")
 		}
+	}
+	if a.Room < 0 {
+		return fmt.Errorf("it has room for %d migrations", a.Room)
 	}
 	for target, d := range a.Disks {
 		switch {

@@ -78,6 +78,30 @@ func (r *Registry) Room(info stream.Info, direction string) error {
 	return r.room(&Entry{Info: info, direction: direction})
 }
 
+// Left is how many migrations with a peer Add would make a place for, as far as their number goes.
+func (r *Registry) Left(peer, direction string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.Draining() {
+		return 0
+	}
+	left := r.most - len(r.live)
+	if e := (&Entry{Info: stream.Info{Peer: peer, Work: WorkMigration}, direction: direction}); e.byPeer() {
+		left = min(left, r.mostFrom-r.from(e))
+	}
+	return max(left, 0)
+}
+
+// from is how many sessions live that count as those of the entry's peer do.
+func (r *Registry) from(e *Entry) (n int) {
+	for _, o := range r.live {
+		if e.byPeer() && o.byPeer() && o.Info.Peer == e.Info.Peer && (o.Info.Work == WorkClient) == (e.Info.Work == WorkClient) {
+			n++
+		}
+	}
+	return n
+}
+
 func (r *Registry) room(e *Entry) error {
 	if r.Draining() {
 		return ErrDraining
@@ -85,13 +109,7 @@ func (r *Registry) room(e *Entry) error {
 	if len(r.live) >= r.most {
 		return fmt.Errorf("session limit of this host reached (%d, limits.sessions)", len(r.live))
 	}
-	from := 0
-	for _, o := range r.live {
-		if e.byPeer() && o.byPeer() && o.Info.Peer == e.Info.Peer && (o.Info.Work == WorkClient) == (e.Info.Work == WorkClient) {
-			from++
-		}
-	}
-	if from >= r.mostFrom {
+	if from := r.from(e); from >= r.mostFrom {
 		return fmt.Errorf("session limit of %s reached (%d, limits.peer_sessions)", e.Info.Peer, from)
 	}
 	if uuid, err := virt.ParseUUID(e.Info.UUID); err == nil {

@@ -33,6 +33,9 @@ func TestPeerSessions(t *testing.T) {
 		{"b", WorkClient, control.Incoming, ""}, // clients of that name are others
 		{"c", WorkMigration, control.Incoming, "limits.sessions"},
 	} {
+		if left := r.Left(c.peer, c.direction); c.work == WorkMigration && (left > 0) != (c.refusal == "") {
+			t.Errorf("%s %s: %d are left", c.peer, c.direction, left)
+		}
 		_, err := add(c.peer, c.work, c.direction)
 		if (err == nil) != (c.refusal == "") || err != nil && !strings.Contains(err.Error(), c.refusal) {
 			t.Errorf("%s %s %s: %v, want %q", c.peer, c.work, c.direction, err, c.refusal)
