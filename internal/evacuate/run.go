@@ -1,0 +1,234 @@
+package evacuate
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/virt-sluice/sluice/proxy/control"
+)
+
+// Mover is what moves guests. Its functions but Told may be called from several goroutines.
+type Mover struct {
+	// Migrate moves a guest, and returns when that has ended. When cancel is closed it has the
+	// migration cancelled, and returns what came of that. An error that wraps control.ErrNoResult
+	// means that the outcome is not known, any other that nothing was begun.
+	Migrate func(ctx context.Context, cancel <-chan struct{}, uuid, to string, report func(control.Progress)) (*control.Result, error)
+	// Here says whether the guest still is one that is to leave.
+	Here func(ctx context.Context, uuid string) (bool, error)
+	// Lost says why a host can't take any guest now, after one has failed there; nil: it can.
+	Lost func(ctx context.Context, host string) error
+	// Told is told what happens, in order.
+	Told func(Event)
+}
+
+// Event is one thing that has happened: a guest's migration gets on, or has ended, or a host is given
+// up.
+type Event struct {
+	Guest string `json:"guest,omitempty"`
+	UUID  string `json:"uuid,omitempty"`
+	To    string `json:"to,omitempty"`
+
+	Progress *control.Progress `json:"progress,omitempty"`
+	Result   *control.Result   `json:"result,omitempty"`
+	Next     string            `json:"next,omitempty"` // host for which the guest is tried next
+
+	Host string `json:"host,omitempty"`
+	Lost string `json:"lost,omitempty"` // why no guest goes to Host any more
+}
+
+// run is an evacuation under way. All of it but what waits for an answer happens on one goroutine,
+// which happened hands it to.
+type run struct {
+	*Evacuation
+	Mover
+	ctx      context.Context
+	happened chan func()
+	waits    int // goroutines that wait for an answer
+	stopping bool
+}
+
+// Run moves the guests until each is settled. When stop is closed it begins no other migration, lets
+// those end in which the destination takes over, and has the others cancelled. When ctx ends nothing
+// is waited for, and what was under way is unknown.
+func (e *Evacuation) Run(ctx context.Context, stop <-chan struct{}, with Mover) *Report {
+	began := time.Now()
+	r := &run{Evacuation: e, Mover: with, ctx: ctx, happened: make(chan func())}
+	for {
+		r.begin()
+		if r.waits == 0 {
+			return e.report(time.Since(began))
+		}
+		select {
+		case now := <-r.happened:
+			now()
+		case <-stop:
+			stop = nil
+			r.stop()
+		}
+	}
+}
+
+// wait has ask run on a goroutine of its own, and then, with what it has found out, what it returns.
+func (r *run) wait(ask func() (then func())) {
+	r.waits++
+	go func() {
+		then := ask()
+		r.happened <- func() {
+			r.waits--
+			then()
+		}
+	}()
+}
+
+// begin begins as many migrations as may be under way at once.
+func (r *run) begin() {
+	if r.stopping {
+		return
+	}
+	under := 0
+	for _, m := range r.moves {
+		if m.state == moving {
+			under++
+		}
+	}
+	for _, m := range r.moves {
+		if under < r.Parallel && m.state == waiting && m.to.mayBegin() {
+			under++
+			r.migrate(m)
+		}
+	}
+}
+
+func (r *run) migrate(m *move) {
+	h := m.to
+	h.moving++
+	m.state, m.began, m.progress = moving, time.Now(), control.Progress{Phase: control.PhaseConnect}
+	m.cancel, m.asked = make(chan struct{}), false
+	m.tried = append(m.tried, h)
+	r.progress(m)
+	r.wait(func() func() {
+		result, err := r.Migrate(r.ctx, m.cancel, m.UUID, h.name, func(p control.Progress) {
+			r.happened <- func() {
+				m.progress = p
+				r.progress(m)
+			}
+		})
+		return func() {
+			h.moving--
+			r.ended(m, result, err)
+		}
+	})
+}
+
+func (r *run) progress(m *move) {
+	p := m.progress
+	r.Told(Event{Guest: m.Name, UUID: m.UUID, To: m.to.name, Progress: &p})
+}
+
+// ended is told how a migration did.
+func (r *run) ended(m *move, result *control.Result, err error) {
+	if err != nil {
+		result = &control.Result{Outcome: control.Failed, Message: err.Error(), Cause: err.Error(), Guest: m.Name, UUID: m.UUID, Source: r.Source, Destination: m.to.name}
+		if errors.Is(err, control.ErrNoResult) {
+			result.Outcome = control.Unknown
+		}
+	}
+	m.tries = append(m.tries, Try{m.to.name, result.Outcome, result.Message, time.Since(m.began)})
+	switch result.Outcome {
+	case control.Moved:
+		r.settle(m, m.to, result)
+	case control.Cancelled: // by whoever cancels it: he does not want it elsewhere either
+		r.settle(m, m.to, result)
+		m.leave()
+	case control.Failed:
+		r.doubt(m, result)
+	default: // the guest may be there, and take its memory
+		r.settle(m, m.to, result)
+		r.doubt(m, nil)
+	}
+}
+
+func (r *run) settle(m *move, at *host, result *control.Result) {
+	m.state, m.outcome, m.message = settled, result.Outcome, result.Message
+	r.Told(Event{Guest: m.Name, UUID: m.UUID, To: at.name, Result: result})
+}
+
+// doubt finds out, after a migration to a host has not come to a good end, whether that takes guests
+// still, and before that none goes there. A guest that has failed is then tried elsewhere; failed is
+// nil for one that is settled.
+func (r *run) doubt(m *move, failed *control.Result) {
+	h := m.to
+	h.doubts++
+	r.wait(func() func() {
+		here, err := true, error(nil)
+		if failed != nil {
+			here, err = r.Here(r.ctx, m.UUID)
+			here = here || err != nil
+		}
+		lost := r.Lost(r.ctx, h.name)
+		return func() {
+			h.doubts--
+			if lost != nil && h.lost == "" {
+				h.lost = lost.Error()
+				r.Told(Event{Host: h.name, Lost: h.lost})
+			}
+			if failed != nil {
+				r.elsewhere(m, failed, here)
+			}
+			if h.lost != "" {
+				r.abandon(h)
+			}
+		}
+	})
+}
+
+// elsewhere has a guest whose migration has failed tried at its next destination.
+func (r *run) elsewhere(m *move, failed *control.Result, here bool) {
+	from := m.to
+	m.leave()
+	switch {
+	case !here:
+		gone := *failed
+		gone.Outcome = Gone
+		r.settle(m, from, &gone)
+	case !r.stopping && r.place(m):
+		m.state = waiting
+		r.Told(Event{Guest: m.Name, UUID: m.UUID, To: from.name, Result: failed, Next: m.to.name})
+	default:
+		r.settle(m, from, failed)
+	}
+}
+
+// abandon gives those that wait for a host another.
+func (r *run) abandon(h *host) {
+	for _, m := range r.moves {
+		if m.state != waiting || m.to != h {
+			continue
+		}
+		m.leave()
+		if !r.place(m) {
+			m.stay()
+		}
+	}
+}
+
+// Last phases: the destination takes over, or has done so, and nothing can be called back.
+var last = []string{control.PhasePost, control.PhaseFinish, control.PhaseConfirm, control.PhaseDone}
+
+func (r *run) stop() {
+	r.stopping = true
+	for _, m := range r.moves {
+		switch m.state {
+		case waiting:
+			m.leave()
+			m.state, m.outcome = settled, control.Cancelled
+		case moving:
+			if !m.asked && !slices.Contains(last, m.progress.Phase) {
+				m.asked = true
+				close(m.cancel)
+			}
+		}
+	}
+}
