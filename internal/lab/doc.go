@@ -15,7 +15,8 @@
 // host's own and live in memory. A
 // program or a file made anywhere else, such as in t.TempDir, has the same path in the hosts. The
 // two hosts are joined by one veth pair of which neither end is in the machine's network, so that
-// labs standing side by side can use the same addresses. From outside, [Host.Dial] and
+// labs standing side by side can use the same addresses; three ([Options.Third]) by a bridge in
+// host-a. From outside, [Host.Dial] and
 // [Host.Listen] reach a host's network and [Host.Path] its files.
 //
 // Nothing of a lab has a name on the machine, nor a file: it consists of processes alone. When they

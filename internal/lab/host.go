@@ -16,7 +16,7 @@ import (
 
 // A Host is one libvirt host of a lab.
 type Host struct {
-	Name  string // HostA or HostB; resolves to Addr on both hosts
+	Name  string // HostA, HostB or HostC; resolves to Addr on all hosts
 	Addr  string // its IPv4 address on the link
 	Addr6 string // its IPv6 address, to which no name resolves; empty where the kernel has no IPv6
 
@@ -106,7 +106,7 @@ func (h *Host) Path(p string) string {
 	return filepath.Join("/proc", strconv.Itoa(h.pid), "root", p)
 }
 
-// Peer returns the lab's other host.
+// Peer returns the lab's other host; of a third one, A.
 func (h *Host) Peer() *Host {
 	if h == h.lab.A {
 		return h.lab.B

@@ -14,14 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Names and addresses of the two hosts, the same in every lab. The IPv4 range is the one that RFC
-// 5737 keeps for documentation.
+// Names and addresses of the hosts, the same in every lab. The IPv4 range is the one that RFC 5737
+// keeps for documentation.
 const (
 	HostA = "host-a"
 	HostB = "host-b"
+	HostC = "host-c"
 
 	addrA, addr6A = "192.0.2.1", "fd5c:1ab::1"
 	addrB, addr6B = "192.0.2.2", "fd5c:1ab::2"
+	addrC, addr6C = "192.0.2.3", "fd5c:1ab::3"
 )
 
 // Options say what lab to bring up. The zero value is a lab with a random name that ends with the
@@ -39,12 +41,15 @@ type Options struct {
 	// the others. All they then share with the machine is /dev, /tmp and os.TempDir. Where there is a
 	// virtqemud, modular daemons run in place of libvirtd, and nothing listens on plain TCP.
 	RootA, RootB string
+	// Third has a third host, with the machine's root, on one link with the others.
+	Third bool
 }
 
-// A Lab is two hosts and the link between them. Its methods may be called from several goroutines.
+// A Lab is two hosts, or three, and the link between them. Its methods may be called from several goroutines.
 type Lab struct {
 	Name string
 	A, B *Host
+	C    *Host // nil unless Options.Third
 
 	lifeline *os.File // its closing ends the hosts; nil when the lab persists or is somebody else's
 
@@ -59,7 +64,7 @@ type Lab struct {
 // ErrNoLab says that no lab of a name stands on this machine.
 var ErrNoLab = errors.New("no such lab")
 
-// Up brings up a lab: two hosts that see each other by name, each with a running libvirtd that also
+// Up brings up a lab: hosts that see each other by name, each with a running libvirtd that also
 // listens on plain TCP (port 16509). When it fails, nothing is left. ctx bounds the bringing up
 // alone.
 func Up(ctx context.Context, opts Options) (*Lab, error) {
@@ -104,13 +109,18 @@ func (l *Lab) up(ctx context.Context, opts Options) error {
 	if l.B, err = startHost(ctx, l.Name, HostB, opts.RootB, life); err != nil {
 		return err
 	}
+	if opts.Third {
+		if l.C, err = startHost(ctx, l.Name, HostC, "", life); err != nil {
+			return err
+		}
+	}
 	l.name()
 	if err := l.connect(ctx); err != nil {
 		return err
 	}
-	both, ctx := errgroup.WithContext(ctx)
+	all, ctx := errgroup.WithContext(ctx)
 	for i, h := range l.Hosts() {
-		both.Go(func() error {
+		all.Go(func() error {
 			if err := h.writeConfig(i, opts); err != nil {
 				return err
 			}
@@ -124,15 +134,18 @@ func (l *Lab) up(ctx context.Context, opts Options) error {
 			return err
 		})
 	}
-	return both.Wait()
+	return all.Wait()
 }
 
 // name tells the hosts where they are.
 func (l *Lab) name() {
-	l.A.lab, l.B.lab = l, l
-	l.A.Addr, l.B.Addr = addrA, addrB
-	if _, err := os.Stat("/proc/net/if_inet6"); err == nil {
-		l.A.Addr6, l.B.Addr6 = addr6A, addr6B
+	addresses := map[string][2]string{HostA: {addrA, addr6A}, HostB: {addrB, addr6B}, HostC: {addrC, addr6C}}
+	_, err := os.Stat("/proc/net/if_inet6")
+	for _, h := range l.Hosts() {
+		h.lab, h.Addr = l, addresses[h.Name][0]
+		if err == nil {
+			h.Addr6 = addresses[h.Name][1]
+		}
 	}
 }
 
@@ -153,10 +166,13 @@ func Attach(name string) (*Lab, error) {
 		if err != nil {
 			return nil, errors.Join(err, l.leave())
 		}
-		if host == HostA {
+		switch host {
+		case HostA:
 			l.A = h
-		} else {
+		case HostB:
 			l.B = h
+		default:
+			l.C = h
 		}
 	}
 	if l.A == nil || l.B == nil {
@@ -166,10 +182,10 @@ func Attach(name string) (*Lab, error) {
 	return l, nil
 }
 
-// Hosts returns A and B, for what is done to both.
+// Hosts returns A and B, and C if there is one, for what is done to all.
 func (l *Lab) Hosts() []*Host {
 	var hosts []*Host
-	for _, h := range []*Host{l.A, l.B} {
+	for _, h := range []*Host{l.A, l.B, l.C} {
 		if h != nil {
 			hosts = append(hosts, h)
 		}

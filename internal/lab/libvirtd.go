@@ -38,7 +38,10 @@ func (h *Host) Libvirtd() string { return h.daemons()[0] }
 // writeConfig writes the files under the host's /etc. The index tells the hosts apart where they
 // must differ.
 func (h *Host) writeConfig(index int, opts Options) error {
-	hosts := "127.0.0.1 localhost\n::1 localhost\n" + addrA + " " + HostA + "\n" + addrB + " " + HostB + "\n"
+	hosts := "127.0.0.1 localhost\n::1 localhost\n"
+	for _, other := range h.lab.Hosts() {
+		hosts += other.Addr + " " + other.Name + "\n"
+	}
 	files := map[string]string{
 		"/etc/hostname":          h.Name + "\n",
 		"/etc/hosts":             hosts,
@@ -60,8 +63,8 @@ func (h *Host) writeConfig(index int, opts Options) error {
 	return nil
 }
 
-// daemonConf lets every local process in, and every TCP client of this network of two. Two
-// libvirtd on one machine would both read its firmware's UUID, and refuse to migrate to what they
+// daemonConf lets every local process in, and every TCP client of the lab's network. Several
+// libvirtd on one machine would all read its firmware's UUID, and refuse to migrate to what they
 // take for themselves.
 func daemonConf(daemon, hostUUID string) string {
 	conf := fmt.Sprintf(`host_uuid = "%s"

@@ -9,21 +9,30 @@ import (
 	"time"
 )
 
-// linkName is what the veth pair's end is called in either host.
+// linkName is what the veth pair's end is called in each host.
 const linkName = "eth0"
 
-// connect makes the link. The pair is made with each end in its host already, so that nothing of it
-// ever shows on the machine.
+// bridgeName is the bridge in host A that joins three hosts.
+const bridgeName = "lan"
+
+// connect makes the link: a veth pair, or a bridge with one to each of three hosts.
 func (l *Lab) connect(ctx context.Context) error {
-	netns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", l.B.pid))
-	if err != nil {
-		return err
-	}
-	defer netns.Close()
-	c := l.A.Command(ctx, "ip", "link", "add", linkName, "type", "veth", "peer", "name", linkName, "netns", "/proc/self/fd/3")
-	c.ExtraFiles = []*os.File{netns}
-	if out, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("make the link: %w: %s", err, bytes.TrimSpace(out))
+	if l.C == nil {
+		if err := l.A.pair(ctx, linkName, l.B); err != nil {
+			return err
+		}
+	} else {
+		batch := "link add " + bridgeName + " type bridge\nlink set " + bridgeName + " up\n"
+		for _, h := range l.Hosts() {
+			port := "to-" + h.Name
+			if err := l.A.pair(ctx, port, h); err != nil {
+				return err
+			}
+			batch += "link set " + port + " master " + bridgeName + "\nlink set " + port + " up\n"
+		}
+		if err := l.A.ip(ctx, batch); err != nil {
+			return err
+		}
 	}
 	for _, h := range l.Hosts() {
 		batch := []string{
@@ -35,14 +44,38 @@ func (l *Lab) connect(ctx context.Context) error {
 			// Without duplicate address detection the address serves at once.
 			batch = append(batch, "addr add "+h.Addr6+"/64 dev "+linkName+" nodad")
 		}
-		c := h.Command(ctx, "ip", "-batch", "-")
-		c.Stdin = strings.NewReader(strings.Join(batch, "\n"))
-		if out, err := c.CombinedOutput(); err != nil {
-			return fmt.Errorf("set up %s's network: %w: %s", h.Name, err, bytes.TrimSpace(out))
+		if err := h.ip(ctx, strings.Join(batch, "\n")); err != nil {
+			return err
 		}
 		if out, err := h.Command(ctx, "sh", "-c", "echo "+CongestionControl+" >/proc/sys/net/ipv4/tcp_congestion_control").CombinedOutput(); err != nil {
 			return fmt.Errorf("set %s's congestion control: %w: %s", h.Name, err, bytes.TrimSpace(out))
 		}
+	}
+	return nil
+}
+
+// pair makes a veth pair from this host to one, with each end where it belongs already, so that
+// nothing of it ever shows on the machine.
+func (h *Host) pair(ctx context.Context, name string, to *Host) error {
+	netns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", to.pid))
+	if err != nil {
+		return err
+	}
+	defer netns.Close()
+	c := h.Command(ctx, "ip", "link", "add", name, "type", "veth", "peer", "name", linkName, "netns", "/proc/self/fd/3")
+	c.ExtraFiles = []*os.File{netns}
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("make the link from %s to %s: %w: %s", h.Name, to.Name, err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// ip runs these commands of ip(8), one a line.
+func (h *Host) ip(ctx context.Context, batch string) error {
+	c := h.Command(ctx, "ip", "-batch", "-")
+	c.Stdin = strings.NewReader(batch)
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("set up %s's network: %w: %s", h.Name, err, bytes.TrimSpace(out))
 	}
 	return nil
 }

@@ -6,8 +6,8 @@ import (
 	"net"
 )
 
-// Dial connects from within the host, as [net.Dialer.DialContext] would: to an address, or to HostA
-// or HostB by name, or to one of the host's unix sockets.
+// Dial connects from within the host, as [net.Dialer.DialContext] would: to an address, or to a
+// host by its name, or to one of the host's unix sockets.
 func (h *Host) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	conns, err := h.DialMany(ctx, network, address, nil)
 	if err != nil {
@@ -88,6 +88,8 @@ func literal(address string) string {
 		name = addrA
 	case HostB:
 		name = addrB
+	case HostC:
+		name = addrC
 	}
 	return net.JoinHostPort(name, port)
 }

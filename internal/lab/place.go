@@ -24,7 +24,7 @@ func (p Place) String() string {
 	return state + " on " + p.Host.Name
 }
 
-// WhereRuns returns what each of the two hosts knows of the guest of that name, host A first.
+// WhereRuns returns what each of the hosts knows of the guest of that name, host A first.
 func (l *Lab) WhereRuns(ctx context.Context, name string) ([]Place, error) {
 	return l.places(ctx, name, name)
 }
@@ -54,8 +54,8 @@ func (l *Lab) places(ctx context.Context, domain, name string) ([]Place, error) 
 }
 
 // CheckOnlyOn checks that the guest runs on h and is nowhere else: there alone it has a QEMU, and
-// it goes on making passes; every word of its memory is right; and the other host does not know it,
-// or, when it is persistent, has it shut off. A paused guest (GuestSpec.Paused) has to be paused
+// it goes on making passes; every word of its memory is right; and no other host knows it, or, when it
+// is persistent, has it shut off. A paused guest (GuestSpec.Paused) has to be paused
 // there and makes no passes.
 func (l *Lab) CheckOnlyOn(ctx context.Context, g *Guest, h *Host) error {
 	places, err := g.places(ctx)
@@ -70,7 +70,7 @@ func (l *Lab) CheckOnlyOn(ctx context.Context, g *Guest, h *Host) error {
 		here := p.Host == h && p.State == want && len(p.QEMU) == 1
 		away := p.Host != h && (p.State == "" || p.State == "shut off" && g.Spec.Persistent) && len(p.QEMU) == 0
 		if !here && !away {
-			return fmt.Errorf("guest %s: want it %s on %s alone; it is %v and %v", g.Name, want, h.Name, places[0], places[1])
+			return fmt.Errorf("guest %s: want it %s on %s alone; it is %v", g.Name, want, h.Name, places)
 		}
 	}
 	if !g.Spec.Paused {

@@ -35,9 +35,9 @@ const (
 type Options struct {
 	// Binary is the sluice program, on the machine.
 	Binary string
-	// Config is TOML put before the tables of both hosts' configurations.
+	// Config is TOML put before the tables of all hosts' configurations.
 	Config string
-	// Peer is TOML put behind the head of the other host's table in each.
+	// Peer is TOML put behind the head of each other host's table.
 	Peer string
 	// Daemon is the program that serves, if not Binary.
 	Daemon string
@@ -51,10 +51,11 @@ type Options struct {
 	Clock func(h *lab.Host) *lab.Clock
 }
 
-// Site is a lab with a sluice on both hosts.
+// Site is a lab with a sluice on each host.
 type Site struct {
 	CA   *pki.CA
 	A, B *Daemon
+	C    *Daemon // nil without a third host
 }
 
 // Daemon is one host's sluice.
@@ -70,7 +71,7 @@ type Daemon struct {
 }
 
 // Start makes certificates and configurations and starts the daemons. It
-// returns when both are ready.
+// returns when all are ready.
 func Start(ctx context.Context, l *lab.Lab, o Options) (*Site, error) {
 	binary, err := filepath.Abs(o.Binary)
 	if err != nil {
@@ -96,16 +97,25 @@ func Start(ctx context.Context, l *lab.Lab, o Options) (*Site, error) {
 		if err != nil {
 			return nil, fmt.Errorf("make certificates: %w", err)
 		}
-		if h == l.A {
+		switch h {
+		case l.A:
 			s.A = d
-		} else {
+		case l.B:
 			s.B = d
+		default:
+			s.C = d
 		}
 	}
 	for _, d := range s.Daemons() {
-		config := fmt.Sprintf("name = %q\naccept.char_files = [%q]\n%s\n[peers.%s]\n%s", d.Host.Name, lab.SerialFiles, o.Config, d.Host.Peer().Name, o.Peer)
-		if o.Aliases != nil {
-			config += fmt.Sprintf("\naliases = [\"%s\"]\n", strings.Join(o.Aliases(d.Host.Peer()), `", "`))
+		config := fmt.Sprintf("name = %q\naccept.char_files = [%q]\n%s\n", d.Host.Name, lab.SerialFiles, o.Config)
+		for _, h := range l.Hosts() {
+			if h == d.Host {
+				continue
+			}
+			config += fmt.Sprintf("[peers.%s]\n%s\n", h.Name, o.Peer)
+			if o.Aliases != nil {
+				config += fmt.Sprintf("aliases = [\"%s\"]\n", strings.Join(o.Aliases(h), `", "`))
+			}
 		}
 		err := os.WriteFile(d.Host.Path(ConfigFile), []byte(config), 0o644)
 		if err == nil {
@@ -121,8 +131,13 @@ func Start(ctx context.Context, l *lab.Lab, o Options) (*Site, error) {
 	return s, nil
 }
 
-// Daemons are both.
-func (s *Site) Daemons() []*Daemon { return []*Daemon{s.A, s.B} }
+// Daemons are all of them.
+func (s *Site) Daemons() []*Daemon {
+	if s.C == nil {
+		return []*Daemon{s.A, s.B}
+	}
+	return []*Daemon{s.A, s.B, s.C}
+}
 
 func (d *Daemon) writeCertificates(ca *pki.CA) error {
 	set := pki.Set{CA: ca, Server: d.Pair, Client: d.Pair}
