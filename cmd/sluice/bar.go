@@ -18,11 +18,16 @@ import (
 type barView struct {
 	io streams
 
-	mu    sync.Mutex
-	last  control.Progress
-	at    time.Time // of the drawing
-	drawn []string  // what is on the screen
-	over  bool
+	mu   sync.Mutex
+	last control.Progress
+	drawing
+	over bool
+}
+
+// drawing is lines at the end of what is on a terminal, which are drawn again in their place.
+type drawing struct {
+	drawn []string
+	at    time.Time
 }
 
 // minBarView is the narrowest terminal, in columns, that has room for phase and percent.
@@ -54,23 +59,31 @@ func bar(p control.Progress, columns int) string {
 	return head + " [" + strings.Repeat("=", full) + tip + strings.Repeat(" ", room-full-len(tip)) + "]" + strings.TrimRight(tail, " ")
 }
 
+// show draws the bar, below what is said.
+func (v *barView) show(text string) {
+	v.draw(v.io.err, text, func(_, width int) []string {
+		lines := []string{bar(v.last, width)}
+		if line := fit(fields(v.last), width); line != "" && !v.over {
+			lines = append(lines, line)
+		}
+		return lines
+	})
+}
+
 // draw puts text and then the lines in place of those that are on the screen, in one write, so that
-// nothing flickers.
-func (v *barView) draw(text string) {
-	t, ok := terminalOf(v.io.err)
+// nothing flickers. lines is told how many rows and columns there are for them.
+func (v *drawing) draw(to io.Writer, text string, lines func(rows, columns int) []string) {
+	t, ok := terminalOf(to)
 	if !ok {
 		return // it has gone away
 	}
-	width := t.columns - 1 // a full line may or may not have taken the cursor to the next one
-	var lines []string
+	var above []string
 	if text != "" {
-		lines = wrapped(text, t.columns)
+		above = wrapped(text, t.columns)
 	}
 	up := v.height(t.columns)
-	v.drawn = []string{bar(v.last, width)}
-	if line := fit(fields(v.last), width); line != "" && !v.over {
-		v.drawn = append(v.drawn, line)
-	}
+	// A full line may or may not have taken the cursor to the next one, and that rests on the last row.
+	v.drawn = lines(t.rows-1, t.columns-1)
 	var b strings.Builder
 	b.WriteString("\r")
 	if up > 0 {
@@ -78,17 +91,17 @@ func (v *barView) draw(text string) {
 	}
 	// Each line is cleared by itself: from the top of the screen on, clearing it all would make
 	// history of it in some terminals.
-	for _, line := range append(lines, v.drawn...) {
+	for _, line := range append(above, v.drawn...) {
 		b.WriteString(line + "\x1b[K\n")
 	}
 	b.WriteString("\x1b[J")
 	v.at = time.Now()
-	io.WriteString(v.io.err, b.String())
+	io.WriteString(to, b.String())
 }
 
 // height is how many rows the drawing takes: more than it has lines, once the terminal has become
 // narrower.
-func (v *barView) height(columns int) int {
+func (v *drawing) height(columns int) int {
 	n := 0
 	for _, line := range v.drawn {
 		n += max(1, (runewidth.StringWidth(line)+columns-1)/columns)
@@ -102,7 +115,7 @@ func (v *barView) progress(p control.Progress) {
 	same := p.Phase == v.last.Phase && len(v.drawn) > 0
 	v.last = p
 	if !same || time.Since(v.at) >= drawEvery {
-		v.draw("")
+		v.show("")
 	}
 }
 
@@ -114,7 +127,7 @@ func (v *barView) note(s string) {
 		say(v.io.err, s)
 		return
 	}
-	v.draw(s)
+	v.show(s)
 }
 
 // end leaves the bar on the screen, full if the guest has moved, without the figures: the result has
@@ -127,7 +140,7 @@ func (v *barView) end(moved bool) {
 		v.last.Phase, v.last.ETA = control.PhaseDone, 0
 	}
 	if len(v.drawn) > 0 {
-		v.draw("")
+		v.show("")
 	}
 }
 

@@ -17,14 +17,14 @@ const (
 	lastWait = 10 * time.Second
 )
 
-// untilCancelled closes cancel at the first SIGINT or SIGTERM. The second has leave called after
-// lastWait, and the third at once; until stop.
-func untilCancelled(cancel chan<- struct{}, leave context.CancelCauseFunc, note func(string)) (stop func()) {
+// untilCancelled closes cancel at the first SIGINT or SIGTERM, and notes what is waited for. The second
+// has leave called after lastWait, and the third at once; until stop.
+func untilCancelled(cancel chan<- struct{}, leave context.CancelCauseFunc, note func(string), waitsFor string) (stop func()) {
 	var first time.Time
 	var last *time.Timer // once there was a second
 	ignore := onSignals(func(os.Signal) {
 		first = time.Now()
-		note("cancelling; waiting until the guest is safe at the source")
+		note("cancelling; waiting until " + waitsFor)
 		close(cancel)
 	}, func(os.Signal) {
 		switch {

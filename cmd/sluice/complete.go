@@ -137,7 +137,7 @@ func completeFlags(cmd *cobra.Command) {
 			return // the shell's own
 		case kind == "FOLDER":
 			values = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
-		case kind == "HOST":
+		case kind == "HOST", kind == "HOST,…":
 			values = func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 				return completed(peers)(cmd, nil, "")
 			}

@@ -72,11 +72,14 @@ func standin() {
 	if err != nil {
 		panic(err) // a program of its own, which ends here
 	}
-	status := standinStatus
-	if len(os.Args) > 2 {
-		status = scenarios[os.Args[2]]
+	h := &control.Handler{Status: standinStatus, Guests: standinGuests, Check: standinCheck, Plan: standinPlan, Cancel: standinCancel, Migrate: standinMigrate, History: standinHistory, Session: standinSession}
+	switch {
+	case len(os.Args) > 2 && os.Args[2] == "house":
+		h.Guests, h.Check = houseGuests, houseCheck
+	case len(os.Args) > 2:
+		h.Status = scenarios[os.Args[2]]
 	}
-	srv := &http.Server{Handler: &control.Handler{Status: status, Guests: standinGuests, Check: standinCheck, Plan: standinPlan, Cancel: standinCancel, Migrate: standinMigrate, History: standinHistory, Session: standinSession}}
+	srv := &http.Server{Handler: h}
 	go func() {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 		defer stop()

@@ -36,7 +36,7 @@ func newResolve(io streams) *cobra.Command {
 	var here, there bool
 	cmd := &cobra.Command{
 		Use:               "resolve GUEST",
-		Short:             "Say where a guest runs whose migration broke as it was taken over",
+		Short:             "Say where a guest runs, where nobody can tell",
 		Long:              resolveHelp,
 		Example:           resolveExamples,
 		ValidArgsFunction: completed(leavingGuests),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,7 +32,7 @@ const rootExamples = `  sluice check --all-peers
   sluice status`
 
 // everyDay are the commands that most people need most.
-var everyDay = []string{"migrate", "status", "history", "report", "cancel", "resolve", "check", "explain", "plan", "init", "serve", "reload"}
+var everyDay = []string{"migrate", "evacuate", "status", "history", "report", "cancel", "resolve", "check", "explain", "plan", "init", "serve", "reload"}
 
 func newRoot(io streams) *cobra.Command {
 	cmd := &cobra.Command{
@@ -52,7 +53,7 @@ func newRoot(io streams) *cobra.Command {
 	cmd.Flags().BoolP("version", "v", false, "print the version")
 	cmd.SetHelpFunc(showHelp)
 	cmd.SetHelpCommand(newHelp(io))
-	cmd.AddCommand(newInit(io), newServe(io), newReload(io), newMigrate(io), newPlan(io), newStatus(io), newHistory(io), newReport(io), newCancel(io), newResolve(io), newCheck(io), newTunnel(io), newIntercept(io), newBench(io), newPriority(io), newPKI(io), newVersion(io), newObserve())
+	cmd.AddCommand(newInit(io), newServe(io), newReload(io), newMigrate(io), newPlan(io), newEvacuate(io), newStatus(io), newHistory(io), newReport(io), newCancel(io), newResolve(io), newCheck(io), newTunnel(io), newIntercept(io), newBench(io), newPriority(io), newPKI(io), newVersion(io), newObserve())
 	cmd.AddCommand(newExplain(io), newCompletion(io))
 	for _, c := range cmd.Commands() {
 		if slices.Contains(everyDay, c.Name()) {
@@ -89,9 +90,16 @@ func flagError(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("--%s takes a %s, not %q", f.Name, kinds[f.Value.Type()], value.GetValue())
 	}
 	var missing *pflag.NotExistError
-	if errors.As(err, &missing) && cmd.Name() == "migrate" && missing.GetSpecifiedShortnames() == "" {
-		if why := virshOnly(missing.GetSpecifiedName()); why != "" {
-			return fmt.Errorf("--%s: %s", missing.GetSpecifiedName(), why)
+	if errors.As(err, &missing) && missing.GetSpecifiedShortnames() == "" {
+		name, why := missing.GetSpecifiedName(), ""
+		switch cmd.Name() {
+		case "migrate":
+			why = virshOnly(name)
+		case "evacuate":
+			why = cmp.Or(notForMany[name], virshOnly(name))
+		}
+		if why != "" {
+			return fmt.Errorf("--%s: %s", name, why)
 		}
 	}
 	return err
