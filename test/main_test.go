@@ -33,27 +33,20 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		status = 1
 	}
-	if programDir != "" {
-		os.RemoveAll(programDir)
-	}
+	sluice.Remove()
 	os.Exit(status)
 }
 
-// programDir is the folder of the sluice under test, once it is built.
-var programDir string
+// sluice is what is tested.
+var sluice stand.Built
 
-// programs are sluice's, as stand.Build makes them.
+// programs are sluice's.
 type programs struct{ daemon, command string }
 
-var build = sync.OnceValues(func() (programs, error) {
-	dir, err := os.MkdirTemp("", "sluice-test-")
-	if err != nil {
-		return programs{}, err
-	}
-	programDir = dir
-	p, err := stand.Build(dir)
+func build() (programs, error) {
+	p, err := sluice.Programs()
 	return programs{p.Daemon, p.Command}, err
-})
+}
 
 // labs are the hosts that tests share.
 var labs pool

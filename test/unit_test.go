@@ -13,10 +13,11 @@ import (
 )
 
 var buildUnit = sync.OnceValues(func() (string, error) {
-	if _, err := build(); err != nil { // which makes the folder
+	p, err := build()
+	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(programDir, "unit")
+	path := filepath.Join(filepath.Dir(p.command), "unit")
 	c := exec.Command("go", "build", "-o", path, "./unit")
 	c.Stderr = os.Stderr
 	return path, c.Run()

@@ -9,12 +9,34 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
 // Programs are sluice, built twice, both so that they write their goroutines when they are asked to
 // ([Holds]): the daemon with the race detector; the command line, which starts much faster, without.
 type Programs struct{ Daemon, Command string }
+
+// Built is sluice, built when a test first asks for it. The zero Built is ready.
+type Built struct {
+	once     sync.Once
+	dir      string
+	programs Programs
+	err      error
+}
+
+// Programs are what Build has made.
+func (b *Built) Programs() (Programs, error) {
+	b.once.Do(func() {
+		if b.dir, b.err = os.MkdirTemp("", "sluice-test-"); b.err == nil {
+			b.programs, b.err = Build(b.dir)
+		}
+	})
+	return b.programs, b.err
+}
+
+// Remove removes them, once all tests are over.
+func (b *Built) Remove() error { return os.RemoveAll(b.dir) }
 
 const command = "github.com/virt-sluice/sluice/cmd/sluice"
 

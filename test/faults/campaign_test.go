@@ -17,7 +17,7 @@ const caseTimeout = 6 * time.Minute
 
 func TestFaults(t *testing.T) {
 	lab.Require(t)
-	if _, err := build(); err != nil {
+	if _, err := sluice.Programs(); err != nil {
 		t.Fatal(err)
 	}
 	rec := newRecord()

@@ -15,7 +15,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"sync"
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/stand"
@@ -35,19 +34,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		status = 1
 	}
-	if programDir != "" {
-		os.RemoveAll(programDir)
-	}
+	sluice.Remove()
 	os.Exit(status)
 }
 
-var programDir string
-
-var build = sync.OnceValues(func() (stand.Programs, error) {
-	dir, err := os.MkdirTemp("", "sluice-faults-")
-	if err != nil {
-		return stand.Programs{}, err
-	}
-	programDir = dir
-	return stand.Build(dir)
-})
+// sluice is what is struck.
+var sluice stand.Built

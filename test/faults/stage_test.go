@@ -62,7 +62,7 @@ type stage struct {
 // newStage sets the stage. close must be called, also after an error.
 func newStage(ctx context.Context, c *testCase, dir string) (s *stage, err error) {
 	s = &stage{c: c, ctx: ctx, dir: dir, rng: c.rng(), idle: make(map[*site.Daemon]stand.Holdings), frozen: make(map[int]int)}
-	if s.programs, err = build(); err != nil {
+	if s.programs, err = sluice.Programs(); err != nil {
 		return s, err
 	}
 	if s.Lab, err = labs.take(ctx); err != nil {
