@@ -20,16 +20,24 @@ func TestVirshPull(t *testing.T) {
 	a, b := s.pulls()
 	g := s.guest(lab.GuestSpec{DisksMiB: []int{16}})
 	s.check(g.CreateDisks(s.B))
-	s.virshSays(s.B, "-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--copy-storage-all", "--parallel")
-	s.check(s.CheckOnlyOn(s.ctx, g, s.B))
-	s.check(s.CompareDisks(s.ctx, g))
-	a.steered(b, g, "sluice")
-	for _, c := range b.ended().Channels {
-		if c.TLS == "" {
-			t.Errorf("channel %s has no TLS", c.Name)
+	for _, own := range [][]string{
+		{"--parallel"},
+		{"--migrateuri", "tcp:" + s.B.Addr + ":49200", "--disks-uri", "tcp://" + s.B.Addr + ":49201"},
+	} {
+		s.watched(func() {
+			s.virshSays(s.B, append([]string{"-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--copy-storage-all"}, own...)...)
+		}).secret(g, 0)
+		s.check(s.CheckOnlyOn(s.ctx, g, s.B))
+		s.check(s.CompareDisks(s.ctx, g))
+		a.steered(b, g, "sluice")
+		for _, c := range b.ended().Channels {
+			if c.TLS == "" {
+				t.Errorf("%q: channel %s has no TLS", own, c.Name)
+			}
 		}
+		s.nothingLeft()
+		b.virshMigrate(a, g, "--p2p", "--copy-storage-all")
 	}
-	s.nothingLeft()
 }
 
 // No limit of a session's ends a post-copy, on either host.
@@ -71,6 +79,6 @@ func TestVirshFullAccess(t *testing.T) {
 	for _, args := range [][]string{{"suspend", g.Name}, {"dumpxml", g.Name}, {"resume", g.Name}} {
 		s.virshSays(s.B, append([]string{"-c", b.uri()}, args...)...)
 	}
-	s.virshFails(s.B, []string{"-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--migrateuri", "tcp:192.0.2.2:49200", "--disks-uri", "tcp://192.0.2.2:49201", "--copy-storage-all"}, "sluice on host-a", "in clear")
+	s.virshFails(s.B, []string{"-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--migrateuri", "unix:///tmp/own.sock", "--disks-uri", "unix:///tmp/own-disks.sock", "--copy-storage-all"}, "sluice on host-a", "in clear")
 	s.onlyOn(g, s.A)
 }

@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,7 +33,10 @@ func TestOwnURIReplaced(t *testing.T) {
 	} {
 		one.from.virshMigrate(one.to, g, one.args...)
 		s.check(s.CompareDisks(s.ctx, g))
-		one.from.logged("in place of the migration's URI", one.args[len(one.args)-1])
+		one.from.logged("in place of the client's own URIs", one.args[len(one.args)-1])
+		if e := one.from.steeredAt(g); !slices.Equal(e.InPlaceOf, one.args[len(one.args)-1:]) {
+			t.Errorf("%v: status shows %q", one.args, e.InPlaceOf)
+		}
 	}
 	// So it is with the other names of a peer, where they are given to sluice itself.
 	if _, errs, status := s.run(s.B, s.command, "migrate", g.Name, "storage-a", "--copy-storage-all"); status != 0 {

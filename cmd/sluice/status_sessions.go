@@ -55,6 +55,9 @@ func sessionsTable(sessions []control.SessionStatus, now time.Time, brief bool) 
 		if len(s.DisksMade) > 0 {
 			r.add(disksMade(s))
 		}
+		if len(s.InPlaceOf) > 0 {
+			r.add("in place of " + strings.Join(s.InPlaceOf, ", "))
+		}
 		for _, c := range s.Channels {
 			t.row("  "+c.Name, blank, blank, open(c.Open), blank, blank, blank, blank, blank, blank,
 				size(c.Sent), size(c.Received), c.Path, tls(c.TLS, c.Suite, c.Group, c.Path), blank, blank, blank)

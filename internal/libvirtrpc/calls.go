@@ -201,6 +201,14 @@ func DecodeBegun(body []byte) (*Begun, error) {
 	return b, r.end("libvirt's reply to DOMAIN_MIGRATE_BEGIN3_PARAMS")
 }
 
+// Encode is the body of the reply.
+func (b *Begun) Encode() []byte {
+	var w writer
+	w.opaque(b.Cookie)
+	w.text(b.Description)
+	return w.b
+}
+
 // DecodePerformed reads the cookie that DOMAIN_MIGRATE_PERFORM3_PARAMS returns.
 func DecodePerformed(body []byte) (cookie []byte, err error) {
 	r := reader{b: body}

@@ -195,6 +195,27 @@ func TestOlderForms(t *testing.T) {
 	}
 }
 
+func TestMark(t *testing.T) {
+	const plain = "<qemu-migration>\n  <name>g</name>\n  <domain><sluice-passed/></domain>\n</qemu-migration>\n\x00"
+	marked := Mark([]byte(plain))
+	if without, is, err := Unmarked(marked); !is || err != nil || string(without) != plain {
+		t.Errorf("%q is %q, %v, %v", marked, without, is, err)
+	}
+	for _, in := range []string{plain, "<qemu-migration/>\x00", ""} {
+		if without, is, err := Unmarked([]byte(in)); is || err != nil || string(without) != in {
+			t.Errorf("%q is %q, %v, %v", in, without, is, err)
+		}
+	}
+	if out := Mark([]byte("<qemu-migration/>\x00")); string(out) != "<qemu-migration/>\x00" {
+		t.Errorf("an empty cookie becomes %q", out)
+	}
+	for _, in := range []string{string(Mark(marked)), "<qemu-migration><sluice-passed a='1'/></qemu-migration>", "<qemu-migration><sluice-passed>", "<"} {
+		if without, is, err := Unmarked([]byte(in)); err == nil {
+			t.Errorf("%q is %q, %v", in, without, is)
+		}
+	}
+}
+
 func TestSetNBDPort(t *testing.T) {
 	for _, c := range []struct{ in, out string }{
 		{"<qemu-migration>\n  <name>g</name>\n  <nbd/>\n</qemu-migration>\n\x00", "<qemu-migration>\n  <name>g</name>\n  <nbd port='7'/>\n</qemu-migration>\n\x00"},

@@ -3,9 +3,9 @@ package libvirtrpc
 import (
 	"bytes"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 )
 
@@ -14,9 +14,9 @@ import (
 // element and a NUL behind it, the port an attribute of its child nbd, left out for a server on a
 // unix socket (libvirt's qemu_migration_cookie.c).
 func SetNBDPort(cookie []byte, port int) (out []byte, changed bool, err error) {
-	from, to, attrs, err := findNBD(bytes.TrimRight(cookie, "\x00"))
+	from, to, attrs, err := find(cookie, "nbd")
 	if err != nil {
-		return nil, false, fmt.Errorf("read libvirt's migration cookie: %w", err)
+		return nil, false, err
 	}
 	if to == 0 {
 		return cookie, false, nil
@@ -42,9 +42,9 @@ func SetNBDPort(cookie []byte, port int) (out []byte, changed bool, err error) {
 
 // NBDPort is the port in such a cookie, 0 if it has none.
 func NBDPort(cookie []byte) (int, error) {
-	_, _, attrs, err := findNBD(bytes.TrimRight(cookie, "\x00"))
+	_, _, attrs, err := find(cookie, "nbd")
 	if err != nil {
-		return 0, fmt.Errorf("read libvirt's migration cookie: %w", err)
+		return 0, err
 	}
 	for _, a := range attrs {
 		if a.Name.Local == "port" {
@@ -58,9 +58,42 @@ func NBDPort(cookie []byte) (int, error) {
 	return 0, nil
 }
 
-// findNBD finds the start tag of the one nbd element that is a child of the root; to is 0 if there
-// is none. A guest's own description, which a cookie may hold, lies deeper.
-func findNBD(cookie []byte) (from, to int64, attrs []xml.Attr, err error) {
+// mark is the element by which one sluice tells another, in a cookie that a client carries between
+// them, that what the client says to libvirt at the cookie's source passes a sluice.
+const mark = "sluice-passed"
+
+// Mark is the cookie with the mark in it. One that has no content stays as it is.
+func Mark(cookie []byte) []byte {
+	end := bytes.LastIndex(cookie, []byte("</"))
+	if end < 0 || len(cookie)+len("<"+mark+"/>") > maxCookie {
+		return cookie
+	}
+	return slices.Concat(cookie[:end], []byte("<"+mark+"/>"), cookie[end:])
+}
+
+// Unmarked is the cookie without the mark, and whether it had it.
+func Unmarked(cookie []byte) (without []byte, marked bool, err error) {
+	from, to, _, err := find(cookie, mark)
+	if err != nil || to == 0 {
+		return cookie, false, err
+	}
+	if string(cookie[from:to]) != "<"+mark+"/>" {
+		return nil, false, fmt.Errorf("read libvirt's migration cookie: %.60q", cookie[from:to])
+	}
+	return slices.Concat(cookie[:from], cookie[to:]), true, nil
+}
+
+// find is findChild in a cookie with a NUL behind it.
+func find(cookie []byte, name string) (from, to int64, attrs []xml.Attr, err error) {
+	if from, to, attrs, err = findChild(bytes.TrimRight(cookie, "\x00"), name); err != nil {
+		err = fmt.Errorf("read libvirt's migration cookie: %w", err)
+	}
+	return from, to, attrs, err
+}
+
+// findChild finds the start tag of the one element of that name that is a child of the root; to is 0
+// if there is none. A guest's own description, which a cookie may hold, lies deeper.
+func findChild(cookie []byte, name string) (from, to int64, attrs []xml.Attr, err error) {
 	d := xml.NewDecoder(bytes.NewReader(cookie))
 	for depth := 0; ; {
 		before := d.InputOffset()
@@ -75,9 +108,9 @@ func findNBD(cookie []byte) (from, to int64, attrs []xml.Attr, err error) {
 		}
 		switch t := token.(type) {
 		case xml.StartElement:
-			if depth == 1 && t.Name.Space == "" && t.Name.Local == "nbd" {
+			if depth == 1 && t.Name.Space == "" && t.Name.Local == name {
 				if to != 0 {
-					return 0, 0, nil, errors.New("it has two nbd elements")
+					return 0, 0, nil, fmt.Errorf("it has two %s elements", name)
 				}
 				from, to, attrs = before, d.InputOffset(), t.Copy().Attr
 			}

@@ -181,11 +181,17 @@ func FuzzCalls(f *testing.F) {
 	})
 }
 
-// FuzzCookie: only the port changes.
+// FuzzCookie: only the port changes, and a mark that is put into a cookie comes out of it again.
 func FuzzCookie(f *testing.F) {
 	f.Add([]byte("<qemu-migration>\n  <name>g</name>\n  <nbd/>\n</qemu-migration>\n\x00"))
 	f.Add([]byte("<qemu-migration><nbd port='1'><disk target='vda'/></nbd></qemu-migration>"))
 	f.Fuzz(func(t *testing.T, cookie []byte) {
+		if before, marked, err := Unmarked(cookie); err == nil && !marked && len(cookie) < maxCookie/2 {
+			without, marked, err := Unmarked(Mark(cookie))
+			if marked && (err != nil || !bytes.Equal(without, before)) {
+				t.Fatalf("%q comes out as %q, %v", before, without, err)
+			}
+		}
 		out, changed, err := SetNBDPort(cookie, 1234)
 		if err != nil || !changed {
 			return

@@ -27,7 +27,8 @@ type Pull struct {
 	Peer, UUID   string // peer: empty for any
 	Memory, Disk string // where QEMU listens: HOST:PORT on this host, or the name of a socket in dir
 	Dir          rundir.SessionDir
-	Postcopy     bool // it may switch to post-copy, which libvirt here says
+	Postcopy     bool     // it may switch to post-copy, which libvirt here says
+	URIs         []string // of its client's own, in whose place the session carries it
 	// Life is the guest's here, and Cut ends the connection that prepared it: a rendezvous has
 	// both. Of a guest that was prepared past sluice nobody here sees the Finish.
 	Life *Guest
@@ -120,6 +121,9 @@ func (p *Pull) begin(ctx context.Context, a *Arrivals, info stream.Info, e *sess
 	}
 	e.SecuredBy(session.BySluice, disks)
 	e.SetPhase(control.PhaseMemory)
+	if len(p.URIs) > 0 {
+		e.InPlaceOf(log, p.URIs)
+	}
 	p.entry.Store(e)
 	return &pulledGuest{Pull: p, arrivals: a, entry: e, log: log, uuid: uuid}, nil
 }

@@ -152,6 +152,8 @@ type SessionStatus struct {
 
 	DisksMade []string `json:"disks_made,omitempty"` // paths of those that the destination has made for it, and keeps
 
+	InPlaceOf []string `json:"in_place_of,omitempty"` // URIs of the client's own, by which the data would have gone past the session
+
 	Asked   *Asker   `json:"asked,omitempty"`   // who asked for it; nil: not known
 	Options []string `json:"options,omitempty"` // of `sluice migrate` or virsh that were given
 

@@ -22,15 +22,7 @@ import (
 
 // checkDeparture looks at a migration away from this host, which only callers with full
 // access may begin.
-func (g *destinationFilter) checkDeparture(c *libvirtrpc.Call, decode func() (uint32, libvirtrpc.Params, error)) libvirtrpc.Outcome {
-	flags, params, err := decode()
-	if err != nil {
-		return refused(libvirtrpc.ErrRPC, err).Outcome
-	}
-	t, err := transfer.Of(flags, params)
-	if err != nil {
-		return refused(libvirtrpc.ErrRPC, err).Outcome
-	}
+func (g *destinationFilter) checkDeparture(t transfer.Transfer) libvirtrpc.Outcome {
 	if t.InClear != "" && g.gateway.Config.Secure() {
 		return g.insecure(t)
 	}
@@ -43,9 +35,23 @@ func (g *destinationFilter) begin(c *libvirtrpc.Call) libvirtrpc.Outcome {
 		return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining).Outcome
 	}
 	call, err := libvirtrpc.DecodeBegin(c.Body)
-	o := g.checkDeparture(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, call.Params, err })
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	t, err := transfer.Of(call.Flags, call.Params)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	begun := g.begun.begun(call.Domain.UUID)
+	if t.Aim != (transfer.Aim{}) && g.gateway.replacesURIs() { // Perform, which passes here too, is judged
+		return libvirtrpc.Outcome{Reply: func(r *libvirtrpc.Reply) {
+			begun(r)
+			markBegun(r)
+		}}
+	}
+	o := g.checkDeparture(t)
 	if o.Err == nil {
-		o.Reply = g.begun.begun(call.Domain.UUID)
+		o.Reply = begun
 	}
 	return o
 }
@@ -70,28 +76,38 @@ func (g *destinationFilter) perform(ctx context.Context, c *libvirtrpc.Call) lib
 		return refused(libvirtrpc.ErrOperationInvalid, err).Outcome
 	case to != nil && g.access == config.AccessFull:
 		return g.giveAway(ctx, call, to, id)
+	case g.gateway.isOurs(params) && params.Has(libvirtrpc.ParamDisksURI): // disks go where memory does
+		call.Params = params.Without(libvirtrpc.ParamDisksURI)
+		return libvirtrpc.Outcome{Body: call.Encode()}
 	case g.gateway.isOurs(params):
 		return libvirtrpc.Outcome{}
 	}
 	if err := g.gateway.CheckLeaving(ctx, call.Domain.UUID); err != nil {
 		return refused(libvirtrpc.ErrOperationInvalid, err).Outcome
 	}
-	flags := libvirt.DomainMigrateFlags(call.Flags)
-	if flags&libvirt.MigratePeer2peer == 0 {
-		return g.checkDeparture(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, params, nil })
-	}
-	switch here := g.gateway.leadsHere(call.Destination); {
-	case g.gateway.Sessions.Draining():
-		return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining).Outcome
-	case here:
-	case flags&libvirt.MigrateTunnelled != 0:
-		if !encrypted(call.Destination) && g.gateway.Config.Secure() {
-			return g.insecure(transfer.Transfer{InClear: "memory by libvirt's tunnel to a URI without TLS or ssh"})
+	here := ""
+	if libvirt.DomainMigrateFlags(call.Flags)&libvirt.MigratePeer2peer != 0 {
+		here = g.gateway.leadsHere(call.Destination)
+		switch {
+		case g.gateway.Sessions.Draining():
+			return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining).Outcome
+		case here != "":
+		case libvirt.DomainMigrateFlags(call.Flags)&libvirt.MigrateTunnelled != 0:
+			if !encrypted(call.Destination) && g.gateway.Config.Secure() {
+				return g.insecure(transfer.Transfer{InClear: "memory by libvirt's tunnel to a URI without TLS or ssh"})
+			}
+		case !params.Has(libvirtrpc.ParamURI):
+			params = params.With(libvirtrpc.ParamURI, "tcp:") // as the destination will say
 		}
-	case !params.Has(libvirtrpc.ParamURI):
-		params = params.With(libvirtrpc.ParamURI, "tcp:") // as the destination will say
 	}
-	return g.checkDeparture(c, func() (uint32, libvirtrpc.Params, error) { return call.Flags, params, nil })
+	t, err := transfer.Of(call.Flags, params)
+	if err != nil {
+		return refused(libvirtrpc.ErrRPC, err).Outcome
+	}
+	if here != "" && g.gateway.replaceBySocket(here, call, t) {
+		return libvirtrpc.Outcome{Body: call.Encode()}
+	}
+	return g.checkDeparture(t)
 }
 
 // giveAway carries a guest to another host through a session.
@@ -206,14 +222,14 @@ func (g *destinationFilter) gone(uuid string, m *steeredSource) {
 	}
 }
 
-// leadsHere says whether a libvirt URI is one of this sluice's sockets.
-func (gw *Gateway) leadsHere(uri *string) bool {
+// leadsHere is the peer whose socket here a libvirt URI is, by name; empty for others.
+func (gw *Gateway) leadsHere(uri *string) (peer string) {
 	if uri == nil {
-		return false
+		return ""
 	}
 	u, err := url.Parse(*uri)
 	if err != nil {
-		return false
+		return ""
 	}
 	var sockets []string
 	for name, values := range u.Query() {
@@ -222,11 +238,16 @@ func (gw *Gateway) leadsHere(uri *string) bool {
 		}
 	}
 	if len(sockets) != 1 || !strings.HasSuffix(u.Scheme, "+unix") {
-		return false
+		return ""
 	}
 	name := filepath.Base(filepath.Dir(sockets[0]))
-	return sockets[0] == filepath.Join(gw.Config.RunDir, rundir.PeersDir, name, rundir.LibvirtSocket) &&
-		(gw.Peers.All[name] != nil || gw.Peers.NameOf(name) != "")
+	switch {
+	case sockets[0] != filepath.Join(gw.Config.RunDir, rundir.PeersDir, name, rundir.LibvirtSocket):
+		return ""
+	case gw.Peers.All[name] != nil:
+		return name
+	}
+	return gw.Peers.NameOf(name)
 }
 
 // encrypted says whether a connection by a libvirt URI is, by its transport:

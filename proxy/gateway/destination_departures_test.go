@@ -30,7 +30,7 @@ func TestLeadsHere(t *testing.T) {
 		{"qemu+ext://host-c/system?command=/bin/cat", false, false},
 		{"%", false, false},
 	} {
-		if here, tls := g.leadsHere(&c.uri), encrypted(&c.uri); here != c.here || tls != c.tls {
+		if here, tls := g.leadsHere(&c.uri) == "host-b", encrypted(&c.uri); here != c.here || tls != c.tls {
 			t.Errorf("%s: leads here %v, encrypted %v", c.uri, here, tls)
 		}
 	}

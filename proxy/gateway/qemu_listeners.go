@@ -85,7 +85,7 @@ func (od *openURIs) set(uri string, open bool) {
 // told of it by the reply to Prepare, which went through here as well.
 func (gw *Gateway) isOurs(params libvirtrpc.Params) bool {
 	uri, is, err := params.Text(libvirtrpc.ParamURI)
-	if err != nil || !is || params.Has(libvirtrpc.ParamDisksURI) {
+	if err != nil || !is {
 		return false
 	}
 	gw.uris.mu.Lock()

@@ -53,7 +53,7 @@ func (g *destinationFilter) awaitSession(a *preparedGuest, call *libvirtrpc.Prep
 	if err != nil {
 		return nil, err
 	}
-	p := &arrival.Pull{Peer: peer, UUID: a.guest.uuid, Memory: stream.ChannelMemory, Dir: dir, Postcopy: a.transfer.Postcopy(), Life: a.life, Cut: g.cut}
+	p := &arrival.Pull{Peer: peer, UUID: a.guest.uuid, Memory: stream.ChannelMemory, Dir: dir, Postcopy: a.transfer.Postcopy(), URIs: a.transfer.URIs, Life: a.life, Cut: g.cut}
 	if a.transfer.Disks() {
 		p.Disk = stream.ChannelDisk
 	}

@@ -129,10 +129,10 @@ func (g *sourceFilter) prepare(ctx context.Context, c *libvirtrpc.Call, decode f
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
-	own, _, _ := call.Params.Text(libvirtrpc.ParamURI) // which transfer.Of has read
-	if g.gateway.replace(g.peer, call, &t) {
-		g.log.Info().Str("uri", own).Msg("a session carries the guest to the peer, in place of the migration's URI")
+	if err := told(call, &t); err != nil {
+		return refused(libvirtrpc.ErrRPC, err)
 	}
+	replaced := g.gateway.replace(g.peer, call, &t)
 	if t.InClear != "" && g.gateway.Config.Secure() && !g.gateway.redirected(g.peer, t) {
 		refusal := g.gateway.insecure(t, g.asked.String())
 		g.log.Warn().Str("cause", refusal.Message).Msg("migration refused")
@@ -149,6 +149,9 @@ func (g *sourceFilter) prepare(ctx context.Context, c *libvirtrpc.Call, decode f
 	m, err := g.gateway.steer(ctx, g.peer, steering{guest: guest, transfer: t, id: stream.NewID(), beside: g.session, asked: g.asked})
 	if err != nil {
 		return refused(libvirtrpc.ErrOperationInvalid, err)
+	}
+	if replaced {
+		m.entry.InPlaceOf(m.log, t.URIs)
 	}
 	g.mu.Lock()
 	g.moving[guest.name] = m

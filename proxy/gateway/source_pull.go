@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 
@@ -27,7 +28,7 @@ func (g *sourceFilter) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	if t.Flags&libvirt.MigratePeer2peer != 0 {
 		return libvirtrpc.Outcome{}
 	}
-	if t.InClear == "" || call.Params.Has(libvirtrpc.ParamDisksURI) {
+	if t.InClear == "" {
 		return libvirtrpc.Outcome{Reply: g.acceptPerformed}
 	}
 	p := &arrival.Pull{Peer: g.peer.Name, UUID: virt.FormatUUID(call.Domain.UUID), Postcopy: t.Postcopy()}
@@ -49,24 +50,47 @@ func (g *sourceFilter) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	}}
 }
 
-// aim finds out where QEMU listens.
+// aim finds out where QEMU listens. For disks the client's own URI has the last word, port by port
+// with the cookie's, as for libvirt at the source (qemuMigrationSrcNBDStorageCopy in libvirt's
+// src/qemu/qemu_migration.c).
 func aim(p *arrival.Pull, call *libvirtrpc.Perform, t transfer.Transfer) error {
-	uri, _, err := call.Params.Text(libvirtrpc.ParamURI)
+	at := func(field string) (*url.URL, error) {
+		uri, _, err := call.Params.Text(field)
+		if err != nil {
+			return nil, err
+		}
+		u, err := transfer.ParseTCP(uri)
+		if err != nil || u.Hostname() == "" || field == libvirtrpc.ParamURI && u.Port() == "" {
+			return nil, fmt.Errorf("%q does not say where QEMU listens", uri)
+		}
+		return u, nil
+	}
+	memory, err := at(libvirtrpc.ParamURI)
 	if err != nil {
 		return err
 	}
-	u, err := transfer.ParseTCP(uri)
-	if err != nil || u.Hostname() == "" || u.Port() == "" {
-		return fmt.Errorf("%q does not say where QEMU listens", uri)
-	}
-	p.Memory = net.JoinHostPort(u.Hostname(), u.Port())
+	p.Memory = memory.Host
 	if !t.Disks() {
 		return nil
 	}
-	port, err := libvirtrpc.NBDPort(call.Cookie)
-	if err == nil && port == 0 {
-		err = fmt.Errorf("libvirt's cookie does not say where QEMU takes disks")
+	host, port := memory.Hostname(), ""
+	if call.Params.Has(libvirtrpc.ParamDisksURI) {
+		disks, err := at(libvirtrpc.ParamDisksURI)
+		if err != nil {
+			return err
+		}
+		host, port = disks.Hostname(), disks.Port()
 	}
-	p.Disk = net.JoinHostPort(u.Hostname(), strconv.Itoa(port))
-	return err
+	if port == "" {
+		n, err := libvirtrpc.NBDPort(call.Cookie)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("libvirt's cookie does not say where QEMU takes disks")
+		}
+		if err != nil {
+			return err
+		}
+		port = strconv.Itoa(n)
+	}
+	p.Disk = net.JoinHostPort(host, port)
+	return nil
 }

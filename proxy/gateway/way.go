@@ -54,7 +54,8 @@ func (g *destinationFilter) wayOf(c *libvirtrpc.Call, params libvirtrpc.Params, 
 	case led && t.Flags&libvirt.MigrateTLS != 0 && t.Flags&libvirt.MigrateTunnelled == 0:
 		t.By = session.ByQEMUThere
 		return byQEMUTLS, nil
-	case t.Steered && t.Flags&libvirt.MigratePeer2peer == 0 && g.gateway.Config.Secure():
+	case (t.Steered || t.Aim.Told && g.replaces(*t)) && t.Flags&libvirt.MigratePeer2peer == 0 && g.gateway.Config.Secure():
+		t.Steer()
 		return byRendezvous, nil
 	}
 	g.openPorts(t)

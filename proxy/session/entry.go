@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"context"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/stream"
@@ -26,7 +29,8 @@ type Entry struct {
 	memory   string // what protects it on the wire; empty: as the session says
 	disks    string
 
-	made []string // paths of disks that the destination has made
+	made     []string // paths of disks that the destination has made
+	replaced []string // URIs of the client's own
 
 	intended netip.AddrPort // of an intercepted connection
 
@@ -92,6 +96,15 @@ func (e *Entry) MadeDisks(paths []string) {
 	e.made = paths
 }
 
+// InPlaceOf says by which URIs of its client's own the data would have gone past the session.
+func (e *Entry) InPlaceOf(log zerolog.Logger, uris []string) {
+	e.Decided("a session carries the guest, in place of the client's %s", strings.Join(uris, " and "))
+	log.Info().Strs("uris", uris).Msg("a session carries the guest, in place of the client's own URIs")
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.replaced = uris
+}
+
 // IntendedFor says where an intercepted connection was meant to go, or has come to.
 func (e *Entry) IntendedFor(a netip.AddrPort) {
 	e.mu.Lock()
@@ -141,6 +154,7 @@ func (e *Entry) Status() control.SessionStatus {
 		Memory:    e.memory,
 		Disks:     e.disks,
 		DisksMade: e.made,
+		InPlaceOf: e.replaced,
 		Asked:     e.asked,
 		Options:   e.options,
 		Downtime:  e.downtime,

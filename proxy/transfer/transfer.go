@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/digitalocean/go-libvirt"
@@ -18,15 +19,32 @@ type Transfer struct {
 	By      string   // BySluice and so on; empty when there is no data
 	InClear string   // what would go in clear, in words
 	Options []string // of virsh, by which the user has set URIs
-	Aim     Aim      // where those lead, if by tcp: alone
+	URIs    []string // those, without what is too long for a URI to a host
+	Aim     Aim      // where they lead, if by tcp: alone
 
 	Channels Channels // that a session takes for it
 }
 
-// Aim is where a user wants data to go that a session could take there.
+// Aim is where a user wants data to go: the hosts of URIs of the kind tcp:HOST, without brackets;
+// empty where there is none, and both if one is of another kind.
 type Aim struct {
-	Hosts []string // of the URIs, without brackets; nil if there are none, or others than tcp:HOST
-	Disks bool     // disks have one, which libvirt at the source takes from its caller alone
+	Memory, Disks string
+	// Told: the call by which the data starts passes a sluice, which tells libvirt at the source
+	// where it goes. Else libvirt has that of disks from its caller alone.
+	Told bool
+}
+
+// Hosts are those in whose place a session could take all of the data; nil if none could.
+func (a Aim) Hosts() (hosts []string) {
+	if a.Disks != "" && !a.Told {
+		return nil
+	}
+	for _, host := range []string{a.Memory, a.Disks} {
+		if host != "" && !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
 }
 
 // Steer has a session take the data, in place of the user's own URIs.
@@ -56,13 +74,16 @@ func Of(flags uint32, params libvirtrpc.Params) (Transfer, error) {
 	default:
 		t.By = session.ByNothing
 		var parts []string
-		if own {
-			parts, t.Options = append(parts, fmt.Sprintf("memory by %.80q", uri)), append(t.Options, "--migrateuri")
+		for _, one := range []struct {
+			is                bool
+			data, uri, option string
+		}{{own, "memory", uri, "--migrateuri"}, {ownDisks, "disks", disksURI, "--disks-uri"}} {
+			if one.is {
+				parts = append(parts, fmt.Sprintf("%s by %.80q", one.data, one.uri))
+				t.Options, t.URIs = append(t.Options, one.option), append(t.URIs, fmt.Sprintf("%.200s", one.uri))
+			}
 		}
-		if ownDisks {
-			parts, t.Options = append(parts, fmt.Sprintf("disks by %.80q", disksURI)), append(t.Options, "--disks-uri")
-		}
-		t.Aim = aim(own, uri, ownDisks, disksURI)
+		t.Aim = aim(uri, disksURI)
 		t.InClear = strings.Join(parts, " and ")
 	}
 	return t, nil
@@ -89,20 +110,19 @@ func (t Transfer) Protection() (memory, disks string) {
 	return memory, disks
 }
 
-func aim(own bool, uri string, ownDisks bool, disksURI string) (a Aim) {
+func aim(uri, disksURI string) (a Aim) {
 	for _, one := range []struct {
-		is  bool
-		uri string
-	}{{own, uri}, {ownDisks, disksURI}} {
-		if !one.is {
+		host *string
+		uri  string
+	}{{&a.Memory, uri}, {&a.Disks, disksURI}} {
+		if one.uri == "" {
 			continue
 		}
 		u, err := ParseTCP(one.uri)
 		if err != nil || u.Hostname() == "" {
 			return Aim{}
 		}
-		a.Hosts = append(a.Hosts, u.Hostname())
+		*one.host = u.Hostname()
 	}
-	a.Disks = ownDisks
 	return a
 }
