@@ -16,6 +16,12 @@ import (
 	"github.com/virt-sluice/sluice/proxy/control"
 )
 
+// An image, and the file with its data.
+const (
+	mapPath  = "/var/lib/libvirt/images/map.qcow2"
+	dataPath = "/var/lib/libvirt/images/map.data"
+)
+
 // Disks that the destination lacks are made there, like those at the source: raw, grown while the
 // guest runs, qcow2 with the file beneath. What is there is left as it is.
 func TestCreateDisks(t *testing.T) {
@@ -32,25 +38,29 @@ func TestCreateDisks(t *testing.T) {
 			m := &guestMove{site: newSite(t), had: make(map[string]string)}
 			a, b := m.both(conf{})
 			makeChain(m)
-			m.g = m.guest(lab.GuestSpec{DisksMiB: []int{8, 6}, Devices: qcow2("vdc", topPath)})
+			// One has its data in a file of its own, of which this libvirt does not know.
+			m.do(m.A, "qemu-img", "create", "-q", "-f", "qcow2", "-o", "data_file="+dataPath, mapPath, "4M")
+			m.do(m.A, "qemu-io", "-c", "write -q -P 0x3c 1M 2M", mapPath)
+			m.check(lab.GiveToQEMU(m.A.Path(dataPath)))
+			m.g = m.guest(lab.GuestSpec{DisksMiB: []int{8, 6}, Devices: qcow2("vdc", topPath) + qcow2("vdd", mapPath)})
 			m.virsh(m.A, "blockresize", m.g.UUID, "vda", "12M")
-			had := m.content(m.A, topPath)
+			had := []string{m.content(m.A, topPath), m.content(m.A, mapPath)}
 			if c.chain == 1 {
 				m.check(os.Remove(m.B.Path(basePath)))
 			}
-			m.lacks(m.B, m.g.DiskPath(0), m.g.DiskPath(1), topPath)
+			m.lacks(m.B, m.g.DiskPath(0), m.g.DiskPath(1), topPath, mapPath, dataPath)
 			m.check(m.B.CreateDisk(m.g.DiskPath(1), 6))
 
 			r := moved(a.migrate(m.g.Name, c.copy, "--create-disks"), m.g, a, b)
-			want := []string{m.g.DiskPath(0), topPath}
+			want := []string{m.g.DiskPath(0), topPath, mapPath}
 			for who, made := range map[string][]string{"the result": r.DisksMade, "host-a": a.ended().DisksMade, "host-b": b.ended().DisksMade} {
 				if !slices.Equal(made, want) {
 					t.Errorf("%s has %q as made, want %q", who, made, want)
 				}
 			}
 			m.check(m.CompareDisks(m.ctx, m.g))
-			if now := m.content(m.B, topPath); now != had {
-				t.Errorf("the content of %s is %s, and was %s", topPath, now, had)
+			if now := []string{m.content(m.B, topPath), m.content(m.B, mapPath)}; !slices.Equal(now, had) {
+				t.Errorf("the content of %s and %s is %q, and was %q", topPath, mapPath, now, had)
 			}
 			info := m.do(m.B, "qemu-img", "info", "-U", "--backing-chain", topPath)
 			if n := strings.Count(info, "cluster_size:"); n != c.chain {
@@ -252,6 +262,8 @@ func TestCreateDisksBeneath(t *testing.T) {
 	stays("an image that may not be read", "/etc/shadow", "it lies in no folder for guests' images")
 	base("-u", "-F", "raw", "-b", "nbd:host-c:10809", basePath, "8M")
 	stays("based on what is no file")
+	base("-o", "data_file=/var/lib/libvirt/images/data.raw", basePath, "8M") // qemu-img would write to any that it names
+	stays("has its data in another file")
 	base(basePath, "8M")
 	other := strings.NewReplacer("<name>g</name>", "<name>other</name>", m.g.UUID, "6a8b2a3c-0f3e-4d27-9c55-0c8f6d3c2b11", m.g.DiskPath(0), basePath).
 		Replace(m.virsh(m.A, "dumpxml", "--inactive", m.g.Name))

@@ -11,6 +11,7 @@ type Disk struct {
 	Path      string // of the image; empty where it is no file
 	Format    string // such as qcow2
 	Encrypted bool
+	DataFile  bool // the guest's data lies in another file, and the image is only its map
 
 	Backing       string // path of the image beneath; empty for none
 	BackingFormat string
@@ -31,6 +32,7 @@ func Disks(description string, chosen []string) ([]Disk, error) {
 		Pool       string    `xml:"pool,attr"`
 		Type       string    `xml:"type,attr"` // of NVMe and vhost-user
 		Encryption *struct{} `xml:"encryption"`
+		DataStore  *struct{} `xml:"dataStore"` // libvirt 10.10 and later
 	}
 	var d struct {
 		Disks []struct {
@@ -68,6 +70,7 @@ func Disks(description string, chosen []string) ([]Disk, error) {
 		disks = append(disks, Disk{
 			Target: one.Target.Dev, Path: one.Source.File, Format: one.Driver.Type,
 			Encrypted: one.Encryption != nil || one.Source.Encryption != nil,
+			DataFile:  one.Source.DataStore != nil,
 			Backing:   beneath.File, BackingFormat: one.Backing.Format.Type,
 			BackingOther: beneath != (source{}) && beneath.File == "",
 		})

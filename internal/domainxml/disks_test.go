@@ -16,6 +16,7 @@ func TestDisks(t *testing.T) {
 <disk type='file' device='cdrom'><target dev='sdb'/></disk>
 <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/luks'><encryption format='luks'/></source>
   <backingStore type='block'><format type='raw'/><source dev='/dev/vg/base'/></backingStore><target dev='vde'/></disk>
+<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/map.qcow2'><dataStore type='file'><format type='raw'/><source file='/data.raw'/></dataStore></source><target dev='vdf'/></disk>
 </devices></domain>`
 	got, err := Disks(description, nil)
 	want := []Disk{
@@ -23,6 +24,7 @@ func TestDisks(t *testing.T) {
 		{Target: "vdb", Format: "raw"},
 		{Target: "vdc", Format: "raw"},
 		{Target: "vde", Path: "/luks", Format: "qcow2", Encrypted: true, BackingFormat: "raw", BackingOther: true},
+		{Target: "vdf", Path: "/map.qcow2", Format: "qcow2", DataFile: true},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)

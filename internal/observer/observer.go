@@ -137,6 +137,20 @@ func (o *Observer) Resolve(path string) (string, error) {
 	return a.Target, err
 }
 
+// HasDataFile says whether a file is a qcow2 image that has its data in another file, which QEMU opens
+// by the image's header.
+func (o *Observer) HasDataFile(path string) (bool, error) {
+	has, err := hasDataFile(path)
+	if o == nil || !errors.Is(err, fs.ErrPermission) {
+		return has, err
+	}
+	a, err := o.ask(question{Path: path, Image: true})
+	if err == nil && a.DataFile == nil {
+		err = errors.New("the observer is older than this process: restart sluice")
+	}
+	return err == nil && *a.DataFile, err
+}
+
 // patience is for an answer, which takes reading a folder or two.
 const patience = 10 * time.Second
 

@@ -1,6 +1,7 @@
 package observer
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/sockets"
@@ -56,6 +58,7 @@ func TestAnswers(t *testing.T) {
 	if err := os.Symlink(filepath.Join(dir, "none"), dangling); err != nil {
 		t.Fatal(err)
 	}
+	mapped := writeImage(t, 3, 1<<2)
 	for name, o := range map[string]*Observer{"a child": begun(t), "none": nil} {
 		if has, err := o.HasSocket(os.Getpid(), inode); !has || err != nil {
 			t.Errorf("%s: HasSocket: %t, %v", name, has, err)
@@ -84,6 +87,9 @@ func TestAnswers(t *testing.T) {
 		if to, err := o.Resolve(dir); to == "" || err != nil {
 			t.Errorf("%s: Resolve: %q, %v", name, to, err)
 		}
+		if has, err := o.HasDataFile(mapped); !has || err != nil {
+			t.Errorf("%s: HasDataFile: %t, %v", name, has, err)
+		}
 	}
 	// This process asks for what it may not look at alone.
 	o := begun(t)
@@ -93,11 +99,55 @@ func TestAnswers(t *testing.T) {
 	if _, err := o.ask(question{Path: dangling}); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a link to nothing: %v", err)
 	}
+	if a, err := o.ask(question{Path: mapped, Image: true}); err != nil || a.DataFile == nil || !*a.DataFile {
+		t.Errorf("an image with a data file: %+v, %v", a, err)
+	}
 	if a, err := o.ask(question{Path: "/" + strings.Repeat("\x01/../", 1000)}); err == nil {
 		t.Errorf("a path that is too long leads to %q", a.Target)
 	}
 	if has, err := o.HasSocket(os.Getpid(), inode); !has || err != nil {
 		t.Errorf("after a question of the longest kind: %t, %v", has, err)
+	}
+}
+
+// writeImage writes a header of a qcow2 image.
+func writeImage(t *testing.T, version uint32, features uint64) (path string) {
+	t.Helper()
+	head := binary.BigEndian.AppendUint32([]byte(qcow2Magic), version)
+	head = binary.BigEndian.AppendUint64(append(head, make([]byte, qcow2Features-len(head))...), features)
+	path = filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(path, head, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// What no image of qcow2 says is not believed, and nothing is waited for.
+func TestHasDataFile(t *testing.T) {
+	short := writeImage(t, 3, 1<<2)
+	if err := os.Truncate(short, qcow2HeaderSize-1); err != nil {
+		t.Fatal(err)
+	}
+	raw := writeImage(t, 3, 1<<2)
+	if err := os.WriteFile(raw, make([]byte, 1<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{
+		writeImage(t, 3, 1<<2): true, writeImage(t, 4, 1<<2|1): true, // of a later version, which QEMU has not
+		writeImage(t, 2, 1<<2): false, writeImage(t, 3, 1<<1): false, short: false, raw: false,
+	} {
+		if has, err := hasDataFile(path); has != want || err != nil {
+			t.Errorf("%s: %t, %v; want %t", path, has, err, want)
+		}
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, t.TempDir(), pipe + "2"} {
+		if _, err := hasDataFile(path); err == nil {
+			t.Errorf("%s is looked at", path)
+		}
 	}
 }
 

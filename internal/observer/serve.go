@@ -18,21 +18,24 @@ import (
 )
 
 // question is one of the daemon's: a process and a socket's inode, or the latter alone, or a path, or
-// a user.
+// an image, or a user.
 type question struct {
 	PID   int    `json:"pid,omitempty"`
 	Inode string `json:"inode,omitempty"`
 	Path  string `json:"path,omitempty"`
-	UID   *int   `json:"uid,omitempty"` // may it look at this user's processes?
+	Image bool   `json:"image,omitempty"` // the path is an image's, whose header is to be looked at
+	UID   *int   `json:"uid,omitempty"`   // may it look at this user's processes?
 }
 
 // answer is to one question.
 type answer struct {
-	PID    int           `json:"pid,omitempty"`    // that has the socket
-	Has    bool          `json:"has,omitempty"`    // the process has the socket; this one has the right
-	Target string        `json:"target,omitempty"` // of the path, all links followed
-	Errno  syscall.Errno `json:"errno,omitempty"`  // why there is neither, if the kernel said so
-	Error  string        `json:"error,omitempty"`  // and in words
+	PID      int    `json:"pid,omitempty"`       // that has the socket
+	Has      bool   `json:"has,omitempty"`       // the process has the socket; this one has the right
+	Target   string `json:"target,omitempty"`    // of the path, all links followed
+	DataFile *bool  `json:"data_file,omitempty"` // the image has its data in another one
+
+	Errno syscall.Errno `json:"errno,omitempty"` // why there is neither, if the kernel said so
+	Error string        `json:"error,omitempty"` // and in words
 }
 
 // maxPacket is the longest question or answer, in bytes: a path of PATH_MAX, each byte escaped.
@@ -68,6 +71,10 @@ func (q question) answer() (a answer) {
 	switch {
 	case q.UID != nil:
 		a.Has, err = sees(*q.UID)
+	case q.Image:
+		var has bool
+		has, err = hasDataFile(q.Path)
+		a.DataFile = &has
 	case q.Path != "":
 		a.Target, err = resolve(q.Path)
 	case q.PID == 0:

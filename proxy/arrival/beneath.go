@@ -14,7 +14,7 @@ const longestChain = 32
 // checkBeneath makes sure of what a peer says of the image beneath a disk that is to be made. By its
 // word alone an image is only read as raw, where all of it is content. What it calls qcow2 may be a
 // raw image to which a guest has written a header, which would have QEMU read any file of this host's
-// as the one beneath. So the header must lead to nothing but images, where accept has them lie, and
+// as the one beneath, or as the one with its data. So the header must lead to nothing but images, where accept has them lie, and
 // name their formats; and no guest here may be able to write another one meanwhile.
 func (a *Arrivals) checkBeneath(ctx context.Context, file, format string, accept func(string) error) error {
 	for range longestChain {
@@ -40,6 +40,12 @@ func (a *Arrivals) checkBeneath(ctx context.Context, file, format string, accept
 			return err
 		case found.Format != format:
 			return fmt.Errorf("%s on %s is of format %.20q, and not %s", file, a.Config.Name, found.Format, format)
+		}
+		switch has, err := a.Observer.HasDataFile(file); {
+		case err != nil:
+			return fmt.Errorf("look at the header of %s: %w", file, err)
+		case has:
+			return fmt.Errorf("%s has its data in another file by its header, and no rule says which may be read: make the disk yourself (qemu-img create)", file)
 		case found.Backing == "":
 			return nil
 		case !path.IsAbs(found.Backing): // libvirt says where a file is

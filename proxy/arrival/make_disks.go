@@ -71,6 +71,8 @@ func CanMake(d domainxml.Disk) error {
 	switch {
 	case d.Path == "":
 		return fmt.Errorf("disk %s is no file: make one like it at the destination yourself (lvcreate, rbd create)", d.Target)
+	case d.DataFile:
+		return fmt.Errorf("disk %s has its data in a file of its own: make both files at the destination yourself (qemu-img create -o data_file=)", d.Target)
 	case d.Encrypted:
 		return fmt.Errorf("disk %s is encrypted: make one with the same key at the destination yourself", d.Target)
 	case d.Format != "raw" && d.Format != "qcow2":
