@@ -2,24 +2,19 @@ package arrival
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/digitalocean/go-libvirt"
 	"github.com/rs/zerolog"
 	"github.com/vmihailenco/msgpack/v5"
 
-	"github.com/virt-sluice/sluice/internal/domainxml"
-	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/rundir"
 	"github.com/virt-sluice/sluice/proxy/session"
-	"github.com/virt-sluice/sluice/proxy/transfer"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -123,237 +118,8 @@ func (in *Migration) Call(ctx context.Context, name string, body []byte) (any, e
 	return nil, fmt.Errorf("a migration has no call %.20q", name)
 }
 
-func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error) {
-	if in.life != nil {
-		return nil, errors.New("the guest is prepared already")
-	}
-	in.flags = libvirt.DomainMigrateFlags(call.Flags)
-	if odd := in.flags &^ migrationFlags; odd != 0 {
-		return nil, fmt.Errorf("migration flags 0x%x are not carried by sluice", uint32(odd))
-	}
-	if err := call.Values.Check(); err != nil { // also of a newer sluice, for what is not known here
-		return nil, err
-	}
-	values := call.Values.Shared() // no others reach libvirt
-	if err := in.arrivals.CheckChannels(transfer.ChannelsOf(in.flags, call.Parallel, len(values.Lists[control.OptionDisks]), call.XML)); err != nil {
-		return nil, err
-	}
-	in.entry.SetPhase(control.PhasePrepare)
-	in.entry.AskedBy(in.entry.Asker(), transfer.Flags(in.flags))
-	ctx, cancel := context.WithTimeoutCause(ctx, in.arrivals.Config.Limits.PrepareTimeout, fmt.Errorf(
-		"QEMU was not started within %v (limits.prepare_timeout)", in.arrivals.Config.Limits.PrepareTimeout))
-	defer cancel()
-	if err := KnowsValues(ctx, in.virt, in.arrivals.Config.Name, values); err != nil {
-		return nil, err
-	}
-	if err := in.arrivals.Libvirt.CheckFaults(ctx, in.flags, call.XML); err != nil {
-		return nil, err
-	}
-	if err := in.checkGuest(ctx, call); err != nil {
-		return nil, err
-	}
-	images, err := in.wanted(ctx, call)
-	if err != nil {
-		return nil, err
-	}
-	life, err := in.arrivals.Claim(ctx, Bringer{in.info.Peer, in.info.ID}, in.uuid, call.Name, in.flags)
-	if err != nil {
-		return nil, err
-	}
-	in.steps = Steps{
-		Virt: in.virt, UUID: in.uuid, Calls: in.arrivals.Peers.Get(in.info.Peer).Calls,
-		Flags: in.flags &^ SourceOnlyFlags, Params: Params(call.Name, At(in.dir), call.Bandwidth, call.Parallel, values),
-	}
-	var reply PrepareReply
-	if reply.Made, err = in.makeDisks(ctx, call.Name, images); err != nil {
-		life.End(NeverRan)
-		return nil, err
-	}
-	if reply.Cookie, _, err = in.steps.Prepare(ctx, call.XML, call.Cookie); err != nil {
-		life.End(NeverRan)
-		in.settleDisks(NeverRan)
-		return nil, in.cause("preparing the guest", err)
-	}
-	in.life = life
-	if !life.mayPostcopy() { // in post-copy the guest may be here, and goes on without its libvirt
-		in.virt.WatchDriver(ctx) // without success Finish finds out
-	}
-	if err := life.Prepared(ctx); err != nil {
-		return nil, &stream.Cause{Code: stream.CodeLibvirt, Host: in.arrivals.Config.Name, Text: err.Error()}
-	}
-	if in.made != nil {
-		in.made.ID = life.ID()
-		if err := in.arrivals.disks.note(in.made); err != nil {
-			return nil, fmt.Errorf("note for whom disks were made: %w", err)
-		}
-	}
-	in.looks.Go(func() { life.AwaitPostcopy(in.session.Context(), in.switched) })
-	if !in.offline() {
-		in.entry.SetPhase(control.PhaseMemory)
-	}
-	in.log.Info().Msg("guest prepared")
-	return &reply, nil
-}
-
-// switched to post-copy: no limit may cut the session off any more.
-func (in *Migration) switched() {
-	in.session.Unbound()
-	in.entry.SetPhase(control.PhasePost)
-	in.entry.Decided("switched to post-copy: no limit of time, bytes or bandwidth holds any more")
-}
-
-// checkGuest makes sure that the guest described is the one the session is
-// for, and that it is not here.
-func (in *Migration) checkGuest(ctx context.Context, call *PrepareCall) error {
-	if len(call.Cookie) == 0 {
-		return libvirtrpc.ErrNoCookie
-	}
-	dom, err := domainxml.Read(call.XML)
-	if err != nil {
-		return err
-	}
-	if uuid, err := virt.ParseUUID(dom.UUID); err != nil || uuid != in.uuid {
-		return fmt.Errorf("the guest's description is of %.64q, the session of %s", dom.UUID, in.info.UUID)
-	}
-	descriptions := []string{call.XML}
-	if call.PersistentXML != "" {
-		descriptions = append(descriptions, call.PersistentXML)
-	}
-	if err := in.arrivals.AcceptGuest(ctx, in.info.Peer, call.Cookie, descriptions...); err != nil {
-		return err
-	}
-	state, err := in.virt.State(ctx, in.uuid)
-	switch resume := in.flags&libvirt.MigratePostcopyResume != 0; {
-	case err != nil:
-		return in.cause("looking for the guest", err)
-	case resume && !state.InPostcopy():
-		return fmt.Errorf("guest %s (%s) is %v on %s: there is no post-copy to resume", call.Name, in.info.UUID, state, in.arrivals.Config.Name)
-	case !resume && !state.Absent:
-		return fmt.Errorf("guest %s (%s) is already on %s, %v", call.Name, in.info.UUID, in.arrivals.Config.Name, state)
-	}
-	return nil
-}
-
-func (in *Migration) finish(ctx context.Context, call *FinishCall) (any, error) {
-	if in.life == nil || in.settled {
-		return nil, errors.New("there is no guest to finish")
-	}
-	if !call.Cancelled {
-		if !in.offline() && !in.hasMemory(ctx) {
-			// libvirt would wait for it, and hold us with no way to end that.
-			return nil, errors.New("no memory connection has arrived, so there is nothing to finish")
-		}
-		if in.life.Asked() { // an error would be taken for "not moved"
-			return &FinishReply{Undecided: fmt.Sprintf("guest %s is being taken over already", in.info.Guest)}, nil
-		}
-		if err := in.stillHere(); err != nil {
-			return nil, err
-		}
-		if err := in.life.Finishing(); err != nil {
-			return nil, err
-		}
-		in.entry.SetPhase(control.PhaseFinish)
-	}
-	// From here on the outcome is decided by libvirt: a session that ends
-	// meanwhile does not interrupt it, and the source asks what became of it.
-	ctx = context.WithoutCancel(ctx)
-	limit := in.arrivals.Config.Limits.FinishTimeout
-	ctx, cancel := in.life.Bounded(ctx, limit, fmt.Errorf("libvirt did not answer within %v (limits.finish_timeout)", limit))
-	defer cancel()
-	in.taking.Store(true)
-	defer in.taking.Store(false)
-	if in.flags&libvirt.MigratePostcopyResume != 0 && !call.Cancelled {
-		in.arrivals.AwaitResumed(ctx, in.uuid)
-	}
-	call.Cookie = in.arrivals.FinishCookie(in.info.Peer, call.Cookie, in.log)
-	reply, err := in.steps.Finish(ctx, call)
-	if call.Cancelled && err == nil {
-		in.settled = true
-		in.life.End(NeverRan)
-		in.settleDisks(in.life.Verdict())
-		return reply, nil
-	}
-	looking, stop := context.WithTimeout(context.Background(), in.arrivals.Config.Limits.GiveUpTimeout)
-	defer stop()
-	v, words := in.life.Finished(looking, err)
-	switch v {
-	case Undecided:
-		return &FinishReply{Undecided: words}, nil
-	case NeverRan:
-		in.settled = true
-		in.life.End(NeverRan)
-		in.settleDisks(NeverRan)
-		ended := *in.cause("taking the guest over", err)
-		ended.Text += in.arrivals.Libvirt.QEMUEnded(in.life.Name)
-		return nil, &ended
-	}
-	if err != nil {
-		in.log.Warn().Err(err).Msg("libvirt says that it failed, and the guest runs")
-	}
-	in.settled = true
-	in.life.End(Ran)
-	in.settleDisks(Ran)
-	if in.offline() {
-		in.log.Info().Msg("guest is defined here")
-		return reply, nil
-	}
-	in.log.Info().Msg("guest runs here")
-	reply.Downtime = in.downtime()
-	in.entry.Downtime(time.Duration(reply.Downtime))
-	return reply, nil
-}
-
-// stillHere fails once libvirt here has lost the guest (see Guest.Watch): Finish is not asked for, and
-// its source takes it back, where nobody could tell after a Finish that failed. In post-copy the guest
-// may be here, and goes on without its libvirt: it is asked for as ever.
-func (in *Migration) stillHere() error {
-	if in.life.mayPostcopy() {
-		return nil
-	}
-	select {
-	case <-in.virt.Gone():
-	default:
-		return nil
-	}
-	if err := in.life.CallingOff(); err != nil {
-		return err
-	}
-	return &stream.Cause{Code: stream.CodeLibvirt, Host: in.arrivals.Config.Name, Text: virt.ErrGone.Error()}
-}
-
 // offline says whether the guest's definition comes alone, without memory.
 func (in *Migration) offline() bool { return in.flags&libvirt.MigrateOffline != 0 }
-
-// hasMemory says whether a memory channel has connected. At the source a
-// post-copy is resumed, as libvirt sees it, as soon as QEMU there is connected
-// to sluice: the channel for it, which takes a handshake, is then still to come.
-func (in *Migration) hasMemory(ctx context.Context) bool {
-	if in.flags&libvirt.MigratePostcopyResume != 0 {
-		ctx, cancel := context.WithTimeout(ctx, in.arrivals.Config.Limits.HandshakeTimeout)
-		defer cancel()
-		select {
-		case <-in.arrived:
-		case <-ctx.Done():
-		}
-	}
-	select {
-	case <-in.arrived:
-		return true
-	default:
-		return false
-	}
-}
-
-// Finishing says whether the answer of a Finish is to be waited for before the
-// daemon stops. In post-copy that could last for any time, and libvirt keeps the guest.
-func (in *Migration) Finishing() bool { return in.taking.Load() && !in.life.InPostcopy() }
-
-// downtime is in nanoseconds, 0 if libvirt does not say.
-func (in *Migration) downtime() int64 {
-	ctx, cancel := context.WithTimeout(context.Background(), in.arrivals.Config.Limits.GiveUpTimeout)
-	defer cancel()
-	return in.steps.Downtime(ctx)
-}
 
 // End gives up what was not finished. A guest that libvirt has been asked to
 // take over is libvirt's, whatever it answered.
@@ -385,21 +151,6 @@ func (in *Migration) End(cause *stream.Cause) {
 		outcome = control.Cancelled
 	}
 	in.arrivals.Sessions.EndLogged(in.entry, in.log, outcome, cause)
-}
-
-// makeDisks makes those of the images that are missing, and returns their paths.
-func (in *Migration) makeDisks(ctx context.Context, name string, images []virt.Image) ([]string, error) {
-	if len(images) == 0 {
-		return nil, nil
-	}
-	m := &madeDisks{Peer: in.info.Peer, Session: in.info.ID, UUID: in.info.UUID, Guest: name, Postcopy: in.flags&libvirt.MigratePostcopy != 0}
-	if err := in.arrivals.makeDisks(ctx, m, images, in.arrivals.Policy(ctx, in.info.Peer).CheckImage); err != nil || len(m.Disks) == 0 {
-		return nil, err
-	}
-	in.made = m
-	in.entry.MadeDisks(m.paths())
-	in.log.Info().Strs("disks", m.paths()).Msg("disks made")
-	return m.paths(), nil
 }
 
 // settleDisks settles whose the disks are that were made, by what became of the guest.
