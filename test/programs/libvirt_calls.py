@@ -2,8 +2,8 @@
 
 usage: libvirt_calls.py GUEST CALL DESTINATION FLAGS [PARAMETER=VALUE ...]
 
-CALL is libvirt's: migrateToURI3, or migrate3, for which this program connects to the destination as
-well. FLAGS are names without VIR_MIGRATE_, and parameters those of virDomainMigrateToURI3; xml=dest
+CALL is libvirt's: migrateToURI3, its older form migrateToURI2, or migrate3, for which this program
+connects to the destination as well. FLAGS are names without VIR_MIGRATE_, and parameters those of virDomainMigrateToURI3; xml=dest
 has the guest's own description given.
 """
 
@@ -32,5 +32,7 @@ if call == "migrate3":
     remote.getLibVersion()
     moved = domain.migrate3(remote, params, bits)
     assert moved.UUIDString() == remote.lookupByName(guest).UUIDString()
+elif call == "migrateToURI2":
+    domain.migrateToURI2(destination, params["migrate_uri"], params.get("destination_xml"), bits, None, params.get("bandwidth", 0))
 else:
     domain.migrateToURI3(destination, params, bits)

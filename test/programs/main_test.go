@@ -14,7 +14,6 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/lab"
@@ -27,22 +26,12 @@ var all = flag.Bool("all", false, "run all cases, not a sample")
 func TestMain(m *testing.M) {
 	flag.Parse()
 	status := m.Run()
-	if buildDir != "" {
-		os.RemoveAll(buildDir)
-	}
+	sluice.Remove()
 	os.Exit(status)
 }
 
-var buildDir string
-
-var build = sync.OnceValues(func() (stand.Programs, error) {
-	dir, err := os.MkdirTemp("", "sluice-programs-")
-	if err != nil {
-		return stand.Programs{}, err
-	}
-	buildDir = dir
-	return stand.Build(dir)
-})
+// sluice is what the programs know nothing of.
+var sluice stand.Built
 
 // unpacked is the folder of make test-programs, in which fetch has put packages.
 const unpacked = "../../bin/programs"
@@ -62,6 +51,8 @@ type testCase struct {
 	alone bool
 	// stays: the guest is on host-a afterwards.
 	stays bool
+	// intercepted: the kernel leads QEMU's connections to sluice, for libvirt's lead past it.
+	intercepted bool
 }
 
 // carries says what keeps the guest's memory secret.
@@ -72,6 +63,11 @@ func (c *testCase) name() string { return c.program + "/" + c.settings }
 
 func alone(c testCase) testCase {
 	c.alone = true
+	return c
+}
+
+func intercepted(c testCase) testCase {
+	c.by, c.intercepted = session.ByInterception, true
 	return c
 }
 

@@ -36,7 +36,7 @@ type stage struct {
 const caseTimeout = 3 * time.Minute
 
 func newStage(t *testing.T) *stage {
-	p, err := build()
+	p, err := sluice.Programs()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +73,7 @@ func newStage(t *testing.T) *stage {
 			return pki.Host{Names: []string{h.Name, h.Name + migrationNetwork}, IPs: []net.IP{net.ParseIP(h.Addr)}}
 		},
 		Aliases: func(h *lab.Host) []string { return []string{h.Addr} },
+		Config:  "intercept = {}\n", // and off, but for those cases
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -124,6 +125,11 @@ func (s *stage) play(t *testing.T, c *testCase) {
 	if len(spec.DisksMiB) > 0 {
 		s.check(g.CreateDisks(s.Lab.B))
 	}
+	began := time.Now()
+	if c.intercepted {
+		s.intercept("up")
+		defer s.intercept("down")
+	}
 	c.move(s)
 	if c.stays {
 		s.check(s.CheckOnlyOn(ctx, g, s.Lab.A))
@@ -133,7 +139,43 @@ func (s *stage) play(t *testing.T, c *testCase) {
 	if len(spec.DisksMiB) > 0 {
 		s.check(s.CompareDisks(ctx, g))
 	}
+	if c.intercepted {
+		s.byInterception(began)
+		return
+	}
 	s.bySession(c.carries(), c.alone)
+}
+
+// intercept turns interception on or off at both hosts.
+func (s *stage) intercept(word string) {
+	s.t.Helper()
+	for _, d := range s.Daemons() {
+		args := []string{"intercept", word}
+		if word == "up" {
+			args = append(args, "--config", site.ConfigFile)
+		}
+		if out, err := d.Command(s.ctx, args...).CombinedOutput(); err != nil {
+			s.t.Errorf("sluice intercept %s on %s: %v: %s", word, d.Host.Name, err, out)
+		}
+	}
+}
+
+// byInterception checks that each of QEMU's connections, for memory and for each disk, went by a
+// session at both hosts.
+func (s *stage) byInterception(since time.Time) {
+	s.t.Helper()
+	for _, d := range s.Daemons() {
+		var all []control.SessionStatus
+		st := s.ended(d, func(e control.SessionStatus) bool { return e.Kind == session.WorkIntercept })
+		for _, e := range st.Ended {
+			if e.Kind == session.WorkIntercept && e.Started.After(since) {
+				all = append(all, e)
+			}
+		}
+		if len(all) != 1+len(s.guest.Spec.DisksMiB) || slices.ContainsFunc(all, func(e control.SessionStatus) bool { return e.Memory != session.BySluice || e.Cause != "" }) {
+			s.t.Errorf("%s shows the sessions as %+v", d.Host.Name, all)
+		}
+	}
 }
 
 // bySession checks that the guest's data went by one session, of which both hosts tell the same, or
@@ -164,18 +206,24 @@ func (s *stage) bySession(by string, alone bool) {
 // sessions are those of the guest's data that have ended, once all have.
 func (s *stage) sessions(d *site.Daemon) (list []control.SessionStatus) {
 	s.t.Helper()
+	for _, e := range s.ended(d, func(e control.SessionStatus) bool { return e.UUID == s.uuid }).Ended {
+		if e.Kind == session.WorkSteered && e.UUID == s.uuid {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// ended is a daemon's status, once it has none of these sessions under way.
+func (s *stage) ended(d *site.Daemon, which func(control.SessionStatus) bool) *control.Status {
+	s.t.Helper()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {
 		st, err := d.Status(s.ctx)
 		s.check(err)
-		if !slices.ContainsFunc(st.Sessions, func(e control.SessionStatus) bool { return e.UUID == s.uuid }) {
-			for _, e := range st.Ended {
-				if e.Kind == "steered" && e.UUID == s.uuid {
-					list = append(list, e)
-				}
-			}
-			return list
+		if !slices.ContainsFunc(st.Sessions, which) {
+			return st
 		}
 		select {
 		case <-again.C:
