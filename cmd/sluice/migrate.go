@@ -34,6 +34,9 @@ const migrateExamples = `  # memory only; the disks are on storage that both hos
   # a busy guest: post-copy after the first pass over memory
   sluice migrate db1 host-b --postcopy
 
+  # a busy guest: slow it down or switch to post-copy, in 30 s for each GiB
+  sluice migrate db1 host-b --auto --deadline 30s/GiB --allow slow,postcopy
+
   # a large guest on a fast network, in a script
   sluice migrate db1 host-b --parallel-connections 4 --json | tail -n 1
 
@@ -79,16 +82,18 @@ func migrate(ctx context.Context, io streams, o *migrateOptions, req *control.Mi
 
 	silence := newSilence(view.note)
 	defer silence.stop()
-	stalled := false
+	stalled, decided := false, 0
 	result, err := control.New(o.socket).Migrate(ctx, cancel, req, func(p control.Progress) {
 		silence.broken()
 		if p.Stalled != "" && !stalled { // once for each time that it comes to that
 			view.note(oneLine(p.Stalled))
 		}
 		stalled = p.Stalled != ""
+		decided = tell(view, p.Decisions, decided)
 		view.progress(p)
 	})
 	if err == nil {
+		tell(view, result.Decisions, decided)
 		view.result(result)
 		return ended(exitOf(result.Outcome))
 	}
@@ -103,6 +108,14 @@ func migrate(ctx context.Context, io streams, o *migrateOptions, req *control.Mi
 	}
 	view.failure(req, code, err)
 	return ended(code)
+}
+
+// tell shows the decisions beyond the first ones, which have been shown, and says how many there are.
+func tell(view view, all []control.Note, shown int) int {
+	for _, n := range all[min(shown, len(all)):] {
+		view.note(oneLine(n.Text))
+	}
+	return max(shown, len(all))
 }
 
 // ended is an exit status after all has been said.

@@ -27,6 +27,9 @@ type migrateOptions struct {
 	compressed, synchronous    bool
 	dname, xml, persistentXML  string
 	tls                        string
+	auto                       bool
+	maxDowntime, deadline      string
+	allow                      []string
 
 	dryRun bool
 	json   bool
@@ -69,12 +72,16 @@ func (o *migrateOptions) add(f *pflag.FlagSet) {
 	f.BoolVar(&o.abortOnError, "abort-on-error", false, "give up if the guest's disks have an error meanwhile")
 	f.BoolVar(&o.unsafe, "unsafe", false, "migrate although libvirt considers the disks at risk (caches, storage that is not shared)")
 	f.StringVar(&o.tls, "tls", "", "`yes|no`: whether data has TLS (default: as configured)")
+	f.BoolVar(&o.auto, "auto", false, "have the daemon decide when to do what; the next three say for which goal (default: as configured)")
+	f.StringVar(&o.maxDowntime, "max-downtime", "", "let the guest stand still for `TIME` at the end; 300ms by default, or as configured")
+	f.StringVar(&o.deadline, "deadline", "", "give up after `TIME`, such as 10m or 30s/GiB; the latter is for each GiB of memory, and the guest goes on here")
+	f.StringSliceVar(&o.allow, "allow", nil, "do `WHAT` to a busy guest: slow,postcopy,pause; some of them, all or none (default: as configured)")
 	f.BoolVar(&o.live, "live", false, "accepted, without effect: every migration is live")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only find out whether the guest can go there, as sluice plan does")
 	f.BoolVar(&o.json, "json", false, "print one JSON object per line; progress, and the result last")
 	addSocket(f, &o.socket)
 	markUsual(f, "copy-storage-all", "copy-storage-inc", "create-disks", "persistent", "undefinesource", "postcopy", "postcopy-resume",
-		"parallel", "bandwidth", "timeout", "timeout-suspend", "auto-converge", "json")
+		"parallel", "bandwidth", "timeout", "auto", "max-downtime", "deadline", "allow", "json")
 }
 
 func addSocket(f *pflag.FlagSet, socket *string) {
@@ -123,6 +130,22 @@ func (o *migrateOptions) request(f *pflag.FlagSet, guest, peer string) (*control
 		Bandwidth:           o.bandwidth,
 		Timeout:             o.timeout,
 		TLS:                 o.tls,
+		MaxDowntime:         o.maxDowntime,
+		Deadline:            o.deadline,
+		Allow:               o.allow,
+	}
+	for name, text := range map[string]string{"max-downtime": o.maxDowntime, "deadline": o.deadline} {
+		if f.Changed(name) && text == "" {
+			return nil, fmt.Errorf("--%s takes a time; leave it out for what the daemon's configuration says", name)
+		}
+	}
+	switch {
+	case f.Changed("allow") && len(o.allow) == 0:
+		return nil, errors.New("--allow takes words, with commas between them; write --allow none for nothing")
+	case o.auto:
+		req.Auto = control.Yes
+	case f.Changed("auto"):
+		req.Auto = control.No
 	}
 	if o.parallel && o.connections == 0 {
 		req.ParallelConnections = defaultConnections

@@ -48,7 +48,7 @@ func fleet(sessions, peers int) *control.Status {
 		case 1:
 			s.Guest, s.Progress.DirtyRate, s.Progress.ETA = "\u6570\u636e\u5e93-primary", 900<<20, 0 // of wide characters
 			s.Progress.Stalled = "no progress over the last 4 passes: the guest changes 900.0 MiB/s of its memory, and 812.0 MiB/s get through. " +
-				"It ends only if the guest changes less: cancel it and use --auto-converge or --postcopy, or allow more bandwidth (--bandwidth, limits)"
+				"It ends only if the guest changes less: cancel it and use --auto with --allow, or allow more bandwidth (--bandwidth, limits)"
 		case 2:
 			s.Guest, s.Phase, s.Progress, s.Channels = "new1", control.PhaseConnect, nil, nil
 			s.Sent, s.Received, s.Rate, s.TLS, s.Suite, s.Path, s.Memory = 0, 0, 0, "", "", "", ""

@@ -47,6 +47,8 @@ type Config struct {
 
 	Web Web `toml:"web"`
 
+	Auto Auto `toml:"auto"`
+
 	// Clients may use this host's libvirt over TLS, by a name of the site's
 	// choice for each. Nobody else may but peers.
 	Clients map[string]Client `toml:"clients"`

@@ -75,6 +75,7 @@ func parse(files []source) (*Config, error) {
 	c.peers(cfg)
 	c.aliases(cfg)
 	c.migrateURI(cfg)
+	c.auto(&cfg.Auto)
 	c.clients(cfg)
 	c.accepts(cfg)
 	cfg.Tunnels = nil

@@ -44,6 +44,7 @@ func TestDefaults(t *testing.T) {
 		KernelTLS:    KernelTLS{Send: KernelAuto, Receive: KernelAuto},
 		Landlock:     LandlockAuto,
 		Web:          Web{Listen: WebUnix},
+		Auto:         Auto{MaxDowntime: "300ms"},
 		Limits: Limits{
 			Sessions: 200, Channels: 320, PeerSessions: 100, PeerChannels: 1024, PeerAsks: 8, PeerMemory: 128, UserConnections: 256, HistorySessions: 1000, HistoryDays: 90,
 			HandshakeTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second, SessionTimeout: 24 * time.Hour,
@@ -73,6 +74,11 @@ tls = "no"
 migrate_uri = "refuse"
 priority = "NORMAL:-VERS-TLS1.1"
 tls_allowed_dn_list = ["C=GB,O=Site,*"]
+[auto]
+always = true
+max_downtime = "1s"
+deadline = "30s/GiB"
+allow = ["slow", "pause"]
 [web]
 listen = "192.0.2.1:16517"
 names = ["operator-*"]
@@ -132,6 +138,7 @@ ports = "50000-50100"
 		Name: "left", Listen: "[2001:db8::1]:17000", RunDir: "/run/sluice-2", LibvirtSocket: "/run/libvirt/virtqemud-sock", QEMUPIDs: "/run/libvirt/qemu-2",
 		QEMUUser: "root", Metrics: "127.0.0.1:16515", Users: []string{"0", "root", "4242"}, RequireSecure: &secure, TLSDefault: "no", MigrateURI: "refuse",
 		Web:      Web{Listen: "192.0.2.1:16517", Names: []string{"operator-*"}},
+		Auto:     Auto{Always: true, MaxDowntime: "1s", Deadline: "30s/GiB", Allow: []string{"slow", "pause"}},
 		Priority: "NORMAL:-VERS-TLS1.1", AllowedDNs: []string{"C=GB,O=Site,*"},
 		Certificates: Certificates{CA: "/etc/pki/CA/cacert.pem", Cert: "/etc/pki/libvirt/servercert.pem", Key: "/etc/pki/libvirt/private/serverkey.pem", CRL: "/etc/pki/CA/cacrl.pem", StaleCRL: StaleAccept, Reload: 5 * time.Minute},
 		KernelTLS:    KernelTLS{Send: "auto", Receive: "off"},

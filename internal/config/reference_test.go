@@ -55,6 +55,7 @@ func TestReferenceIsComplete(t *testing.T) {
 		"`[clients.NAME]`": reflect.TypeFor[Client](),
 		"`[intercept]`":    reflect.TypeFor[Intercept](),
 		"`[web]`":          reflect.TypeFor[Web](),
+		"`[auto]`":         reflect.TypeFor[Auto](),
 		"`[telemetry]`":    reflect.TypeFor[Telemetry](),
 	} {
 		_, section, found := strings.Cut(string(text), "\n## "+heading+"\n")

@@ -41,6 +41,7 @@ var rows = [][]string{
 	{"proxy/departure"},
 	{"proxy/handover", "proxy/peer", "proxy/rundir", "proxy/transfer"},
 	{"proxy/session"},
+	{"proxy/converge"},
 	{"proxy/virt", "proxy/intercept/rules"},
 	{"internal/confine", "internal/credentials", "internal/guestpolicy", "internal/history", "internal/telemetry", "internal/web"},
 	{"internal/config"},

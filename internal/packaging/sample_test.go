@@ -207,6 +207,8 @@ var examples = map[string]string{
 	".users":                          `["1000"]`,
 	".priority":                       `"SECURE256"`,
 	".tls_allowed_dn_list":            `["C=GB,O=Example,*"]`,
+	"auto.deadline":                   `"30s/GiB"`,
+	"auto.allow":                      `["slow", "postcopy"]`,
 	"certificates.ca":                 `"/etc/sluice/ca.pem"`,
 	"certificates.cert":               `"/etc/sluice/cert.pem"`,
 	"certificates.key":                `"/etc/sluice/key.pem"`,

@@ -40,6 +40,9 @@ type Progress struct {
 	// Stalled says in words that the guest changes memory as fast as it gets through, so that no end
 	// is in sight, and what helps. Empty: it gets on, or is too young to tell.
 	Stalled string `json:"stalled,omitempty"`
+
+	// Decisions are what the daemon has decided about the migration so far, oldest first.
+	Decisions []Note `json:"decisions,omitempty"`
 }
 
 // Outcomes of a migration.
@@ -63,6 +66,8 @@ type Result struct {
 	UUID        string `json:"uuid,omitempty"`
 	Source      string `json:"source"`
 	Destination string `json:"destination"`
+
+	Decisions []Note `json:"decisions,omitempty"` // that the daemon has made about it, each with its reason
 
 	DisksMade []string `json:"disks_made,omitempty"` // paths of those that the destination has made, and keeps
 

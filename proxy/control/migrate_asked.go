@@ -36,6 +36,11 @@ func (r *MigrateRequest) Flags() (flags []string) {
 		{r.AutoConverge, "--auto-converge"},
 		{r.AbortOnError, "--abort-on-error"},
 		{r.Unsafe, "--unsafe"},
+		{r.Auto == Yes, "--auto"},
+		{r.Auto == No, "--auto=false"},
+		{r.MaxDowntime != "", "--max-downtime " + r.MaxDowntime},
+		{r.Deadline != "", "--deadline " + r.Deadline},
+		{len(r.Allow) > 0, "--allow " + strings.Join(r.Allow, ",")},
 		{r.TLS != Unset, "--tls " + r.TLS},
 	} {
 		if o.given {

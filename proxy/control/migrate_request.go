@@ -1,6 +1,9 @@
 package control
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Three states of a setting that follows the host's default while unset.
 const (
@@ -52,6 +55,13 @@ type MigrateRequest struct {
 	TimeoutAction       string `json:"timeout_action,omitempty"`
 	TLS                 string `json:"tls,omitempty"` // Yes, No or Unset
 
+	// Auto has the daemon decide when to do what, for a goal: Yes, No or Unset. Of the goal, what is
+	// empty is as the daemon's configuration has it.
+	Auto        string   `json:"auto,omitempty"`
+	MaxDowntime string   `json:"max_downtime,omitempty"` // for which the guest may stand still: "300ms"
+	Deadline    string   `json:"deadline,omitempty"`     // for the whole: "10m", or "30s/GiB" of the guest's memory
+	Allow       []string `json:"allow,omitempty"`        // what may be done to the guest: AllowSlow and others
+
 	Values Values `json:"values,omitzero"`
 }
 
@@ -86,7 +96,7 @@ func (r *MigrateRequest) Check() error {
 	if r.TimeoutAction == TimeoutPostCopy && !r.PostCopy {
 		return WrongUse("a switch to post-copy at the timeout needs post-copy to be allowed from the start: add --postcopy")
 	}
-	for _, check := range []func() error{r.checkDefinition, r.checkResume, r.Values.Check, r.checkValues} {
+	for _, check := range []func() error{r.checkDefinition, r.checkResume, r.Values.Check, r.checkValues, r.checkAuto} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -158,10 +168,10 @@ func (r *MigrateRequest) checkValues() error {
 		switch {
 		case strings.HasPrefix(o.Name, OptionDisks) && r.CopyStorage == CopyNone:
 			return WrongUse("--%s is about copying disks: add --copy-storage-all or --copy-storage-inc", o.Name)
-		case strings.HasPrefix(o.Name, "auto-converge-") && !r.AutoConverge:
-			return WrongUse("--%s is about slowing the guest down: add --auto-converge", o.Name)
-		case o.Name == "postcopy-bandwidth" && !r.PostCopy:
-			return WrongUse("--%s is about post-copy: add --postcopy", o.Name)
+		case strings.HasPrefix(o.Name, "auto-converge-") && !r.AutoConverge && !slices.Contains(r.Allow, AllowSlow):
+			return WrongUse("--%s is about slowing the guest down: add --auto-converge, or --auto --allow slow", o.Name)
+		case o.Name == "postcopy-bandwidth" && !r.PostCopy && !slices.Contains(r.Allow, AllowPostCopy):
+			return WrongUse("--%s is about post-copy: add --postcopy, or --auto --allow postcopy", o.Name)
 		case r.Offline:
 			return WrongUse("--offline moves the guest's definition alone: leave out --%s", o.Name)
 		}

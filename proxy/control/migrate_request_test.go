@@ -86,6 +86,32 @@ func TestCheck(t *testing.T) {
 		{"one connection", func(r *MigrateRequest) { r.Values.setList(OptionCompression, []string{"zstd"}) }, "add --parallel"},
 		{"auto-converge", func(r *MigrateRequest) { r.Values.setNumber("auto-converge-initial", 20) }, "add --auto-converge"},
 		{"post-copy", func(r *MigrateRequest) { r.Values.setNumber("postcopy-bandwidth", 20) }, "add --postcopy"},
+		{"a goal", func(r *MigrateRequest) {
+			r.Auto, r.MaxDowntime, r.Deadline, r.Allow = Yes, "1s", "30s/GiB", []string{"pause", "slow", "postcopy"}
+			r.Values.setNumber("auto-converge-initial", 20)
+			r.Values.setNumber("postcopy-bandwidth", 20)
+		}, ""},
+		{"no goal", func(r *MigrateRequest) { r.Auto, r.Timeout, r.AutoConverge, r.PostCopy = No, 5, true, true }, ""},
+		{"nothing allowed", func(r *MigrateRequest) { r.Allow = []string{"none"} }, ""},
+		{"auto", func(r *MigrateRequest) { r.Auto = "perhaps" }, `"perhaps"`},
+		{"a goal that is off", func(r *MigrateRequest) { r.Auto, r.Deadline = No, "1m" }, "--auto=false"},
+		{"no downtime", func(r *MigrateRequest) { r.MaxDowntime = "0" }, "--max-downtime"},
+		{"a downtime without a unit", func(r *MigrateRequest) { r.MaxDowntime = "300" }, "its unit"},
+		{"a negative downtime", func(r *MigrateRequest) { r.MaxDowntime = "-1s" }, "1ms"},
+		{"a downtime of hours", func(r *MigrateRequest) { r.MaxDowntime = "1h" }, "QEMU takes"},
+		{"a deadline that is over", func(r *MigrateRequest) { r.Deadline = "0s/GiB" }, "before it begins"},
+		{"a negative deadline", func(r *MigrateRequest) { r.Deadline = "-5m" }, "before it begins"},
+		{"a deadline by another unit", func(r *MigrateRequest) { r.Deadline = "30s/GB" }, "--deadline"},
+		{"a deadline that never comes", func(r *MigrateRequest) { r.Deadline = "100000h" }, "too long"},
+		{"an unknown means", func(r *MigrateRequest) { r.Allow = []string{"slow", "magic"} }, `no "magic"; there are slow, postcopy, pause and none`},
+		{"means twice", func(r *MigrateRequest) { r.Allow = []string{"slow", "slow"} }, "twice"},
+		{"means and none", func(r *MigrateRequest) { r.Allow = []string{"slow", "none"} }, "alone"},
+		{"a goal and a timeout", func(r *MigrateRequest) { r.Auto, r.Timeout = Yes, 5 }, "leave out --timeout"},
+		{"a goal and post-copy", func(r *MigrateRequest) { r.Deadline, r.PostCopy = "1m", true }, "leave out --timeout, --postcopy"},
+		{"a goal and auto-converge", func(r *MigrateRequest) { r.Allow, r.AutoConverge = []string{"slow"}, true }, "--auto-converge"},
+		{"a goal of a definition", func(r *MigrateRequest) { r.Auto, r.Offline, r.Persistent = Yes, true, true }, "leave them out"},
+		{"a goal of a resume", func(r *MigrateRequest) { r.Auto, r.PostCopyResume, r.PostCopy = Yes, true, true }, "leave them out"},
+		{"paused, and in post-copy perhaps", func(r *MigrateRequest) { r.Auto, r.Suspend, r.Allow = Yes, true, []string{"postcopy"} }, "--suspend"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := request()

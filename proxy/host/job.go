@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -33,6 +34,8 @@ type Job struct {
 	Look func(*virt.Conn, virt.JobStats)
 	// Until, if closed, ends the asking once the query under way is answered.
 	Until <-chan struct{}
+	// Every is how often libvirt is asked, where that is oftener than usual.
+	Every time.Duration
 }
 
 // FollowJob asks libvirt for a migration's figures until ctx or j.Until ends. One query at a time is
@@ -41,16 +44,17 @@ type Job struct {
 func (h *Host) FollowJob(ctx context.Context, j Job) {
 	ctx, cancel := context.WithCancel(ctx)
 	latest := make(chan virt.JobStats, 1)
-	told := make(chan struct{})
+	telling := make(chan struct{})
 	go func() {
-		defer close(told)
+		defer close(telling)
 		j.tell(ctx, latest)
 	}()
 	defer func() {
 		cancel()
-		<-told
+		<-telling
 	}()
-	again := time.NewTicker(jobInterval)
+	var told time.Time // when figures were last handed to tell
+	again := time.NewTicker(cmp.Or(j.Every, jobInterval))
 	defer again.Stop()
 	conn := &virt.LazyConn{Libvirt: h.Libvirt}
 	defer conn.Close()
@@ -77,6 +81,11 @@ func (h *Host) FollowJob(ctx context.Context, j Job) {
 		if j.Each != nil {
 			j.Each(st)
 		}
+		now := time.Now()
+		if now.Sub(told) < jobInterval*9/10 { // ticks are not to the millisecond
+			continue
+		}
+		told = now
 		select {
 		case <-latest: // that nobody was told in time
 		default:

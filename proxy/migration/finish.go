@@ -450,7 +450,7 @@ func (m *outgoing) finishResult(r *control.Result) {
 	r.Source, r.Destination = m.host.Config.Name, m.peer.Name
 	r.Carried, r.Channels = st.Sent+st.Received, len(st.Channels)
 	r.Path, r.TLS, r.Suite, r.Group = st.Path, st.TLS, st.Suite, st.Group
-	r.Warnings = m.warnings
+	r.Warnings, r.Decisions = m.warnings, m.entry.Decisions()
 	switch {
 	case len(m.made) == 0:
 	case r.Outcome == control.Failed || r.Outcome == control.Cancelled:

@@ -16,6 +16,7 @@ import (
 
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/control"
+	"github.com/virt-sluice/sluice/proxy/converge"
 	"github.com/virt-sluice/sluice/proxy/departure"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
@@ -49,6 +50,10 @@ type outgoing struct {
 
 	switchPoll *time.Ticker // runs from switching until postcopy
 
+	goal    *converge.Goal // nil: it has none
+	decider *converge.Decider
+	stats   virt.JobStats // the latest
+
 	started   time.Time
 	params    []libvirt.TypedParam
 	cookie    []byte        // libvirt's, from the step before
@@ -78,6 +83,9 @@ func Migrate(ctx context.Context, d *host.Host, req *control.MigrateRequest, ask
 	defer m.virt.Close()
 	defer m.watch.Close()
 	m.entry.AskedBy(asked, req.Flags())
+	if m.goal != nil {
+		m.entry.HasGoal()
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	m.cancellable(cancel)
@@ -180,6 +188,9 @@ func (m *outgoing) findGuest(ctx context.Context) (err error) {
 	if err == nil {
 		err = arrival.KnowsValues(ctx, m.virt, m.host.Config.Name, m.req.Values)
 	}
+	if err == nil {
+		err = m.findGoal(ctx, state)
+	}
 	if err != nil {
 		m.virt.Close()
 		return err
@@ -223,9 +234,9 @@ func (m *outgoing) requestFlags() libvirt.DomainMigrateFlags {
 		libvirt.MigrateNonSharedDisk:              m.req.CopyStorage == control.CopyAll,
 		libvirt.MigrateNonSharedInc:               m.req.CopyStorage == control.CopyInc,
 		libvirt.MigrateNonSharedSynchronousWrites: m.req.Synchronous,
-		libvirt.MigratePostcopy:                   m.req.PostCopy || m.req.PostCopyResume,
+		libvirt.MigratePostcopy:                   m.req.PostCopy || m.req.PostCopyResume || m.goal != nil && m.goal.Postcopy,
 		libvirt.MigratePostcopyResume:             m.req.PostCopyResume,
-		libvirt.MigrateAutoConverge:               m.req.AutoConverge,
+		libvirt.MigrateAutoConverge:               m.req.AutoConverge || m.goal != nil && m.goal.Slow,
 		libvirt.MigrateUnsafe:                     m.req.Unsafe,
 		libvirt.MigrateParallel:                   m.req.ParallelConnections > 0,
 	} {

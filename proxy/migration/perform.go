@@ -39,6 +39,12 @@ func (m *outgoing) perform(ctx context.Context) error {
 		defer t.Stop()
 		timeout = t.C
 	}
+	var deadline <-chan time.Time
+	if m.goal != nil && m.goal.Deadline > 0 {
+		t := time.NewTimer(time.Until(m.started.Add(m.goal.Deadline)))
+		defer t.Stop()
+		deadline = t.C
+	}
 	cancelled, settled := ctx.Done(), m.session.Settled()
 	var timedOut bool
 	var patience <-chan time.Time // with libvirt, once the job is to end
@@ -63,6 +69,10 @@ func (m *outgoing) perform(ctx context.Context) error {
 		case st := <-stats:
 			m.notePostcopy() // others than we can switch it, too
 			m.intervene(st, timedOut)
+			m.stats = st
+			m.decide()
+		case <-deadline:
+			m.decide()
 		case <-m.switchPoll.C:
 			m.notePostcopy()
 		case <-again.C:
@@ -106,13 +116,13 @@ func (m *outgoing) intervene(st virt.JobStats, timedOut bool) {
 		m.abort(m.asked) // libvirt had no job to abort yet, or is at it
 	case m.req.TimeoutAction == control.TimeoutPostCopy:
 		if timedOut && !m.switching {
-			m.switchOver()
+			m.switchOver("--timeout has passed (--timeout-postcopy)")
 		}
 	case timedOut && m.req.TimeoutAction != control.TimeoutSuspend:
 		m.abort(&stream.Cause{Code: stream.CodeTimeout, Host: m.host.Config.Name, Text: fmt.Sprintf("it took longer than %d seconds (--timeout)", m.req.Timeout)})
 	case m.req.PostCopy && st.Iteration >= 2 && !m.switching:
 		// The first pass has sent every page once: the rest follows on demand.
-		m.switchOver()
+		m.switchOver("the first pass over memory is done (--postcopy)")
 	case timedOut && !m.suspended:
 		if m.watch.Call(context.Background(), func(v *virt.Conn) error { return v.DomainSuspend(m.dom) }) == nil {
 			m.suspended = true
@@ -123,20 +133,22 @@ func (m *outgoing) intervene(st virt.JobStats, timedOut bool) {
 }
 
 // switchOver asks for post-copy. QEMU switches when its stream lets it, and may never: until libvirt
-// says that it has, the migration can be cancelled, and its limits hold.
-func (m *outgoing) switchOver() {
+// says that it has, the migration can be cancelled, and its limits hold. After an error the session
+// ends, or the next figures bring us back.
+func (m *outgoing) switchOver(why string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), virt.LazyTimeout)
 	defer cancel()
-	if m.session.Call(ctx, arrival.CallPostcopy, nil, nil) != nil {
-		return // the session ends of it, or the next figures bring us back
+	if err := m.session.Call(ctx, arrival.CallPostcopy, nil, nil); err != nil {
+		return err
 	}
-	if m.watch.Call(context.Background(), func(v *virt.Conn) error { return v.DomainMigrateStartPostCopy(m.dom, 0) }) != nil {
-		return
+	if err := m.watch.Call(context.Background(), func(v *virt.Conn) error { return v.DomainMigrateStartPostCopy(m.dom, 0) }); err != nil {
+		return err
 	}
 	m.switching = true
 	m.switchPoll.Reset(switchInterval)
-	m.entry.Decided("QEMU is asked to switch to post-copy")
-	m.log.Info().Msg("QEMU is asked to switch to post-copy")
+	m.entry.Decided("QEMU is asked to switch to post-copy: %s", why)
+	m.log.Info().Str("why", why).Msg("QEMU is asked to switch to post-copy")
+	return nil
 }
 
 // switchInterval is how often libvirt is asked whether QEMU has switched, once it was asked to. For
@@ -196,7 +208,7 @@ func (m *outgoing) follow() (figures <-chan virt.JobStats, stop func()) {
 	latest, done := make(chan virt.JobStats, 1), make(chan struct{})
 	go func() {
 		defer close(done)
-		m.host.FollowJob(ctx, host.Job{Guest: m.dom, Entry: m.entry, Tell: m.session.Call, Look: m.followSpeed, Each: func(st virt.JobStats) {
+		m.host.FollowJob(ctx, host.Job{Guest: m.dom, Entry: m.entry, Tell: m.session.Call, Look: m.followSpeed, Every: m.lookInterval(), Each: func(st virt.JobStats) {
 			select {
 			case <-latest:
 			default:

@@ -15,6 +15,11 @@ func (m *outgoing) followSpeed(v *virt.Conn, st virt.JobStats) {
 		return
 	}
 	first := m.speed == 0
+	if !first { // behind the job's end it is what libvirt has without one
+		if _, under, err := v.JobStats(m.dom, 0); err != nil || !under {
+			return
+		}
+	}
 	if m.speed = speed; first {
 		return
 	}

@@ -34,6 +34,8 @@ type Entry struct {
 
 	intended netip.AddrPort // of an intercepted connection
 
+	goal bool // for which the daemon decides what is done about a guest that does not get through
+
 	asked    *control.Asker
 	options  []string
 	downtime time.Duration // of the guest; 0: not known
@@ -103,6 +105,14 @@ func (e *Entry) InPlaceOf(log zerolog.Logger, uris []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.replaced = uris
+}
+
+// HasGoal says that it has a goal, for which the daemon decides what is done about a guest that does
+// not get through.
+func (e *Entry) HasGoal() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.goal = true
 }
 
 // IntendedFor says where an intercepted connection was meant to go, or has come to.

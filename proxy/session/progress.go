@@ -51,6 +51,7 @@ func (e *Entry) progressAt(now time.Time, channels []Channel) control.Progress {
 		Throttle:  st.Throttle,
 		Channels:  len(channels),
 		Carried:   carried(channels),
+		Decisions: e.timeline.decisions(),
 	}
 	p.Rate = e.rate.at(now, p.Carried)
 	speed := e.progress.processed.at(now, st.Processed)
@@ -70,7 +71,7 @@ func (e *Entry) progressAt(now time.Time, channels []Channel) control.Progress {
 	case p.Phase == control.PhasePost: // the source changes nothing any more
 		p.DirtyRate = 0
 	case passes > 0:
-		p.Stalled = stalled(p, passes)
+		p.Stalled = stalled(p, passes, e.goal)
 		return p
 	}
 	if gain := float64(p.Rate) - float64(p.DirtyRate); gain > 0 {
@@ -93,14 +94,17 @@ func (e *Entry) phaseNow() string {
 // stalledNote is what history has of it.
 const stalledNote = "no progress: the guest changes its memory as fast as it gets through"
 
-// stalled says that a migration gets nowhere, why, and what helps.
-func stalled(p control.Progress, passes uint64) string {
+// stalled says that a migration gets nowhere, why, and what helps, unless that is being done.
+func stalled(p control.Progress, passes uint64, goal bool) string {
 	slowed := ""
 	if p.Throttle > 0 {
 		slowed = fmt.Sprintf(" (--auto-converge takes %d %% of its time by now)", p.Throttle)
 	}
+	if goal {
+		return fmt.Sprintf("no progress over the last %d passes: the guest changes %s of its memory%s, and %s get through", passes, perSecond(p.DirtyRate), slowed, perSecond(p.Rate))
+	}
 	return fmt.Sprintf("no progress over the last %d passes: the guest changes %s of its memory%s, and %s get through. "+
-		"It ends only if the guest changes less: cancel it and use --auto-converge or --postcopy, or allow more bandwidth (--bandwidth, limits)",
+		"It ends only if the guest changes less: cancel it and use --auto with --allow, or allow more bandwidth (--bandwidth, limits)",
 		passes, perSecond(p.DirtyRate), slowed, perSecond(p.Rate))
 }
 

@@ -54,6 +54,16 @@ func (t *timeline) note(kind, text string, at time.Duration) {
 	t.notes = append(t.notes, control.Note{At: at.Milliseconds(), Kind: kind, Text: text})
 }
 
+// decisions are those of the notes that are of the daemon's acts.
+func (t *timeline) decisions() (made []control.Note) {
+	for _, n := range t.notes {
+		if n.Kind == control.NoteDecision {
+			made = append(made, n)
+		}
+	}
+	return made
+}
+
 // sample takes in figures, if they are due.
 func (t *timeline) sample(p control.Progress) {
 	if t.every == 0 {
@@ -95,6 +105,13 @@ func (t *timeline) into(r *control.SessionRecord) {
 
 // Decided notes for history what sluice has done about the migration, and why.
 func (e *Entry) Decided(format string, args ...any) { e.note(control.NoteDecision, format, args...) }
+
+// Decisions are what was noted by Decided.
+func (e *Entry) Decisions() []control.Note {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.timeline.decisions()
+}
 
 // Limited notes a limit that was met.
 func (e *Entry) Limited(format string, args ...any) { e.note(control.NoteLimit, format, args...) }

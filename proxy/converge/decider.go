@@ -1,0 +1,259 @@
+package converge
+
+import (
+	"fmt"
+	"time"
+)
+
+// Decider decides about one migration.
+type Decider struct {
+	goal   Goal
+	passes passes
+
+	first *Figures // with which memory began
+
+	limit   time.Duration // that QEMU allows itself; 0: its own
+	steps   int           // of the downtime limit that were taken
+	raised  uint64        // the pass in which the last of them was
+	best    uint64        // the most that has got through
+	told    bool          // of a stall
+	slowed  bool          // told that QEMU slows the guest down
+	due     uint64        // the pass since which a means is to be used when one begins with little left; 0: none is
+	means   time.Duration // that the guest is to stand still for, beyond the goal; 0: it is not
+	asked   bool          // QEMU was asked for post-copy
+	aborted bool
+}
+
+const (
+	// steps are those from the first downtime limit to the goal.
+	steps = 4
+	// enough is the part of its time, in percent, that a guest is slowed down by before something else
+	// that is allowed takes its turn.
+	enough = 50
+	// patience is the number of passes after which it is no longer waited for one with little left.
+	patience = 2 * lowPasses
+	// margin is what switching a guest over takes beside sending its memory, at the most.
+	margin = 2 * time.Second
+	// settling is for how long the rate at which a migration begins says little.
+	settling = 3 * time.Second
+	// far is how many times longer than there is time a migration must take, at the best rate seen, to
+	// be given up ahead of its deadline.
+	far = 2
+)
+
+// New begins. libvirt takes a downtime in milliseconds.
+func New(g Goal) *Decider {
+	g.Downtime = max(g.Downtime.Truncate(time.Millisecond), time.Millisecond)
+	return &Decider{goal: g}
+}
+
+// Step says what is to be done now. What was done is told by Did, and then there may be more to do by
+// the same figures. What could not be done is asked for again when there is reason to.
+func (s *Decider) Step(f Figures) Act {
+	s.passes.add(f)
+	s.best = max(s.best, f.Rate)
+	if s.first == nil && f.Iteration > 0 {
+		s.first = &f
+	}
+	switch {
+	case s.aborted:
+		return Act{}
+	case s.goal.Deadline > 0 && f.At >= s.goal.Deadline:
+		return s.abort(f, fmt.Sprintf("the deadline of %v has come", s.goal.Deadline))
+	case f.Total == 0: // libvirt has no figures yet
+		return Act{}
+	case s.hopeless(f):
+		return s.abort(f, fmt.Sprintf("the deadline of %v can't be met: %s are left to be sent, which takes %v at the best rate so far, %s, and there are %v",
+			s.goal.Deadline, size(f.Remaining), round(takes(f.Remaining, s.most())), rate(s.most()), round(s.goal.Deadline-f.At)))
+	case s.limit == 0:
+		first := step(s.goal.Downtime, 1)
+		return Act{Do: Limit, Downtime: first, Why: fmt.Sprintf("downtime limit %v at first, of the %v that are allowed", first, s.goal.Downtime)}
+	case s.asked:
+		return Act{}
+	case f.Iteration == 0: // disks, or nothing yet
+		return Act{}
+	case s.limit < s.goal.Downtime && f.Iteration > s.raised && s.passes.entered && s.passes.same():
+		next := max(step(s.goal.Downtime, s.steps+1), s.limit+time.Millisecond)
+		return Act{Do: Limit, Downtime: next, raised: true, Why: fmt.Sprintf("downtime limit raised from %v to %v: pass %d over memory begins with %s, and the one before began with %s",
+			s.limit, next, f.Iteration, size(s.passes.start), size(s.passes.before))}
+	}
+	return s.stall(f)
+}
+
+// stall is what is to be done about a migration that gets nowhere, or not in time.
+func (s *Decider) stall(f Figures) Act {
+	n, late := s.passes.stalled(), s.late(f)
+	switch {
+	case f.Throttle > 0 && !s.slowed:
+		return Act{Do: Tell, slowed: true, Why: fmt.Sprintf("QEMU slows the guest down, by %d %% of its time at first (slow is allowed): %s", f.Throttle, rates(f))}
+	case n > 0 && !s.told:
+		return Act{Do: Tell, Why: s.tell(n, f)}
+	case late && s.limit < s.goal.Downtime:
+		return Act{Do: Limit, Downtime: s.goal.Downtime, Why: fmt.Sprintf("downtime limit raised from %v to all that is allowed, %v: %v are left until the deadline", s.limit, s.goal.Downtime, round(s.goal.Deadline-f.At))}
+	case !s.goal.Postcopy && !s.goal.Pause:
+		return Act{}
+	case n == 0 && !late && s.means == 0:
+		s.due = 0 // it gets on
+		return Act{}
+	case s.goal.Slow && !late && f.Throttle < enough && n < patience && s.means == 0:
+		return Act{} // QEMU is at it
+	}
+	if s.due == 0 {
+		s.due = f.Iteration
+	}
+	if !late && !s.passes.low() && (f.Iteration < s.due+patience || !s.passes.entered) {
+		return Act{}
+	}
+	return s.use(f, n)
+}
+
+// use is the act that is allowed, if there is time for it.
+func (s *Decider) use(f Figures, stalled uint64) Act {
+	why := fmt.Sprintf("no progress over the last %d passes", stalled)
+	if stalled == 0 {
+		why = fmt.Sprintf("%v are left until the deadline", round(s.goal.Deadline-f.At))
+	}
+	left := s.passes.left()
+	expected := takes(left, s.now(f))
+	switch {
+	case expected == 0 || s.goal.Deadline > 0 && f.At+expected > s.goal.Deadline:
+		return Act{} // nothing gets through, or not in time
+	case s.goal.Postcopy:
+		return Act{Do: Postcopy, Why: fmt.Sprintf("QEMU is asked to switch to post-copy, with %s left: %s; %s", size(left), why, rates(f))}
+	case s.means > 0 && f.Iteration < s.due+2:
+		return Act{} // the next pass may be the one after the last, with the guest stopped
+	}
+	limit := expected + expected/4 + s.goal.Downtime
+	if s.means > 0 { // it was not enough: less gets through by QEMU's figures
+		limit = max(limit, s.limit+s.limit/2)
+	}
+	if limit = min(limit, mostDowntime).Round(time.Millisecond); limit <= s.limit {
+		return Act{}
+	}
+	return Act{Do: Limit, Downtime: limit, means: expected, Why: fmt.Sprintf("the guest is to be stopped for what is left, %s, for about %v (downtime limit %v): %s; %s",
+		size(left), round(expected), limit, why, rates(f))}
+}
+
+// mostDowntime is the most that QEMU takes (MAX_MIGRATE_DOWNTIME in migration/options.c).
+const mostDowntime = 2000 * time.Second
+
+// Did says that an act was done.
+func (s *Decider) Did(a Act) {
+	switch a.Do {
+	case Limit:
+		s.limit = a.Downtime
+		if a.raised || s.steps == 0 {
+			s.steps++
+		}
+		if a.raised {
+			s.raised = s.passes.last.Iteration
+		}
+		if a.means > 0 {
+			s.means, s.due = a.means, s.passes.last.Iteration
+		}
+	case Postcopy:
+		s.asked = true
+	case Abort:
+		s.aborted = true
+	case Tell:
+		s.slowed, s.told = s.slowed || a.slowed, s.told || !a.slowed
+	}
+}
+
+// step is the downtime limit after so many of all steps.
+func step(goal time.Duration, n int) time.Duration {
+	return max(time.Millisecond, (goal * time.Duration(min(n, steps)) / steps).Truncate(time.Millisecond))
+}
+
+func (s *Decider) abort(f Figures, why string) Act {
+	if f.Total == 0 {
+		return Act{Do: Abort, Why: why + ", before libvirt had any figures of the migration"}
+	}
+	if n := s.passes.stalled(); n > 0 {
+		why += fmt.Sprintf(", with no progress over the last %d passes", n)
+	}
+	return Act{Do: Abort, Why: fmt.Sprintf("%s: %s are left, of which %s would get through in the downtime of %v; %s%s", why,
+		size(f.Remaining), size(uint64(float64(f.Rate)*s.goal.Downtime.Seconds())), s.goal.Downtime, rates(f), s.more())}
+}
+
+// takes is how long so many bytes take at a rate.
+func takes(n, rate uint64) time.Duration {
+	if rate == 0 {
+		return 0
+	}
+	const most = 365 * 24 * time.Hour
+	return time.Duration(min(float64(n)/float64(rate), most.Seconds()) * float64(time.Second))
+}
+
+// most is the highest rate that there was or may be.
+func (s *Decider) most() uint64 { return max(s.best, s.passes.last.Most) }
+
+// now is the rate at which what is left becomes less. In the first pass that may be faster than what
+// gets through: pages of zeroes are hardly sent.
+func (s *Decider) now(f Figures) uint64 {
+	if f.Iteration > 1 || f.At <= s.first.At {
+		return f.Rate
+	}
+	gone := s.first.Remaining - min(f.Remaining, s.first.Remaining)
+	return max(f.Rate, uint64(float64(gone)/(f.At-s.first.At).Seconds()))
+}
+
+// hopeless says that what is left does not get through before the deadline, whatever is done. Of the
+// first pass that is not known: it may be zeroes.
+func (s *Decider) hopeless(f Figures) bool {
+	need := takes(f.Remaining, s.most())
+	left := s.goal.Deadline - f.At
+	return s.goal.Deadline > 0 && f.Iteration > 1 && left > margin && need > far*left
+}
+
+// late says that what is left has to go now, to be there by the deadline.
+func (s *Decider) late(f Figures) bool {
+	if s.goal.Deadline == 0 || f.At-s.first.At < settling {
+		return false
+	}
+	return f.At+margin+takes(s.passes.left(), s.now(f))*5/4 >= s.goal.Deadline
+}
+
+// tell is a stall in words, and what comes of it.
+func (s *Decider) tell(n uint64, f Figures) string {
+	text := fmt.Sprintf("no progress over the last %d passes, which began with %s, and the one before with %s: %s; ", n, size(s.passes.start), size(s.passes.mark), rates(f))
+	switch {
+	case s.goal.Slow && f.Throttle < enough:
+		text += "QEMU slows it down"
+	case s.goal.Postcopy:
+		text += "post-copy is asked for when a pass begins with the least"
+	case s.goal.Pause:
+		text += "it is stopped for what is left when a pass begins with the least"
+	case s.goal.Deadline > 0:
+		text += fmt.Sprintf("nothing that helps is allowed, so the guest is waited for until the deadline, in %v%s", round(s.goal.Deadline-f.At), s.more())
+	default:
+		text += "nothing that helps is allowed, so the guest is waited for" + s.more()
+	}
+	return text
+}
+
+// more says what was not allowed.
+func (s *Decider) more() string {
+	switch {
+	case s.goal.Postcopy || s.goal.Pause:
+		return ""
+	case s.goal.Slow:
+		return " (--allow postcopy or pause would help)"
+	}
+	return " (--allow slow, postcopy or pause would help)"
+}
+
+// rates are the two that a stall comes of.
+func rates(f Figures) string {
+	return fmt.Sprintf("the guest changes %s, and %s get through", rate(f.DirtyRate), rate(f.Rate))
+}
+
+func rate(n uint64) string { return fmt.Sprintf("%.1f MiB/s", float64(n)/(1<<20)) }
+func size(n uint64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+
+func round(d time.Duration) time.Duration {
+	if d < time.Second {
+		return d.Round(10 * time.Millisecond)
+	}
+	return d.Round(100 * time.Millisecond)
+}

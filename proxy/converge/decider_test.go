@@ -1,0 +1,315 @@
+package converge
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/virt-sluice/sluice/proxy/virt"
+)
+
+const (
+	mib = 1 << 20
+	// The simulated guest has chunks for pages.
+	chunk = mib / 4
+	tick  = 10 * time.Millisecond
+	look  = 100 * time.Millisecond // between two looks at the figures
+)
+
+// A guest changes its memory, by chunks, so many in each tick.
+type guest struct {
+	name   string
+	memory int // MiB
+	// changes says how many bytes per second it changes at a moment, and within how much of its memory.
+	changes func(at time.Duration) (rate, within float64)
+}
+
+var guests = []guest{
+	{"idle", 512, func(time.Duration) (float64, float64) { return mib / 2, 4 * mib }},
+	{"uniform, below the link", 512, func(time.Duration) (float64, float64) { return 60 * mib, 512 * mib }},
+	{"uniform, above the link", 512, func(time.Duration) (float64, float64) { return 400 * mib, 512 * mib }},
+	{"bursts", 512, func(at time.Duration) (float64, float64) {
+		if at%(12*time.Second) < 7*time.Second {
+			return 600 * mib, 256 * mib
+		}
+		return 20 * mib, 128 * mib
+	}},
+	{"a hot tenth", 512, func(time.Duration) (float64, float64) { return 3000 * mib, 51 * mib }},
+	{"growing", 512, func(at time.Duration) (float64, float64) {
+		return min(30+5*at.Seconds(), 400) * mib, 512 * mib
+	}},
+}
+
+// simulated is QEMU with a guest and a link, as migration_iteration_run and migration_trigger_throttle
+// (QEMU 7.2) have it.
+type simulated struct {
+	guest guest
+	rate  float64 // of the link, bytes per second
+	slow  bool    // auto-converge
+	rand  *rand.Rand
+
+	at             time.Duration
+	limit          time.Duration
+	toSend, dirty  []bool
+	left           int // of toSend
+	next           int
+	credit, owed   float64
+	sent           uint64
+	pass           uint64
+	synced         time.Duration
+	dirtied        uint64 // chunks changed since
+	sentThen       uint64
+	dirtyRate      uint64
+	throttle, high int
+	postcopy       bool
+
+	ended    string // moved, postcopy or abort
+	downtime time.Duration
+	acts     []Act
+}
+
+func newSimulated(g guest, rate float64, slow bool, seed uint64) *simulated {
+	n := g.memory * (mib / chunk)
+	s := &simulated{guest: g, rate: rate, slow: slow, rand: rand.New(rand.NewPCG(seed, 1)), limit: 300 * time.Millisecond, toSend: make([]bool, n), dirty: make([]bool, n), pass: 1}
+	for i := range s.toSend {
+		s.toSend[i] = true
+	}
+	s.left = n
+	return s
+}
+
+func (s *simulated) sync() {
+	s.pass++
+	for i, d := range s.dirty {
+		if d && !s.toSend[i] {
+			s.toSend[i] = true
+			s.left++
+		}
+		s.dirty[i] = false
+	}
+	s.next = 0
+	if period := s.at - s.synced; period >= time.Second {
+		s.dirtyRate = uint64(float64(s.dirtied) * chunk / period.Seconds())
+		if s.slow && s.dirtied*chunk > (s.sent-s.sentThen)/2 {
+			if s.high++; s.high >= 2 {
+				s.high, s.throttle = 0, min(99, max(20, s.throttle+10))
+			}
+		}
+		s.synced, s.dirtied, s.sentThen = s.at, 0, s.sent
+	}
+}
+
+func (s *simulated) pending() float64 { return float64(s.left) * chunk }
+
+func (s *simulated) step() {
+	s.at += tick
+	rate, within := s.guest.changes(s.at)
+	s.owed += rate * (1 - float64(s.throttle)/100) * tick.Seconds() / chunk
+	for ; s.owed >= 1; s.owed-- {
+		if i := s.rand.IntN(max(1, int(within/chunk))); !s.dirty[i] {
+			s.dirty[i] = true
+			s.dirtied++
+		}
+	}
+	if s.postcopy {
+		s.ended, s.downtime = "postcopy", 50*time.Millisecond
+		return
+	}
+	fits := s.rate * s.limit.Seconds()
+	if s.pending() < fits {
+		if s.sync(); s.pending() < fits {
+			s.ended, s.downtime = "moved", time.Duration(s.pending()/s.rate*float64(time.Second))
+			return
+		}
+	}
+	for s.credit += s.rate * tick.Seconds() / chunk; s.credit >= 1 && s.left > 0; s.credit-- {
+		for !s.toSend[s.next] {
+			s.next = (s.next + 1) % len(s.toSend)
+		}
+		s.toSend[s.next] = false
+		s.left--
+		s.sent += chunk
+	}
+}
+
+func (s *simulated) figures() Figures {
+	left := uint64(s.left) * chunk
+	return Figures{At: s.at, Rate: uint64(s.rate), JobStats: virt.JobStats{
+		Total: uint64(s.guest.memory) * mib, Processed: s.sent, Remaining: left, MemoryRemaining: left,
+		Iteration: s.pass, DirtyRate: s.dirtyRate, Throttle: uint64(s.throttle)}}
+}
+
+// run lets a migration be decided about until its end, for a time at the most, and checks each act.
+func (s *simulated) run(t *testing.T, g Goal, most time.Duration) {
+	t.Helper()
+	d := New(g)
+	var last time.Duration // downtime limit
+	for s.ended == "" && s.at < most {
+		s.step()
+		if s.ended != "" || s.at%look != 0 {
+			continue
+		}
+		for s.ended == "" && s.act(t, g, d, &last) {
+		}
+	}
+	if s.ended == "moved" && s.downtime > last {
+		t.Errorf("a downtime of %v with a limit of %v", s.downtime, last)
+	}
+}
+
+// act does what is due, and says whether there may be more.
+func (s *simulated) act(t *testing.T, g Goal, d *Decider, last *time.Duration) bool {
+	t.Helper()
+	a := d.Step(s.figures())
+	if a.Do == Nothing {
+		return false
+	}
+	s.acts = append(s.acts, a)
+	d.Did(a)
+	if a.Why == "" || strings.Contains(a.Why, "%!") {
+		t.Errorf("an act without a reason: %+v", a)
+	}
+	switch a.Do {
+	case Limit:
+		if a.Downtime <= *last || a.Downtime < time.Millisecond {
+			t.Errorf("the downtime limit goes from %v to %v", *last, a.Downtime)
+		}
+		if a.Downtime > g.Downtime && !g.Pause {
+			t.Errorf("the downtime limit is %v, beyond the goal of %v: %s", a.Downtime, g.Downtime, a.Why)
+		}
+		*last, s.limit = a.Downtime, a.Downtime
+	case Postcopy:
+		if !g.Postcopy {
+			t.Errorf("post-copy is not allowed: %s", a.Why)
+		}
+		s.postcopy = true
+	case Abort:
+		if g.Deadline == 0 || s.at < g.Deadline && !strings.Contains(a.Why, "can't be met") {
+			t.Errorf("aborted after %v: %s", s.at, a.Why)
+		}
+		s.ended = "abort"
+	}
+	return true
+}
+
+func (s *simulated) String() string {
+	text := fmt.Sprintf("%s after %v, downtime %v, pass %d, throttle %d", s.ended, s.at, s.downtime.Round(time.Millisecond), s.pass, s.throttle)
+	for _, a := range s.acts {
+		text += "\n  " + a.Why
+	}
+	return text
+}
+
+// What becomes of each guest with each means, on a link of 110 MiB/s.
+func TestGuests(t *testing.T) {
+	const most = 10 * time.Minute
+	none, slow, postcopy, pause := Goal{}, Goal{Slow: true}, Goal{Postcopy: true}, Goal{Pause: true}
+	deadline := Goal{Deadline: time.Minute}
+	late := Goal{Deadline: time.Minute, Pause: true}
+	for _, c := range []struct {
+		guest string
+		goal  Goal
+		ended string        // empty: it goes on
+		by    time.Duration // at the latest
+		acts  int           // at the most
+	}{
+		{"idle", none, "moved", 6 * time.Second, 1},
+		{"idle", deadline, "moved", 6 * time.Second, 1},
+		{"uniform, below the link", none, "moved", 20 * time.Second, 3},
+		{"uniform, above the link", none, "", most, 6},
+		{"uniform, above the link", slow, "moved", 2 * time.Minute, 8},
+		{"uniform, above the link", postcopy, "postcopy", time.Minute, 7},
+		{"uniform, above the link", pause, "moved", time.Minute, 7},
+		{"uniform, above the link", deadline, "abort", time.Minute, 7},
+		{"uniform, above the link", late, "moved", time.Minute, 7},
+		{"bursts", none, "moved", 2 * time.Minute, 7},
+		{"bursts", pause, "moved", time.Minute, 7},
+		{"a hot tenth", none, "", most, 6},
+		{"a hot tenth", slow, "moved", 3 * time.Minute, 8},
+		{"a hot tenth", postcopy, "postcopy", 20 * time.Second, 7},
+		{"a hot tenth", pause, "moved", 20 * time.Second, 7},
+		{"a hot tenth", deadline, "abort", time.Minute, 7},
+		{"growing", none, "moved", 30 * time.Second, 7},
+		{"growing", postcopy, "moved", 30 * time.Second, 7},
+	} {
+		for _, g := range guests {
+			if g.name != c.guest {
+				continue
+			}
+			c.goal.Downtime = 300 * time.Millisecond
+			s := newSimulated(g, 110*mib, c.goal.Slow, 1)
+			s.run(t, c.goal, most)
+			if s.ended != c.ended || s.at > c.by || len(s.acts) > c.acts {
+				t.Errorf("%s, %+v: want %q within %v by %d acts:\n%v", c.guest, c.goal, c.ended, c.by, c.acts, s)
+			} else if testing.Verbose() {
+				t.Logf("%s, %+v: %v", c.guest, c.goal, s)
+			}
+		}
+	}
+}
+
+// Whatever the guest, the link and the goal: no act that is not allowed, the downtime limit grows in
+// steps up to the goal, and with a deadline it is over by then.
+func TestAllowed(t *testing.T) {
+	ends := make(map[string]int)
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		rate, within, period := float64(r.IntN(900)*mib), float64((1+r.IntN(255))*mib), time.Duration(1+r.IntN(20))*time.Second
+		steady := r.IntN(2) == 0
+		g := guest{fmt.Sprintf("seed %d", seed), 256, func(at time.Duration) (float64, float64) {
+			if !steady && at%period < period/2 {
+				return rate / 20, within
+			}
+			return rate, within
+		}}
+		goal := Goal{Downtime: time.Duration(1+r.IntN(1000)) * time.Millisecond, Slow: r.IntN(2) == 0, Postcopy: r.IntN(2) == 0, Pause: r.IntN(2) == 0}
+		if r.IntN(2) == 0 {
+			goal.Deadline = time.Duration(1+r.IntN(60)) * time.Second
+		}
+		s := newSimulated(g, float64((5+r.IntN(300))*mib), goal.Slow, seed)
+		if s.run(t, goal, time.Minute); goal.Deadline > 0 && (s.ended == "" || s.at > goal.Deadline+look) {
+			t.Errorf("%+v: %v", goal, s)
+		}
+		if t.Failed() {
+			t.Fatalf("%s, %+v: %v", g.name, goal, s)
+		}
+		ends[s.ended]++
+	}
+	for _, end := range []string{"", "moved", "postcopy", "abort"} {
+		if ends[end] < 3 {
+			t.Errorf("of 200 guests %d end by %q", ends[end], end)
+		}
+	}
+}
+
+// Figures may be any: a counter may start anew, and a rate be nothing.
+func TestAnyFigures(t *testing.T) {
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		any := func() uint64 {
+			if r.IntN(4) == 0 {
+				return 0
+			}
+			return r.Uint64() >> r.IntN(64)
+		}
+		goal := Goal{Downtime: time.Duration(1+r.IntN(1000)) * time.Millisecond, Deadline: time.Duration(r.IntN(2)) * time.Hour}
+		s := New(goal)
+		var at, limit time.Duration
+		for range 50 {
+			at += time.Duration(r.IntN(int(time.Minute)))
+			a := s.Step(Figures{At: at, Rate: any(), Most: any(), JobStats: virt.JobStats{Total: any(), Processed: any(), Remaining: any(), MemoryRemaining: any(),
+				Iteration: uint64(r.IntN(9)), DirtyRate: any(), Throttle: any()}})
+			if a.Do == Limit && (a.Downtime <= limit || a.Downtime > goal.Downtime) || a.Do == Postcopy || a.Do == Abort && goal.Deadline == 0 {
+				t.Fatalf("seed %d, %+v: %+v", seed, goal, a)
+			}
+			if r.IntN(3) == 0 {
+				continue // libvirt has refused it
+			}
+			if s.Did(a); a.Do == Limit {
+				limit = a.Downtime
+			}
+		}
+	}
+}
