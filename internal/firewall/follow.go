@@ -183,7 +183,7 @@ func (w *walk) verdict(t *table, v *expr.Verdict, depth int) outcome {
 // vmap is a map from values to verdicts.
 func (w *walk) vmap(t *table, s *set, key value, depth int) (out outcome) {
 	all := no
-	for _, e := range s.elements {
+	for _, e := range s.near(key) {
 		is := s.holds(e, key)
 		if is == no {
 			continue

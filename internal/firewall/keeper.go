@@ -47,9 +47,9 @@ func (t *table) word() string {
 // Remedy is the command that lets connections to a port through: those with peers, all of one
 // family, or with any host where none is named.
 func (f Finding) Remedy(peers []netip.Addr, port uint16) string {
-	words := make([]string, len(peers))
+	addresses := make([]string, len(peers))
 	for i, p := range peers {
-		words[i] = p.String()
+		addresses[i] = p.String()
 	}
 	six := len(peers) > 0 && peers[0].Is6()
 	switch f.Keeper {
@@ -57,6 +57,12 @@ func (f Finding) Remedy(peers []netip.Addr, port uint16) string {
 		if !f.Leaves {
 			return fmt.Sprintf("sudo firewall-cmd --permanent --add-port=%d/tcp && sudo firewall-cmd --reload", port)
 		}
+		// What leaves is filtered by policies alone (firewalld 0.9), of which those below zero come first.
+		words := []string{"--new-policy=sluice"}
+		for _, is := range []string{"--set-priority=-32000", "--add-ingress-zone=HOST", "--add-egress-zone=ANY", fmt.Sprintf("--add-port=%d/tcp", port)} {
+			words = append(words, "--policy=sluice "+is)
+		}
+		return "sudo firewall-cmd --permanent " + strings.Join(words, " && sudo firewall-cmd --permanent ") + " && sudo firewall-cmd --reload"
 	case UFW:
 		switch {
 		case f.Leaves:
@@ -71,7 +77,7 @@ func (f Finding) Remedy(peers []netip.Addr, port uint16) string {
 			program = "ip6tables"
 		}
 		if len(peers) > 0 {
-			with = map[bool]string{false: " -s ", true: " -d "}[f.Leaves] + strings.Join(words, ",")
+			with = map[bool]string{false: " -s ", true: " -d "}[f.Leaves] + strings.Join(addresses, ",")
 		}
 		return fmt.Sprintf("sudo %s -I %s -p tcp%s --dport %d -j ACCEPT, and keep it as you keep your rules", program, f.Chain, with, port)
 	}
@@ -84,7 +90,7 @@ func (f Finding) Remedy(peers []netip.Addr, port uint16) string {
 		if f.Leaves {
 			address = "daddr"
 		}
-		with = fmt.Sprintf("%s %s '{ %s }' ", family, address, strings.Join(words, ", "))
+		with = fmt.Sprintf("%s %s '{ %s }' ", family, address, strings.Join(addresses, ", "))
 	}
 	return fmt.Sprintf("sudo nft insert rule %s %s %s %stcp dport %d accept, and put the same rule before the others in /etc/nftables.conf", f.Family, f.Table, f.Chain, with, port)
 }

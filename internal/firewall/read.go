@@ -39,7 +39,9 @@ type rule struct {
 
 type set struct {
 	*nftables.Set
-	elements []nftables.SetElement
+	elements []nftables.SetElement // as sorted has them
+	others   int                   // those that stand first have no key: they are for all that no other has
+	wide     bool                  // it has elements of several values each, which are not in order
 }
 
 // Read reads all rules, which takes CAP_NET_ADMIN.
@@ -93,14 +95,14 @@ func Read() (*Ruleset, error) {
 			for i, e := range elements {
 				elements[i].VerdictData = verdictOf(e.Val)
 			}
-			t.sets[of.Name] = sorted(of, elements)
+			t.sets[of.Name] = newSet(of, elements)
 		}
 	}
 	return r, nil
 }
 
-// sorted has a set's elements in their order, the end of an interval before the next one's start.
-func sorted(s *nftables.Set, elements []nftables.SetElement) *set {
+// newSet puts a set's elements in order, the end of an interval before the next one's start.
+func newSet(s *nftables.Set, elements []nftables.SetElement) *set {
 	slices.SortStableFunc(elements, func(a, b nftables.SetElement) int {
 		if order := bytes.Compare(a.Key, b.Key); order != 0 || a.IntervalEnd == b.IntervalEnd {
 			return order
@@ -109,7 +111,12 @@ func sorted(s *nftables.Set, elements []nftables.SetElement) *set {
 		}
 		return 1
 	})
-	return &set{s, elements}
+	others := slices.IndexFunc(elements, func(e nftables.SetElement) bool { return len(e.Key) > 0 })
+	if others < 0 {
+		others = len(elements)
+	}
+	wide := s.Concatenation || slices.ContainsFunc(elements, func(e nftables.SetElement) bool { return e.KeyEnd != nil })
+	return &set{s, elements, others, wide}
 }
 
 // verdictOf reads an element's verdict, of which the nftables package has the bytes alone; nil: it is
@@ -140,7 +147,7 @@ func verdictOf(raw []byte) *expr.Verdict {
 // has says whether a value is in a set.
 func (s *set) has(v value) tri {
 	in := no
-	for _, e := range s.elements {
+	for _, e := range s.near(v) {
 		switch s.holds(e, v) {
 		case yes:
 			return yes
@@ -151,14 +158,37 @@ func (s *set) has(v value) tri {
 	return in
 }
 
-// holds says whether an element of the set is, or begins an interval that has, the value.
+// near are the elements that can hold a value, which are few where all of it is known: blocklists
+// have a hundred thousand. The last that is not above it is the only one whose interval can have it.
+func (s *set) near(v value) []nftables.SetElement {
+	in := s.elements[s.others:]
+	if s.wide || len(in) == 0 || !v.part(0, uint32(len(in[0].Key))).whole() {
+		return s.elements
+	}
+	end, _ := slices.BinarySearchFunc(in, v, func(e nftables.SetElement, v value) int {
+		if order, _ := v.compare(e.Key); order < 0 {
+			return 1
+		}
+		return -1
+	})
+	begin := max(0, end-1)
+	if !s.Interval {
+		begin, _ = slices.BinarySearchFunc(in, v, func(e nftables.SetElement, v value) int {
+			order, _ := v.compare(e.Key)
+			return -order
+		})
+	}
+	return slices.Concat(s.elements[:s.others], in[begin:end])
+}
+
+// holds says whether one of the elements near a value is it, or begins an interval that has it.
 func (s *set) holds(e nftables.SetElement, v value) tri {
 	switch {
 	case len(e.Key) == 0:
 		return maybe // the one for all that no other has
 	case e.IntervalEnd:
 		return no
-	case s.Concatenation || e.KeyEnd != nil || len(e.Key) > len(v.data):
+	case s.wide || len(e.Key) > len(v.data):
 		return maybe
 	case !s.Interval:
 		return v.equals(e.Key)
@@ -169,12 +199,6 @@ func (s *set) holds(e nftables.SetElement, v value) tri {
 		return maybe
 	case order < 0:
 		return no
-	}
-	for _, after := range s.elements {
-		if bytes.Compare(after.Key, e.Key) > 0 {
-			order, _ := v.compare(after.Key)
-			return truth(order < 0) // the interval ends there, or another begins
-		}
 	}
 	return yes
 }
