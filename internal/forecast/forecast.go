@@ -15,31 +15,17 @@ type Guest struct {
 // Path is how it is moved.
 type Path struct {
 	Rate     float64       // bytes per second that get through
-	Downtime time.Duration // that QEMU allows itself; 0: its default, 300 ms
-	// Switch is what stopping the guest here and starting it there takes besides, and Begin what is
-	// before and after all passes. 0 for either is what is usual.
-	Switch, Begin time.Duration
+	Downtime time.Duration // that QEMU allows itself; 0: its default
 }
 
-// Usual values of a Path.
 const (
 	defaultDowntime = 300 * time.Millisecond // DEFAULT_MIGRATE_SET_DOWNTIME
-	usualSwitch     = 40 * time.Millisecond
-	usualBegin      = time.Second
-)
 
-func (p Path) withDefaults() Path {
-	if p.Downtime <= 0 {
-		p.Downtime = defaultDowntime
-	}
-	if p.Switch <= 0 {
-		p.Switch = usualSwitch
-	}
-	if p.Begin <= 0 {
-		p.Begin = usualBegin
-	}
-	return p
-}
+	// What is usual: for stopping the guest here and starting it there, besides what is sent for that,
+	// and for all that is before and after the passes.
+	switching = 40 * time.Millisecond
+	beginning = time.Second
+)
 
 // Forecast is how a migration goes.
 type Forecast struct {
@@ -88,17 +74,15 @@ func Throttled(g Guest, p Path) Forecast {
 // Postcopy is how it goes if the guest is switched to post-copy after one pass. It stands still for
 // the switch alone, and waits for pages until the end.
 func Postcopy(g Guest, p Path) Forecast {
-	p = p.withDefaults()
 	first := seconds(g.Memory / p.Rate)
 	left := g.Dirt.Hot * g.Dirt.after(first)
-	return Forecast{Converges: true, Passes: 2, Downtime: p.Switch, Sent: g.Memory + left, Total: p.Begin + p.Switch + seconds((g.Memory+left+g.Disks)/p.Rate)}
+	return Forecast{Converges: true, Passes: 2, Downtime: switching, Sent: g.Memory + left, Total: beginning + switching + seconds((g.Memory+left+g.Disks)/p.Rate)}
 }
 
 // Paused is how it goes if the guest is paused after one pass, until it has moved.
 func Paused(g Guest, p Path) Forecast {
 	f := Postcopy(g, p)
-	p = p.withDefaults()
-	f.Downtime = p.Switch + seconds((f.Sent-g.Memory)/p.Rate)
+	f.Downtime = switching + seconds((f.Sent-g.Memory)/p.Rate)
 	return f
 }
 
@@ -107,15 +91,18 @@ func forecast(g Guest, p Path, slowdown func(int) float64) Forecast {
 		return Forecast{Left: g.Memory}
 	}
 	g.Dirt.Hot = min(g.Dirt.Hot, g.Memory)
-	r := &run{guest: g, path: p.withDefaults(), slowdown: slowdown, cold: g.Memory - g.Dirt.Hot, hot: g.Dirt.Hot}
-	r.f.Total = r.path.Begin + seconds(g.Disks/p.Rate)
+	if p.Downtime <= 0 {
+		p.Downtime = defaultDowntime
+	}
+	r := &run{guest: g, path: p, slowdown: slowdown, cold: g.Memory - g.Dirt.Hot, hot: g.Dirt.Hot}
+	r.f.Total = beginning + seconds(g.Disks/p.Rate)
 	least, at := math.Inf(1), 0
 	for r.f.Passes = 1; r.f.Passes < maxPasses; r.f.Passes++ {
 		r.pass()
 		left := r.cold + r.hot
 		if left <= r.fits() {
 			r.f.Converges = true
-			r.f.Downtime = r.path.Switch + seconds(left/p.Rate)
+			r.f.Downtime = switching + seconds(left/p.Rate)
 			r.f.Total += r.f.Downtime
 			r.f.Sent += left
 			return r.f
