@@ -138,9 +138,7 @@ func (g *Guest) Watch(ctx context.Context, lost func()) {
 		return // Finish finds out
 	}
 	defer v.Close()
-	if v.WatchDriver(begin) != nil {
-		return
-	}
+	v.WatchDriver(begin) // where it is refused, the end of libvirt's connection still tells
 	select {
 	case <-v.Gone():
 		if g.CallingOff() == nil {

@@ -165,7 +165,8 @@ func (g *destinationFilter) offerLead(ctx context.Context, a *preparedGuest, cal
 	}
 	a.end = func(v arrival.Verdict) {
 		forget()
-		a.lead.end(v, g.causeOf(v, nil), a.life.CalledOff())
+		why := g.causeOf(v, a.asked.Load())
+		a.lead.end(v, why, a.life.CalledOff() && why.Code == stream.CodeCancelled)
 	}
 	if a.transfer.Postcopy() {
 		g.gateway.Work.Go(func() { a.life.AwaitPostcopy(a.lead.session.Context(), a.lead.session.Unbound) })

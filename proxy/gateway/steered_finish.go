@@ -78,12 +78,17 @@ func (m *steeredSource) finish(ctx context.Context, call *libvirtrpc.Finish, cal
 
 // resolveSplit asks the destination what became of a guest in post-copy when the answer to Finish was
 // lost, once all of its pages have gone: until then a part of it is here alone, and its session must
-// last. It is nil where nobody says that the guest runs there whole; libvirt here then keeps it as a
-// post-copy that can be resumed.
-func (m *steeredSource) resolveSplit(ctx context.Context) *libvirtrpc.Reply {
+// last. It is nil where nobody says that the guest runs there whole: what became of it is not known
+// then, and libvirt here keeps it as a post-copy that can be resumed.
+func (m *steeredSource) resolveSplit(ctx context.Context) (reply *libvirtrpc.Reply) {
 	if !m.transfer.Postcopy() {
 		return nil
 	}
+	defer func() {
+		if reply == nil {
+			m.unsettled()
+		}
+	}()
 	for _, c := range m.session.Channels() {
 		select {
 		case <-c.Ended():
