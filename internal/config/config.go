@@ -129,6 +129,8 @@ type Limits struct {
 	SessionBytes     int64         `toml:"session_bytes"`     // carried by one session, both ways; default none
 	SessionBandwidth int64         `toml:"session_bandwidth"` // MiB/s each way of one session; default none
 	TotalBandwidth   int64         `toml:"total_bandwidth"`   // MiB/s each way of all sessions; default none
+	ProbeSize        int64         `toml:"probe_size"`        // MiB by which "sluice plan" measures a link, at either end; default 16
+	ProbeTime        time.Duration `toml:"probe_time"`        // for which it does; default 1s
 	HistorySessions  int           `toml:"history_sessions"`  // that history keeps; default 1000
 	HistoryDays      int           `toml:"history_days"`      // for which it does; default 90
 }

@@ -37,6 +37,7 @@ type documentLimits struct {
 	FinishTimeout    durationText `toml:"finish_timeout"`
 	GiveUpTimeout    durationText `toml:"give_up_timeout"`
 	DrainTimeout     durationText `toml:"drain_timeout"`
+	ProbeTime        durationText `toml:"probe_time"`
 }
 
 type documentTunnel struct {

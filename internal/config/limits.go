@@ -12,6 +12,9 @@ const None = -1
 // longest is the longest duration taken: beyond it a number has a wrong unit.
 const longest = 10 * 365 * 24 * time.Hour
 
+// longestProbe keeps sluice plan short.
+const longestProbe = time.Minute
+
 // maxMiB keeps a rate in bytes within an int64.
 const maxMiB = math.MaxInt64 >> 20
 
@@ -32,10 +35,14 @@ func (c *checker) limits(l *Limits, doc *documentLimits) {
 		{"finish_timeout", doc.FinishTimeout, &l.FinishTimeout, 60 * time.Second, time.Second, false},
 		{"give_up_timeout", doc.GiveUpTimeout, &l.GiveUpTimeout, 15 * time.Second, time.Second, false},
 		{"drain_timeout", doc.DrainTimeout, &l.DrainTimeout, 10 * time.Minute, time.Second, true},
+		{"probe_time", doc.ProbeTime, &l.ProbeTime, time.Second, 100 * time.Millisecond, false},
 	} {
 		*d.value = c.duration("limits."+d.key, d.text, d.initial, d.min, d.optional)
 	}
 
+	if l.ProbeTime > longestProbe {
+		c.fault("limits.probe_time", "%q is too long for one probe; write at most %q", doc.ProbeTime, longestProbe)
+	}
 	l.Sessions = int(c.count("limits.sessions", int64(l.Sessions), 200, 1, 10_000))
 	// A migration has a control channel and memory: 2. QEMU takes 257 connections for memory at most
 	// (--parallel-connections 255), and there are disks beside them.
@@ -46,6 +53,13 @@ func (c *checker) limits(l *Limits, doc *documentLimits) {
 	l.UserConnections = int(c.count("limits.user_connections", int64(l.UserConnections), 256, 1, 100_000))
 	// The longest packet of libvirt's protocol has 32 MiB and 4 bytes.
 	l.PeerMemory = c.count("limits.peer_memory", l.PeerMemory, 128, 33, 1<<20)
+	const mostProbed = 4096
+	switch {
+	case l.ProbeSize == 0:
+		l.ProbeSize = 16
+	case l.ProbeSize < 1 || l.ProbeSize > mostProbed:
+		c.fault("limits.probe_size", "%d must be from 1 to %d MiB", l.ProbeSize, mostProbed)
+	}
 	l.HistorySessions = c.history("limits.history_sessions", l.HistorySessions, 1000, 100_000)
 	l.HistoryDays = c.history("limits.history_days", l.HistoryDays, 90, 3650)
 	l.SessionBytes = c.size("limits.session_bytes", l.SessionBytes, math.MaxInt64)

@@ -49,7 +49,7 @@ func TestDefaults(t *testing.T) {
 			Sessions: 200, Channels: 320, PeerSessions: 100, PeerChannels: 1024, PeerAsks: 8, PeerMemory: 128, UserConnections: 256, HistorySessions: 1000, HistoryDays: 90,
 			HandshakeTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second, SessionTimeout: 24 * time.Hour,
 			PrepareTimeout: time.Minute, FinishTimeout: time.Minute, GiveUpTimeout: 15 * time.Second, DrainTimeout: 10 * time.Minute,
-			SessionBytes: None, SessionBandwidth: None, TotalBandwidth: None,
+			SessionBytes: None, SessionBandwidth: None, TotalBandwidth: None, ProbeSize: 16, ProbeTime: time.Second,
 		},
 	}
 	same(t, cfg, want)
@@ -105,6 +105,8 @@ session_timeout = "-1s"
 prepare_timeout = "2m"
 finish_timeout = "3m"
 drain_timeout = "1h"
+probe_time = "3s"
+probe_size = 64
 session_bytes = 1_000_000_000_000
 session_bandwidth = 100
 total_bandwidth = -7
@@ -147,7 +149,7 @@ ports = "50000-50100"
 			Sessions: 10, Channels: 8, PeerSessions: 5, PeerChannels: 40, PeerAsks: 2, PeerMemory: 64, UserConnections: 256, HistorySessions: 1000, HistoryDays: 90,
 			HandshakeTimeout: 500 * time.Millisecond, IdleTimeout: 5 * time.Second, SessionTimeout: None,
 			PrepareTimeout: 2 * time.Minute, FinishTimeout: 3 * time.Minute, GiveUpTimeout: 15 * time.Second, DrainTimeout: time.Hour,
-			SessionBytes: 1e12, SessionBandwidth: 100, TotalBandwidth: None,
+			SessionBytes: 1e12, SessionBandwidth: 100, TotalBandwidth: None, ProbeSize: 64, ProbeTime: 3 * time.Second,
 		},
 		Peers: map[string]Peer{
 			"host-b.example.org": {Address: "host-b.example.org:16514", Names: []string{"host-b.example.org"}, WithoutSluice: "no", LibvirtURI: "qemu+tls://host-b.example.org/system"},

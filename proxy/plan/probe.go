@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -26,12 +27,26 @@ import (
 // moment. It goes as a guest would: through the relays of both hosts, with the same TLS, within the
 // same limits. The destination counts it by a byte for each piece that has come.
 const (
-	probeBytes = 16 << 20
-	probeTime  = time.Second
 	probePiece = 64 << 10
-	// probeEnd is how long the destination waits for what is on its way after that.
+	// probeEnd is how long the destination waits for what is on its way after the probe's time.
 	probeEnd = 10 * time.Second
 )
+
+// probeBounds are one host's for a probe, of which the lower ones hold.
+type probeBounds struct {
+	Pieces int           `msgpack:"pieces"`
+	Time   time.Duration `msgpack:"time"`
+}
+
+func boundsOf(l config.Limits) probeBounds {
+	return probeBounds{Pieces: int(l.ProbeSize << 20 / probePiece), Time: l.ProbeTime}
+}
+
+// usualBounds are those of a sluice that does not tell its own, being older.
+var usualBounds = probeBounds{Pieces: 16 << 20 / probePiece, Time: time.Second}
+
+// callBounds asks the destination for its bounds.
+const callBounds = "bounds"
 
 // probing is the destination's end of a probe.
 type probing struct {
@@ -39,6 +54,9 @@ type probing struct {
 	entry *session.Entry
 	log   zerolog.Logger
 	sink  sync.WaitGroup
+	limit *time.Timer // ends the session
+
+	bounds probeBounds
 }
 
 // AcceptProbe takes the session of a peer's probe.
@@ -46,11 +64,11 @@ func AcceptProbe(d *host.Host, p *peer.Peer, entry *session.Entry, log zerolog.L
 	if p.Access() == config.AccessReadOnly {
 		return nil, nil, fmt.Errorf("access denied: peers.%s.access on %s is %q, and bringing a guest takes %q", p.Conf.Table(), d.Config.Name, config.AccessReadOnly, config.AccessMigrate)
 	}
-	h := &probing{host: d, entry: entry, log: log}
+	h := &probing{host: d, entry: entry, log: log, bounds: boundsOf(d.Config.Limits)}
 	return h, func(s *stream.Session) {
 		entry.SetSession(s)
-		time.AfterFunc(probeEnd, func() {
-			s.Fail(&stream.Cause{Code: stream.CodeLimit, Text: fmt.Sprintf("a probe of the link ends within %v", probeEnd)})
+		h.limit = time.AfterFunc(h.bounds.Time+probeEnd, func() {
+			s.Fail(&stream.Cause{Code: stream.CodeLimit, Text: fmt.Sprintf("a probe of the link ends within %v (limits.probe_time)", h.bounds.Time+probeEnd)})
 		})
 	}, nil
 }
@@ -64,16 +82,16 @@ func (h *probing) Connect(_ context.Context, kind string, number int) (net.Conn,
 	if err != nil {
 		return nil, err
 	}
-	h.sink.Go(func() { count(near) })
+	h.sink.Go(func() { count(near, h.bounds) })
 	return far, nil
 }
 
 // count answers each piece with a byte, and ends the connection after as many as a probe has.
-func count(c net.Conn) {
+func count(c net.Conn, most probeBounds) {
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(probeEnd))
+	c.SetDeadline(time.Now().Add(most.Time + probeEnd))
 	piece := make([]byte, probePiece)
-	for range probeBytes / probePiece {
+	for range most.Pieces {
 		if _, err := io.ReadFull(c, piece); err != nil {
 			return
 		}
@@ -85,10 +103,14 @@ func count(c net.Conn) {
 }
 
 func (h *probing) Call(_ context.Context, name string, _ []byte) (any, error) {
+	if name == callBounds {
+		return h.bounds, nil
+	}
 	return nil, fmt.Errorf("a probe of the link has no call %.20q", name)
 }
 
 func (h *probing) End(cause *stream.Cause) {
+	h.limit.Stop()
 	h.sink.Wait()
 	h.host.Sessions.EndLogged(h.entry, h.log, session.OutcomeOf(cause), cause)
 }
@@ -115,8 +137,11 @@ func (pl *planning) linkRate(ctx context.Context) (rate float64, err error) {
 	near, far, err := socketPair()
 	if err == nil {
 		defer near.Close()
-		if _, err = s.OpenChannel(ctx, stream.ChannelMemory, far); err == nil {
-			rate, err = measure(near)
+		var bounds probeBounds
+		if bounds, err = pl.probeBounds(ctx, s); err != nil {
+			far.Close()
+		} else if _, err = s.OpenChannel(ctx, stream.ChannelMemory, far); err == nil {
+			rate, err = measure(near, bounds)
 			near.SetDeadline(time.Now().Add(probeEnd))
 			io.Copy(io.Discard, near) // what is on its way arrives before the end
 		}
@@ -130,35 +155,55 @@ func (pl *planning) linkRate(ctx context.Context) (rate float64, err error) {
 	return rate, err
 }
 
+// probeBounds are those that hold at both ends.
+func (pl *planning) probeBounds(ctx context.Context, s *stream.Session) (b probeBounds, err error) {
+	b = usualBounds
+	err = s.Call(ctx, callBounds, nil, &b)
+	if err != nil && ctx.Err() == nil {
+		b, err = usualBounds, nil
+	}
+	if err == nil && (b.Pieces < 2 || b.Time <= 0) {
+		err = fmt.Errorf("%s takes a probe of %d pieces in %v, which is none", pl.peer.Name, b.Pieces, b.Time)
+	}
+	here := boundsOf(pl.Config.Limits)
+	return probeBounds{Pieces: min(b.Pieces, here.Pieces), Time: min(b.Time, here.Time)}, err
+}
+
 // measure sends noise, and sees how fast it is counted. The first quarter is left out: TCP begins
 // slowly.
-func measure(near *net.UnixConn) (rate float64, err error) {
-	near.SetDeadline(time.Now().Add(probeTime))
+func measure(near *net.UnixConn, most probeBounds) (rate float64, err error) {
+	near.SetDeadline(time.Now().Add(most.Time))
 	var sending sync.WaitGroup
 	defer sending.Wait()
+	var begun atomic.Int64 // pieces that have been given away
 	sending.Go(func() {
-		noise := make([]byte, 256<<10)
+		noise := make([]byte, probePiece)
 		rand.Read(noise)
-		for range probeBytes / len(noise) {
+		for range most.Pieces {
+			begun.Add(1)
 			if _, err := near.Write(noise); err != nil {
 				break // the time is over, or the session is
 			}
 		}
 		near.CloseWrite()
 	})
-	counts := make([]byte, probeBytes/probePiece)
+	counts := make([]byte, most.Pieces)
 	var at []time.Time // when each piece had been counted
 	for len(at) < len(counts) {
 		n, err := near.Read(counts)
 		for range n {
 			at = append(at, time.Now())
 		}
+		if int64(len(at)) > begun.Load() {
+			near.SetDeadline(time.Now())
+			return 0, errors.New("more is counted there than was sent")
+		}
 		if err != nil {
 			break
 		}
 	}
 	if len(at) < 2 {
-		return 0, fmt.Errorf("fewer than %d bytes have got through in %v", 2*probePiece, probeTime)
+		return 0, fmt.Errorf("fewer than %d bytes have got through in %v", 2*probePiece, most.Time)
 	}
 	first := min(len(at)/4, len(at)-2)
 	return float64(len(at)-1-first) * probePiece / max(at[len(at)-1].Sub(at[first]), time.Microsecond).Seconds(), nil
