@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/hosttest"
+	"github.com/virt-sluice/sluice/internal/needs"
 	"github.com/virt-sluice/sluice/internal/pki"
 )
 
@@ -93,5 +94,48 @@ func TestReloadOfTunnels(t *testing.T) {
 	b.reloaded()
 	if _, err := os.Lstat(b.Path("run/tunnels/2.sock")); err == nil {
 		t.Error("a socket is left")
+	}
+}
+
+// Two tunnels exchange their addresses in one reload: connections to come go by the new names, and
+// who may connect is the new one's user.
+func TestReloadExchangesTunnels(t *testing.T) {
+	needs.Root(t, "to let another user connect")
+	_, b := pairOfHosts(t, hosttest.NewAuthority(t, "CA"))
+	at := func(name, socket, more string) string {
+		return fmt.Sprintf("[[tunnel]]\nname = '%s'\nlisten = 'unix:%s/run/tunnels/%s.sock'\nto = 'exec:echo %s'\n%s", name, b.Folder, socket, name, more)
+	}
+	b.start("", at("one", "1", "user = '65534'\n")+at("two", "2", ""))
+	says := func(socket, want string, others bool) {
+		t.Helper()
+		path := b.Path("run/tunnels/" + socket + ".sock")
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if got, err := io.ReadAll(c); strings.TrimSpace(string(got)) != want {
+			t.Errorf("%s.sock says %q (%v), want %q", socket, got, err, want)
+		}
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The group's bits are those that a list gives at the most.
+		if st.Mode().Perm()&0o060 != 0 != others {
+			t.Errorf("%s.sock has mode %v", socket, st.Mode())
+		}
+	}
+	says("1", "one", true)
+	says("2", "two", false)
+	for range 2 {
+		b.rewrite("/1.sock", "/2.sock", "/2.sock", "/1.sock")
+		b.reloaded()
+		says("1", "two", false)
+		says("2", "one", true)
+		b.rewrite("/1.sock", "/2.sock", "/2.sock", "/1.sock")
+		b.reloaded()
+		says("1", "one", true)
+		says("2", "two", false)
 	}
 }

@@ -27,7 +27,7 @@ type tunnelEntry struct {
 
 	*tunnel.Tunnel // set once it listens
 	serving        *serving
-	change         func() // has the connections to come go by opts, where Tunnel is that of an earlier entry
+	change         func() error // has the connections to come go by opts, where Tunnel is that of an earlier entry
 }
 
 // serving is a tunnel's accepting, which may outlive an entry.
@@ -151,7 +151,9 @@ func (d *Daemon) serveTunnels(before []*tunnelEntry) {
 		verb := "tunnel listens"
 		if e.change != nil {
 			verb = "tunnel changed"
-			e.change()
+			if err := e.change(); err != nil {
+				e.log.Error().Err(err).Msg("the tunnel's socket may be used as before")
+			}
 		} else {
 			d.serveTunnel(e)
 		}

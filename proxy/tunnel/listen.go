@@ -67,12 +67,25 @@ func (o Options) open() (net.Listener, error) {
 		return nil, fmt.Errorf("listen at %s: %w", a, err)
 	}
 	if o.SocketUser != nil {
-		if err := acl.Grant(a.At, *o.SocketUser, acl.Read|acl.Write); err != nil {
+		if err := o.letUser(); err != nil {
 			l.Close()
-			return nil, fmt.Errorf("let a user connect to %s: %w", a, err)
+			return nil, err
 		}
 	}
 	return l, nil
+}
+
+// letUser lets the socket's user connect, and no other but this process's.
+func (o Options) letUser() error {
+	at := o.Listen.At
+	err := os.Chmod(at, 0o600) // which ends the rights of whoever is in a list: it is their mask
+	if err == nil && o.SocketUser != nil {
+		err = acl.Grant(at, *o.SocketUser, acl.Read|acl.Write)
+	}
+	if err != nil {
+		return fmt.Errorf("let a user connect to %s: %w", o.Listen, err)
+	}
+	return nil
 }
 
 // onLoopback keeps to this host what is for localhost: a name service may say otherwise of that name.

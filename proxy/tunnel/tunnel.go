@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,16 +86,23 @@ func Listen(opts Options) (*Tunnel, error) {
 }
 
 // Change checks other options for a tunnel that listens at the same address. What it returns has
-// connections go by them that come from then on.
-func (t *Tunnel) Change(opts Options) (take func(), err error) {
-	if was := t.now.Load().opts; opts.Listen != was.Listen || opts.To.Kind == spec.FD || was.To.Kind == spec.FD {
+// connections go by them that come from then on; its error is of the user who may connect.
+func (t *Tunnel) Change(opts Options) (take func() error, err error) {
+	was := t.now.Load().opts
+	if opts.Listen != was.Listen || opts.To.Kind == spec.FD || was.To.Kind == spec.FD {
 		return nil, errors.New("that takes another tunnel")
 	}
 	s, err := t.with(opts)
 	if err != nil {
 		return nil, err
 	}
-	return func() { close(t.now.Swap(s).replaced) }, nil
+	return func() (err error) {
+		if opts.Listen.Kind == spec.Unix && !reflect.DeepEqual(opts.SocketUser, was.SocketUser) {
+			err = opts.letUser()
+		}
+		close(t.now.Swap(s).replaced)
+		return err
+	}, nil
 }
 
 func takeTarget(a spec.Address) (net.Conn, error) {
