@@ -93,7 +93,7 @@ func (s *source) parse(t *testing.T, root, dir string) {
 }
 
 // neutral are functions that take a format, of what is no trouble, or is only not known.
-var neutral = []string{"ok", "note", "Decided", "Limited", "tell", "unknown", "noAnswer"}
+var neutral = []string{"OK", "note", "Decided", "Limited", "tell", "Unknown", "noAnswer"}
 
 // declare notes structs, and functions and variables of functions that take a format.
 func (s *source) declare(dir string, n ast.Node) bool {

@@ -24,9 +24,9 @@ guest's CPU, machine type and devices there; free memory and huge pages; each
 disk and drive, and what there is in its place; networks, secrets and firmware;
 names and UUIDs that are taken. What HOST does not tell is listed as unknown.
 
-Of a guest that can go, it measures what the guest changes and how fast data
-gets through, for some five seconds, and works out passes over memory, total
-time and downtime, or that the migration does not end and what would end it.
+It measures how fast data gets through and what the guest changes, for some five
+seconds, and works out passes over memory, total time and downtime, or that the
+migration does not end and what would end it.
 
 Options are those of sluice migrate which the answer depends on. With others,
 sluice migrate --dry-run does the same.
@@ -115,6 +115,9 @@ func writePlan(w io.Writer, p *control.Plan, columns int) error {
 	if p.Possible && p.Unknown > 0 {
 		text += fmt.Sprintf(", as far as is known: %d of what was looked for is not known", p.Unknown)
 	}
+	if !p.Possible && p.Estimate != nil {
+		text += "; once it can, by what is measured now:"
+	}
 	for _, text := range append([]string{text}, outlook(p.Estimate)...) {
 		for _, line := range wrap(text, columns) {
 			if _, err := fmt.Fprintln(w, line); err != nil {
@@ -134,9 +137,11 @@ func outlook(e *control.Estimate) (lines []string) {
 	if e.Disks > 0 {
 		moves += fmt.Sprintf(" and %s of disks", size(e.Disks))
 	}
-	moves += fmt.Sprintf("; %s/s get through", size(e.LinkRate))
+	if e.LinkRate > 0 {
+		moves += fmt.Sprintf("; %s/s get through", size(e.LinkRate))
+	}
 	switch {
-	case e.Outlook == nil:
+	case e.Outlook == nil && e.HotMemory == 0:
 	case e.HotMemory == 0:
 		moves += "; the guest changes next to nothing"
 	default:

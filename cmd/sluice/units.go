@@ -5,28 +5,11 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/virt-sluice/sluice/internal/units"
 )
 
-// size is n bytes in binary units, three digits or so.
-func size(n uint64) string {
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	v, unit := float64(n)/1024, 0
-	for ; v >= 999.5 && unit < len(binaryUnits)-1; unit++ {
-		v /= 1024
-	}
-	digits := 0
-	switch {
-	case v < 9.995:
-		digits = 2
-	case v < 99.95:
-		digits = 1
-	}
-	return fmt.Sprintf("%.*f %s", digits, v, binaryUnits[unit])
-}
-
-var binaryUnits = [...]string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+func size(n uint64) string { return units.Size(n) }
 
 func rate(n uint64) string { return size(n) + "/s" }
 

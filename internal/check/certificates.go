@@ -13,12 +13,12 @@ const certificates = "certificates"
 
 // certificates looks at the files as they are on disk, and at what a daemon
 // has in use. libvirt is this host's version of it, if it answers.
-func (h *Host) certificates(l *list, libvirt string) {
+func (h *Host) certificates(l *control.Findings, libvirt string) {
 	bad := false
 	if h.Config.Certificates.SPIFFE == "" {
 		found, err := tlsconf.Find(h.Config.Certificates.Search())
 		if err != nil {
-			l.fail(certificates, "not-found", "", "%v", err)
+			l.Fail(certificates, "not-found", "", "%v", err)
 			return
 		}
 		for _, f := range tlsconf.Check(found, tlsconf.Others{Libvirt: libvirt}) {
@@ -26,18 +26,18 @@ func (h *Host) certificates(l *list, libvirt string) {
 			if f.Severity == tlsconf.Error {
 				finding.Result, bad = control.ResultError, true
 			}
-			l.add(finding)
+			l.Add(finding)
 		}
 	}
 	for _, e := range h.Reload {
 		if !bad { // else it has been said
-			l.fail(certificates, "reload", "correct it; files are loaded as soon as they are good", "since %s: %s", stamp(e.At), e.Error)
+			l.Fail(certificates, "reload", "correct it; files are loaded as soon as they are good", "since %s: %s", stamp(e.At), e.Error)
 		}
 	}
 	c := h.credentials()
 	if c == nil {
 		if !bad && h.Err != nil {
-			l.fail(certificates, "unusable", "", "%v", h.Err)
+			l.Fail(certificates, "unusable", "", "%v", h.Err)
 		}
 		return
 	}
@@ -52,12 +52,12 @@ func (h *Host) certificates(l *list, libvirt string) {
 	if h.By == control.ByDaemon {
 		used = "in use: "
 	}
-	l.ok(certificates, "%s%s; %s; issued by %q; %s", used, c.Found.Why, id, c.Leaf.Issuer, ends(c.Leaf.NotAfter, time.Now()))
+	l.OK(certificates, "%s%s; %s; issued by %q; %s", used, c.Found.Why, id, c.Leaf.Issuer, ends(c.Leaf.NotAfter, time.Now()))
 }
 
 // ownNames looks whether this host is known by its certificates: of both roles,
 // since peers look for its name in the one that it shows when it connects, too.
-func (h *Host) ownNames(l *list, c *tlsconf.Credentials) {
+func (h *Host) ownNames(l *control.Findings, c *tlsconf.Credentials) {
 	rules, err := tlsconf.ParseRules([]string{h.Config.Name})
 	if err != nil {
 		return // a name that no certificate can have
@@ -69,10 +69,10 @@ func (h *Host) ownNames(l *list, c *tlsconf.Credentials) {
 		switch {
 		case err != nil || known: // told above
 		case leaf.VerifyHostname(h.Config.Name) == nil:
-			l.warn(certificates, "own-name", "have it issued with the host's own name, or put the wildcard into names of this host's table in the other hosts' configurations",
+			l.Warn(certificates, "own-name", "have it issued with the host's own name, or put the wildcard into names of this host's table in the other hosts' configurations",
 				"%s: this host is called %s, and its certificate has that name only by a wildcard (%s), which libvirt's clients take and sluices do not: it could be any host's", c.File(leaf), h.Config.Name, id)
 		default:
-			l.warn(certificates, "own-name", "issue it with that name, or tell the other hosts' sluices (names) which one to expect",
+			l.Warn(certificates, "own-name", "issue it with that name, or tell the other hosts' sluices (names) which one to expect",
 				"%s: this host is called %s, and its certificate holds %s: by default peers expect the host's name, and libvirt clients always do", c.File(leaf), h.Config.Name, id)
 		}
 	}
@@ -84,7 +84,7 @@ func (h *Host) ownNames(l *list, c *tlsconf.Credentials) {
 		if _, known := rules.Match(id); err != nil || known {
 			continue
 		}
-		l.warn(certificates, "own-name", fmt.Sprintf("have it issued with that name (dns_name = %q in certtool's template), or have the other hosts' sluices expect both: names = [%q, %q]", h.Config.Name, h.Config.Name, id.DN),
+		l.Warn(certificates, "own-name", fmt.Sprintf("have it issued with that name (dns_name = %q in certtool's template), or have the other hosts' sluices expect both: names = [%q, %q]", h.Config.Name, h.Config.Name, id.DN),
 			"%s: this host is called %s, and the certificate that it shows where it connects holds %s: peers refuse it by default, since they expect the host's name in it", c.File(leaf), h.Config.Name, id)
 	}
 }

@@ -8,16 +8,18 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // folders looks at the run folder: that no one else can write there, and that
 // QEMU can get through to its sockets.
-func (h *Host) folders(l *list) {
+func (h *Host) folders(l *control.Findings) {
 	const folder = "run folder"
 	dir := h.Config.RunDir
 	uid, gid, err := h.Config.QEMU()
 	if err != nil {
-		l.fail(folder, "qemu-user", "set qemu_user to the user that libvirt runs QEMU as", "%v", err)
+		l.Fail(folder, "qemu-user", "set qemu_user to the user that libvirt runs QEMU as", "%v", err)
 		return
 	}
 	st, err := os.Lstat(dir)
@@ -25,24 +27,24 @@ func (h *Host) folders(l *list) {
 	case errors.Is(err, fs.ErrNotExist):
 		dir = filepath.Dir(dir)
 		if _, err := os.Stat(dir); err != nil {
-			l.fail(folder, "no-folder", "make it, or set run_dir", "%v", err)
+			l.Fail(folder, "no-folder", "make it, or set run_dir", "%v", err)
 			return
 		}
 	case err != nil:
-		l.fail(folder, "no-folder", "set run_dir to a folder that sluice may make", "%v", err)
+		l.Fail(folder, "no-folder", "set run_dir to a folder that sluice may make", "%v", err)
 		return
 	case !st.IsDir():
-		l.fail(folder, "no-folder", "remove it, or set run_dir", "%s is no folder", dir)
+		l.Fail(folder, "no-folder", "remove it, or set run_dir", "%s is no folder", dir)
 		return
 	default:
 		if sys := st.Sys().(*syscall.Stat_t); st.Mode().Perm()&0o022 != 0 || int(sys.Uid) != os.Geteuid() && h.Listening != "" {
-			l.fail(folder, "folder-rights", "chown root "+dir+" && chmod go-w "+dir, "%s belongs to uid %d with mode %v: others could replace its sockets", dir, sys.Uid, st.Mode().Perm())
+			l.Fail(folder, "folder-rights", "chown root "+dir+" && chmod go-w "+dir, "%s belongs to uid %d with mode %v: others could replace its sockets", dir, sys.Uid, st.Mode().Perm())
 			return
 		}
 	}
 	for d := dir; ; d = filepath.Dir(d) {
 		if st, err := os.Stat(d); err == nil && !passes(st, uid, gid) {
-			l.fail(folder, "qemu-cannot-enter", "chmod o+x "+d, "QEMU's user (uid %d) can't get through %s (mode %v) to its sockets in %s", uid, d, st.Mode().Perm(), h.Config.RunDir)
+			l.Fail(folder, "qemu-cannot-enter", "chmod o+x "+d, "QEMU's user (uid %d) can't get through %s (mode %v) to its sockets in %s", uid, d, st.Mode().Perm(), h.Config.RunDir)
 			return
 		}
 		if d == filepath.Dir(d) {
@@ -53,25 +55,25 @@ func (h *Host) folders(l *list) {
 		return
 	}
 	if dir != h.Config.RunDir {
-		l.ok(folder, "%s will be made; QEMU's user (uid %d) can get there", h.Config.RunDir, uid)
+		l.OK(folder, "%s will be made; QEMU's user (uid %d) can get there", h.Config.RunDir, uid)
 		return
 	}
-	l.ok(folder, "%s is sluice's alone; QEMU's user (uid %d) can get through to its sockets", dir, uid)
+	l.OK(folder, "%s is sluice's alone; QEMU's user (uid %d) can get through to its sockets", dir, uid)
 }
 
 // sockets looks whether those that the daemon has made are still there.
-func (h *Host) sockets(l *list) bool {
+func (h *Host) sockets(l *control.Findings) bool {
 	paths := []string{filepath.Join(h.Config.RunDir, "control.sock")}
 	for name := range h.Config.Peers {
 		paths = append(paths, filepath.Join(h.Config.RunDir, "peers", name, "libvirt.sock"))
 	}
 	for _, path := range paths {
 		if st, err := os.Lstat(path); err != nil || st.Mode().Type() != fs.ModeSocket {
-			l.fail("sockets", "socket-gone", "restart sluice; find out what clears "+h.Config.RunDir, "the daemon's socket %s is gone, though the daemon runs", path)
+			l.Fail("sockets", "socket-gone", "restart sluice; find out what clears "+h.Config.RunDir, "the daemon's socket %s is gone, though the daemon runs", path)
 			return false
 		}
 	}
-	l.ok("sockets", "%d, under %s", len(paths), h.Config.RunDir)
+	l.OK("sockets", "%d, under %s", len(paths), h.Config.RunDir)
 	return true
 }
 

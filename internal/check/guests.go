@@ -5,10 +5,11 @@ import (
 	"fmt"
 
 	"github.com/virt-sluice/sluice/internal/guestpolicy"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // guests judges this host's guests as a peer with the same [accept] would if they moved there.
-func (h *Host) guests(ctx context.Context, l *list) {
+func (h *Host) guests(ctx context.Context, l *control.Findings) {
 	ctx, cancel := context.WithTimeoutCause(ctx, h.Config.Limits.HandshakeTimeout, fmt.Errorf("no answer within %v: it hangs", h.Config.Limits.HandshakeTimeout))
 	defer cancel()
 	here := h.here()
@@ -22,11 +23,11 @@ func (h *Host) guests(ctx context.Context, l *list) {
 	for _, g := range all {
 		if err := policy.Check(g.Description); err != nil {
 			refused++
-			l.warn("accept", "accept", "list what guests may ask for in [accept] of the hosts that they move to (docs/config.md)",
+			l.Warn("accept", "accept", "list what guests may ask for in [accept] of the hosts that they move to (docs/config.md)",
 				"guest %s could not come to a host with this host's settings: %v", g.Name, err)
 		}
 	}
 	if refused == 0 {
-		l.ok("accept", "all %d guests here ask for nothing beyond [accept]", len(all))
+		l.OK("accept", "all %d guests here ask for nothing beyond [accept]", len(all))
 	}
 }

@@ -70,7 +70,7 @@ func (p *peerCheck) explain(err error) *tlsconf.HandshakeError {
 }
 
 func (p *peerCheck) refusal(he *tlsconf.HandshakeError) {
-	p.add(control.Finding{Check: handshake, Result: control.ResultError, Code: string(he.Cause), Side: string(he.Side), Text: he.What, Remedy: he.Remedy})
+	p.Add(control.Finding{Check: handshake, Result: control.ResultError, Code: string(he.Cause), Side: string(he.Side), Text: he.What, Remedy: he.Remedy})
 }
 
 // itsClock asks a peer of which nothing is wrong but its dates: inside is when they were right.
@@ -97,7 +97,7 @@ func (p *peerCheck) notSluice(ctx context.Context) {
 	const remedy = "check the port of peers.%s.address; if libvirtd itself has sluice's port, give one of the two another (listen)"
 	raw, err := net.DialTimeout("tcp", p.conf.Address, p.host.Config.Limits.HandshakeTimeout)
 	if err != nil {
-		p.fail(handshake, "not-sluice", fmt.Sprintf(remedy, p.name), "%s speaks TLS but is not sluice", p.conf.Address)
+		p.Fail(handshake, "not-sluice", fmt.Sprintf(remedy, p.name), "%s speaks TLS but is not sluice", p.conf.Address)
 		return
 	}
 	saw := new(tlsconf.Seen)
@@ -110,10 +110,10 @@ func (p *peerCheck) notSluice(ctx context.Context) {
 	}
 	switch {
 	case err == nil && first == libvirtTaken:
-		p.fail(handshake, "libvirtd", fmt.Sprintf(remedy, p.name), "%s is libvirtd's own TLS port, not sluice's", p.conf.Address)
+		p.Fail(handshake, "libvirtd", fmt.Sprintf(remedy, p.name), "%s is libvirtd's own TLS port, not sluice's", p.conf.Address)
 	case saw.Asked && err != nil:
-		p.fail(handshake, "not-sluice", fmt.Sprintf(remedy, p.name), "%s speaks TLS and asks for a certificate, but is not sluice: it is %s, perhaps libvirtd, which refuses this host's certificate (%v)", p.conf.Address, holder, err)
+		p.Fail(handshake, "not-sluice", fmt.Sprintf(remedy, p.name), "%s speaks TLS and asks for a certificate, but is not sluice: it is %s, perhaps libvirtd, which refuses this host's certificate (%v)", p.conf.Address, holder, err)
 	default:
-		p.fail(handshake, "not-sluice", fmt.Sprintf(remedy, p.name), "%s speaks TLS but is not sluice: it is %s", p.conf.Address, holder)
+		p.Fail(handshake, "not-sluice", fmt.Sprintf(remedy, p.name), "%s speaks TLS but is not sluice: it is %s", p.conf.Address, holder)
 	}
 }

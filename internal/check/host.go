@@ -91,7 +91,7 @@ func (h *Host) checkPeers(ctx context.Context, names []string) ([]control.Findin
 }
 
 func (h *Host) checkHost(ctx context.Context) []control.Finding {
-	l := new(list)
+	l := new(control.Findings)
 	libvirt, err := h.libvirt(ctx)
 	h.certificates(l, libvirt)
 	h.priority(l)
@@ -108,7 +108,7 @@ func (h *Host) checkHost(ctx context.Context) []control.Finding {
 	h.limits(l)
 	h.kernel(l)
 	h.native(l)
-	return l.findings
+	return l.List
 }
 
 func (h *Host) credentials() *tlsconf.Credentials {

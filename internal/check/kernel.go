@@ -6,15 +6,16 @@ import (
 	"strings"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/stream/ktls"
 )
 
 // kernel says what the kernel's self-test of TLS found, on which nothing depends
 // but the path that channels take.
-func (h *Host) kernel(l *list) {
+func (h *Host) kernel(l *control.Findings) {
 	const what = "kernel TLS"
 	if k := h.Config.KernelTLS; k.Send == config.KernelOff && k.Receive == config.KernelOff {
-		l.ok(what, "off by the configuration (kernel_tls); sluice makes its records itself")
+		l.OK(what, "off by the configuration (kernel_tls); sluice makes its records itself")
 		return
 	}
 	var able, unable []string
@@ -23,7 +24,7 @@ func (h *Host) kernel(l *list) {
 		s, name := ktls.Test(suite), tls.CipherSuiteName(suite)
 		switch {
 		case errors.Is(s.Send, ktls.ErrNone):
-			l.ok(what, "not used: %v; sluice makes its records itself", s.Send)
+			l.OK(what, "not used: %v; sluice makes its records itself", s.Send)
 			return
 		case s.Send == nil && s.Receive == nil:
 			able = append(able, name)
@@ -40,12 +41,12 @@ func (h *Host) kernel(l *list) {
 	}
 	switch {
 	case len(able) == 0:
-		l.ok(what, "not used%s; sluice makes its records itself", failed)
+		l.OK(what, "not used%s; sluice makes its records itself", failed)
 	case !rekeys:
-		l.ok(what, "works for %s%s, but is not used: this kernel cannot change the keys of a connection (Linux 6.14 can); sluice makes its records itself",
+		l.OK(what, "works for %s%s, but is not used: this kernel cannot change the keys of a connection (Linux 6.14 can); sluice makes its records itself",
 			strings.Join(able, ", "), failed)
 	default:
-		l.ok(what, "used for %s%s", strings.Join(able, ", "), failed)
+		l.OK(what, "used for %s%s", strings.Join(able, ", "), failed)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
@@ -20,24 +21,24 @@ func (h *Host) here() virt.Libvirt {
 	return virt.Libvirt{Socket: h.Config.LibvirtSocket, Host: h.Config.Name}
 }
 
-func (h *Host) libvirtAnswers(ctx context.Context, l *list, version string, err error) {
+func (h *Host) libvirtAnswers(ctx context.Context, l *control.Findings, version string, err error) {
 	if err != nil {
-		l.fail("libvirt", "libvirt", "", "%v", err)
+		l.Fail("libvirt", "libvirt", "", "%v", err)
 		return
 	}
 	if v, err := h.here().Versions(ctx); err == nil {
-		l.faults(h.Config.Name, v)
+		faults(l, h.Config.Name, v)
 	}
-	l.ok("libvirt", "libvirt %s answers at %s", version, h.here().Where(ctx))
+	l.OK("libvirt", "libvirt %s answers at %s", version, h.here().Where(ctx))
 }
 
 // faults warns of those that a host's releases are known to have.
-func (l *list) faults(host string, v virt.Versions) {
+func faults(l *control.Findings, host string, v virt.Versions) {
 	for _, f := range v.Faults() {
 		is := v.Libvirt
 		if f.Program == "QEMU" {
 			is = v.QEMU
 		}
-		l.warn("versions", "known-fault", f.Do, "%s on %s is %s: %s", f.Program, host, is, f.Text)
+		l.Warn("versions", "known-fault", f.Do, "%s on %s is %s: %s", f.Program, host, is, f.Text)
 	}
 }

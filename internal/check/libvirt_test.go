@@ -26,10 +26,10 @@ func TestKnownFaults(t *testing.T) {
 		{"not known", "", "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := &list{peer: "host-b"}
-			l.faults("host-b", virt.Versions{Libvirt: c.libvirt, QEMU: c.qemu})
-			if !slices.Equal(l.findings, c.want) {
-				t.Errorf("%+v, want %+v", l.findings, c.want)
+			l := &control.Findings{Peer: "host-b"}
+			faults(l, "host-b", virt.Versions{Libvirt: c.libvirt, QEMU: c.qemu})
+			if !slices.Equal(l.List, c.want) {
+				t.Errorf("%+v, want %+v", l.List, c.want)
 			}
 		})
 	}

@@ -101,11 +101,11 @@ func nativeDir(conf, ofMigration string) (string, error) {
 }
 
 // native tells of it, and nothing depends on it but migrations with hosts that have no sluice.
-func (h *Host) native(l *list) {
+func (h *Host) native(l *control.Findings) {
 	n := Native()
 	if n.Ready {
-		l.ok("native TLS", "QEMU here has its own TLS, for hosts without a sluice: %s", n.Text)
+		l.OK("native TLS", "QEMU here has its own TLS, for hosts without a sluice: %s", n.Text)
 		return
 	}
-	l.ok("native TLS", "QEMU here has no TLS of its own, which only hosts without a sluice would use: %s", n.Text)
+	l.OK("native TLS", "QEMU here has no TLS of its own, which only hosts without a sluice would use: %s", n.Text)
 }

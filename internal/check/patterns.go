@@ -5,12 +5,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/tlsconf"
 )
 
 // patterns looks whether other hosts that have the same patterns know this one by them: a fleet has
 // one file.
-func (h *Host) patterns(l *list) {
+func (h *Host) patterns(l *control.Findings) {
 	const patterns = "patterns"
 	all := slices.Sorted(maps.Keys(h.Config.Patterns()))
 	c := h.credentials()
@@ -28,16 +29,16 @@ func (h *Host) patterns(l *list) {
 		p, err := h.Peers.Identify(id)
 		switch {
 		case err != nil:
-			l.warn(patterns, "own-name", "issue it with this host's name alone", "%s: peers that have the same patterns (%s) refuse it: %v", c.File(leaf), words, err)
+			l.Warn(patterns, "own-name", "issue it with this host's name alone", "%s: peers that have the same patterns (%s) refuse it: %v", c.File(leaf), words, err)
 			return
 		case p == nil:
-			l.warn(patterns, "own-name", "issue it with such a name, or give this host a table of its own on the others", "%s: none of its DNS names (%s) is one that peers with the same patterns (%s) know this host by", c.File(leaf), id, words)
+			l.Warn(patterns, "own-name", "issue it with such a name, or give this host a table of its own on the others", "%s: none of its DNS names (%s) is one that peers with the same patterns (%s) know this host by", c.File(leaf), id, words)
 			return
 		case own != "" && own != p.Name:
-			l.warn(patterns, "own-name", "issue both with the same name", "peers with the same patterns (%s) know this host as %s where they connect, and as %s where it does", words, own, p.Name)
+			l.Warn(patterns, "own-name", "issue both with the same name", "peers with the same patterns (%s) know this host as %s where they connect, and as %s where it does", words, own, p.Name)
 			return
 		}
 		own = p.Name
 	}
-	l.ok(patterns, "%s; peers that have the same know this host as %s", words, own)
+	l.OK(patterns, "%s; peers that have the same know this host as %s", words, own)
 }

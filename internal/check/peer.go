@@ -16,7 +16,7 @@ import (
 
 // peerCheck is the check of one peer, step by step.
 type peerCheck struct {
-	*list
+	*control.Findings
 	host   *Host
 	name   string
 	conf   config.Peer
@@ -29,22 +29,22 @@ type peerCheck struct {
 
 func (h *Host) checkPeer(ctx context.Context, name string) ([]control.Finding, control.PeerView) {
 	conf, _ := h.Config.Peer(name)
-	p := &peerCheck{list: &list{peer: name}, host: h, name: name, conf: conf}
+	p := &peerCheck{Findings: &control.Findings{Peer: name}, host: h, name: name, conf: conf}
 	p.look(ctx)
 	view := p.view(ctx) // which may add to what was found
-	return p.findings, view
+	return p.List, view
 }
 
 func (p *peerCheck) look(ctx context.Context) {
 	h, name := p.host, p.name
 	if h.Peers == nil {
-		p.fail(certificates, "unusable", "see sluice check on this host", "this host has no usable certificates or TLS policy, so no peer can be reached: %v", h.Err)
+		p.Fail(certificates, "unusable", "see sluice check on this host", "this host has no usable certificates or TLS policy, so no peer can be reached: %v", h.Err)
 		return
 	}
 	p.policy = h.policies().Peers[p.conf.Table()]
 	var err error
 	if p.rules, err = tlsconf.ParseRules(p.conf.Names); err != nil {
-		p.fail("names", "rules", "correct it", "peers.%s.names: %v", name, err)
+		p.Fail("names", "rules", "correct it", "peers.%s.names: %v", name, err)
 		return
 	}
 	if p.resolve(ctx) {
@@ -62,7 +62,7 @@ func (p *peerCheck) resolve(ctx context.Context) bool {
 	const resolve = "resolve"
 	host, _, err := net.SplitHostPort(p.conf.Address)
 	if err != nil {
-		p.fail(resolve, "address", "correct peers."+p.conf.Table()+".address", "%v", err)
+		p.Fail(resolve, "address", "correct peers."+p.conf.Table()+".address", "%v", err)
 		return false
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
@@ -83,14 +83,14 @@ func (p *peerCheck) resolve(ctx context.Context) bool {
 				what = "the name service does not answer: " + what
 			}
 		}
-		p.fail(resolve, "name-unresolved", p.conf.SetAddress(p.name)+", or fix the name service", "the name %s does not resolve: %s", host, what)
+		p.Fail(resolve, "name-unresolved", p.conf.SetAddress(p.name)+", or fix the name service", "the name %s does not resolve: %s", host, what)
 		return false
 	}
 	var texts []string
 	for _, a := range addrs {
 		texts = append(texts, a.Unmap().String())
 	}
-	p.ok(resolve, "%s is %s", host, strings.Join(texts, ", "))
+	p.OK(resolve, "%s is %s", host, strings.Join(texts, ", "))
 	return true
 }
 
@@ -105,13 +105,13 @@ func (p *peerCheck) connect(ctx context.Context) (net.Conn, error) {
 	case err == nil:
 		return c, nil
 	case errors.Is(err, unix.ECONNREFUSED):
-		p.fail(connect, "port-closed", "start sluice there, or "+p.conf.SetAddress(p.name), "nothing listens at %s: the host is there and the port is closed (or a firewall rejects)", p.conf.Address)
+		p.Fail(connect, "port-closed", "start sluice there, or "+p.conf.SetAddress(p.name), "nothing listens at %s: the host is there and the port is closed (or a firewall rejects)", p.conf.Address)
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
-		p.fail(connect, "unreachable", "check the route, and whether the host is up", "%s cannot be reached: %v", p.conf.Address, err)
+		p.Fail(connect, "unreachable", "check the route, and whether the host is up", "%s cannot be reached: %v", p.conf.Address, err)
 	case errors.As(err, &timeout) && timeout.Timeout() && ctx.Err() == nil, errors.Is(err, unix.ETIMEDOUT):
-		p.fail(connect, "port-filtered", "open TCP port "+port(p.conf.Address)+" between the hosts", "no answer from %s within %v: a firewall drops the packets, or the host is off", p.conf.Address, limit)
+		p.Fail(connect, "port-filtered", "open TCP port "+port(p.conf.Address)+" between the hosts", "no answer from %s within %v: a firewall drops the packets, or the host is off", p.conf.Address, limit)
 	default:
-		p.fail(connect, "connect", "", "connect to %s: %v", p.conf.Address, err)
+		p.Fail(connect, "connect", "", "connect to %s: %v", p.conf.Address, err)
 	}
 	return nil, err
 }

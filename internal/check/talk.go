@@ -23,7 +23,7 @@ func (p *peerCheck) talk(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	p.ok("connect", "%s answers", raw.RemoteAddr())
+	p.OK("connect", "%s answers", raw.RemoteAddr())
 	saw := new(tlsconf.Seen)
 	conn, err := p.shake(ctx, raw, nil, saw)
 	if err != nil {
@@ -32,7 +32,7 @@ func (p *peerCheck) talk(ctx context.Context) {
 	}
 	if err := p.host.Peers.Sole(p.host.Peers.Get(p.name), p.shown); err != nil {
 		conn.Close()
-		p.fail(handshake, string(tlsconf.CauseDenied), "see names and patterns in docs/config.md, [peers.NAME]", "%v", err)
+		p.Fail(handshake, string(tlsconf.CauseDenied), "see names and patterns in docs/config.md, [peers.NAME]", "%v", err)
 		return
 	}
 	state, _ := conn.ConnectionState()
@@ -82,15 +82,15 @@ func (c *firstRead) Read(b []byte) (int, error) {
 func (p *peerCheck) askFailed(ctx context.Context, err, readErr error) {
 	var cause *stream.Cause
 	if errors.As(err, &cause) && readErr == nil && cause.Host != p.host.Config.Name {
-		p.add(refusedBy(cause))
+		p.Add(refusedBy(cause))
 		return
 	}
 	if errors.As(err, &cause) && cause.Code == stream.CodeVersion {
-		p.fail(answer, stream.CodeVersion, "update the older sluice", "%s", cause.Text)
+		p.Fail(answer, stream.CodeVersion, "update the older sluice", "%s", cause.Text)
 		return
 	}
 	if readErr == nil || ctx.Err() != nil {
-		p.fail(answer, "no-answer", "look at the log of the sluice there", "%v", err)
+		p.Fail(answer, "no-answer", "look at the log of the sluice there", "%v", err)
 		return
 	}
 	he := p.explain(readErr)
@@ -123,9 +123,9 @@ func (p *peerCheck) secured(state tls.ConnectionState) {
 		return // the handshake would have failed
 	}
 	if left := time.Until(leaf.NotAfter); left <= leaf.NotAfter.Sub(leaf.NotBefore)/5 {
-		p.warn(handshake, "expires", "renew it", "its certificate %s", ends(leaf.NotAfter, time.Now()))
+		p.Warn(handshake, "expires", "renew it", "its certificate %s", ends(leaf.NotAfter, time.Now()))
 	}
-	p.ok(handshake, "%s with %s and %v; it shows %s, issued by %q; %s", strings.ReplaceAll(tls.VersionName(state.Version), " ", ""), tls.CipherSuiteName(state.CipherSuite), state.CurveID,
+	p.OK(handshake, "%s with %s and %v; it shows %s, issued by %q; %s", strings.ReplaceAll(tls.VersionName(state.Version), " ", ""), tls.CipherSuiteName(state.CipherSuite), state.CurveID,
 		id, leaf.Issuer, ends(leaf.NotAfter, time.Now()))
 }
 
@@ -135,24 +135,24 @@ const aWhile = 30 * time.Second
 // answered says what the peer sees.
 func (p *peerCheck) answered(a *Answer, sent, received time.Time) {
 	p.said, p.offers = a, a.Offers
-	p.ok(answer, "%s is sluice %s, and knows this host as its peer %s; its TLS priority is %s", a.Host, a.Version, a.You, a.Priority)
+	p.OK(answer, "%s is sluice %s, and knows this host as its peer %s; its TLS priority is %s", a.Host, a.Version, a.You, a.Priority)
 	if a.Draining {
-		p.warn(answer, "draining", "wait until it has started again", "%s is stopping and accepts no new sessions", a.Host)
+		p.Warn(answer, "draining", "wait until it has started again", "%s is stopping and accepts no new sessions", a.Host)
 	}
 	middle := sent.Add(received.Sub(sent) / 2)
 	if apart := a.Time.Sub(middle); apart.Abs() > aWhile+received.Sub(sent) {
-		p.warn("clock", "clock", "set both by NTP: a wrong clock refuses good certificates", "the clocks are %v apart: this host's says %s, %s's %s",
+		p.Warn("clock", "clock", "set both by NTP: a wrong clock refuses good certificates", "the clocks are %v apart: this host's says %s, %s's %s",
 			apart.Abs().Round(time.Second), stamp(middle), a.Host, stamp(a.Time))
 	} else {
-		p.ok("clock", "within %v of this host's", max(aWhile/30, apart.Abs().Round(time.Second)))
+		p.OK("clock", "within %v of this host's", max(aWhile/30, apart.Abs().Round(time.Second)))
 	}
 	for _, w := range a.Warnings {
-		p.warn(answer, "its-certificates", "", "%s warns: %s", a.Host, w)
+		p.Warn(answer, "its-certificates", "", "%s warns: %s", a.Host, w)
 	}
 	if a.LibvirtError != "" {
-		p.fail("libvirt", "libvirt", "", "%s reaches no libvirt: %s", a.Host, a.LibvirtError)
+		p.Fail("libvirt", "libvirt", "", "%s reaches no libvirt: %s", a.Host, a.LibvirtError)
 		return
 	}
-	p.ok("libvirt", "libvirt %s answers behind it", a.Libvirt)
+	p.OK("libvirt", "libvirt %s answers behind it", a.Libvirt)
 	p.offered(a.Offers)
 }

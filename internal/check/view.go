@@ -25,9 +25,9 @@ func (p *peerCheck) view(ctx context.Context) control.PeerView {
 		Name: p.name, Address: p.conf.Address, LibvirtURI: p.conf.LibvirtURI, WithoutSluice: p.conf.WithoutSluice,
 		Found: control.PeerNothing, Way: control.WayNone, Offers: p.offers,
 	}
-	i := slices.IndexFunc(p.findings, func(f control.Finding) bool { return f.Result == control.ResultError })
+	i := slices.IndexFunc(p.List, func(f control.Finding) bool { return f.Result == control.ResultError })
 	if i >= 0 {
-		v.Code, v.Text = p.findings[i].Code, p.findings[i].Text
+		v.Code, v.Text = p.List[i].Code, p.List[i].Text
 	}
 	if p.said != nil {
 		v.Found, v.Libvirt = control.PeerSluice, p.said.Libvirt
@@ -46,7 +46,7 @@ func (p *peerCheck) view(ctx context.Context) control.PeerView {
 	if err != nil {
 		v.Text += fmt.Sprintf("; libvirtd: %v", err)
 		if p.conf.WithoutSluice != config.WithoutNo {
-			p.fail("libvirtd", "no-libvirtd", "start libvirtd there with listen_tls, or set peers."+p.name+".libvirt_uri", "%v", err)
+			p.Fail("libvirtd", "no-libvirtd", "start libvirtd there with listen_tls, or set peers."+p.name+".libvirt_uri", "%v", err)
 		}
 		return v
 	}
@@ -55,20 +55,20 @@ func (p *peerCheck) view(ctx context.Context) control.PeerView {
 	switch {
 	case p.conf.WithoutSluice == config.WithoutNo:
 		v.Text += fmt.Sprintf("; peers.%s.without_sluice does not allow that", p.conf.Table())
-		p.warn("libvirtd", "without-sluice", fmt.Sprintf("peers.%s.without_sluice = %q allows it", p.conf.Table(), config.WithoutNativeTLS), "%s has libvirt %s at %s, and no sluice: no guest can go there or come from there", p.name, version, p.conf.LibvirtURI)
+		p.Warn("libvirtd", "without-sluice", fmt.Sprintf("peers.%s.without_sluice = %q allows it", p.conf.Table(), config.WithoutNativeTLS), "%s has libvirt %s at %s, and no sluice: no guest can go there or come from there", p.name, version, p.conf.LibvirtURI)
 	case p.conf.WithoutSluice == config.WithoutPlain && p.host.Peers.Get(p.name).SluiceSeen.Load():
 		v.Text += "; a sluice there has spoken with this one, so nothing goes or comes in clear"
-		p.warn("libvirtd", "without-sluice", "start sluice there; or migrate with --tls yes; or, if it was removed for good, restart sluice on this host", "%s has libvirt %s at %s, and had a sluice: nothing can go there or come from there in clear", p.name, version, p.conf.LibvirtURI)
+		p.Warn("libvirtd", "without-sluice", "start sluice there; or migrate with --tls yes; or, if it was removed for good, restart sluice on this host", "%s has libvirt %s at %s, and had a sluice: nothing can go there or come from there in clear", p.name, version, p.conf.LibvirtURI)
 	case at >= certain:
-		p.warn("libvirtd", "without-sluice", "have the port of sluice refuse connections rather than drop them", "%s has libvirt %s at %s; it is not certain that it has no sluice, so no guest can go there", p.name, version, p.conf.LibvirtURI)
+		p.Warn("libvirtd", "without-sluice", "have the port of sluice refuse connections rather than drop them", "%s has libvirt %s at %s; it is not certain that it has no sluice, so no guest can go there", p.name, version, p.conf.LibvirtURI)
 	default:
 		v.Way, v.Code = p.conf.WithoutSluice, ""
 		how := "by QEMU's own TLS"
 		if v.Way == config.WithoutPlain {
 			how = "in clear"
 		}
-		p.findings[i].Result = control.ResultWarning
-		p.warn("libvirtd", "without-sluice", "install sluice there", "%s has libvirt %s at %s, and no sluice: guests go there %s (peers.%s.without_sluice)", p.name, version, p.conf.LibvirtURI, how, p.conf.Table())
+		p.List[i].Result = control.ResultWarning
+		p.Warn("libvirtd", "without-sluice", "install sluice there", "%s has libvirt %s at %s, and no sluice: guests go there %s (peers.%s.without_sluice)", p.name, version, p.conf.LibvirtURI, how, p.conf.Table())
 	}
 	return v
 }
@@ -76,14 +76,14 @@ func (p *peerCheck) view(ctx context.Context) control.PeerView {
 // offered says what the peer's sluice can do.
 func (p *peerCheck) offered(o *control.Offers) {
 	if o == nil {
-		p.ok("offers", "it does not say what it can do, being older than this one")
+		p.OK("offers", "it does not say what it can do, being older than this one")
 		return
 	}
-	p.faults(p.name, virt.Versions{Libvirt: o.Libvirt, QEMU: o.QEMU})
+	faults(p.Findings, p.name, virt.Versions{Libvirt: o.Libvirt, QEMU: o.QEMU})
 	native := "none"
 	if o.NativeTLS.Ready {
 		native = "ready"
 	}
-	p.ok("offers", "%s, QEMU %s, paths %v, tls %s, require_secure %t, interception %s, QEMU's own TLS %s (%s); this host without a sluice: %s",
+	p.OK("offers", "%s, QEMU %s, paths %v, tls %s, require_secure %t, interception %s, QEMU's own TLS %s (%s); this host without a sluice: %s",
 		o.Protocol, o.QEMU, o.Paths, o.TLS, o.RequireSecure, o.Interception, native, o.NativeTLS.Text, o.WithoutSluice)
 }

@@ -21,6 +21,7 @@ type Needs struct {
 	Disks    []NeededDisk
 	Networks []string // of libvirt's
 	Links    []string // bridges and other interfaces of the host's
+	Others   []string // what else interfaces are connected to: types, such as vhostuser
 	Secrets  []Secret
 
 	Loader, Template, NVRAM string // paths of firmware, and of its variables; empty: none, or libvirt's choice
@@ -119,6 +120,8 @@ func (n *Needs) devices(d *devicesXML) {
 			n.Links = append(n.Links, i.Source.Bridge)
 		case i.Type == "direct" && i.Source.Dev != "":
 			n.Links = append(n.Links, i.Source.Dev)
+		case i.Type == "vhostuser" || i.Type == "vdpa" || i.Type == "internal" || i.Type == "vds":
+			n.Others = append(n.Others, i.Type)
 		}
 	}
 	for _, g := range d.Graphics {

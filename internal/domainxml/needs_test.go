@@ -20,7 +20,7 @@ const needy = `<domain type='kvm'><name>g</name><uuid>6a0e4fd0-54d9-4c9a-8f43-6f
 <disk type='file' device='cdrom'><source file='/images/cd.iso' startupPolicy='optional'/><target dev='sda' bus='sata'/><readonly/></disk>
 <disk type='file' device='floppy'><target dev='fda' bus='fdc'/></disk>
 <interface type='network'><source network='blue'/></interface><interface type='bridge'><source bridge='br0'/></interface>
-<interface type='direct'><source dev='eth0' mode='bridge'/></interface><interface type='hostdev'/>
+<interface type='direct'><source dev='eth0' mode='bridge'/></interface><interface type='hostdev'/><interface type='vhostuser'/>
 <graphics type='vnc'/><video><model type='qxl'/></video><rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
 <tpm model='tpm-crb'><backend type='emulator' version='2.0'><encryption secret='u2'/></backend></tpm>
 <filesystem type='mount'><driver type='virtiofs'/><source dir='/srv'/><target dir='share'/></filesystem>
@@ -44,7 +44,7 @@ func TestReadNeeds(t *testing.T) {
 			{Target: "vdd", Device: "disk", Kind: "block", Path: "/dev/vg/d"},
 			{Target: "sda", Device: "cdrom", Kind: "file", Path: "/images/cd.iso", Optional: true},
 		},
-		Networks: []string{"blue"}, Links: []string{"br0", "eth0"},
+		Networks: []string{"blue"}, Links: []string{"br0", "eth0"}, Others: []string{"vhostuser"},
 		Secrets: []Secret{{UUID: "u1", Type: "passphrase"}, {Usage: "c", Type: "ceph"}, {UUID: "u2"}},
 		Loader:  "/usr/share/OVMF/OVMF_CODE.fd", Template: "/usr/share/OVMF/OVMF_VARS.fd", NVRAM: "/var/lib/libvirt/qemu/nvram/g.fd",
 		Devices: []Wanted{{"disk", "bus", "virtio"}, {"disk", "bus", "virtio"}, {"disk", "bus", "virtio"}, {"disk", "bus", "virtio"}, {"disk", "bus", "sata"}, {"disk", "bus", "fdc"},

@@ -56,7 +56,7 @@ var rows = [][]string{
 	{"stream/relay"},
 	{"stream/ktls"},
 	{"stream/record"},
-	{"docs", "internal/gcm", "stream/internal/buffer"},
+	{"docs", "internal/gcm", "internal/units", "stream/internal/buffer"},
 }
 
 func TestImports(t *testing.T) {

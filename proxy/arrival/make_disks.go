@@ -70,7 +70,7 @@ func (in *Migration) wanted(ctx context.Context, call *PrepareCall) (images []vi
 func CanMake(d domainxml.Disk) error {
 	switch {
 	case d.Path == "":
-		return fmt.Errorf("disk %s is no file: make one like it at the destination yourself (lvcreate, rbd create)", d.Target)
+		return fmt.Errorf("disk %s is no file: make one like it at the destination yourself (virsh vol-create-as, lvcreate, rbd create)", d.Target)
 	case d.DataFile:
 		return fmt.Errorf("disk %s has its data in a file of its own: make both files at the destination yourself (qemu-img create -o data_file=)", d.Target)
 	case d.Encrypted:

@@ -29,7 +29,7 @@ type Plan struct {
 	// Room is how many migrations like this one both hosts have a place for at once, beside what is
 	// under way; 0: there is none now, or the destination does not say.
 	Room     int       `json:"room"`
-	Estimate *Estimate `json:"estimate,omitempty"` // nil for a guest that can't go, or where the link can't be measured
+	Estimate *Estimate `json:"estimate,omitempty"` // nil of a definition alone, where the destination has no sluice, and if it was not asked for
 }
 
 // Estimate is how long a migration would take, by what was measured for it.
@@ -38,9 +38,9 @@ type Estimate struct {
 	Disks       uint64        `json:"disks,omitempty"`   // bytes that are copied before
 	HotMemory   uint64        `json:"hot_memory"`        // bytes that the guest changes again and again
 	DirtyRate   uint64        `json:"dirty_rate"`        // bytes per second that it changes at the least
-	LinkRate    uint64        `json:"link_rate"`         // bytes per second that get through to the destination
+	LinkRate    uint64        `json:"link_rate"`         // bytes per second that get through to the destination; 0: not known
 	MaxDowntime time.Duration `json:"max_downtime_ns"`   // that QEMU allows itself; 0: not known
-	Outlook     *Outlook      `json:"outlook,omitempty"` // as the migration was asked for; nil where it is not known what the guest changes
+	Outlook     *Outlook      `json:"outlook,omitempty"` // as the migration was asked for; nil where the link or what the guest changes is not known
 	Means       []Means       `json:"means,omitempty"`   // by which it would converge, where it does not
 }
 

@@ -81,7 +81,7 @@ func (m *outgoing) ask(ctx context.Context, a *Asked) (err error) {
 		})
 	}
 	if under { // for whose end libvirt would wait
-		a.Refused = errors.New("another job of the guest's is under way: wait for its end, or end it (virsh domjobinfo, virsh domjobabort)")
+		a.Refused = errors.New("another job of the guest is under way: wait for it to end, or end it (virsh domjobinfo, virsh domjobabort)")
 	} else {
 		a.Refused = begin(m.flags | libvirt.MigrateUnsafe)
 	}

@@ -5,10 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/virt-sluice/sluice/internal/domainxml"
 	"github.com/virt-sluice/sluice/proxy/virt"
+	"github.com/virt-sluice/sluice/stream"
 )
 
 // disks says what there is in place of each of the guest's disks. It looks at no path that is not
@@ -19,7 +24,7 @@ func (a *answering) disks(ctx context.Context) {
 	for i, d := range a.needs.Disks {
 		switch {
 		case i >= maxDisks:
-			a.unknown("disks", "what %s has in place of the disks from the %dth on: no answer has so many", a.Config.Name, maxDisks+1)
+			a.Unknown("disks", "what %s has in place of the disks from the %dth on: no answer has so many", a.Config.Name, maxDisks+1)
 			a.look(ctx, images, targets)
 			return
 		case d.Kind == "file" && d.Path != "":
@@ -30,18 +35,18 @@ func (a *answering) disks(ctx context.Context) {
 			images = append(images, virt.Image{Path: d.Path, Size: a.ask.Sizes[d.Target]})
 			targets[d.Path] = append(targets[d.Path], d.Target)
 		case d.Kind == "block" && d.Path != "":
-			a.disk(d, a.device(d.Path))
+			a.disk(d, a.device(ctx, d.Path))
 		case d.Kind == "volume" && d.Pool != "":
 			a.disk(d, a.volume(ctx, d))
 		default:
-			a.disk(d, Answered{Unknown: fmt.Sprintf("it is no file of %s's: libvirt there finds out when the guest comes", a.Config.Name)})
+			a.disk(d, Answered{Unknown: fmt.Sprintf("libvirt on %s looks at disks of type %.20q when the guest comes, and not before", a.Config.Name, d.Kind)})
 		}
 	}
 	a.look(ctx, images, targets)
 }
 
 func (a *answering) disk(d domainxml.NeededDisk, is Answered) {
-	is.Unknown = clipped(is.Unknown, maxUnknown)
+	is.Unknown = clipped(stream.Printable(is.Unknown), maxUnknown)
 	a.answer.Disks[d.Target] = is
 }
 
@@ -54,9 +59,9 @@ func (a *answering) look(ctx context.Context, images []virt.Image, targets map[s
 	for path, all := range targets {
 		is := Answered{}
 		if i := found[path]; i != nil {
-			is = Answered{There: true, Format: clipped(i.Format, 16), Size: i.Size}
+			is = Answered{There: true, Format: clipped(i.Format, maxFormat), Size: i.Size}
 		} else if err := why[path]; err != nil {
-			is.Unknown = clipped(err.Error(), maxUnknown)
+			is.Unknown = clipped(stream.Printable(err.Error()), maxUnknown)
 		}
 		for _, target := range all {
 			a.answer.Disks[target] = is
@@ -64,19 +69,51 @@ func (a *answering) look(ctx context.Context, images []virt.Image, targets map[s
 	}
 }
 
-// device looks whether there is one, and not at what is in it.
-func (a *answering) device(path string) Answered {
+// device looks whether there is one, and how large it is, and not at what is in it.
+func (a *answering) device(ctx context.Context, path string) Answered {
 	if err := a.policy.CheckDisk(path); err != nil {
 		return Answered{Unknown: fmt.Sprintf("%s does not look there: %v", a.Config.Name, err)}
 	}
-	switch _, err := a.Observer.Resolve(path); {
+	if i, err := a.Libvirt.VolumeAt(ctx, path); err == nil && i != nil { // a pool's, such as a volume of LVM
+		return Answered{There: true, Size: i.Size}
+	}
+	target, err := a.Observer.Resolve(path)
+	switch {
 	case err == nil:
-		return Answered{There: true}
+		return Answered{There: true, Size: deviceSize(target)}
+	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(path, "/dev/") && ownDevices():
+		return Answered{Unknown: fmt.Sprintf("sluice on %s sees no devices of the host (PrivateDevices= of its unit), and no storage pool has this one", a.Config.Name)}
 	case errors.Is(err, fs.ErrNotExist):
 		return Answered{}
 	default:
 		return Answered{Unknown: err.Error()}
 	}
+}
+
+// deviceSize is how many bytes a block device has: sysfs counts all in sectors of 512 bytes. 0: that
+// is not known.
+func deviceSize(path string) uint64 {
+	text, err := os.ReadFile(filepath.Join("/sys/class/block", filepath.Base(path), "size"))
+	if err != nil || filepath.Dir(path) != "/dev" {
+		return 0
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 54)
+	if err != nil {
+		return 0
+	}
+	return n << 9
+}
+
+// ownDevices says whether /dev is not the host's, but one that this process was given.
+func ownDevices() bool {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	is := ""
+	for line := range strings.Lines(string(mounts)) {
+		if of := strings.Fields(line); len(of) > 2 && of[1] == "/dev" {
+			is = of[2] // that on top comes last
+		}
+	}
+	return err != nil || is != "devtmpfs"
 }
 
 func (a *answering) volume(ctx context.Context, d domainxml.NeededDisk) Answered {
@@ -91,7 +128,7 @@ func (a *answering) volume(ctx context.Context, d domainxml.NeededDisk) Answered
 	case i == nil:
 		return Answered{}
 	default:
-		return Answered{There: true, Format: clipped(i.Format, 16), Size: i.Size}
+		return Answered{There: true, Format: clipped(i.Format, maxFormat), Size: i.Size}
 	}
 }
 
@@ -105,20 +142,20 @@ func (a *answering) firmware(context.Context) {
 			return true
 		}
 		if err := check(path); err != nil {
-			a.unknown(firmware, "whether %s has %s: %v", here, what, err)
+			a.Unknown(firmware, "whether %s has %s: %v", here, what, err)
 			return true
 		}
 		switch _, err := a.Observer.Resolve(path); {
 		case err == nil:
-			a.ok(firmware, "%s has %s (%s)", here, what, path)
+			a.OK(firmware, "%s has %s (%s)", here, what, path)
 			return true
 		case !errors.Is(err, fs.ErrNotExist):
-			a.unknown(firmware, "whether %s has %s: %v", here, what, err)
+			a.Unknown(firmware, "whether %s has %s: %v", here, what, err)
 			return true
 		case code == "":
 			return false
 		}
-		a.fail(firmware, code, remedy, "%s has no %s for the guest's %s", here, path, what)
+		a.Fail(firmware, code, remedy, "%s has no %s for the guest's %s", here, path, what)
 		return false
 	}
 	loader := func(path string) error { // one that can be written is an image
@@ -132,7 +169,7 @@ func (a *answering) firmware(context.Context) {
 		return
 	}
 	if n.Template == "" {
-		a.ok(firmware, "libvirt on %s makes the file for the firmware's variables", here)
+		a.OK(firmware, "libvirt on %s makes the file for the firmware's variables", here)
 		return
 	}
 	look(n.Template, "template of the firmware's variables", "no-template", "install the same firmware there, or put the file in its place", a.policy.CheckFirmware)

@@ -4,7 +4,7 @@
 //	p, err := plan.Run(ctx, host, req, report)
 //
 // The source knows what libvirt and the guest say here. What only the destination can know it is
-// asked for by one question outside of any session (Question), which Answer answers: about a guest
+// asked for by one question outside of any session (Question), which AnswerPeer answers: about a guest
 // of this description, and no more. A peer learns of files, networks and secrets only where the
 // configuration would let its guests have them, and by far less than what a migration of such a
 // guest would show it.

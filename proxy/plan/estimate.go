@@ -10,53 +10,83 @@ import (
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
 
+// estimate is what all that is measured is told as.
+const estimate = "estimate"
+
 // Seconds for which the guest's changes are counted: the longer one tells what it changes again.
 const (
 	shortSample = 1
 	longSample  = 3
 )
 
-// estimatePatience bounds all that is measured.
-const estimatePatience = 30 * time.Second
+// Each thing that is measured has its own time, so that one that hangs takes nothing from the others.
+const (
+	linkPatience   = 30 * time.Second
+	askPatience    = 10 * time.Second
+	samplePatience = 10 * time.Second // beyond the time that is sampled
+)
 
-// estimate says how long the migration would take, of a guest that can go. What can't be measured is
-// told, and the rest is told all the same.
+// estimate says how long the migration would take, also of a guest that can't go yet. What can't be
+// measured is told, and the rest is told all the same. The link comes first, which takes nothing of
+// libvirt.
 func (pl *planning) estimate(ctx context.Context) {
-	const what = "estimate"
-	ctx, stop := context.WithTimeoutCause(ctx, estimatePatience, fmt.Errorf("no answer within %v", estimatePatience))
-	defer stop()
 	e := &control.Estimate{Memory: pl.needs.Memory}
-	v, dom := pl.asked.Virt, pl.asked.Guest
-	if pl.needs.Huge {
-		pl.found.unknown(what, "how much of the guest's huge pages is not zero: all are counted")
-	} else if n, err := v.Resident(ctx, dom); err != nil {
-		pl.found.unknown(what, "how much of the guest's memory is not zero: %s; all is counted", virt.Words("asking for it", err))
-	} else {
-		e.Memory = min(e.Memory, n)
+	pl.estimated = e
+	var rate float64
+	err := within(ctx, linkPatience, func(ctx context.Context) (err error) {
+		rate, err = pl.linkRate(ctx)
+		return err
+	})
+	if err != nil {
+		pl.found.Unknown(estimate, "how fast data gets through to %s, and so how long it takes: %v", pl.peer.Name, err)
 	}
-	var err error
-	if e.MaxDowntime, err = v.MaxDowntime(ctx, dom); err != nil {
-		pl.found.unknown(what, "which downtime QEMU allows itself: %s", virt.Words("asking for it", err))
-	}
+	e.LinkRate = uint64(rate)
 	for _, d := range pl.disks {
-		if d.Copied {
+		if d.Copied && d.Size == 0 {
+			pl.found.Unknown(estimate, "how much of disk %s is copied: it is not counted", d.Target)
+		} else if d.Copied {
 			e.Disks += d.allocated
 		}
 	}
+	pl.askMemory(ctx, e)
 	guest := forecast.Guest{Memory: float64(e.Memory), Disks: float64(e.Disks)}
-	dirtKnown := pl.dirt(ctx, &guest)
+	known := pl.dirt(ctx, &guest)
 	e.HotMemory, e.DirtyRate = uint64(guest.Dirt.Hot), uint64(guest.Dirt.Rate)
-	rate, err := pl.linkRate(ctx)
+	if known && err == nil {
+		pl.forecast(e, guest, forecast.Path{Rate: rate, Downtime: e.MaxDowntime})
+	}
+}
+
+// within bounds what is asked for.
+func within(ctx context.Context, patience time.Duration, ask func(context.Context) error) error {
+	ctx, stop := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
+	defer stop()
+	return ask(ctx)
+}
+
+// askMemory asks libvirt how much is to be sent, and for how long the guest may stand still.
+func (pl *planning) askMemory(ctx context.Context, e *control.Estimate) {
+	v, dom := pl.asked.Virt, pl.asked.Guest
+	var resident uint64
+	err := within(ctx, askPatience, func(ctx context.Context) (err error) {
+		resident, err = v.Resident(ctx, dom)
+		return err
+	})
+	switch {
+	case pl.needs.Huge:
+		pl.found.Unknown(estimate, "how much of the guest's huge pages is not zero: all are counted")
+	case err != nil:
+		pl.found.Unknown(estimate, "how much of the guest's memory is not zero: %s; all is counted", virt.Words("asking for it", err))
+	default:
+		e.Memory = min(e.Memory, resident)
+	}
+	err = within(ctx, askPatience, func(ctx context.Context) (err error) {
+		e.MaxDowntime, err = v.MaxDowntime(ctx, dom)
+		return err
+	})
 	if err != nil {
-		pl.found.unknown(what, "how fast data gets through to %s: %v", pl.peer.Name, err)
-		return
+		pl.found.Unknown(estimate, "which downtime QEMU allows itself: %s; its default is assumed", virt.Words("asking for it", err))
 	}
-	e.LinkRate = uint64(rate)
-	pl.estimated = e
-	if !dirtKnown {
-		return
-	}
-	pl.forecast(e, guest, forecast.Path{Rate: rate, Downtime: e.MaxDowntime})
 }
 
 // dirt counts what the guest changes, if it runs.
@@ -66,12 +96,15 @@ func (pl *planning) dirt(ctx context.Context, guest *forecast.Guest) (known bool
 	}
 	var bytes [2]float64
 	for i, seconds := range []int{shortSample, longSample} {
-		n, err := pl.asked.Virt.Dirtied(ctx, pl.asked.Guest, seconds)
+		err := within(ctx, time.Duration(seconds)*time.Second+samplePatience, func(ctx context.Context) error {
+			n, err := pl.asked.Virt.Dirtied(ctx, pl.asked.Guest, seconds)
+			bytes[i] = float64(n)
+			return err
+		})
 		if err != nil {
-			pl.found.unknown("estimate", "how fast the guest changes its memory, and so whether and when it will have moved: %s", virt.Words("measuring it", err))
+			pl.found.Unknown(estimate, "how fast the guest changes its memory, and so whether and when it will have moved: %s", virt.Words("measuring it", err))
 			return false
 		}
-		bytes[i] = float64(n)
 	}
 	guest.Dirt = forecast.Fit(bytes[0], bytes[1], guest.Memory)
 	return true

@@ -7,10 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/digitalocean/go-libvirt"
-
 	"github.com/virt-sluice/sluice/internal/domainxml"
-	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/migration"
@@ -28,18 +25,13 @@ type planning struct {
 	peer  *peer.Peer
 	asked *migration.Asked
 	needs *domainxml.Needs
-	found findings // here
-	there findings // of the destination
+	found control.Findings // here
+	there control.Findings // of the destination
 	disks []plannedDisk
 	free  *uint64 // bytes of the kind of memory that the guest has, at the destination; nil: not known
 	room  int     // for migrations, there
 
 	estimated *control.Estimate
-}
-
-type plannedDisk struct {
-	control.PlannedDisk
-	allocated uint64 // bytes that its image takes
 }
 
 // Run plans a migration. check is internal/check's of one peer. An error is of a request that can't
@@ -59,9 +51,12 @@ func Run(ctx context.Context, d *host.Host, asks *control.PlanRequest, check fun
 	if pl.needs, err = domainxml.ReadNeeds(asked.Description); err != nil {
 		return nil, err
 	}
-	pl.there.all = append(pl.there.all, report.Findings...)
+	pl.there.Peer = pl.peer.Name
+	pl.there.List = append(pl.there.List, report.Findings...)
 	pl.here(ctx)
-	pl.measureDisks(ctx)
+	if err := pl.measureDisks(ctx); err != nil {
+		return nil, err
+	}
 	switch way := wayOf(report); way {
 	case control.WaySluice:
 		pl.askThere(ctx)
@@ -70,12 +65,14 @@ func Run(ctx context.Context, d *host.Host, asks *control.PlanRequest, check fun
 	default:
 		pl.noAnswer("what %s has for the guest, since it has no sluice that could be asked", pl.peer.Name)
 	}
-	p := pl.plan()
-	if p.Possible && !asks.Unmeasured && !req.Offline && wayOf(report) == control.WaySluice {
+	switch {
+	case asks.Unmeasured, req.Offline: // of a definition there is nothing to measure
+	case wayOf(report) == control.WaySluice:
 		pl.estimate(ctx)
-		p = pl.plan()
+	default:
+		pl.found.Unknown(estimate, "how long it takes: how fast data gets through is measured between two sluices")
 	}
-	return p, nil
+	return pl.plan(), nil
 }
 
 // wayOf is how guests go to the one peer that was checked.
@@ -87,12 +84,9 @@ func wayOf(report *control.Report) string {
 }
 
 func (pl *planning) plan() *control.Plan {
-	for i := range pl.there.all {
-		pl.there.all[i].Peer = pl.peer.Name
-	}
 	p := &control.Plan{
 		Guest: pl.asked.Guest.Name, UUID: virt.FormatUUID(pl.asked.Guest.UUID), Source: pl.Config.Name, Destination: pl.peer.Name, Time: time.Now(),
-		Findings: slices.Concat(pl.found.all, pl.there.all), Estimate: pl.estimated,
+		Findings: slices.Concat(pl.found.List, pl.there.List), Estimate: pl.estimated,
 	}
 	for _, d := range pl.disks {
 		p.Disks = append(p.Disks, d.PlannedDisk)
@@ -133,31 +127,36 @@ func (pl *planning) here(ctx context.Context) {
 	l, name, here := &pl.found, pl.asked.Guest.Name, pl.Config.Name
 	switch {
 	case pl.asked.Refused != nil:
-		l.fail("libvirt", "libvirt", "", "libvirt on %s does not migrate the guest: %s", here, virt.Words("beginning the migration", pl.asked.Refused))
+		l.Fail("libvirt", "libvirt", "", "libvirt on %s does not migrate the guest: %s", here, virt.Words("beginning the migration", pl.asked.Refused))
 	case pl.asked.Unsafe != nil:
-		l.fail("libvirt", "unsafe", "", "%s", virt.Words("beginning the migration", pl.asked.Unsafe))
+		l.Fail("libvirt", "unsafe", "", "%s", virt.Words("beginning the migration", pl.asked.Unsafe))
 	default:
-		l.ok("libvirt", "libvirt on %s would begin the migration; the guest is %v", here, pl.asked.State)
+		l.OK("libvirt", "libvirt on %s would begin the migration; the guest is %v", here, pl.asked.State)
 	}
 	for _, s := range pl.needs.Stuck {
 		if pl.asked.Refused != nil {
-			l.fail("devices", "stuck", s.Do, "the guest has %s", s.What)
+			l.Fail("devices", "stuck", s.Do, "the guest has %s", s.What)
 			continue
 		}
-		l.warn("devices", "stuck", "", "the guest has %s; libvirt says that it goes along", s.What)
+		l.Warn("devices", "stuck", "", "the guest has %s; libvirt says that it goes along", s.What)
+	}
+	if slices.Contains(pl.needs.Devices, domainxml.Wanted{Device: "tpm", Enum: "backendModel", Value: "emulator"}) {
+		l.OK("TPM", "what the guest's TPM keeps goes along with its memory")
 	}
 	pl.saved(ctx)
+	// A migration takes one of libvirtd's max_workers at its source until it ends.
+	l.Unknown("workers", "whether libvirt on %s has a worker to spare until the migration ends: `virt-admin server-threadpool-info libvirtd` there tells how many are free", here)
 	info := stream.Info{Peer: pl.peer.Name, UUID: virt.FormatUUID(pl.asked.Guest.UUID), Work: session.WorkMigration}
 	if err := pl.Sessions.Room(info, control.Outgoing); err != nil {
-		l.fail("sessions", "sessions", "", "%s: %v", here, err)
+		l.Fail("sessions", "sessions", "", "%s: %v", here, err)
 	}
 	disks := len(pl.req.Values.Lists[control.OptionDisks])
 	if err := pl.CheckChannels(transfer.ChannelsOf(pl.asked.Flags, pl.req.ParallelConnections, disks, pl.asked.Description)); err != nil {
-		l.fail("channels", "channels", "", "%v", err)
+		l.Fail("channels", "channels", "", "%v", err)
 	}
 	if pl.asked.State.Paused() {
 		if err := pl.CheckLeaving(ctx, pl.asked.Guest.UUID); err != nil {
-			l.fail("guest", "paused", "", "guest %s: %v", name, err)
+			l.Fail("guest", "paused", "", "guest %s: %v", name, err)
 		}
 	}
 }
@@ -176,17 +175,17 @@ func (pl *planning) saved(ctx context.Context) {
 	})
 	l, name := &pl.found, dom.Name
 	if err != nil {
-		l.unknown("snapshots", "whether the guest has snapshots, checkpoints or a saved state: %s", virt.Words("looking for them", err))
+		l.Unknown("snapshots", "whether the guest has snapshots, checkpoints or a saved state: %s", virt.Words("looking for them", err))
 		return
 	}
 	if snapshots > 0 && !pl.req.Offline {
-		l.fail("snapshots", "snapshots", "delete them (virsh snapshot-list "+virt.InShell(name)+"; snapshot-delete --metadata keeps what is in the image)", "the guest has %d snapshots, with which libvirt does not migrate it", snapshots)
+		l.Fail("snapshots", "snapshots", "delete them (virsh snapshot-list "+virt.InShell(name)+"; snapshot-delete --metadata keeps what is in the image)", "the guest has %d snapshots, with which libvirt does not migrate it", snapshots)
 	}
 	if checkpoints > 0 {
-		l.fail("checkpoints", "checkpoints", "delete them (virsh checkpoint-list "+virt.InShell(name)+", checkpoint-delete)", "the guest has %d checkpoints, with which libvirt does not migrate it", checkpoints)
+		l.Fail("checkpoints", "checkpoints", "delete them (virsh checkpoint-list "+virt.InShell(name)+", checkpoint-delete)", "the guest has %d checkpoints, with which libvirt does not migrate it", checkpoints)
 	}
 	if managed > 0 {
-		l.warn("snapshots", "managed-save", "remove it (virsh managedsave-remove "+virt.InShell(name)+")", "the guest has a saved state (virsh managedsave), which stays here")
+		l.Warn("snapshots", "managed-save", "remove it (virsh managedsave-remove "+virt.InShell(name)+")", "the guest has a saved state (virsh managedsave), which stays here")
 	}
 }
 
@@ -203,7 +202,7 @@ func (pl *planning) askThere(ctx context.Context) {
 	}
 	var err error
 	if ask.CPU, err = pl.cpu(ctx); err != nil {
-		pl.there.unknown("CPU", "which CPU the guest has here: %s", virt.Words("asking for it", err))
+		pl.there.Unknown("CPU", "which CPU the guest has here: %s", virt.Words("asking for it", err))
 	}
 	answer := new(Answer)
 	err = pl.Opener(pl.peer).Ask(ctx, "", Question, ask, answer)
@@ -215,21 +214,23 @@ func (pl *planning) askThere(ctx context.Context) {
 	}
 	switch {
 	case err == nil:
-		pl.there.all = append(pl.there.all, answer.Findings...)
 		pl.free, pl.room = answer.Free, answer.Room
+		for _, f := range answer.Findings {
+			pl.there.Add(f)
+		}
 		pl.answeredDisks(answer.Disks)
 	case errors.As(err, &cause) && cause.Code == stream.CodeVersion:
-		pl.there.warn("plan", "older", "update it", "the sluice on %s is older, and does not say what it has for a guest", pl.peer.Name)
+		pl.there.Warn("plan", "older", "update it", "the sluice on %s is older, and does not say what it has for a guest", pl.peer.Name)
 		pl.noAnswer("what %s has for the guest, since its sluice is older than this one", pl.peer.Name)
 	default:
-		pl.there.fail("plan", "no-answer", "look at the log of sluice there", "%s does not say what it has for the guest: %s", pl.peer.Name, stream.Printable(err.Error()))
+		pl.there.Fail("plan", "no-answer", "look at the log of sluice there", "%s does not say what it has for the guest: %s", pl.peer.Name, stream.Printable(err.Error()))
 		pl.noAnswer("what %s has for the guest", pl.peer.Name)
 	}
 }
 
 // noAnswer says that what only the destination knows is not known.
 func (pl *planning) noAnswer(format string, args ...any) {
-	pl.there.unknown("plan", format, args...)
+	pl.there.Unknown("plan", format, args...)
 	for i := range pl.disks {
 		pl.disks[i].Unknown = pl.peer.Name + " does not say"
 	}
@@ -254,45 +255,4 @@ func (pl *planning) cpu(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return has.HostCPU, nil
-}
-
-// measureDisks says how large the guest's disks are, and which would be copied.
-func (pl *planning) measureDisks(ctx context.Context) {
-	copies := pl.asked.Flags&(libvirt.MigrateNonSharedDisk|libvirt.MigrateNonSharedInc) != 0
-	copied := make(map[string]bool)
-	if all, err := domainxml.Disks(pl.asked.Description, pl.req.Values.Lists[control.OptionDisks]); err == nil && copies {
-		for _, d := range all {
-			copied[d.Target] = true
-		}
-	}
-	for _, d := range pl.needs.Disks {
-		is := plannedDisk{PlannedDisk: control.PlannedDisk{Target: d.Target, Device: d.Device, Source: d.Path, Format: d.Format, Copied: copied[d.Target]}}
-		switch {
-		case d.Pool != "":
-			is.Source = d.Pool + "/" + d.Volume
-		case is.Source == "":
-			is.Source = "network"
-		}
-		if is.Device == "" {
-			is.Device = "disk"
-		}
-		if n, taken, err := pl.asked.Virt.DiskSize(ctx, pl.asked.Guest.UUID, d.Target); err == nil {
-			is.Size, is.allocated = n, taken
-		}
-		pl.disks = append(pl.disks, is)
-	}
-}
-
-// canMake says why a disk can't be made.
-func (pl *planning) canMake(target string) error {
-	all, err := domainxml.Disks(pl.asked.Description, pl.req.Values.Lists[control.OptionDisks])
-	if err != nil {
-		return err
-	}
-	for _, d := range all {
-		if d.Target == target {
-			return arrival.CanMake(d)
-		}
-	}
-	return errors.New("it is not copied")
 }

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/virt-sluice/sluice/internal/domainxml"
 	"github.com/virt-sluice/sluice/proxy/control"
+	"github.com/virt-sluice/sluice/stream"
 )
 
 // Question is what a source asks the destination of a migration that is planned. It belongs to no
@@ -56,6 +59,9 @@ const (
 	maxTexts    = 36 << 10 // of all together
 	maxDisks    = 64
 	maxUnknown  = 160
+	maxFormat   = 16
+	maxRoom     = 10_000
+	cut         = "…" // behind what was longer
 )
 
 // deflated is a description as a question has it: those of guests with many devices would not fit
@@ -99,21 +105,55 @@ func (a *Answer) check(asked []string) error {
 			return errors.New("it has a finding without words")
 		case len(f.Check) > maxCheck || len(f.Code) > maxCheck:
 			return fmt.Errorf("what it looked at has no such name as %.40q", f.Check)
-		case !utf8.ValidString(f.Check + f.Code + f.Text + f.Remedy):
-			return errors.New("it has words that are no text")
+		case len(f.Text) > maxText+len(cut) || len(f.Remedy) > maxText+len(cut):
+			return fmt.Errorf("what it says of %s has %d bytes, more than an answer has: %.40q", f.Check, len(f.Text)+len(f.Remedy), f.Text)
+		}
+		if err := readable(f.Check, f.Code, f.Text, f.Remedy); err != nil {
+			return err
 		}
 	}
-	if a.Room < 0 {
+	for _, check := range once {
+		has := make(map[string]bool)
+		for _, f := range a.Findings {
+			has[f.Result] = has[f.Result] || f.Check == check
+		}
+		if has[control.ResultOK] && (has[control.ResultError] || has[control.ResultUnknown]) {
+			return fmt.Errorf("it contradicts itself about %s, which it finds well and not", check)
+		}
+	}
+	switch {
+	case a.Room < 0 || a.Room > maxRoom:
 		return fmt.Errorf("it has room for %d migrations", a.Room)
+	case a.Free != nil && *a.Free > maxSize:
+		return fmt.Errorf("it has %d bytes of memory free, more than hosts have", *a.Free)
 	}
 	for target, d := range a.Disks {
 		switch {
 		case !slices.Contains(asked, target):
 			return fmt.Errorf("it tells of a disk %.40q, which the guest does not have", target)
-		case !utf8.ValidString(d.Format + d.Unknown):
-			return fmt.Errorf("what it says of disk %s is no text", target)
 		case d.Size > maxSize:
 			return fmt.Errorf("it has disk %s with %d bytes, more than disks have", target, d.Size)
+		case len(d.Format) > maxFormat+len(cut) || len(d.Unknown) > maxUnknown+len(cut):
+			return fmt.Errorf("what it says of disk %s is longer than an answer has it: %.40q", target, d.Format+d.Unknown)
+		case !d.There && d.Size > 0, d.Unknown != "" && (d.There || d.Size > 0):
+			return fmt.Errorf("it contradicts itself about disk %s (there: %t, %d bytes, not known: %.40q)", target, d.There, d.Size, d.Unknown)
+		}
+		if err := readable(d.Format, d.Unknown); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// once are what is found well or not, of a guest as a whole.
+var once = []string{"accept", "sessions", "guest", "CPU", "memory"}
+
+// readable says what of some texts can't be shown to a person.
+func readable(texts ...string) error {
+	for _, text := range texts {
+		odd := func(r rune) bool { return !unicode.IsPrint(r) }
+		if !utf8.ValidString(text) || strings.ContainsFunc(text, odd) {
+			return fmt.Errorf("it has words that can't be shown: %.40q", text)
 		}
 	}
 	return nil
@@ -126,7 +166,7 @@ const maxSize = 1<<63 - 1
 func bounded(all []control.Finding, host string) (some []control.Finding) {
 	left := maxTexts
 	for _, f := range all {
-		f.Text, f.Remedy = clipped(f.Text, maxText), clipped(f.Remedy, maxText)
+		f.Text, f.Remedy = clipped(stream.Printable(f.Text), maxText), clipped(stream.Printable(f.Remedy), maxText)
 		left -= len(f.Text) + len(f.Remedy)
 		if len(some) == maxFindings-1 || left < 0 {
 			return append(some, control.Finding{Check: "more", Result: control.ResultUnknown, Code: "more",
@@ -145,5 +185,5 @@ func clipped(text string, most int) string {
 	for most > 0 && !utf8.RuneStart(text[most]) {
 		most--
 	}
-	return text[:most] + "…"
+	return text[:most] + cut
 }

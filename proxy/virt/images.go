@@ -151,6 +151,26 @@ func (l Libvirt) Volume(ctx context.Context, pool, name string) (found *Image, e
 	return found, err
 }
 
+// VolumeAt is what a storage pool has as a volume at a path; nil where none has one there.
+func (l Libvirt) VolumeAt(ctx context.Context, path string) (found *Image, err error) {
+	v, err := l.connectStorage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer v.Close()
+	err = v.Bound(ctx, func() error {
+		vol, err := v.StorageVolLookupByPath(path)
+		if err == nil {
+			found, err = v.image(vol)
+		}
+		return err
+	})
+	if isNoVolume(err) {
+		return nil, nil
+	}
+	return found, err
+}
+
 func isNoVolume(err error) bool { return hasCode(err, libvirt.ErrNoStorageVol) }
 
 // Make makes an image without content, which takes next to no space. libvirt refuses to make one

@@ -47,7 +47,7 @@ const (
 	dirtyRateInterval = 100 * time.Millisecond
 )
 
-// Dirtied is how many bytes of its memory the guest has changed within so many seconds, each counted
+// Dirtied is how many bytes of its memory the guest changes within the given seconds, each counted
 // once. QEMU samples pages for it, 512 of each GiB, and tells whole MiB per second.
 func (v *Conn) Dirtied(ctx context.Context, dom libvirt.Domain, seconds int) (bytes uint64, err error) {
 	err = v.Bound(ctx, func() error { return v.DomainStartDirtyRateCalc(dom, int32(seconds), 0) })
@@ -75,7 +75,7 @@ func (v *Conn) Dirtied(ctx context.Context, dom libvirt.Domain, seconds int) (by
 			return 0, err
 		case n["dirtyrate.calc_status"] != dirtyRateMeasured:
 		case n["dirtyrate.calc_period"] != uint64(seconds):
-			return 0, fmt.Errorf("libvirt measures over %d seconds for somebody else", n["dirtyrate.calc_period"])
+			return 0, fmt.Errorf("libvirt measures over %d seconds, as somebody else has asked", n["dirtyrate.calc_period"])
 		default:
 			return n["dirtyrate.megabytes_per_second"] << 20 * uint64(seconds), nil
 		}

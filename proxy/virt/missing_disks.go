@@ -43,7 +43,7 @@ func (l Libvirt) MissingDisks(ctx context.Context, uuid libvirt.UUID, descriptio
 		if err != nil {
 			return ""
 		}
-		commands = append(commands, makeDisk(d, size, incremental))
+		commands = append(commands, MakeDisk(d, size, incremental))
 	}
 	if len(commands) == 0 {
 		return ""
@@ -64,8 +64,9 @@ func (v *Conn) DiskSize(ctx context.Context, uuid libvirt.UUID, target string) (
 	return size, taken, err
 }
 
-// makeDisk is the command that makes an image like a disk's.
-func makeDisk(d domainxml.Disk, size uint64, incremental bool) string {
+// MakeDisk is the command that makes an image like a disk's, of so many bytes. incremental says that
+// only what the backing files lack is copied into it.
+func MakeDisk(d domainxml.Disk, size uint64, incremental bool) string {
 	beneath := ""
 	if incremental && d.Backing != "" {
 		beneath = fmt.Sprintf("-b %s -F %s ", InShell(d.Backing), InShell(d.BackingFormat))

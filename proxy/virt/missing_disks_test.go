@@ -16,7 +16,7 @@ func TestMakeDisk(t *testing.T) {
 		{domainxml.Disk{Path: "/a/it's mine", Format: "qcow2", Backing: "/base", BackingFormat: "raw"}, true, "`qemu-img create -f qcow2 -b /base -F raw '/a/it'\\''s mine' 4096`"},
 		{domainxml.Disk{Path: "/a/b", Format: "qcow2", Backing: "/base", BackingFormat: "raw"}, false, "`qemu-img create -f qcow2 /a/b 4096`"},
 	} {
-		if got := makeDisk(c.disk, 4096, c.incremental); got != c.want {
+		if got := MakeDisk(c.disk, 4096, c.incremental); got != c.want {
 			t.Errorf("%s, want %s", got, c.want)
 		}
 	}

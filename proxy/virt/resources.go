@@ -65,7 +65,9 @@ func (l Libvirt) NetworkActive(ctx context.Context, name string) (has, active bo
 }
 
 // secretUsages are virSecretUsageType's.
-var secretUsages = map[string]int32{"volume": 1, "ceph": 2, "iscsi": 3, "tls": 4, "vtpm": 5}
+var secretUsages = map[string]int32{"volume": 1, "ceph": 2, "iscsi": 3, "tls": 4, "vtpm": 5,
+	"passphrase": 1, // an encrypted disk's, which libvirt looks up as a volume's (qemuDomainSecretStorageSourcePrepareEncryption)
+}
 
 // HasSecret says whether libvirt has a secret, by its UUID or else by its usage. kind is the type of
 // the latter.
