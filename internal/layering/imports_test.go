@@ -33,7 +33,7 @@ var rows = [][]string{
 
 	// The daemon. internal/check asks the same questions for the command line.
 	{"proxy"},
-	{"internal/check", "proxy/plan"},
+	{"internal/check", "internal/evacuate", "proxy/plan"},
 	{"proxy/migration", "proxy/gateway", "proxy/intercept"},
 	{"proxy/arrival"},
 	{"proxy/browser", "proxy/direct", "proxy/tunnel"},
