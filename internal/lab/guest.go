@@ -18,13 +18,24 @@ type GuestSpec struct {
 	// MemoryMiB is the guest's memory: 256 when 0, 3072 at most. All but the first MiB is filled
 	// with data that does not compress.
 	MemoryMiB int
-	// DirtyMiB is how much of it each pass dirties, page by page: 4 when 0, none when negative.
-	// Pre-copy converges as long as the link carries this much in the downtime that the migration
-	// allows itself (300 ms by default).
+	// DirtyMiB is how much of it each pass dirties, page by page, always the same: 4 when 0, none when
+	// negative. Pre-copy converges as long as the link carries this much in the downtime that the
+	// migration allows itself (300 ms by default).
 	DirtyMiB int
+	// SpreadKiB is how much each pass dirties of the memory behind that, going round through all of
+	// it: none when 0.
+	SpreadKiB int
+	// BurstPasses passes dirty memory, and RestPasses do not. All do when both are 0.
+	BurstPasses, RestPasses int
+	// EmptyMiB of memory, its end, are zero at first. Each pass fills GrowKiB of them.
+	EmptyMiB, GrowKiB int
 	// PassesPerSecond bounds how often it does: 20 when 0, 500 at most. A pass over 1 GiB takes
 	// software emulation some 50 ms itself.
 	PassesPerSecond int
+	// Beats are how many characters it prints each second besides, also within a pass: a multiple of
+	// PassesPerSecond, to which it then keeps as long as a pass takes no longer; none when 0. They tell
+	// how long it stood still (see [Guest.Watch]).
+	Beats int
 	// DisksMiB are the sizes of its disks, which start with random content. The guest neither reads
 	// nor writes them.
 	DisksMiB []int
@@ -152,12 +163,37 @@ func (s *GuestSpec) complete() error {
 		return fmt.Errorf("%d MiB to dirty: want less than the %d MiB of memory", s.DirtyMiB, s.MemoryMiB)
 	case s.PassesPerSecond < 10 || s.PassesPerSecond > 500:
 		return fmt.Errorf("%d passes per second: want 10 to 500, which the PC's timer can do", s.PassesPerSecond)
+	case s.Beats < 0 || s.Beats > 1000 || s.Beats%s.PassesPerSecond != 0 || s.Beats == s.PassesPerSecond:
+		return fmt.Errorf("%d beats per second: want 1000 at the most, and 2, 3, … times the %d passes", s.Beats, s.PassesPerSecond)
+	case s.EmptyMiB < 0 || s.EmptyMiB > 0 && 1+s.DirtyMiB+s.EmptyMiB >= s.MemoryMiB:
+		return fmt.Errorf("%d MiB empty: want less than the %d MiB of memory, the first and %d to dirty not counted", s.EmptyMiB, s.MemoryMiB, s.DirtyMiB)
+	case s.SpreadKiB < 0 || s.SpreadKiB%4 != 0 || s.SpreadKiB > 0 && s.counted() == guestBase+s.DirtyMiB<<20:
+		return fmt.Errorf("%d KiB to dirty behind the %d MiB: want whole pages of 4 KiB, and memory there", s.SpreadKiB, s.DirtyMiB)
+	case s.GrowKiB < 0 || s.GrowKiB%4 != 0 || (s.GrowKiB > 0) != (s.EmptyMiB > 0):
+		return fmt.Errorf("%d KiB of %d MiB to fill each pass: want whole pages of 4 KiB, or both 0", s.GrowKiB, s.EmptyMiB)
+	case s.BurstPasses < 0 || s.RestPasses < 0 || s.RestPasses > 0 && s.BurstPasses == 0:
+		return fmt.Errorf("%d passes that dirty and %d that do not: want the first to be more than 0", s.BurstPasses, s.RestPasses)
 	}
 	return nil
 }
 
-// ticks is the rate of the guest's timer: it sleeps two ticks after each pass.
-func (s *GuestSpec) ticks() int { return 2 * s.PassesPerSecond }
+// ticks is the rate of the guest's timer: without beats it sleeps two ticks after each pass.
+func (s *GuestSpec) ticks() int {
+	if s.Beats > 0 {
+		return s.Beats
+	}
+	return 2 * s.PassesPerSecond
+}
+
+// filled is the address up to which memory is filled at first, counted that of the first page with
+// no count.
+func (s *GuestSpec) filled() int { return (s.MemoryMiB - s.EmptyMiB) << 20 }
+func (s *GuestSpec) counted() int {
+	if s.SpreadKiB > 0 {
+		return s.filled()
+	}
+	return guestBase + s.DirtyMiB<<20
+}
 
 func (g *Guest) romPath() string    { return "/var/lib/libvirt/images/" + g.Name + ".rom" }
 func (g *Guest) serialPath() string { return strings.Replace(SerialFiles, "*", g.Name, 1) }

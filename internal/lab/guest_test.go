@@ -29,13 +29,13 @@ func TestGuest(t *testing.T) {
 func startGuest(t *testing.T, h *Host, spec GuestSpec) *Guest {
 	t.Helper()
 	start := time.Now()
-	g, err := h.StartGuest(deadline(t, time.Minute), spec)
+	g, err := h.StartGuest(deadline(t, 3*time.Minute), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%s with %d MiB started and filled in %v", g.Name, g.Spec.MemoryMiB, time.Since(start).Round(time.Millisecond))
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // t.Context has ended by now
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // t.Context has ended by now
 		defer cancel()
 		if err := g.Destroy(ctx); err != nil {
 			t.Error(err)
@@ -192,6 +192,14 @@ func testSpec(t *testing.T, l *Lab) {
 		{Name: "g", MemoryMiB: 3073},
 		{Name: "g", MemoryMiB: 16, DirtyMiB: 16},
 		{Name: "g", PassesPerSecond: 501},
+		{Name: "g", Beats: 30},
+		{Name: "g", Beats: 20},
+		{Name: "g", MemoryMiB: 16, DirtyMiB: 7, EmptyMiB: 8, GrowKiB: 4},
+		{Name: "g", EmptyMiB: 8},
+		{Name: "g", GrowKiB: 4},
+		{Name: "g", SpreadKiB: 6},
+		{Name: "g", MemoryMiB: 16, DirtyMiB: 15, SpreadKiB: 4},
+		{Name: "g", RestPasses: 1},
 	} {
 		if g, err := l.A.StartGuest(t.Context(), spec); err == nil {
 			t.Errorf("%+v started", spec)

@@ -85,6 +85,10 @@ func (h *Host) ip(ctx context.Context, batch string) error {
 // than a link in memory has to give: figures would say nothing of other machines.
 const CongestionControl = "reno"
 
+// Gigabit is what a link of 1 Gbit/s carries in bytes per second, without what Ethernet and TCP take
+// of it.
+const Gigabit = 112 << 20
+
 // CutLink makes every packet between the hosts vanish, in both directions, until RestoreLink.
 // Neither host is told: no error, no reset, no loss of carrier; it is what a cable pulled out
 // somewhere between switches looks like. (An interface set down would take its routes and IPv6

@@ -17,6 +17,7 @@ const (
 	guestTag  = 0x51C1CE00
 
 	guestOrder = 0x6000
+	guestGrown = 0x7008
 )
 
 //go:embed guest.asm
@@ -32,13 +33,28 @@ func (h *Host) writeROM(ctx context.Context, path string, spec GuestSpec) error 
 		return fmt.Errorf("%s: %w", h.Name, err)
 	}
 	defer os.Remove(source)
-	out, err := exec.CommandContext(ctx, lookPath("nasm"), "-f", "bin", "-o", path,
-		fmt.Sprintf("-DMEMORY=%d", spec.MemoryMiB<<20),
-		fmt.Sprintf("-DWINDOW=%d", spec.DirtyMiB<<20),
-		fmt.Sprintf("-DHZ=%d", spec.ticks()),
-		source).CombinedOutput()
+	args := []string{"-f", "bin", "-o", path}
+	for name, value := range spec.parameters() {
+		args = append(args, fmt.Sprintf("-D%s=%d", name, value))
+	}
+	out, err := exec.CommandContext(ctx, lookPath("nasm"), append(args, source)...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: assemble the guest's firmware: %w: %s", h.Name, err, bytes.TrimSpace(out))
 	}
 	return nil
+}
+
+// parameters are those of guest.asm.
+func (s *GuestSpec) parameters() map[string]int {
+	return map[string]int{
+		"MEMORY": s.MemoryMiB << 20,
+		"WINDOW": s.DirtyMiB << 20,
+		"SPREAD": s.SpreadKiB << 10,
+		"EMPTY":  s.EmptyMiB << 20,
+		"GROW":   s.GrowKiB << 10,
+		"BURST":  max(s.BurstPasses, 1),
+		"REST":   s.RestPasses,
+		"HZ":     s.ticks(),
+		"PERIOD": s.Beats / s.PassesPerSecond,
+	}
 }
