@@ -26,14 +26,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/virt-sluice/sluice/bench"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/site"
+	"github.com/virt-sluice/sluice/internal/stand"
 )
 
 type options struct {
@@ -54,20 +53,8 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how `OFTEN` each way is measured")
 	flag.BoolVar(&o.small, "small-pages", false, "leave the guest's memory in small pages")
 	flag.StringVar(&o.results, "results", "", "`FOLDER` to write migration.json, migration.txt and migration.svg to")
-	some := func(into *[]string, name string, all []string, usage string) {
-		*into = all
-		flag.Func(name, usage+" (default "+strings.Join(all, ",")+")", func(text string) error {
-			*into = strings.Split(text, ",")
-			for _, one := range *into {
-				if !slices.Contains(all, one) {
-					return fmt.Errorf("there is no %q", one)
-				}
-			}
-			return nil
-		})
-	}
-	some(&o.ways, "ways", ways, "which `WAYS` are measured")
-	some(&o.guests, "guests", guests, "which `GUESTS` are moved")
+	stand.ChoiceVar(&o.ways, "ways", ways, "which `WAYS` are measured")
+	stand.ChoiceVar(&o.guests, "guests", guests, "which `GUESTS` are moved")
 	flag.BoolVar(&o.busy, "busy", false, "measure on a busy machine, too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)

@@ -14,7 +14,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,12 +27,8 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/site"
-	"github.com/virt-sluice/sluice/internal/stand"
 	"github.com/virt-sluice/sluice/proxy/control"
 )
-
-// gigabit is a link's rate in MiB per second, without what Ethernet and TCP take of it.
-const gigabit = 112
 
 // right is how far a prediction may be from the outcome.
 const right = 0.3
@@ -60,7 +55,7 @@ func guestsFor(link int) []guest {
 
 func main() {
 	binary := flag.String("sluice", "bin/sluice", "the sluice `PROGRAM` to measure")
-	link := flag.Int("link", gigabit, "the link's rate in `MiB/s`")
+	link := flag.Int("link", lab.Gigabit>>20, "the link's rate in `MiB/s`")
 	rounds := flag.Int("rounds", 1, "how `OFTEN` each guest is moved")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -75,19 +70,11 @@ func run(ctx context.Context, binary string, link, rounds int) (err error) {
 	if link < 8 || link > 300 {
 		return errors.New("--link is from 8 to 300 MiB/s: the guest has 3 GiB of memory at the most")
 	}
-	l, err := lab.Up(ctx, lab.Options{})
+	l, s, err := site.Up(ctx, int64(link)<<20, site.Options{Binary: binary})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.Down()) }()
-	if err := l.SlowLink(int64(link) << 20); err != nil {
-		return err
-	}
-	s, err := site.Start(ctx, l, site.Options{Binary: binary})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Stop()) }()
+	defer func() { err = errors.Join(err, s.Stop(), l.Down()) }()
 	fmt.Printf("%-8s  %9s  %9s  %5s  %9s  %9s  %5s  %s\n", "guest", "total", "planned", "", "downtime", "planned", "", "the plan's figures")
 	within, all := 0, 0
 	for range rounds {
@@ -127,14 +114,9 @@ func compare(ctx context.Context, s *site.Site, of guest) (ok bool, err error) {
 	if e == nil || e.Outlook == nil {
 		return false, fmt.Errorf("the plan has no estimate: %s", out)
 	}
-	var events stand.Events
-	var said bytes.Buffer
-	c := s.A.Command(ctx, append([]string{"migrate", of.name, "host-b", "--json", "--timeout", "40"}, of.args...)...)
-	c.Stdout, c.Stderr = &events, &said
-	err = c.Run()
-	r := events.Result()
+	r, err := s.A.Migrate(ctx, of.name, append([]string{"--timeout", "40"}, of.args...)...)
 	if r == nil {
-		return false, fmt.Errorf("sluice migrate: %w: %s", err, &said)
+		return false, err
 	}
 	figures := fmt.Sprintf("%d MiB, link %d MiB/s, hot %d MiB at %d MiB/s, %d passes", e.Memory>>20, e.LinkRate>>20, e.HotMemory>>20, e.DirtyRate>>20, e.Outlook.Passes)
 	moved := r.Outcome == control.Moved

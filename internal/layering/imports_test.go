@@ -21,15 +21,16 @@ const module = "github.com/virt-sluice/sluice"
 // that is planned may stand here before it is made.
 var rows = [][]string{
 	// What tests and measures sluice from outside. No part of sluice imports it.
-	{"bench/migration", "bench/plan", "bench/rpc", "internal/packaging/licenses", "test/demo", "test/guests/count", "test/guests/init", "test/lab", "test/roots", "test/unit"},
-	{"internal/site", "internal/stand"},
+	{"bench/converge", "bench/migration", "bench/plan", "bench/rpc", "internal/packaging/licenses", "test/demo", "test/guests/count", "test/guests/init", "test/lab", "test/roots", "test/unit"},
+	{"internal/site"},
+	{"internal/stand"},
 	{"internal/lab", "internal/roots"},
 	{"internal/chromium", "internal/hosttest", "proxy/intercept/rules/rulestest"},
 	{"internal/needs", "internal/openapi", "internal/telemetry/telemetrytest", "internal/workloadapi"},
 
 	// The program.
 	{"cmd/sluice"},
-	{"bench"},
+	{"bench", "internal/evacuate"},
 
 	// The daemon. internal/check asks the same questions for the command line.
 	{"proxy"},
