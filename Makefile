@@ -16,7 +16,7 @@ RESULTS ?= bench/results/here
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install package release image demo test test-model test-faults test-programs test-ktls test-processors test-hostile test-guests test-versions test-packages test-kubernetes roots soak bench lint fuzz vulncheck clean
+.PHONY: help build install package release image demo test test-model test-faults test-programs test-ktls test-processors test-hostile test-guests test-versions test-packages test-kubernetes roots soak bench converge lint fuzz vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -175,6 +175,12 @@ bench: ## the relay beside other programs, and migrations, into RESULTS (about t
 	$(GO) build -buildvcs=false -o bin/bench-migration ./bench/migration
 	$(AS_ROOT) bin/bench-migration -results $(RESULTS)
 	$(AS_ROOT) bin/sluice bench --results $(RESULTS)
+
+converge: ## guests that do and do not come to an end by themselves, moved by every way, into RESULTS (20 minutes; CONVERGE: more flags; root or sudo)
+	test/install
+	@$(MAKE) --no-print-directory build
+	$(GO) build -buildvcs=false -o bin/bench-converge ./bench/converge
+	$(AS_ROOT) bin/bench-converge -results $(RESULTS) $(CONVERGE)
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt's form: $$unformatted" >&2; exit 1; }
