@@ -131,8 +131,11 @@ func (r *run) progress(m *move) {
 func (r *run) ended(m *move, result *control.Result, err error) {
 	if err != nil {
 		result = &control.Result{Outcome: control.Failed, Message: err.Error(), Cause: err.Error(), Guest: m.Name, UUID: m.UUID, Source: r.Source, Destination: m.to.name}
-		if errors.Is(err, control.ErrNoResult) {
+		switch {
+		case errors.Is(err, control.ErrNoResult):
 			result.Outcome = control.Unknown
+		case m.asked: // before it had begun
+			result.Outcome = control.Cancelled
 		}
 	}
 	m.tries = append(m.tries, Try{m.to.name, result.Outcome, result.Message, time.Since(m.began)})

@@ -16,6 +16,7 @@ import (
 type site struct {
 	becomes map[string]string // outcome, by "guest>host"; control.Moved if there is none
 	refused map[string]error  // for that, in place of a result
+	late    map[string]bool   // it is refused when it is cancelled
 	phase   map[string]string // in which it is until it is cancelled, or let go
 	lost    map[string]bool   // hosts that take no guests, once one has failed there
 	away    map[string]bool   // guests that are not here any more
@@ -61,6 +62,9 @@ func (s *site) mover(told func(Event)) Mover {
 				report(control.Progress{Phase: p, Percent: 50})
 				select {
 				case <-cancel:
+					if s.late[key] {
+						return nil, errors.New("open libvirt's socket: cancelled")
+					}
 					result.Outcome = control.Cancelled
 				case <-s.letGo:
 				case <-ctx.Done():
@@ -176,7 +180,13 @@ func TestRoom(t *testing.T) {
 // Ctrl-C: what the destination takes over goes on, the rest is cancelled, and nothing else begins.
 func TestStop(t *testing.T) {
 	o := on(map[string]uint64{"host-b": 1000}, []string{"host-b"}, sketch{name: "g1", need: 400}, sketch{name: "g2", need: 300}, sketch{name: "g3", need: 100})
-	s := &site{phase: map[string]string{"g1>b": control.PhaseFinish, "g2>b": control.PhaseMemory}, letGo: make(chan struct{})}
+	for _, late := range []bool{false, true} {
+		stops(t, o, late)
+	}
+}
+
+func stops(t *testing.T, o Options, late bool) {
+	s := &site{phase: map[string]string{"g1>b": control.PhaseFinish, "g2>b": control.PhaseMemory}, late: map[string]bool{"g2>b": late}, letGo: make(chan struct{})}
 	stop, reported := make(chan struct{}), 0
 	r := New(o).Run(t.Context(), stop, s.mover(func(e Event) {
 		switch {
