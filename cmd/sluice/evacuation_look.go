@@ -18,12 +18,16 @@ const plansAtOnce = 4
 // look finds out what there is to be decided about: guests, destinations, and each guest's plan at
 // each of them.
 func (v *evacuation) look(ctx context.Context) (*evacuate.Options, error) {
+	all, err := v.client.Guests(ctx)
+	if err != nil {
+		return nil, err
+	}
 	st, err := v.client.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
 	o := &evacuate.Options{Source: st.Name, Parallel: v.o.atOnce, Apart: v.o.migrate.bandwidth > 0}
-	guests, err := v.guests(ctx, o)
+	guests, err := v.guests(all.Guests, st, o)
 	if err != nil || len(guests) == 0 {
 		return o, err
 	}
@@ -32,31 +36,31 @@ func (v *evacuation) look(ctx context.Context) (*evacuate.Options, error) {
 	}
 	v.view.note(fmt.Sprintf("planning %s for %s; that takes some five seconds for each guest, %d at once", count(len(guests), "guest"), count(len(o.Hosts), "host"), plansAtOnce))
 	o.Guests = make([]*evacuate.Guest, len(guests))
-	var all errgroup.Group
-	all.SetLimit(plansAtOnce)
+	var plans errgroup.Group
+	plans.SetLimit(plansAtOnce)
 	for i, g := range guests {
-		all.Go(func() error {
+		plans.Go(func() error {
 			o.Guests[i] = v.planned(ctx, g, o.Hosts, i)
 			return nil
 		})
 	}
-	all.Wait()
+	plans.Wait()
 	return o, nil
 }
 
-// guests are those that are to leave.
-func (v *evacuation) guests(ctx context.Context, o *evacuate.Options) (some []control.Guest, err error) {
-	all, err := v.client.Guests(ctx)
-	if err != nil {
-		return nil, err
-	}
+// guests are those of all that are to leave. One that is on its way here has its QEMU here already; st
+// is younger than the list, so that it has a session still, or has come.
+func (v *evacuation) guests(all []control.Guest, st *control.Status, o *evacuate.Options) (some []control.Guest, err error) {
 	matched := false
-	for _, g := range all.Guests {
+	for _, g := range all {
 		if !v.o.wants(g) {
 			continue
 		}
 		matched = true
+		comes := slices.ContainsFunc(st.Sessions, func(s control.SessionStatus) bool { return s.Direction == control.Incoming && s.UUID == g.UUID })
 		switch {
+		case comes:
+			v.view.note(fmt.Sprintf("guest %s is on its way here, and is left out", g.Name))
 		case g.Active != v.o.migrate.offline:
 			some = append(some, g)
 		case !g.Active:
