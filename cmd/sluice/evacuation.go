@@ -73,6 +73,7 @@ func (v *evacuation) move(ctx context.Context, e *evacuate.Evacuation) *evacuate
 	silence := newSilence(v.view.note)
 	defer silence.stop()
 	stalled := make(map[string]bool) // guests whose migration makes no progress
+	decided := make(map[string]int)  // how many decisions about a migration were told, by guest and host
 	return e.Run(ctx, cancel, evacuate.Mover{
 		Migrate: func(ctx context.Context, cancel <-chan struct{}, uuid, to string, report func(control.Progress)) (*control.Result, error) {
 			req, err := v.request(uuid, to)
@@ -85,11 +86,16 @@ func (v *evacuation) move(ctx context.Context, e *evacuate.Evacuation) *evacuate
 		Lost: v.lost,
 		Told: func(ev evacuate.Event) {
 			silence.broken()
+			note := func(text string) { v.view.note(oneLine(ev.Guest + ": " + text)) }
 			if p := ev.Progress; p != nil {
 				if p.Stalled != "" && !stalled[ev.UUID] { // once for each time that it comes to that
-					v.view.note(oneLine(ev.Guest + ": " + p.Stalled))
+					note(p.Stalled)
 				}
 				stalled[ev.UUID] = p.Stalled != ""
+				decided[ev.UUID+ev.To] = tell(note, p.Decisions, decided[ev.UUID+ev.To])
+			}
+			if r := ev.Result; r != nil {
+				tell(note, r.Decisions, decided[ev.UUID+ev.To])
 			}
 			v.view.told(ev, e.Standing)
 		},

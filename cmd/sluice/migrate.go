@@ -89,11 +89,11 @@ func migrate(ctx context.Context, io streams, o *migrateOptions, req *control.Mi
 			view.note(oneLine(p.Stalled))
 		}
 		stalled = p.Stalled != ""
-		decided = tell(view, p.Decisions, decided)
+		decided = tell(view.note, p.Decisions, decided)
 		view.progress(p)
 	})
 	if err == nil {
-		tell(view, result.Decisions, decided)
+		tell(view.note, result.Decisions, decided)
 		view.result(result)
 		return ended(exitOf(result.Outcome))
 	}
@@ -111,9 +111,9 @@ func migrate(ctx context.Context, io streams, o *migrateOptions, req *control.Mi
 }
 
 // tell shows the decisions beyond the first ones, which have been shown, and says how many there are.
-func tell(view view, all []control.Note, shown int) int {
+func tell(note func(string), all []control.Note, shown int) int {
 	for _, n := range all[min(shown, len(all)):] {
-		view.note(oneLine(n.Text))
+		note(oneLine(n.Text))
 	}
 	return max(shown, len(all))
 }

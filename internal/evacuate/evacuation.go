@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/virt-sluice/sluice/internal/units"
 )
 
 // Parallel is how many guests move at once, and MaxParallel how many do at most: each takes one of
@@ -145,17 +147,9 @@ func (e *Evacuation) reasons(m *move) (why []Reason) {
 		case h.lost != "":
 			why = append(why, Reason{Host: h.name, Text: h.lost})
 		default:
-			why = append(why, Reason{h.name, fmt.Sprintf("%s has %s of memory left once the other guests are there, and the guest may come to need %s", h.name, size(h.left(&w)), size(w.Plan.Memory.Needed)),
+			why = append(why, Reason{h.name, fmt.Sprintf("%s has %s of memory left once the other guests are there, and the guest may come to need %s", h.name, units.Size(h.left(&w)), units.Size(w.Plan.Memory.Needed)),
 				"free some there, or name further hosts (--to)"})
 		}
 	}
 	return why
-}
-
-// size is a number of bytes for people.
-func size(n uint64) string {
-	if n >= 10<<30 {
-		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
-	}
-	return fmt.Sprintf("%d MiB", n>>20)
 }
