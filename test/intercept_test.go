@@ -46,6 +46,25 @@ func TestIntercepted(t *testing.T) {
 	a.metrics("sluice_interception 0")
 }
 
+// libvirt at the source has a URI for disks from its caller alone: the kernel redirects what goes by
+// it, and where that of memory leads libvirt at the destination must not choose.
+func TestInterceptedDisksURI(t *testing.T) {
+	t.Parallel()
+	s, a, b := interceptedHosts(t)
+	g := s.guest(lab.GuestSpec{DisksMiB: []int{8}})
+	s.check(g.CreateDisks(s.B))
+	args := []string{"--p2p", "--copy-storage-all", "--disks-uri", "tcp://" + s.B.Addr + ":49201"}
+	a.virshStart(g, args...).fails("sluice on host-a: ", "in clear", "leave out --disks-uri")
+	s.watched(func() {
+		a.virshStart(g, append(args, "--migrateuri", "tcp:"+s.B.Addr+":49200")...).moves()
+	}).secret(g, 8<<20)
+	s.check(s.CompareDisks(s.ctx, g))
+	if n := a.carried(b); n != 2 {
+		t.Errorf("%d connections were carried", n)
+	}
+	s.onlyOn(g, s.B)
+}
+
 // libvirtd answers qemu+tls:// itself: no call passes by sluice.
 func TestInterceptedByLibvirtsTLS(t *testing.T) {
 	t.Parallel()
