@@ -14,5 +14,5 @@
 // value that looks like a path where no rule expects one.
 //
 // What the package does not do: read what the files hold. An image can name a backing file of its
-// own.
+// own, or one for its data.
 package guestpolicy
