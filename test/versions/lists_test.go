@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,11 +17,13 @@ import (
 	"time"
 
 	"github.com/digitalocean/go-libvirt"
+	"github.com/digitalocean/go-libvirt/socket/dialers"
 
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/libvirtrpc"
 	"github.com/virt-sluice/sluice/internal/roots"
 	"github.com/virt-sluice/sluice/proxy/control"
+	"github.com/virt-sluice/sluice/proxy/transfer"
 )
 
 // TestLists holds sluice's lists of what libvirt has against what each release's libvirt has.
@@ -29,7 +32,7 @@ func TestLists(t *testing.T) {
 		t.Skip("only without -case")
 	}
 	lab.Require(t)
-	p, err := programs()
+	p, err := sluice.Programs()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,6 +146,44 @@ func testParameters(t *testing.T, root string) {
 	}
 	if found < 16 {
 		t.Errorf("only %d parameters are found", found)
+	}
+}
+
+// otherFlags are those of migrations that no option of virsh sets: the client's library sets it by
+// itself, to have libvirt at the source refuse other changes meanwhile.
+const otherFlags = libvirt.MigrateChangeProtection
+
+var unknownFlags = regexp.MustCompile(`unsupported flags \(0x([0-9a-f]+)\) in function qemuDomainMigrateBegin3Params`)
+
+// testFlags: libvirt's QEMU driver on a host, which says itself what it does not know, takes no flag
+// of migrations that sluice has not.
+func testFlags(t *testing.T, h *lab.Host) {
+	l := libvirt.NewWithDialer(dialers.NewLocal(dialers.WithSocket(h.Path("/run/libvirt/libvirt-sock"))))
+	if err := l.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Disconnect()
+	// It looks at the flags before it looks for the guest.
+	_, _, err := l.DomainMigrateBegin3Params(libvirt.Domain{Name: "none", ID: -1}, nil, math.MaxUint32)
+	if err == nil {
+		t.Fatal("libvirt takes every flag")
+	}
+	said := unknownFlags.FindStringSubmatch(err.Error())
+	if said == nil {
+		t.Fatal(err)
+	}
+	unknown, err := strconv.ParseUint(said[1], 16, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if unknown == math.MaxUint32 {
+		t.Fatal("libvirt takes no flag")
+	}
+	for bit := range 32 {
+		flag := libvirt.DomainMigrateFlags(1) << bit
+		if uint32(unknown)&uint32(flag) == 0 && flag != otherFlags && transfer.Flags(flag) == nil {
+			t.Errorf("libvirt takes the flag 1 << %d: add it to those of virsh's options in package transfer, and see what else it changes", bit)
+		}
 	}
 }
 

@@ -11,9 +11,7 @@ package versions
 
 import (
 	"flag"
-	"fmt"
 	"os"
-	"sync"
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/stand"
@@ -28,19 +26,9 @@ var (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	status := m.Run()
-	if programDir != "" {
-		os.RemoveAll(programDir)
-	}
+	sluice.Remove()
 	os.Exit(status)
 }
 
-var programDir string
-
-var programs = sync.OnceValues(func() (stand.Programs, error) {
-	dir, err := os.MkdirTemp("", "sluice-versions-")
-	if err != nil {
-		return stand.Programs{}, fmt.Errorf("folder for sluice: %w", err)
-	}
-	programDir = dir
-	return stand.Build(dir)
-})
+// sluice is what is tested.
+var sluice stand.Built

@@ -2,7 +2,6 @@ package versions
 
 import (
 	"regexp"
-	"slices"
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/lab"
@@ -10,7 +9,7 @@ import (
 
 func TestVersions(t *testing.T) {
 	lab.Require(t)
-	if _, err := programs(); err != nil {
+	if _, err := sluice.Programs(); err != nil {
 		t.Fatal(err)
 	}
 	match := regexp.MustCompile("^(?:" + *only + ")$")
@@ -22,9 +21,6 @@ func TestVersions(t *testing.T) {
 	for _, d := range directions {
 		var chosen []*testCase
 		for _, c := range cases {
-			if d.to.modular && c.byTCP || c.among != nil && !slices.Contains(c.among, d) {
-				continue
-			}
 			if *only != "" && match.MatchString(key(d, c)) || *only == "" && (*all || c.often) {
 				chosen = append(chosen, c)
 			}
@@ -36,6 +32,9 @@ func TestVersions(t *testing.T) {
 			t.Parallel()
 			h := d.up(t)
 			r.has(d.from, h.hasA)
+			if *only == "" {
+				t.Run("libvirt's flags", func(t *testing.T) { testFlags(t, h.A) })
+			}
 			for _, c := range chosen {
 				t.Run(c.name, func(t *testing.T) {
 					var fault string

@@ -24,7 +24,7 @@ func TestModular(t *testing.T) {
 		t.Skip("only with -all, and without -case")
 	}
 	lab.Require(t)
-	if _, err := programs(); err != nil {
+	if _, err := sluice.Programs(); err != nil {
 		t.Fatal(err)
 	}
 	t.Parallel()

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"io"
+	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,7 +39,7 @@ func newStage(t *testing.T, h *hosts, c *testCase) *stage {
 		cancel()
 		s.close()
 	})
-	p, err := programs()
+	p, err := sluice.Programs()
 	s.check(err)
 	s.site, err = site.Start(ctx, h.Lab, site.Options{Binary: p.Command, Daemon: p.Daemon, Config: cmp.Or(c.config, patient), Peer: c.peer})
 	s.check(err)
@@ -244,6 +247,42 @@ func (s *stage) intercept() {
 			}
 		})
 	}
+}
+
+// listenByTCP has libvirt of a host reached by plain TCP, where no daemon of it listens but at
+// sockets of systemd's.
+func (s *stage) listenByTCP(h *lab.Host) {
+	s.t.Helper()
+	l, err := h.Listen(s.ctx, "tcp", ":16509")
+	s.check(err)
+	var carried sync.WaitGroup
+	s.t.Cleanup(func() {
+		l.Close()
+		carried.Wait()
+	})
+	carry := func(c net.Conn) {
+		defer c.Close()
+		libvirt, err := h.Dial(s.ctx, "unix", "/run/libvirt/libvirt-sock")
+		if err != nil {
+			s.t.Error(err)
+			return
+		}
+		defer context.AfterFunc(s.ctx, func() { libvirt.Close() })()
+		carried.Go(func() {
+			io.Copy(libvirt, c)
+			libvirt.Close()
+		})
+		io.Copy(c, libvirt)
+	}
+	carried.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			carried.Go(func() { carry(c) })
+		}
+	})
 }
 
 // secretly runs f, after which the guest must be on host-b alone, as it should be; nothing of its
