@@ -118,6 +118,7 @@ test: ## everything, the two-host lab included (SLUICE_SKIP_LAB=1 without)
 	@test -n "$$SLUICE_SKIP_LAB" || $(ROOTS) trixie >/dev/null & \
 	$(GO_TEST) -race -skip '^TestProcessors$$' $(filter-out $(shell $(GO) list $(LABS)),$(shell $(GO) list ./...)); status=$$?; wait; exit $$status
 	$(GO) test -C internal/packaging/licenses .
+	$(GO) test -C internal/packaging/kubernetes .
 	$(GO_TEST) -p 1 -parallel 6 $(LABS)
 	@mkdir -p bin && $(GO_TEST) -v -run '^TestProcessors$$' ./test/guests >bin/processors.log || { cat bin/processors.log; exit 1; }
 	@sed -n 's/^.*\(not tested: .*\)/\1/p' bin/processors.log
@@ -156,7 +157,7 @@ roots: ## the libvirt and QEMU of Debian 13 and testing, and 13's modular daemon
 	test/install
 	$(ROOTS) trixie testing modular-trixie
 
-test-packages: ## the .deb installed, upgraded and removed on Debian 12 and 13, booted (root or sudo)
+test-packages: ## the packages installed, upgraded and removed on Debian 12 and 13, booted, and for Arm (root or sudo)
 	test/install
 	$(ROOTS) bookworm trixie
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 30m ./test/packages -args -all

@@ -28,7 +28,9 @@ func TestWithoutGRPC(t *testing.T) {
 	}
 	dir := t.TempDir()
 	program, config := filepath.Join(dir, "sluice"), filepath.Join(dir, "sluice.toml")
-	if out, err := exec.Command("go", "build", "-tags", "nogrpc", "-o", program, ".").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-buildvcs=false", "-tags", "nogrpc", "-trimpath", "-ldflags", "-s -w", "-o", program, ".") // as make build does
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	refuses := func(code int, words, text string, args ...string) {

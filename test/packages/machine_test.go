@@ -164,8 +164,13 @@ func (m *machine) put(path, text string) {
 	m.must("sh", "-c", `mkdir -p "$(dirname "$0")" && printf %s "$1" >"$0"`, path, text)
 }
 
+// path is where this machine finds a file of the machine's.
+func (m *machine) path(path string) string {
+	return filepath.Join("/proc", strconv.Itoa(m.pid), "root", path)
+}
+
 // there says whether a file is.
 func (m *machine) there(path string) bool {
-	_, err := os.Lstat(filepath.Join("/proc", strconv.Itoa(m.pid), "root", path))
+	_, err := os.Lstat(m.path(path))
 	return err == nil
 }

@@ -21,35 +21,37 @@ import (
 
 var all = flag.Bool("all", false, "on Debian 12 as well")
 
-// pack builds packages of a version for this machine's processor into a folder, and returns the file
-// whose name matches.
-func pack(t *testing.T, version, dir, pattern string) string {
+// pack builds packages of a version for a processor, and puts them into a folder as NAME.deb and
+// NAME.rpm.
+func pack(t *testing.T, version, arch, folder, name string) {
 	t.Helper()
-	c := exec.Command("make", "-C", "../..", "package", "ARCHES=amd64", "VERSION="+version, "PACKAGES="+dir)
+	dir := t.TempDir()
+	c := exec.Command("make", "-C", "../..", "package", "ARCHES="+arch, "VERSION="+version, "PACKAGES="+dir)
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("make package: %v\n%s", err, out)
 	}
-	found, err := filepath.Glob(filepath.Join(dir, pattern))
-	if err != nil || len(found) != 1 {
-		t.Fatalf("packages %q, %v", found, err)
+	for _, kind := range []string{".deb", ".rpm"} {
+		found, err := filepath.Glob(filepath.Join(dir, "*"+kind))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("packages %q, %v", found, err)
+		}
+		if err := os.Rename(found[0], filepath.Join(folder, name+kind)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return found[0]
 }
 
-// Two hosts of a release install the package, move a guest, upgrade while it moves back, and remove
-// the package, of which nothing is left.
+// Two hosts of a release install a package each, the .deb and the .rpm, move a guest, upgrade while
+// it moves back, and remove the package, of which nothing is left.
 func TestInstalled(t *testing.T) {
 	needs.Root(t, "to boot a Debian release")
-	needs.Program(t, "systemd-nspawn", "make", "ip", "nsenter")
+	needs.Program(t, "systemd-nspawn", "make", "ip", "nsenter", "rpm")
 	share := t.TempDir()
 	if err := os.Chmod(share, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, version := range map[string]string{"old.deb": "0.0.0-1-g0", "new.deb": "0.0.0-2-g0"} {
-		if err := os.Rename(pack(t, version, t.TempDir(), "*.deb"), filepath.Join(share, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	pack(t, "0.0.0-1-g0", "amd64", share, "old")
+	pack(t, "0.0.0-2-g0", "amd64", share, "new")
 	for _, args := range [][]string{{"init"}, {"issue", "host-a", "host-b"}} {
 		c := exec.Command("../../bin/sluice", append(append([]string{"pki"}, args...), "--dir", filepath.Join(share, "pki"))...)
 		if out, err := c.CombinedOutput(); err != nil {
@@ -67,8 +69,12 @@ func TestInstalled(t *testing.T) {
 			a, b := n.boot(suite, "host-a", "192.0.2.1", share), n.boot(suite, "host-b", "192.0.2.2", share)
 			for _, m := range []*machine{a, b} {
 				m.put("/etc/hosts", "127.0.0.1 localhost\n192.0.2.1 host-a\n192.0.2.2 host-b\n")
-				m.install()
 			}
+			a.must("dpkg", "-i", "/share/old.deb")
+			a.installed()
+			a.must("grep", "-rq", "abstractions/libvirt-qemu.d", "/etc/apparmor.d/abstractions/libvirt-qemu", "/etc/apparmor.d/local/abstractions/libvirt-qemu")
+			b.rpm("-i", filepath.Join(share, "old.rpm"))
+			b.installed()
 			a.put("/root/guest.xml", guest)
 			a.must("virsh", "define", "/root/guest.xml")
 			a.must("virsh", "start", "web1")
@@ -84,12 +90,15 @@ func TestInstalled(t *testing.T) {
 			a.must("sluice", "check", "--all-peers")
 			a.journal("web1")
 
-			// The upgrade leaves the migration that is under way alone.
+			// Upgrades leave the migration that is under way alone.
 			moves := st.Start("nsenter", b.enter("sluice", "migrate", "web1", "host-a", "--persistent", "--undefinesource", "--bandwidth", "1", "--json")...)
 			moves.Await(`"phase":"memory"`)
-			b.must("dpkg", "-i", "/share/new.deb")
-			if out := b.must("sluice", "status"); !strings.Contains(out, "sluice 0.0.0-2-g0") {
-				t.Errorf("after the upgrade, sluice status says\n%s", out)
+			a.must("dpkg", "-i", "/share/new.deb")
+			b.rpm("-U", filepath.Join(share, "new.rpm"))
+			for _, m := range []*machine{a, b} {
+				if out := m.must("sluice", "status"); !strings.Contains(out, "sluice 0.0.0-2-g0") {
+					t.Errorf("%s: after the upgrade, sluice status says\n%s", m.name, out)
+				}
 			}
 			if err := moves.Wait(); err != nil || !strings.Contains(moves.Text(), `"outcome":"moved"`) {
 				t.Errorf("the migration during the upgrade: %v", err)
@@ -97,7 +106,18 @@ func TestInstalled(t *testing.T) {
 			if out := a.must("virsh", "list", "--name"); strings.TrimSpace(out) != "web1" {
 				t.Errorf("guests on host-a: %q", out)
 			}
-			b.remove()
+			a.must("dpkg", "-r", "sluice")
+			a.removed()
+			if !a.there("/etc/sluice/sluice.toml") {
+				t.Error("the configuration is gone before the purge")
+			}
+			a.must("dpkg", "-P", "sluice")
+			a.purged()
+			b.rpm("-e", "sluice")
+			b.removed()
+			if !b.there("/etc/sluice/conf.d/init.toml") {
+				t.Error("the .rpm's removal takes what sluice init has written")
+			}
 		})
 	}
 }
@@ -106,15 +126,24 @@ func TestInstalled(t *testing.T) {
 const guest = `<domain type='qemu'><name>web1</name><memory unit='MiB'>128</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='q35'>hvm</type></os><devices><memballoon model='none'/></devices></domain>`
 
-// install installs the package, which starts nothing before it is configured.
-func (m *machine) install() {
+// rpm runs rpm's program of this machine on the machine's file system, in which its scriptlets run.
+// Debian's has to be told that it is meant, and the machine has no database of what there is.
+func (m *machine) rpm(args ...string) {
 	m.t.Helper()
-	m.must("dpkg", "-i", "/share/old.deb")
+	c := exec.CommandContext(m.ctx, "nsenter", append([]string{"-t", strconv.Itoa(m.pid), "-p", "-u", "-i", "-C", "rpm", "--root=" + m.path("/"), "--force-debian", "--nodeps"}, args...)...)
+	if out, err := c.CombinedOutput(); err != nil || strings.Contains(string(out), "warning") {
+		m.t.Fatalf("%s: %v: %v\n%s", m.name, c, err, out)
+	}
+}
+
+// installed looks at a package that has just been installed, which starts nothing before it is
+// configured, and brings this host's certificates.
+func (m *machine) installed() {
+	m.t.Helper()
 	if out, err := m.run("systemctl", "is-active", "sluice"); err == nil || strings.TrimSpace(out) != "inactive" {
 		m.t.Errorf("%s: after the installation sluice is %q", m.name, out)
 	}
 	m.must("sh", "-c", "sluice serve --check --config /etc/sluice/sluice.toml || test $? = 2") // without certificates
-	m.must("grep", "-rq", "abstractions/libvirt-qemu.d", "/etc/apparmor.d/abstractions/libvirt-qemu", "/etc/apparmor.d/local/abstractions/libvirt-qemu")
 	m.must("getent", "passwd", "sluice")
 	m.must("cp", "-r", "/share/pki/"+m.name+"/.", "/etc/pki/")
 }
@@ -139,10 +168,9 @@ func (m *machine) behindFirewall(peer string) {
 	m.must("sluice", "init", "--peer", peer, "--force")
 }
 
-// remove removes the package, first but for its configuration, and looks for what is left.
-func (m *machine) remove() {
+// removed looks for what is left of a package but for its configuration.
+func (m *machine) removed() {
 	m.t.Helper()
-	m.must("dpkg", "-r", "sluice")
 	for _, path := range []string{"/usr/bin/sluice", "/usr/lib/systemd/system/sluice.service", "/run/sluice/control.sock", "/run/sluice-observer.sock", "/etc/systemd/system/multi-user.target.wants/sluice.service"} {
 		if m.there(path) {
 			m.t.Errorf("%s: %s is there after the removal", m.name, path)
@@ -151,10 +179,11 @@ func (m *machine) remove() {
 	if out, err := m.run("pgrep", "-a", "sluice"); err == nil {
 		m.t.Errorf("%s: after the removal there runs\n%s", m.name, out)
 	}
-	if !m.there("/etc/sluice/sluice.toml") {
-		m.t.Errorf("%s: the configuration is gone before the purge", m.name)
-	}
-	m.must("dpkg", "-P", "sluice")
+}
+
+// purged looks for what is left of the .deb at all.
+func (m *machine) purged() {
+	m.t.Helper()
 	if out := m.must("sh", "-c", "find / -xdev -name '*sluice*' -not -path '/proc/*' -not -path '/share/*' -not -path '/var/log/*' -not -path '/run/*' || :"); strings.TrimSpace(out) != "" {
 		m.t.Errorf("%s: after the purge there is\n%s", m.name, out)
 	}
@@ -212,7 +241,7 @@ func TestRelease(t *testing.T) {
 	} {
 		own := []string{"/usr/share/zsh/site-functions/_sluice"}
 		if path == deb {
-			own = []string{"/usr/share/zsh/vendor-completions/_sluice", "/etc/apparmor.d/abstractions/libvirt-qemu.d/sluice", "/usr/share/sluice/apparmor/usr.bin.sluice"}
+			own = []string{"/usr/share/zsh/vendor-completions/_sluice", "/etc/apparmor.d/abstractions/libvirt-qemu.d/sluice", "/usr/share/sluice/apparmor/sluice"}
 		}
 		for _, file := range append(own,
 			"/usr/bin/sluice", "/etc/sluice/sluice.toml", "/etc/sluice/conf.d", "/usr/share/man/man1/sluice-migrate.1.gz", "/usr/share/man/man5/sluice.toml.5.gz",
@@ -246,6 +275,7 @@ func TestRelease(t *testing.T) {
 	if out := output(t, filepath.Join(unpacked, "sluice-0.0.0-1-g0-linux-amd64/bin/sluice"), "version", "--verbose"); !regexp.MustCompile(`^sluice 0\.0\.0-1-g0 go1\.\S+ linux/amd64\ncommit: 0123456789ab\nAES-GCM: .+\nkernel TLS: .+\n$`).MatchString(out) {
 		t.Errorf("sluice version --verbose says\n%s", out)
 	}
+	sizes(t, filepath.Join(unpacked, "sluice-0.0.0-1-g0-linux-amd64/bin/sluice"), archive, deb, rpm)
 
 	output(t, "lintian", "--fail-on", "error", deb)
 	output(t, "rpm", "--checksig", "--nosignature", rpm)
