@@ -28,8 +28,8 @@
 //   - No byte waits for others to fill a record or a buffer.
 //   - Bytes are counted and limited exactly. A limit is served by turns, and a
 //     flow that moves next to nothing waits for none.
-//   - On the records path only as many directions as there are processors move much at once: a
-//     message beside hundreds of them need not wait for all.
+//   - On the records path only as many directions as there are processors move much at once, and
+//     they look about them every millisecond: a message beside hundreds of them waits for few.
 //   - A direction that waits holds next to nothing of this process: memory is
 //     lent to what has come, once there is room where it goes, and [Buffers] bound
 //     it. What TCP keeps for one that does not read is bounded too.

@@ -200,13 +200,14 @@ func eachHop(t *testing.T, f func(t *testing.T, h hop)) {
 			a, b := tcpPair(t) // from the first on Go's poller has descriptors too
 			a.Close()
 			b.Close()
+			poller.ask() // and so has what asks it
 			fds := openFDs(t)
 			f(t, h)
 			dropPipes()
 			if n := buffer.Lent(); n != 0 {
 				t.Errorf("%d bytes of memory were not given back", n)
 			}
-			if n := len(permits); n != 0 {
+			if n := permits.out(); n != 0 {
 				t.Errorf("%d permits were not given back", n)
 			}
 			if now := openFDs(t); now > fds {

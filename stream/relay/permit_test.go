@@ -1,30 +1,31 @@
 package relay
 
 import (
+	"context"
 	"io"
 	"slices"
 	"sync"
 	"testing"
-	"time"
 )
 
 // takeAll takes all permits, for which there is time until those that have some are done. The
 // function that it returns gives them back.
 func takeAll(t *testing.T) (free func()) {
 	t.Helper()
-	late := time.After(patienceOfTests)
-	taken := 0
+	late, cancel := context.WithTimeout(t.Context(), patienceOfTests)
+	defer cancel()
+	all := make([]permit, permits.size)
 	free = sync.OnceFunc(func() {
-		for range taken {
-			<-permits
+		for i := range all {
+			all[i].give()
 		}
 	})
-	for ; taken < cap(permits); taken++ {
-		select {
-		case permits <- struct{}{}:
-		case <-late:
+	for i := range all {
+		p := &all[i]
+		p.ended, p.wanted = late.Done(), true
+		if p.take(func() {}); !p.held.Load() {
 			free()
-			t.Fatalf("%d of %d permits are not given back", cap(permits)-taken, cap(permits))
+			t.Fatalf("%d of %d permits are not given back", permits.size-i, permits.size)
 		}
 	}
 	return free
@@ -79,4 +80,50 @@ func TestPermits(t *testing.T) {
 		}
 	}
 	light.close(t)
+}
+
+// Who is in the middle of a turn goes before those that wait for one, and these come in order. Who
+// leaves takes no permit along.
+func TestTurns(t *testing.T) {
+	pool := newPermitPool(1)
+	var holder, gone, first, second permit
+	begun := permit{turn: 1}
+	if !pool.take(&holder) {
+		t.Fatal("no permit for the first")
+	}
+	for _, p := range []*permit{&gone, &first, &second, &begun} {
+		if pool.take(p) {
+			t.Fatal("two have the one permit")
+		}
+	}
+	pool.leave(&gone)
+	for i, next := range []*permit{&begun, &first, &second} {
+		if pool.give(); len(next.given) == 0 {
+			t.Fatalf("permit %d went to another", i)
+		}
+		<-next.given
+	}
+	pool.take(&first)
+	pool.take(&begun)
+	pool.give()
+	if pool.leave(&begun); len(first.given) == 0 {
+		t.Error("a permit given to one that left was lost")
+	}
+	if pool.give(); pool.out() != 0 {
+		t.Errorf("%d permits are out in the end", pool.out())
+	}
+}
+
+// A turn ends by the bytes that it has moved, or by many small moves.
+func TestTurnEnds(t *testing.T) {
+	var p permit
+	for _, n := range []int{1, roomEnough, turnBytes / 4} {
+		moves := 1
+		for p.moved(n); p.turn > 0; p.moved(n) {
+			moves++
+		}
+		if want := turnBytes / max(n, roomEnough); moves != want {
+			t.Errorf("a turn of %d moves of %d bytes, want %d", moves, n, want)
+		}
+	}
 }

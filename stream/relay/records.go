@@ -132,6 +132,7 @@ func (r *recordRelay) send(ctx context.Context, f *flow) *Error {
 			return &Error{Here, "", ErrByteLimit}
 		}
 		b.Sent(n)
+		r.sending.moved(n)
 	}
 }
 
@@ -164,9 +165,11 @@ func (r *recordRelay) receive(ctx context.Context, f *flow) *Error {
 		if err != nil {
 			return &Error{Remote, "read", err}
 		}
-		if err := r.deliver(ctx, f, plain, total(plain)); err != nil {
+		n := total(plain)
+		if err := r.deliver(ctx, f, plain, n); err != nil {
 			return err
 		}
+		r.receiving.moved(n)
 	}
 }
 
