@@ -19,9 +19,18 @@ const (
 	roomEnough = 64 << 10
 )
 
+// A unix socket may have room for more than the kernel's usual default (net.core.wmem_default; it is
+// made more for QEMU's, which it writes to us by). That is only for those whose reader has been
+// seen to read: TCP's tuning takes what is passed on at first for the work of a fast one, and then
+// keeps some 4 MiB for each stream that stands still.
+const (
+	usualRoom   = 208 << 10
+	provenBytes = 1 << 20
+)
+
 // room returns about how many bytes a socket takes without waiting, and 0 where it
 // is to be waited for: then the kernel will tell of room.
-func room(fd int, tcp bool) int {
+func room(fd int, tcp, proven bool) int {
 	free := math.MaxInt
 	var mem [9]uint32 // SK_MEMINFO_VARS, include/uapi/linux/sock_diag.h
 	const wmemAlloc, sndbuf, wmemQueued = 2, 3, 5
@@ -29,7 +38,11 @@ func room(fd int, tcp bool) int {
 	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
 		uintptr(unsafe.Pointer(&mem)), uintptr(unsafe.Pointer(&size)), 0)
 	if errno == 0 {
-		free = int(mem[sndbuf]) - int(max(mem[wmemAlloc], mem[wmemQueued])) // a unix socket has the first, TCP the second
+		used := int(max(mem[wmemAlloc], mem[wmemQueued])) // a unix socket has the first, TCP the second
+		free = int(mem[sndbuf]) - used
+		if !tcp && !proven && mem[sndbuf] > usualRoom && used > usualRoom-roomEnough {
+			return 0 // a unix socket tells of room for each piece that is read, as long as it has some
+		}
 	}
 	if tcp {
 		if unsent, err := queued(fd, unix.SIOCOUTQNSD); err == nil {

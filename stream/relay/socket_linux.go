@@ -22,6 +22,7 @@ type socket struct {
 	reading lent
 	writes  [1][]byte
 	space   int
+	wrote   int64
 	idle    func()
 	look    func(fd uintptr) bool
 }
@@ -61,6 +62,7 @@ func (s *socket) Writev(bufs [][]byte) (wrote int, err error) {
 		}
 		wrote += s.out.n
 	}
+	s.wrote += int64(wrote)
 	return wrote, s.opError("write", err)
 }
 
@@ -77,7 +79,7 @@ func (s *socket) Room(idle func()) (int, error) {
 }
 
 func (s *socket) hasRoom(fd uintptr) bool {
-	if s.space = room(int(fd), s.tcp); s.space == 0 {
+	if s.space = room(int(fd), s.tcp, s.wrote >= provenBytes); s.space == 0 {
 		s.idle()
 	}
 	return s.space > 0
