@@ -78,9 +78,9 @@ func (h *hosts) usual(ctx context.Context, g *lab.Guest, m *measurement) error {
 	if err := g.WaitPasses(ctx, h.A.Host, 3); err != nil {
 		return err
 	}
-	watch, start := g.Watch(), time.Now()
-	err := g.WaitPasses(ctx, h.A.Host, int(before.Seconds()*passes))
-	m.Usual, m.Work = watch.Stop().Seconds(), before.Seconds()*passes/time.Since(start).Seconds()
+	watch, start, passes := g.Watch(), time.Now(), int(before.Seconds())*g.Spec.PassesPerSecond
+	err := g.WaitPasses(ctx, h.A.Host, passes)
+	m.Usual, m.Work = watch.Stop().Seconds(), float64(passes)/time.Since(start).Seconds()
 	return err
 }
 

@@ -8,17 +8,7 @@
 //	sluice         sluice migrate --auto --max-downtime 300ms --deadline 15s --allow none
 //	sluice-…       the same with --allow slow, postcopy, pause, or all of them
 //
-// The guests' memory is what the link carries in four seconds:
-//
-//	idle     changes nothing
-//	below    changes memory all over, half as fast as the link carries it
-//	above    the same, twice as fast
-//	bursts   changes it that fast for four seconds, and then not for three
-//	hot      changes the same tenth all the time, and the rest seldom
-//	growing  has mostly empty memory at first, twice as much in all, and fills it half as fast as
-//	         the link carries it
-//
-// Each is started anew for each way. One that has not moved after 40 seconds is told to stay, and
+// The guests are lab.Kinds. Each is started anew for each way. One that has not moved after 40 seconds is told to stay, and
 // counts as not moved. Downtime is what libvirt says of the guest; silence is the longest time in
 // which the guest itself printed nothing, at either host, which is what those who use it notice; and
 // the work that it lost is what it did not do while it was moved, compared with what it had done in
