@@ -70,6 +70,24 @@ func TestPlanProbes(t *testing.T) {
 	tells(t, a.Findings, control.ResultError, "accept", "networks")
 	tells(t, a.Findings, control.ResultUnknown, "unknown", "host-b has the guest's networks")
 
+	// libvirt looks an encrypted disk's secret up as a volume's, though its type is passphrase.
+	secret := uuid.NewString()
+	s.virsh(s.B, "secret-define", s.write("secret.xml", []byte("<secret ephemeral='no' private='yes'><uuid>"+secret+"</uuid><usage type='volume'><volume>/luks/a</volume></usage></secret>")))
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if _, err := s.B.Virsh(ctx, "secret-undefine", secret); err != nil {
+			t.Error(err)
+		}
+	})
+	locked := func(usage string) string {
+		return strings.Replace(disk("vda", "/var/lib/libvirt/images/none.raw"), "/><target", "><encryption format='luks'><secret type='passphrase' usage='"+usage+"'/></encryption></source><target", 1)
+	}
+	a, err = ask(o, emulator+locked("/luks/a")+locked("/luks/b"))
+	s.check(err)
+	tells(t, a.Findings, control.ResultOK, "", "host-b has the secret passphrase /luks/a")
+	tells(t, a.Findings, control.ResultError, "no-secret", "host-b does not have the secret passphrase /luks/b")
+
 	cpu = "<cpu mode='custom' match='exact'><model fallback='forbid'>Icelake-Server</model></cpu>" // which no emulator can do whole
 	a, err = ask(o, emulator, "<memory unit='KiB'>1099511627776</memory>")
 	s.check(err)

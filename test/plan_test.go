@@ -77,7 +77,7 @@ func TestPlan(t *testing.T) {
 		})
 	}
 	s.virsh(s.A, "net-start", "blue")
-	g := s.guest(lab.GuestSpec{DisksMiB: []int{8, 6}, Persistent: true, Devices: network})
+	g := s.guest(lab.GuestSpec{MemoryMiB: 128, DisksMiB: []int{8, 6}, Persistent: true, Devices: network})
 	s.lacks(s.B, g.DiskPath(0), g.DiskPath(1))
 	s.virsh(s.A, "suspend", g.Name) // so that nothing is sampled
 
@@ -147,7 +147,7 @@ func TestPlan(t *testing.T) {
 	if m := p.Memory; m == nil || m.Needed != 64<<20 || !m.Known || m.Free < m.Needed || p.Room < 90 || p.Room > 100 {
 		t.Errorf("the way back has room for %d, and memory %+v", p.Room, p.Memory)
 	}
-	if e == nil || e.Outlook == nil || !e.Outlook.Converges || e.Outlook.Total < time.Second || e.Memory < 32<<20 || e.Memory > 64<<20 || e.Disks == 0 || e.LinkRate < 1<<20 {
+	if e == nil || e.Outlook == nil || !e.Outlook.Converges || e.Outlook.Total < time.Second || e.Memory < 64<<20 || e.Memory > 128<<20 || e.Disks == 0 || e.LinkRate < 1<<20 {
 		t.Errorf("the way back is estimated as %+v", e)
 	}
 	_, errs, status = s.run(s.A, s.command, "plan", "nobody", "host-b")
@@ -161,7 +161,8 @@ func TestPlan(t *testing.T) {
 func TestPlanEstimate(t *testing.T) {
 	t.Parallel()
 	s := newSiteFor(t, 8*time.Minute)
-	a, b := s.both(conf{limits: unhurried})
+	const limited = 4 // MiB/s of all sessions
+	a, b := s.start(s.A, conf{limits: unhurried}), s.start(s.B, conf{limits: unhurried + fmt.Sprintf("total_bandwidth = %d\n", limited)})
 	g := s.guest(lab.GuestSpec{MemoryMiB: 128, DirtyMiB: 96})
 	p := a.plans(g.Name, "host-b", "--bandwidth", "4")
 	e := p.Estimate
@@ -186,9 +187,15 @@ func TestPlanEstimate(t *testing.T) {
 	if p := a.plans(g.Name, "host-b", "--bandwidth", "4", "--postcopy"); p.Estimate == nil || p.Estimate.Outlook == nil || !p.Estimate.Outlook.Converges {
 		t.Errorf("by post-copy: %+v", p.Estimate)
 	}
+	small := s.guest(lab.GuestSpec{Name: "small"})
+	p = a.plans(small.Name, "host-b", "--bandwidth", "4")
+	tells(t, p.Findings, control.ResultUnknown, "unknown", "how fast the guest changes its memory", "QEMU samples no memory of less than 128 MiB")
 	s.virsh(s.A, "suspend", g.Name)
-	if p := a.plans(g.Name, "host-b"); p.Estimate == nil || p.Estimate.Outlook == nil || !p.Estimate.Outlook.Converges || p.Estimate.HotMemory != 0 {
+	p = a.plans(g.Name, "host-b")
+	if p.Estimate == nil || p.Estimate.Outlook == nil || !p.Estimate.Outlook.Converges || p.Estimate.HotMemory != 0 {
 		t.Errorf("of the paused guest: %+v", p.Estimate)
+	} else if e := p.Estimate; e.LinkRate > 8*limited<<20 {
+		t.Errorf("what host-b takes of all, %d MiB/s, is measured as %d bytes per second", limited, e.LinkRate)
 	}
 	for _, d := range []*daemon{a, b} {
 		if live := d.status().Sessions; len(live) > 0 {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/forecast"
+	"github.com/virt-sluice/sluice/internal/units"
 	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
@@ -18,6 +19,10 @@ const (
 	shortSample = 1
 	longSample  = 3
 )
+
+// leastSampled is how large memory is of which QEMU samples pages (MIN_RAMBLOCK_SIZE in
+// migration/dirtyrate.h); it says of smaller memory that nothing changes.
+const leastSampled = 128 << 20
 
 // Each thing that is measured has its own time, so that one that hangs takes nothing from the others.
 const (
@@ -91,8 +96,13 @@ func (pl *planning) askMemory(ctx context.Context, e *control.Estimate) {
 
 // dirt counts what the guest changes, if it runs.
 func (pl *planning) dirt(ctx context.Context, guest *forecast.Guest) (known bool) {
-	if !pl.asked.State.Running() {
+	const unknown = "how fast the guest changes its memory, and so whether and when it will have moved: %s"
+	switch {
+	case !pl.asked.State.Running():
 		return true
+	case pl.needs.Memory < leastSampled:
+		pl.found.Unknown(estimate, unknown, "QEMU samples no memory of less than "+units.Size(leastSampled))
+		return false
 	}
 	var bytes [2]float64
 	for i, seconds := range []int{shortSample, longSample} {
@@ -102,7 +112,7 @@ func (pl *planning) dirt(ctx context.Context, guest *forecast.Guest) (known bool
 			return err
 		})
 		if err != nil {
-			pl.found.Unknown(estimate, "how fast the guest changes its memory, and so whether and when it will have moved: %s", virt.Words("measuring it", err))
+			pl.found.Unknown(estimate, unknown, virt.Words("measuring it", err))
 			return false
 		}
 	}
