@@ -144,10 +144,10 @@ func TestPlan(t *testing.T) {
 		t.Errorf("the way back, where all is as it was: %+v", p.Findings)
 	}
 	e := p.Estimate
-	if m := p.Memory; m == nil || m.Needed != 64<<20 || !m.Known || m.Free < m.Needed || p.Room < 90 || p.Room > 100 {
+	if m := p.Memory; m == nil || m.Needed != 128<<20 || !m.Known || m.Free < m.Needed || p.Room < 90 || p.Room > 100 {
 		t.Errorf("the way back has room for %d, and memory %+v", p.Room, p.Memory)
 	}
-	if e == nil || e.Outlook == nil || !e.Outlook.Converges || e.Outlook.Total < time.Second || e.Memory < 64<<20 || e.Memory > 128<<20 || e.Disks == 0 || e.LinkRate < 1<<20 {
+	if e == nil || e.Outlook == nil || !e.Outlook.Converges || e.Outlook.Total < time.Second || e.Memory < 128<<20 || e.Memory > 128<<20 || e.Disks == 0 || e.LinkRate < 1<<20 {
 		t.Errorf("the way back is estimated as %+v", e)
 	}
 	_, errs, status = s.run(s.A, s.command, "plan", "nobody", "host-b")

@@ -14,18 +14,25 @@ type Guest struct {
 
 // Path is how it is moved.
 type Path struct {
-	Rate     float64       // bytes per second that get through
-	Downtime time.Duration // that QEMU allows itself; 0: its default
+	Rate      float64       // bytes per second that get through
+	RoundTrip time.Duration // that a question and its answer take
+	Downtime  time.Duration // that QEMU allows itself; 0: its default
 }
 
 const (
 	defaultDowntime = 300 * time.Millisecond // DEFAULT_MIGRATE_SET_DOWNTIME
 
-	// What is usual: for stopping the guest here and starting it there, besides what is sent for that,
-	// and for all that is before and after the passes.
-	switching = 40 * time.Millisecond
-	beginning = time.Second
+	// What is usual where an answer takes no time: for stopping the guest here and starting it there,
+	// besides what is sent for that, and for all that is before and after the passes.
+	usualSwitch = 40 * time.Millisecond
+	usualBegin  = time.Second
 )
+
+// switching waits for the last byte to arrive, and for the answer to Finish.
+func (p Path) switching() time.Duration { return usualSwitch + 2*p.RoundTrip }
+
+// beginning has the handshakes of the session and its channels, and libvirt's steps.
+func (p Path) beginning() time.Duration { return usualBegin + 10*p.RoundTrip }
 
 // Forecast is how a migration goes.
 type Forecast struct {
@@ -76,13 +83,13 @@ func Throttled(g Guest, p Path) Forecast {
 func Postcopy(g Guest, p Path) Forecast {
 	first := seconds(g.Memory / p.Rate)
 	left := g.Dirt.Hot * g.Dirt.after(first)
-	return Forecast{Converges: true, Passes: 2, Downtime: switching, Sent: g.Memory + left, Total: beginning + switching + seconds((g.Memory+left+g.Disks)/p.Rate)}
+	return Forecast{Converges: true, Passes: 2, Downtime: p.switching(), Sent: g.Memory + left, Total: p.beginning() + p.switching() + seconds((g.Memory+left+g.Disks)/p.Rate)}
 }
 
 // Paused is how it goes if the guest is paused after one pass, until it has moved.
 func Paused(g Guest, p Path) Forecast {
 	f := Postcopy(g, p)
-	f.Downtime = switching + seconds((f.Sent-g.Memory)/p.Rate)
+	f.Downtime = p.switching() + seconds((f.Sent-g.Memory)/p.Rate)
 	return f
 }
 
@@ -95,14 +102,14 @@ func forecast(g Guest, p Path, slowdown func(int) float64) Forecast {
 		p.Downtime = defaultDowntime
 	}
 	r := &run{guest: g, path: p, slowdown: slowdown, cold: g.Memory - g.Dirt.Hot, hot: g.Dirt.Hot}
-	r.f.Total = beginning + seconds(g.Disks/p.Rate)
+	r.f.Total = p.beginning() + seconds(g.Disks/p.Rate)
 	least, at := math.Inf(1), 0
 	for r.f.Passes = 1; r.f.Passes < maxPasses; r.f.Passes++ {
 		r.pass()
 		left := r.cold + r.hot
 		if left <= r.fits() {
 			r.f.Converges = true
-			r.f.Downtime = switching + seconds(left/p.Rate)
+			r.f.Downtime = r.path.switching() + seconds(left/p.Rate)
 			r.f.Total += r.f.Downtime
 			r.f.Sent += left
 			return r.f

@@ -74,6 +74,12 @@ func TestOf(t *testing.T) {
 			t.Errorf("%s: downtime %v", name, f.Downtime)
 		}
 	}
+	far := path
+	far.RoundTrip = 50 * time.Millisecond
+	near, f := Of(Guest{Memory: 1000 * mib}, path), Of(Guest{Memory: 1000 * mib}, far)
+	if f.Downtime-near.Downtime != 100*time.Millisecond || f.Total-near.Total != 600*time.Millisecond {
+		t.Errorf("over a way of 50 ms: %+v, else %+v", f, near)
+	}
 	if f := Of(Guest{Memory: mib}, Path{}); f.Converges {
 		t.Errorf("without a link: %+v", f)
 	}

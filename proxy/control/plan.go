@@ -39,6 +39,7 @@ type Estimate struct {
 	HotMemory   uint64        `json:"hot_memory"`        // bytes that the guest changes again and again
 	DirtyRate   uint64        `json:"dirty_rate"`        // bytes per second that it changes at the least
 	LinkRate    uint64        `json:"link_rate"`         // bytes per second that get through to the destination; 0: not known
+	RoundTrip   time.Duration `json:"round_trip_ns"`     // that a question to the destination and its answer take
 	MaxDowntime time.Duration `json:"max_downtime_ns"`   // that QEMU allows itself; 0: not known
 	Outlook     *Outlook      `json:"outlook,omitempty"` // as the migration was asked for; nil where the link or what the guest changes is not known
 	Means       []Means       `json:"means,omitempty"`   // by which it would converge, where it does not

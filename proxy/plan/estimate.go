@@ -37,15 +37,15 @@ const (
 func (pl *planning) estimate(ctx context.Context) {
 	e := &control.Estimate{Memory: pl.needs.Memory}
 	pl.estimated = e
-	var rate float64
+	var path forecast.Path
 	err := within(ctx, linkPatience, func(ctx context.Context) (err error) {
-		rate, err = pl.linkRate(ctx)
+		path, err = pl.link(ctx)
 		return err
 	})
 	if err != nil {
 		pl.found.Unknown(estimate, "how fast data gets through to %s, and so how long it takes: %v", pl.peer.Name, err)
 	}
-	e.LinkRate = uint64(rate)
+	e.LinkRate, e.RoundTrip = uint64(path.Rate), path.RoundTrip
 	for _, d := range pl.disks {
 		if d.Copied && d.Size == 0 {
 			pl.found.Unknown(estimate, "how much of disk %s is copied: it is not counted", d.Target)
@@ -58,7 +58,8 @@ func (pl *planning) estimate(ctx context.Context) {
 	known := pl.dirt(ctx, &guest)
 	e.HotMemory, e.DirtyRate = uint64(guest.Dirt.Hot), uint64(guest.Dirt.Rate)
 	if known && err == nil {
-		pl.forecast(e, guest, forecast.Path{Rate: rate, Downtime: e.MaxDowntime})
+		path.Downtime = e.MaxDowntime
+		pl.forecast(e, guest, path)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virt-sluice/sluice/internal/config"
+	"github.com/virt-sluice/sluice/internal/forecast"
 	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
@@ -115,12 +116,12 @@ func (h *probing) End(cause *stream.Cause) {
 	h.host.Sessions.EndLogged(h.entry, h.log, session.OutcomeOf(cause), cause)
 }
 
-// linkRate is how many bytes per second get through to the destination.
-func (pl *planning) linkRate(ctx context.Context) (rate float64, err error) {
+// link measures how fast data gets through to the destination, and an answer back.
+func (pl *planning) link(ctx context.Context) (path forecast.Path, err error) {
 	info := stream.Info{ID: stream.NewID(), Work: session.WorkProbe, Peer: pl.peer.Name, Address: pl.peer.Conf.Address, Clear: pl.asked.Clear}
 	entry, err := pl.Sessions.Add(info, control.Outgoing)
 	if err != nil {
-		return 0, err
+		return path, err
 	}
 	log := session.Log(pl.Log, info, control.Outgoing)
 	o := pl.Opener(pl.peer)
@@ -129,7 +130,7 @@ func (pl *planning) linkRate(ctx context.Context) (rate float64, err error) {
 	if err != nil {
 		cause := session.CauseOf(err)
 		pl.Sessions.EndLogged(entry, log, control.Failed, cause)
-		return 0, cause
+		return path, cause
 	}
 	entry.SetSession(s)
 	stop := context.AfterFunc(ctx, func() { s.Fail(session.CauseOf(context.Cause(ctx))) })
@@ -138,10 +139,13 @@ func (pl *planning) linkRate(ctx context.Context) (rate float64, err error) {
 	if err == nil {
 		defer near.Close()
 		var bounds probeBounds
-		if bounds, err = pl.probeBounds(ctx, s); err != nil {
+		asked := time.Now()
+		bounds, err = pl.probeBounds(ctx, s)
+		path.RoundTrip = time.Since(asked)
+		if err != nil {
 			far.Close()
 		} else if _, err = s.OpenChannel(ctx, stream.ChannelMemory, far); err == nil {
-			rate, err = measure(near, bounds)
+			path.Rate, err = measure(near, bounds)
 			near.SetDeadline(time.Now().Add(probeEnd))
 			io.Copy(io.Discard, near) // what is on its way arrives before the end
 		}
@@ -152,7 +156,7 @@ func (pl *planning) linkRate(ctx context.Context) (rate float64, err error) {
 	s.Finish()
 	cause := s.Wait()
 	pl.Sessions.EndLogged(entry, log, session.OutcomeOf(cause), cause)
-	return rate, err
+	return path, err
 }
 
 // probeBounds are those that hold at both ends.
