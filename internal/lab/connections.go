@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -10,38 +9,42 @@ import (
 )
 
 // ConnectionsTo returns the local ports of the host's established TCP connections to a port of
-// other hosts, in the order in which they were made.
+// another host, in the order in which they were made.
 func (h *Host) ConnectionsTo(ctx context.Context, port int) ([]int, error) {
 	// What it says on standard error is about control groups, which hosts have not.
-	out, err := h.Command(ctx, "ss", "-tneH", "state", "established", fmt.Sprintf("dport = :%d", port)).Output()
+	out, err := h.Command(ctx, "ss", "-tnH", "state", "established", fmt.Sprintf("dport = :%d", port)).Output()
 	if err != nil {
 		return nil, fmt.Errorf("connections of %s: %w", h.Name, err)
 	}
-	type connection struct{ port, inode int }
-	var all []connection
+	var ports []int
 	for line := range strings.Lines(string(out)) {
-		var c connection
-		fields := strings.Fields(line) // queues, local and remote address, then NAME:VALUE
+		fields := strings.Fields(line) // queues, local and remote address
 		if len(fields) < 4 {
 			continue
 		}
 		local := fields[2]
-		c.port, err = strconv.Atoi(local[strings.LastIndexByte(local, ':')+1:])
+		port, err := strconv.Atoi(local[strings.LastIndexByte(local, ':')+1:])
 		if err != nil {
 			return nil, fmt.Errorf("ss on %s: %q: %w", h.Name, line, err)
 		}
-		for _, f := range fields[4:] {
-			if ino, ok := strings.CutPrefix(f, "ino:"); ok {
-				c.inode, _ = strconv.Atoi(ino) // 0: nobody has it open any more
-			}
+		ports = append(ports, port)
+	}
+	return inOrder(ports), nil
+}
+
+// inOrder puts local ports of connections to one address in the order in which the kernel gave them:
+// one above the other, round and round, a few on each time (__inet_hash_connect in
+// net/ipv4/inet_hashtables.c). So the first is behind the widest gap. Inode numbers tell less: each
+// processor has its own.
+func inOrder(ports []int) []int {
+	const ring = 60999 - 32768 + 1 // the default of net.ipv4.ip_local_port_range
+	slices.Sort(ports)
+	first, widest := 0, -1
+	for i, p := range ports {
+		before := ports[(i+len(ports)-1)%len(ports)]
+		if gap := (p - before + ring) % ring; gap > widest {
+			first, widest = i, gap
 		}
-		all = append(all, c)
 	}
-	// The kernel numbers sockets as they are made.
-	slices.SortFunc(all, func(a, b connection) int { return cmp.Compare(a.inode, b.inode) })
-	var ports []int
-	for _, c := range all {
-		ports = append(ports, c.port)
-	}
-	return ports, nil
+	return slices.Concat(ports[first:], ports[:first])
 }
