@@ -34,7 +34,7 @@ var rows = [][]string{
 
 	// The daemon. internal/check asks the same questions for the command line.
 	{"proxy"},
-	{"internal/check", "internal/evacuate", "proxy/plan"},
+	{"internal/check", "proxy/plan"},
 	{"proxy/migration", "proxy/gateway", "proxy/intercept"},
 	{"proxy/arrival"},
 	{"proxy/browser", "proxy/direct", "proxy/tunnel"},
