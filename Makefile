@@ -16,7 +16,7 @@ RESULTS ?= bench/results/here
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install package release image demo test test-model test-faults test-programs test-ktls test-processors test-hostile test-guests test-versions test-packages test-kubernetes roots soak bench converge lint fuzz vulncheck clean
+.PHONY: help build install package release image demo test test-model test-faults test-programs test-ktls test-processors test-hostile test-guests test-versions test-packages roots soak bench converge lint fuzz vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -161,9 +161,6 @@ test-packages: ## the packages installed, upgraded and removed on Debian 12 and 
 	test/install
 	$(ROOTS) bookworm trixie
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 30m ./test/packages -args -all
-
-test-kubernetes: ## the base for Kubernetes, built by Kustomize and compared with the API's types
-	$(GO) test -C internal/packaging/kubernetes -count=1 .
 
 soak: ## two daemons that do everything over and over for SOAK (30m), and hold no more at its end (root or sudo)
 	test/install
