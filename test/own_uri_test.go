@@ -38,6 +38,8 @@ func TestOwnURIReplaced(t *testing.T) {
 			t.Errorf("%v: status shows %q", one.args, e.InPlaceOf)
 		}
 	}
+	out, _ := a.command("status").Output()
+	says(t, "status", string(out), "in place of the client's tcp:host-b:49152")
 	// So it is with the other names of a peer, where they are given to sluice itself.
 	if _, errs, status := s.run(s.B, s.command, "migrate", g.Name, "storage-a", "--copy-storage-all"); status != 0 {
 		t.Fatalf("sluice migrate to an alias ends with status %d: %s", status, errs)

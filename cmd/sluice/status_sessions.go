@@ -52,12 +52,7 @@ func sessionsTable(sessions []control.SessionStatus, now time.Time, brief bool) 
 		if p.Stalled != "" {
 			r.add(p.Stalled)
 		}
-		if len(s.DisksMade) > 0 {
-			r.add(disksMade(s))
-		}
-		if len(s.InPlaceOf) > 0 {
-			r.add("in place of " + strings.Join(s.InPlaceOf, ", "))
-		}
+		addSpecial(r, s)
 		for _, c := range s.Channels {
 			t.row("  "+c.Name, blank, blank, open(c.Open), blank, blank, blank, blank, blank, blank,
 				size(c.Sent), size(c.Received), c.Path, tls(c.TLS, c.Suite, c.Group, c.Path), blank, blank, blank)
@@ -81,9 +76,7 @@ func endedSection(ended []control.SessionStatus, now time.Time, width int) secti
 		if s.Cause != "" {
 			r.add(s.Cause)
 		}
-		if len(s.DisksMade) > 0 {
-			r.add(disksMade(s))
-		}
+		addSpecial(r, s)
 	}
 	s.lines = t.lines(width)
 	return s
@@ -106,13 +99,19 @@ func securedBy(s control.SessionStatus) string {
 	return "memory: " + s.Memory + ", disks: " + s.Disks
 }
 
-// disksMade says which disks were made for a guest, and where.
-func disksMade(s control.SessionStatus) string {
-	where := "there"
-	if s.Direction == control.Incoming {
-		where = "here"
+// addSpecial adds to a session's row what few have: which disks were made for the guest, and where,
+// and in whose place it carries the data.
+func addSpecial(r *row, s control.SessionStatus) {
+	if len(s.DisksMade) > 0 {
+		where := "there"
+		if s.Direction == control.Incoming {
+			where = "here"
+		}
+		r.add("disks made " + where + ": " + strings.Join(s.DisksMade, ", "))
 	}
-	return "disks made " + where + ": " + strings.Join(s.DisksMade, ", ")
+	if len(s.InPlaceOf) > 0 {
+		r.add("in place of the client's " + strings.Join(s.InPlaceOf, " and "))
+	}
 }
 
 func open(is bool) string {
