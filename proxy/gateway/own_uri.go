@@ -31,11 +31,13 @@ func (gw *Gateway) replacesURIs() bool { return gw.Config.MigrateURI == config.U
 
 // told says in t whether the source's sluice has said that a session can replace URIs, and takes
 // its mark out of the call.
-func told(call *libvirtrpc.Prepare, t *transfer.Transfer) (err error) {
-	if t.Aim != (transfer.Aim{}) {
-		call.Cookie, t.Aim.Told, err = libvirtrpc.Unmarked(call.Cookie)
+func told(call *libvirtrpc.Prepare, t *transfer.Transfer) {
+	if t.Aim == (transfer.Aim{}) {
+		return
 	}
-	return err
+	if cookie, marked, err := libvirtrpc.Unmarked(call.Cookie); err == nil { // else libvirt has words for it
+		call.Cookie, t.Aim.Told = cookie, marked
+	}
 }
 
 // replace has a session take the data of a migration to p in place of the URIs that the client has
