@@ -22,7 +22,7 @@ func TestVirshPull(t *testing.T) {
 	s.check(g.CreateDisks(s.B))
 	for _, own := range [][]string{
 		{"--parallel"},
-		{"--migrateuri", "tcp:" + s.B.Addr + ":49200", "--disks-uri", "tcp://" + s.B.Addr + ":49201"},
+		{"--migrateuri", "tcp:" + s.B.Addr + ":21200", "--disks-uri", "tcp://" + s.B.Addr + ":21201"}, // ports that the kernel gives to no other connection
 	} {
 		s.watched(func() {
 			s.virshSays(s.B, append([]string{"-c", b.uri(), "migrate", "--live", g.Name, "qemu:///system", "--copy-storage-all"}, own...)...)
