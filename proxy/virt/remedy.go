@@ -73,6 +73,7 @@ var remedies = []struct {
 	// The guest's state.
 	{0, []string{"another job is active"}, "wait for that job to end (virsh domjobinfo), or end it (virsh domjobabort)"},
 	{0, []string{"cannot acquire state change lock"}, "another call keeps the guest (virsh domjobinfo): wait for it, or end it"},
+	{0, []string{"paused due to previous migration"}, "QEMU does not migrate a paused guest once more after a migration that was ended at its last moment: resume it (virsh resume), and pause it again (virsh suspend)"},
 	{0, []string{"domain is not running"}, "start the guest first; what does not run has no memory to move"},
 }
 

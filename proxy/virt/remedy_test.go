@@ -31,6 +31,7 @@ func TestRemedies(t *testing.T) {
 		{libvirt.ErrOperationFailed, "operation failed: domain 'copy' is already defined with uuid 340a315b-375b-4f8b-9a75-1bad7e86a118", "virsh undefine"},
 		{libvirt.ErrInternalError, `internal error: qemu-system-x86_64: Failed to get "write" lock\nIs another process using the image [/srv/a.qcow2]?`, "lsof"},
 		{libvirt.ErrInternalError, "internal error: unable to execute QEMU command 'migrate-set-capabilities': Postcopy is not yet compatible with multifd", "--parallel"},
+		{libvirt.ErrInternalError, "internal error: unable to execute QEMU command 'migrate': Can't migrate the vm that was paused due to previous migration", "virsh suspend"},
 		{libvirt.ErrNoStoragePool, "Storage pool not found: no storage pool with matching name 'fast'", "virsh pool-list"},
 		{libvirt.ErrOperationTimeout, "Timed out during operation: cannot acquire state change lock (held by monitor=remoteDispatchDomainMigratePerform3Params)", "virsh domjobinfo"},
 	} {
