@@ -181,7 +181,7 @@ func TestPlanEstimate(t *testing.T) {
 	for _, m := range e.Means {
 		means = append(means, m.Option)
 	}
-	if text := strings.Join(means, " "); !strings.Contains(text, "--postcopy") || !strings.Contains(text, "--timeout-suspend") {
+	if text := strings.Join(means, " "); !strings.Contains(text, "--allow postcopy") || !strings.Contains(text, "--allow pause") {
 		t.Errorf("means: %q", means)
 	}
 	if p := a.plans(g.Name, "host-b", "--bandwidth", "4", "--postcopy"); p.Estimate == nil || p.Estimate.Outlook == nil || !p.Estimate.Outlook.Converges {

@@ -146,9 +146,9 @@ func (pl *planning) forecast(e *control.Estimate, guest forecast.Guest, path for
 		option string
 		of     func(forecast.Guest, forecast.Path) forecast.Forecast
 	}{
-		{"--auto-converge", forecast.Throttled},
-		{"--postcopy", forecast.Postcopy},
-		{"--timeout SECONDS --timeout-suspend", forecast.Paused},
+		{"--auto --allow slow", forecast.Throttled},
+		{"--auto --allow postcopy", forecast.Postcopy},
+		{"--auto --allow pause", forecast.Paused},
 	} {
 		if o := take(m.of(guest, path)); o.Converges {
 			e.Means = append(e.Means, control.Means{Option: m.option, Outlook: o})
