@@ -20,7 +20,8 @@ var (
 	passesMetric   = newMetric("session_memory_passes", "Passes over a guest's memory that have begun.", sessionLabels...)
 	etaMetric      = newMetric("session_eta_seconds", "Time that moving a guest will take yet; absent while it can't be told.", sessionLabels...)
 	stalledMetric  = newMetric("session_stalled", "1 if a guest changes its memory as fast as it gets through, so that its migration makes no progress.", sessionLabels...)
-	progressMetric = []*prometheus.Desc{phaseMetric, rateMetric, ratioMetric, leftMetric, dirtyMetric, passesMetric, etaMetric, stalledMetric}
+	downtimeMetric = newMetric("session_expected_downtime_seconds", "Time that a guest would stand still if it were stopped for what was left when QEMU looked last, by QEMU's estimate; absent where that is not known.", sessionLabels...)
+	progressMetric = []*prometheus.Desc{phaseMetric, rateMetric, ratioMetric, leftMetric, dirtyMetric, passesMetric, etaMetric, stalledMetric, downtimeMetric}
 )
 
 // sessionLabel is how many digits of a session's ID its label has.
@@ -52,6 +53,9 @@ func (m metrics) collectProgress(gauge func(d *prometheus.Desc, v float64, label
 		set(dirtyMetric, float64(p.DirtyRate))
 		set(passesMetric, float64(p.Iteration))
 		set(stalledMetric, flag(p.Stalled != ""))
+		if p.Downtime > 0 {
+			set(downtimeMetric, p.Downtime.Seconds())
+		}
 		if p.ETA > 0 || p.Phase == control.PhaseFinish || p.Phase == control.PhaseConfirm {
 			set(etaMetric, p.ETA.Seconds())
 		}

@@ -289,7 +289,7 @@ func TestMetricsReference(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.SetPhase(control.PhaseMemory)
-		e.SetStats(virt.JobStats{Total: 1 << 30, Processed: 1 << 28, Remaining: 3 << 28, Iteration: 1, DirtyRate: 1 << 20})
+		e.SetStats(virt.JobStats{Total: 1 << 30, Processed: 1 << 28, Remaining: 3 << 28, Iteration: 1, DirtyRate: 1 << 20, Downtime: 300 * time.Millisecond})
 		t.Cleanup(func() { b.Sessions.End(e, control.Failed, stream.CodeLink, "") })
 	}
 	e, err := b.Sessions.Add(stream.Info{ID: "1", Work: session.WorkMigration, Guest: "web1"}, control.Outgoing)

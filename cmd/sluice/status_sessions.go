@@ -52,6 +52,9 @@ func sessionsTable(sessions []control.SessionStatus, now time.Time, brief bool) 
 		if p.Stalled != "" {
 			r.add(p.Stalled)
 		}
+		if p.Stalled != "" && p.Downtime > 0 {
+			r.add("stopped now, the guest would stand still for about " + span(p.Downtime))
+		}
 		addSpecial(r, s)
 		for _, c := range s.Channels {
 			t.row("  "+c.Name, blank, blank, open(c.Open), blank, blank, blank, blank, blank, blank,

@@ -37,6 +37,10 @@ type Progress struct {
 	Channels int           `json:"channels"`
 	ETA      time.Duration `json:"eta_ns"` // 0: not known
 
+	// Downtime is for how long the guest would stand still if it were stopped for what was left when
+	// QEMU looked last, by QEMU's estimate; 0: not known. Only its source knows it.
+	Downtime time.Duration `json:"expected_downtime_ns,omitempty"`
+
 	// Stalled says in words that the guest changes memory as fast as it gets through, so that no end
 	// is in sight, and what helps. Empty: it gets on, or is too young to tell.
 	Stalled string `json:"stalled,omitempty"`

@@ -28,6 +28,9 @@ const (
 const (
 	OptionDisks       = "migrate-disks"
 	OptionCompression = "comp-methods"
+
+	OptionSlowInitial   = "auto-converge-initial"
+	OptionSlowIncrement = "auto-converge-increment"
 )
 
 // Options is the table of them, in the order of `sluice migrate --help`.
@@ -46,8 +49,8 @@ var Options = []Option{
 	{Name: "comp-xbzrle-cache", Field: "compression.xbzrle.cache", Max: 1<<63 - 1, Wide: true, Shared: true, Usage: "`BYTES` of the cache of pages for xbzrle"},
 	{Name: "comp-zlib-level", Field: "compression.zlib.level", Max: maxLevel, Shared: true, Since: sinceMultifd, Usage: "`LEVEL` of zlib, from 0 to 9"},
 	{Name: "comp-zstd-level", Field: "compression.zstd.level", Max: maxZstd, Shared: true, Since: sinceMultifd, Usage: "`LEVEL` of zstd, from 0 to 20"},
-	{Name: "auto-converge-initial", Field: "auto_converge.initial", Max: 99, Usage: "slow the guest down by so many `PERCENT` at first"},
-	{Name: "auto-converge-increment", Field: "auto_converge.increment", Max: 99, Usage: "and by so many `PERCENT` more each time"},
+	{Name: OptionSlowInitial, Field: "auto_converge.initial", Max: 99, Usage: "slow the guest down by so many `PERCENT` at first"},
+	{Name: OptionSlowIncrement, Field: "auto_converge.increment", Max: 99, Usage: "and by so many `PERCENT` more each time"},
 	{Name: "postcopy-bandwidth", Field: "bandwidth.postcopy", Max: maxBandwidth, Wide: true, Usage: "limit what post-copy sends without being asked to so many `MiB/s`"},
 	{Name: "available-switchover-bandwidth", Field: "bandwidth.avail.switchover", Max: maxBandwidth, Wide: true, Since: 11_001_000,
 		Usage: "take it that so many `MiB/s` get through while the guest is stopped, instead of what was measured; needs libvirt 11.1"},

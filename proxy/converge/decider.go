@@ -18,8 +18,8 @@ type Decider struct {
 	best    uint64        // the most that has got through
 	told    bool          // of a stall
 	slowed  bool          // told that QEMU slows the guest down
-	due     uint64        // the pass since which a means is to be used when one begins with little left; 0: none is
-	means   time.Duration // that the guest is to stand still for, beyond the goal; 0: it is not
+	due     time.Duration // since when something that is allowed is to be done; 0: nothing is
+	paused  time.Duration // when the limit was last raised beyond the goal; 0: it was not
 	asked   bool          // QEMU was asked for post-copy
 	aborted bool
 }
@@ -30,8 +30,8 @@ const (
 	// enough is the part of its time, in percent, that a guest is slowed down by before something else
 	// that is allowed takes its turn.
 	enough = 50
-	// patience is the number of passes after which it is no longer waited for one with little left.
-	patience = 2 * lowPasses
+	// patience is for how many passes a guest may be slowed down by less, and without a gain.
+	patience = 20
 	// margin is what switching a guest over takes beside sending its memory, at the most.
 	margin = 2 * time.Second
 	// settling is for how long the rate at which a migration begins says little.
@@ -85,54 +85,63 @@ func (s *Decider) stall(f Figures) Act {
 	n, late := s.passes.stalled(), s.late(f)
 	switch {
 	case f.Throttle > 0 && !s.slowed:
-		return Act{Do: Tell, slowed: true, Why: fmt.Sprintf("QEMU slows the guest down, by %d %% of its time at first (slow is allowed): %s", f.Throttle, rates(f))}
+		return Act{Do: Tell, slowed: true, Why: fmt.Sprintf("QEMU slows the guest down, by %d %% of its time at first: %s", f.Throttle, rates(f))}
 	case n > 0 && !s.told:
 		return Act{Do: Tell, Why: s.tell(n, f)}
-	case late && s.limit < s.goal.Downtime:
-		return Act{Do: Limit, Downtime: s.goal.Downtime, Why: fmt.Sprintf("downtime limit raised from %v to all that is allowed, %v: %v are left until the deadline", s.limit, s.goal.Downtime, round(s.goal.Deadline-f.At))}
+	case (late || n > 0) && s.limit < s.goal.Downtime:
+		return Act{Do: Limit, Downtime: s.goal.Downtime, Why: fmt.Sprintf("downtime limit raised from %v to all that is allowed, %v: %s", s.limit, s.goal.Downtime, s.reason(n, f))}
 	case !s.goal.Postcopy && !s.goal.Pause:
 		return Act{}
-	case n == 0 && !late && s.means == 0:
+	case n == 0 && !late:
 		s.due = 0 // it gets on
 		return Act{}
-	case s.goal.Slow && !late && f.Throttle < enough && n < patience && s.means == 0:
+	case s.goal.Slow && !late && f.Throttle < enough && n < patience:
 		return Act{} // QEMU is at it
-	}
-	if s.due == 0 {
-		s.due = f.Iteration
-	}
-	if !late && !s.passes.low() && (f.Iteration < s.due+patience || !s.passes.entered) {
-		return Act{}
-	}
-	return s.use(f, n)
-}
-
-// use is the act that is allowed, if there is time for it.
-func (s *Decider) use(f Figures, stalled uint64) Act {
-	why := fmt.Sprintf("no progress over the last %d passes", stalled)
-	if stalled == 0 {
-		why = fmt.Sprintf("%v are left until the deadline", round(s.goal.Deadline-f.At))
 	}
 	left := s.passes.left()
 	expected := takes(left, s.now(f))
-	switch {
-	case expected == 0 || s.goal.Deadline > 0 && f.At+expected > s.goal.Deadline:
+	if expected == 0 || s.goal.Deadline > 0 && f.At+expected > s.goal.Deadline {
 		return Act{} // nothing gets through, or not in time
-	case s.goal.Postcopy:
-		return Act{Do: Postcopy, Why: fmt.Sprintf("QEMU is asked to switch to post-copy, with %s left: %s; %s", size(left), why, rates(f))}
-	case s.means > 0 && f.Iteration < s.due+2:
-		return Act{} // the next pass may be the one after the last, with the guest stopped
 	}
-	limit := expected + expected/4 + s.goal.Downtime
-	if s.means > 0 { // it was not enough: less gets through by QEMU's figures
-		limit = max(limit, s.limit+s.limit/2)
+	why := s.reason(n, f)
+	if s.due == 0 {
+		s.due = f.At
+	}
+	switch {
+	case !s.goal.Postcopy:
+		return s.pause(f, late, expected, fmt.Sprintf("%s are left, which take %v; %s: %s", size(left), round(expected), why, rates(f)))
+	case late, s.passes.low(), f.At-s.due >= within(2*expected, time.Second, 10*time.Second):
+		return Act{Do: Postcopy, Why: fmt.Sprintf("%s are left; %s: %s", size(left), why, rates(f))}
+	}
+	return Act{}
+}
+
+// reason is why something is done now.
+func (s *Decider) reason(stalled uint64, f Figures) string {
+	if stalled > 0 {
+		return fmt.Sprintf("no progress over the last %d passes", stalled)
+	}
+	return fmt.Sprintf("%v are left until the deadline", round(s.goal.Deadline-f.At))
+}
+
+// pause lets QEMU stop the guest for longer than the goal: for twice as long each time, and for all that
+// is left when it is late. Each limit has a while in which a low point may come that it is enough for.
+// QEMU looks at all that the guest has changed before it stops it, so that it never does for longer.
+func (s *Decider) pause(f Figures, late bool, expected time.Duration, why string) Act {
+	limit := 2 * s.limit
+	switch {
+	case late:
+		limit = max(limit, expected+expected/4+s.goal.Downtime)
+	case s.paused > 0 && f.At-s.paused < within(expected/4, time.Second/2, 5*time.Second):
+		return Act{}
 	}
 	if limit = min(limit, mostDowntime).Round(time.Millisecond); limit <= s.limit {
 		return Act{}
 	}
-	return Act{Do: Limit, Downtime: limit, means: expected, Why: fmt.Sprintf("the guest is to be stopped for what is left, %s, for about %v (downtime limit %v): %s; %s",
-		size(left), round(expected), limit, why, rates(f))}
+	return Act{Do: Limit, Downtime: limit, pause: true, Why: fmt.Sprintf("downtime limit raised from %v to %v, so that the guest may be stopped for so long (pause is allowed): %s", s.limit, limit, why)}
 }
+
+func within(d, least, most time.Duration) time.Duration { return min(max(d, least), most) }
 
 // mostDowntime is the most that QEMU takes (MAX_MIGRATE_DOWNTIME in migration/options.c).
 const mostDowntime = 2000 * time.Second
@@ -148,8 +157,8 @@ func (s *Decider) Did(a Act) {
 		if a.raised {
 			s.raised = s.passes.last.Iteration
 		}
-		if a.means > 0 {
-			s.means, s.due = a.means, s.passes.last.Iteration
+		if a.pause {
+			s.paused = s.passes.last.At
 		}
 	case Postcopy:
 		s.asked = true
@@ -223,7 +232,7 @@ func (s *Decider) tell(n uint64, f Figures) string {
 	case s.goal.Postcopy:
 		text += "post-copy is asked for when a pass begins with the least"
 	case s.goal.Pause:
-		text += "it is stopped for what is left when a pass begins with the least"
+		text += "it may be stopped for longer, step by step"
 	case s.goal.Deadline > 0:
 		text += fmt.Sprintf("nothing that helps is allowed, so the guest is waited for until the deadline, in %v%s", round(s.goal.Deadline-f.At), s.more())
 	default:

@@ -30,7 +30,7 @@ type Do int
 // Acts.
 const (
 	Nothing  Do = iota
-	Limit       // set the downtime that QEMU allows itself to Act.Downtime
+	Limit       // set the downtime that QEMU allows itself to Act.Downtime: QEMU stops no guest for longer
 	Postcopy    // have QEMU switch to post-copy
 	Abort       // end the migration; the guest stays
 	Tell        // nothing but to say why
@@ -40,9 +40,9 @@ const (
 type Act struct {
 	Do       Do
 	Downtime time.Duration // of Limit
-	Why      string        // what is done, and the reason with its figures
+	Why      string        // what is done, and the reason with its figures; of Postcopy and Abort the reason alone
 
-	raised bool          // Limit: by a step
-	means  time.Duration // Limit beyond the goal: what the guest stands still for, as expected
-	slowed bool          // Tell: that QEMU slows the guest down, else of a stall
+	raised bool // Limit: by a step towards the goal
+	pause  bool // Limit: beyond the goal
+	slowed bool // Tell: that QEMU slows the guest down, else of a stall
 }

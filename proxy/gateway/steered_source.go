@@ -188,6 +188,7 @@ func (m *steeredSource) follow() {
 			}
 		}
 	}
+	defer m.pursue(ctx, &job)()
 	m.gateway.FollowJob(ctx, job)
 }
 

@@ -3,20 +3,16 @@ package migration
 import (
 	"cmp"
 	"context"
-	"slices"
+	"maps"
 	"time"
 
 	"github.com/digitalocean/go-libvirt"
 
 	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/converge"
+	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/virt"
-	"github.com/virt-sluice/sluice/stream"
 )
-
-// passInterval is how often libvirt is asked how far a migration with a goal is: a pass over memory that
-// does not fit into the downtime takes longer than that, and its beginning is the moment to act.
-const passInterval = 100 * time.Millisecond
 
 // findGoal says what the migration is to reach: what was asked for, and for the rest what the
 // configuration has.
@@ -28,28 +24,11 @@ func (m *outgoing) findGoal(ctx context.Context, state virt.State) error {
 	case r.Auto == control.No, r.Auto == control.Unset && !conf.Always, r.ByHand():
 		return nil
 	}
-	downtime, _ := control.ParseMaxDowntime(cmp.Or(r.MaxDowntime, conf.MaxDowntime)) // both have been checked
-	deadline, _ := control.ParseDeadline(cmp.Or(r.Deadline, conf.Deadline))
-	allow := conf.Allow
-	if len(r.Allow) > 0 {
-		allow = r.Allow
-	}
-	var memory uint64
-	err := m.virt.Bound(ctx, func() (err error) {
-		_, most, _, _, _, err := m.virt.DomainGetInfo(m.dom)
-		memory = most << 10
-		return err
-	})
+	memory, err := m.virt.MostMemory(ctx, m.dom)
 	if err != nil {
 		return err
 	}
-	m.goal = &converge.Goal{
-		Downtime: downtime,
-		Deadline: deadline.Of(memory),
-		Slow:     slices.Contains(allow, control.AllowSlow),
-		Postcopy: slices.Contains(allow, control.AllowPostCopy),
-		Pause:    slices.Contains(allow, control.AllowPause),
-	}
+	m.goal, m.memory = m.host.Goal(r, memory), memory
 	// libvirt takes no paused guest, and none that is to be paused, for a migration that may become
 	// post-copy; and older ones none with several connections.
 	if r.Suspend || state.Paused() || r.ParallelConnections > 0 && len(r.Allow) == 0 {
@@ -57,6 +36,35 @@ func (m *outgoing) findGoal(ctx context.Context, state virt.State) error {
 	}
 	return nil
 }
+
+// values are libvirt's further parameters. QEMU slows a guest down by 20 %, and by 10 % more after each
+// two passes over its memory: where the deadline is too near for that, and nothing else is allowed that
+// ends the migration, in longer steps.
+func (m *outgoing) values() control.Values {
+	v, g := m.req.Values, m.goal
+	if g == nil || !g.Slow || g.Postcopy || g.Pause || g.Deadline == 0 || v.Has(control.OptionSlowInitial) || v.Has(control.OptionSlowIncrement) {
+		return v
+	}
+	rate := cmp.Or(m.host.Limits(m.req.Bandwidth).Bandwidth, gigabit)
+	if pass := time.Duration(float64(m.memory) / float64(rate) * float64(time.Second)); g.Deadline > passesToSlow*pass {
+		return v
+	}
+	v.Numbers = maps.Clone(v.Numbers)
+	if v.Numbers == nil {
+		v.Numbers = make(map[string]uint64)
+	}
+	const initial, increment = 40, 20
+	v.Numbers[control.OptionSlowInitial], v.Numbers[control.OptionSlowIncrement] = initial, increment
+	m.entry.Decided("QEMU is to slow the guest down by %d %% of its time at first, and by %d %% more each time: the deadline of %v is near for %d MiB of memory", initial, increment, g.Deadline, m.memory>>20)
+	return v
+}
+
+const (
+	// passesToSlow is for how many passes a guest is slowed down until it has next to no time left.
+	passesToSlow = 20
+	// gigabit is what is taken for the rate where no limit says it, in bytes per second.
+	gigabit = 110 << 20
+)
 
 // withoutPostcopy leaves out a post-copy that is allowed, and not asked for, to a host without a
 // sluice.
@@ -75,71 +83,17 @@ func (m *outgoing) lookInterval() time.Duration {
 	if m.goal == nil || m.postcopy {
 		return 0
 	}
-	return passInterval
+	return host.PassInterval
 }
 
-// decide does what is due by the goal. What libvirt refuses, since it comes too early or too late, is
-// looked at again with the next figures.
-func (m *outgoing) decide() {
-	if m.goal == nil || m.postcopy || m.asked != nil {
-		return
-	}
-	if m.decider == nil {
-		m.decider = converge.New(*m.goal)
-	}
-	f := converge.Figures{JobStats: m.stats, At: time.Since(m.started), Rate: m.entry.Progress().Rate, Most: m.mostBandwidth()}
-	for m.act(m.decider.Step(f)) {
-	}
-}
-
-// act does what was decided, and says whether it did, so that there may be more to do.
-func (m *outgoing) act(a converge.Act) bool {
-	switch a.Do {
-	case converge.Nothing:
-		return false
-	case converge.Limit:
-		if m.leaves() || m.watch.Call(context.Background(), func(v *virt.Conn) error {
-			return v.DomainMigrateSetMaxDowntime(m.dom, uint64(a.Downtime/time.Millisecond), 0)
-		}) != nil {
-			return false
-		}
-	case converge.Postcopy:
-		if m.leaves() || m.switchOver(a.Why) != nil {
-			return false
-		}
-	case converge.Abort:
-		if m.leaves() { // it runs there in a moment
-			return false
-		}
-		m.abort(&stream.Cause{Code: stream.CodeTimeout, Host: m.host.Config.Name, Text: a.Why})
-	}
-	m.decider.Did(a)
-	if a.Do == converge.Limit || a.Do == converge.Tell { // the others have told
-		m.entry.Decided("%s", a.Why)
-		m.log.Info().Str("why", a.Why).Msg("decided")
-	}
-	return true
-}
-
-// leaves says whether QEMU has stopped the guest for the last of it.
-func (m *outgoing) leaves() bool {
-	var state virt.State
-	err := m.watch.Call(context.Background(), func(v *virt.Conn) (err error) {
-		state, err = v.State(context.Background(), m.dom.UUID)
-		return err
-	})
-	return err == nil && state.PausedForMigration()
-}
-
-// mostBandwidth is what could get through if all other migrations ended, as far as this host's limits
-// tell, in bytes per second; 0: it is not known.
-func (m *outgoing) mostBandwidth() uint64 {
-	total, own := m.host.Config.Limits.TotalBandwidth<<20, m.host.Limits(m.req.Bandwidth).Bandwidth
+// decide does what is due by the goal.
+func (m *outgoing) decide(st virt.JobStats) {
 	switch {
-	case total <= 0:
-		return 0
-	case own > 0:
-		return uint64(min(total, own))
+	case m.goal == nil || m.postcopy || m.asked != nil:
+		return
+	case m.pursuit == nil:
+		m.pursuit = &host.Pursuit{Host: m.host, Guest: m.dom, Entry: m.entry, Log: m.log, Began: m.started, Bandwidth: m.req.Bandwidth, Virt: m.watch,
+			Postcopy: m.switchOver, Abort: m.abort, Decider: converge.New(*m.goal)}
 	}
-	return uint64(total)
+	m.pursuit.Take(st)
 }

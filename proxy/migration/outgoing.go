@@ -51,8 +51,8 @@ type outgoing struct {
 	switchPoll *time.Ticker // runs from switching until postcopy
 
 	goal    *converge.Goal // nil: it has none
-	decider *converge.Decider
-	stats   virt.JobStats // the latest
+	memory  uint64         // of the guest, in bytes, where there is a goal
+	pursuit *host.Pursuit  // of it; nil until there are figures
 
 	started   time.Time
 	params    []libvirt.TypedParam
@@ -311,7 +311,7 @@ func (m *outgoing) prepare(ctx context.Context) error {
 	defer context.AfterFunc(m.session.Context(), func() { cancel(context.Cause(m.session.Context())) })()
 
 	m.progress(control.PhaseBegin)
-	m.params = arrival.Params(m.nameThere(), arrival.At(m.dir), m.req.Bandwidth, m.req.ParallelConnections, m.req.Values)
+	m.params = arrival.Params(m.nameThere(), arrival.At(m.dir), m.req.Bandwidth, m.req.ParallelConnections, m.values())
 	if m.req.PersistentXML != "" {
 		m.params = append(m.params, arrival.ParamString(libvirt.MigrateParamPersistXML, m.req.PersistentXML))
 	}

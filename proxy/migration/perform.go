@@ -39,6 +39,7 @@ func (m *outgoing) perform(ctx context.Context) error {
 		defer t.Stop()
 		timeout = t.C
 	}
+	var latest virt.JobStats
 	var deadline <-chan time.Time
 	if m.goal != nil && m.goal.Deadline > 0 {
 		t := time.NewTimer(time.Until(m.started.Add(m.goal.Deadline)))
@@ -69,10 +70,10 @@ func (m *outgoing) perform(ctx context.Context) error {
 		case st := <-stats:
 			m.notePostcopy() // others than we can switch it, too
 			m.intervene(st, timedOut)
-			m.stats = st
-			m.decide()
+			latest = st
+			m.decide(st)
 		case <-deadline:
-			m.decide()
+			m.decide(latest)
 		case <-m.switchPoll.C:
 			m.notePostcopy()
 		case <-again.C:

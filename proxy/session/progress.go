@@ -49,6 +49,7 @@ func (e *Entry) progressAt(now time.Time, channels []Channel) control.Progress {
 		DirtyRate: st.DirtyRate,
 		Iteration: st.Iteration,
 		Throttle:  st.Throttle,
+		Downtime:  st.Downtime,
 		Channels:  len(channels),
 		Carried:   carried(channels),
 		Decisions: e.timeline.decisions(),
@@ -60,7 +61,7 @@ func (e *Entry) progressAt(now time.Time, channels []Channel) control.Progress {
 	}
 	switch p.Phase {
 	case control.PhaseFinish, control.PhaseConfirm, control.PhaseDone:
-		p.Percent, p.Remaining = 100, 0
+		p.Percent, p.Remaining, p.Downtime = 100, 0, 0
 		return p
 	}
 	if st.Total > 0 {
@@ -69,7 +70,7 @@ func (e *Entry) progressAt(now time.Time, channels []Channel) control.Progress {
 	passes := e.progress.convergence.passes()
 	switch {
 	case p.Phase == control.PhasePost: // the source changes nothing any more
-		p.DirtyRate = 0
+		p.DirtyRate, p.Downtime = 0, 0
 	case passes > 0:
 		p.Stalled = stalled(p, passes, e.goal)
 		return p

@@ -21,7 +21,7 @@ type JobStats struct {
 	DirtyRate       uint64 `msgpack:"dirty_rate"` // bytes per second
 	Throttle        uint64 `msgpack:"throttle"`   // percent of its time that auto-converge takes from the guest
 
-	Downtime time.Duration `msgpack:"-"`
+	Downtime time.Duration `msgpack:"-"` // of one under way it is what QEMU expects
 	Leaving  bool          `msgpack:"-"` // it is a migration away from this host
 	Elapsed  time.Duration `msgpack:"-"` // since it began
 }

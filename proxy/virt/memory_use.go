@@ -30,6 +30,16 @@ func (v *Conn) Resident(ctx context.Context, dom libvirt.Domain) (bytes uint64, 
 	return bytes, err
 }
 
+// MostMemory is how many bytes the guest may have, and QEMU has for it.
+func (v *Conn) MostMemory(ctx context.Context, dom libvirt.Domain) (bytes uint64, err error) {
+	err = v.Bound(ctx, func() error {
+		_, kib, _, _, _, err := v.DomainGetInfo(dom)
+		bytes = kib << 10
+		return err
+	})
+	return bytes, err
+}
+
 // MaxDowntime is what QEMU allows itself for the guest.
 func (v *Conn) MaxDowntime(ctx context.Context, dom libvirt.Domain) (most time.Duration, err error) {
 	err = v.Bound(ctx, func() error {
