@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -82,21 +83,20 @@ func dirtyRate(t *testing.T, g *Guest, h *Host, seconds int) (rate, passes int) 
 }
 
 // dirties checks that in some seconds the guest dirties about as many MiB as so many passes should.
-// There is one sample for 2 MiB, and the machine may be busy.
+// There is one sample for 2 MiB, and on a busy machine QEMU's seconds may be others than those in which
+// the passes were counted: one look out of ten has to agree.
 func dirties(t *testing.T, g *Guest, h *Host, seconds int, should func(passes int) float64) {
 	t.Helper()
+	var looks []string
 	for range 10 {
 		rate, passes := dirtyRate(t, g, h, seconds)
-		want := should(passes)
-		if want < 32 {
-			continue // of which samples say little
+		got, want := float64(rate*seconds), should(passes)
+		if want >= 32 && got >= want/4 && got <= want*4 { // of less samples say little
+			return
 		}
-		if got := float64(rate * seconds); got < want/4 || got > want*4 {
-			t.Errorf("in %d passes it dirtied %.0f MiB, want %.0f", passes, got, want)
-		}
-		return
+		looks = append(looks, fmt.Sprintf("%.0f of %.0f MiB in %d passes", got, want, passes))
 	}
-	t.Fatal("the guest hardly gets to run")
+	t.Errorf("it dirtied %s", strings.Join(looks, ", "))
 }
 
 func bursts(t *testing.T, g *Guest, h *Host) {
