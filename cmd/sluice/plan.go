@@ -138,7 +138,10 @@ func outlook(e *control.Estimate) (lines []string) {
 		moves += fmt.Sprintf(" and %s of disks", size(e.Disks))
 	}
 	if e.LinkRate > 0 {
-		moves += fmt.Sprintf("; %s/s get through, and an answer takes %s", size(e.LinkRate), roundly(e.RoundTrip))
+		moves += fmt.Sprintf("; %s/s get through", size(e.LinkRate))
+	}
+	if e.RoundTrip > 0 {
+		moves += fmt.Sprintf(", and an answer takes %s", roundly(e.RoundTrip))
 	}
 	switch {
 	case e.Outlook == nil && e.HotMemory == 0:
