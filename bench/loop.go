@@ -21,8 +21,7 @@ import (
 const (
 	loopHeader  = 5
 	loopStride  = loopHeader + record + 1 + 16 // as TLS has it: a content type and a tag
-	loopSealed  = 14                           // more than a unix socket holds, in records
-	loopOpened  = 32                           // as many as sluice reads at once
+	loopRecords = 32                           // read at once, as by sluice
 	loopThreads = 512
 )
 
@@ -86,8 +85,8 @@ type looped struct {
 
 func (l *looped) sends(from, to int) error {
 	runtime.LockOSThread()
-	mem := make([]byte, loopSealed*loopStride)
-	spaces := make([][]byte, loopSealed)
+	mem := make([]byte, loopRecords*loopStride)
+	spaces := make([][]byte, loopRecords)
 	for {
 		for i := range spaces {
 			spaces[i] = mem[i*loopStride+loopHeader:][:record]
@@ -110,7 +109,7 @@ func (l *looped) sends(from, to int) error {
 
 func (l *looped) receives(from, to int) error {
 	runtime.LockOSThread()
-	mem := make([]byte, loopOpened*loopStride)
+	mem := make([]byte, loopRecords*loopStride)
 	have := 0
 	for {
 		n, err := vectored(unix.SYS_READV, from, [][]byte{mem[have:]})
@@ -140,7 +139,7 @@ func (l *looped) receives(from, to int) error {
 
 func writeFully(fd int, bufs [][]byte) error {
 	for len(bufs) > 0 {
-		n, err := vectored(unix.SYS_WRITEV, fd, bufs[:min(len(bufs), loopOpened)])
+		n, err := vectored(unix.SYS_WRITEV, fd, bufs[:min(len(bufs), loopRecords)])
 		if err != nil {
 			return err
 		}
@@ -156,7 +155,7 @@ func writeFully(fd int, bufs [][]byte) error {
 
 // vectored is readv or writev, of which Go's scheduler is not told.
 func vectored(trap uintptr, fd int, bufs [][]byte) (int, error) {
-	var io [loopOpened]unix.Iovec
+	var io [loopRecords]unix.Iovec
 	for i, b := range bufs {
 		io[i].Base = unsafe.SliceData(b)
 		io[i].SetLen(len(b))

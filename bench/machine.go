@@ -15,7 +15,8 @@ type Machine struct {
 	Kernel string `json:"kernel"`
 	System string `json:"system"`
 	Go     string `json:"go"`
-	Load   string `json:"load"` // the load averages when it began: 1, 5 and 15 minutes
+	Load   string `json:"load"`                            // the load averages when it began: 1, 5 and 15 minutes
+	Unix   string `json:"net.core.wmem_default,omitempty"` // bytes that a unix socket may hold
 }
 
 // ThisMachine is where this process runs.
@@ -34,6 +35,8 @@ func ThisMachine() Machine {
 	if f := strings.Fields(string(load)); len(f) > 3 {
 		m.Load = strings.Join(f[:3], " ")
 	}
+	unixBuffer, _ := os.ReadFile("/proc/sys/net/core/wmem_default")
+	m.Unix = strings.TrimSpace(string(unixBuffer))
 	return m
 }
 
