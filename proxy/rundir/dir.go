@@ -107,6 +107,9 @@ func (d *Dir) take() error {
 			d.path, sys.Uid, st.Mode().Perm(), os.Geteuid())
 	}
 	if err := unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if err != unix.EWOULDBLOCK { // such as a profile that does not allow it
+			return fmt.Errorf("run folder: %w", &os.PathError{Op: "flock", Path: d.path, Err: err})
+		}
 		return fmt.Errorf("run folder %s (run_dir) %w: stop that one first, or give this one a folder of its own", d.path, ErrInUse)
 	}
 	if d.root, err = os.OpenRoot(d.path); err != nil {
