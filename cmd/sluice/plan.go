@@ -39,7 +39,7 @@ const planExamples = `  sluice plan web1 host-b
   sluice plan web1 host-b --json | jq '.findings[] | select(.result == "error")'`
 
 // planFlags are those of sluice migrate that sluice plan has, too.
-var planFlags = []string{"copy-storage-all", "copy-storage-inc", "create-disks", "migrate-disks", "dname", "xml", "persistent", "offline", "postcopy", "parallel-connections", "bandwidth", "unsafe", "tls"}
+var planFlags = []string{"copy-storage-all", "copy-storage-inc", "create-disks", "migrate-disks", "dname", "xml", "persistent", "offline", "postcopy", "auto-converge", "parallel-connections", "bandwidth", "unsafe", "tls"}
 
 func newPlan(io streams) *cobra.Command {
 	o := new(migrateOptions)
