@@ -8,11 +8,11 @@
 //	sluice         sluice migrate --auto --max-downtime 300ms --deadline 15s --allow none
 //	sluice-…       the same with --allow slow, postcopy, pause, or all of them
 //
-// The guests are lab.Kinds. Each is started anew for each way. One that has not moved after 40 seconds is told to stay, and
-// counts as not moved. Downtime is what libvirt says of the guest; silence is the longest time in
-// which the guest itself printed nothing, at either host, which is what those who use it notice; and
-// the work that it lost is what it did not do while it was moved, compared with what it had done in
-// three seconds before.
+// The guests are lab.Kinds. Each is started anew for each way. One that has not moved after 40 seconds
+// is told to stay, and counts as not moved. Downtime is what libvirt says of the guest; silence is the
+// longest time in which the guest itself printed nothing, at either host, which is what those who use
+// it notice; and the work that it lost is what it did not do while it was moved, compared with what
+// it had done in three seconds before.
 //
 // The link is of 1 Gbit/s by default. On a busy machine emulators and TLS get less than that through:
 // --link lowers it, and the guests with it.
