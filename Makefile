@@ -16,7 +16,7 @@ RESULTS ?= bench/results/here
 AS_ROOT := $(shell test "$$(id -u)" = 0 || echo "sudo -E env PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build install package release image demo test test-model test-faults test-programs test-ktls test-processors test-hostile test-guests test-versions test-packages roots soak bench converge lint fuzz vulncheck clean
+.PHONY: help build install package release image demo test test-model test-faults test-programs test-evacuate test-ktls test-processors test-hostile test-guests test-versions test-packages roots soak bench converge lint fuzz vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,7 +103,7 @@ demo: ## migrate a real guest between two hosts made on this machine (root or su
 	@$(AS_ROOT) bin/demo
 
 # Packages whose tests bring up the two-host lab. The daemons in it have the race detector as well.
-LABS := ./internal/check ./internal/lab ./test ./test/faults ./test/lab ./test/packages ./test/programs ./test/versions
+LABS := ./internal/check ./internal/lab ./test ./test/evacuate ./test/faults ./test/lab ./test/packages ./test/programs ./test/versions
 GO_TEST = $(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -timeout 40m # for one package
 
 # File systems of other Debian releases, for hosts of the lab. They mostly wait for the network.
@@ -135,6 +135,10 @@ test-programs: ## Nova, Pacemaker, virt-manager, … move guests (root or sudo);
 	test/install
 	test/programs/fetch bin/programs resource-agents libvirt-clients python3-libvirt virt-manager libgtk-3-bin python3-nova
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 30m ./test/programs -args -all
+
+test-evacuate: ## hosts of a lab of three are emptied, also while one dies, is full or can't be reached (root or sudo)
+	test/install
+	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 30m ./test/evacuate -args -all
 
 test-ktls: ## kernel TLS and Landlock alone, in Debian's kernels booted under QEMU's emulation (no root; fetches them once)
 	$(GO) test -count=1 -v -timeout 15m -skip '^TestProcessors$$' ./test/guests -args -all

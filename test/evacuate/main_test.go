@@ -1,0 +1,35 @@
+// Package evacuate tries `sluice evacuate` in a lab of three hosts: whole hosts are emptied, also
+// while a destination dies, is full, or can't be reached. After each, every guest runs on exactly one
+// host, with its memory as it should be.
+//
+//	go test ./test/evacuate             a host is emptied, then two towards each other
+//	go test ./test/evacuate -args -all  everything
+package evacuate
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/virt-sluice/sluice/internal/stand"
+)
+
+var all = flag.Bool("all", false, "try everything, not a sample")
+
+// rest skips what is not of the sample.
+func rest(t *testing.T) {
+	t.Helper()
+	if !*all {
+		t.Skip("make test-evacuate does this, too")
+	}
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	status := m.Run()
+	sluice.Remove()
+	os.Exit(status)
+}
+
+// sluice is what is tried.
+var sluice stand.Built
