@@ -130,8 +130,8 @@ func (s *Decider) reason(stalled uint64, f Figures) string {
 func (s *Decider) pause(f Figures, late bool, expected time.Duration, why string) Act {
 	limit := 2 * s.limit
 	switch {
-	case late:
-		limit = max(limit, expected+expected/4+s.goal.Downtime)
+	case late && s.limit < expected:
+		limit = expected + expected/4 + s.goal.Downtime
 	case s.paused > 0 && f.At-s.paused < within(expected/4, time.Second/2, 5*time.Second):
 		return Act{}
 	}

@@ -313,3 +313,36 @@ func TestAnyFigures(t *testing.T) {
 		}
 	}
 }
+
+// TestOneRaise has a guest that changes all of its memory in each pass, and asks more than once with
+// the same figures: a limit beyond the goal is raised once for them.
+func TestOneRaise(t *testing.T) {
+	const memory, rate = 160 * mib, 40 * mib
+	goal := Goal{Downtime: 300 * time.Millisecond, Deadline: 15 * time.Second, Pause: true}
+	d := New(goal)
+	var limit time.Duration
+	for at := time.Duration(0); at < goal.Deadline-time.Second; at += look {
+		sent := uint64(at.Seconds() * rate)
+		f := Figures{At: at, Rate: rate, JobStats: virt.JobStats{
+			Total: memory, Processed: sent, Remaining: memory - sent%memory, MemoryRemaining: memory - sent%memory,
+			Iteration: 1 + sent/memory, DirtyRate: rate,
+		}}
+		raised := 0
+		for range 20 {
+			a := d.Step(f)
+			if a.Do == Nothing {
+				break
+			}
+			d.Did(a)
+			if a.Do == Limit && a.Downtime > goal.Downtime {
+				raised, limit = raised+1, a.Downtime
+			}
+		}
+		if raised > 1 {
+			t.Errorf("at %v the limit was raised %d times, to %v", at, raised, limit)
+		}
+	}
+	if limit < 4*time.Second {
+		t.Errorf("limit %v at the end, and a pass takes 4s", limit)
+	}
+}
