@@ -99,7 +99,7 @@ func (s *Decider) stall(f Figures) Act {
 		return Act{} // QEMU is at it
 	}
 	left := s.passes.left()
-	expected := takes(left, s.now(f))
+	expected := takes(left, f.Rate)
 	if expected == 0 || s.goal.Deadline > 0 && f.At+expected > s.goal.Deadline {
 		return Act{} // nothing gets through, or not in time
 	}
@@ -197,16 +197,6 @@ func takes(n, rate uint64) time.Duration {
 // most is the highest rate that there was or may be.
 func (s *Decider) most() uint64 { return max(s.best, s.passes.last.Most) }
 
-// now is the rate at which what is left becomes less. In the first pass that may be faster than what
-// gets through: pages of zeroes are hardly sent.
-func (s *Decider) now(f Figures) uint64 {
-	if f.Iteration > 1 || f.At <= s.first.At {
-		return f.Rate
-	}
-	gone := s.first.Remaining - min(f.Remaining, s.first.Remaining)
-	return max(f.Rate, uint64(float64(gone)/(f.At-s.first.At).Seconds()))
-}
-
 // hopeless says that what is left does not get through before the deadline, whatever is done. Of the
 // first pass that is not known: it may be zeroes.
 func (s *Decider) hopeless(f Figures) bool {
@@ -215,12 +205,14 @@ func (s *Decider) hopeless(f Figures) bool {
 	return s.goal.Deadline > 0 && f.Iteration > 1 && left > margin && need > far*left
 }
 
-// late says that what is left has to go now, to be there by the deadline.
+// late says that what is left has to go now, to be there by the deadline. Of the first pass that is not
+// known: it may be zeroes.
 func (s *Decider) late(f Figures) bool {
-	if s.goal.Deadline == 0 || f.At-s.first.At < settling {
+	if s.goal.Deadline == 0 || f.Iteration < 2 || f.At-s.first.At < settling {
 		return false
 	}
-	return f.At+margin+takes(s.passes.left(), s.now(f))*5/4 >= s.goal.Deadline
+	need := takes(s.passes.left(), f.Rate)
+	return f.At+need+max(margin, need/4) >= s.goal.Deadline
 }
 
 // tell is a stall in words, and what comes of it.
