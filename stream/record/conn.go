@@ -203,7 +203,8 @@ func (c *Conn) closeNotifyLocked() error {
 }
 
 // Close sends close_notify, unless another goroutine is writing, and closes the connection below.
-// It waits a second at most for a peer that takes no bytes.
+// It waits a second at most for a peer that takes no bytes. Of several that close at once none fails
+// because another was faster.
 func (c *Conn) Close() error {
 	if c.out.mu.TryLock() {
 		c.raw.SetWriteDeadline(time.Now().Add(alertWait))
@@ -212,6 +213,9 @@ func (c *Conn) Close() error {
 	}
 	err := c.raw.Close()
 	c.Release()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
 	return err
 }
 
