@@ -178,7 +178,7 @@ func TestStalled(t *testing.T) {
 	a, b := s.both(conf{})
 	g := s.guest(lab.GuestSpec{MemoryMiB: 96, DirtyMiB: 64})
 	m := a.migrate(g.Name, "--bandwidth", "24")
-	words := []string{"no progress over the last", "passes", "the guest changes", "MiB/s of its memory", "get through", "--auto-converge", "--postcopy"}
+	words := []string{"no progress over the last", "passes", "the guest changes", "MiB/s of its memory", "get through", "--auto with --allow", "--bandwidth"}
 	stalled := func(p control.Progress) bool { return p.Stalled != "" }
 	m.until("no progress", stalled)
 	for _, p := range m.events.Progress() {

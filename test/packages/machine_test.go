@@ -43,6 +43,9 @@ func newNetwork(t *testing.T) *network {
 
 const bridge = "sluice"
 
+// wmem is what the packages set, and is no namespace's.
+const wmem = "/proc/sys/net/core/wmem_default"
+
 // command is one in the network.
 func (n *network) command(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "nsenter", append([]string{"-t", strconv.Itoa(n.init.Process.Pid), "-n"}, args...)...)
@@ -105,6 +108,9 @@ func (n *network) boot(suite, name, address, share string) *machine {
 		}
 	})
 	m.pid = leader(n.t, notes)
+	// The machines have this one's kernel: no package's sysctl.d is to set it.
+	m.must("mount", "--bind", wmem, wmem)
+	m.must("mount", "-o", "remount,bind,ro", wmem)
 	m.must("ip", "address", "add", address+"/24", "dev", "host0")
 	m.must("ip", "link", "set", "host0", "up")
 	return m
