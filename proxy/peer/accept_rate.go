@@ -39,10 +39,14 @@ func (r *acceptRates) allow(addr netip.Addr, now time.Time) bool {
 	if r.from == nil {
 		r.all, r.from = rate.NewLimiter(acceptRate, acceptBurst), make(map[netip.Prefix]*rate.Limiter)
 	}
+	one := netip.PrefixFrom(addr, addr.BitLen())
+	if l := r.from[one]; l != nil && l.TokensAt(now) < 1 {
+		return false // others in its network do not pay for it
+	}
 	if source := sockets.Source(addr); source != addr && !r.of(netip.PrefixFrom(source, 64), acceptRateNear, acceptBurstNear, now).AllowN(now, 1) {
 		return false
 	}
-	return r.of(netip.PrefixFrom(addr, addr.BitLen()), acceptRateFrom, acceptBurstFrom, now).AllowN(now, 1) && r.all.AllowN(now, 1)
+	return r.of(one, acceptRateFrom, acceptBurstFrom, now).AllowN(now, 1) && r.all.AllowN(now, 1)
 }
 
 // of is the limiter of an address or a network.

@@ -185,3 +185,21 @@ func TestAcceptRateOfANetwork(t *testing.T) {
 		}
 	}
 }
+
+// Whoever has one IPv6 address alone, and goes too fast, keeps nobody else in its network out.
+func TestAcceptRateOfANeighbour(t *testing.T) {
+	var r acceptRates
+	now := time.Now()
+	n := 0
+	for range 2 * acceptBurstNear {
+		if r.allow(netip.MustParseAddr("2001:db8::1"), now) {
+			n++
+		}
+	}
+	if n != acceptBurstFrom {
+		t.Errorf("%d at once from one address", n)
+	}
+	if !r.allow(netip.MustParseAddr("2001:db8::2"), now) {
+		t.Error("its neighbour pays for it")
+	}
+}
