@@ -161,7 +161,7 @@ roots: ## the libvirt and QEMU of Debian 13 and testing, and 13's modular daemon
 	test/install
 	$(ROOTS) trixie testing modular-trixie
 
-test-packages: ## the packages installed, upgraded and removed on Debian 12 and 13, booted, and for Arm (root or sudo)
+test-packages: ## the packages installed, upgraded and removed on Debian 12 and 13, booted (root or sudo)
 	test/install
 	$(ROOTS) bookworm trixie
 	$(GO) test $(if $(AS_ROOT),-exec '$(AS_ROOT)') -count=1 -timeout 30m ./test/packages -args -all
