@@ -11,7 +11,7 @@ import (
 
 func size(n uint64) string { return units.Size(n) }
 
-func rate(n uint64) string { return size(n) + "/s" }
+func rate(n uint64) string { return units.Rate(n) }
 
 // span is a duration with as many digits as matter to a person.
 func span(d time.Duration) string {

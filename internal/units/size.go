@@ -22,4 +22,7 @@ func Size(n uint64) string {
 	return fmt.Sprintf("%.*f %s", digits, v, binary[unit])
 }
 
+// Rate is n bytes per second.
+func Rate(n uint64) string { return Size(n) + "/s" }
+
 var binary = [...]string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}

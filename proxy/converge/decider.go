@@ -3,6 +3,8 @@ package converge
 import (
 	"fmt"
 	"time"
+
+	"github.com/virt-sluice/sluice/internal/units"
 )
 
 // Decider decides about one migration.
@@ -64,7 +66,7 @@ func (s *Decider) Step(f Figures) Act {
 		return Act{}
 	case s.hopeless(f):
 		return s.abort(f, fmt.Sprintf("the deadline of %v can't be met: %s are left to be sent, which takes %v at the best rate so far, %s, and there are %v",
-			s.goal.Deadline, size(f.Remaining), round(takes(f.Remaining, s.most())), rate(s.most()), round(s.goal.Deadline-f.At)))
+			s.goal.Deadline, units.Size(f.Remaining), round(takes(f.Remaining, s.most())), units.Rate(s.most()), round(s.goal.Deadline-f.At)))
 	case s.limit == 0:
 		first := step(s.goal.Downtime, 1)
 		return Act{Do: Limit, Downtime: first, Why: fmt.Sprintf("downtime limit %v at first, of the %v that are allowed", first, s.goal.Downtime)}
@@ -75,7 +77,7 @@ func (s *Decider) Step(f Figures) Act {
 	case s.limit < s.goal.Downtime && f.Iteration > s.raised && s.passes.entered && s.passes.same():
 		next := max(step(s.goal.Downtime, s.steps+1), s.limit+time.Millisecond)
 		return Act{Do: Limit, Downtime: next, raised: true, Why: fmt.Sprintf("downtime limit raised from %v to %v: pass %d over memory begins with %s, and the one before began with %s",
-			s.limit, next, f.Iteration, size(s.passes.start), size(s.passes.before))}
+			s.limit, next, f.Iteration, units.Size(s.passes.start), units.Size(s.passes.before))}
 	}
 	return s.stall(f)
 }
@@ -109,9 +111,9 @@ func (s *Decider) stall(f Figures) Act {
 	}
 	switch {
 	case !s.goal.Postcopy:
-		return s.pause(f, late, expected, fmt.Sprintf("%s are left, which take %v; %s: %s", size(left), round(expected), why, rates(f)))
+		return s.pause(f, late, expected, fmt.Sprintf("%s are left, which take %v; %s: %s", units.Size(left), round(expected), why, rates(f)))
 	case late, s.passes.low(), f.At-s.due >= within(2*expected, time.Second, 10*time.Second):
-		return Act{Do: Postcopy, Why: fmt.Sprintf("%s are left; %s: %s", size(left), why, rates(f))}
+		return Act{Do: Postcopy, Why: fmt.Sprintf("%s are left; %s: %s", units.Size(left), why, rates(f))}
 	}
 	return Act{}
 }
@@ -182,7 +184,7 @@ func (s *Decider) abort(f Figures, why string) Act {
 		why += fmt.Sprintf(", with no progress over the last %d passes", n)
 	}
 	return Act{Do: Abort, Why: fmt.Sprintf("%s: %s are left, of which %s would get through in the downtime of %v; %s%s", why,
-		size(f.Remaining), size(uint64(float64(f.Rate)*s.goal.Downtime.Seconds())), s.goal.Downtime, rates(f), s.more())}
+		units.Size(f.Remaining), units.Size(uint64(float64(f.Rate)*s.goal.Downtime.Seconds())), s.goal.Downtime, rates(f), s.more())}
 }
 
 // takes is how long so many bytes take at a rate.
@@ -217,7 +219,7 @@ func (s *Decider) late(f Figures) bool {
 
 // tell is a stall in words, and what comes of it.
 func (s *Decider) tell(n uint64, f Figures) string {
-	text := fmt.Sprintf("no progress over the last %d passes, which began with %s, and the one before with %s: %s; ", n, size(s.passes.start), size(s.passes.mark), rates(f))
+	text := fmt.Sprintf("no progress over the last %d passes, which began with %s, and the one before with %s: %s; ", n, units.Size(s.passes.start), units.Size(s.passes.mark), rates(f))
 	switch {
 	case s.goal.Slow && f.Throttle < enough:
 		text += "QEMU slows it down"
@@ -246,11 +248,8 @@ func (s *Decider) more() string {
 
 // rates are the two that a stall comes of.
 func rates(f Figures) string {
-	return fmt.Sprintf("the guest changes %s, and %s get through", rate(f.DirtyRate), rate(f.Rate))
+	return fmt.Sprintf("the guest changes %s, and %s get through", units.Rate(f.DirtyRate), units.Rate(f.Rate))
 }
-
-func rate(n uint64) string { return fmt.Sprintf("%.1f MiB/s", float64(n)/(1<<20)) }
-func size(n uint64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
 func round(d time.Duration) time.Duration {
 	if d < time.Second {

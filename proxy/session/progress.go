@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/virt-sluice/sluice/internal/units"
 	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
@@ -102,14 +103,12 @@ func stalled(p control.Progress, passes uint64, goal bool) string {
 		slowed = fmt.Sprintf(" (--auto-converge takes %d %% of its time by now)", p.Throttle)
 	}
 	if goal {
-		return fmt.Sprintf("no progress over the last %d passes: the guest changes %s of its memory%s, and %s get through", passes, perSecond(p.DirtyRate), slowed, perSecond(p.Rate))
+		return fmt.Sprintf("no progress over the last %d passes: the guest changes %s of its memory%s, and %s get through", passes, units.Rate(p.DirtyRate), slowed, units.Rate(p.Rate))
 	}
 	return fmt.Sprintf("no progress over the last %d passes: the guest changes %s of its memory%s, and %s get through. "+
 		"It ends only if the guest changes less: cancel it and use --auto with --allow, or allow more bandwidth (--bandwidth, limits)",
-		passes, perSecond(p.DirtyRate), slowed, perSecond(p.Rate))
+		passes, units.Rate(p.DirtyRate), slowed, units.Rate(p.Rate))
 }
-
-func perSecond(n uint64) string { return fmt.Sprintf("%.1f MiB/s", float64(n)/(1<<20)) }
 
 // carried is what channels have carried, both ways.
 func carried(channels []Channel) (n uint64) {

@@ -127,7 +127,7 @@ func TestProgress(t *testing.T) {
 	e.progress.convergence = convergence{stalled: true, from: 3, pass: 7}
 	e.progress.stats.DirtyRate, e.progress.stats.Throttle = 42<<20, 20
 	p := e.Progress()
-	for _, words := range []string{"no progress over the last 4 passes", "42.0 MiB/s", "0.0 MiB/s get through", "--auto-converge takes 20 %", "--allow", "--bandwidth"} {
+	for _, words := range []string{"no progress over the last 4 passes", "42.0 MiB/s", "0 B/s get through", "--auto-converge takes 20 %", "--allow", "--bandwidth"} {
 		if !strings.Contains(p.Stalled, words) {
 			t.Errorf("%q does not say %q", p.Stalled, words)
 		}
