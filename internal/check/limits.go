@@ -6,14 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virt-sluice/sluice/proxy/control"
-)
-
-// Descriptors of a session with one memory channel, at the source: two sockets
-// a channel, the control channel, libvirt's two connections, listeners, and
-// pipes or epolls; and what the daemon has besides.
-const (
-	filesPerSession = 24
-	filesBesides    = 256
+	"github.com/virt-sluice/sluice/proxy/session"
 )
 
 // wantedPipe is the size of the pipes that a relay moves bytes through.
@@ -28,7 +21,7 @@ func (h *Host) limits(l *control.Findings) {
 	}
 	var files, memory unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil {
-		most := (files.Cur - min(files.Cur, filesBesides)) / filesPerSession
+		most := session.Fit(files.Cur)
 		if most < uint64(h.Config.Limits.Sessions) {
 			l.Warn("nofile", "nofile", "raise LimitNOFILE in sluice.service, or lower limits.sessions",
 				"%d open files are allowed (%s): enough for some %d sessions with one memory channel each, and limits.sessions is %d", files.Cur, whose, most, h.Config.Limits.Sessions)

@@ -121,7 +121,7 @@ func (a *answering) place(ctx context.Context) {
 	}
 	var files unix.Rlimit
 	sessions := len(a.Sessions.IDs())
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Cur < uint64(filesBesides+(sessions+1)*filesPerSession) {
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && session.Fit(files.Cur) <= uint64(sessions) {
 		a.Warn("nofile", "nofile", "raise LimitNOFILE in sluice.service on "+here, "sluice on %s may have %d open files, and has %d sessions already", here, files.Cur, sessions)
 	}
 	if err := arrival.KnowsValues(ctx, a.virt, here, a.ask.Values.Shared()); err != nil {
@@ -131,12 +131,6 @@ func (a *answering) place(ctx context.Context) {
 		a.Fail("versions", "known-fault", "", "%v", err)
 	}
 }
-
-// Descriptors that a session takes, by and large, and the daemon besides.
-const (
-	filesPerSession = 24
-	filesBesides    = 256
-)
 
 // identity looks for guests that have the name or UUID already.
 func (a *answering) identity(ctx context.Context) {
