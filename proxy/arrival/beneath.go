@@ -14,8 +14,9 @@ const longestChain = 32
 // checkBeneath makes sure of what a peer says of the image beneath a disk that is to be made. By its
 // word alone an image is only read as raw, where all of it is content. What it calls qcow2 may be a
 // raw image to which a guest has written a header, which would have QEMU read any file of this host's
-// as the one beneath, or as the one with its data. So the header must lead to nothing but images, where accept has them lie, and
-// name their formats; and no guest here may be able to write another one meanwhile.
+// as the one beneath, or as the one with its data. So the header must lead to nothing but images,
+// where accept has them lie, and name their formats; and no guest here may be able to write another
+// one meanwhile.
 func (a *Arrivals) checkBeneath(ctx context.Context, file, format string, accept func(string) error) error {
 	for range longestChain {
 		switch format {

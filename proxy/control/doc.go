@@ -9,7 +9,7 @@
 //	GET  /v1/sessions/NAME/events  how far it is, whoever has asked for it: a stream
 //	                  of Event, of which the last holds the session as it ended
 //	POST /v1/check    a CheckRequest; one Report
-//	POST /v1/plan     a MigrateRequest; one Plan, and no migration
+//	POST /v1/plan     a PlanRequest; one Plan, and no migration
 //	POST /v1/resolve  a ResolveRequest; an empty object
 //	POST /v1/cancel   a CancelRequest; one CancelReply
 //	POST /v1/reload   an empty object, by root; one Reloaded

@@ -26,7 +26,7 @@ const leastSampled = 128 << 20
 
 // Each thing that is measured has its own time, so that one that hangs takes nothing from the others.
 const (
-	linkPatience   = 30 * time.Second
+	linkPatience   = 30 * time.Second // beyond limits.probe_time
 	askPatience    = 10 * time.Second
 	samplePatience = 10 * time.Second // beyond the time that is sampled
 )
@@ -38,7 +38,7 @@ func (pl *planning) estimate(ctx context.Context) {
 	e := &control.Estimate{Memory: pl.needs.Memory}
 	pl.estimated = e
 	var path forecast.Path
-	err := within(ctx, linkPatience, func(ctx context.Context) (err error) {
+	err := within(ctx, pl.Config.Limits.ProbeTime+linkPatience, func(ctx context.Context) (err error) {
 		path, err = pl.link(ctx)
 		return err
 	})
