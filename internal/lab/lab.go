@@ -45,7 +45,8 @@ type Options struct {
 	Third bool
 }
 
-// A Lab is two hosts, or three, and the link between them. Its methods may be called from several goroutines.
+// A Lab is two hosts, or three, and the link between them. Its methods may be called from several
+// goroutines.
 type Lab struct {
 	Name string
 	A, B *Host

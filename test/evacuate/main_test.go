@@ -8,7 +8,6 @@ package evacuate
 
 import (
 	"flag"
-	"os"
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/stand"
@@ -25,10 +24,8 @@ func rest(t *testing.T) {
 }
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	status := m.Run()
-	sluice.Remove()
-	os.Exit(status)
+	defer sluice.Remove()
+	m.Run()
 }
 
 // sluice is what is tried.

@@ -24,10 +24,8 @@ import (
 var all = flag.Bool("all", false, "run all cases, not a sample")
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	status := m.Run()
-	sluice.Remove()
-	os.Exit(status)
+	defer sluice.Remove()
+	m.Run()
 }
 
 // sluice is what the programs know nothing of.

@@ -11,7 +11,6 @@ package versions
 
 import (
 	"flag"
-	"os"
 	"testing"
 
 	"github.com/virt-sluice/sluice/internal/stand"
@@ -24,10 +23,8 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	status := m.Run()
-	sluice.Remove()
-	os.Exit(status)
+	defer sluice.Remove()
+	m.Run()
 }
 
 // sluice is what is tested.
