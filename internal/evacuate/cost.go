@@ -16,6 +16,9 @@ type cost struct {
 	downtime time.Duration // 0: not known
 }
 
+// mostSeconds is as long as anything is said to take. A Duration has room for nine times that.
+const mostSeconds = 1e9
+
 // usualFixed is for all but sending, where nothing was measured.
 const usualFixed = time.Second
 
@@ -55,7 +58,7 @@ func (c *cost) sending(rate float64) time.Duration {
 	if rate <= 0 {
 		return 0
 	}
-	return time.Duration(float64(c.bytes) / rate * float64(time.Second))
+	return time.Duration(min(float64(c.bytes)/rate, mostSeconds) * float64(time.Second))
 }
 
 // byRisk has those first that are most likely to need more time than there is: of whom it is not

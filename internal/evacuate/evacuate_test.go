@@ -153,6 +153,11 @@ func TestTotal(t *testing.T) {
 			t.Errorf("%s: %v, want %v; known %t", name, p.Total, c.want, p.Known)
 		}
 	}
+	o := on(free, []string{"host-b"}, sketch{name: "g", need: 10000})
+	o.Guests[0].Ways[0].Plan.Estimate.LinkRate = 1
+	if p := New(o).Plan(); p.Total < 300*365*time.Hour {
+		t.Errorf("hardly anything gets through: %v", p.Total)
+	}
 	p := New(on(free, []string{"host-b"}, sketch{name: "g", need: 1000}, sketch{name: "busy", need: 1000, risk: RiskEndless})).Plan()
 	if p.Known || p.Total < 20*time.Second || p.Leaving[0].Endless == nil || p.Leaving[0].Total != 0 {
 		t.Errorf("with one that does not end: %+v", p)

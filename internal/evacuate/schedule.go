@@ -78,7 +78,7 @@ func (e *Evacuation) schedule(under, next []job) time.Duration {
 			}
 		}
 	}
-	return time.Duration(min(at, 1e9) * float64(time.Second))
+	return time.Duration(min(at, mostSeconds) * float64(time.Second))
 }
 
 func done(busy map[*host]int, j job) bool {
