@@ -200,16 +200,19 @@ func endless(e *control.Estimate) []string {
 // reasonLines are reasons, each with what to do.
 func reasonLines(why []evacuate.Reason, width int) (lines []string) {
 	for _, r := range why {
-		text := r.Text
-		if r.Host != "" {
-			text = r.Host + ": " + text
-		}
-		lines = append(lines, indented(margin, text, width)...)
+		lines = append(lines, indented(margin, reasonText(r), width)...)
 		if r.Remedy != "" {
 			lines = append(lines, indented(margin+margin, "-> "+r.Remedy, width)...)
 		}
 	}
 	return lines
+}
+
+func reasonText(r evacuate.Reason) string {
+	if r.Host == "" {
+		return r.Text
+	}
+	return r.Host + ": " + r.Text
 }
 
 // writeEvacuationReport is a report for a person.
@@ -238,11 +241,7 @@ func writeEvacuationReport(w io.Writer, r *evacuate.Report, width int) {
 			}
 		}
 		for _, why := range g.Reasons {
-			text := why.Text
-			if why.Host != "" {
-				text = why.Host + ": " + text
-			}
-			row.add(text)
+			row.add(reasonText(why))
 		}
 		if g.Outcome == control.Cancelled && len(g.Tries) == 0 {
 			row.add("not begun")
@@ -250,7 +249,7 @@ func writeEvacuationReport(w io.Writer, r *evacuate.Report, width int) {
 	}
 	lines = append(lines, t.lines(width)...)
 	if still := r.Count(control.Failed, control.Cancelled, evacuate.Stayed); still > 0 {
-		lines = append(lines, wrap(fmt.Sprintf("%s still here; the same command again goes on with what can go", are(still)), width)...)
+		lines = append(lines, wrap(fmt.Sprintf("%s not moved; the same command again goes on with what can go", have(still)), width)...)
 	}
 	if n := r.Count(control.Unknown); n > 0 {
 		lines = append(lines, wrap("Look on both hosts where the guests run whose outcome is unknown, before anything else: virsh list, and sluice status", width)...)
@@ -258,9 +257,9 @@ func writeEvacuationReport(w io.Writer, r *evacuate.Report, width int) {
 	writeLines(w, lines)
 }
 
-func are(guests int) string {
+func have(guests int) string {
 	if guests == 1 {
-		return "1 guest is"
+		return "1 guest has"
 	}
-	return fmt.Sprintf("%d guests are", guests)
+	return fmt.Sprintf("%d guests have", guests)
 }

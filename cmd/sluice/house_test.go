@@ -48,7 +48,7 @@ func TestEvacuationOnScreen(t *testing.T) {
 			t.Errorf("exit status %d\n%s", code, s.shown())
 		}
 		s.fits()
-		for _, want := range []string{"2 guests can leave host-a", "1 of 2 guests moved from host-a", "fails goes on at host-a", "1 guest is still here"} {
+		for _, want := range []string{"2 guests can leave host-a", "1 of 2 guests moved from host-a", "fails goes on at host-a", "1 guest has not moved"} {
 			if !strings.Contains(strings.Join(strings.Fields(s.shown()), " "), want) {
 				t.Errorf("%d columns: no %q on\n%s", columns, want, s.shown())
 			}

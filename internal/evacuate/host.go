@@ -9,7 +9,7 @@ type host struct {
 
 	guests int // that go there, or have gone
 	moving int
-	doubts int    // of migrations that failed there, which it is being found out for whether it can take others
+	doubts int    // migrations that failed there, for which it is being found out whether it takes others still
 	lost   string // why no guest goes there any more; empty: they do
 }
 

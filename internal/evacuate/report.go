@@ -9,7 +9,7 @@ import (
 // Outcomes of a guest, besides those of a migration (control.Moved and so on).
 const (
 	Stayed = "stayed" // it can't go, or there was no destination left for it: nothing was tried
-	Gone   = "gone"   // it was not here any more, by other means
+	Gone   = "gone"   // it was not here any more when its migration was to begin
 )
 
 // Try is one migration of a guest's.

@@ -56,7 +56,13 @@ func (e *Evacuation) Run(ctx context.Context, stop <-chan struct{}, with Mover) 
 	began := time.Now()
 	r := &run{Evacuation: e, Mover: with, ctx: ctx, happened: make(chan func())}
 	for {
-		r.begin()
+		select {
+		case <-stop: // before anything begins, whatever has happened meanwhile
+			stop = nil
+			r.stop()
+		default:
+			r.begin()
+		}
 		if r.waits == 0 {
 			return e.report(time.Since(began))
 		}
@@ -64,8 +70,6 @@ func (e *Evacuation) Run(ctx context.Context, stop <-chan struct{}, with Mover) 
 		case now := <-r.happened:
 			now()
 		case <-stop:
-			stop = nil
-			r.stop()
 		}
 	}
 }
@@ -160,20 +164,24 @@ func (r *run) settle(m *move, at *host, result *control.Result) {
 
 // doubt finds out, after a migration to a host has not come to a good end, whether that takes guests
 // still, and before that none goes there. A guest that has failed is then tried elsewhere; failed is
-// nil for one that is settled.
+// nil for one that is settled. Once it is stopping no guest goes anywhere, and the host is not asked.
 func (r *run) doubt(m *move, failed *control.Result) {
 	h := m.to
 	h.doubts++
+	stopping := r.stopping
 	r.wait(func() func() {
 		here, err := true, error(nil)
 		if failed != nil {
 			here, err = r.Here(r.ctx, m.UUID)
 			here = here || err != nil
 		}
-		lost := r.Lost(r.ctx, h.name)
+		var lost error
+		if !stopping {
+			lost = r.Lost(r.ctx, h.name)
+		}
 		return func() {
 			h.doubts--
-			if lost != nil && h.lost == "" {
+			if lost != nil && h.lost == "" && !r.stopping { // else it may be that ctx has ended
 				h.lost = lost.Error()
 				r.Told(Event{Host: h.name, Lost: h.lost})
 			}
@@ -192,6 +200,8 @@ func (r *run) elsewhere(m *move, failed *control.Result, here bool) {
 	from := m.to
 	m.leave()
 	switch {
+	case !here && failed.Session != "": // it has ended during its migration, and nobody may take that for a success
+		r.settle(m, from, failed)
 	case !here:
 		gone := *failed
 		gone.Outcome = Gone

@@ -54,7 +54,7 @@ func (s *site) mover(told func(Event)) Mover {
 			if err := s.refused[key]; err != nil {
 				return nil, err
 			}
-			result := &control.Result{Outcome: control.Moved, Guest: guest, Message: "the message of " + key}
+			result := &control.Result{Outcome: control.Moved, Session: "of " + key, Guest: guest, Message: "the message of " + key}
 			if o := s.becomes[key]; o != "" {
 				result.Outcome = o
 			}
@@ -116,6 +116,7 @@ func TestRun(t *testing.T) {
 		"the daemon goes away":         {&site{refused: map[string]error{"g2>c": fmt.Errorf("%w: EOF", control.ErrNoResult)}}, false, "g1:moved g2:unknown g3:moved", control.Unknown, "g1>b g2>c g3>b"},
 		"somebody cancels one":         {&site{becomes: map[string]string{"g1>b": control.Cancelled}}, false, "g1:cancelled g2:moved g3:moved", control.Cancelled, "g1>b g2>c g3>b"},
 		"one has gone by itself":       {&site{refused: map[string]error{"g1>b": refusal}, away: map[string]bool{"g1": true}}, false, "g1:gone g2:moved g3:moved", control.Moved, "g1>b g2>c g3>b"},
+		"one ends on the way":          {&site{becomes: map[string]string{"g1>b": control.Failed}, away: map[string]bool{"g1": true}}, false, "g1:failed g2:moved g3:moved", control.Failed, "g1>b g2>c g3>b"},
 		"a host dies": {&site{becomes: map[string]string{"g1>b": control.Failed}, lost: map[string]bool{"host-b": true}}, false,
 			"g1:moved g2:moved g3:moved", control.Moved, "g1>b g1>c g2>c g3>c"},
 		"all hosts die": {&site{becomes: map[string]string{"g1>b": control.Failed, "g1>c": control.Failed}, lost: map[string]bool{"host-b": true, "host-c": true}}, true,
@@ -183,6 +184,12 @@ func TestStop(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		stops(t, o, late)
 	}
+	stopped := make(chan struct{})
+	close(stopped)
+	s := new(site)
+	if got := outcomes(New(o).Run(t.Context(), stopped, s.mover(func(Event) {}))); got != "g1:cancelled g2:cancelled g3:cancelled" || len(s.asked) > 0 {
+		t.Errorf("stopped before it has begun: %s, asked for %v", got, s.asked)
+	}
 }
 
 func stops(t *testing.T, o Options, late bool) {
@@ -209,10 +216,13 @@ func stops(t *testing.T, o Options, late bool) {
 // When nothing is waited for any more, what is under way is unknown.
 func TestLeave(t *testing.T) {
 	o := on(map[string]uint64{"host-b": 1000}, []string{"host-b"}, sketch{name: "g1", need: 400}, sketch{name: "g2", need: 300}, sketch{name: "g3", need: 100})
-	s := &site{phase: map[string]string{"g1>b": control.PhaseFinish, "g2>b": control.PhaseFinish}}
+	s := &site{phase: map[string]string{"g1>b": control.PhaseFinish, "g2>b": control.PhaseFinish}, lost: map[string]bool{"host-b": true}}
 	ctx, leave := context.WithCancel(t.Context())
 	stop, reported := make(chan struct{}), 0
 	r := New(o).Run(ctx, stop, s.mover(func(e Event) {
+		if e.Host != "" {
+			t.Errorf("%s was told to be lost: %s", e.Host, e.Lost)
+		}
 		if e.Progress != nil && e.Progress.Percent == 50 {
 			if reported++; reported == 2 {
 				close(stop)
