@@ -69,7 +69,7 @@ func (v *evacuation) move(ctx context.Context, e *evacuate.Evacuation) *evacuate
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	cancel := make(chan struct{})
-	defer untilCancelled(cancel, leave, v.view.note, "guests are safe here, or there where they are being taken over")()
+	defer untilCancelled(cancel, leave, v.view.note, "each guest is safe: here, or at the destination that is taking it over")()
 	silence := newSilence(v.view.note)
 	defer silence.stop()
 	stalled := make(map[string]bool) // guests whose migration makes no progress
@@ -104,6 +104,8 @@ func (v *evacuation) move(ctx context.Context, e *evacuate.Evacuation) *evacuate
 
 // here says whether a guest still is one that is to leave.
 func (v *evacuation) here(ctx context.Context, uuid string) (bool, error) {
+	ctx, done := patiently(ctx)
+	defer done()
 	all, err := v.client.Guests(ctx)
 	if err != nil {
 		return false, err
@@ -118,7 +120,7 @@ func (v *evacuation) here(ctx context.Context, uuid string) (bool, error) {
 
 // lost says why a host can't take guests.
 func (v *evacuation) lost(ctx context.Context, host string) error {
-	ctx, done := context.WithTimeoutCause(ctx, planPatience, fmt.Errorf("no answer within %v", planPatience))
+	ctx, done := patiently(ctx)
 	defer done()
 	report, err := v.client.Check(ctx, &control.CheckRequest{Peers: []string{host}})
 	if err != nil {

@@ -18,11 +18,13 @@ const plansAtOnce = 4
 // look finds out what there is to be decided about: guests, destinations, and each guest's plan at
 // each of them.
 func (v *evacuation) look(ctx context.Context) (*evacuate.Options, error) {
-	all, err := v.client.Guests(ctx)
+	asking, done := patiently(ctx)
+	defer done()
+	all, err := v.client.Guests(asking)
 	if err != nil {
 		return nil, err
 	}
-	st, err := v.client.Status(ctx)
+	st, err := v.client.Status(asking)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +33,7 @@ func (v *evacuation) look(ctx context.Context) (*evacuate.Options, error) {
 	if err != nil || len(guests) == 0 {
 		return o, err
 	}
-	if err := v.hosts(ctx, st, o); err != nil {
+	if err := v.hosts(asking, st, o); err != nil {
 		return nil, err
 	}
 	v.view.note(fmt.Sprintf("planning %s for %s; that takes some five seconds for each guest, %d at once", count(len(guests), "guest"), count(len(o.Hosts), "host"), plansAtOnce))
@@ -112,7 +114,7 @@ func (v *evacuation) planned(ctx context.Context, g control.Guest, hosts []strin
 		w := evacuate.Way{Host: hosts[(first+i)%len(hosts)]}
 		var req *control.MigrateRequest
 		if req, w.Err = v.request(g.UUID, w.Host); w.Err == nil {
-			ctx, done := context.WithTimeoutCause(ctx, planPatience, fmt.Errorf("no answer within %v", planPatience))
+			ctx, done := patiently(ctx)
 			w.Plan, w.Err = v.client.Plan(ctx, &control.PlanRequest{MigrateRequest: *req, Unmeasured: measured})
 			done()
 		}

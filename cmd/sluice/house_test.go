@@ -73,7 +73,7 @@ func TestEvacuationOnScreen(t *testing.T) {
 		t.Errorf("exit status %d", code)
 	}
 	s.fits()
-	for _, want := range []string{"sluice: cancelling; waiting until guests are safe here", "waits  host-b  cancelled", "0 of 1 guest moved"} {
+	for _, want := range []string{"sluice: cancelling; waiting until each guest is safe: here", "waits  host-b  cancelled", "0 of 1 guest moved"} {
 		if !strings.Contains(s.shown(), want) {
 			t.Errorf("Ctrl-C: no %q on\n%s", want, s.shown())
 		}

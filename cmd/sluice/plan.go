@@ -77,11 +77,15 @@ func newPlan(io streams) *cobra.Command {
 // planPatience bounds a daemon's answer, each step of which has its own limit there.
 const planPatience = 5 * time.Minute
 
+func patiently(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, planPatience, fmt.Errorf("no answer within %v", planPatience))
+}
+
 // plan has the daemon plan one migration, shows what it found and ends with its exit status.
 func plan(ctx context.Context, io streams, o *migrateOptions, req *control.MigrateRequest) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	ctx, done := context.WithTimeoutCause(ctx, planPatience, fmt.Errorf("no answer within %v", planPatience))
+	ctx, done := patiently(ctx)
 	defer done()
 	p, err := control.New(o.socket).Plan(ctx, &control.PlanRequest{MigrateRequest: *req})
 	if err != nil {
