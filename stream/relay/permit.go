@@ -13,8 +13,9 @@ import (
 var permits = newPermitPool(runtime.GOMAXPROCS(0))
 
 // turnBytes is how much a direction moves before those that have waited longer. It is many moves,
-// between which it may have to wait for its peers: so of many streams only a few are at work at a
-// time, at every hop, and what they have written is in the processors' caches still when it is read.
+// between which it may have to wait for its peers, without a permit. So of many streams only a few
+// are at work at a time, at every hop, and what they have written is still in the processors' caches
+// when it is read.
 const turnBytes = 1 << 20
 
 type permitPool struct {
@@ -39,7 +40,7 @@ type permit struct {
 // next begins a move, for which a permit is wanted or not.
 func (p *permit) next(wanted bool) {
 	if wanted && p.held.Load() {
-		poller.ask() // while nobody has the permit to go on by
+		poller.ask() // before the permit is the next one's, who would keep the processor
 	}
 	p.give()
 	p.wanted = wanted

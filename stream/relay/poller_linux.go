@@ -14,19 +14,17 @@ import (
 // askEvery bounds how long what has become ready in Go's poller waits for those that hold permits.
 const askEvery = time.Millisecond
 
-// poller has Go's scheduler ask its poller. By itself it does so only on a processor that has
-// nothing to run, which those that hand permits to one another keep it from, and otherwise every
-// 10 ms; and what it has found then goes behind them. One who waits for what has happened already
-// leaves a processor that runs all that is ready, asks, and runs what it has found, the one who
-// waits last.
+// poller has Go's scheduler ask its poller. By itself the scheduler does so only on a processor that
+// has nothing to run, which is never while permits pass from one direction to the next, and
+// otherwise every 10 ms; and what it finds then runs behind those that were given a permit. So a
+// direction waits for an event that has happened already: its processor runs all that is ready,
+// asks, and runs what it has found, the direction last.
 var poller asker
 
 type asker struct {
-	last atomic.Int64 // when it was asked, in ns since began
-	mu   sync.Mutex   // held while somebody asks
-	rc   syscall.RawConn
-	file *os.File
-	made bool
+	last atomic.Int64    // when it was asked, in ns since began
+	mu   sync.Mutex      // held while somebody asks
+	rc   syscall.RawConn // of the event; nil until it is made
 	told bool
 	tell func(fd uintptr) bool
 }
@@ -41,7 +39,7 @@ func (a *asker) ask() {
 	}
 	defer a.mu.Unlock()
 	a.last.Store(now)
-	if !a.made {
+	if a.rc == nil {
 		a.make()
 	}
 	if a.rc != nil {
@@ -50,15 +48,14 @@ func (a *asker) ask() {
 	}
 }
 
-// make makes the event; without one nobody asks. The process keeps it.
+// make makes the event, which the process keeps. Where there is no descriptor left for one nobody
+// asks, and the next to whom that is due tries again.
 func (a *asker) make() {
-	a.made = true
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return
 	}
-	a.file = os.NewFile(uintptr(fd), "eventfd")
-	a.rc, _ = a.file.SyscallConn()
+	a.rc, _ = os.NewFile(uintptr(fd), "eventfd").SyscallConn() // which keeps the file
 	a.tell = a.happen
 }
 

@@ -19,10 +19,10 @@ const (
 	roomEnough = 64 << 10
 )
 
-// A unix socket may have room for more than the kernel's usual default (net.core.wmem_default; it is
-// made more for QEMU's, which it writes to us by). That is only for those whose reader has been
-// seen to read: TCP's tuning takes what is passed on at first for the work of a fast one, and then
-// keeps some 4 MiB for each stream that stands still.
+// The packages raise net.core.wmem_default for the unix socket by which QEMU writes to us, and the
+// sockets by which we write then have more room, too. More than the kernel's usual is used only for
+// a reader that has been seen to read: TCP's tuning takes what is passed on at first for the work of
+// a fast reader, and then keeps some 4 MiB for each stream that stands still.
 const (
 	usualRoom   = 208 << 10
 	provenBytes = 1 << 20
@@ -41,7 +41,7 @@ func room(fd int, tcp, proven bool) int {
 		used := int(max(mem[wmemAlloc], mem[wmemQueued])) // a unix socket has the first, TCP the second
 		free = int(mem[sndbuf]) - used
 		if !tcp && !proven && mem[sndbuf] > usualRoom && used > usualRoom-roomEnough {
-			return 0 // a unix socket tells of room for each piece that is read, as long as it has some
+			return 0 // a unix socket tells of room for each piece that is read once three quarters are free
 		}
 	}
 	if tcp {
