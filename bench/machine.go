@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"cmp"
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -16,7 +18,7 @@ type Machine struct {
 	System string `json:"system"`
 	Go     string `json:"go"`
 	Load   string `json:"load"`                            // the load averages when it began: 1, 5 and 15 minutes
-	Unix   string `json:"net.core.wmem_default,omitempty"` // bytes that a unix socket may hold
+	Unix   string `json:"net.core.wmem_default,omitempty"` // bytes that a unix socket may hold; a network namespace may not tell
 }
 
 // ThisMachine is where this process runs.
@@ -38,6 +40,12 @@ func ThisMachine() Machine {
 	unixBuffer, _ := os.ReadFile("/proc/sys/net/core/wmem_default")
 	m.Unix = strings.TrimSpace(string(unixBuffer))
 	return m
+}
+
+// Heading is the first line of a report for a person.
+func (m Machine) Heading(date string) string {
+	return fmt.Sprintf("%s, %s, %d cores, %s, %s, net.core.wmem_default %s; load %s at the start\n",
+		date, m.CPU, m.Cores, m.Kernel, m.System, cmp.Or(m.Unix, "unknown"), m.Load)
 }
 
 // field is the first value of a name in a file of lines.

@@ -10,12 +10,11 @@ import (
 // Write writes the report for a person.
 func (rep *Report) Write(w io.Writer) error {
 	var b strings.Builder
-	m := rep.Machine
-	fmt.Fprintf(&b, "%s, %s, %d cores, %s, %s; load %s at the start\n", rep.Date, m.CPU, m.Cores, m.Kernel, m.System, m.Load)
+	b.WriteString(rep.Machine.Heading(rep.Date))
 	if far := rep.Far; far != nil {
 		fmt.Fprintf(&b, "to %s, %d cores, %s, %s; load %s\n", far.CPU, far.Cores, far.Kernel, far.System, far.Load)
 	}
-	fmt.Fprintf(&b, "net.core.wmem_default %s; %s; mutual TLS 1.3 with %s\n", m.Unix, rep.Network, suite)
+	fmt.Fprintf(&b, "%s; mutual TLS 1.3 with %s\n", rep.Network, suite)
 	fmt.Fprintf(&b, "medians of %d rounds (least to most); MiB: the most resident memory of each relay, sending and receiving\n", rep.Rounds)
 	fmt.Fprintf(&b, "AES-128-GCM, seal and open, in CPU-s/GB: sluice %.3f (%s), Go %.3f", rep.medianAES(func(a AES) float64 { return a.Sluice }), rep.Choice, rep.medianAES(func(a AES) float64 { return a.Go }))
 	if rep.OpenSSL != "" {

@@ -34,11 +34,11 @@ type measurement struct {
 func (m *measurement) LostPercent() float64 { return 100 * m.Lost / m.Seconds }
 
 // cell starts a guest and moves it.
-func (h *hosts) cell(ctx context.Context, k kind, w way, m *measurement) (err error) {
+func (h *hosts) cell(ctx context.Context, spec lab.GuestSpec, w way, m *measurement) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, cellTime)
 	defer cancel()
 	a, b := h.A.Host, h.B.Host
-	g, err := a.StartGuest(ctx, k.spec)
+	g, err := a.StartGuest(ctx, spec)
 	if err != nil {
 		return err
 	}

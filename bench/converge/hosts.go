@@ -32,9 +32,9 @@ func measure(ctx context.Context, o options, rep *report) (err error) {
 			err = errors.Join(err, h.down())
 		}
 	}()
-	for _, k := range kinds(o.link) {
+	for _, spec := range lab.Kinds(o.link) {
 		for _, w := range ways {
-			if !slices.Contains(o.guests, k.name) || !slices.Contains(o.ways, w.name) {
+			if !slices.Contains(o.guests, spec.Name) || !slices.Contains(o.ways, w.name) {
 				continue
 			}
 			if h == nil {
@@ -44,13 +44,13 @@ func measure(ctx context.Context, o options, rep *report) (err error) {
 				}
 				h = up
 			}
-			m := measurement{Guest: k.name, Way: w.name}
-			failed := h.cell(ctx, k, w, &m)
+			m := measurement{Guest: spec.Name, Way: w.name}
+			failed := h.cell(ctx, spec, w, &m)
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			if failed != nil {
-				m = measurement{Guest: k.name, Way: w.name, Error: failed.Error()}
+				m = measurement{Guest: spec.Name, Way: w.name, Error: failed.Error()}
 				if failed = h.down(); failed != nil {
 					m.Error += "; " + failed.Error()
 				}

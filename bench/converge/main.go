@@ -34,6 +34,8 @@ import (
 	"github.com/virt-sluice/sluice/internal/stand"
 )
 
+const leastLink, mostLink = 32, 300 // MiB per second
+
 type options struct {
 	binary  string
 	link    int // MiB per second
@@ -48,8 +50,8 @@ func main() {
 	flag.StringVar(&o.binary, "sluice", "bin/sluice", "the sluice `PROGRAM` to measure")
 	flag.IntVar(&o.link, "link", lab.Gigabit>>20, "the link's rate in `MiB/s`")
 	flag.StringVar(&o.results, "results", "", "`FOLDER` to write converge.json, converge.txt and converge.svg to")
-	stand.ChoiceVar(&o.guests, "guests", names(kinds(1)), "which `GUESTS` are moved")
-	stand.ChoiceVar(&o.ways, "ways", names(ways), "by which `WAYS`")
+	stand.ChoiceVar(&o.guests, "guests", names(lab.Kinds(1), func(g lab.GuestSpec) string { return g.Name }), "which `GUESTS` are moved")
+	stand.ChoiceVar(&o.ways, "ways", names(ways, func(w way) string { return w.name }), "by which `WAYS`")
 	flag.BoolVar(&o.busy, "busy", false, "measure on a busy machine, too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -58,6 +60,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "converge:", err)
 		os.Exit(1)
 	}
+}
+
+func names[T any](all []T, name func(T) string) (names []string) {
+	for _, one := range all {
+		names = append(names, name(one))
+	}
+	return names
 }
 
 func run(ctx context.Context, o options) error {

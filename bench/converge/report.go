@@ -55,8 +55,7 @@ func (m *measurement) line() string {
 
 // Write writes the report for a person.
 func (rep *report) Write(out io.Writer) error {
-	m := rep.Machine
-	fmt.Fprintf(out, "%s, %s, %d cores, %s, %s; load %s at the start\n", rep.Date, m.CPU, m.Cores, m.Kernel, m.System, m.Load)
+	fmt.Fprint(out, rep.Machine.Heading(rep.Date))
 	fmt.Fprintf(out, "a link of %d MiB/s between two hosts of the lab, TCP %s; times in seconds\n", rep.Link, rep.Congestion)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, guest := range rep.Guests {

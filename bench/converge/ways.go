@@ -24,8 +24,6 @@ type way struct {
 	allow string
 }
 
-func (w way) called() string { return w.name }
-
 // Names of ways that something is said of.
 const (
 	byDefault = "default"

@@ -38,9 +38,8 @@ func relays(m measurement) float64  { return m.Relays }
 
 // Write writes the report for a person.
 func (rep *report) Write(out io.Writer) error {
-	m := rep.Machine
-	fmt.Fprintf(out, "%s, %s, %d cores, %s, %s; load %s at the start\n", rep.Date, m.CPU, m.Cores, m.Kernel, m.System, m.Load)
-	fmt.Fprintf(out, "a guest of %s between two hosts of the lab, TCP %s, net.core.wmem_default %s; medians of %d rounds (least to most), ratios within a round\n", rep.memory(), rep.Congestion, m.Unix, rep.Rounds)
+	fmt.Fprint(out, rep.Machine.Heading(rep.Date))
+	fmt.Fprintf(out, "a guest of %s between two hosts of the lab, TCP %s; medians of %d rounds (least to most), ratios within a round\n", rep.memory(), rep.Congestion, rep.Rounds)
 	gib := float64(rep.MemoryMiB) / 1024
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, state := range rep.Guests {

@@ -27,13 +27,14 @@ import (
 	"github.com/virt-sluice/sluice/bench"
 	"github.com/virt-sluice/sluice/internal/lab"
 	"github.com/virt-sluice/sluice/internal/site"
+	"github.com/virt-sluice/sluice/internal/stand"
 )
 
 type options struct {
 	binary   string
 	rounds   int
 	commands int
-	ways     string
+	ways     []string
 }
 
 func main() {
@@ -41,9 +42,9 @@ func main() {
 	flag.StringVar(&o.binary, "sluice", "bin/sluice", "the sluice `PROGRAM` to measure")
 	flag.IntVar(&o.rounds, "rounds", 301, "how `OFTEN` each loop is measured")
 	flag.IntVar(&o.commands, "commands", 20, "how many `COMMANDS` a loop has")
-	flag.StringVar(&o.ways, "ways", "unix,tls,port,tunnel,read", "which `WAYS` are measured")
+	stand.ChoiceVar(&o.ways, "ways", []string{"unix", "tls", "port", "tunnel", "read"}, "which `WAYS` are measured")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "rpc:", err)
@@ -55,7 +56,6 @@ func main() {
 const full = "access = \"full\"\n[clients.a]\nnames = [\"host-a\"]\naccess = \"full\"\n"
 
 func run(ctx context.Context, o options) (err error) {
-	ways := strings.Split(o.ways, ",")
 	l, err := lab.Up(ctx, lab.Options{})
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	shells := make(map[string]*shell)
-	for _, way := range ways {
+	for _, way := range o.ways {
 		host, uri := l.A, map[string]string{
 			"unix":   "qemu:///system",
 			"tls":    "qemu+tls://host-b:" + ownPort + "/system",
@@ -95,8 +95,8 @@ func run(ctx context.Context, o options) (err error) {
 	for _, command := range []string{"list", "dumpxml bench"} {
 		took := make(map[string][]float64)
 		for round := -1; round < o.rounds; round++ { // the first is not counted
-			for i := range ways {
-				way := ways[(max(round, 0)+i)%len(ways)] // another begins each round
+			for i := range o.ways {
+				way := o.ways[(max(round, 0)+i)%len(o.ways)] // another begins each round
 				t, err := shells[way].loop(command, o.commands)
 				if err != nil {
 					return fmt.Errorf("%s by %s: %w", command, way, err)
@@ -106,7 +106,7 @@ func run(ctx context.Context, o options) (err error) {
 				}
 			}
 		}
-		if err := table(o, command, ways, took); err != nil {
+		if err := table(o, command, took); err != nil {
 			return err
 		}
 	}
@@ -153,12 +153,12 @@ func tunnel(ctx context.Context, s *site.Site) error {
 	return nil
 }
 
-func table(o options, command string, ways []string, took map[string][]float64) error {
+func table(o options, command string, took map[string][]float64) error {
 	fmt.Printf("virsh %s: %d loops of %d within one session each, microseconds a command, medians (least to most)\n\n", command, o.rounds, o.commands)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	others := slices.DeleteFunc([]string{"unix", "tls", "tunnel"}, func(way string) bool { return !slices.Contains(ways, way) })
+	others := slices.DeleteFunc([]string{"unix", "tls", "tunnel"}, func(way string) bool { return !slices.Contains(o.ways, way) })
 	fmt.Fprintln(w, "way\tmicroseconds\tagainst "+strings.Join(others, "\tagainst "))
-	for _, way := range ways {
+	for _, way := range o.ways {
 		t := took[way]
 		fmt.Fprintf(w, "%s\t%.0f (%.0f to %.0f)", way, 1e6*bench.Median(t), 1e6*slices.Min(t), 1e6*slices.Max(t))
 		for _, other := range others {
