@@ -2,33 +2,16 @@ package faults
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/virt-sluice/sluice/internal/lab"
-	"github.com/virt-sluice/sluice/internal/site"
 	"github.com/virt-sluice/sluice/internal/stand"
 	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // waits is the outcome of a caller that has no answer yet while it is told that nobody can tell.
 const waits = "waits"
-
-// Where a guest is in the end.
-const (
-	moved = "moved" // it runs on host-b alone
-	stays = "stays" // it runs on host-a alone
-	ended = "ended" // it runs nowhere, and nothing is left of it
-	held  = "held"  // it is paused on host-a, and is not on host-b
-	split = "split" // a part of it is on each host, as post-copy leaves it
-	torn  = "torn"  // post-copy has lost it: what is left can't go on (docs/failures.md)
-	twice = "moved, and a paused copy is left on host-a"
-	open  = "undecided" // none of these
-)
 
 // judge waits until all has come to rest, and checks everything.
 func (s *stage) judge(r *result) {
@@ -173,75 +156,6 @@ func (s *stage) inTime(r *result) {
 	}
 }
 
-// rest waits until the guest is where it stays, and says where.
-func (s *stage) rest(ctx context.Context) string {
-	where, since := open, time.Now()
-	settled := func() time.Duration {
-		switch where {
-		case moved, stays, ended:
-			return time.Second
-		case open: // nothing is decided
-			return time.Hour
-		}
-		return 25 * time.Second // longer than what sluice still does about it
-	}
-	s.wait("the guest is where it stays", 100*time.Second, func() (bool, error) {
-		now := s.where(ctx)
-		if now != where {
-			where, since = now, time.Now()
-		}
-		if s.overdue() && where != open {
-			return true, nil
-		}
-		return time.Since(since) > settled(), nil
-	})
-	return where
-}
-
-func (s *stage) where(ctx context.Context) string {
-	places, err := s.WhereRuns(ctx, s.g.Name)
-	if err != nil {
-		return open
-	}
-	a, b := places[0], places[1]
-	gone := func(p lab.Place) bool { return len(p.QEMU) == 0 && (p.State == "" || p.State == "shut off") }
-	if s.nameTaken {
-		b.State = "" // of the other guest of the name
-	}
-	switch {
-	case gone(a) && gone(b):
-		return ended
-	case gone(a) && b.State == "running":
-		if reason, _ := s.B.Virsh(ctx, "domstate", "--reason", s.g.Name); strings.Contains(reason, "post-copy") {
-			return torn // its QEMU waits for a page that nobody has
-		}
-		return moved
-	case gone(b) && a.State == "running":
-		return stays
-	case gone(b) && a.State == "paused":
-		reason, _ := s.A.Virsh(ctx, "domstate", "--reason", s.g.Name)
-		if strings.Contains(reason, "post-copy") {
-			return torn
-		}
-		return held
-	case len(a.QEMU) > 0 && len(b.QEMU) > 0 && s.c.kind == "postcopy":
-		return split
-	case a.State == "paused" && b.State == "running" && s.c.way.alone: // its client, or libvirt, has not ended it
-		return twice
-	case gone(a) && s.c.kind == "postcopy": // its source is lost
-		return torn
-	}
-	return open
-}
-
-func (s *stage) places(ctx context.Context) string {
-	places, err := s.WhereRuns(ctx, s.g.Name)
-	if err != nil {
-		return err.Error()
-	}
-	return fmt.Sprintf("%v and %v", places[0], places[1])
-}
-
 // agrees checks the caller's word against where the guest is.
 func (s *stage) agrees(r *result, where string, ran bool) {
 	hits := s.c.fault.hits
@@ -295,65 +209,6 @@ func (s *stage) causes(r *result) {
 	}
 }
 
-// operator does what a person is told to do about a guest that is held, or split by post-copy, and
-// says where it is then.
-func (s *stage) operator(ctx context.Context, r *result, where string, ran bool) string {
-	run := func(args ...string) string {
-		out, err := s.A.Command(ctx, args[0], args[1:]...).CombinedOutput()
-		if err != nil {
-			r.fault("%s: %v: %s", strings.Join(args, " "), err, out)
-		}
-		return s.rest(ctx)
-	}
-	leaving, hits := s.status(s.site.A).Leaving, s.c.fault.hits
-	switch {
-	case where == split:
-		if !slices.ContainsFunc(s.site.Daemons(), func(d *site.Daemon) bool { return len(s.status(d).Ended) > 0 }) && s.c.fault.hits == "" {
-			r.fault("post-copy was lost, and nothing has failed")
-		}
-		s.SlowLink(0)
-		if !s.answers(ctx, s.B) {
-			r.Outcome += ", and QEMU on host-b waits for a page and answers nobody (software emulation)"
-			return torn
-		}
-		r.Outcome += ", resumed"
-		return run(append([]string{s.programs.Command, "migrate", "--postcopy-resume", s.g.Name, lab.HostB}, s.persistence()...)...)
-	case len(leaving) > 0:
-		if !s.c.mayHold() {
-			r.fault("nobody could tell what became of the guest: %+v", leaving)
-		}
-		r.Outcome += ", resolved"
-		to := "--here"
-		if ran {
-			to = "--there"
-		}
-		where := run(s.programs.Command, "resolve", s.g.Name, to)
-		if err := s.wait("the caller's end after the operator's word", busy, func() (bool, error) { return !s.caller.running(), nil }); err != nil {
-			r.fault("%v", err)
-		}
-		return where
-	case where == twice && (hits == "caller" || hits == "libvirtd-a" || hits == "link"):
-		return run("virsh", "-q", "destroy", s.g.Name)
-	case s.c.way.alone && s.c.moment.finish: // libvirt's own end of a migration that it can't finish
-		r.Outcome += ", resumed"
-		if ran {
-			return run("virsh", "-q", "destroy", s.g.Name)
-		}
-		return run("virsh", "-q", "resume", s.g.Name)
-	}
-	r.fault("the guest is paused on host-a, and nobody says why")
-	return open
-}
-
-// answers says whether the guest's QEMU on a host answers questions. Software emulation keeps QEMU's
-// big lock while it waits for a page of post-copy's that an interrupt needs.
-func (s *stage) answers(ctx context.Context, h *lab.Host) bool {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	_, err := h.Virsh(ctx, "qemu-monitor-command", s.g.Name, "--hmp", "info status")
-	return err == nil
-}
-
 // aborted says whether QEMU at the source has aborted over a connection of --parallel that broke
 // (util/yank.c in QEMU 7.2): about one time in ten, whoever carries the connection.
 func (s *stage) aborted() bool {
@@ -389,90 +244,4 @@ func (c *testCase) mayEnd(ran bool) bool {
 // mayTear says whether post-copy, of which a part is on each host, may have lost one.
 func (c *testCase) mayTear() bool {
 	return c.kind == "postcopy" && (c.moment.name == "switch" || c.moment.finish || c.moment.name == "copy")
-}
-
-// endCopy ends what is left of a guest that can't go on, as its user would.
-func (s *stage) endCopy(ctx context.Context, r *result) {
-	if err := s.g.Destroy(ctx); err != nil {
-		r.fault("end what is left: %v", err)
-	}
-}
-
-// nothingLeft checks that hosts and daemons have nothing of the migration any more, but the guest
-// where it is.
-func (s *stage) nothingLeft(ctx context.Context, r *result, at *lab.Host) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
-	defer cancel()
-	if s.second != nil {
-		s.secondRefused(r)
-	}
-	_, onB, _ := s.watch.passes()
-	for _, h := range s.Hosts() {
-		var except []string
-		if h == at || at == nil && s.g.Spec.Persistent && (h == s.A || onB > 0) || s.keepsDefinition(h) {
-			except = []string{s.g.Name}
-		}
-		soon, cancel := context.WithTimeout(ctx, 30*time.Second)
-		if err := h.WaitClean(soon, except...); err != nil {
-			r.fault("%v", err)
-		}
-		cancel()
-	}
-	s.earlierEnd(ctx, r)
-	for _, d := range s.site.Daemons() {
-		var more error
-		patience := 20 * time.Second
-		if strings.HasSuffix(r.Outcome, ", resolved") {
-			patience = 150 * time.Second // libvirt here was left its connection for so long, to resume the guest in vain
-		}
-		err := s.wait("sluice comes to rest", patience, func() (bool, error) {
-			now, err := s.holds(d)
-			more = errors.Join(now.Beyond(s.idle[d]), err)
-			return more == nil, nil
-		})
-		if err != nil {
-			r.fault("%s: %v: %v", d.Host.Name, err, more)
-		}
-		if log := stand.Misbehaved(d.Log()); log != "" && s.c.fault.name != "memory:sluice"+strings.TrimPrefix(d.Host.Name, "host") {
-			r.fault("sluice on %s misbehaved: %s", d.Host.Name, log)
-		}
-	}
-}
-
-// earlierEnd checks that sluices which others have followed have finished what they had.
-func (s *stage) earlierEnd(ctx context.Context, r *result) {
-	for _, over := range s.earlier {
-		select {
-		case <-over:
-		case <-ctx.Done():
-			r.fault("a sluice that another has followed has not ended: %v", context.Cause(ctx))
-		}
-	}
-}
-
-// keepsDefinition says whether libvirt on a host is known to keep the definition of a persistent
-// guest that is not there: a source whose client, which alone would end the migration, was killed;
-// and a destination that can't write down that it has given the guest up.
-func (s *stage) keepsDefinition(h *lab.Host) bool {
-	switch s.c.fault.name {
-	case "caller:kill", "link:down-40s", "libvirtd-a:kill":
-		return s.g.Spec.Persistent && h == s.A && s.c.way.alone && s.c.moment.name != "copy"
-	case "disk-full:run-b":
-		return s.g.Spec.Persistent && h == s.B && s.c.moment.finish
-	}
-	return false
-}
-
-// secondRefused checks that a second caller did not move the guest as well.
-func (s *stage) secondRefused(r *result) {
-	select {
-	case <-s.second.done:
-	case <-time.After(30 * time.Second):
-		r.fault("the second caller has not ended")
-		return
-	}
-	if s.second.outcome() == control.Moved && r.Caller == control.Moved {
-		r.fault("both callers say that they have moved the guest")
-	}
-	s.note("the second caller is told: %s", strings.TrimSpace(s.second.words()))
 }
