@@ -11,10 +11,10 @@ import (
 	"github.com/virt-sluice/sluice/internal/sockets"
 )
 
-// How many connections a second are accepted from addresses that are no peer's: from one, from the
-// network of one, all of which an IPv6 address's holder has, and from all. What comes beyond is
-// closed at once. A peer opens up to a channel for each of QEMU's connections, and its address has
-// no such limit once it has been let in. All hosts of a fleet may be in one network, and new.
+// How many connections a second are accepted from addresses that are no peer's: from one, from an
+// IPv6 network, since whoever has one address mostly has all of its /64, and from all. What comes
+// beyond is closed at once. A peer opens up to a channel for each of QEMU's connections, and its
+// address has no such limit once it has been let in. A whole new fleet may be in one network.
 const (
 	acceptRateFrom, acceptBurstFrom = 20, 64
 	acceptRateNear, acceptBurstNear = 100, 256
