@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A Watch sees when a guest prints something, on either host.
+// A Watch sees when a guest prints something, on any host.
 type Watch struct {
 	guest *Guest
 	stop  chan struct{}

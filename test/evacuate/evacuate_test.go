@@ -100,7 +100,7 @@ func TestEvacuate(t *testing.T) {
 // A destination dies in the midst of it: its guests go elsewhere. The link goes down: nothing is lost,
 // and the same command again goes on.
 func TestFaults(t *testing.T) {
-	rest(t)
+	onlyWithAll(t)
 	t.Parallel()
 	h := newHouse(t)
 	h.start(lab.GuestSpec{DirtyMiB: clean})
@@ -171,7 +171,7 @@ func TestFaults(t *testing.T) {
 // A destination has room for two guests' disks: the others go elsewhere, whether the plan knows that
 // or the migration fails there.
 func TestFull(t *testing.T) {
-	rest(t)
+	onlyWithAll(t)
 	t.Parallel()
 	h := newHouse(t)
 	const room, disk = 2, 8

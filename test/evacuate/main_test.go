@@ -15,8 +15,8 @@ import (
 
 var all = flag.Bool("all", false, "try everything, not a sample")
 
-// rest skips what is not of the sample.
-func rest(t *testing.T) {
+// onlyWithAll skips what is not of the sample.
+func onlyWithAll(t *testing.T) {
 	t.Helper()
 	if !*all {
 		t.Skip("make test-evacuate does this, too")
