@@ -216,6 +216,21 @@ func TestMark(t *testing.T) {
 	}
 }
 
+// What a start tag's attributes take is bounded before it is parsed.
+func TestCookieOfAttributes(t *testing.T) {
+	cookie := func(attributes int) []byte {
+		return []byte("<qemu-migration><nbd" + strings.Repeat(" a=''", attributes) + "/></qemu-migration>\x00")
+	}
+	if _, changed, err := SetNBDPort(cookie(maxEquals), 7); !changed || err != nil {
+		t.Errorf("as many as there may be: %v, %v", changed, err)
+	}
+	_, _, unmarked := Unmarked(cookie(maxEquals + 1))
+	_, _, set := SetNBDPort(cookie(maxEquals+1), 7)
+	if _, err := NBDPort(cookie(maxEquals + 1)); err == nil || unmarked == nil || set == nil {
+		t.Errorf("one more: %v, %v, %v", err, unmarked, set)
+	}
+}
+
 func TestSetNBDPort(t *testing.T) {
 	for _, c := range []struct{ in, out string }{
 		{"<qemu-migration>\n  <name>g</name>\n  <nbd/>\n</qemu-migration>\n\x00", "<qemu-migration>\n  <name>g</name>\n  <nbd port='7'/>\n</qemu-migration>\n\x00"},

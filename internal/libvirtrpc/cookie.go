@@ -83,9 +83,19 @@ func Unmarked(cookie []byte) (without []byte, marked bool, err error) {
 	return slices.Concat(cookie[:from], cookie[to:]), true, nil
 }
 
+// maxEquals bounds what parsing a cookie takes: there is one of these in each attribute, and a start
+// tag's attributes take fifty times their own bytes of memory. libvirt's cookies keep far below it, with
+// a description of a guest with 1,000 devices in them, too.
+const maxEquals = 120_000
+
 // find is findChild in a cookie with a NUL behind it.
 func find(cookie []byte, name string) (from, to int64, attrs []xml.Attr, err error) {
-	if from, to, attrs, err = findChild(bytes.TrimRight(cookie, "\x00"), name); err != nil {
+	if bytes.Count(cookie, []byte("=")) > maxEquals {
+		err = fmt.Errorf("it has more than %d attributes", maxEquals)
+	} else {
+		from, to, attrs, err = findChild(bytes.TrimRight(cookie, "\x00"), name)
+	}
+	if err != nil {
 		err = fmt.Errorf("read libvirt's migration cookie: %w", err)
 	}
 	return from, to, attrs, err

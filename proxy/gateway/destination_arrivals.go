@@ -42,7 +42,6 @@ func (g *destinationFilter) prepare(ctx context.Context, c *libvirtrpc.Call, dec
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
 	}
-	told(call, &t)
 	guest, err := guestOf(call.Params)
 	if err != nil {
 		return refused(libvirtrpc.ErrRPC, err)
@@ -53,6 +52,7 @@ func (g *destinationFilter) prepare(ctx context.Context, c *libvirtrpc.Call, dec
 	if err := g.accept(ctx, call); err != nil {
 		return outcome{g.denied(c, "%v", err)}
 	}
+	told(call, &t)
 	if g.gateway.Sessions.Draining() && !named {
 		return refused(libvirtrpc.ErrOperationInvalid, session.ErrDraining)
 	}
