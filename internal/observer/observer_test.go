@@ -122,7 +122,7 @@ func writeImage(t *testing.T, version uint32, features uint64) (path string) {
 	return path
 }
 
-// What no image of qcow2 says is not believed, and nothing is waited for.
+// What is no qcow2 image has no such header, and nothing waits for a pipe's other end.
 func TestHasDataFile(t *testing.T) {
 	short := writeImage(t, 3, 1<<2)
 	if err := os.Truncate(short, qcow2HeaderSize-1); err != nil {
@@ -133,7 +133,7 @@ func TestHasDataFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]bool{
-		writeImage(t, 3, 1<<2): true, writeImage(t, 4, 1<<2|1): true, // of a later version, which QEMU has not
+		writeImage(t, 3, 1<<2): true, writeImage(t, 4, 1<<2|1): true, // of a later version, which QEMU does not take
 		writeImage(t, 2, 1<<2): false, writeImage(t, 3, 1<<1): false, short: false, raw: false,
 	} {
 		if has, err := hasDataFile(path); has != want || err != nil {

@@ -28,7 +28,7 @@ func hasDataFile(path string) (bool, error) {
 	if st, err := f.Stat(); err != nil {
 		return false, err
 	} else if !st.Mode().IsRegular() {
-		return false, fmt.Errorf("%s is no regular file", path)
+		return false, fmt.Errorf("%s is not a regular file", path)
 	}
 	head := make([]byte, qcow2HeaderSize)
 	switch _, err := io.ReadFull(f, head); {

@@ -76,11 +76,9 @@ func (g *destinationFilter) perform(ctx context.Context, c *libvirtrpc.Call) lib
 		return refused(libvirtrpc.ErrOperationInvalid, err).Outcome
 	case to != nil && g.access == config.AccessFull:
 		return g.giveAway(ctx, call, to, id)
-	case g.gateway.isOurs(params) && params.Has(libvirtrpc.ParamDisksURI): // disks go where memory does
+	case g.gateway.isOurs(params): // disks go where memory does
 		call.Params = params.Without(libvirtrpc.ParamDisksURI)
 		return libvirtrpc.Outcome{Body: call.Encode()}
-	case g.gateway.isOurs(params):
-		return libvirtrpc.Outcome{}
 	}
 	if err := g.gateway.CheckLeaving(ctx, call.Domain.UUID); err != nil {
 		return refused(libvirtrpc.ErrOperationInvalid, err).Outcome

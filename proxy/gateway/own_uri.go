@@ -20,10 +20,12 @@ import (
 // libvirt at the source has the URI of memory from the destination's reply, and that of disks from
 // its caller alone. So the latter is replaced only where the call that has it (Perform) passes a
 // sluice as well. That one says so by a mark in the cookie of Begin's reply, which the client takes
-// to the destination.
+// to the destination. It is no credential: who forges it speaks to the source's libvirt himself, which
+// would send the guest anywhere for him, and at the destination gets what he had without any URI. An
+// older sluice leaves it in the cookie, and libvirt ignores it.
 
 // paramAim is the parameter by which one sluice asks another whether hosts of URIs, which a session
-// is to replace, are the other's own: all of them, with blanks between. libvirt never sees it.
+// is to replace, are the other's own, separated by blanks. libvirt never sees it.
 const paramAim = "sluice.aim"
 
 // replacesURIs says whether sessions take the place of users' own URIs.
@@ -79,7 +81,7 @@ func (g *destinationFilter) aimedHere(params libvirtrpc.Params) error {
 	return nil
 }
 
-// markBegun has the destination's sluice know that Perform passes here.
+// markBegun tells the destination's sluice that Perform passes here.
 func markBegun(r *libvirtrpc.Reply) {
 	if r.Err != nil {
 		return

@@ -50,9 +50,9 @@ func (g *sourceFilter) pull(c *libvirtrpc.Call) libvirtrpc.Outcome {
 	}}
 }
 
-// aim finds out where QEMU listens. For disks the client's own URI has the last word, port by port
-// with the cookie's, as for libvirt at the source (qemuMigrationSrcNBDStorageCopy in libvirt's
-// src/qemu/qemu_migration.c).
+// aim finds out where QEMU listens. For disks, the client's own URI comes before that of memory, and
+// its port, if it has one, before the cookie's, as for libvirt at the source
+// (qemuMigrationSrcNBDStorageCopy in libvirt's src/qemu/qemu_migration.c).
 func aim(p *arrival.Pull, call *libvirtrpc.Perform, t transfer.Transfer) error {
 	at := func(field string) (*url.URL, error) {
 		uri, _, err := call.Params.Text(field)

@@ -184,9 +184,9 @@ func (i *carrier) carry(ctx context.Context, c *connection) {
 	c.host.Sessions.EndLogged(c.entry, log, session.OutcomeOf(cause), cause)
 }
 
-// judge finds whose address c was meant for, and whether it is QEMU's: first whose it is, since one
-// that QEMU closes before is nobody's. What fits in the two sockets' buffers, a few MiB, is all that
-// QEMU can have sent by then.
+// judge finds whose address c was meant for, and whether it is QEMU's. It asks first whose it is: one
+// that QEMU has closed by then is nobody's. QEMU can do so only once all of its data, a few MiB at the
+// most, is in the two sockets' buffers.
 func (i *carrier) judge(c *connection) (*peer.Peer, error) {
 	var err error
 	from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
