@@ -50,17 +50,25 @@ type Pursuit struct {
 	Bandwidth uint64         // MiB/s that were asked for; 0: none were
 	Virt      *virt.LazyConn // the caller's to close
 
-	// Postcopy asks QEMU to switch, and tells of it. Abort ends the migration for a cause. Each is
-	// called once at the most.
+	// Postcopy asks QEMU to switch, and tells of it. After an error it may be called again. Abort ends
+	// the migration for a cause, and is called once at the most.
 	Postcopy func(why string) error
 	Abort    func(*stream.Cause)
 
 	Decider *converge.Decider
+
+	elapsed time.Duration // of the job, by the last figures
+	before  uint64        // QEMU's downtime limit before the first one set here, in ms; 0: not known
 }
 
 // Take decides by libvirt's latest figures and the time. What libvirt refuses, since it comes too early
-// or too late, is looked at again with the next ones.
+// or too late, is looked at again with the next ones. Figures of another job of the guest's, such as a
+// dump before the migration or a migration after it, are left alone.
 func (p *Pursuit) Take(st virt.JobStats) {
+	if st.Total > 0 && (!st.Leaving || st.Elapsed < p.elapsed) {
+		return
+	}
+	p.elapsed = st.Elapsed
 	f := converge.Figures{JobStats: st, At: time.Since(p.Began), Rate: p.Entry.Progress().Rate, Most: p.mostBandwidth()}
 	for p.act(p.Decider.Step(f)) {
 	}
@@ -73,10 +81,7 @@ func (p *Pursuit) act(a converge.Act) bool {
 	}
 	switch a.Do {
 	case converge.Limit:
-		err := p.Virt.Call(context.Background(), func(v *virt.Conn) error {
-			return v.DomainMigrateSetMaxDowntime(p.Guest, uint64(a.Downtime/time.Millisecond), 0)
-		})
-		if err != nil {
+		if !p.setLimit(uint64(a.Downtime / time.Millisecond)) {
 			return false
 		}
 	case converge.Postcopy:
@@ -94,15 +99,34 @@ func (p *Pursuit) act(a converge.Act) bool {
 	return true
 }
 
+// setLimit sets QEMU's downtime limit, in milliseconds. When a migration fails libvirt puts back what it
+// found, but it takes a limit at any time: what is set behind the job's end would hold for all later
+// migrations, so it is put back here. holds says that the migration goes on by it.
+func (p *Pursuit) setLimit(limit uint64) (holds bool) {
+	err := p.Virt.Call(context.Background(), func(v *virt.Conn) (err error) {
+		if p.before == 0 {
+			p.before, _ = v.DomainMigrateGetMaxDowntime(p.Guest, 0)
+		}
+		if err = v.DomainMigrateSetMaxDowntime(p.Guest, limit, 0); err != nil {
+			return err
+		}
+		if _, holds, err = v.JobStats(p.Guest, 0); err == nil && !holds && p.before > 0 {
+			err = v.DomainMigrateSetMaxDowntime(p.Guest, p.before, 0)
+		}
+		return err
+	})
+	return err == nil && holds
+}
+
 // leaves says whether QEMU has stopped the guest for the last of it, so that it runs there in a moment,
-// or it is in post-copy.
+// or it is in post-copy; or libvirt does not say, and it may be.
 func (p *Pursuit) leaves() bool {
 	var state virt.State
 	err := p.Virt.Call(context.Background(), func(v *virt.Conn) (err error) {
 		state, err = v.State(context.Background(), p.Guest.UUID)
 		return err
 	})
-	return err == nil && (state.PausedForMigration() || state.InPostcopy())
+	return err != nil || state.PausedForMigration() || state.InPostcopy()
 }
 
 // mostBandwidth is what could get through if all other migrations ended, as far as this host's limits
