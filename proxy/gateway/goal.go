@@ -17,7 +17,8 @@ import (
 // configuration has a goal for libvirt's clients as well. What needs a flag is not done without the
 // client's. It returns at once, and what it began ends with stop.
 func (m *steeredSource) pursue(ctx context.Context, job *host.Job) (stop func()) {
-	if !m.gateway.Config.Auto.StockClients || m.led {
+	const none = libvirt.MigrateOffline | libvirt.MigratePostcopyResume // nothing to decide about
+	if !m.gateway.Config.Auto.StockClients || m.led || m.transfer.Flags&none != 0 {
 		return func() {}
 	}
 	m.entry.HasGoal()
@@ -48,6 +49,7 @@ func (m *steeredSource) pursue(ctx context.Context, job *host.Job) (stop func())
 			Abort: func(why *stream.Cause) {
 				m.entry.Decided("aborted: %v", why)
 				if err := m.cancel(context.WithoutCancel(ctx), why); err != nil {
+					m.entry.Decided("not aborted: %v", err)
 					m.log.Warn().Err(err).Msg("not aborted")
 				}
 			},
@@ -55,6 +57,9 @@ func (m *steeredSource) pursue(ctx context.Context, job *host.Job) (stop func())
 		for {
 			select {
 			case st := <-figures:
+				if m.transfer.Steered && !m.listeners.hasConnected() {
+					continue // they may be of a job that is not this client's
+				}
 				if p.Decider == nil {
 					p.Decider = m.decider(ctx, conn, job.Guest)
 				}

@@ -111,6 +111,16 @@ func (o *qemuListeners) loopback(kind string) (port int, err error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
+// hasConnected says whether QEMU has connected.
+func (o *qemuListeners) hasConnected() bool {
+	select {
+	case <-o.connected:
+		return true
+	default:
+		return false
+	}
+}
+
 // serve joins QEMU's connections to channels. One that can't be fails the session.
 func (o *qemuListeners) serve(kind string, l net.Listener) {
 	context.AfterFunc(o.session.Context(), func() { l.Close() })

@@ -236,9 +236,7 @@ func (m *steeredSource) hasMemory() bool {
 // connected to this session. A peer can keep the session of one that was given up until the guest is
 // paused again, for its user or on its way to another host.
 func (m *steeredSource) isUnderWay(ctx context.Context) error {
-	select {
-	case <-m.listeners.connected:
-	default:
+	if !m.listeners.hasConnected() {
 		return errNothingSent
 	}
 	limit := m.gateway.Config.Limits.HandshakeTimeout
