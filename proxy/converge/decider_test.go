@@ -314,6 +314,18 @@ func TestAnyFigures(t *testing.T) {
 	}
 }
 
+// TestFewerPasses has figures that number the passes anew: that is no stall.
+func TestFewerPasses(t *testing.T) {
+	var p passes
+	for _, n := range []uint64{2, 6, 1} {
+		p.add(Figures{At: time.Minute * time.Duration(n), JobStats: virt.JobStats{Iteration: n, MemoryRemaining: mib << n}})
+	}
+	p.last.At = time.Hour
+	if n := p.stalled(); n != 0 {
+		t.Errorf("%d passes without a gain", n)
+	}
+}
+
 // TestOneRaise has a guest that changes all of its memory in each pass, and asks more than once with
 // the same figures: a limit beyond the goal is raised once for them.
 func TestOneRaise(t *testing.T) {

@@ -69,7 +69,7 @@ func (p *passes) stalled() uint64 {
 	if p.gained == 0 {
 		return 0
 	}
-	n, time := p.last.Iteration-p.gained, p.last.At-p.since
+	n, time := p.last.Iteration-min(p.gained, p.last.Iteration), p.last.At-p.since
 	if n >= stallPasses && time >= stallTime || n >= fewPasses && time >= 2*stallTime {
 		return n
 	}
