@@ -23,8 +23,8 @@ var allowed = []string{AllowSlow, AllowPostCopy, AllowPause}
 // says it.
 const DefaultMaxDowntime = "300ms"
 
-// mostDowntime is the most that QEMU takes.
-const mostDowntime = 2000 * time.Second
+// MostDowntime is the most that QEMU takes (MAX_MIGRATE_DOWNTIME in migration/options.c).
+const MostDowntime = 2000 * time.Second
 
 // ParseMaxDowntime reads for how long a guest may stand still, such as "300ms".
 func ParseMaxDowntime(text string) (time.Duration, error) {
@@ -34,8 +34,8 @@ func ParseMaxDowntime(text string) (time.Duration, error) {
 		return 0, fmt.Errorf(`%.40q is not a time; write a number with its unit, such as "300ms" or "1s"`, text)
 	case d < time.Millisecond:
 		return 0, fmt.Errorf("%.40q can't be reached: a guest that is moved stands still for some time; write 1ms at the least", text)
-	case d > mostDowntime:
-		return 0, fmt.Errorf("%.40q is more than QEMU takes, %v", text, mostDowntime)
+	case d > MostDowntime:
+		return 0, fmt.Errorf("%.40q is more than QEMU takes, %v", text, MostDowntime)
 	}
 	return d, nil
 }

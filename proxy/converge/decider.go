@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/units"
+	"github.com/virt-sluice/sluice/proxy/control"
 )
 
 // Decider decides about one migration.
@@ -137,16 +138,13 @@ func (s *Decider) pause(f Figures, late bool, expected time.Duration, why string
 	case s.paused > 0 && f.At-s.paused < within(expected/4, time.Second/2, 5*time.Second):
 		return Act{}
 	}
-	if limit = min(limit, mostDowntime).Round(time.Millisecond); limit <= s.limit {
+	if limit = min(limit, control.MostDowntime).Round(time.Millisecond); limit <= s.limit {
 		return Act{}
 	}
 	return Act{Do: Limit, Downtime: limit, pause: true, Why: fmt.Sprintf("downtime limit raised from %v to %v, so that the guest may be stopped for so long (pause is allowed): %s", s.limit, limit, why)}
 }
 
 func within(d, least, most time.Duration) time.Duration { return min(max(d, least), most) }
-
-// mostDowntime is the most that QEMU takes (MAX_MIGRATE_DOWNTIME in migration/options.c).
-const mostDowntime = 2000 * time.Second
 
 // Did says that an act was done.
 func (s *Decider) Did(a Act) {
