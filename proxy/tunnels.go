@@ -152,7 +152,7 @@ func (d *Daemon) serveTunnels(before []*tunnelEntry) {
 		if e.change != nil {
 			verb = "tunnel changed"
 			if err := e.change(); err != nil {
-				e.log.Error().Err(err).Msg("the tunnel's socket may be used as before")
+				e.log.Error().Err(err).Msg("the tunnel's user may not be able to connect")
 			}
 		} else {
 			d.serveTunnel(e)

@@ -77,15 +77,38 @@ func (o Options) open() (net.Listener, error) {
 
 // letUser lets the socket's user connect, and no other but this process's.
 func (o Options) letUser() error {
-	at := o.Listen.At
-	err := os.Chmod(at, 0o600) // which ends the rights of whoever is in a list: it is their mask
+	err := takeBack(o.Listen.At)
 	if err == nil && o.SocketUser != nil {
-		err = acl.Grant(at, *o.SocketUser, acl.Read|acl.Write)
+		err = acl.Grant(o.Listen.At, *o.SocketUser, acl.Read|acl.Write)
 	}
 	if err != nil {
 		return fmt.Errorf("let a user connect to %s: %w", o.Listen, err)
 	}
 	return nil
+}
+
+// takeBack leaves a socket to this process's user alone. Where there are no lists acl.Grant has given
+// it away, and whoever may write to its folder may have put anything in its place.
+func takeBack(path string) error {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return fmt.Errorf("%s is no socket any more", path)
+	}
+	if int(st.Uid) != os.Geteuid() {
+		if err := unix.Fchownat(fd, "", os.Geteuid(), -1, unix.AT_EMPTY_PATH); err != nil {
+			return os.NewSyscallError("fchownat", err)
+		}
+	}
+	// It ends the rights of whoever is in a list, too: it is their mask.
+	return os.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), 0o600)
 }
 
 // onLoopback keeps to this host what is for localhost: a name service may say otherwise of that name.
