@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/virt-sluice/sluice/internal/sockets"
 	"github.com/virt-sluice/sluice/proxy/tunnel/spec"
 	"github.com/virt-sluice/sluice/stream/relay"
 )
@@ -34,6 +37,7 @@ type settings struct {
 	effect spec.Effect
 	limits relay.Limits
 	room   chan struct{} // holds a place of each connection
+	former []int         // uids that may connect no longer; what they began before waits in the socket's queue
 
 	replaced chan struct{} // closed once others are in use
 }
@@ -95,6 +99,10 @@ func (t *Tunnel) Change(opts Options) (take func() error, err error) {
 	s, err := t.with(opts)
 	if err != nil {
 		return nil, err
+	}
+	s.former = t.now.Load().former
+	if u := was.SocketUser; u != nil && !slices.Contains(s.former, *u) {
+		s.former = append(slices.Clip(s.former), *u)
 	}
 	return func() (err error) {
 		if opts.Listen.Kind == spec.Unix && !reflect.DeepEqual(opts.SocketUser, was.SocketUser) {
@@ -202,6 +210,15 @@ func (t *Tunnel) accept(ctx context.Context) error {
 		}
 		room := s.room
 		s = t.now.Load() // others may have come before the connection
+		if err := s.allows(in); err != nil {
+			in.Close()
+			<-handshakes
+			<-room
+			if s.opts.Trouble != nil {
+				s.opts.Trouble(err)
+			}
+			continue
+		}
 		live := s.begin(number, s.from(in))
 		t.live.Go(func() {
 			defer func() { <-room }()
@@ -213,6 +230,25 @@ func (t *Tunnel) accept(ctx context.Context) error {
 		})
 		number++
 	}
+}
+
+// allows says why a connection is not carried: who made it may connect no longer.
+func (s *settings) allows(in net.Conn) error {
+	if len(s.former) == 0 {
+		return nil
+	}
+	uid, err := sockets.PeerUID(in)
+	if err != nil {
+		return err
+	}
+	now := []int{0, os.Geteuid()}
+	if u := s.opts.SocketUser; u != nil {
+		now = append(now, *u)
+	}
+	if !slices.Contains(s.former, uid) || slices.Contains(now, uid) {
+		return nil
+	}
+	return fmt.Errorf("uid %d may no longer connect to %s", uid, s.opts.Listen)
 }
 
 // next is the next connection; nil when there will be none.

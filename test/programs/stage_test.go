@@ -127,12 +127,8 @@ func (s *stage) play(t *testing.T, c *testCase) {
 	}
 	began := time.Now()
 	if c.intercepted {
-		s.intercept(ctx, "up")
-		defer func() { // the cases to come have it off, however this one ends
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			defer cancel()
-			s.intercept(ctx, "down")
-		}()
+		s.intercept("up")
+		defer s.intercept("down")
 	}
 	c.move(s)
 	if c.stays {
@@ -151,14 +147,14 @@ func (s *stage) play(t *testing.T, c *testCase) {
 }
 
 // intercept turns interception on or off at both hosts.
-func (s *stage) intercept(ctx context.Context, word string) {
+func (s *stage) intercept(word string) {
 	s.t.Helper()
 	for _, d := range s.Daemons() {
 		args := []string{"intercept", word}
 		if word == "up" {
 			args = append(args, "--config", site.ConfigFile)
 		}
-		if out, err := d.Command(ctx, args...).CombinedOutput(); err != nil {
+		if out, err := d.Command(s.ctx, args...).CombinedOutput(); err != nil {
 			s.t.Errorf("sluice intercept %s on %s: %v: %s", word, d.Host.Name, err, out)
 		}
 	}
