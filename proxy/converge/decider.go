@@ -13,7 +13,7 @@ type Decider struct {
 	goal   Goal
 	passes passes
 
-	first *Figures // with which memory began
+	began time.Duration // when memory did; 0: it has not
 
 	limit   time.Duration // that QEMU allows itself; 0: its own
 	steps   int           // of the downtime limit that were taken
@@ -55,8 +55,8 @@ func New(g Goal) *Decider {
 func (s *Decider) Step(f Figures) Act {
 	s.passes.add(f)
 	s.best = max(s.best, f.Rate)
-	if s.first == nil && f.Iteration > 0 {
-		s.first = &f
+	if s.began == 0 && f.Iteration > 0 {
+		s.began = f.At
 	}
 	switch {
 	case s.aborted:
@@ -208,7 +208,7 @@ func (s *Decider) hopeless(f Figures) bool {
 // late says that what is left has to go now, to be there by the deadline. Of the first pass that is not
 // known: it may be zeroes.
 func (s *Decider) late(f Figures) bool {
-	if s.goal.Deadline == 0 || f.Iteration < 2 || f.At-s.first.At < settling {
+	if s.goal.Deadline == 0 || f.Iteration < 2 || f.At-s.began < settling {
 		return false
 	}
 	need := takes(s.passes.left(), f.Rate)
