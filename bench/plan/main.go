@@ -5,7 +5,8 @@
 //	postcopy  by post-copy after one pass
 //	slowed    by auto-converge
 //
-// A prediction counts as right if it is within 30 % of the outcome. The link is of 1 Gbit/s by
+// A prediction counts as right if it is within 30 % of the outcome. Below each guest's line are the
+// plan's estimate, and what libvirt and sluice say of the migration, as JSON. The link is of 1 Gbit/s by
 // default. On a busy machine emulators and TLS get less than that through, which no plan can know:
 // --link lowers it.
 package main
@@ -19,6 +20,7 @@ import (
 	"math"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -124,7 +126,7 @@ func compare(ctx context.Context, s *site.Site, of guest, totals, downtimes *tal
 	if !moved || !e.Outlook.Converges {
 		fmt.Printf("%-8s  moved: %t, planned: %t; %s\n", of.name, moved, e.Outlook.Converges, figures)
 		totals.count(moved == e.Outlook.Converges)
-		return nil
+		return details(ctx, s, of.name, e, r)
 	}
 	total := part(e.Outlook.Total, r.Elapsed)
 	came, apart := "not told", "" // of post-copy
@@ -136,7 +138,24 @@ func compare(ctx context.Context, s *site.Site, of guest, totals, downtimes *tal
 	fmt.Printf("%-8s  %9s  %9s  %5s  %9s  %9s  %5s  %s\n", of.name, r.Elapsed.Round(10*time.Millisecond), e.Outlook.Total, percent(total),
 		came, e.Outlook.Downtime, apart, figures)
 	totals.count(math.Abs(total) <= right)
-	return nil
+	return details(ctx, s, of.name, e, r)
+}
+
+// details prints the figures that a wrong prediction is explained by.
+func details(ctx context.Context, s *site.Site, guest string, e *control.Estimate, r *control.Result) error {
+	job := make(map[string]string)
+	if r.Outcome == control.Moved { // of a job that failed libvirt keeps nothing
+		said, err := s.A.Host.Virsh(ctx, "domjobinfo", guest, "--completed", "--rawstats")
+		if err != nil {
+			job["error"] = err.Error()
+		}
+		for line := range strings.Lines(said) {
+			if name, value, ok := strings.Cut(line, ":"); ok {
+				job[name] = strings.TrimSpace(value)
+			}
+		}
+	}
+	return json.NewEncoder(os.Stdout).Encode(map[string]any{"estimate": e, "job": job, "result": r})
 }
 
 // part is how far a prediction is from what came, as a part of that.
