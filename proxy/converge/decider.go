@@ -2,6 +2,7 @@ package converge
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/virt-sluice/sluice/internal/units"
@@ -39,6 +40,9 @@ const (
 	margin = 2 * time.Second
 	// settling is for how long the rate at which a migration begins says little.
 	settling = 3 * time.Second
+	// ramp is how many times what is left could get through before it would be late, when the limit
+	// begins to be raised beyond the goal, without waiting for a stall.
+	ramp = 2
 	// far is how many times longer than there is time a migration must take, at the best rate seen, to
 	// be given up ahead of its deadline.
 	far = 2
@@ -85,24 +89,25 @@ func (s *Decider) Step(f Figures) Act {
 
 // stall is what is to be done about a migration that gets nowhere, or not in time.
 func (s *Decider) stall(f Figures) Act {
-	n, late := s.passes.stalled(), s.late(f)
+	n, spare := s.passes.stalled(), s.spare(f)
+	left := s.passes.left()
+	expected, late := takes(left, f.Rate), spare <= 0
+	near := s.goal.Pause && !s.goal.Postcopy && spare <= ramp*expected
 	switch {
 	case f.Throttle > 0 && !s.slowed:
 		return Act{Do: Tell, slowed: true, Why: fmt.Sprintf("QEMU slows the guest down, by %d %% of its time at first: %s", f.Throttle, rates(f))}
 	case n > 0 && !s.told:
 		return Act{Do: Tell, Why: s.tell(n, f)}
-	case (late || n > 0) && s.limit < s.goal.Downtime:
+	case (late || near || n > 0) && s.limit < s.goal.Downtime:
 		return Act{Do: Limit, Downtime: s.goal.Downtime, Why: fmt.Sprintf("downtime limit raised from %v to all that is allowed, %v: %s", s.limit, s.goal.Downtime, s.reason(n, f))}
 	case !s.goal.Postcopy && !s.goal.Pause:
 		return Act{}
-	case n == 0 && !late:
+	case n == 0 && !late && !near:
 		s.due = 0 // it gets on
 		return Act{}
-	case s.goal.Slow && !late && f.Throttle < enough && n < patience:
+	case s.goal.Slow && !late && !near && f.Throttle < enough && n < patience:
 		return Act{} // QEMU is at it
 	}
-	left := s.passes.left()
-	expected := takes(left, f.Rate)
 	if expected == 0 || s.goal.Deadline > 0 && f.At+expected > s.goal.Deadline {
 		return Act{} // nothing gets through, or not in time
 	}
@@ -112,7 +117,7 @@ func (s *Decider) stall(f Figures) Act {
 	}
 	switch {
 	case !s.goal.Postcopy:
-		return s.pause(f, late, expected, fmt.Sprintf("%s are left, which take %v; %s: %s", units.Size(left), round(expected), why, rates(f)))
+		return s.pause(f, spare, expected, fmt.Sprintf("%s are left, which take %v; %s: %s", units.Size(left), round(expected), why, rates(f)))
 	case late, s.passes.low(), f.At-s.due >= within(2*expected, time.Second, 10*time.Second):
 		return Act{Do: Postcopy, Why: fmt.Sprintf("%s are left; %s: %s", units.Size(left), why, rates(f))}
 	}
@@ -127,21 +132,41 @@ func (s *Decider) reason(stalled uint64, f Figures) string {
 	return fmt.Sprintf("%v are left until the deadline", round(s.goal.Deadline-f.At))
 }
 
-// pause lets QEMU stop the guest for longer than the goal: for twice as long each time, and for all that
-// is left when it is late. Each limit has a while in which a low point may come that it is enough for.
-// QEMU looks at all that the guest has changed before it stops it, so that it never does for longer.
-func (s *Decider) pause(f Figures, late bool, expected time.Duration, why string) Act {
-	limit := 2 * s.limit
+// pause lets QEMU stop the guest for longer than the goal: for half as long again each time, and for all
+// that is left when it is late. QEMU stops it as soon as what is left gets through within the limit, so
+// that it stands still for about the limit: one that rises slowly finds the guest's low points, and may
+// be enough for one that never rests, since passes become shorter by it. So the steps have all the time
+// that there is before it would be late. A limit that is enough for the low points of the last passes
+// waits for the next. QEMU looks at all that the guest has changed before it stops it, so that it never
+// does for longer.
+func (s *Decider) pause(f Figures, spare, expected time.Duration, why string) Act {
+	limit, hold := s.limit*3/2, within(expected/4, time.Second/2, 5*time.Second)
+	rests := takes(s.passes.lowest(), f.Rate) <= s.limit
 	switch {
-	case late && s.limit < expected:
-		limit = expected + expected/4 + s.goal.Downtime
-	case s.paused > 0 && f.At-s.paused < within(expected/4, time.Second/2, 5*time.Second):
+	case spare <= 0 && s.limit < expected:
+		limit, hold = expected+expected/4+s.goal.Downtime, 0
+	case s.goal.Deadline > 0 && spare > 0:
+		if hold = spare / time.Duration(halves(s.limit, expected)); rests {
+			hold = spare
+		}
+	case rests:
+		hold = within(4*expected, 2*time.Second, 20*time.Second)
+	}
+	if f.At-max(s.due, s.paused) < hold {
 		return Act{}
 	}
 	if limit = min(limit, control.MostDowntime).Round(time.Millisecond); limit <= s.limit {
 		return Act{}
 	}
 	return Act{Do: Limit, Downtime: limit, pause: true, Why: fmt.Sprintf("downtime limit raised from %v to %v, so that the guest may be stopped for so long (pause is allowed): %s", s.limit, limit, why)}
+}
+
+// halves is how many times from has to grow by a half to be enough, and at least once.
+func halves(from, enough time.Duration) (n int) {
+	for n = 1; from*3/2 < enough; n++ {
+		from += from / 2
+	}
+	return n
 }
 
 func within(d, least, most time.Duration) time.Duration { return min(max(d, least), most) }
@@ -205,14 +230,14 @@ func (s *Decider) hopeless(f Figures) bool {
 	return s.goal.Deadline > 0 && f.Iteration > 1 && left > margin && need > far*left
 }
 
-// late says that what is left has to go now, to be there by the deadline. Of the first pass that is not
-// known: it may be zeroes.
-func (s *Decider) late(f Figures) bool {
+// spare is how long what is left may wait, and still be there by the deadline. Of the first pass that is
+// not known: it may be zeroes.
+func (s *Decider) spare(f Figures) time.Duration {
 	if s.goal.Deadline == 0 || f.Iteration < 2 || f.At-s.began < settling {
-		return false
+		return math.MaxInt64
 	}
 	need := takes(s.passes.left(), f.Rate)
-	return f.At+need+max(margin, need/4) >= s.goal.Deadline
+	return s.goal.Deadline - f.At - need - max(margin, need/4)
 }
 
 // tell is a stall in words, and what comes of it.

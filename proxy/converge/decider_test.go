@@ -45,16 +45,17 @@ var guests = []guest{
 // simulated is QEMU with a guest and a link, as migration_iteration_run and migration_trigger_throttle
 // (QEMU 7.2) have it.
 type simulated struct {
-	guest guest
-	rate  float64 // of the link, bytes per second
-	slow  bool    // auto-converge
-	rand  *rand.Rand
+	guest  guest
+	rate   float64 // of the link, bytes per second
+	slow   bool    // auto-converge
+	inTurn bool    // the guest changes chunk after chunk, and not any
+	rand   *rand.Rand
 
 	at             time.Duration
 	limit          time.Duration
 	toSend, dirty  []bool
 	left           int // of toSend
-	next           int
+	next, cursor   int
 	credit, owed   float64
 	sent           uint64
 	pass           uint64
@@ -108,7 +109,12 @@ func (s *simulated) step() {
 	rate, within := s.guest.changes(s.at)
 	s.owed += rate * (1 - float64(s.throttle)/100) * tick.Seconds() / chunk
 	for ; s.owed >= 1; s.owed-- {
-		if i := s.rand.IntN(max(1, int(within/chunk))); !s.dirty[i] {
+		i := s.rand.IntN(max(1, int(within/chunk)))
+		if s.inTurn {
+			i = s.cursor
+			s.cursor = (i + 1) % max(1, int(within/chunk))
+		}
+		if !s.dirty[i] {
 			s.dirty[i] = true
 			s.dirtied++
 		}
@@ -246,6 +252,52 @@ func TestGuests(t *testing.T) {
 			} else if testing.Verbose() {
 				t.Logf("%s, %+v: %v", c.guest, c.goal, s)
 			}
+		}
+	}
+}
+
+// Guests with four seconds' worth of memory that may be stopped for longer than the goal: one that
+// changes it twice as fast as it gets through, all the time or for four of seven seconds, and one that
+// changes a tenth of it. They have moved by a deadline, and stand still for less than all takes.
+func TestPause(t *testing.T) {
+	const link, memory = 110, 440
+	above := func(time.Duration) (float64, float64) { return 2 * link * mib, memory * mib }
+	hot := func(time.Duration) (float64, float64) { return 3000 * mib, memory / 10 * mib }
+	for _, c := range []struct {
+		guest         string
+		deadline      time.Duration
+		longest, mean time.Duration // of the downtimes
+	}{
+		{"above", 15 * time.Second, 3 * time.Second, 3 * time.Second},
+		{"above", time.Minute, 2500 * time.Millisecond, 2500 * time.Millisecond},
+		{"above", 0, 3100 * time.Millisecond, 3 * time.Second},
+		{"bursts", 15 * time.Second, 3500 * time.Millisecond, 1900 * time.Millisecond},
+		{"bursts", time.Minute, 1600 * time.Millisecond, 900 * time.Millisecond},
+		{"bursts", 0, 2500 * time.Millisecond, 1300 * time.Millisecond},
+		{"a hot tenth", 15 * time.Second, 500 * time.Millisecond, 500 * time.Millisecond},
+		{"a hot tenth", time.Minute, 500 * time.Millisecond, 500 * time.Millisecond},
+		{"a hot tenth", 0, 500 * time.Millisecond, 500 * time.Millisecond},
+	} {
+		var sum time.Duration
+		const phases = 10
+		for i := range 2 * phases {
+			phase := 7 * time.Second / phases * time.Duration(i/2)
+			changes := map[string]func(time.Duration) (float64, float64){"above": above, "a hot tenth": hot, "bursts": func(at time.Duration) (float64, float64) {
+				if (at+phase)%(7*time.Second) < 4*time.Second {
+					return above(at)
+				}
+				return 0, memory * mib
+			}}
+			s := newSimulated(guest{c.guest, memory, changes[c.guest]}, link*mib, false, uint64(i))
+			s.inTurn = i%2 == 0
+			s.run(t, Goal{Downtime: 300 * time.Millisecond, Deadline: c.deadline, Pause: true}, time.Minute)
+			if s.ended != "moved" || s.downtime > c.longest || len(s.acts) > 12 {
+				t.Errorf("%s, deadline %v, %v into a burst:\n%v", c.guest, c.deadline, phase, s)
+			}
+			sum += s.downtime / (2 * phases)
+		}
+		if t.Logf("%s, deadline %v: downtime %v", c.guest, c.deadline, sum); sum > c.mean {
+			t.Errorf("%s, deadline %v: stopped for %v in the mean", c.guest, c.deadline, sum)
 		}
 	}
 }

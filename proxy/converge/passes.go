@@ -81,11 +81,16 @@ func (p *passes) low() bool {
 	if !p.entered {
 		return false
 	}
+	return less(p.start) <= p.lowest()
+}
+
+// lowest is the least that any of the last passes has begun with.
+func (p *passes) lowest() uint64 {
 	least := p.start
 	for _, n := range p.recent {
 		least = min(least, n)
 	}
-	return less(p.start) <= least
+	return least
 }
 
 // left is what is to be sent at the least from now on if the guest stops changing it: what is left of
