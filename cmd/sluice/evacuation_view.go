@@ -188,15 +188,6 @@ func writeEvacuationPlan(w io.Writer, p *evacuate.Plan, width int) {
 	writeLines(w, lines)
 }
 
-// endless is why a migration does not end, and what would end it.
-func endless(e *control.Estimate) []string {
-	lines := []string{fmt.Sprintf("it does not end by itself: the guest changes %s as fast as it gets through", size(e.Outlook.Remaining))}
-	for _, m := range e.Means {
-		lines = append(lines, fmt.Sprintf("with %s: %s", m.Option, goes(&m.Outlook)))
-	}
-	return lines
-}
-
 // reasonLines are reasons, each with what to do.
 func reasonLines(why []evacuate.Reason, width int) (lines []string) {
 	for _, r := range why {

@@ -110,6 +110,12 @@ func standinPlan(_ context.Context, req *control.PlanRequest) (*control.Plan, er
 	case "web1":
 		p.Estimate.Outlook = &outlook
 	}
+	if req.Auto == control.Yes && p.Estimate.Outlook != nil {
+		p.Estimate.Goal = &control.PlannedGoal{MaxDowntime: 300 * time.Millisecond, Deadline: time.Minute, Allow: []string{control.AllowSlow}, Ends: control.EndsItself}
+		if !p.Estimate.Outlook.Converges {
+			p.Estimate.Goal.Ends = control.EndsDeadline
+		}
+	}
 	if req.Guest == "large" {
 		p.Estimate = nil
 		p.Findings = append(p.Findings, control.Finding{Peer: "host-b", Check: "disks", Result: control.ResultError, Code: "missing", Text: "host-b lacks vda", Remedy: "make it"})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -39,7 +40,7 @@ const planExamples = `  sluice plan web1 host-b
   sluice plan web1 host-b --json | jq '.findings[] | select(.result == "error")'`
 
 // planFlags are those of sluice migrate that sluice plan has, too.
-var planFlags = []string{"copy-storage-all", "copy-storage-inc", "create-disks", "migrate-disks", "dname", "xml", "persistent", "offline", "postcopy", "auto-converge", "parallel-connections", "bandwidth", "unsafe", "tls"}
+var planFlags = []string{"copy-storage-all", "copy-storage-inc", "create-disks", "migrate-disks", "dname", "xml", "persistent", "offline", "postcopy", "auto-converge", "auto", "max-downtime", "deadline", "allow", "parallel-connections", "bandwidth", "unsafe", "tls"}
 
 func newPlan(io streams) *cobra.Command {
 	o := new(migrateOptions)
@@ -157,16 +158,53 @@ func outlook(e *control.Estimate) (lines []string) {
 	lines = append(lines, moves)
 	switch o := e.Outlook; {
 	case o == nil:
-		lines = append(lines, "how long it takes is not known")
-	case o.Converges:
-		lines = append(lines, "it takes "+goes(o))
-	default:
+		return append(lines, "how long it takes is not known")
+	case !o.Converges:
+		return append(lines, endless(e)...)
+	case e.Goal != nil:
+		lines = append(lines, pursued(e.Goal))
+	}
+	return append(lines, "it takes "+goes(e.Outlook))
+}
+
+// endless is why a migration does not end, and what would end it.
+func endless(e *control.Estimate) (lines []string) {
+	if e.Goal != nil {
+		lines = append(lines, pursued(e.Goal))
+	}
+	if o := e.Outlook; o.Total > 0 {
+		lines = append(lines, fmt.Sprintf("by itself it takes about %s, which is too long", roundly(o.Total)))
+	} else {
 		lines = append(lines, fmt.Sprintf("it does not end by itself: the guest changes %s as fast as it gets through", size(o.Remaining)))
-		for _, m := range e.Means {
-			lines = append(lines, fmt.Sprintf("  with %s: %s", oneLine(m.Option), goes(&m.Outlook)))
-		}
+	}
+	for _, m := range e.Means {
+		lines = append(lines, fmt.Sprintf("  with %s: %s", oneLine(m.Option), goes(&m.Outlook)))
 	}
 	return lines
+}
+
+// pursued is a goal, and what it would come to.
+func pursued(g *control.PlannedGoal) string {
+	text := fmt.Sprintf("by --auto the guest may stand still for %v", g.MaxDowntime)
+	if g.Deadline > 0 {
+		text += fmt.Sprintf(", and has moved within %v", g.Deadline)
+	}
+	if len(g.Allow) > 0 {
+		text += "; allowed besides: " + oneLine(strings.Join(g.Allow, ", "))
+	}
+	switch g.Ends {
+	case control.EndsItself:
+		return text + ". It ends by itself within that"
+	case control.AllowSlow:
+		return text + ". QEMU would slow it down"
+	case control.AllowPostCopy:
+		return text + ". It would be switched to post-copy"
+	case control.AllowPause:
+		return text + ". It would be stopped for longer"
+	case control.EndsDeadline:
+		return text + ". It would be aborted at the deadline, and go on here"
+	}
+	return text + ". It would not end"
 }
 
 // goes is an outlook for people, who take figures for as exact as they are written.

@@ -17,6 +17,11 @@ type Path struct {
 	Rate      float64       // bytes per second that get through
 	RoundTrip time.Duration // that a question and its answer take
 	Downtime  time.Duration // that QEMU allows itself; 0: its default
+	// Steps is in how many equal steps Downtime is come to, each when a pass begins with no less than
+	// the one before; 0: it holds from the beginning.
+	Steps int
+	// Within is how long it may take in all, where that makes a difference; 0: for ever.
+	Within time.Duration
 }
 
 const (
@@ -38,6 +43,7 @@ func (p Path) beginning() time.Duration { return usualBegin + 10*p.RoundTrip }
 type Forecast struct {
 	Converges bool
 	Passes    int           // over memory
+	Throttle  float64       // of the guest's time that QEMU takes at last, as a part of 1
 	Total     time.Duration // until the guest runs there
 	Downtime  time.Duration // for which it stands still
 	Sent      float64       // bytes of memory
@@ -57,26 +63,55 @@ const (
 type run struct {
 	guest     Guest
 	path      Path
-	slowdown  func(pass int) float64 // what part of its dirt the guest still makes
-	cold, hot float64                // yet to be sent: of memory that does not change, and of the hot part
-	since     time.Duration          // since QEMU has looked for what was changed
+	cold, hot float64       // yet to be sent: of memory that does not change, and of the hot part
+	since     time.Duration // since QEMU has looked for what was changed
+	step      int           // of the downtime limit
+	throttle  *throttle     // nil: QEMU takes no time from the guest
 	f         Forecast
 }
 
-// Of is how a migration goes that is left to itself.
-func Of(g Guest, p Path) Forecast { return forecast(g, p, func(int) float64 { return 1 }) }
-
-// Throttled is how it goes with auto-converge: QEMU takes more and more of its time from the guest as
-// long as it changes more than half of what gets through (migration_trigger_throttle).
-func Throttled(g Guest, p Path) Forecast {
-	const initial, increment, most = 0.20, 0.10, 0.99
-	return forecast(g, p, func(pass int) float64 {
-		if pass < 2 {
-			return 1
-		}
-		return 1 - min(most, initial+increment*float64((pass-2)/2))
-	})
+// throttle is auto-converge: QEMU takes more and more of its time from a guest that has twice changed
+// more than half of what got through, over a second or more each (migration_trigger_throttle).
+type throttle struct {
+	period        time.Duration
+	dirtied, sent float64 // in the period
+	high          int     // periods
 }
+
+// Parts of the guest's time: cpu-throttle-initial, cpu-throttle-increment, max-cpu-throttle.
+const (
+	throttleInitial   = 0.20
+	throttleIncrement = 0.10
+	throttleMost      = 0.99
+)
+
+// after is what part of its time is taken from a guest that now loses so much.
+func (h *throttle) after(t time.Duration, dirtied, sent, now float64) float64 {
+	h.period, h.dirtied, h.sent = h.period+t, h.dirtied+dirtied, h.sent+sent
+	if h.period < time.Second {
+		return now
+	}
+	if h.dirtied > h.sent/2 {
+		h.high++
+	}
+	h.period, h.dirtied, h.sent = 0, 0, 0
+	switch {
+	case h.high < 2:
+		return now
+	case now == 0:
+		now = throttleInitial
+	default:
+		now = min(now+throttleIncrement, throttleMost)
+	}
+	h.high = 0
+	return now
+}
+
+// Of is how a migration goes that is left to itself.
+func Of(g Guest, p Path) Forecast { return forecast(g, p, nil) }
+
+// Throttled is how it goes with auto-converge.
+func Throttled(g Guest, p Path) Forecast { return forecast(g, p, new(throttle)) }
 
 // Postcopy is how it goes if the guest is switched to post-copy after one pass. It stands still for
 // the switch alone, and waits for pages until the end.
@@ -86,14 +121,22 @@ func Postcopy(g Guest, p Path) Forecast {
 	return Forecast{Converges: true, Passes: 2, Downtime: p.switching(), Sent: g.Memory + left, Total: p.beginning() + p.switching() + seconds((g.Memory+left+g.Disks)/p.Rate)}
 }
 
-// Paused is how it goes if the guest is paused after one pass, until it has moved.
-func Paused(g Guest, p Path) Forecast {
-	f := Postcopy(g, p)
-	f.Downtime = p.switching() + seconds((f.Sent-g.Memory)/p.Rate)
-	return f
+// Paused is how it goes if the guest may stand still for longer: with the first limit that does, in
+// time, of those of which each is longer by a half. Such a limit comes after the first pass.
+func Paused(g Guest, p Path) (f Forecast) {
+	const most = 2000 * time.Second // MAX_MIGRATE_DOWNTIME
+	if p.Downtime <= 0 {
+		p.Downtime = defaultDowntime
+	}
+	for p.Steps = 0; ; p.Downtime = min(p.Downtime*3/2, most) {
+		if f = Of(g, p); f.Converges && (p.Within == 0 || f.Total <= p.Within) || p.Downtime >= most {
+			f.Downtime = min(f.Downtime, p.switching()+seconds(g.Dirt.Hot/p.Rate))
+			return f
+		}
+	}
 }
 
-func forecast(g Guest, p Path, slowdown func(int) float64) Forecast {
+func forecast(g Guest, p Path, t *throttle) Forecast {
 	if !(p.Rate > 0) || math.IsInf(p.Rate, 0) || !(g.Dirt.Rate >= 0) || !(g.Dirt.Hot >= 0) { // none of a measurement's
 		return Forecast{Left: g.Memory}
 	}
@@ -101,9 +144,10 @@ func forecast(g Guest, p Path, slowdown func(int) float64) Forecast {
 	if p.Downtime <= 0 {
 		p.Downtime = defaultDowntime
 	}
-	r := &run{guest: g, path: p, slowdown: slowdown, cold: g.Memory - g.Dirt.Hot, hot: g.Dirt.Hot}
+	p.Steps = max(p.Steps, 1)
+	r := &run{guest: g, path: p, throttle: t, cold: g.Memory - g.Dirt.Hot, hot: g.Dirt.Hot, step: 1}
 	r.f.Total = p.beginning() + seconds(g.Disks/p.Rate)
-	least, at := math.Inf(1), 0
+	least, at, before := math.Inf(1), 0, math.Inf(1)
 	for r.f.Passes = 1; r.f.Passes < maxPasses; r.f.Passes++ {
 		r.pass()
 		left := r.cold + r.hot
@@ -117,16 +161,23 @@ func forecast(g Guest, p Path, slowdown func(int) float64) Forecast {
 		if left < least*0.99 {
 			least, at = left, r.f.Passes
 		}
-		if r.f.Passes-at >= stalled && slowdown(r.f.Passes) == slowdown(r.f.Passes+stalled) {
-			break
+		switch {
+		case left > before*0.9 && r.step < p.Steps:
+			r.step, at = r.step+1, r.f.Passes
+		case r.f.Passes-at >= stalled && (t == nil || r.f.Throttle >= throttleMost):
+			r.f.Left = least
+			return r.f
 		}
+		before = left
 	}
 	r.f.Left = least
 	return r.f
 }
 
 // fits is how much gets through in the downtime.
-func (r *run) fits() float64 { return r.path.Rate * r.path.Downtime.Seconds() }
+func (r *run) fits() float64 {
+	return r.path.Rate * r.path.Downtime.Seconds() * float64(r.step) / float64(r.path.Steps)
+}
 
 // pass sends, slice by slice, until what is left would fit, and then looks for what was changed.
 func (r *run) pass() {
@@ -147,8 +198,12 @@ func (r *run) pass() {
 		r.f.Total += t
 	}
 	dirt := r.guest.Dirt
-	dirt.Rate *= r.slowdown(r.f.Passes)
-	r.hot += (dirt.Hot - r.hot) * dirt.after(r.since)
+	dirt.Rate *= 1 - r.f.Throttle
+	changed := (dirt.Hot - r.hot) * dirt.after(r.since)
+	r.hot += changed
+	if r.throttle != nil {
+		r.f.Throttle = r.throttle.after(r.since, changed, some, r.f.Throttle)
+	}
 	r.since = 0
 }
 

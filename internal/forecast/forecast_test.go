@@ -100,10 +100,55 @@ func TestMeans(t *testing.T) {
 	if post.Total > slow.Total || post.Downtime >= paused.Downtime {
 		t.Errorf("%+v\n%+v\n%+v", slow, post, paused)
 	}
-	near(t, "paused for", paused.Downtime.Seconds(), 3, 0.05)
+	if d := paused.Downtime; d < time.Second || d > 3100*time.Millisecond { // all of the hot part takes three
+		t.Errorf("paused for %v", d)
+	}
 	near(t, "post-copy until", post.Total.Seconds(), 14, 0.05)
 	// A higher limit does for this one what the means do for others.
 	if f := Of(Guest{Memory: 1000 * mib, Dirt: Dirt{60 * mib, 3000 * mib}}, Path{Rate: 100 * mib, Downtime: time.Second}); !f.Converges {
 		t.Errorf("with a second of downtime: %+v", f)
+	}
+}
+
+// TestSteps has a downtime limit that begins with a quarter: a guest that can do with that stands still
+// for no longer, and one that can't has all of it.
+func TestSteps(t *testing.T) {
+	path := Path{Rate: 100 * mib, Downtime: 400 * time.Millisecond, Steps: 4}
+	for _, c := range []struct {
+		dirt     Dirt
+		from, to float64
+	}{
+		{Dirt{}, 0.05, 0.15},
+		{Dirt{1000 * mib, 30 * mib}, 0.05, 0.15},
+		{Dirt{30 * mib, 3000 * mib}, 0.3, 0.45},
+	} {
+		if f := Of(Guest{Memory: 1000 * mib, Dirt: c.dirt}, path); !f.Converges || f.Downtime.Seconds() < c.from || f.Downtime.Seconds() > c.to {
+			t.Errorf("%+v: %+v", c.dirt, f)
+		}
+	}
+	if f := Of(Guest{Memory: 1000 * mib, Dirt: Dirt{60 * mib, 3000 * mib}}, path); f.Converges {
+		t.Errorf("more than fits: %+v", f)
+	}
+}
+
+// TestThrottle counts, as QEMU does, twice a second or more in which more than half of what got through
+// was changed, for each step.
+func TestThrottle(t *testing.T) {
+	h, now := new(throttle), 0.0
+	for i, want := range []float64{0, 0.2, 0.2, 0.3, 0.3, 0.3} {
+		dirtied := 60.0
+		if i == 5 {
+			dirtied = 40
+		}
+		if now = h.after(500*time.Millisecond, dirtied/2, 50, now); now > 0 && i == 0 {
+			t.Error("after half a second")
+		}
+		if now = h.after(500*time.Millisecond, dirtied/2, 50, now); math.Abs(now-want) > 1e-9 {
+			t.Errorf("after %d periods %g of the guest's time is taken, want %g", i+1, now, want)
+		}
+	}
+	g, path := Guest{Memory: 1000 * mib, Dirt: Dirt{1000 * mib, 30 * mib}}, Path{Rate: 100 * mib}
+	if f := Throttled(g, path); f.Throttle > 0 || f != Of(g, path) {
+		t.Errorf("one that changes a third: %+v", f)
 	}
 }

@@ -43,13 +43,30 @@ type Estimate struct {
 	MaxDowntime time.Duration `json:"max_downtime_ns"`   // that QEMU allows itself; 0: not known
 	Outlook     *Outlook      `json:"outlook,omitempty"` // as the migration was asked for; nil where the link or what the guest changes is not known
 	Means       []Means       `json:"means,omitempty"`   // by which it would converge, where it does not
+	Goal        *PlannedGoal  `json:"goal,omitempty"`    // that the migration would have; nil: none, or there is no outlook
 }
+
+// PlannedGoal is what a migration with --auto is to reach, and what it would come to.
+type PlannedGoal struct {
+	MaxDowntime time.Duration `json:"max_downtime_ns"`
+	Deadline    time.Duration `json:"deadline_ns,omitempty"` // 0: none
+	Allow       []string      `json:"allow,omitempty"`       // what may be done to the guest: slow, postcopy, pause
+	Ends        string        `json:"ends"`                  // how: itself, slow, postcopy, pause, deadline (it is aborted then) or never
+}
+
+// How a migration with a goal ends that needs nothing of what may be allowed, or that does not get
+// there. Else it is by what is allowed.
+const (
+	EndsItself   = "itself"
+	EndsDeadline = "deadline"
+	EndsNever    = "never"
+)
 
 // Outlook is how a migration would go.
 type Outlook struct {
-	Converges bool          `json:"converges"` // it ends
+	Converges bool          `json:"converges"` // it ends, and by the deadline if there is one
 	Passes    int           `json:"passes,omitempty"`
-	Total     time.Duration `json:"total_ns,omitempty"`    // until the guest runs at the destination
+	Total     time.Duration `json:"total_ns,omitempty"`    // until the guest runs at the destination; of one that does not end in time, what it would take
 	Downtime  time.Duration `json:"downtime_ns,omitempty"` // for which it stands still
 	Sent      uint64        `json:"sent,omitempty"`        // bytes of memory
 	Remaining uint64        `json:"remaining,omitempty"`   // bytes that would be left again and again, where it does not end

@@ -29,11 +29,11 @@ type Decider struct {
 }
 
 const (
-	// steps are those from the first downtime limit to the goal.
-	steps = 4
-	// enough is the part of its time, in percent, that a guest is slowed down by before something else
+	// Steps are those from the first downtime limit to the goal.
+	Steps = 4
+	// Enough is the part of its time, in percent, that a guest is slowed down by before something else
 	// that is allowed takes its turn.
-	enough = 50
+	Enough = 50
 	// patience is for how many passes a guest may be slowed down by less, and without a gain.
 	patience = 20
 	// margin is what switching a guest over takes beside sending its memory, at the most.
@@ -105,7 +105,7 @@ func (s *Decider) stall(f Figures) Act {
 	case n == 0 && !late && !near:
 		s.due = 0 // it gets on
 		return Act{}
-	case s.goal.Slow && !late && !near && f.Throttle < enough && n < patience:
+	case s.goal.Slow && !late && !near && f.Throttle < Enough && n < patience:
 		return Act{} // QEMU is at it
 	}
 	if expected == 0 || s.goal.Deadline > 0 && f.At+expected > s.goal.Deadline {
@@ -196,7 +196,7 @@ func (s *Decider) Did(a Act) {
 
 // step is the downtime limit after so many of all steps.
 func step(goal time.Duration, n int) time.Duration {
-	return max(time.Millisecond, (goal * time.Duration(min(n, steps)) / steps).Truncate(time.Millisecond))
+	return max(time.Millisecond, (goal * time.Duration(min(n, Steps)) / Steps).Truncate(time.Millisecond))
 }
 
 func (s *Decider) abort(f Figures, why string) Act {
@@ -244,7 +244,7 @@ func (s *Decider) spare(f Figures) time.Duration {
 func (s *Decider) tell(n uint64, f Figures) string {
 	text := fmt.Sprintf("no progress over the last %d passes, which began with %s, and the one before with %s: %s; ", n, units.Size(s.passes.start), units.Size(s.passes.mark), rates(f))
 	switch {
-	case s.goal.Slow && f.Throttle < enough:
+	case s.goal.Slow && f.Throttle < Enough:
 		text += "QEMU slows it down"
 	case s.goal.Postcopy:
 		text += "post-copy is asked for when a pass begins with the least"

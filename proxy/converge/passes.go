@@ -76,6 +76,12 @@ func (p *passes) stalled() uint64 {
 	return 0
 }
 
+// StallTime is after how long a migration whose passes take so long, and gain nothing, is seen to have
+// stalled.
+func StallTime(pass time.Duration) time.Duration {
+	return max(stallTime, min(stallPasses*pass, max(2*stallTime, fewPasses*pass)))
+}
+
 // low says whether a pass has just begun, with about as little as any of the last ones.
 func (p *passes) low() bool {
 	if !p.entered {

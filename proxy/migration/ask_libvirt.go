@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/control"
+	"github.com/virt-sluice/sluice/proxy/converge"
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/virt"
@@ -23,6 +24,7 @@ type Asked struct {
 	Guest libvirt.Domain
 	Flags libvirt.DomainMigrateFlags
 	State virt.State
+	Goal  *converge.Goal // nil: it has none
 	// Name and Description are those that the guest would come with to the destination.
 	Name, Description string
 
@@ -43,7 +45,7 @@ func AskLibvirt(ctx context.Context, d *host.Host, req *control.MigrateRequest) 
 	if err := m.findGuest(ctx); err != nil {
 		return nil, err
 	}
-	a := &Asked{Peer: m.peer, Clear: clear, Virt: m.virt, Guest: m.dom, Flags: m.flags, Name: m.nameThere()}
+	a := &Asked{Peer: m.peer, Clear: clear, Virt: m.virt, Guest: m.dom, Flags: m.flags, Goal: m.goal, Name: m.nameThere()}
 	// libvirt itself waits for as long where another call keeps the guest.
 	ctx, stop := context.WithTimeoutCause(ctx, virt.LazyTimeout, fmt.Errorf("no answer within %v: it hangs", virt.LazyTimeout))
 	defer stop()

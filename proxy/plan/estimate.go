@@ -120,38 +120,3 @@ func (pl *planning) dirt(ctx context.Context, guest *forecast.Guest) (known bool
 	guest.Dirt = forecast.Fit(bytes[0], bytes[1], guest.Memory)
 	return true
 }
-
-// forecast works out how the migration goes as it was asked for, and by which means it would
-// converge, if it doesn't.
-func (pl *planning) forecast(e *control.Estimate, guest forecast.Guest, path forecast.Path) {
-	take := func(f forecast.Forecast) control.Outlook {
-		if !f.Converges {
-			return control.Outlook{Remaining: uint64(f.Left)}
-		}
-		return control.Outlook{Converges: true, Passes: f.Passes, Total: f.Total.Round(10 * time.Millisecond), Downtime: f.Downtime.Round(time.Millisecond), Sent: uint64(f.Sent)}
-	}
-	asked := forecast.Of
-	switch {
-	case pl.req.PostCopy && pl.req.TimeoutAction != control.TimeoutPostCopy:
-		asked = forecast.Postcopy
-	case pl.req.AutoConverge:
-		asked = forecast.Throttled
-	}
-	o := take(asked(guest, path))
-	e.Outlook = &o
-	if o.Converges {
-		return
-	}
-	for _, m := range []struct {
-		option string
-		of     func(forecast.Guest, forecast.Path) forecast.Forecast
-	}{
-		{"--auto --allow slow", forecast.Throttled},
-		{"--auto --allow postcopy", forecast.Postcopy},
-		{"--auto --allow pause", forecast.Paused},
-	} {
-		if o := take(m.of(guest, path)); o.Converges {
-			e.Means = append(e.Means, control.Means{Option: m.option, Outlook: o})
-		}
-	}
-}
