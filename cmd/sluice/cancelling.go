@@ -17,15 +17,15 @@ const (
 	lastWait = 10 * time.Second
 )
 
-// untilCancelled closes cancel at the first SIGINT or SIGTERM, and notes what is waited for. The second
+// untilCancelled calls cancel at the first SIGINT or SIGTERM, and notes what is waited for. The second
 // has leave called after lastWait, and the third at once; until stop.
-func untilCancelled(cancel chan<- struct{}, leave context.CancelCauseFunc, note func(string), waitsFor string) (stop func()) {
+func untilCancelled(cancel func(), leave context.CancelCauseFunc, note func(string), waitsFor string) (stop func()) {
 	var first time.Time
 	var last *time.Timer // once there was a second
 	ignore := onSignals(func(os.Signal) {
 		first = time.Now()
 		note("cancelling; waiting until " + waitsFor)
-		close(cancel)
+		cancel()
 	}, func(os.Signal) {
 		switch {
 		case time.Since(first) < sameWish:

@@ -29,11 +29,11 @@ that fails is tried at its next destination, once at each. One of which nobody
 can tell where it runs is not tried again: look at both hosts. A destination
 that does not answer any more is not used for the rest.
 
-The command lasts as long as the evacuation. Run again, it goes on with those
-that are still here. At Ctrl-C nothing else begins, guests that a destination is
-taking over go on, and the others stay here. A second Ctrl-C waits 10 seconds
-more, a third does not wait. If this command is killed, what is under way is
-aborted.
+The command lasts as long as the evacuation, and waits for a daemon that
+restarts. Run again, it goes on with those that are still here. At Ctrl-C
+nothing else begins, guests that a destination is taking over go on, and the
+others stay. A second Ctrl-C waits 10 seconds more, a third does not wait. If
+this command is killed, what is under way is aborted.
 
 Guests that are only defined here are named, and not moved; with --offline
 --persistent their definitions are, and nothing else.

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
+	"slices"
 	"strings"
-	"syscall"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/virt-sluice/sluice/internal/evacuate"
 	"github.com/virt-sluice/sluice/proxy/control"
@@ -19,23 +22,32 @@ type evacuation struct {
 	io      streams
 	o       *evacuateOptions
 	client  *control.Client
+	daemon  daemonLife
 	request func(guest, peer string) (*control.MigrateRequest, error) // as the flags have it
 	view    evacuationView
 }
 
+// run has one owner of signals from its begin to its end, so that none is lost in between.
 func (v *evacuation) run(ctx context.Context) error {
 	v.view = newEvacuationView(v.io, v.o.migrate.json)
-	planning, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	what, err := v.look(planning)
-	if planning.Err() != nil {
-		v.view.note("interrupted; nothing was moved")
-		return ended(exitCancelled)
-	}
-	if err != nil {
+	v.daemon = daemonLife{client: v.client, note: v.view.note}
+	ctx, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	going, interrupt := context.WithCancel(ctx)
+	defer interrupt()
+	var moving atomic.Bool // else there is nothing to wait for
+	defer untilCancelled(interrupt, leave, func(text string) {
+		if moving.Load() {
+			v.view.note(text)
+		}
+	}, "each guest is safe: here, or at the destination that is taking it over")()
+	what, err := v.look(going)
+	switch {
+	case going.Err() != nil:
+		return v.unmoved("interrupted; nothing was moved")
+	case err != nil:
 		return notAsked(err)
 	}
-	stop()
 	e := evacuate.New(*what)
 	p := e.Plan()
 	v.view.plan(p)
@@ -44,46 +56,62 @@ func (v *evacuation) run(ctx context.Context) error {
 		return failed(nil)
 	case v.o.migrate.dryRun:
 		return nil
-	case len(p.Leaving) > 0 && !v.o.yes && !confirmed(v.io, fmt.Sprintf("Move %s now? [y/N] ", count(len(p.Leaving), "guest"))):
-		v.view.note("nothing was moved")
-		return ended(exitCancelled)
+	case len(p.Leaving) > 0 && !v.o.yes && !confirmed(going, v.io, fmt.Sprintf("Move %s now? [y/N] ", count(len(p.Leaving), "guest"))):
+		return v.unmoved("nothing was moved")
 	}
-	r := v.move(ctx, e)
+	moving.Store(true)
+	r := v.move(ctx, going, e)
 	v.view.report(r)
 	return ended(exitOf(r.Outcome))
 }
 
-// confirmed asks at the terminal.
-func confirmed(io streams, question string) bool {
+func (v *evacuation) unmoved(why string) error {
+	v.view.note(why)
+	return ended(exitCancelled)
+}
+
+// confirmed asks at the terminal, until ctx ends. What was typed before is no answer to the question.
+func confirmed(ctx context.Context, io streams, question string) bool {
+	unix.IoctlSetInt(int(os.Stdin.Fd()), unix.TCFLSH, unix.TCIFLUSH)
 	fmt.Fprint(io.err, question)
-	line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-	switch strings.ToLower(strings.TrimSpace(line)) {
-	case "y", "yes":
-		return true
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+		answer <- line
+	}()
+	select {
+	case line := <-answer:
+		switch strings.ToLower(strings.TrimSpace(line)) {
+		case "y", "yes":
+			return true
+		}
+	case <-ctx.Done():
+		fmt.Fprintln(io.err)
 	}
 	return false
 }
 
-// move has the guests moved, until Ctrl-C says otherwise.
-func (v *evacuation) move(ctx context.Context, e *evacuate.Evacuation) *evacuate.Report {
-	ctx, leave := context.WithCancelCause(ctx)
-	defer leave(nil)
-	cancel := make(chan struct{})
-	defer untilCancelled(cancel, leave, v.view.note, "each guest is safe: here, or at the destination that is taking it over")()
+// move has the guests moved, as long as going has not ended.
+func (v *evacuation) move(ctx, going context.Context, e *evacuate.Evacuation) *evacuate.Report {
 	silence := newSilence(v.view.note)
 	defer silence.stop()
 	stalled := make(map[string]bool) // guests whose migration makes no progress
 	decided := make(map[string]int)  // how many decisions about a migration were told, by guest and host
-	return e.Run(ctx, cancel, evacuate.Mover{
-		Migrate: func(ctx context.Context, cancel <-chan struct{}, uuid, to string, report func(control.Progress)) (*control.Result, error) {
+	return e.Run(ctx, going.Done(), evacuate.Mover{
+		Migrate: func(ctx context.Context, cancel <-chan struct{}, uuid, to string, report func(control.Progress)) (result *control.Result, err error) {
 			req, err := v.request(uuid, to)
 			if err != nil {
 				return nil, err
 			}
-			return v.client.Migrate(ctx, cancel, req, report)
+			err = v.daemon.ask(going, func() error {
+				result, err = v.client.Migrate(ctx, cancel, req, report)
+				return err
+			})
+			return result, err
 		},
-		Here: v.here,
-		Lost: v.lost,
+		Here:   v.here,
+		Stayed: v.stayed,
+		Lost:   v.lost,
 		Told: func(ev evacuate.Event) {
 			silence.broken()
 			note := func(text string) { v.view.note(oneLine(ev.Guest + ": " + text)) }
@@ -106,7 +134,11 @@ func (v *evacuation) move(ctx context.Context, e *evacuate.Evacuation) *evacuate
 func (v *evacuation) here(ctx context.Context, uuid string) (bool, error) {
 	ctx, done := patiently(ctx)
 	defer done()
-	all, err := v.client.Guests(ctx)
+	var all *control.Guests
+	err := v.daemon.ask(ctx, func() (err error) {
+		all, err = v.client.Guests(ctx)
+		return err
+	})
 	if err != nil {
 		return false, err
 	}
@@ -118,11 +150,67 @@ func (v *evacuation) here(ctx context.Context, uuid string) (bool, error) {
 	return false, nil
 }
 
+// stayed says whether a guest whose migration was lost with the daemon has stayed. That is so once
+// neither the next daemon nor libvirt has anything under way with it, and it could leave once more:
+// one of which a part is elsewhere, or that may run there, can't.
+func (v *evacuation) stayed(ctx context.Context, uuid, to string) (bool, error) {
+	ctx, done := patiently(ctx)
+	defer done()
+	req, err := v.request(uuid, to)
+	if err != nil {
+		return false, err
+	}
+	for again := time.NewTicker(askDaemonEvery); ; {
+		var st *control.Status
+		var p *control.Plan
+		err := v.daemon.ask(ctx, func() (err error) {
+			if st, err = v.client.Status(ctx); err == nil { // before the other, which is to be younger
+				p, err = v.client.Plan(ctx, &control.PlanRequest{MigrateRequest: *req, Unmeasured: true})
+			}
+			return err
+		})
+		if err == nil {
+			var under bool
+			if under, err = unsettled(st, p, uuid); err == nil && !under {
+				return true, nil
+			}
+		}
+		if err != nil {
+			return false, err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
+// unsettled says whether anything is under way with a guest that is here.
+func unsettled(st *control.Status, p *control.Plan, uuid string) (bool, error) {
+	for _, l := range st.Leaving {
+		switch {
+		case l.UUID != uuid:
+		case l.Overdue:
+			return false, errors.New(l.Last)
+		default:
+			return true, nil
+		}
+	}
+	return slices.ContainsFunc(st.Sessions, func(s control.SessionStatus) bool { return s.UUID == uuid }) ||
+		slices.ContainsFunc(st.Earlier, func(e control.EarlierStatus) bool { return e.Error != "" }) || // which may have it
+		slices.ContainsFunc(p.Findings, func(f control.Finding) bool { return f.Check == "libvirt" && f.Result == control.ResultError }), nil
+}
+
 // lost says why a host can't take guests.
 func (v *evacuation) lost(ctx context.Context, host string) error {
 	ctx, done := patiently(ctx)
 	defer done()
-	report, err := v.client.Check(ctx, &control.CheckRequest{Peers: []string{host}})
+	var report *control.Report
+	err := v.daemon.ask(ctx, func() (err error) {
+		report, err = v.client.Check(ctx, &control.CheckRequest{Peers: []string{host}})
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ func (v *evacuation) look(ctx context.Context) (*evacuate.Options, error) {
 	if err != nil {
 		return nil, err
 	}
+	v.daemon.served(st.Started)
 	o := &evacuate.Options{Source: st.Name, Parallel: v.o.atOnce, Apart: v.o.migrate.bandwidth > 0}
 	guests, err := v.guests(all.Guests, st, o)
 	if err != nil || len(guests) == 0 {

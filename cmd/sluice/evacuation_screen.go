@@ -98,7 +98,7 @@ func guestCells(g evacuate.Row) []string {
 	case g.Outcome != "":
 		cells[2] = g.Outcome
 	case g.Doubted:
-		cells[2] = "failed"
+		cells[2] = g.Tries[len(g.Tries)-1].Outcome
 	case g.Moving:
 		cells[2] = fmt.Sprintf("%s %d%%", phaseWord(*p), percent(*p))
 		if p.Total > 0 {

@@ -108,7 +108,7 @@ func (v *lineEvacuation) news(e evacuate.Event) string {
 		}
 		v.tries[e.UUID] = e.To
 		return fmt.Sprintf("%s: to %s", oneLine(e.Guest), oneLine(e.To))
-	case e.Result == nil:
+	case e.Result == nil, e.To == "" && e.Result.Outcome == control.Cancelled: // all that wait at once
 		return ""
 	case e.Next != "":
 		return fmt.Sprintf("%s: %s; next: %s", oneLine(e.Guest), oneLine(e.Result.Message), oneLine(e.Next))
@@ -191,19 +191,12 @@ func writeEvacuationPlan(w io.Writer, p *evacuate.Plan, width int) {
 // reasonLines are reasons, each with what to do.
 func reasonLines(why []evacuate.Reason, width int) (lines []string) {
 	for _, r := range why {
-		lines = append(lines, indented(margin, reasonText(r), width)...)
+		lines = append(lines, indented(margin, r.String(), width)...)
 		if r.Remedy != "" {
 			lines = append(lines, indented(margin+margin, "-> "+r.Remedy, width)...)
 		}
 	}
 	return lines
-}
-
-func reasonText(r evacuate.Reason) string {
-	if r.Host == "" {
-		return r.Text
-	}
-	return r.Host + ": " + r.Text
 }
 
 // writeEvacuationReport is a report for a person.
@@ -232,7 +225,7 @@ func writeEvacuationReport(w io.Writer, r *evacuate.Report, width int) {
 			}
 		}
 		for _, why := range g.Reasons {
-			row.add(reasonText(why))
+			row.add(why.String())
 		}
 		if g.Outcome == control.Cancelled && len(g.Tries) == 0 {
 			row.add("not begun")

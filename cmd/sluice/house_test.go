@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/virt-sluice/sluice/proxy/control"
@@ -12,11 +16,39 @@ import (
 // sluice migrate, and its UUID is the same.
 func houseGuests(context.Context) (*control.Guests, error) {
 	all := &control.Guests{}
-	for _, name := range []string{"moves", "fails", "lost", "waits", "busy", "large", "options"} {
+	for _, name := range []string{"moves", "fails", "lost", "waits", "busy", "large", "options", "crash", "slow"} {
 		all.Guests = append(all.Guests, control.Guest{Name: name, UUID: name, Active: true})
 	}
 	all.Guests = append(all.Guests, control.Guest{Name: "drafts\x1b[2J", UUID: "drafts"})
 	return all, nil
+}
+
+// beside is a file beside the stand-in's socket.
+func beside(name string) string { return filepath.Join(filepath.Dir(os.Args[1]), name) }
+
+// houseStops says whether the daemon is stopping: there is a file for that.
+func houseStops() bool {
+	_, err := os.Stat(beside("stops"))
+	return err == nil
+}
+
+var houseRefused atomic.Bool // a migration
+
+// houseStatus makes a file once a caller who was refused is told why.
+func houseStatus() *control.Status {
+	st := standinStatus()
+	if st.Draining = houseStops(); st.Draining && houseRefused.Load() {
+		os.WriteFile(beside("seen"), nil, 0o600)
+	}
+	return st
+}
+
+func houseMigrate(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
+	if houseStops() {
+		houseRefused.Store(true)
+		return nil, &control.Error{Code: http.StatusConflict, Message: "host-a is stopping"}
+	}
+	return standinMigrate(ctx, req, report)
 }
 
 // houseCheck finds that guests can go to host-b, and not to any other.
@@ -76,6 +108,29 @@ func TestEvacuationOnScreen(t *testing.T) {
 	for _, want := range []string{"sluice: cancelling; waiting until each guest is safe: here", "waits  host-b  cancelled", "0 of 1 guest moved"} {
 		if !strings.Contains(s.shown(), want) {
 			t.Errorf("Ctrl-C: no %q on\n%s", want, s.shown())
+		}
+	}
+}
+
+// What is typed while guests are planned is no answer to the question, and Ctrl-C ends it at any
+// moment.
+func TestEvacuationAsks(t *testing.T) {
+	t.Parallel()
+	socket := startStandin(t, "house")
+	s := onScreen(t, 80, 24, "", "evacuate", "--guests", "slow", "--socket", socket)
+	s.await("planning 1 guest")
+	s.tmux("send-keys", "y", "Enter")
+	s.await("Move 1 guest now? [y/N]")
+	s.tmux("send-keys", "n", "Enter")
+	if code := s.wait(); code != exitCancelled || !strings.Contains(s.shown(), "nothing was moved") {
+		t.Errorf("typed too early: exit status %d\n%s", code, s.shown())
+	}
+	for _, at := range []string{"planning 1 guest", "Move 1 guest now? [y/N]"} {
+		s := onScreen(t, 80, 24, "", "evacuate", "--guests", "slow", "--socket", socket)
+		s.await(at)
+		s.ctrlC()
+		if code := s.wait(); code != exitCancelled || !strings.Contains(s.shown(), "nothing was moved") {
+			t.Errorf("Ctrl-C at %q: exit status %d\n%s", at, code, s.shown())
 		}
 	}
 }

@@ -75,7 +75,7 @@ func standin() {
 	h := &control.Handler{Status: standinStatus, Guests: standinGuests, Check: standinCheck, Plan: standinPlan, Cancel: standinCancel, Migrate: standinMigrate, History: standinHistory, Session: standinSession}
 	switch {
 	case len(os.Args) > 2 && os.Args[2] == "house":
-		h.Guests, h.Check = houseGuests, houseCheck
+		h.Status, h.Guests, h.Check, h.Migrate = houseStatus, houseGuests, houseCheck, houseMigrate
 	case len(os.Args) > 2:
 		h.Status = scenarios[os.Args[2]]
 	}
@@ -115,6 +115,9 @@ func standinPlan(_ context.Context, req *control.PlanRequest) (*control.Plan, er
 		if !p.Estimate.Outlook.Converges {
 			p.Estimate.Goal.Ends = control.EndsDeadline
 		}
+	}
+	if req.Guest == "slow" {
+		time.Sleep(time.Second) // long enough to type
 	}
 	if req.Guest == "large" {
 		p.Estimate = nil
@@ -206,10 +209,12 @@ func standinCheck(_ context.Context, req *control.CheckRequest) (*control.Report
 	return r, nil
 }
 
+var standinBegan = time.Now()
+
 func standinStatus() *control.Status {
 	now := time.Now()
 	return &control.Status{
-		Name: "host-a", Version: "v0", Started: now.Add(-3 * time.Hour), Listen: "[::]:16514", Libvirt: "/run/libvirt/libvirt-sock",
+		Name: "host-a", Version: "v0", Started: standinBegan.Add(-3 * time.Hour), Listen: "[::]:16514", Libvirt: "/run/libvirt/libvirt-sock",
 		Certificates: control.CertificateStatus{
 			Source: "libvirt", Why: "libvirt's layout in /etc/pki, the first that is searched", Loaded: now.Add(-2 * time.Hour),
 			Expiry: []control.Expiry{

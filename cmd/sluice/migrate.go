@@ -78,7 +78,7 @@ func migrate(ctx context.Context, io streams, o *migrateOptions, req *control.Mi
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	cancel := make(chan struct{})
-	defer untilCancelled(cancel, leave, view.note, "the guest is safe at the source")()
+	defer untilCancelled(func() { close(cancel) }, leave, view.note, "the guest is safe at the source")()
 
 	silence := newSilence(view.note)
 	defer silence.stop()

@@ -129,7 +129,7 @@ func (m *move) leave() {
 
 // stay is of a guest that can't go.
 func (m *move) stay() {
-	m.state, m.outcome = settled, Stayed
+	m.state, m.outcome, m.nowhere = settled, Stayed, true
 }
 
 // reasons are why the guest can't go, or can go nowhere else.

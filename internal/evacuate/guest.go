@@ -27,6 +27,13 @@ type Reason struct {
 	Remedy string `json:"remedy,omitempty"`
 }
 
+func (r Reason) String() string {
+	if r.Host == "" {
+		return r.Text
+	}
+	return r.Host + ": " + r.Text
+}
+
 // sessionsCode is a finding's that sessions of others take all places: these end, and there is room
 // again.
 const sessionsCode = "sessions"
@@ -70,6 +77,7 @@ type move struct {
 
 	outcome string
 	message string
+	nowhere bool // there is no destination left for it
 }
 
 type state int

@@ -25,9 +25,9 @@ type Settled struct {
 	Guest   string   `json:"guest"`
 	UUID    string   `json:"uuid"`
 	Outcome string   `json:"outcome"`
-	Message string   `json:"message,omitempty"` // of the last try
+	Message string   `json:"message,omitempty"` // of the last event
 	Tries   []Try    `json:"tries,omitempty"`
-	Reasons []Reason `json:"reasons,omitempty"` // why it has stayed
+	Reasons []Reason `json:"reasons,omitempty"` // why it could not go to those where it was not tried
 }
 
 // Report is how an evacuation ended.
@@ -56,7 +56,7 @@ func (e *Evacuation) report(elapsed time.Duration) *Report {
 	r := &Report{Source: e.Source, Elapsed: elapsed, Off: e.Off, Guests: []Settled{}, Outcome: control.Moved}
 	for _, m := range e.moves {
 		s := Settled{Guest: m.Name, UUID: m.UUID, Outcome: m.outcome, Message: m.message, Tries: m.tries}
-		if m.outcome == Stayed {
+		if m.nowhere {
 			s.Reasons = e.reasons(m)
 		}
 		r.Guests = append(r.Guests, s)

@@ -3,7 +3,9 @@ package evacuate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/virt-sluice/sluice/proxy/control"
@@ -17,6 +19,10 @@ type Mover struct {
 	Migrate func(ctx context.Context, cancel <-chan struct{}, uuid, to string, report func(control.Progress)) (*control.Result, error)
 	// Here says whether the guest still is one that is to leave.
 	Here func(ctx context.Context, uuid string) (bool, error)
+	// Stayed says whether a guest of whose migration to a host the outcome is not known has stayed
+	// here: nothing is under way with it any more, and no part of it is elsewhere. An error means that
+	// nobody can tell.
+	Stayed func(ctx context.Context, uuid, to string) (bool, error)
 	// Lost says why a host can't take any guest now, after one has failed there; nil: it can.
 	Lost func(ctx context.Context, host string) error
 	// Told is told what happens, in order.
@@ -24,11 +30,11 @@ type Mover struct {
 }
 
 // Event is one thing that has happened: a guest's migration gets on, or has ended, or a host is given
-// up.
+// up. The last of each guest that is to leave has a Result and no Next.
 type Event struct {
 	Guest string `json:"guest,omitempty"`
 	UUID  string `json:"uuid,omitempty"`
-	To    string `json:"to,omitempty"`
+	To    string `json:"to,omitempty"` // empty: nothing was begun, and nothing will be
 
 	Progress *control.Progress `json:"progress,omitempty"`
 	Result   *control.Result   `json:"result,omitempty"`
@@ -55,19 +61,23 @@ type run struct {
 func (e *Evacuation) Run(ctx context.Context, stop <-chan struct{}, with Mover) *Report {
 	began := time.Now()
 	r := &run{Evacuation: e, Mover: with, ctx: ctx, happened: make(chan func())}
-	for {
+	heed := func() { // before anything begins, and before it is told what came of it
 		select {
-		case <-stop: // before anything begins, whatever has happened meanwhile
+		case <-stop:
 			stop = nil
 			r.stop()
 		default:
-			r.begin()
 		}
+	}
+	for {
+		heed()
+		r.begin()
 		if r.waits == 0 {
 			return e.report(time.Since(began))
 		}
 		select {
 		case now := <-r.happened:
+			heed()
 			now()
 		case <-stop:
 		}
@@ -134,7 +144,8 @@ func (r *run) progress(m *move) {
 // ended is told how a migration did.
 func (r *run) ended(m *move, result *control.Result, err error) {
 	if err != nil {
-		result = &control.Result{Outcome: control.Failed, Message: err.Error(), Cause: err.Error(), Guest: m.Name, UUID: m.UUID, Source: r.Source, Destination: m.to.name}
+		result = r.nothing(m, control.Failed, err.Error())
+		result.Cause, result.Destination = err.Error(), m.to.name
 		switch {
 		case errors.Is(err, control.ErrNoResult):
 			result.Outcome = control.Unknown
@@ -143,13 +154,13 @@ func (r *run) ended(m *move, result *control.Result, err error) {
 		}
 	}
 	m.tries = append(m.tries, Try{m.to.name, result.Outcome, result.Message, time.Since(m.began)})
-	switch result.Outcome {
-	case control.Moved:
+	switch {
+	case result.Outcome == control.Moved:
 		r.settle(m, m.to, result)
-	case control.Cancelled: // by whoever cancels it: he does not want it elsewhere either
+	case result.Outcome == control.Cancelled: // by whoever cancels it: he does not want it elsewhere either
 		r.settle(m, m.to, result)
 		m.leave()
-	case control.Failed:
+	case result.Outcome == control.Failed, err != nil:
 		r.doubt(m, result)
 	default: // the guest may be there, and take its memory
 		r.settle(m, m.to, result)
@@ -157,23 +168,39 @@ func (r *run) ended(m *move, result *control.Result, err error) {
 	}
 }
 
+// nothing is the result of a guest for which this host's daemon has none.
+func (r *run) nothing(m *move, outcome, message string) *control.Result {
+	return &control.Result{Outcome: outcome, Message: message, Guest: m.Name, UUID: m.UUID, Source: r.Source}
+}
+
+// settle is the end of a guest. It was tried last at a host, or, if that is nil, at none.
 func (r *run) settle(m *move, at *host, result *control.Result) {
 	m.state, m.outcome, m.message = settled, result.Outcome, result.Message
-	r.Told(Event{Guest: m.Name, UUID: m.UUID, To: at.name, Result: result})
+	e := Event{Guest: m.Name, UUID: m.UUID, Result: result}
+	if at != nil {
+		e.To = at.name
+	}
+	r.Told(e)
 }
 
 // doubt finds out, after a migration to a host has not come to a good end, whether that takes guests
-// still, and before that none goes there. A guest that has failed is then tried elsewhere; failed is
-// nil for one that is settled. Once it is stopping no guest goes anywhere, and the host is not asked.
-func (r *run) doubt(m *move, failed *control.Result) {
+// still, and before that none goes there. A guest that has failed is then tried elsewhere, also one
+// whose outcome is not known and that turns out to have stayed; result is nil for one that is
+// settled. Once it is stopping no guest goes anywhere, and the host is not asked.
+func (r *run) doubt(m *move, result *control.Result) {
 	h := m.to
 	h.doubts++
 	stopping := r.stopping
 	r.wait(func() func() {
-		here, err := true, error(nil)
-		if failed != nil {
-			here, err = r.Here(r.ctx, m.UUID)
-			here = here || err != nil
+		here := true
+		switch {
+		case result == nil:
+		case result.Outcome == control.Failed:
+			is, err := r.Here(r.ctx, m.UUID)
+			here = is || err != nil
+		default:
+			is, err := r.Stayed(r.ctx, m.UUID, h.name)
+			here = is && err == nil
 		}
 		var lost error
 		if !stopping {
@@ -185,8 +212,18 @@ func (r *run) doubt(m *move, failed *control.Result) {
 				h.lost = lost.Error()
 				r.Told(Event{Host: h.name, Lost: h.lost})
 			}
-			if failed != nil {
-				r.elsewhere(m, failed, here)
+			switch {
+			case result == nil:
+			case result.Outcome == control.Failed:
+				r.elsewhere(m, result, here)
+			case here:
+				result.Outcome = control.Failed
+				result.Message = fmt.Sprintf("guest %s is still on %s: %s", m.Name, r.Source, result.Cause)
+				last := &m.tries[len(m.tries)-1]
+				last.Outcome, last.Message = result.Outcome, result.Message
+				r.elsewhere(m, result, true)
+			default: // it may be there, and take its memory
+				r.settle(m, h, result)
 			}
 			if h.lost != "" {
 				r.abandon(h)
@@ -210,6 +247,7 @@ func (r *run) elsewhere(m *move, failed *control.Result, here bool) {
 		m.state = waiting
 		r.Told(Event{Guest: m.Name, UUID: m.UUID, To: from.name, Result: failed, Next: m.to.name})
 	default:
+		m.nowhere = !r.stopping
 		r.settle(m, from, failed)
 	}
 }
@@ -222,9 +260,22 @@ func (r *run) abandon(h *host) {
 		}
 		m.leave()
 		if !r.place(m) {
-			m.stay()
+			r.staysAfterAll(m)
 		}
 	}
+}
+
+// staysAfterAll is the end of a guest that has no destination left.
+func (r *run) staysAfterAll(m *move) {
+	m.nowhere = true
+	outcome, why := Stayed, []string{fmt.Sprintf("guest %s stays on %s", m.Name, r.Source)}
+	if len(m.tries) > 0 {
+		outcome = control.Failed
+	}
+	for _, reason := range r.reasons(m) {
+		why = append(why, reason.String())
+	}
+	r.settle(m, nil, r.nothing(m, outcome, strings.Join(why, "; ")))
 }
 
 // Last phases: the destination takes over, or has done so, and nothing can be called back.
@@ -236,7 +287,7 @@ func (r *run) stop() {
 		switch m.state {
 		case waiting:
 			m.leave()
-			m.state, m.outcome = settled, control.Cancelled
+			r.settle(m, nil, r.nothing(m, control.Cancelled, fmt.Sprintf("guest %s stays on %s: cancelled before its migration began", m.Name, r.Source)))
 		case moving:
 			if !m.asked && !slices.Contains(last, m.progress.Phase) {
 				m.asked = true

@@ -20,6 +20,7 @@ type site struct {
 	phase   map[string]string // in which it is until it is cancelled, or let go
 	lost    map[string]bool   // hosts that take no guests, once one has failed there
 	away    map[string]bool   // guests that are not here any more
+	stayed  map[string]bool   // guests that are here, although nobody has told the outcome
 	letGo   chan struct{}     // closed to have those end that are in a phase
 
 	mu    sync.Mutex
@@ -76,6 +77,9 @@ func (s *site) mover(told func(Event)) Mover {
 		Here: func(_ context.Context, uuid string) (bool, error) {
 			return !s.away[strings.TrimPrefix(uuid, "uuid of ")], nil
 		},
+		Stayed: func(ctx context.Context, uuid, _ string) (bool, error) {
+			return s.stayed[strings.TrimPrefix(uuid, "uuid of ")], ctx.Err()
+		},
 		Lost: func(_ context.Context, host string) error {
 			if s.lost[host] {
 				return errors.New("nothing answers")
@@ -83,6 +87,18 @@ func (s *site) mover(told func(Event)) Mover {
 			return nil
 		},
 		Told: told,
+	}
+}
+
+// count counts the events that are the last of a guest, by its name.
+func count(ends map[string]int) func(Event) {
+	return func(e Event) {
+		switch {
+		case e.Result != nil && e.Next == "":
+			ends[e.Guest]++
+		case e.Guest != "" && ends[e.Guest] > 0:
+			ends[e.Guest] = -1000 // it was not the last
+		}
 	}
 }
 
@@ -111,12 +127,13 @@ func TestRun(t *testing.T) {
 		"one fails, and goes elsewhere": {&site{becomes: map[string]string{"g1>b": control.Failed}}, false, "g1:moved g2:moved g3:moved", control.Moved, "g1>b g1>c g2>c g3>b"},
 		"one fails everywhere": {&site{becomes: map[string]string{"g1>b": control.Failed, "g1>c": control.Failed}}, false,
 			"g1:failed g2:moved g3:moved", control.Failed, "g1>b g1>c g2>c g3>b"},
-		"nobody knows of one":          {&site{becomes: map[string]string{"g2>c": control.Unknown}}, false, "g1:moved g2:unknown g3:moved", control.Unknown, "g1>b g2>c g3>b"},
-		"an outcome of a newer daemon": {&site{becomes: map[string]string{"g2>c": "split"}}, false, "g1:moved g2:split g3:moved", control.Unknown, "g1>b g2>c g3>b"},
-		"the daemon goes away":         {&site{refused: map[string]error{"g2>c": fmt.Errorf("%w: EOF", control.ErrNoResult)}}, false, "g1:moved g2:unknown g3:moved", control.Unknown, "g1>b g2>c g3>b"},
-		"somebody cancels one":         {&site{becomes: map[string]string{"g1>b": control.Cancelled}}, false, "g1:cancelled g2:moved g3:moved", control.Cancelled, "g1>b g2>c g3>b"},
-		"one has gone by itself":       {&site{refused: map[string]error{"g1>b": refusal}, away: map[string]bool{"g1": true}}, false, "g1:gone g2:moved g3:moved", control.Moved, "g1>b g2>c g3>b"},
-		"one ends on the way":          {&site{becomes: map[string]string{"g1>b": control.Failed}, away: map[string]bool{"g1": true}}, false, "g1:failed g2:moved g3:moved", control.Failed, "g1>b g2>c g3>b"},
+		"nobody knows of one":                  {&site{becomes: map[string]string{"g2>c": control.Unknown}}, false, "g1:moved g2:unknown g3:moved", control.Unknown, "g1>b g2>c g3>b"},
+		"an outcome of a newer daemon":         {&site{becomes: map[string]string{"g2>c": "split"}}, false, "g1:moved g2:split g3:moved", control.Unknown, "g1>b g2>c g3>b"},
+		"the daemon goes away":                 {&site{refused: map[string]error{"g2>c": fmt.Errorf("%w: EOF", control.ErrNoResult)}}, false, "g1:moved g2:unknown g3:moved", control.Unknown, "g1>b g2>c g3>b"},
+		"it has stayed, as is found out later": {&site{refused: map[string]error{"g2>c": fmt.Errorf("%w: EOF", control.ErrNoResult)}, stayed: map[string]bool{"g2": true}}, false, "g1:moved g2:moved g3:moved", control.Moved, "g1>b g2>c g2>b g3>b"},
+		"somebody cancels one":                 {&site{becomes: map[string]string{"g1>b": control.Cancelled}}, false, "g1:cancelled g2:moved g3:moved", control.Cancelled, "g1>b g2>c g3>b"},
+		"one has gone by itself":               {&site{refused: map[string]error{"g1>b": refusal}, away: map[string]bool{"g1": true}}, false, "g1:gone g2:moved g3:moved", control.Moved, "g1>b g2>c g3>b"},
+		"one ends on the way":                  {&site{becomes: map[string]string{"g1>b": control.Failed}, away: map[string]bool{"g1": true}}, false, "g1:failed g2:moved g3:moved", control.Failed, "g1>b g2>c g3>b"},
 		"a host dies": {&site{becomes: map[string]string{"g1>b": control.Failed}, lost: map[string]bool{"host-b": true}}, false,
 			"g1:moved g2:moved g3:moved", control.Moved, "g1>b g1>c g2>c g3>c"},
 		"all hosts die": {&site{becomes: map[string]string{"g1>b": control.Failed, "g1>c": control.Failed}, lost: map[string]bool{"host-b": true, "host-c": true}}, true,
@@ -132,7 +149,13 @@ func TestRun(t *testing.T) {
 				c.site.asked = nil
 				o := on(free, []string{"host-b", "host-c"}, three...)
 				o.Parallel = parallel
-				r := New(o).Run(t.Context(), nil, c.site.mover(func(Event) {}))
+				ends := make(map[string]int)
+				r := New(o).Run(t.Context(), nil, c.site.mover(count(ends)))
+				for _, g := range r.Guests {
+					if ends[g.Guest] != 1 {
+						t.Errorf("%d at once: %s has ended %d times", parallel, g.Guest, ends[g.Guest])
+					}
+				}
 				if got := outcomes(r); got != c.outcomes || r.Outcome != c.worst {
 					t.Errorf("%d at once: %s, %s; want %s, %s", parallel, got, r.Outcome, c.outcomes, c.worst)
 				}
@@ -186,16 +209,22 @@ func TestStop(t *testing.T) {
 	}
 	stopped := make(chan struct{})
 	close(stopped)
-	s := new(site)
-	if got := outcomes(New(o).Run(t.Context(), stopped, s.mover(func(Event) {}))); got != "g1:cancelled g2:cancelled g3:cancelled" || len(s.asked) > 0 {
+	s, ends := new(site), make(map[string]int)
+	if got := outcomes(New(o).Run(t.Context(), stopped, s.mover(count(ends)))); got != "g1:cancelled g2:cancelled g3:cancelled" || len(s.asked) > 0 {
 		t.Errorf("stopped before it has begun: %s, asked for %v", got, s.asked)
+	}
+	if fmt.Sprint(ends) != "map[g1:1 g2:1 g3:1]" {
+		t.Errorf("stopped before it has begun: the last events are %v", ends)
 	}
 }
 
 func stops(t *testing.T, o Options, late bool) {
 	s := &site{phase: map[string]string{"g1>b": control.PhaseFinish, "g2>b": control.PhaseMemory}, late: map[string]bool{"g2>b": late}, letGo: make(chan struct{})}
 	stop, reported := make(chan struct{}), 0
+	ends := make(map[string]int)
+	counted := count(ends)
 	r := New(o).Run(t.Context(), stop, s.mover(func(e Event) {
+		counted(e)
 		switch {
 		case e.Progress != nil && e.Progress.Percent == 50:
 			if reported++; reported == 2 {
@@ -207,6 +236,9 @@ func stops(t *testing.T, o Options, late bool) {
 	}))
 	if got := outcomes(r); got != "g1:moved g2:cancelled g3:cancelled" || r.Outcome != control.Cancelled {
 		t.Errorf("%s, %s", got, r.Outcome)
+	}
+	if fmt.Sprint(ends) != "map[g1:1 g2:1 g3:1]" {
+		t.Errorf("the last events are %v", ends)
 	}
 	if got := strings.Join(s.asked, " "); strings.Contains(got, "g3") {
 		t.Errorf("asked for %s", got)

@@ -22,7 +22,7 @@ type Row struct {
 	Moving   bool              // its migration is under way
 	Progress *control.Progress // of that; nil: none
 	Tries    []Try             // that have ended
-	Doubted  bool              // it has failed, and it is being found out where to go on
+	Doubted  bool              // its last try did not end well, and it is being found out where to go on
 }
 
 // Standing is as of now.
