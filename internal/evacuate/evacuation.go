@@ -34,6 +34,7 @@ type Evacuation struct {
 	Options
 	hosts []*host
 	moves []*move // those that go, the biggest risk first, and then those that can't
+	pace  pace
 }
 
 // New decides who goes where.

@@ -71,6 +71,7 @@ type move struct {
 	cost cost
 
 	progress control.Progress // of the migration under way
+	took     work             // of that, so far
 	began    time.Time
 	cancel   chan struct{} // closed to have the migration cancelled
 	asked    bool          // cancel is closed

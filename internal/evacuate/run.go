@@ -118,6 +118,8 @@ func (r *run) begin() {
 func (r *run) migrate(m *move) {
 	h := m.to
 	h.moving++
+	r.pace.tick(r.Evacuation)
+	m.took = work{}
 	m.state, m.began, m.progress = moving, time.Now(), control.Progress{Phase: control.PhaseConnect}
 	m.cancel, m.asked = make(chan struct{}), false
 	m.tried = append(m.tried, h)
@@ -125,11 +127,13 @@ func (r *run) migrate(m *move) {
 	r.wait(func() func() {
 		result, err := r.Migrate(r.ctx, m.cancel, m.UUID, h.name, func(p control.Progress) {
 			r.happened <- func() {
+				r.pace.tick(r.Evacuation)
 				m.progress = p
 				r.progress(m)
 			}
 		})
 		return func() {
+			r.pace.tick(r.Evacuation)
 			h.moving--
 			r.ended(m, result, err)
 		}
@@ -156,6 +160,7 @@ func (r *run) ended(m *move, result *control.Result, err error) {
 	m.tries = append(m.tries, Try{m.to.name, result.Outcome, result.Message, time.Since(m.began)})
 	switch {
 	case result.Outcome == control.Moved:
+		r.pace.moved(m)
 		r.settle(m, m.to, result)
 	case result.Outcome == control.Cancelled: // by whoever cancels it: he does not want it elsewhere either
 		r.settle(m, m.to, result)

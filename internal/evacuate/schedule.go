@@ -6,26 +6,27 @@ import (
 	"time"
 )
 
-// job is what is left of one guest's move, in seconds.
+// job is what is left of one guest's move.
 type job struct {
-	to    *host
-	fixed float64 // for all but sending
-	send  float64 // by itself
+	to *host
+	work
 }
 
 // jobs are those of guests that are not settled, in their order. known says whether it is known of all
 // how long they take.
 func (e *Evacuation) jobs() (under, next []job, known bool) {
+	times := e.times()
 	known = true
 	for _, m := range e.moves {
 		if m.state == settled {
 			continue
 		}
 		known = known && m.risk == RiskNone
-		j := job{to: m.to, fixed: m.cost.fixed.Seconds(), send: m.sending().Seconds()}
+		j := job{m.to, m.planned()}
+		j.fixed, j.send = j.fixed*times.fixed, j.send*times.send
 		if m.state == moving {
-			part := max(0, min(1, 1-m.progress.Percent/100))
-			j.fixed, j.send = j.fixed*part, j.send*part
+			j.fixed = max(0, j.fixed-m.took.fixed)
+			j.send *= 1 - m.part()
 			under = append(under, j)
 			continue
 		}
