@@ -171,6 +171,9 @@ func writeEvacuationPlan(w io.Writer, p *evacuate.Plan, width int) {
 					r.add(text)
 				}
 			}
+			if l.Goal != nil {
+				r.add(pursued(l.Goal))
+			}
 		}
 		lines = append(lines, t.lines(width)...)
 	}

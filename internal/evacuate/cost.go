@@ -41,6 +41,9 @@ func (m *move) measure() {
 		m.risk = RiskEndless
 	default:
 		m.risk = RiskNone
+		if e.Goal != nil && e.Goal.Ends != control.EndsItself {
+			m.risk = RiskMeans
+		}
 		m.cost.bytes, m.cost.downtime = o.Sent+e.Disks, o.Downtime
 		m.cost.fixed = max(0, o.Total-m.cost.sending(m.cost.rate))
 	}
@@ -62,9 +65,9 @@ func (c *cost) sending(rate float64) time.Duration {
 }
 
 // byRisk has those first that are most likely to need more time than there is: of whom it is not
-// known that they end, then the longest, and of these those that change most.
+// known that they end, then those that something must be done to, then the longest, and of these those that change most.
 func byRisk(a, b *move) int {
-	rank := map[string]int{RiskEndless: 0, RiskUnknown: 1, RiskNone: 2}
+	rank := map[string]int{RiskEndless: 0, RiskUnknown: 1, RiskMeans: 2, RiskNone: 3}
 	return cmp.Or(
 		cmp.Compare(rank[a.risk], rank[b.risk]),
 		cmp.Compare(b.cost.fixed+b.cost.sending(b.cost.rate), a.cost.fixed+a.cost.sending(a.cost.rate)),
@@ -88,4 +91,12 @@ func (m *move) endless() *control.Estimate {
 		return nil
 	}
 	return m.estimate()
+}
+
+// goal is by which means a guest's migration ends; nil: it needs none, or does not end.
+func (m *move) goal() *control.PlannedGoal {
+	if m.risk != RiskMeans {
+		return nil
+	}
+	return m.estimate().Goal
 }

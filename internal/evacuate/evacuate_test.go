@@ -44,6 +44,9 @@ func on(free map[string]uint64, hosts []string, sketches ...sketch) Options {
 				p.Estimate.Outlook = &control.Outlook{Converges: true, Sent: send * mib, Total: time.Second + time.Duration(send)*10*time.Millisecond}
 			case RiskEndless:
 				p.Estimate.Outlook = &control.Outlook{Remaining: 10 * mib}
+			case RiskMeans:
+				p.Estimate.Outlook = &control.Outlook{Converges: true, Sent: send * mib, Total: time.Second}
+				p.Estimate.Goal = &control.PlannedGoal{Ends: control.AllowPostCopy}
 			}
 			g.Ways = append(g.Ways, Way{Host: h, Plan: p})
 		}
@@ -72,7 +75,7 @@ func TestPlan(t *testing.T) {
 	}{
 		"the biggest risk first": {on(map[string]uint64{"host-b": 10000}, both[:1],
 			sketch{name: "small", need: 100}, sketch{name: "busy", need: 100, risk: RiskEndless}, sketch{name: "large", need: 200},
-			sketch{name: "strange", need: 100, risk: RiskUnknown}, sketch{name: "dirty", need: 100, send: 300}), "busy>b strange>b dirty>b large>b small>b"},
+			sketch{name: "strange", need: 100, risk: RiskUnknown}, sketch{name: "dirty", need: 100, send: 300}, sketch{name: "steered", need: 100, risk: RiskMeans}), "busy>b strange>b steered>b dirty>b large>b small>b"},
 		"no destination is filled more than it has": {on(map[string]uint64{"host-b": 250, "host-c": 100}, both,
 			sketch{name: "g1", need: 100}, sketch{name: "g2", need: 100}, sketch{name: "g3", need: 100}, sketch{name: "g4", need: 100}), "g1>b g2>b g3>c g4!"},
 		"those with one way first": {on(map[string]uint64{"host-b": 100, "host-c": 100}, both,

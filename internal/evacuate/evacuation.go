@@ -148,8 +148,12 @@ func (e *Evacuation) reasons(m *move) (why []Reason) {
 		case h.lost != "":
 			why = append(why, Reason{Host: h.name, Text: h.lost})
 		default:
-			why = append(why, Reason{h.name, fmt.Sprintf("%s has %s of memory left once the other guests are there, and the guest may come to need %s", h.name, units.Size(h.left(&w)), units.Size(w.Plan.Memory.Needed)),
-				"free some there, or name further hosts (--to)"})
+			kind, remedy := "memory", "free some there"
+			if page := w.Plan.Memory.HugePage; page > 0 {
+				kind, remedy = "its huge pages of "+units.Size(page), "reserve more there (virsh allocpages)"
+			}
+			why = append(why, Reason{h.name, fmt.Sprintf("%s has %s of %s left once the other guests are there, and the guest may come to need %s", h.name, units.Size(h.left(&w)), kind, units.Size(w.Plan.Memory.Needed)),
+				remedy + ", or name further hosts (--to)"})
 		}
 	}
 	return why

@@ -55,6 +55,7 @@ func (w *Way) refusals() (why []Reason) {
 const (
 	RiskEndless = "endless" // by what was measured, the migration does not end by itself
 	RiskUnknown = "unknown" // it could not be measured whether it ends
+	RiskMeans   = "means"   // it ends only by something that is done to the guest, and is allowed
 	RiskNone    = ""
 )
 
@@ -96,6 +97,9 @@ func (m *move) way(h *host) *Way {
 	}
 	return nil
 }
+
+// ends says whether the migration does, by what was measured.
+func (m *move) ends() bool { return m.risk == RiskNone || m.risk == RiskMeans }
 
 // estimate is what was measured of the guest; nil: nothing.
 func (m *move) estimate() *control.Estimate {

@@ -65,7 +65,7 @@ func (p *pace) moved(m *move) {
 	w := m.planned()
 	p.planned.fixed += w.fixed
 	p.took.fixed += m.took.fixed
-	if m.risk == RiskNone {
+	if m.ends() {
 		p.planned.send += w.send
 		p.took.send += m.took.send
 	}
@@ -86,7 +86,7 @@ const trusted = 5
 func (e *Evacuation) times() work {
 	planned, took := e.pace.planned, e.pace.took
 	for _, m := range e.moves {
-		if m.state == moving && m.risk == RiskNone {
+		if m.state == moving && m.ends() {
 			planned.send += m.planned().send * m.part()
 			took.send += m.took.send
 		}

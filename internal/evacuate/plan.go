@@ -28,7 +28,8 @@ type Leaving struct {
 	Total    time.Duration `json:"total_ns,omitempty"`    // by itself; 0: not known
 	Downtime time.Duration `json:"downtime_ns,omitempty"` // 0: not known
 
-	Endless *control.Estimate `json:"endless,omitempty"` // of a migration that does not end by itself
+	Endless *control.Estimate    `json:"endless,omitempty"` // of a migration that does not end
+	Goal    *control.PlannedGoal `json:"goal,omitempty"`    // of one that ends only by what may be done to the guest
 }
 
 // Staying is a guest that can't go.
@@ -46,8 +47,8 @@ func (e *Evacuation) Plan() *Plan {
 			p.Staying = append(p.Staying, Staying{m.Name, m.UUID, e.reasons(m)})
 			continue
 		}
-		l := Leaving{Guest: m.Name, UUID: m.UUID, To: m.to.name, Risk: m.risk, Send: m.cost.bytes, Downtime: m.cost.downtime, Endless: m.endless()}
-		if m.risk == RiskNone {
+		l := Leaving{Guest: m.Name, UUID: m.UUID, To: m.to.name, Risk: m.risk, Send: m.cost.bytes, Downtime: m.cost.downtime, Endless: m.endless(), Goal: m.goal()}
+		if m.ends() {
 			l.Total = m.cost.fixed + m.sending()
 		}
 		p.Leaving = append(p.Leaving, l)

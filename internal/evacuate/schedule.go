@@ -21,7 +21,7 @@ func (e *Evacuation) jobs() (under, next []job, known bool) {
 		if m.state == settled {
 			continue
 		}
-		known = known && m.risk == RiskNone
+		known = known && m.ends()
 		j := job{m.to, m.planned()}
 		j.fixed, j.send = j.fixed*times.fixed, j.send*times.send
 		if m.state == moving {
