@@ -15,6 +15,9 @@ import (
 // plansAtOnce is how many guests are planned at once. Each takes one of libvirtd's workers.
 const plansAtOnce = 4
 
+// looksBack is how many sessions that ended tell how long a guest's start takes.
+const looksBack = 50
+
 // look finds out what there is to be decided about: guests, destinations, and each guest's plan at
 // each of them.
 func (v *evacuation) look(ctx context.Context) (*evacuate.Options, error) {
@@ -36,6 +39,9 @@ func (v *evacuation) look(ctx context.Context) (*evacuate.Options, error) {
 	}
 	if err := v.hosts(asking, st, o); err != nil {
 		return nil, err
+	}
+	if past, err := v.client.History(asking, &control.HistoryQuery{Limit: looksBack}); err == nil { // it only helps
+		o.Usual = evacuate.Usual(past.Sessions)
 	}
 	v.view.note(fmt.Sprintf("planning %s for %s; that takes some five seconds for each guest, %d at once", count(len(guests), "guest"), count(len(o.Hosts), "host"), plansAtOnce))
 	o.Guests = make([]*evacuate.Guest, len(guests))

@@ -22,10 +22,11 @@ const mostSeconds = 1e9
 // usualFixed is for all but sending, where nothing was measured.
 const usualFixed = time.Second
 
-// measure says what the guest costs, and how big a risk it is.
-func (m *move) measure() {
+// measure says what the guest costs, and how big a risk it is. A plan knows little of what starting
+// a guest takes, and is trusted only to say that it is longer than usual.
+func (m *move) measure(usual time.Duration) {
 	e := m.estimate()
-	m.cost, m.risk = cost{fixed: usualFixed}, RiskUnknown
+	m.cost, m.risk = cost{fixed: cmp.Or(usual, usualFixed)}, RiskUnknown
 	if e == nil {
 		if p := m.ways[0].Plan.Memory; p != nil {
 			m.cost.bytes = p.Needed
@@ -45,7 +46,7 @@ func (m *move) measure() {
 			m.risk = RiskMeans
 		}
 		m.cost.bytes, m.cost.downtime = o.Sent+e.Disks, o.Downtime
-		m.cost.fixed = max(0, o.Total-m.cost.sending(m.cost.rate))
+		m.cost.fixed = max(usual, o.Total-m.cost.sending(m.cost.rate))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/virt-sluice/sluice/internal/units"
 )
@@ -24,6 +25,8 @@ type Options struct {
 	Guests   []*Guest
 	Off      []string // guests that are only defined here, by name: they are told, and not moved
 	Parallel int      // guests at once; 0: Parallel
+	// Usual is how long a migration has taken for all but sending so far; 0: not known.
+	Usual time.Duration
 	// Apart says that each migration has a limit of its own, so that those at once do not share what
 	// gets through.
 	Apart bool
@@ -77,7 +80,7 @@ func (e *Evacuation) assign() {
 	var order []*move
 	for _, m := range e.moves {
 		if len(m.ways) > 0 {
-			m.measure()
+			m.measure(e.Usual)
 			order = append(order, m)
 			continue
 		}

@@ -1,10 +1,6 @@
 package evacuate
 
-import (
-	"time"
-
-	"github.com/virt-sluice/sluice/proxy/control"
-)
+import "time"
 
 // work is how long one guest's move takes, in seconds.
 type work struct {
@@ -48,16 +44,7 @@ func (p *pace) tick(e *Evacuation) {
 }
 
 // sends says whether memory or disks of a guest are being sent now.
-func (m *move) sends() bool {
-	if m.state != moving {
-		return false
-	}
-	switch m.progress.Phase {
-	case control.PhaseDisks, control.PhaseMemory, control.PhasePost:
-		return true
-	}
-	return false
-}
+func (m *move) sends() bool { return m.state == moving && sends(m.progress.Phase) }
 
 // moved takes account of a guest that has moved. What one sends of which it was not known whether its
 // migration ends says nothing of others.
