@@ -6,12 +6,15 @@ import (
 	"fmt"
 
 	"github.com/digitalocean/go-libvirt"
+	"github.com/prometheus/procfs"
 )
 
 // allCells stands for the host as a whole (VIR_NODE_MEMORY_STATS_ALL_CELLS).
 const allCells = -1
 
 // FreeMemory is how many bytes programs could have: what is free, and what the kernel keeps of files.
+// libvirt counts as kept what is shared, too, such as the memory of guests that vhost-user serves. The
+// kernel, which is libvirt's as well, says what it could give without swapping (MemAvailable).
 func (v *Conn) FreeMemory(ctx context.Context) (free uint64, err error) {
 	err = v.Bound(ctx, func() error {
 		_, n, err := v.NodeGetMemoryStats(0, allCells, 0)
@@ -27,7 +30,17 @@ func (v *Conn) FreeMemory(ctx context.Context) (free uint64, err error) {
 		}
 		return err
 	})
-	return free, err
+	if err != nil {
+		return 0, err
+	}
+	proc, err := procfs.NewDefaultFS()
+	if err != nil {
+		return free, nil
+	}
+	if kernel, err := proc.Meminfo(); err == nil && kernel.MemAvailableBytes != nil {
+		free = min(free, *kernel.MemAvailableBytes)
+	}
+	return free, nil
 }
 
 // FreePages is how many huge pages of a size, in bytes, are free.
