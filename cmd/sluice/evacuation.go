@@ -109,9 +109,9 @@ func (v *evacuation) move(ctx, going context.Context, e *evacuate.Evacuation) *e
 			})
 			return result, err
 		},
-		Here:   v.here,
+		Here:   func(ctx context.Context, uuid string) (bool, error) { return v.here(ctx, going, uuid) },
 		Stayed: v.stayed,
-		Lost:   v.lost,
+		Lost:   func(_ context.Context, host string) error { return v.lost(going, host) },
 		Told: func(ev evacuate.Event) {
 			silence.broken()
 			note := func(text string) { v.view.note(oneLine(ev.Guest + ": " + text)) }
@@ -130,12 +130,13 @@ func (v *evacuation) move(ctx, going context.Context, e *evacuate.Evacuation) *e
 	})
 }
 
-// here says whether a guest still is one that is to leave.
-func (v *evacuation) here(ctx context.Context, uuid string) (bool, error) {
+// here says whether a guest still is one that is to leave. A daemon that is away is waited for as long
+// as going has not ended.
+func (v *evacuation) here(ctx, going context.Context, uuid string) (bool, error) {
 	ctx, done := patiently(ctx)
 	defer done()
 	var all *control.Guests
-	err := v.daemon.ask(ctx, func() (err error) {
+	err := v.daemon.ask(going, func() (err error) {
 		all, err = v.client.Guests(ctx)
 		return err
 	})

@@ -222,7 +222,9 @@ func (r *run) doubt(m *move, result *control.Result) {
 			case result.Outcome == control.Failed:
 				r.elsewhere(m, result, here)
 			case here:
-				result.Outcome = control.Failed
+				if result.Outcome = control.Failed; m.asked {
+					result.Outcome = control.Cancelled
+				}
 				result.Message = fmt.Sprintf("guest %s is still on %s: %s", m.Name, r.Source, result.Cause)
 				last := &m.tries[len(m.tries)-1]
 				last.Outcome, last.Message = result.Outcome, result.Message
