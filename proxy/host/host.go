@@ -53,6 +53,8 @@ type State struct {
 
 	TotalSend, TotalReceive *relay.Limiter // of all sessions
 
+	Probing sync.Mutex // held by the plan that measures its link: two at once would measure a half each
+
 	Callers  Callers
 	Refusals Refusals
 	Ports    Ports

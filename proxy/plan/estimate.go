@@ -38,10 +38,12 @@ func (pl *planning) estimate(ctx context.Context) {
 	e := &control.Estimate{Memory: pl.needs.Memory}
 	pl.estimated = e
 	var path forecast.Path
+	pl.Probing.Lock()
 	err := within(ctx, pl.Config.Limits.ProbeTime+linkPatience, func(ctx context.Context) (err error) {
 		path, err = pl.link(ctx)
 		return err
 	})
+	pl.Probing.Unlock()
 	if err != nil {
 		pl.found.Unknown(estimate, "how fast data gets through to %s, and so how long it takes: %v", pl.peer.Name, err)
 	}
