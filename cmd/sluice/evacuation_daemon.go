@@ -41,7 +41,7 @@ func (d *daemonLife) ask(ctx context.Context, what func() error) error {
 		case errors.As(err, &refused) && (refused.Code == http.StatusBadRequest || refused.Code == http.StatusForbidden):
 			return err
 		}
-		if now, away := d.serves(ctx); away != nil || now.Equal(asked) {
+		if now, away := d.serves(ctx); away != nil || now.Started.Equal(asked) {
 			return err
 		}
 	}
@@ -53,24 +53,24 @@ func (d *daemonLife) last() time.Time {
 	return d.started
 }
 
-// serves waits until a daemon serves that is not about to stop, and says when that has started.
-func (d *daemonLife) serves(ctx context.Context) (started time.Time, err error) {
+// serves waits until a daemon serves that is not about to stop.
+func (d *daemonLife) serves(ctx context.Context) (*control.Status, error) {
 	for again := time.NewTicker(askDaemonEvery); ; {
 		st, err := d.client.Status(ctx)
 		if err == nil && !st.Draining {
 			d.served(st.Started)
-			return st.Started, nil
+			return st, nil
 		}
 		if err == nil {
 			err = errors.New("it is stopping")
 		}
 		if d.misses(err) > daemonPatience {
-			return started, err
+			return nil, err
 		}
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return started, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	}
 }

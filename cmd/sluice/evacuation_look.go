@@ -27,11 +27,10 @@ func (v *evacuation) look(ctx context.Context) (*evacuate.Options, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := v.client.Status(asking)
+	st, err := v.daemon.serves(asking)
 	if err != nil {
 		return nil, err
 	}
-	v.daemon.served(st.Started)
 	o := &evacuate.Options{Source: st.Name, Parallel: v.o.atOnce, Apart: v.o.migrate.bandwidth > 0}
 	guests, err := v.guests(all.Guests, st, o)
 	if err != nil || len(guests) == 0 {
@@ -93,7 +92,11 @@ func (v *evacuation) hosts(ctx context.Context, st *control.Status, o *evacuate.
 	if len(names) == 0 {
 		return fmt.Errorf("%s knows no host that guests could go to: add [peers.NAME] to the configuration, or name hosts for which a pattern stands there (--to)", o.Source)
 	}
-	report, err := v.client.Check(ctx, &control.CheckRequest{Peers: slices.Clone(names)})
+	var report *control.Report
+	err := v.daemon.ask(ctx, func() (err error) {
+		report, err = v.client.Check(ctx, &control.CheckRequest{Peers: slices.Clone(names)})
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -122,7 +125,10 @@ func (v *evacuation) planned(ctx context.Context, g control.Guest, hosts []strin
 		var req *control.MigrateRequest
 		if req, w.Err = v.request(g.UUID, w.Host); w.Err == nil {
 			ctx, done := patiently(ctx)
-			w.Plan, w.Err = v.client.Plan(ctx, &control.PlanRequest{MigrateRequest: *req, Unmeasured: measured})
+			w.Err = v.daemon.ask(ctx, func() (err error) {
+				w.Plan, err = v.client.Plan(ctx, &control.PlanRequest{MigrateRequest: *req, Unmeasured: measured})
+				return err
+			})
 			done()
 		}
 		measured = measured || w.Err == nil && w.Plan.Estimate != nil

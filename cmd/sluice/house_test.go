@@ -26,26 +26,21 @@ func houseGuests(context.Context) (*control.Guests, error) {
 // beside is a file beside the stand-in's socket.
 func beside(name string) string { return filepath.Join(filepath.Dir(os.Args[1]), name) }
 
-// houseStops says whether the daemon is stopping: there is a file for that.
-func houseStops() bool {
-	_, err := os.Stat(beside("stops"))
-	return err == nil
-}
-
-var houseRefused atomic.Bool // a migration
+var houseStops atomic.Bool // it has refused a migration for that
 
 // houseStatus makes a file once a caller who was refused is told why.
 func houseStatus() *control.Status {
 	st := standinStatus()
-	if st.Draining = houseStops(); st.Draining && houseRefused.Load() {
+	if st.Draining = houseStops.Load(); st.Draining {
 		os.WriteFile(beside("seen"), nil, 0o600)
 	}
 	return st
 }
 
+// houseMigrate stops the daemon if there is a file for that.
 func houseMigrate(ctx context.Context, req *control.MigrateRequest, report func(control.Progress)) (*control.Result, error) {
-	if houseStops() {
-		houseRefused.Store(true)
+	if _, err := os.Stat(beside("stops")); err == nil {
+		houseStops.Store(true)
 		return nil, &control.Error{Code: http.StatusConflict, Message: "host-a is stopping"}
 	}
 	return standinMigrate(ctx, req, report)
