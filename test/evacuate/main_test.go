@@ -1,5 +1,5 @@
 // Package evacuate tries `sluice evacuate` in a lab of three hosts: whole hosts are emptied, also
-// while a destination dies, is full, or can't be reached. After each, every guest runs on exactly one
+// while a destination dies, is full, or can't be reached, and while guests are busy. After each, every guest runs on exactly one
 // host, with its memory as it should be.
 //
 //	go test ./test/evacuate             a host is emptied, then two towards each other

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +108,27 @@ func (h *house) each() map[string]string {
 		at[g.Name] = places[i].Host.Name
 	}
 	return at
+}
+
+// on is how many guests are on a host.
+func on(at map[string]string, host string) (n int) {
+	for _, is := range at {
+		if is == host {
+			n++
+		}
+	}
+	return n
+}
+
+// freeHugePages is how many MiB of huge pages libvirt on a host says are free.
+func (h *house) freeHugePages(on *lab.Host) int {
+	h.t.Helper()
+	out, err := on.Virsh(h.ctx, "freepages", "--cellno", "0", "--pagesize", "2048")
+	h.check(err)
+	_, n, _ := strings.Cut(out, ":")
+	pages, err := strconv.Atoi(strings.TrimSpace(n))
+	h.check(err)
+	return 2 * pages
 }
 
 // rest waits until no daemon has a session, and nothing is left of migrations.
