@@ -174,6 +174,9 @@ func writeEvacuationPlan(w io.Writer, p *evacuate.Plan, width int) {
 			if l.Goal != nil {
 				r.add(pursued(l.Goal))
 			}
+			if l.Alone {
+				r.add("it goes alone: it changes too much memory to share the link")
+			}
 		}
 		lines = append(lines, t.lines(width)...)
 	}

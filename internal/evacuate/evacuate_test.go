@@ -18,6 +18,7 @@ type sketch struct {
 	need   uint64 // MiB
 	send   uint64 // MiB; 0: as much as it needs
 	risk   string
+	hot    uint64            // MiB that it changes all the time, as fast as 50 times a second
 	huge   uint64            // size of pages
 	not    map[string]string // hosts that it can't go to, and why
 	unsaid bool              // hosts do not say what they have free
@@ -38,7 +39,7 @@ func on(free map[string]uint64, hosts []string, sketches ...sketch) Options {
 			if send == 0 {
 				send = s.need
 			}
-			p.Estimate = &control.Estimate{Memory: s.need * mib, LinkRate: 100 * mib}
+			p.Estimate = &control.Estimate{Memory: s.need * mib, HotMemory: s.hot * mib, DirtyRate: s.hot * mib * 50, LinkRate: 100 * mib}
 			switch s.risk {
 			case RiskNone:
 				p.Estimate.Outlook = &control.Outlook{Converges: true, Sent: send * mib, Total: time.Second + time.Duration(send)*10*time.Millisecond}

@@ -81,6 +81,9 @@ func (e *Evacuation) assign() {
 	for _, m := range e.moves {
 		if len(m.ways) > 0 {
 			m.measure(e.Usual)
+			if m.atOnce = e.Parallel; !e.Apart {
+				m.atOnce = m.bears(e.Parallel)
+			}
 			order = append(order, m)
 			continue
 		}

@@ -68,8 +68,9 @@ type move struct {
 	tried []*host
 	tries []Try
 
-	risk string
-	cost cost
+	risk   string
+	cost   cost
+	atOnce int // guests that may be sent at once, this one among them
 
 	progress control.Progress // of the migration under way
 	took     work             // of that, so far

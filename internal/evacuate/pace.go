@@ -69,12 +69,12 @@ func (m *move) part() float64 { return max(0, min(1, m.progress.Percent/100)) }
 const trusted = 5
 
 // times are how many times as long as planned the guests take that are left, by those that have moved
-// and by what has been sent of those under way.
+// and by how fast those under way are sent, whatever these have sent again.
 func (e *Evacuation) times() work {
 	planned, took := e.pace.planned, e.pace.took
 	for _, m := range e.moves {
-		if m.state == moving && m.ends() {
-			planned.send += m.planned().send * m.part()
+		if m.state == moving && m.ends() && m.progress.Carried > 0 && m.cost.bytes > 0 {
+			planned.send += m.planned().send * float64(m.progress.Carried) / float64(m.cost.bytes)
 			took.send += m.took.send
 		}
 	}

@@ -22,7 +22,7 @@ func TestPace(t *testing.T) {
 		migrate := func(_ context.Context, _ <-chan struct{}, _, _ string, report func(control.Progress)) (*control.Result, error) {
 			time.Sleep(begin)
 			for percent := 0.0; percent <= 100; percent += 10 {
-				report(control.Progress{Phase: control.PhaseMemory, Percent: percent})
+				report(control.Progress{Phase: control.PhaseMemory, Percent: percent, Carried: uint64(percent) * 10 * mib})
 				time.Sleep(send / 11)
 			}
 			return &control.Result{Outcome: control.Moved}, nil

@@ -28,6 +28,8 @@ type Leaving struct {
 	Total    time.Duration `json:"total_ns,omitempty"`    // by itself; 0: not known
 	Downtime time.Duration `json:"downtime_ns,omitempty"` // 0: not known
 
+	Alone bool `json:"alone,omitempty"` // no other is sent meanwhile: it would not do with a part of the link
+
 	Endless *control.Estimate    `json:"endless,omitempty"` // of a migration that does not end
 	Goal    *control.PlannedGoal `json:"goal,omitempty"`    // of one that ends only by what may be done to the guest
 }
@@ -47,7 +49,7 @@ func (e *Evacuation) Plan() *Plan {
 			p.Staying = append(p.Staying, Staying{m.Name, m.UUID, e.reasons(m)})
 			continue
 		}
-		l := Leaving{Guest: m.Name, UUID: m.UUID, To: m.to.name, Risk: m.risk, Send: m.cost.bytes, Downtime: m.cost.downtime, Endless: m.endless(), Goal: m.goal()}
+		l := Leaving{Guest: m.Name, UUID: m.UUID, To: m.to.name, Risk: m.risk, Send: m.cost.bytes, Downtime: m.cost.downtime, Alone: m.atOnce == 1 && e.Parallel > 1, Endless: m.endless(), Goal: m.goal()}
 		if m.ends() {
 			l.Total = m.cost.fixed + m.sending()
 		}

@@ -101,15 +101,15 @@ func (r *run) begin() {
 	if r.stopping {
 		return
 	}
-	under := 0
+	var under []*move
 	for _, m := range r.moves {
 		if m.state == moving {
-			under++
+			under = append(under, m)
 		}
 	}
 	for _, m := range r.moves {
-		if under < r.Parallel && m.state == waiting && m.to.mayBegin() {
-			under++
+		if len(under) < r.Parallel && m.state == waiting && m.to.mayBegin() && m.joins(under) {
+			under = append(under, m)
 			r.migrate(m)
 		}
 	}

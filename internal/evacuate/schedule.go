@@ -8,7 +8,7 @@ import (
 
 // job is what is left of one guest's move.
 type job struct {
-	to *host
+	of *move
 	work
 }
 
@@ -22,7 +22,7 @@ func (e *Evacuation) jobs() (under, next []job, known bool) {
 			continue
 		}
 		known = known && m.ends()
-		j := job{m.to, m.planned()}
+		j := job{m, m.planned()}
 		j.fixed, j.send = j.fixed*times.fixed, j.send*times.send
 		if m.state == moving {
 			j.fixed = max(0, j.fixed-m.took.fixed)
@@ -39,16 +39,26 @@ func (e *Evacuation) jobs() (under, next []job, known bool) {
 // order. All that send at once share the link, unless they are apart.
 func (e *Evacuation) schedule(under, next []job) time.Duration {
 	at, busy := 0.0, make(map[*host]int)
+	var moves []*move // of those under way
+	begin := func(j job) {
+		busy[j.of.to]++
+		moves = append(moves, j.of)
+	}
+	done := func(j job) bool {
+		busy[j.of.to]--
+		moves = slices.DeleteFunc(moves, func(m *move) bool { return m == j.of })
+		return true
+	}
 	for _, j := range under {
-		busy[j.to]++
+		begin(j)
 	}
 	for len(under)+len(next) > 0 {
 		for len(under) < e.Parallel {
-			i := slices.IndexFunc(next, func(j job) bool { return busy[j.to] < max(1, j.to.room) })
+			i := slices.IndexFunc(next, func(j job) bool { return busy[j.of.to] < max(1, j.of.to.room) && j.of.joins(moves) })
 			if i < 0 {
 				break
 			}
-			busy[next[i].to]++
+			begin(next[i])
 			under = append(under, next[i])
 			next = slices.Delete(next, i, i+1)
 		}
@@ -70,7 +80,7 @@ func (e *Evacuation) schedule(under, next []job) time.Duration {
 			}
 		}
 		at += step
-		under = slices.DeleteFunc(under, func(j job) bool { return j.fixed <= 0 && j.send*share <= step && done(busy, j) })
+		under = slices.DeleteFunc(under, func(j job) bool { return j.fixed <= 0 && j.send*share <= step && done(j) })
 		for i := range under {
 			if j := &under[i]; j.fixed > 0 {
 				j.fixed -= step
@@ -80,9 +90,4 @@ func (e *Evacuation) schedule(under, next []job) time.Duration {
 		}
 	}
 	return time.Duration(min(at, mostSeconds) * float64(time.Second))
-}
-
-func done(busy map[*host]int, j job) bool {
-	busy[j.to]--
-	return true
 }
