@@ -106,7 +106,7 @@ func newEvacuate(io streams) *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringSliceVar(&o.to, "to", nil, "move guests to these `HOST,…` alone (default: to all peers that sluice status lists)")
-	f.IntVar(&o.atOnce, "parallel", evacuate.Parallel, fmt.Sprintf("move so many guests at once, `N` from 1 to %d; --parallel-connections is for each of them", evacuate.MaxParallel))
+	f.IntVar(&o.atOnce, "parallel", evacuate.Parallel, fmt.Sprintf("move up to `N` guests at once, 1 to %d; --parallel-connections is for each of them", evacuate.MaxParallel))
 	f.StringVar(&o.guests, "guests", "", "only guests whose names match `PATTERN`, in which * and ? stand for any text and letter")
 	f.BoolVar(&o.yes, "yes", false, "do not ask before guests are moved")
 	each := pflag.NewFlagSet("", pflag.ContinueOnError)

@@ -216,13 +216,16 @@ func writeEvacuationReport(w io.Writer, r *evacuate.Report, width int) {
 		text += fmt.Sprintf("; %d had gone by other means", n)
 	}
 	lines := wrap(text, width)
-	t := table{columns: []column{{"GUEST", 0}, {"TO", 0}, {"OUTCOME", 0}, {"TIME", 1}}}
+	t := table{columns: []column{{"GUEST", 0}, {"TO", 0}, {"OUTCOME", 0}, {"TIME", 1}, {"STOOD STILL", 2}}}
 	for _, g := range r.Guests {
-		to, took := "", ""
+		to, took, still := "", "", ""
 		if n := len(g.Tries); n > 0 {
-			to, took = g.Tries[n-1].To, span(g.Tries[n-1].Elapsed)
+			last := g.Tries[n-1]
+			if to, took = last.To, span(last.Elapsed); last.Downtime > 0 {
+				still = span(last.Downtime)
+			}
 		}
-		row := t.row(g.Guest, to, g.Outcome, took)
+		row := t.row(g.Guest, to, g.Outcome, took, still)
 		for i, try := range g.Tries {
 			if try.Outcome != control.Moved {
 				row.add(fmt.Sprintf("%s: %s", try.To, try.Message))

@@ -18,6 +18,8 @@ type Try struct {
 	Outcome string        `json:"outcome"`
 	Message string        `json:"message"`
 	Elapsed time.Duration `json:"elapsed_ns"`
+
+	Downtime time.Duration `json:"downtime_ns,omitempty"` // for which the guest stood still; 0: not known
 }
 
 // Settled is what became of a guest.

@@ -157,7 +157,7 @@ func (r *run) ended(m *move, result *control.Result, err error) {
 			result.Outcome = control.Cancelled
 		}
 	}
-	m.tries = append(m.tries, Try{m.to.name, result.Outcome, result.Message, time.Since(m.began)})
+	m.tries = append(m.tries, Try{m.to.name, result.Outcome, result.Message, time.Since(m.began), result.Downtime})
 	switch {
 	case result.Outcome == control.Moved:
 		r.pace.moved(m)
