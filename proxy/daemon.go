@@ -123,6 +123,7 @@ func New(o Options) (*Daemon, error) {
 		return nil, err
 	}
 	peers.Elsewhere = d.elsewhere
+	peers.Worker = func(ctx context.Context) error { return d.now().Libvirt.Worker(ctx) }
 	p := &parts{loaded: d.started}
 	if p.Host, err = d.host(o.Config, peers); err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ type Budget struct {
 	mu      sync.Mutex
 	free    int
 	waiting []*place
+	turns   *turns // nil: a call has its place until it is replied to
 }
 
 // NewBudget returns a Budget of n calls.
@@ -26,6 +27,7 @@ func TakePlaces(ctx context.Context, budgets []*Budget) (leave func(), err error
 		t.leave()
 		return nil, context.Cause(ctx)
 	}
+	t.sent()
 	return t.leave, nil
 }
 
@@ -33,18 +35,20 @@ func TakePlaces(ctx context.Context, budgets []*Budget) (leave func(), err error
 type place struct {
 	b     *Budget
 	taken chan struct{} // closed once it is had
+	left  bool
 }
 
 // queue takes a place, or a turn.
 func (b *Budget) queue() *place {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	p := &place{b, make(chan struct{})}
+	p := &place{b: b, taken: make(chan struct{})}
 	if b.free > 0 {
 		b.free--
 		close(p.taken)
 	} else {
 		b.waiting = append(b.waiting, p)
+		b.turns.next()
 	}
 	return p
 }
@@ -59,11 +63,16 @@ func (p *place) had() bool {
 	}
 }
 
-// leave gives the place, or the turn, back.
+// leave gives the place, or the turn in the queue, back, once.
 func (p *place) leave() {
 	b := p.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if p.left {
+		return
+	}
+	p.left = true
+	b.turns.ended(p)
 	for i, w := range b.waiting {
 		if w == p {
 			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)

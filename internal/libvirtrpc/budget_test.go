@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,7 +68,7 @@ func (r *budgetRig) come(t *testing.T) []Head {
 func (r *budgetRig) all(t *testing.T) (all []Head) {
 	t.Helper()
 	synctest.Wait()
-	for len(r.server.in.b) > 0 {
+	for r.server.in.filled() {
 		h, _ := readPacket(t, r.server)
 		all = append(all, h)
 	}
@@ -201,6 +202,50 @@ func TestBudgetOutlivesItsClient(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A call goes to the daemon once the one before is replied to, or has left a worker: else libvirtd
+// starts none. Those of high priority wait for none.
+func TestTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		worker := make(chan error)
+		turns := []*Budget{NewTurns(func(ctx context.Context) error {
+			asked.Add(1)
+			select {
+			case err := <-worker:
+				return err
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})}
+		a, b := newBudgetRig(turns, nil, nil), newBudgetRig(turns, nil, nil)
+		defer a.close()
+		defer b.close()
+		want := func(when string, times int32, r *budgetRig, procedures ...Procedure) (come []Head) {
+			t.Helper()
+			come = r.come(t)
+			if asked.Load() != times || !slices.EqualFunc(come, procedures, func(h Head, p Procedure) bool { return h.Procedure == p }) {
+				t.Errorf("%s: %+v; a worker was asked for %d times", when, come, asked.Load())
+			}
+			return come
+		}
+		a.client.Write(append(call(capabilities, 1, "one."), call(capabilities, 2, "two.")...))
+		one := want("at first", 0, a, capabilities)
+		b.client.Write(append(call(capabilities, 1, "body"), call(lookup, 2, "body")...))
+		want("of high priority", 0, b, lookup)
+		a.server.Write(packet(one[0].reply(StatusOK), nil))
+		want("the one before is replied to", 0, a, capabilities)
+		time.Sleep(quick)
+		want("the one before is not", 1, b)
+		worker <- nil
+		want("a worker is left", 1, b, capabilities)
+		a.client.Write(call(capabilities, 3, ""))
+		time.Sleep(quick + noWorker - 1)
+		want("none is left", 2, a)
+		time.Sleep(time.Nanosecond)
+		want("none was left for long", 2, a, capabilities)
+	})
 }
 
 // A call that is not all here has no place.

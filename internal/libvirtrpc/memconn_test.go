@@ -79,6 +79,12 @@ func (h *memHalf) read(b []byte) (int, error) {
 	return n, nil
 }
 
+func (h *memHalf) filled() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.b) > 0
+}
+
 func (h *memHalf) write(b []byte) (n int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -69,6 +69,13 @@ func (t *ticket) wait(ctx context.Context) bool {
 	return true
 }
 
+// sent says that the call goes to the daemon now.
+func (t *ticket) sent() {
+	for _, p := range t.places {
+		p.sent()
+	}
+}
+
 func (t *ticket) leave() {
 	for _, p := range slices.Backward(t.places) {
 		p.leave()
@@ -77,6 +84,7 @@ func (t *ticket) leave() {
 
 // keep notes the places of a call that goes to the daemon.
 func (ps *places) keep(serial uint32, t *ticket) {
+	t.sent()
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	ps.of[serial] = t

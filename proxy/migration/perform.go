@@ -21,6 +21,7 @@ import (
 func (m *outgoing) perform(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() {
+		defer m.host.Peers.Turn()() // it has one of libvirt's workers until the guest has moved
 		var err error
 		m.cookie, err = m.virt.DomainMigratePerform3Params(m.dom, nil, m.params, m.cookie, m.flags)
 		done <- err

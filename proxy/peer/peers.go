@@ -44,6 +44,8 @@ type port struct {
 	// Elsewhere, if not nil, says whether another process of this host has taken a connection, which
 	// begins with a TLS record. Then its own descriptor of it is left to be closed.
 	Elsewhere func(ctx context.Context, c *net.TCPConn, record []byte) bool
+	// Worker, if not nil, returns once libvirt has a worker left (see libvirtrpc.NewTurns).
+	Worker func(context.Context) error
 
 	Refusals   refusals
 	Refusing   chan struct{} // places of those who are told why not
@@ -53,6 +55,7 @@ type port struct {
 	found      foundHosts
 	handshakes handshakePlaces
 	calls      *libvirtrpc.Budget // of all callers at libvirt
+	turns      *libvirtrpc.Budget // in which calls go there
 }
 
 // New loads this host's certificates, and fails unless all is good.
@@ -61,6 +64,12 @@ func New(cfg *config.Config, log zerolog.Logger) (*Set, error) {
 		Refusing: make(chan struct{}, MaxRefusals), calls: libvirtrpc.NewBudget(callsOfAll),
 		found: foundHosts{all: make(map[string]*found), known: make(chan struct{}, 1)},
 	}}
+	s.turns = libvirtrpc.NewTurns(func(ctx context.Context) error {
+		if s.Worker == nil {
+			return nil
+		}
+		return s.Worker(ctx)
+	})
 	return s.Next(cfg)
 }
 
@@ -165,7 +174,14 @@ const (
 
 // newTaken is for one peer, or the clients of one table.
 func (s *Set) newTaken() *Taken {
-	return &Taken{Memory: stream.NewMemory(s.memory()), Calls: []*libvirtrpc.Budget{libvirtrpc.NewBudget(callsOfOne), s.calls}}
+	return &Taken{Memory: stream.NewMemory(s.memory()), Calls: []*libvirtrpc.Budget{libvirtrpc.NewBudget(callsOfOne), s.calls, s.turns}}
+}
+
+// Turn waits until a call of this host's own may go to libvirt, after those before have left a worker,
+// and returns what tells that it is replied to.
+func (s *Set) Turn() (leave func()) {
+	leave, _ = libvirtrpc.TakePlaces(context.Background(), []*libvirtrpc.Budget{s.turns})
+	return leave
 }
 
 // memory is how many bytes may be held at once of what one peer has sent.

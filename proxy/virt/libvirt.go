@@ -114,6 +114,20 @@ func (l Libvirt) ID(ctx context.Context, uuid libvirt.UUID) (id int32, err error
 	return id, err
 }
 
+// Worker returns once one of the workers that libvirt has for most calls has answered one, which
+// waits for no guest.
+func (l Libvirt) Worker(ctx context.Context) error {
+	v, err := l.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	return v.Bound(ctx, func() error {
+		_, _, _, err := v.NodeGetCPUMap(0, 0, 0) // has no priority in remote_protocol.x
+		return err
+	})
+}
+
 // AbortJob has libvirt end a guest's job, as `virsh domjobabort` does.
 func (l Libvirt) AbortJob(ctx context.Context, uuid libvirt.UUID) error {
 	v, err := l.Connect(ctx)
