@@ -79,6 +79,8 @@ func TestServe(t *testing.T) {
 	defer daemon.Process.Kill()
 	told("READY=1\nSTATUS=migrations under way: 0, peers: 1")
 
+	batched(t, daemon.Process.Pid)
+
 	socket := filepath.Join(dir, "run/control.sock")
 	out, err := exec.Command("sluice", "status", "--json", "--socket", socket).Output()
 	if err != nil {

@@ -95,6 +95,7 @@ func serve(ctx context.Context, io streams, o *serveOptions) error {
 			cmp.Or(strings.Join(cfg.PeerNames(), " "), "none"))
 		return nil
 	}
+	runAsBatch()
 	d, look, err := confinedDaemon(cfg, o.follow, log)
 	if err != nil {
 		return wrongUse(fmt.Errorf("%s: %w", o.config, err))

@@ -85,6 +85,7 @@ func newTunnel(io streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			runAsBatch()
 			return runTunnel(cmd.Context(), log, o, opts, effect)
 		},
 	}
