@@ -191,7 +191,18 @@ func TestPlanEstimate(t *testing.T) {
 	p = a.plans(small.Name, "host-b", "--bandwidth", "4")
 	tells(t, p.Findings, control.ResultUnknown, "unknown", "how fast the guest changes its memory", "QEMU samples no memory of less than 128 MiB")
 	s.virsh(s.A, "suspend", g.Name)
+	a.migrate(g.Name, "--bandwidth", "4", "--timeout", "1").wait()
+	const stayed = "is paused since an earlier migration began"
+	tells(t, a.plans(g.Name, "host-b").Findings, control.ResultWarning, "stayed", stayed, "virsh resume g")
+	s.virsh(s.A, "resume", g.Name)
+	s.check(g.WaitPasses(s.ctx, s.A, 3))
+	s.virsh(s.A, "suspend", g.Name)
 	p = a.plans(g.Name, "host-b")
+	for _, f := range p.Findings {
+		if strings.Contains(f.Text, stayed) {
+			t.Errorf("after the guest has run: %s", f.Text)
+		}
+	}
 	if p.Estimate == nil || p.Estimate.Outlook == nil || !p.Estimate.Outlook.Converges || p.Estimate.HotMemory != 0 {
 		t.Errorf("of the paused guest: %+v", p.Estimate)
 	} else if e := p.Estimate; e.LinkRate > 8*limited<<20 {

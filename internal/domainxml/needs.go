@@ -38,7 +38,8 @@ type NeededDisk struct {
 	Path           string // of a file or device
 	Pool, Volume   string
 	Format         string
-	Optional       bool // libvirt goes on without it (startupPolicy)
+	Optional       bool   // libvirt goes on without it (startupPolicy)
+	DataFile       string // path of the file that the data lies in, where the image is only its map
 }
 
 // Secret is one of libvirt's that a disk or TPM needs.
@@ -154,6 +155,7 @@ func (n *Needs) disk(d diskXML) {
 	one := NeededDisk{
 		Target: d.Target.Dev, Device: d.Device, Kind: d.Type, Path: d.Source.File, Pool: d.Source.Pool, Volume: d.Source.Volume,
 		Format: d.Driver.Type, Optional: d.Source.Policy == "optional" || d.Source.Policy == "requisite",
+		DataFile: d.Source.DataStore.Source.File,
 	}
 	if one.Kind == "" {
 		one.Kind = "file"
@@ -296,6 +298,11 @@ type (
 			Policy     string  `xml:"startupPolicy,attr"`
 			Auth       authXML `xml:"auth"`
 			Encryption authXML `xml:"encryption"`
+			DataStore  struct {
+				Source struct {
+					File string `xml:"file,attr"`
+				} `xml:"source"`
+			} `xml:"dataStore"` // libvirt 10.10 and later
 		} `xml:"source"`
 		Driver struct {
 			Type string `xml:"type,attr"`

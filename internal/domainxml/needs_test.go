@@ -13,7 +13,7 @@ const needy = `<domain type='kvm'><name>g</name><uuid>6a0e4fd0-54d9-4c9a-8f43-6f
 <nvram template='/usr/share/OVMF/OVMF_VARS.fd'>/var/lib/libvirt/qemu/nvram/g.fd</nvram></os>
 <cpu mode='custom' match='exact'><model fallback='forbid'>Haswell &amp; more</model><feature policy='require' name='vme'/></cpu>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
-<disk type='file' device='disk'><driver type='qcow2'/><source file='/images/a'><encryption format='luks'><secret type='passphrase' uuid='u1'/></encryption></source><target dev='vda' bus='virtio'/></disk>
+<disk type='file' device='disk'><driver type='qcow2'/><source file='/images/a'><encryption format='luks'><secret type='passphrase' uuid='u1'/></encryption><dataStore type='file'><format type='raw'/><source file='/images/data'/></dataStore></source><target dev='vda' bus='virtio'/></disk>
 <disk type='network' device='disk'><source protocol='rbd' name='p/i'><auth username='x'><secret type='ceph' usage='c'/></auth></source><target dev='vdb' bus='virtio'/></disk>
 <disk type='volume' device='disk'><source pool='p' volume='v'/><target dev='vdc' bus='virtio'/></disk>
 <disk type='block' device='disk'><source dev='/dev/vg/d'/><target dev='vdd' bus='virtio'/></disk>
@@ -38,7 +38,7 @@ func TestReadNeeds(t *testing.T) {
 		Guest: Guest{"g", "6a0e4fd0-54d9-4c9a-8f43-6f1b5be8a4bb"}, Virt: "kvm", Emulator: "/usr/bin/qemu-system-x86_64", Arch: "x86_64", Machine: "pc-q35-7.2", VCPUs: 4,
 		Memory: 2 << 30, Huge: true, HugePages: []uint64{2 << 20},
 		Disks: []NeededDisk{
-			{Target: "vda", Device: "disk", Kind: "file", Path: "/images/a", Format: "qcow2"},
+			{Target: "vda", Device: "disk", Kind: "file", Path: "/images/a", Format: "qcow2", DataFile: "/images/data"},
 			{Target: "vdb", Device: "disk", Kind: "network"},
 			{Target: "vdc", Device: "disk", Kind: "volume", Pool: "p", Volume: "v"},
 			{Target: "vdd", Device: "disk", Kind: "block", Path: "/dev/vg/d"},

@@ -1,6 +1,8 @@
 package arrival
 
 import (
+	"fmt"
+
 	"github.com/digitalocean/go-libvirt"
 
 	"github.com/virt-sluice/sluice/proxy/control"
@@ -109,6 +111,14 @@ const migrationFlags = libvirt.MigrateLive | libvirt.MigratePersistDest | libvir
 	libvirt.MigrateChangeProtection | libvirt.MigrateUnsafe | libvirt.MigrateAutoConverge |
 	libvirt.MigratePostcopy | libvirt.MigrateParallel | libvirt.MigratePostcopyResume |
 	libvirt.MigrateOffline | libvirt.MigrateCompressed | libvirt.MigrateNonSharedSynchronousWrites
+
+// CheckFlags refuses others.
+func CheckFlags(flags libvirt.DomainMigrateFlags) error {
+	if odd := flags &^ migrationFlags; odd != 0 {
+		return fmt.Errorf("migration flags 0x%x are not carried by sluice", uint32(odd))
+	}
+	return nil
+}
 
 // SourceOnlyFlags mean nothing to the destination; libvirt's client library leaves them out too.
 const SourceOnlyFlags = libvirt.MigrateChangeProtection | libvirt.MigrateAbortOnError | libvirt.MigrateAutoConverge

@@ -3,8 +3,10 @@ package arrival
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 
 	"github.com/virt-sluice/sluice/proxy/virt"
 )
@@ -19,6 +21,28 @@ func (a *Arrivals) LookAtImages(ctx context.Context, wanted []virt.Image, create
 		a.lookIn(ctx, folder, wanted, create, found, why)
 	}
 	return found, why
+}
+
+// CheckMaking says why disks could not be made, those apart of which there is a file already.
+func (a *Arrivals) CheckMaking(ctx context.Context, m *Making, there func(path string) bool) error {
+	images, err := a.wanted(m)
+	if err != nil || !slices.ContainsFunc(images, func(i virt.Image) bool { return i.Backing != "" && !there(i.Path) }) {
+		return err
+	}
+	leave, err := a.useFolders(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	for _, i := range images {
+		if i.Backing == "" || there(i.Path) {
+			continue
+		}
+		if err := a.checkBeneath(ctx, i.Backing, i.BackingFormat, m.Policy.CheckImage); err != nil {
+			return fmt.Errorf("disk %s can't be made: %w", i.Path, err)
+		}
+	}
+	return nil
 }
 
 func (a *Arrivals) lookIn(ctx context.Context, folder string, wanted []virt.Image, create bool, found map[string]*virt.Image, why map[string]error) {

@@ -11,7 +11,7 @@ import (
 	"github.com/digitalocean/go-libvirt"
 
 	"github.com/virt-sluice/sluice/internal/domainxml"
-	"github.com/virt-sluice/sluice/proxy/control"
+	"github.com/virt-sluice/sluice/internal/guestpolicy"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -19,47 +19,55 @@ import (
 // maxDisk in bytes, 1 PiB, is more than disks have, and keeps their sum within 64 bits.
 const maxDisk = 1 << 50
 
+// Making is what a guest that comes, or may, is to have made.
+type Making struct {
+	Flags       libvirt.DomainMigrateFlags
+	Description string
+	Chosen      []string              // of its disks, by their targets; none: all
+	Disks       map[string]CreateDisk // by their targets
+	Policy      *guestpolicy.Policy
+}
+
 // wanted are the disks that a Prepare asks for, as the guest's description has them, which libvirt
 // goes by as well: its caller adds only how large they are, and what is beneath them. All lie where
 // a guest's images may.
-func (in *Migration) wanted(ctx context.Context, call *PrepareCall) (images []virt.Image, err error) {
+func (a *Arrivals) wanted(m *Making) (images []virt.Image, err error) {
 	switch {
-	case len(call.CreateDisks) == 0:
+	case len(m.Disks) == 0:
 		return nil, nil
-	case in.flags&(libvirt.MigrateNonSharedDisk|libvirt.MigrateNonSharedInc) == 0:
+	case m.Flags&(libvirt.MigrateNonSharedDisk|libvirt.MigrateNonSharedInc) == 0:
 		return nil, errors.New("disks are to be made, and none to be copied")
 	}
-	incremental := in.flags&libvirt.MigrateNonSharedInc != 0
-	disks, err := domainxml.Disks(call.XML, call.Values.Lists[control.OptionDisks])
+	incremental := m.Flags&libvirt.MigrateNonSharedInc != 0
+	disks, err := domainxml.Disks(m.Description, m.Chosen)
 	if err != nil {
 		return nil, fmt.Errorf("read the guest's description: %w", err)
 	}
-	policy := in.arrivals.Policy(ctx, in.info.Peer)
-	for _, target := range slices.Sorted(maps.Keys(call.CreateDisks)) {
-		create := call.CreateDisks[target]
+	for _, target := range slices.Sorted(maps.Keys(m.Disks)) {
+		c := m.Disks[target]
 		at := slices.IndexFunc(disks, func(d domainxml.Disk) bool { return d.Target == target })
 		switch {
 		case at < 0:
 			return nil, fmt.Errorf("disk %.40q is not one of those that are copied", target)
-		case create.Size == 0 || create.Size > maxDisk:
-			return nil, fmt.Errorf("disk %s can't be made with %d bytes", target, create.Size)
+		case c.Size == 0 || c.Size > maxDisk:
+			return nil, fmt.Errorf("disk %s can't be made with %d bytes", target, c.Size)
 		}
 		if err := CanMake(disks[at]); err != nil {
 			return nil, err
 		}
-		i := virt.Image{Path: disks[at].Path, Format: disks[at].Format, Size: create.Size}
+		i := virt.Image{Path: disks[at].Path, Format: disks[at].Format, Size: c.Size}
 		if incremental && i.Format == "qcow2" {
-			i.Backing, i.BackingFormat = create.Backing, create.BackingFormat
+			i.Backing, i.BackingFormat = c.Backing, c.BackingFormat
 		}
 		if slices.ContainsFunc(images, func(o virt.Image) bool { return o.Path == i.Path }) {
 			return nil, fmt.Errorf("disk %s has the file of another one, %s", target, i.Path)
 		}
-		err := policy.CheckImage(i.Path)
+		err := m.Policy.CheckImage(i.Path)
 		if err == nil && i.Backing != "" {
-			err = policy.CheckImage(i.Backing)
+			err = m.Policy.CheckImage(i.Backing)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("disk %s can't be made: %w: see [accept] in docs/config.md on %s", target, err, in.arrivals.Config.Name)
+			return nil, fmt.Errorf("disk %s can't be made: %w: see [accept] in docs/config.md on %s", target, err, a.Config.Name)
 		}
 		images = append(images, i)
 	}

@@ -11,9 +11,7 @@ import (
 
 	"github.com/virt-sluice/sluice/internal/config"
 	"github.com/virt-sluice/sluice/internal/hosttest"
-	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/virt"
-	"github.com/virt-sluice/sluice/stream"
 )
 
 // A peer has no file made but for a disk of the guest's that is copied, in a folder for images, even
@@ -51,13 +49,11 @@ func TestWantedDisks(t *testing.T) {
 		"beneath":           {inc, disk("vda", images+"a", ""), map[string]uint64{"vda": 1}, nil, "it lies in no folder for guests' images", "/etc/shadow"},
 		"encrypted":         {all, disk("vda", images+"a", "<encryption format='luks'/>"), map[string]uint64{"vda": 1}, nil, "is encrypted", ""},
 	} {
-		in := &Migration{arrivals: a, info: stream.Info{Peer: "host-a"}, flags: c.flags}
-		call := &PrepareCall{XML: "<domain><devices>" + c.disks + "</devices></domain>", CreateDisks: make(map[string]CreateDisk)}
+		m := &Making{c.flags, "<domain><devices>" + c.disks + "</devices></domain>", c.chosen, make(map[string]CreateDisk), a.Policy(t.Context(), "host-a")}
 		for target, size := range c.sizes {
-			call.CreateDisks[target] = CreateDisk{size, cmp.Or(c.beneath, images+"base"), "raw"}
+			m.Disks[target] = CreateDisk{size, cmp.Or(c.beneath, images+"base"), "raw"}
 		}
-		call.Values.Lists = map[string][]string{control.OptionDisks: c.chosen}
-		got, err := in.wanted(t.Context(), call)
+		got, err := a.wanted(m)
 		if c.refused != "" {
 			if err == nil {
 				t.Errorf("%s: %+v", name, got)

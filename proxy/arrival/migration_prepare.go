@@ -20,8 +20,8 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 		return nil, errors.New("the guest is prepared already")
 	}
 	in.flags = libvirt.DomainMigrateFlags(call.Flags)
-	if odd := in.flags &^ migrationFlags; odd != 0 {
-		return nil, fmt.Errorf("migration flags 0x%x are not carried by sluice", uint32(odd))
+	if err := CheckFlags(in.flags); err != nil {
+		return nil, err
 	}
 	if err := call.Values.Check(); err != nil { // also of a newer sluice, for what is not known here
 		return nil, err
@@ -44,7 +44,7 @@ func (in *Migration) prepare(ctx context.Context, call *PrepareCall) (any, error
 	if err := in.checkGuest(ctx, call); err != nil {
 		return nil, err
 	}
-	images, err := in.wanted(ctx, call)
+	images, err := in.arrivals.wanted(&Making{in.flags, call.XML, values.Lists[control.OptionDisks], call.CreateDisks, in.arrivals.Policy(ctx, in.info.Peer)})
 	if err != nil {
 		return nil, err
 	}

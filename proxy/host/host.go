@@ -57,6 +57,7 @@ type State struct {
 
 	Callers  Callers
 	Refusals Refusals
+	Stayed   Stayed
 	Ports    Ports
 	pools    atomic.Pointer[[]guestpolicy.Pool] // libvirt's, as they were when they were last asked for
 

@@ -53,6 +53,7 @@ func (h *Host) FollowJob(ctx context.Context, j Job) {
 		cancel()
 		<-telling
 	}()
+	h.noteStayed(ctx, j.Guest)
 	var told time.Time // when figures were last handed to tell
 	again := time.NewTicker(cmp.Or(j.Every, jobInterval))
 	defer again.Stop()

@@ -14,6 +14,7 @@ import (
 	"github.com/virt-sluice/sluice/proxy/host"
 	"github.com/virt-sluice/sluice/proxy/peer"
 	"github.com/virt-sluice/sluice/proxy/virt"
+	"github.com/virt-sluice/sluice/stream"
 )
 
 // Asked is what libvirt here says to a migration that is not made.
@@ -31,6 +32,12 @@ type Asked struct {
 	// Refused is why libvirt does not migrate the guest at all, and Unsafe why it does not without
 	// --unsafe. Where the first is set the second is not known.
 	Refused, Unsafe error
+
+	// Make are the disks that are to be made, by their targets, and NotMade is why none can be.
+	Make    map[string]arrival.CreateDisk
+	NotMade error
+
+	migration *outgoing
 }
 
 // AskLibvirt has libvirt begin a migration, and no more: without VIR_MIGRATE_CHANGE_PROTECTION Begin
@@ -45,7 +52,7 @@ func AskLibvirt(ctx context.Context, d *host.Host, req *control.MigrateRequest) 
 	if err := m.findGuest(ctx); err != nil {
 		return nil, err
 	}
-	a := &Asked{Peer: m.peer, Clear: clear, Virt: m.virt, Guest: m.dom, Flags: m.flags, Goal: m.goal, Name: m.nameThere()}
+	a := &Asked{migration: m, Peer: m.peer, Clear: clear, Virt: m.virt, Guest: m.dom, Flags: m.flags, Goal: m.goal, Name: m.nameThere()}
 	// libvirt itself waits for as long where another call keeps the guest.
 	ctx, stop := context.WithTimeoutCause(ctx, virt.LazyTimeout, fmt.Errorf("no answer within %v: it hangs", virt.LazyTimeout))
 	defer stop()
@@ -95,6 +102,20 @@ func (m *outgoing) ask(ctx context.Context, a *Asked) (err error) {
 			a.Description, err = m.virt.DomainGetXMLDesc(m.dom, libvirt.DomainXMLMigratable)
 			return err
 		})
+	}
+	if err == nil {
+		a.Make, _, a.NotMade = m.disksToMake(ctx, a.Description)
+	}
+	return err
+}
+
+// WithoutSluice says why the guest can't go to a host that has no sluice.
+func (a *Asked) WithoutSluice(ctx context.Context) error {
+	m := a.migration
+	m.withoutPostcopy()
+	_, err := m.mayGoWithoutSluice(ctx, &peer.NoSluiceError{Cause: &stream.Cause{Text: m.peer.Name + " has no sluice"}})
+	if err == nil && m.req.CreateDisks {
+		return m.makesNone()
 	}
 	return err
 }

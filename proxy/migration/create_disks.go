@@ -20,7 +20,7 @@ func (m *outgoing) disksToMake(ctx context.Context, description string) (create 
 		return nil, nil, nil
 	}
 	if _, without := m.session.(*withoutSluice); without {
-		return nil, nil, m.refusal("%s has no sluice, which would make the disks there: leave out --create-disks, and make them yourself (qemu-img create)", m.peer.Name)
+		return nil, nil, m.makesNone()
 	}
 	chosen := m.req.Values.Lists[control.OptionDisks]
 	disks, err := domainxml.Disks(description, chosen)
@@ -60,6 +60,11 @@ func (m *outgoing) disksToMake(ctx context.Context, description string) (create 
 		return nil, nil, m.refusal("there is no disk that --create-disks could make: %s", strings.Join(not, "; "))
 	}
 	return nil, nil, m.refusal("guest %s has no disk to copy, since all are read-only, shared or empty: leave out --create-disks and --copy-storage-%s", m.dom.Name, m.req.CopyStorage)
+}
+
+// makesNone refuses a host without a sluice.
+func (m *outgoing) makesNone() *stream.Cause {
+	return m.refusal("%s has no sluice, which would make the disks there: leave out --create-disks, and make them yourself (qemu-img create)", m.peer.Name)
 }
 
 // imagesBeneath are the guest's disks here with the images beneath that libvirt has found, by their

@@ -67,15 +67,14 @@ const (
 )
 
 // withoutPostcopy leaves out a post-copy that is allowed, and not asked for, to a host without a
-// sluice.
-func (m *outgoing) withoutPostcopy() {
+// sluice, and says whether there was one.
+func (m *outgoing) withoutPostcopy() bool {
 	if m.goal == nil || !m.goal.Postcopy {
-		return
+		return false
 	}
 	m.goal.Postcopy = false
 	m.flags &^= libvirt.MigratePostcopy
-	m.entry.Decided("post-copy is not used: it needs a sluice on %s, which can tell what became of the guest", m.peer.Name)
-	m.log.Info().Msg("post-copy is not used: it needs a sluice there, which can tell what became of the guest")
+	return true
 }
 
 // lookInterval is how often libvirt is asked for its figures; 0: as usual.

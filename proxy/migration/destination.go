@@ -62,6 +62,10 @@ func (m *outgoing) reach(ctx context.Context) (destination, error) {
 	case none == nil:
 		return nil, err
 	}
+	if m.withoutPostcopy() {
+		m.entry.Decided("post-copy is not used: it needs a sluice on %s, which can tell what became of the guest", m.peer.Name)
+		m.log.Info().Msg("post-copy is not used: it needs a sluice there, which can tell what became of the guest")
+	}
 	native, err := m.mayGoWithoutSluice(ctx, none)
 	if err != nil {
 		return nil, err

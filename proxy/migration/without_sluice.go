@@ -70,7 +70,6 @@ func (m *outgoing) mayGoWithoutSluice(ctx context.Context, none *peer.NoSluiceEr
 	allowed, here, name, table := m.peer.Conf.WithoutSluice, m.host.Config.Name, m.peer.Name, m.peer.Conf.Table()
 	native = allowed == config.WithoutNativeTLS || m.req.TLS == control.Yes
 	_, _, secure := m.peer.Conf.LibvirtAt()
-	m.withoutPostcopy()
 	refuse := func(format string, args ...any) (bool, error) {
 		return false, none.And(format, args...)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/digitalocean/go-libvirt"
@@ -69,12 +70,27 @@ func AnswerPeer(ctx context.Context, on *arrival.Arrivals, p *peer.Peer, body []
 	if a.refused, err = a.policy.Judge(a.text); err != nil {
 		return nil, err
 	}
+	if len(a.ask.Persistent) > 0 {
+		text, err := inflated(a.ask.Persistent)
+		if err != nil {
+			return nil, err
+		}
+		more, err := a.policy.Judge(text)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range more { // most it shares with the other
+			if !slices.ContainsFunc(a.refused, func(is *guestpolicy.Refusal) bool { return *is == *r }) {
+				a.refused = append(a.refused, r)
+			}
+		}
+	}
 	if a.virt, err = on.Libvirt.Connect(ctx); err != nil {
 		return nil, &stream.Cause{Code: stream.CodeLibvirt, Host: on.Config.Name, Text: virt.Words("connecting", err)}
 	}
 	defer a.virt.Close()
 	for _, look := range []func(context.Context){
-		a.accepted, a.place, a.identity, a.machine, a.memory, a.disks, a.firmware, a.networks, a.secrets,
+		a.accepted, a.place, a.identity, a.machine, a.memory, a.disks, a.making, a.dataFiles, a.firmware, a.networks, a.secrets,
 	} {
 		look(ctx)
 	}
@@ -123,6 +139,9 @@ func (a *answering) place(ctx context.Context) {
 	sessions := len(a.Sessions.IDs())
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && session.Fit(files.Cur) <= uint64(sessions) {
 		a.Warn("nofile", "nofile", "raise LimitNOFILE in sluice.service on "+here, "sluice on %s may have %d open files, and has %d sessions already", here, files.Cur, sessions)
+	}
+	if err := arrival.CheckFlags(a.flags &^ arrival.SourceOnlyFlags); err != nil {
+		a.Fail("options", "options", "", "%v", err)
 	}
 	if err := arrival.KnowsValues(ctx, a.virt, here, a.ask.Values.Shared()); err != nil {
 		a.Fail("options", "options", "", "%v", err)

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/virt-sluice/sluice/internal/domainxml"
+	"github.com/virt-sluice/sluice/proxy/arrival"
+	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/proxy/virt"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -48,6 +50,42 @@ func (a *answering) disks(ctx context.Context) {
 func (a *answering) disk(d domainxml.NeededDisk, is Answered) {
 	is.Unknown = clipped(stream.Printable(is.Unknown), maxUnknown)
 	a.answer.Disks[d.Target] = is
+}
+
+// making says why disks that are missing could not be made.
+func (a *answering) making(ctx context.Context) {
+	if len(a.ask.Make) == 0 {
+		return
+	}
+	there := func(path string) bool {
+		return slices.ContainsFunc(a.needs.Disks, func(d domainxml.NeededDisk) bool { return d.Path == path && a.answer.Disks[d.Target].There })
+	}
+	m := &arrival.Making{Flags: a.flags, Description: a.text, Chosen: a.ask.Values.Lists[control.OptionDisks], Disks: a.ask.Make, Policy: a.policy}
+	if err := a.CheckMaking(ctx, m, there); err != nil {
+		a.Fail("disks", "not-made", "", "%v", err)
+	}
+}
+
+// dataFiles looks for those in which disks have their data, of which libvirt tells.
+func (a *answering) dataFiles(context.Context) {
+	here := a.Config.Name
+	for i, d := range a.needs.Disks {
+		if d.DataFile == "" || i >= maxDisks {
+			continue
+		}
+		if err := a.policy.CheckImage(d.DataFile); err != nil {
+			a.Unknown("disks", "whether %s has the data file of disk %s: %v", here, d.Target, err)
+			continue
+		}
+		switch _, err := a.Observer.Resolve(d.DataFile); {
+		case errors.Is(err, fs.ErrNotExist):
+			a.Fail("disks", "data-file", "mount the storage there that both hosts share, or make both files there (qemu-img create -o data_file=)", "%s has no %s, in which disk %s has its data", here, d.DataFile, d.Target)
+		case err != nil:
+			a.Unknown("disks", "whether %s has the data file of disk %s: %v", here, d.Target, err)
+		default:
+			a.OK("disks", "%s has the data file of disk %s (%s)", here, d.Target, d.DataFile)
+		}
+	}
 }
 
 // look looks at files.

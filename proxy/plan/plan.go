@@ -63,6 +63,9 @@ func Run(ctx context.Context, d *host.Host, asks *control.PlanRequest, check fun
 	case control.WayNone: // check has said why
 		pl.noAnswer("what %s has for the guest, since it can't be asked", pl.peer.Name)
 	default:
+		if err := asked.WithoutSluice(ctx); err != nil {
+			pl.there.Fail("options", "without-sluice", "", "%s", refusalOf(err))
+		}
 		pl.noAnswer("what %s has for the guest, since it has no sluice that could be asked", pl.peer.Name)
 	}
 	switch {
@@ -133,6 +136,9 @@ func (pl *planning) here(ctx context.Context) {
 	default:
 		l.OK("libvirt", "libvirt on %s would begin the migration; the guest is %v", here, pl.asked.State)
 	}
+	if pl.asked.NotMade != nil {
+		l.Fail("disks", "not-made", "", "%s", refusalOf(pl.asked.NotMade))
+	}
 	for _, s := range pl.needs.Stuck {
 		if pl.asked.Refused != nil {
 			l.Fail("devices", "stuck", s.Do, "the guest has %s", s.What)
@@ -154,11 +160,24 @@ func (pl *planning) here(ctx context.Context) {
 	if err := pl.CheckChannels(transfer.ChannelsOf(pl.asked.Flags, pl.req.ParallelConnections, disks, pl.asked.Description)); err != nil {
 		l.Fail("channels", "channels", "", "%v", err)
 	}
+	if pl.HasStayed(ctx, pl.asked.Guest) {
+		l.Warn("guest", "stayed", "resume it (virsh resume "+virt.InShell(name)+"), and pause it again (virsh suspend "+virt.InShell(name)+")",
+			"the guest is paused since an earlier migration began, which has not moved it: if that had come to its last moment, QEMU refuses another one before the guest has run")
+	}
 	if pl.asked.State.Paused() {
 		if err := pl.CheckLeaving(ctx, pl.asked.Guest.UUID); err != nil {
 			l.Fail("guest", "paused", "", "guest %s: %v", name, err)
 		}
 	}
+}
+
+// refusalOf is why Migrate would refuse, without the host in front, which the report has.
+func refusalOf(err error) string {
+	var c *stream.Cause
+	if errors.As(err, &c) {
+		return c.Text
+	}
+	return err.Error()
 }
 
 // saved looks for what libvirt keeps of the guest beside it: it refuses some of these, and leaves
@@ -193,7 +212,10 @@ func (pl *planning) saved(ctx context.Context) {
 func (pl *planning) askThere(ctx context.Context) {
 	ask := &Ask{
 		Name: pl.asked.Name, Description: deflated(pl.asked.Description), Flags: uint32(pl.asked.Flags), Parallel: pl.req.ParallelConnections,
-		Values: pl.req.Values.Shared(), CreateDisks: pl.req.CreateDisks, Sizes: make(map[string]uint64),
+		Values: pl.req.Values.Shared(), CreateDisks: pl.req.CreateDisks, Sizes: make(map[string]uint64), Make: pl.asked.Make,
+	}
+	if pl.req.PersistentXML != "" {
+		ask.Persistent = deflated(pl.req.PersistentXML)
 	}
 	for _, d := range pl.disks {
 		if d.Copied {

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/virt-sluice/sluice/internal/domainxml"
+	"github.com/virt-sluice/sluice/proxy/arrival"
 	"github.com/virt-sluice/sluice/proxy/control"
 	"github.com/virt-sluice/sluice/stream"
 )
@@ -32,6 +33,10 @@ type Ask struct {
 	// copied, in bytes, by their targets.
 	CreateDisks bool              `msgpack:"create_disks,omitempty"`
 	Sizes       map[string]uint64 `msgpack:"sizes,omitempty"`
+	// Make are the disks that would be made, as Prepare would have them, and Persistent the
+	// description by which the guest would be defined, deflated, where that is another.
+	Make       map[string]arrival.CreateDisk `msgpack:"make,omitempty"`
+	Persistent []byte                        `msgpack:"persistent,omitempty"`
 }
 
 // Answer is what the destination has for such a guest.

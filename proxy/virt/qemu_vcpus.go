@@ -26,9 +26,15 @@ func (p *QEMUProcess) WaitsSinceArrival() (bool, error) {
 	if i := slices.Index(args, "-incoming"); i < 0 || i+1 == len(args) || args[i+1] != "defer" {
 		return false, nil
 	}
+	ran, err := p.Ran()
+	return err == nil && ran < ranTime, err
+}
+
+// Ran is the processor time of the vCPU that has had the most.
+func (p *QEMUProcess) Ran() (most time.Duration, err error) {
 	tasks, err := os.ReadDir(p.proc("task"))
 	if err != nil {
-		return false, p.gone(err)
+		return 0, p.gone(err)
 	}
 	seen := false
 	for _, t := range tasks {
@@ -39,22 +45,25 @@ func (p *QEMUProcess) WaitsSinceArrival() (bool, error) {
 		// In nanoseconds, before two other figures (Documentation/scheduler/sched-stats.rst).
 		raw, err := os.ReadFile(p.proc("task", t.Name(), "schedstat"))
 		if err != nil {
-			return false, p.gone(err)
+			return 0, p.gone(err)
 		}
 		figure, _, _ := strings.Cut(string(raw), " ")
 		ran, err := strconv.ParseInt(figure, 10, 64)
 		if err != nil {
-			return false, fmt.Errorf("processor time of QEMU's thread %s: %w", t.Name(), err)
+			return 0, fmt.Errorf("processor time of QEMU's thread %s: %w", t.Name(), err)
 		}
-		if time.Duration(ran) >= ranTime {
-			return false, nil
-		}
-		seen = true
+		most, seen = max(most, time.Duration(ran)), true
 	}
 	if !seen {
-		return false, fmt.Errorf("QEMU (process %d) has no thread with the name of a vCPU", p.PID)
+		return 0, fmt.Errorf("QEMU (process %d) has no thread with the name of a vCPU", p.PID)
 	}
-	return true, p.alive()
+	return most, p.alive()
+}
+
+// HasRun says whether a guest whose vCPUs had run for so long has been running since.
+func (p *QEMUProcess) HasRun(since time.Duration) (bool, error) {
+	ran, err := p.Ran()
+	return err == nil && ran-since >= ranTime, err
 }
 
 // isVCPU tells a vCPU's thread by its name, as libvirt has QEMU name threads (debug-threads=on):
