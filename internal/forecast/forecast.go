@@ -10,6 +10,7 @@ type Guest struct {
 	Memory float64 // bytes that are sent in the first pass: those that are not zero
 	Disks  float64 // bytes of disks that are copied before
 	Dirt   Dirt
+	Busy   float64 // how much of its time it has work, as a part of 1: it is slowed down by what is taken beyond the rest; 0: all of it
 }
 
 // Path is how it is moved.
@@ -198,7 +199,11 @@ func (r *run) pass() {
 		r.f.Total += t
 	}
 	dirt := r.guest.Dirt
-	dirt.Rate *= 1 - r.f.Throttle
+	if busy := r.guest.Busy; busy > 0 && busy < 1 {
+		dirt.Rate *= min(1, (1-r.f.Throttle)/busy)
+	} else {
+		dirt.Rate *= 1 - r.f.Throttle
+	}
 	changed := (dirt.Hot - r.hot) * dirt.after(r.since)
 	r.hot += changed
 	if r.throttle != nil {

@@ -147,7 +147,12 @@ func TestThrottle(t *testing.T) {
 			t.Errorf("after %d periods %g of the guest's time is taken, want %g", i+1, now, want)
 		}
 	}
-	g, path := Guest{Memory: 1000 * mib, Dirt: Dirt{1000 * mib, 30 * mib}}, Path{Rate: 100 * mib}
+	path := Path{Rate: 100 * mib}
+	hard, easy := Guest{Memory: 1000 * mib, Dirt: Dirt{1000 * mib, 300 * mib}}, Guest{Memory: 1000 * mib, Dirt: Dirt{1000 * mib, 300 * mib}, Busy: 0.4}
+	if h, e := Throttled(hard, path), Throttled(easy, path); !h.Converges || !e.Converges || e.Throttle < h.Throttle+0.09 {
+		t.Errorf("one that has work all the time: %+v; for two fifths of it: %+v", h, e)
+	}
+	g := Guest{Memory: 1000 * mib, Dirt: Dirt{1000 * mib, 30 * mib}}
 	if f := Throttled(g, path); f.Throttle > 0 || f != Of(g, path) {
 		t.Errorf("one that changes a third: %+v", f)
 	}

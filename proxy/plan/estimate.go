@@ -108,6 +108,7 @@ func (pl *planning) dirt(ctx context.Context, guest *forecast.Guest) (known bool
 		return false
 	}
 	var bytes [2]float64
+	began, before := time.Now(), pl.ran()
 	for i, seconds := range []int{shortSample, longSample} {
 		err := within(ctx, time.Duration(seconds)*time.Second+samplePatience, func(ctx context.Context) error {
 			n, err := pl.asked.Virt.Dirtied(ctx, pl.asked.Guest, seconds)
@@ -119,6 +120,20 @@ func (pl *planning) dirt(ctx context.Context, guest *forecast.Guest) (known bool
 			return false
 		}
 	}
+	if now := pl.ran(); before > 0 && now > before {
+		guest.Busy = (now - before).Seconds() / time.Since(began).Seconds()
+	}
 	guest.Dirt = forecast.Fit(bytes[0], bytes[1], guest.Memory)
 	return true
+}
+
+// ran is the processor time of the busiest of the guest's vCPUs; 0: it can't be seen.
+func (pl *planning) ran() time.Duration {
+	qemu, err := virt.FindQEMU(pl.Config.QEMUPIDs, pl.asked.Guest.Name, pl.asked.Guest.UUID, pl.QEMUUID)
+	if err != nil {
+		return 0
+	}
+	defer qemu.Close()
+	ran, _ := qemu.Ran()
+	return ran
 }
