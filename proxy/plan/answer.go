@@ -90,7 +90,7 @@ func AnswerPeer(ctx context.Context, on *arrival.Arrivals, p *peer.Peer, body []
 	}
 	defer a.virt.Close()
 	for _, look := range []func(context.Context){
-		a.accepted, a.place, a.identity, a.machine, a.memory, a.disks, a.making, a.dataFiles, a.firmware, a.networks, a.secrets,
+		a.accepted, a.place, a.identity, a.machine, a.postcopy, a.memory, a.disks, a.making, a.dataFiles, a.firmware, a.networks, a.secrets,
 	} {
 		look(ctx)
 	}

@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 
 	"github.com/digitalocean/go-libvirt"
@@ -59,6 +60,22 @@ func (a *answering) cpu(ctx context.Context) {
 		a.Unknown(cpu, "whether the guest's CPU is to be had on %s: %s", here, virt.Words("comparing it", err))
 	default:
 		a.OK(cpu, "%s has all of the CPU that the guest has", here)
+	}
+}
+
+// userfaults is 0 where only root's processes, and those that may open /dev/userfaultfd, may handle
+// the kernel's page faults (Documentation/admin-guide/sysctl/vm.rst).
+const userfaults = "/proc/sys/vm/unprivileged_userfaultfd"
+
+// postcopy looks whether QEMU here may wait for pages of the guest, which it is asked when it is
+// prepared for that, whether it comes to it or not (migrate_caps_check in migration/options.c).
+func (a *answering) postcopy(context.Context) {
+	if a.flags&libvirt.MigratePostcopy == 0 || a.QEMUUID == 0 {
+		return
+	}
+	if raw, err := os.ReadFile(userfaults); err == nil && strings.TrimSpace(string(raw)) == "0" {
+		a.Warn("machine", "postcopy", "sysctl vm.unprivileged_userfaultfd=1 there, or leave out post-copy",
+			"QEMU on %s runs as user %d, which may not handle page faults (vm.unprivileged_userfaultfd is 0): if it can't open /dev/userfaultfd, it refuses post-copy", a.Config.Name, a.QEMUUID)
 	}
 }
 
