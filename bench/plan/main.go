@@ -29,6 +29,9 @@ import (
 	"github.com/virt-sluice/sluice/proxy/control"
 )
 
+// timeout is for how long a guest is moved.
+const timeout = 40 * time.Second
+
 // right is how far a prediction may be from the outcome.
 const right = 0.3
 
@@ -117,15 +120,15 @@ func compare(ctx context.Context, s *site.Site, of guest, totals, downtimes *tal
 	if e == nil || e.Outlook == nil {
 		return fmt.Errorf("the plan has no estimate: %s", out)
 	}
-	r, err := s.A.Migrate(ctx, of.name, append([]string{"--timeout", "40"}, of.args...)...)
+	r, err := s.A.Migrate(ctx, of.name, append([]string{"--timeout", fmt.Sprint(timeout.Seconds())}, of.args...)...)
 	if r == nil {
 		return err
 	}
 	figures := fmt.Sprintf("%d MiB, link %d MiB/s, hot %d MiB at %d MiB/s, %d passes", e.Memory>>20, e.LinkRate>>20, e.HotMemory>>20, e.DirtyRate>>20, e.Outlook.Passes)
-	moved := r.Outcome == control.Moved
-	if !moved || !e.Outlook.Converges {
-		fmt.Printf("%-8s  moved: %t, planned: %t; %s\n", of.name, moved, e.Outlook.Converges, figures)
-		totals.count(moved == e.Outlook.Converges)
+	moved, planned := r.Outcome == control.Moved, e.Outlook.Converges && e.Outlook.Total < timeout
+	if !moved || !planned {
+		fmt.Printf("%-8s  moved within %v: %t, planned: %t; %s\n", of.name, timeout, moved, planned, figures)
+		totals.count(moved == planned)
 		return details(ctx, s, of.name, e, r)
 	}
 	total := part(e.Outlook.Total, r.Elapsed)

@@ -42,7 +42,7 @@ func (v *evacuation) look(ctx context.Context) (*evacuate.Options, error) {
 	if past, err := v.client.History(asking, &control.HistoryQuery{Limit: looksBack}); err == nil { // it only helps
 		o.Usual = evacuate.Usual(past.Sessions)
 	}
-	v.view.note(fmt.Sprintf("planning %s for %s; that takes some five seconds for each guest, %d at once", count(len(guests), "guest"), count(len(o.Hosts), "host"), plansAtOnce))
+	v.view.note(fmt.Sprintf("planning %s for %s; that takes some seven seconds for each guest, %d at once", count(len(guests), "guest"), count(len(o.Hosts), "host"), plansAtOnce))
 	o.Guests = make([]*evacuate.Guest, len(guests))
 	var plans errgroup.Group
 	plans.SetLimit(plansAtOnce)

@@ -25,7 +25,7 @@ guest's CPU, machine type and devices there; free memory and huge pages; each
 disk and drive, and what there is in its place; networks, secrets and firmware;
 names and UUIDs that are taken. What HOST does not tell is listed as unknown.
 
-It measures how fast data gets through and what the guest changes, for some five
+It measures how fast data gets through and what the guest changes, for some seven
 seconds, and works out passes over memory, total time and downtime, or that the
 migration does not end and what would end it.
 
@@ -149,11 +149,13 @@ func outlook(e *control.Estimate) (lines []string) {
 		moves += fmt.Sprintf(", and an answer takes %s", roundly(e.RoundTrip))
 	}
 	switch {
-	case e.Outlook == nil && e.HotMemory == 0:
-	case e.HotMemory == 0:
+	case e.Outlook == nil && e.DirtyRate == 0:
+	case e.DirtyRate == 0:
 		moves += "; the guest changes next to nothing"
+	case e.HotMemory == 0:
+		moves += fmt.Sprintf("; the guest changes %s in a second, and other memory in the next", size(e.DirtyRate))
 	default:
-		moves += fmt.Sprintf("; the guest changes %s again and again, at %s/s or faster", size(e.HotMemory), size(e.DirtyRate))
+		moves += fmt.Sprintf("; the guest changes %s in a second, %s of it again and again", size(e.DirtyRate), size(e.HotMemory))
 	}
 	lines = append(lines, moves)
 	switch o := e.Outlook; {

@@ -39,7 +39,7 @@ func on(free map[string]uint64, hosts []string, sketches ...sketch) Options {
 			if send == 0 {
 				send = s.need
 			}
-			p.Estimate = &control.Estimate{Memory: s.need * mib, HotMemory: s.hot * mib, DirtyRate: s.hot * mib * 50, LinkRate: 100 * mib}
+			p.Estimate = &control.Estimate{Memory: s.need * mib, HotMemory: s.hot * mib, DirtyRate: s.hot * mib, LinkRate: 100 * mib}
 			switch s.risk {
 			case RiskNone:
 				p.Estimate.Outlook = &control.Outlook{Converges: true, Sent: send * mib, Total: time.Second + time.Duration(send)*10*time.Millisecond}

@@ -22,7 +22,7 @@ func (m *move) bears(most int) int {
 	case m.risk != RiskNone || e == nil || m.cost.rate <= 0:
 		return most
 	}
-	guest := forecast.Guest{Memory: float64(e.Memory), Dirt: forecast.Dirt{Hot: float64(e.HotMemory), Rate: float64(e.DirtyRate)}}
+	guest := forecast.Guest{Memory: float64(e.Memory), Dirt: forecast.Known(float64(e.DirtyRate), float64(e.HotMemory), float64(e.Memory))}
 	among := func(n int) forecast.Forecast {
 		return forecast.Of(guest, forecast.Path{Rate: m.cost.rate / float64(n), RoundTrip: e.RoundTrip, Downtime: downtime(e)})
 	}

@@ -1,48 +1,64 @@
 package forecast
 
-import (
-	"math"
-	"time"
-)
+import "math"
 
-// Dirt is how a guest changes its memory: within a hot part of it, at a rate. All of that part is
-// as likely to be changed next, so that less and less is new.
+// Dirt is how a guest changes its memory. Each byte that it changes within a time is counted once, and
+// some are changed more often than others: so what is changed grows slower than time, as a power of it.
+//
+// What a guest does within a part of a second nobody measures. What it changes in each of two seconds, it
+// may change at any rate, and the worst is assumed; the rest comes in turn.
 type Dirt struct {
-	Hot  float64 // bytes that the guest changes again and again
-	Rate float64 // bytes per second that it changes, those that it has changed already among them
+	Second float64 // bytes changed within one
+	Growth float64 // the power: 1 where none is changed twice, 0 where it is always the same
+	Memory float64 // bytes that there are
 }
 
-// after is how much of what was clean has been changed after d, as a part of 1.
-func (d Dirt) after(t time.Duration) float64 {
-	if d.Hot <= 0 {
+// often is how many times a second a guest changes what it changes in every second.
+const often = 50
+
+// Again is how many bytes are changed in each of two seconds.
+func (d Dirt) Again() float64 { return d.Second * (2 - math.Exp2(d.Growth)) }
+
+// Known is the dirt of which these figures are known.
+func Known(second, again, memory float64) Dirt {
+	d := Dirt{Second: second, Growth: 1, Memory: memory}
+	if second > 0 {
+		d.Growth = math.Log2(2 - max(0, min(again/second, 1)))
+	}
+	return d
+}
+
+// in is how many bytes are changed within t seconds.
+func (d Dirt) in(t float64) float64 {
+	if t >= 1 {
+		return min(d.Second*math.Pow(t, d.Growth), d.Memory)
+	}
+	again := d.Again()
+	return again*(1-math.Exp(-often*t)) + (d.Second-again)*t
+}
+
+// again is the part of what was changed within so many seconds that is changed within the next, too.
+func (d Dirt) again(before, next float64) float64 {
+	was := d.in(before)
+	if was <= 0 {
 		return 0
 	}
-	return 1 - math.Exp(-d.Rate*t.Seconds()/d.Hot)
+	return max(0, min(1, (was+d.in(next)-d.in(before+next))/was))
 }
 
-// saturated is the rate, in times the hot part per second, of a guest that had changed all of it
-// before it was looked at for the first time. It may be any that is higher.
-const saturated = 50
+// Beside is what is left of d without what comes of memory that is used for the first time, of which
+// there are so many bytes per second.
+func (d Dirt) Beside(grows float64) Dirt {
+	return Fit(max(0, d.in(1)-grows), max(0, d.in(3)-3*grows), d.Memory)
+}
 
 // Fit is the dirt of a guest that changes one bytes in one second and three bytes in three, each
 // byte counted once, of so many bytes of memory.
 func Fit(one, three, memory float64) Dirt {
 	one = min(one, memory)
 	three = min(max(three, one), memory)
-	if one <= 0 {
-		return Dirt{Hot: three, Rate: three / 3}
+	if one <= 0 { // a burst later
+		return Dirt{Second: three / 3, Growth: 1, Memory: memory}
 	}
-	// With x the part that stays clean for a second: three/one = (1-x³)/(1-x) = 1+x+x².
-	x := (math.Sqrt(4*three/one-3) - 1) / 2
-	switch {
-	case x < 0.1:
-		return Dirt{Hot: three, Rate: saturated * three}
-	case x > 1-one/memory: // it changes as much as if it never came back to the same place
-		x = 1 - one/memory
-		if x <= 0 {
-			return Dirt{Hot: memory, Rate: saturated * memory}
-		}
-	}
-	hot := one / (1 - x)
-	return Dirt{Hot: hot, Rate: -math.Log(x) * hot}
+	return Dirt{Second: one, Growth: min(1, math.Log(three/one)/math.Log(3)), Memory: memory}
 }

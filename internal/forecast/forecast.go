@@ -7,10 +7,26 @@ import (
 
 // Guest is what is to be moved.
 type Guest struct {
-	Memory float64 // bytes that are sent in the first pass: those that are not zero
+	Memory float64 // bytes that are not zero
+	Grows  float64 // bytes per second by which those become more, beside Dirt
+	Most   float64 // bytes that they may come to; 0: no more than Memory
 	Disks  float64 // bytes of disks that are copied before
 	Dirt   Dirt
 	Busy   float64 // how much of its time it has work, as a part of 1: it is slowed down by what is taken beyond the rest; 0: all of it
+}
+
+// memory is how much is not zero after so many seconds.
+func (g Guest) memory(t float64) float64 {
+	return min(g.Memory+g.Grows*t, max(g.Memory, g.Most))
+}
+
+// first is how much is sent in the first pass, in which it may go on to grow.
+func (g Guest) first(p Path) float64 {
+	memory, most := g.memory(g.Disks/p.Rate), max(g.Memory, g.Most)
+	if g.Grows >= p.Rate {
+		return most
+	}
+	return min(most, memory/(1-g.Grows/p.Rate))
 }
 
 // Path is how it is moved.
@@ -31,7 +47,7 @@ const (
 	// What is usual where an answer takes no time: for stopping the guest here and starting it there,
 	// besides what is sent for that, and for all that is before and after the passes.
 	usualSwitch = 40 * time.Millisecond
-	usualBegin  = time.Second
+	usualBegin  = 600 * time.Millisecond
 )
 
 // switching waits for the last byte to arrive, and for the answer to Finish.
@@ -62,13 +78,15 @@ const (
 
 // run is a migration under way, in bytes.
 type run struct {
-	guest     Guest
-	path      Path
-	cold, hot float64       // yet to be sent: of memory that does not change, and of the hot part
-	since     time.Duration // since QEMU has looked for what was changed
-	step      int           // of the downtime limit
-	throttle  *throttle     // nil: QEMU takes no time from the guest
-	f         Forecast
+	guest    Guest
+	path     Path
+	cold     float64   // yet to be sent for the first time
+	hot      float64   // and once more
+	at       float64   // seconds since it began
+	before   float64   // seconds in which hot was changed, at the guest's full speed
+	step     int       // of the downtime limit
+	throttle *throttle // nil: QEMU takes no time from the guest
+	f        Forecast
 }
 
 // throttle is auto-converge: QEMU takes more and more of its time from a guest that has twice changed
@@ -117,9 +135,11 @@ func Throttled(g Guest, p Path) Forecast { return forecast(g, p, new(throttle)) 
 // Postcopy is how it goes if the guest is switched to post-copy after one pass. It stands still for
 // the switch alone, and waits for pages until the end.
 func Postcopy(g Guest, p Path) Forecast {
-	first := seconds(g.Memory / p.Rate)
-	left := g.Dirt.Hot * g.Dirt.after(first)
-	return Forecast{Converges: true, Passes: 2, Downtime: p.switching(), Sent: g.Memory + left, Total: p.beginning() + p.switching() + seconds((g.Memory+left+g.Disks)/p.Rate)}
+	memory := g.memory(g.Disks / p.Rate)
+	sent := g.first(p)
+	t := sent / p.Rate
+	left := g.Dirt.in(t) + g.memory(g.Disks/p.Rate+t) - memory
+	return Forecast{Converges: true, Passes: 2, Downtime: p.switching(), Sent: sent + left, Total: p.beginning() + p.switching() + seconds((sent+left+g.Disks)/p.Rate)}
 }
 
 // Paused is how it goes if the guest may stand still for longer: with the first limit that does, in
@@ -131,25 +151,26 @@ func Paused(g Guest, p Path) (f Forecast) {
 	}
 	for p.Steps = 0; ; p.Downtime = min(p.Downtime*3/2, most) {
 		if f = Of(g, p); f.Converges && (p.Within == 0 || f.Total <= p.Within) || p.Downtime >= most {
-			f.Downtime = min(f.Downtime, p.switching()+seconds(g.Dirt.Hot/p.Rate))
+			once := Postcopy(g, p)
+			f.Downtime = min(f.Downtime, p.switching()+seconds((once.Sent-g.first(p))/p.Rate))
 			return f
 		}
 	}
 }
 
 func forecast(g Guest, p Path, t *throttle) Forecast {
-	if !(p.Rate > 0) || math.IsInf(p.Rate, 0) || !(g.Dirt.Rate >= 0) || !(g.Dirt.Hot >= 0) { // none of a measurement's
+	if !(p.Rate > 0) || math.IsInf(p.Rate, 0) || !(g.Dirt.Second >= 0) { // none of a measurement's
 		return Forecast{Left: g.Memory}
 	}
-	g.Dirt.Hot = min(g.Dirt.Hot, g.Memory)
 	if p.Downtime <= 0 {
 		p.Downtime = defaultDowntime
 	}
 	p.Steps = max(p.Steps, 1)
-	r := &run{guest: g, path: p, throttle: t, cold: g.Memory - g.Dirt.Hot, hot: g.Dirt.Hot, step: 1}
+	r := &run{guest: g, path: p, throttle: t, cold: g.first(p), at: g.Disks / p.Rate, step: 1}
 	r.f.Total = p.beginning() + seconds(g.Disks/p.Rate)
 	least, at, before := math.Inf(1), 0, math.Inf(1)
 	for r.f.Passes = 1; r.f.Passes < maxPasses; r.f.Passes++ {
+		slower := r.f.Throttle
 		r.pass()
 		left := r.cold + r.hot
 		if left <= r.fits() {
@@ -159,8 +180,8 @@ func forecast(g Guest, p Path, t *throttle) Forecast {
 			r.f.Sent += left
 			return r.f
 		}
-		if left < least*0.99 {
-			least, at = left, r.f.Passes
+		if left < least*0.99 || r.f.Throttle > slower {
+			least, at = min(least, left), r.f.Passes
 		}
 		switch {
 		case left > before*0.9 && r.step < p.Steps:
@@ -180,36 +201,40 @@ func (r *run) fits() float64 {
 	return r.path.Rate * r.path.Downtime.Seconds() * float64(r.step) / float64(r.path.Steps)
 }
 
-// pass sends, slice by slice, until what is left would fit, and then looks for what was changed.
+// pass sends, slice by slice, until what is left would fit, and then looks for what was changed. That
+// may be what is left.
 func (r *run) pass() {
 	left := r.cold + r.hot
 	slices := math.Max(0, math.Ceil((left-r.fits())/(r.path.Rate*slice.Seconds())))
 	some := min(left, slices*r.path.Rate*slice.Seconds())
-	if some > 0 {
-		// In the first pass the hot part goes where it lies; later it is behind what is left of that.
-		hot := max(0, some-r.cold)
-		if r.f.Passes == 1 {
-			hot = some * r.hot / left
-		}
-		r.hot = max(0, r.hot-hot)
-		r.cold = max(0, r.cold-(some-hot))
-		r.f.Sent += some
-		t := seconds(some / r.path.Rate)
-		r.since += t
-		r.f.Total += t
+	t := some / r.path.Rate
+	r.f.Sent += some
+	r.f.Total += seconds(t)
+	r.cold -= some
+	if r.cold < 0 { // what was changed comes behind
+		r.hot, r.cold = max(0, r.hot+r.cold), 0
 	}
-	dirt := r.guest.Dirt
-	if busy := r.guest.Busy; busy > 0 && busy < 1 {
-		dirt.Rate *= min(1, (1-r.f.Throttle)/busy)
-	} else {
-		dirt.Rate *= 1 - r.f.Throttle
+
+	dirt, now := r.guest.Dirt, t*r.speed()
+	changed := dirt.in(now)
+	unsent := r.hot * (1 - dirt.again(r.before, now))
+	if r.f.Passes == 1 { // what is left lies anywhere
+		r.cold *= 1 - min(1, changed/max(left, 1))
 	}
-	changed := (dirt.Hot - r.hot) * dirt.after(r.since)
-	r.hot += changed
+	changed += r.guest.memory(r.at+t) - r.guest.memory(r.at)
 	if r.throttle != nil {
-		r.f.Throttle = r.throttle.after(r.since, changed, some, r.f.Throttle)
+		r.f.Throttle = r.throttle.after(seconds(t), max(0, changed+unsent-r.hot), some, r.f.Throttle)
 	}
-	r.since = 0
+	r.hot = changed + unsent
+	r.before, r.at = now, r.at+t
+}
+
+// speed is what the guest still does of what it did.
+func (r *run) speed() float64 {
+	if busy := r.guest.Busy; busy > 0 && busy < 1 {
+		return min(1, (1-r.f.Throttle)/busy)
+	}
+	return 1 - r.f.Throttle
 }
 
 func seconds(s float64) time.Duration {

@@ -9,7 +9,7 @@ import (
 // PlanRequest asks what can be known of a migration before it is made.
 type PlanRequest struct {
 	MigrateRequest
-	Unmeasured bool `json:"unmeasured,omitempty"` // leave out the estimate, which takes some five seconds
+	Unmeasured bool `json:"unmeasured,omitempty"` // leave out the estimate, which takes some seven seconds
 }
 
 // Plan is what can be known of a migration before it is made.

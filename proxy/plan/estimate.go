@@ -20,6 +20,9 @@ const (
 	longSample  = 3
 )
 
+// samples are those that are taken, the short one twice: QEMU samples few pages.
+var samples = []int{shortSample, longSample, shortSample}
+
 // leastSampled is how large memory is of which QEMU samples pages (MIN_RAMBLOCK_SIZE in
 // migration/dirtyrate.h); it says of smaller memory that nothing changes.
 const leastSampled = 128 << 20
@@ -55,10 +58,17 @@ func (pl *planning) estimate(ctx context.Context) {
 			e.Disks += d.allocated
 		}
 	}
+	began := time.Now()
 	pl.askMemory(ctx, e)
-	guest := forecast.Guest{Memory: float64(e.Memory), Disks: float64(e.Disks)}
+	guest := forecast.Guest{Most: float64(pl.needs.Memory), Disks: float64(e.Disks)}
 	known := pl.dirt(ctx, &guest)
-	e.HotMemory, e.DirtyRate = uint64(guest.Dirt.Hot), uint64(guest.Dirt.Rate)
+	if resident, err := pl.resident(ctx); err == nil && resident > e.Memory && known && pl.asked.State.Running() { // it has come to use more meanwhile
+		guest.Grows = float64(resident-e.Memory) / time.Since(began).Seconds()
+		e.Memory = resident
+	}
+	guest.Memory = float64(e.Memory)
+	guest.Dirt = guest.Dirt.Beside(guest.Grows)
+	e.HotMemory, e.DirtyRate = uint64(guest.Dirt.Again()), uint64(guest.Dirt.Second+guest.Grows)
 	if known && err == nil {
 		path.Downtime = e.MaxDowntime
 		pl.forecast(e, guest, path)
@@ -74,27 +84,31 @@ func within(ctx context.Context, patience time.Duration, ask func(context.Contex
 
 // askMemory asks libvirt how much is to be sent, and for how long the guest may stand still.
 func (pl *planning) askMemory(ctx context.Context, e *control.Estimate) {
-	v, dom := pl.asked.Virt, pl.asked.Guest
-	var resident uint64
-	err := within(ctx, askPatience, func(ctx context.Context) (err error) {
-		resident, err = v.Resident(ctx, dom)
-		return err
-	})
+	resident, err := pl.resident(ctx)
 	switch {
 	case pl.needs.Huge:
 		pl.found.Unknown(estimate, "how much of the guest's huge pages is not zero: all are counted")
 	case err != nil:
 		pl.found.Unknown(estimate, "how much of the guest's memory is not zero: %s; all is counted", virt.Words("asking for it", err))
 	default:
-		e.Memory = min(e.Memory, resident)
+		e.Memory = resident
 	}
 	err = within(ctx, askPatience, func(ctx context.Context) (err error) {
-		e.MaxDowntime, err = v.MaxDowntime(ctx, dom)
+		e.MaxDowntime, err = pl.asked.Virt.MaxDowntime(ctx, pl.asked.Guest)
 		return err
 	})
 	if err != nil {
 		pl.found.Unknown(estimate, "which downtime QEMU allows itself: %s; its default is assumed", virt.Words("asking for it", err))
 	}
+}
+
+// resident is how much of the guest's memory has been touched.
+func (pl *planning) resident(ctx context.Context) (bytes uint64, err error) {
+	err = within(ctx, askPatience, func(ctx context.Context) (err error) {
+		bytes, err = pl.asked.Virt.Resident(ctx, pl.asked.Guest)
+		return err
+	})
+	return min(bytes, pl.needs.Memory), err
 }
 
 // dirt counts what the guest changes, if it runs.
@@ -107,12 +121,12 @@ func (pl *planning) dirt(ctx context.Context, guest *forecast.Guest) (known bool
 		pl.found.Unknown(estimate, unknown, "QEMU samples no memory of less than "+units.Size(leastSampled))
 		return false
 	}
-	var bytes [2]float64
+	bytes := make(map[int][]float64)
 	began, before := time.Now(), pl.ran()
-	for i, seconds := range []int{shortSample, longSample} {
+	for _, seconds := range samples {
 		err := within(ctx, time.Duration(seconds)*time.Second+samplePatience, func(ctx context.Context) error {
 			n, err := pl.asked.Virt.Dirtied(ctx, pl.asked.Guest, seconds)
-			bytes[i] = float64(n)
+			bytes[seconds] = append(bytes[seconds], float64(n))
 			return err
 		})
 		if err != nil {
@@ -123,7 +137,7 @@ func (pl *planning) dirt(ctx context.Context, guest *forecast.Guest) (known bool
 	if now := pl.ran(); before > 0 && now > before {
 		guest.Busy = (now - before).Seconds() / time.Since(began).Seconds()
 	}
-	guest.Dirt = forecast.Fit(bytes[0], bytes[1], guest.Memory)
+	guest.Dirt = forecast.Fit((bytes[shortSample][0]+bytes[shortSample][1])/2, bytes[longSample][0], float64(pl.needs.Memory))
 	return true
 }
 

@@ -15,8 +15,8 @@ import (
 // else would have to be allowed.
 func TestPursue(t *testing.T) {
 	const mib = 1 << 20
-	idle, below := forecast.Dirt{}, forecast.Dirt{Hot: 1000 * mib, Rate: 40 * mib}
-	above, hot := forecast.Dirt{Hot: 1000 * mib, Rate: 300 * mib}, forecast.Dirt{Hot: 40 * mib, Rate: 2000 * mib}
+	idle, below := forecast.Dirt{}, forecast.Dirt{Second: 40 * mib, Growth: 1, Memory: 1000 * mib}
+	above, hot := forecast.Dirt{Second: 300 * mib, Growth: 1, Memory: 1000 * mib}, forecast.Dirt{Second: 40 * mib, Memory: 1000 * mib}
 	for _, c := range []struct {
 		name     string
 		dirt     forecast.Dirt
