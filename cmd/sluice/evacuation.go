@@ -27,7 +27,7 @@ type evacuation struct {
 	view    evacuationView
 }
 
-// run has one owner of signals from its begin to its end, so that none is lost in between.
+// run has one owner of signals from its beginning to its end, so that none is lost in between.
 func (v *evacuation) run(ctx context.Context) error {
 	v.view = newEvacuationView(v.io, v.o.migrate.json)
 	v.daemon = daemonLife{client: v.client, note: v.view.note}
@@ -162,22 +162,12 @@ func (v *evacuation) stayed(ctx context.Context, uuid, to string) (bool, error) 
 		return false, err
 	}
 	for again := time.NewTicker(askDaemonEvery); ; {
-		var st *control.Status
-		var p *control.Plan
-		err := v.daemon.ask(ctx, func() (err error) {
-			if st, err = v.client.Status(ctx); err == nil { // before the other, which is to be younger
-				p, err = v.client.Plan(ctx, &control.PlanRequest{MigrateRequest: *req, Unmeasured: true})
-			}
-			return err
-		})
-		if err == nil {
-			var under bool
-			if under, err = unsettled(st, p, uuid); err == nil && !under {
-				return true, nil
-			}
+		under, err := v.underWay(ctx, uuid)
+		if err == nil && !under { // now libvirt's word is the younger one
+			under, err = v.hasJob(ctx, req)
 		}
-		if err != nil {
-			return false, err
+		if err != nil || !under {
+			return err == nil, err
 		}
 		select {
 		case <-again.C:
@@ -187,8 +177,17 @@ func (v *evacuation) stayed(ctx context.Context, uuid, to string) (bool, error) 
 	}
 }
 
-// unsettled says whether anything is under way with a guest that is here.
-func unsettled(st *control.Status, p *control.Plan, uuid string) (bool, error) {
+// underWay says whether the daemon, or one before it, has anything under way with a guest. Where it
+// can't settle what became of one, that is an error.
+func (v *evacuation) underWay(ctx context.Context, uuid string) (bool, error) {
+	var st *control.Status
+	err := v.daemon.ask(ctx, func() (err error) {
+		st, err = v.client.Status(ctx)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
 	for _, l := range st.Leaving {
 		switch {
 		case l.UUID != uuid:
@@ -199,8 +198,21 @@ func unsettled(st *control.Status, p *control.Plan, uuid string) (bool, error) {
 		}
 	}
 	return slices.ContainsFunc(st.Sessions, func(s control.SessionStatus) bool { return s.UUID == uuid }) ||
-		slices.ContainsFunc(st.Earlier, func(e control.EarlierStatus) bool { return e.Error != "" }) || // which may have it
-		slices.ContainsFunc(p.Findings, func(f control.Finding) bool { return f.Check == "libvirt" && f.Result == control.ResultError }), nil
+		slices.ContainsFunc(st.Earlier, func(e control.EarlierStatus) bool { return e.Error != "" }), nil // which may have it
+}
+
+// hasJob says whether libvirt has a job of a guest that it could migrate otherwise. An error is of one
+// that it could not.
+func (v *evacuation) hasJob(ctx context.Context, req *control.MigrateRequest) (bool, error) {
+	var p *control.Plan
+	err := v.daemon.ask(ctx, func() (err error) {
+		p, err = v.client.Plan(ctx, &control.PlanRequest{MigrateRequest: *req, Unmeasured: true})
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(p.Findings, func(f control.Finding) bool { return f.Check == "libvirt" && f.Result == control.ResultError }), nil
 }
 
 // lost says why a host can't take guests.

@@ -222,6 +222,32 @@ func TestRestart(t *testing.T) {
 	<-earlier
 	h.told(e, h.each())
 	h.rest()
+
+	// It is killed while a destination takes a guest over: that has moved, or has stayed and goes
+	// elsewhere, or is unknown and is left where it is.
+	killed := false
+	e, err := h.evacuate(h.Site.C, func(under map[string]evacuate.Event, _ []evacuate.Event, _ *lab.Cmd) {
+		for _, u := range under {
+			if !killed && u.Progress.Phase == control.PhaseFinish {
+				killed = true
+				if err := errors.Join(h.Site.C.Kill(), h.Site.C.Start(h.ctx)); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	h.check(err)
+	t.Logf("killed in the last phase: %s", outcomes(e.report))
+	if settled := e.report.Count(control.Moved, control.Unknown); !killed || settled != len(e.report.Guests) || e.report.Count(control.Unknown) > 2 {
+		t.Errorf("killed in the last phase: %+v\n%s", e.report, e.stderr)
+	}
+	at := h.each()
+	for _, g := range e.report.Guests {
+		if last := g.Tries[len(g.Tries)-1]; g.Outcome == control.Moved && at[g.Guest] != last.To {
+			t.Errorf("%s is on %s: %+v", g.Guest, at[g.Guest], g)
+		}
+	}
+	h.rest()
 }
 
 // A destination has room for two guests' disks: the others go elsewhere, whether the plan knows that
