@@ -110,7 +110,7 @@ func (v *evacuation) move(ctx, going context.Context, e *evacuate.Evacuation) *e
 			return result, err
 		},
 		Here:   func(ctx context.Context, uuid string) (bool, error) { return v.here(ctx, going, uuid) },
-		Stayed: v.stayed,
+		Became: v.became,
 		Lost:   func(_ context.Context, host string) error { return v.lost(going, host) },
 		Told: func(ev evacuate.Event) {
 			silence.broken()
@@ -151,28 +151,35 @@ func (v *evacuation) here(ctx, going context.Context, uuid string) (bool, error)
 	return false, nil
 }
 
-// stayed says whether a guest whose migration was lost with the daemon has stayed. That is so once
-// neither the next daemon nor libvirt has anything under way with it, and it could leave once more:
-// one of which a part is elsewhere, or that may run there, can't.
-func (v *evacuation) stayed(ctx context.Context, uuid, to string) (bool, error) {
+// became says what has become of a guest whose migration was lost with the daemon. It has stayed if
+// neither the next daemon nor libvirt has anything under way with it, and it could leave once more: one
+// of which a part is elsewhere, or that may run there, can't. It has moved if the next daemon has
+// settled that.
+func (v *evacuation) became(ctx context.Context, uuid, to string, began time.Time) (outcome string, err error) {
 	ctx, done := patiently(ctx)
 	defer done()
 	req, err := v.request(uuid, to)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	for again := time.NewTicker(askDaemonEvery); ; {
 		under, err := v.underWay(ctx, uuid)
 		if err == nil && !under { // now libvirt's word is the younger one
 			under, err = v.hasJob(ctx, req)
 		}
-		if err != nil || !under {
-			return err == nil, err
+		switch {
+		case err != nil:
+			if past, unread := v.client.Session(ctx, uuid); unread == nil && past.Outcome == control.Moved && past.Direction == control.Outgoing && past.Peer == to && past.Started.After(began) {
+				return control.Moved, nil
+			}
+			return "", err
+		case !under:
+			return control.Failed, nil
 		}
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return false, context.Cause(ctx)
+			return "", context.Cause(ctx)
 		}
 	}
 }

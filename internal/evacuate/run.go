@@ -19,10 +19,10 @@ type Mover struct {
 	Migrate func(ctx context.Context, cancel <-chan struct{}, uuid, to string, report func(control.Progress)) (*control.Result, error)
 	// Here says whether the guest still is one that is to leave.
 	Here func(ctx context.Context, uuid string) (bool, error)
-	// Stayed says whether a guest of whose migration to a host the outcome is not known has stayed
-	// here: nothing is under way with it any more, and no part of it is elsewhere. An error means that
-	// nobody can tell.
-	Stayed func(ctx context.Context, uuid, to string) (bool, error)
+	// Became says what has become of a guest whose migration to a host began then, and of which the
+	// outcome is not known: control.Moved, or control.Failed if it has stayed here, nothing is under way
+	// with it any more, and no part of it is elsewhere. An error means that nobody can tell.
+	Became func(ctx context.Context, uuid, to string, began time.Time) (outcome string, err error)
 	// Lost says why a host can't take any guest now, after one has failed there; nil: it can.
 	Lost func(ctx context.Context, host string) error
 	// Told is told what happens, in order.
@@ -190,22 +190,23 @@ func (r *run) settle(m *move, at *host, result *control.Result) {
 
 // doubt finds out, after a migration to a host has not come to a good end, whether that takes guests
 // still, and before that none goes there. A guest that has failed is then tried elsewhere, also one
-// whose outcome is not known and that turns out to have stayed; result is nil for one that is
+// whose outcome is not known and that turns out to have stayed. result is nil for one that is
 // settled. Once it is stopping no guest goes anywhere, and the host is not asked.
 func (r *run) doubt(m *move, result *control.Result) {
 	h := m.to
 	h.doubts++
 	stopping := r.stopping
 	r.wait(func() func() {
-		here := true
+		here, became := true, control.Unknown
 		switch {
 		case result == nil:
 		case result.Outcome == control.Failed:
 			is, err := r.Here(r.ctx, m.UUID)
 			here = is || err != nil
 		default:
-			is, err := r.Stayed(r.ctx, m.UUID, h.name)
-			here = is && err == nil
+			if is, err := r.Became(r.ctx, m.UUID, h.name, m.began); err == nil {
+				became = is
+			}
 		}
 		var lost error
 		if !stopping {
@@ -221,13 +222,14 @@ func (r *run) doubt(m *move, result *control.Result) {
 			case result == nil:
 			case result.Outcome == control.Failed:
 				r.elsewhere(m, result, here)
-			case here:
-				if result.Outcome = control.Failed; m.asked {
-					result.Outcome = control.Cancelled
+			case became == control.Moved:
+				m.found(result, became, fmt.Sprintf("guest %s runs on %s, as was settled later: %s", m.Name, h.name, result.Cause))
+				r.settle(m, h, result)
+			case became == control.Failed:
+				if m.asked {
+					became = control.Cancelled
 				}
-				result.Message = fmt.Sprintf("guest %s is still on %s: %s", m.Name, r.Source, result.Cause)
-				last := &m.tries[len(m.tries)-1]
-				last.Outcome, last.Message = result.Outcome, result.Message
+				m.found(result, became, fmt.Sprintf("guest %s is still on %s: %s", m.Name, r.Source, result.Cause))
 				r.elsewhere(m, result, true)
 			default: // it may be there, and take its memory
 				r.settle(m, h, result)
@@ -237,6 +239,13 @@ func (r *run) doubt(m *move, result *control.Result) {
 			}
 		}
 	})
+}
+
+// found is told what the last try came to, which was unknown.
+func (m *move) found(result *control.Result, outcome, message string) {
+	result.Outcome, result.Message = outcome, message
+	last := &m.tries[len(m.tries)-1]
+	last.Outcome, last.Message = outcome, message
 }
 
 // elsewhere has a guest whose migration has failed tried at its next destination.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/virt-sluice/sluice/proxy/control"
 )
@@ -20,7 +21,7 @@ type site struct {
 	phase   map[string]string // in which it is until it is cancelled, or let go
 	lost    map[string]bool   // hosts that take no guests, once one has failed there
 	away    map[string]bool   // guests that are not here any more
-	stayed  map[string]bool   // guests that are here, although nobody has told the outcome
+	found   map[string]string // outcomes of guests that nobody has told at first
 	letGo   chan struct{}     // closed to have those end that are in a phase
 
 	mu    sync.Mutex
@@ -77,8 +78,11 @@ func (s *site) mover(told func(Event)) Mover {
 		Here: func(_ context.Context, uuid string) (bool, error) {
 			return !s.away[strings.TrimPrefix(uuid, "uuid of ")], nil
 		},
-		Stayed: func(ctx context.Context, uuid, _ string) (bool, error) {
-			return s.stayed[strings.TrimPrefix(uuid, "uuid of ")], ctx.Err()
+		Became: func(_ context.Context, uuid, _ string, _ time.Time) (string, error) {
+			if o := s.found[strings.TrimPrefix(uuid, "uuid of ")]; o != "" {
+				return o, nil
+			}
+			return "", errors.New("nobody knows")
 		},
 		Lost: func(_ context.Context, host string) error {
 			if s.lost[host] {
@@ -130,7 +134,8 @@ func TestRun(t *testing.T) {
 		"nobody knows of one":                  {&site{becomes: map[string]string{"g2>c": control.Unknown}}, false, "g1:moved g2:unknown g3:moved", control.Unknown, "g1>b g2>c g3>b"},
 		"an outcome of a newer daemon":         {&site{becomes: map[string]string{"g2>c": "split"}}, false, "g1:moved g2:split g3:moved", control.Unknown, "g1>b g2>c g3>b"},
 		"the daemon goes away":                 {&site{refused: map[string]error{"g2>c": fmt.Errorf("%w: EOF", control.ErrNoResult)}}, false, "g1:moved g2:unknown g3:moved", control.Unknown, "g1>b g2>c g3>b"},
-		"it has stayed, as is found out later": {&site{refused: map[string]error{"g2>c": fmt.Errorf("%w: EOF", control.ErrNoResult)}, stayed: map[string]bool{"g2": true}}, false, "g1:moved g2:moved g3:moved", control.Moved, "g1>b g2>c g2>b g3>b"},
+		"it has stayed, as is found out later": {&site{refused: map[string]error{"g2>c": fmt.Errorf("%w: EOF", control.ErrNoResult)}, found: map[string]string{"g2": control.Failed}}, false, "g1:moved g2:moved g3:moved", control.Moved, "g1>b g2>c g2>b g3>b"},
+		"it has moved, as is found out later":  {&site{refused: map[string]error{"g2>c": fmt.Errorf("%w: EOF", control.ErrNoResult)}, found: map[string]string{"g2": control.Moved}}, false, "g1:moved g2:moved g3:moved", control.Moved, "g1>b g2>c g3>b"},
 		"somebody cancels one":                 {&site{becomes: map[string]string{"g1>b": control.Cancelled}}, false, "g1:cancelled g2:moved g3:moved", control.Cancelled, "g1>b g2>c g3>b"},
 		"one has gone by itself":               {&site{refused: map[string]error{"g1>b": refusal}, away: map[string]bool{"g1": true}}, false, "g1:gone g2:moved g3:moved", control.Moved, "g1>b g2>c g3>b"},
 		"one ends on the way":                  {&site{becomes: map[string]string{"g1>b": control.Failed}, away: map[string]bool{"g1": true}}, false, "g1:failed g2:moved g3:moved", control.Failed, "g1>b g2>c g3>b"},

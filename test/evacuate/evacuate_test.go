@@ -237,7 +237,7 @@ func TestRestart(t *testing.T) {
 		}
 	})
 	h.check(err)
-	t.Logf("killed in the last phase: %s", outcomes(e.report))
+	t.Logf("killed in the last phase: took %v: %s", e.report.Elapsed, outcomes(e.report))
 	if settled := e.report.Count(control.Moved, control.Unknown); !killed || settled != len(e.report.Guests) || e.report.Count(control.Unknown) > 2 {
 		t.Errorf("killed in the last phase: %+v\n%s", e.report, e.stderr)
 	}
