@@ -137,7 +137,12 @@ func (pl *planning) dirt(ctx context.Context, guest *forecast.Guest) (known bool
 	if now := pl.ran(); before > 0 && now > before {
 		guest.Busy = (now - before).Seconds() / time.Since(began).Seconds()
 	}
-	guest.Dirt = forecast.Fit((bytes[shortSample][0]+bytes[shortSample][1])/2, bytes[longSample][0], float64(pl.needs.Memory))
+	a, b := bytes[shortSample][0], bytes[shortSample][1]
+	short := (a + b) / 2
+	if most := max(a, b); most > 2*min(a, b) { // it works in bursts, and it may meet the next
+		short = most
+	}
+	guest.Dirt = forecast.Fit(short, bytes[longSample][0], float64(pl.needs.Memory))
 	return true
 }
 
