@@ -34,23 +34,19 @@ func (g *Guest) GivenUp(cut func(error), cause *stream.Cause) Verdict {
 	defer patience.Stop()
 	select {
 	case <-g.done:
-		v := g.Verdict()
-		if v == Undecided && cause.Done() && g.whole() {
-			v = Ran // its caller has lost the answer to Finish, and all of its pages have come
-		}
-		return v
+		return g.orWhole(g.Verdict(), cause)
 	default:
 	}
 	if g.InPostcopy() {
-		return Undecided
+		return g.orWhole(Undecided, cause)
 	}
 	select {
 	case <-g.done:
-		return g.Verdict()
+		return g.orWhole(g.Verdict(), cause)
 	case <-patience.C:
 	}
 	if g.InPostcopy() {
-		return Undecided
+		return g.orWhole(Undecided, cause)
 	}
 	if !g.Asked() {
 		cut(fmt.Errorf("the migration of guest %s failed (%w), and its source does not give it up", g.Name, cause))
@@ -58,6 +54,15 @@ func (g *Guest) GivenUp(cut func(error), cause *stream.Cause) Verdict {
 	}
 	<-g.done
 	return g.Verdict()
+}
+
+// orWhole is v, unless the source is done with a guest that has become whole here: whoever waits for
+// the answer to Finish has lost it, or is yet to hear it.
+func (g *Guest) orWhole(v Verdict, cause *stream.Cause) Verdict {
+	if v == Undecided && cause.Done() && g.whole() {
+		return Ran
+	}
+	return v
 }
 
 // sweep ends the QEMU of a guest that nobody has asked for and that never ran, if libvirt does not.
