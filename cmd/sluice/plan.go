@@ -25,8 +25,8 @@ guest's CPU, machine type and devices there; free memory and huge pages; each
 disk and drive, and what there is in its place; networks, secrets and firmware;
 names and UUIDs that are taken. What HOST does not tell is listed as unknown.
 
-It measures how fast data gets through and what the guest changes, for some seven
-seconds, and works out passes over memory, total time and downtime, or that the
+For some seven seconds it measures how fast data gets through and what the guest
+changes, and works out passes over memory, total time and downtime, or that the
 migration does not end and what would end it.
 
 Options are those of sluice migrate which the answer depends on. With others,
