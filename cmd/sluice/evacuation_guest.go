@@ -33,7 +33,7 @@ func (v *evacuation) here(ctx, going context.Context, uuid string) (bool, error)
 // became says what has become of a guest whose migration was lost with the daemon. It has stayed if
 // neither the next daemon nor libvirt has anything under way with it, and it could leave once more: one
 // of which a part is elsewhere, or that may run there, can't. It has moved if the next daemon has
-// settled that.
+// settled that, and history had the session already, which it notes within a second or so.
 func (v *evacuation) became(ctx context.Context, uuid, to string, began time.Time) (outcome string, err error) {
 	ctx, done := patiently(ctx)
 	defer done()
@@ -48,7 +48,10 @@ func (v *evacuation) became(ctx context.Context, uuid, to string, began time.Tim
 		}
 		switch {
 		case err != nil:
-			if past, unread := v.client.Session(ctx, uuid); unread == nil && past.Outcome == control.Moved && past.Direction == control.Outgoing && past.Peer == to && past.Started.After(began) {
+			past, unread := v.client.History(ctx, &control.HistoryQuery{Guest: uuid})
+			if unread == nil && slices.ContainsFunc(past.Sessions, func(r control.SessionRecord) bool {
+				return r.Direction == control.Outgoing && r.Peer == to && r.Outcome == control.Moved && r.Started.After(began)
+			}) {
 				return control.Moved, nil
 			}
 			return "", err
