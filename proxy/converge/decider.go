@@ -41,7 +41,8 @@ const (
 	// settling is for how long the rate at which a migration begins says little.
 	settling = 3 * time.Second
 	// ramp is how many times what is left could get through before it would be late, when the limit
-	// begins to be raised beyond the goal, without waiting for a stall.
+	// begins to be raised beyond the goal, without waiting for a stall, for a guest that changes about
+	// as much as gets through.
 	ramp = 2
 	// far is how many times longer than there is time a migration must take, at the best rate seen, to
 	// be given up ahead of its deadline.
@@ -92,7 +93,7 @@ func (s *Decider) stall(f Figures) Act {
 	n, spare := s.passes.stalled(), s.spare(f)
 	left := s.passes.left()
 	expected, late := takes(left, f.Rate), spare <= 0
-	near := s.goal.Pause && !s.goal.Postcopy && spare <= ramp*expected
+	near := s.goal.Pause && !s.goal.Postcopy && spare <= ramp*expected && f.DirtyRate*10 >= f.Rate*9 // else passes become shorter by themselves
 	switch {
 	case f.Throttle > 0 && !s.slowed:
 		return Act{Do: Tell, slowed: true, Why: fmt.Sprintf("QEMU slows the guest down, by %d %% of its time at first: %s", f.Throttle, rates(f))}

@@ -263,6 +263,12 @@ func TestPause(t *testing.T) {
 	const link, memory = 110, 440
 	above := func(time.Duration) (float64, float64) { return 2 * link * mib, memory * mib }
 	hot := func(time.Duration) (float64, float64) { return 3000 * mib, memory / 10 * mib }
+	busy := func(at time.Duration) (float64, float64) { // for a while, and with less than gets through
+		if at < 8*time.Second {
+			return link * 8 / 10 * mib, memory * mib
+		}
+		return 0, memory * mib
+	}
 	for _, c := range []struct {
 		guest         string
 		deadline      time.Duration
@@ -271,18 +277,19 @@ func TestPause(t *testing.T) {
 		{"above", 15 * time.Second, 3 * time.Second, 3 * time.Second},
 		{"above", time.Minute, 2500 * time.Millisecond, 2500 * time.Millisecond},
 		{"above", 0, 3100 * time.Millisecond, 3 * time.Second},
-		{"bursts", 15 * time.Second, 3500 * time.Millisecond, 1900 * time.Millisecond},
+		{"bursts", 15 * time.Second, 3500 * time.Millisecond, 2 * time.Second},
 		{"bursts", time.Minute, 1600 * time.Millisecond, 900 * time.Millisecond},
 		{"bursts", 0, 2500 * time.Millisecond, 1300 * time.Millisecond},
 		{"a hot tenth", 15 * time.Second, 500 * time.Millisecond, 500 * time.Millisecond},
 		{"a hot tenth", time.Minute, 500 * time.Millisecond, 500 * time.Millisecond},
 		{"a hot tenth", 0, 500 * time.Millisecond, 500 * time.Millisecond},
+		{"busy at first", 15 * time.Second, 300 * time.Millisecond, 300 * time.Millisecond}, // it needs no pause
 	} {
 		var sum time.Duration
 		const phases = 10
 		for i := range 2 * phases {
 			phase := 7 * time.Second / phases * time.Duration(i/2)
-			changes := map[string]func(time.Duration) (float64, float64){"above": above, "a hot tenth": hot, "bursts": func(at time.Duration) (float64, float64) {
+			changes := map[string]func(time.Duration) (float64, float64){"above": above, "a hot tenth": hot, "busy at first": busy, "bursts": func(at time.Duration) (float64, float64) {
 				if (at+phase)%(7*time.Second) < 4*time.Second {
 					return above(at)
 				}
