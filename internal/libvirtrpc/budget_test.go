@@ -236,7 +236,7 @@ func TestTurns(t *testing.T) {
 		want("of high priority", 0, b, lookup)
 		a.server.Write(packet(one[0].reply(StatusOK), nil))
 		want("the one before is replied to", 0, a, capabilities)
-		time.Sleep(quick)
+		time.Sleep(quick) // by the bubble's clock, here and below
 		want("the one before is not", 1, b)
 		worker <- nil
 		want("a worker is left", 1, b, capabilities)

@@ -44,7 +44,10 @@ func (p *place) sent() {
 		t.timer = time.AfterFunc(quick, func() {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			if t.slow = t.call == p; len(b.waiting) > 0 {
+			if t.call != p { // replied to in this moment
+				return
+			}
+			if t.slow = true; len(b.waiting) > 0 {
 				t.next()
 			}
 		})
