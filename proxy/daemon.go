@@ -103,6 +103,7 @@ func New(o Options) (*Daemon, error) {
 			TotalSend:    relay.NewShared(l.TotalBandwidth << 20),
 			TotalReceive: relay.NewShared(l.TotalBandwidth << 20),
 			Sockets:      handover.NewSockets(),
+			Probing:      make(chan struct{}, 1),
 		},
 		confinement: o.Confinement,
 

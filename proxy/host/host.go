@@ -53,7 +53,7 @@ type State struct {
 
 	TotalSend, TotalReceive *relay.Limiter // of all sessions
 
-	Probing sync.Mutex // held by the plan that measures its link: two at once would measure a half each
+	Probing chan struct{} // with an element while a plan measures its link: two at once would measure a half each
 
 	Callers  Callers
 	Refusals Refusals

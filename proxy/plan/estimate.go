@@ -41,12 +41,16 @@ func (pl *planning) estimate(ctx context.Context) {
 	e := &control.Estimate{Memory: pl.needs.Memory}
 	pl.estimated = e
 	var path forecast.Path
-	pl.Probing.Lock()
 	err := within(ctx, pl.Config.Limits.ProbeTime+linkPatience, func(ctx context.Context) (err error) {
+		select {
+		case pl.Probing <- struct{}{}:
+			defer func() { <-pl.Probing }()
+		case <-ctx.Done():
+			return fmt.Errorf("other plans measure their links: %w", context.Cause(ctx))
+		}
 		path, err = pl.link(ctx)
 		return err
 	})
-	pl.Probing.Unlock()
 	if err != nil {
 		pl.found.Unknown(estimate, "how fast data gets through to %s, and so how long it takes: %v", pl.peer.Name, err)
 	}
