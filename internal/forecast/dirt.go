@@ -37,8 +37,8 @@ func (d Dirt) in(t float64) float64 {
 	return again*(1-math.Exp(-often*t)) + (d.Second-again)*t
 }
 
-// again is the part of what was changed within so many seconds that is changed within the next, too.
-func (d Dirt) again(before, next float64) float64 {
+// common is the part of what was changed within so many seconds that is changed within the next, too.
+func (d Dirt) common(before, next float64) float64 {
 	was := d.in(before)
 	if was <= 0 {
 		return 0

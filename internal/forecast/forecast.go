@@ -217,7 +217,7 @@ func (r *run) pass() {
 
 	dirt, now := r.guest.Dirt, t*r.speed()
 	changed := dirt.in(now)
-	unsent := r.hot * (1 - dirt.again(r.before, now))
+	unsent := r.hot * (1 - dirt.common(r.before, now))
 	if r.f.Passes == 1 { // what is left lies anywhere
 		r.cold *= 1 - min(1, changed/max(left, 1))
 	}
