@@ -96,16 +96,12 @@ func (v *evacuation) move(ctx, going context.Context, e *evacuate.Evacuation) *e
 	stalled := make(map[string]bool) // guests whose migration makes no progress
 	decided := make(map[string]int)  // how many decisions about a migration were told, by guest and host
 	return e.Run(ctx, going.Done(), evacuate.Mover{
-		Migrate: func(ctx context.Context, cancel <-chan struct{}, uuid, to string, report func(control.Progress)) (result *control.Result, err error) {
+		Migrate: func(ctx context.Context, cancel <-chan struct{}, uuid, to string, report func(control.Progress)) (*control.Result, error) {
 			req, err := v.request(uuid, to)
 			if err != nil {
 				return nil, err
 			}
-			err = v.daemon.ask(going, func() error {
-				result, err = v.client.Migrate(ctx, cancel, req, report)
-				return err
-			})
-			return result, err
+			return asked(going, &v.daemon, func() (*control.Result, error) { return v.client.Migrate(ctx, cancel, req, report) })
 		},
 		Here:   func(ctx context.Context, uuid string) (bool, error) { return v.here(ctx, going, uuid) },
 		Became: v.became,
@@ -132,10 +128,8 @@ func (v *evacuation) move(ctx, going context.Context, e *evacuate.Evacuation) *e
 func (v *evacuation) lost(ctx context.Context, host string) error {
 	ctx, done := patiently(ctx)
 	defer done()
-	var report *control.Report
-	err := v.daemon.ask(ctx, func() (err error) {
-		report, err = v.client.Check(ctx, &control.CheckRequest{Peers: []string{host}})
-		return err
+	report, err := asked(ctx, &v.daemon, func() (*control.Report, error) {
+		return v.client.Check(ctx, &control.CheckRequest{Peers: []string{host}})
 	})
 	if err != nil {
 		return err

@@ -27,22 +27,22 @@ type daemonLife struct {
 	missed  time.Time // since when none serves; zero: one does
 }
 
-// ask asks the daemon. Where it was not there, or has refused because it stops, it waits until one
-// serves, and asks that. What is asked for may be asked twice only if it fails without having begun
+// asked is the daemon's answer. Where it was not there, or has refused because it stops, one that serves
+// is waited for, and asked. What is asked for may be asked twice only if it fails without having begun
 // anything, or with control.ErrNoResult.
-func (d *daemonLife) ask(ctx context.Context, what func() error) error {
+func asked[T any](ctx context.Context, d *daemonLife, ask func() (T, error)) (answer T, err error) {
 	for {
-		asked := d.last()
-		err := what()
+		before := d.last()
+		answer, err = ask()
 		refused := (*control.Error)(nil)
 		switch {
 		case err == nil, errors.Is(err, control.ErrNoResult), ctx.Err() != nil:
-			return err
+			return answer, err
 		case errors.As(err, &refused) && (refused.Code == http.StatusBadRequest || refused.Code == http.StatusForbidden):
-			return err
+			return answer, err
 		}
-		if now, away := d.serves(ctx); away != nil || now.Started.Equal(asked) {
-			return err
+		if now, away := d.serves(ctx); away != nil || now.Started.Equal(before) {
+			return answer, err
 		}
 	}
 }
@@ -55,7 +55,9 @@ func (d *daemonLife) last() time.Time {
 
 // serves waits until a daemon serves that is not about to stop.
 func (d *daemonLife) serves(ctx context.Context) (*control.Status, error) {
-	for again := time.NewTicker(askDaemonEvery); ; {
+	again := time.NewTicker(askDaemonEvery)
+	defer again.Stop()
+	for {
 		st, err := d.client.Status(ctx)
 		if err == nil && !st.Draining {
 			d.served(st.Started)

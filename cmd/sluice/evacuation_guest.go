@@ -14,11 +14,7 @@ import (
 func (v *evacuation) here(ctx, going context.Context, uuid string) (bool, error) {
 	ctx, done := patiently(ctx)
 	defer done()
-	var all *control.Guests
-	err := v.daemon.ask(going, func() (err error) {
-		all, err = v.client.Guests(ctx)
-		return err
-	})
+	all, err := asked(going, &v.daemon, func() (*control.Guests, error) { return v.client.Guests(ctx) })
 	if err != nil {
 		return false, err
 	}
@@ -41,7 +37,9 @@ func (v *evacuation) became(ctx context.Context, uuid, to string, began time.Tim
 	if err != nil {
 		return "", err
 	}
-	for again := time.NewTicker(askDaemonEvery); ; {
+	again := time.NewTicker(askDaemonEvery)
+	defer again.Stop()
+	for {
 		under, err := v.underWay(ctx, uuid)
 		if err == nil && !under { // now libvirt's word is the younger one
 			under, err = v.hasJob(ctx, req)
@@ -69,11 +67,7 @@ func (v *evacuation) became(ctx context.Context, uuid, to string, began time.Tim
 // underWay says whether the daemon, or one before it, has anything under way with a guest. Where it
 // can't settle what became of one, that is an error.
 func (v *evacuation) underWay(ctx context.Context, uuid string) (bool, error) {
-	var st *control.Status
-	err := v.daemon.ask(ctx, func() (err error) {
-		st, err = v.client.Status(ctx)
-		return err
-	})
+	st, err := asked(ctx, &v.daemon, func() (*control.Status, error) { return v.client.Status(ctx) })
 	if err != nil {
 		return false, err
 	}
@@ -93,10 +87,8 @@ func (v *evacuation) underWay(ctx context.Context, uuid string) (bool, error) {
 // hasJob says whether libvirt has a job of a guest that it could migrate otherwise. An error is of one
 // that it could not.
 func (v *evacuation) hasJob(ctx context.Context, req *control.MigrateRequest) (bool, error) {
-	var p *control.Plan
-	err := v.daemon.ask(ctx, func() (err error) {
-		p, err = v.client.Plan(ctx, &control.PlanRequest{MigrateRequest: *req, Unmeasured: true})
-		return err
+	p, err := asked(ctx, &v.daemon, func() (*control.Plan, error) {
+		return v.client.Plan(ctx, &control.PlanRequest{MigrateRequest: *req, Unmeasured: true})
 	})
 	if err != nil {
 		return false, err

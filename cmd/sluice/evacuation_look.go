@@ -92,10 +92,8 @@ func (v *evacuation) hosts(ctx context.Context, st *control.Status, o *evacuate.
 	if len(names) == 0 {
 		return fmt.Errorf("%s knows no host that guests could go to: add [peers.NAME] to the configuration, or name hosts for which a pattern stands there (--to)", o.Source)
 	}
-	var report *control.Report
-	err := v.daemon.ask(ctx, func() (err error) {
-		report, err = v.client.Check(ctx, &control.CheckRequest{Peers: slices.Clone(names)})
-		return err
+	report, err := asked(ctx, &v.daemon, func() (*control.Report, error) {
+		return v.client.Check(ctx, &control.CheckRequest{Peers: slices.Clone(names)})
 	})
 	if err != nil {
 		return err
@@ -125,9 +123,8 @@ func (v *evacuation) planned(ctx context.Context, g control.Guest, hosts []strin
 		var req *control.MigrateRequest
 		if req, w.Err = v.request(g.UUID, w.Host); w.Err == nil {
 			ctx, done := patiently(ctx)
-			w.Err = v.daemon.ask(ctx, func() (err error) {
-				w.Plan, err = v.client.Plan(ctx, &control.PlanRequest{MigrateRequest: *req, Unmeasured: measured})
-				return err
+			w.Plan, w.Err = asked(ctx, &v.daemon, func() (*control.Plan, error) {
+				return v.client.Plan(ctx, &control.PlanRequest{MigrateRequest: *req, Unmeasured: measured})
 			})
 			done()
 		}

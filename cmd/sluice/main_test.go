@@ -159,10 +159,10 @@ func standinMigrate(ctx context.Context, req *control.MigrateRequest, report fun
 		r.Outcome, r.Message = control.Cancelled, "lingers goes on at host-a"
 	case "unwinds": // takes its time
 		<-ctx.Done()
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond) // as below
 		r.Outcome, r.Message = control.Cancelled, "unwinds goes on at host-a"
 	case "hangs": // deaf to its caller, however long that waits
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // longer than anybody waits
 	case "lost":
 		r.Outcome, r.Message = control.Unknown, "lost is paused at host-b"
 	case "crash":

@@ -20,7 +20,7 @@ func TestPace(t *testing.T) {
 			t.Errorf("at first: %v", left)
 		}
 		migrate := func(_ context.Context, _ <-chan struct{}, _, _ string, report func(control.Progress)) (*control.Result, error) {
-			time.Sleep(begin)
+			time.Sleep(begin) // by the bubble's clock, here and below
 			for percent := 0.0; percent <= 100; percent += 10 {
 				report(control.Progress{Phase: control.PhaseMemory, Percent: percent, Carried: uint64(percent) * 10 * mib})
 				time.Sleep(send / 11)
